@@ -1,0 +1,109 @@
+"""The errors of labkit: one small tree, in which the docstring of an error is its default message.
+
+Everything that a user can mend derives from `LabkitError`; the command line prints its message as one
+paragraph and exits with 1. Anything else is a defect of labkit and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class LabkitError(Exception):
+    """Something went wrong in labkit."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+
+
+class SettingsError(LabkitError):
+    """A setting does not fit. Compare your environment and `.env` with `.env.example`."""
+
+
+# --- the running lab
+
+
+class LabError(LabkitError):
+    """The lab could not be started or reached."""
+
+
+class DownloadError(LabError):
+    """A file could not be fetched or is not the one the lock file names."""
+
+
+class JavaNotFound(LabError):
+    """No usable Java runtime was found. Install labkit again, which brings one, or set `LABKIT_JAVA_HOME`."""
+
+
+class DiskFull(LabError):
+    """The disk is full, so the servers cannot write. Free some space and run `labkit up` again."""
+
+
+class PortInUse(LabError):
+    """The port is in use by another program."""
+
+
+class ServerFailed(LabError):
+    """A server of the lab ended or did not answer in time. `labkit logs` shows what it said."""
+
+
+class LabNotRunning(LabError):
+    """No lab is running. Start one with `labkit up`."""
+
+
+# --- the broker and what is on it
+
+
+class TransportError(LabkitError):
+    """The broker refused a request or did not answer."""
+
+
+class BrokerUnreachable(TransportError):
+    """The broker does not answer. Is the lab running? `labkit status` tells."""
+
+
+class NotAuthorized(TransportError):
+    """The broker refused the credentials. Check the `LABKIT_SASL_…` and `LABKIT_SSL_…` settings."""
+
+
+class TopicMismatch(TransportError):
+    """The topic exists already, with another shape."""
+
+
+class UnknownTopic(TransportError):
+    """The topic does not exist."""
+
+
+class NotAcknowledged(TransportError):
+    """The broker did not acknowledge the record, so it must be taken as not sent."""
+
+
+class CommitRefused(TransportError):
+    """The group has moved on: another worker owns the partition now, so this offset was not committed."""
+
+
+class Unsupported(TransportError):
+    """This transport cannot do that."""
+
+
+# --- tasks and the workers on them
+
+
+class TaskNotEncodable(LabkitError):
+    """The task cannot be written as JSON."""
+
+
+class BadRecord(LabkitError):
+    """The record on the topic is not a task."""
+
+
+class HandlerNotFound(LabkitError):
+    """The handler could not be imported. Name it as `module:function`."""
+
+
+class WorkerFailed(LabkitError):
+    """A worker ended with an error."""
+
+
+class DeadlineExceeded(LabkitError):
+    """The condition did not come true in time."""

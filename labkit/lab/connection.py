@@ -1,0 +1,45 @@
+"""How to reach a Kafka cluster: addresses, security, and the prefix that one user's names begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Everything that a client of Kafka must know; the password stays out of the repr."""
+
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_ca_file: Path | None = None
+    ssl_cert_file: Path | None = None
+    ssl_key_file: Path | None = None
+    topic_prefix: str = ""
+
+
+def plain_connection(bootstrap_servers: str, settings: Settings) -> Connection:
+    """To the lab's own broker: on this machine, without a password."""
+    return Connection(bootstrap_servers=bootstrap_servers, topic_prefix=settings.topic_prefix)
+
+
+def external_connection(settings: Settings) -> Connection:
+    """To the Kafka named by `LABKIT_BOOTSTRAP_SERVERS`, with its security settings."""
+    if settings.bootstrap_servers is None:
+        raise ValueError("bootstrap_servers is not set")
+    return Connection(
+        bootstrap_servers=settings.bootstrap_servers,
+        security_protocol=settings.security_protocol,
+        sasl_mechanism=settings.sasl_mechanism,
+        sasl_username=settings.sasl_username,
+        sasl_password=settings.sasl_password.get_secret_value() if settings.sasl_password else None,
+        ssl_ca_file=settings.ssl_ca_file,
+        ssl_cert_file=settings.ssl_cert_file,
+        ssl_key_file=settings.ssl_key_file,
+        topic_prefix=settings.topic_prefix,
+    )

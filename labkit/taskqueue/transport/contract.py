@@ -1,0 +1,244 @@
+"""What a transport must do: the contract between labkit and a client of Kafka.
+
+Three implementations: `kafka_python` (the default), `confluent` and `memory` (unit tests). They differ in
+speed, not in meaning: one suite of contract tests runs over all three. Names here are the names on the
+broker; the prefix of `LABKIT_TOPIC_PREFIX` has been added before (see `labkit.taskqueue.topics`).
+
+Every call may raise `BrokerUnreachable` or `NotAuthorized`; further errors stand with the call.
+Times are in seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """A record as it was read from a partition. A tuple, because workers make tens of thousands a second."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+
+class Delivery(NamedTuple):
+    """Where the broker put a record that it has acknowledged."""
+
+    partition: int
+    offset: int
+
+
+class Position(NamedTuple):
+    """A committed offset (the next record to read) and the free text committed with it."""
+
+    offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicDescription:
+    """A topic's shape as the broker has it."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerConfig:
+    """How a producer sends. `acks` is "all", "1" or "0"; with "all" the producer is idempotent (KIP-98)."""
+
+    client_id: str = "labkit-producer"
+    acks: str = "all"
+    retries: int = 10
+    linger_ms: int = 5
+    compression: str = "none"
+    delivery_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerConfig:
+    """How a consumer reads. Offsets are never committed by themselves; a new group reads from the earliest.
+
+    `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are
+    ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
+    """
+
+    group: str | None = None
+    client_id: str = "labkit-consumer"
+    session_timeout: float = 6.0
+    max_poll_interval: float = 300.0
+    max_poll_records: int = 500
+
+
+#: Called once per record: with a Delivery when acknowledged, else with the error. From any thread.
+OnDelivery = Callable[[Delivery | None, Exception | None], None]
+
+
+class ProducerClient(Protocol):
+    """Sends records asynchronously. Safe to use from several threads."""
+
+    def send(
+        self,
+        topic: str,
+        *,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp_ms: int | None,
+        on_delivery: OnDelivery,
+    ) -> None:
+        """Hand over one record; waits while the client's buffer is full.
+
+        `partition` None leaves the choice to the client. `timestamp_ms` None takes the time of the call.
+        """
+        ...
+
+    def flush(self, timeout: float) -> None:
+        """Return when every record handed over has been acknowledged or refused; `DeadlineExceeded` otherwise."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Flush and let go of every thread and socket. Closing twice is no error."""
+        ...
+
+
+OnAssignment = Callable[[Sequence[TopicPartition]], None]
+
+
+class ConsumerClient(Protocol):
+    """Reads records. Used from one thread; only `wake_up` may be called from another."""
+
+    def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
+        """Join the group for these topics. The callbacks run inside `poll` (and `close`).
+
+        `on_revoked` runs before another member gets the partitions, so that it may still commit. When the
+        group gave the partitions away already (the session timed out), it is called too, and a commit then
+        raises `CommitRefused`.
+        """
+        ...
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read these partitions without a group, from the earliest record unless `seek` says otherwise."""
+        ...
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this consumer reads now."""
+        ...
+
+    def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
+        """Records that came within `timeout`, in the order of their offsets per partition; [] if none did."""
+        ...
+
+    def wake_up(self) -> None:
+        """Make a `poll` that waits, or the next one, return early. Safe from any thread."""
+        ...
+
+    def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        ...
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
+        """What the group has committed per partition; None where nothing was."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from this offset. The partition must be assigned."""
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until `resume`; membership in the group stays."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these partitions again."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group at once, without committing. Closing twice is no error."""
+        ...
+
+
+class AdminClient(Protocol):
+    """Asks and changes what the broker knows."""
+
+    def create_topic(
+        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+    ) -> bool:
+        """Create a topic and return when it can be used: True if made now, False if the name was taken."""
+        ...
+
+    def describe_topic(self, name: str) -> TopicDescription:
+        """The topic's shape; raises `UnknownTopic`."""
+        ...
+
+    def list_topics(self) -> list[str]:
+        """The names of all topics but Kafka's internal ones, sorted."""
+        ...
+
+    def grow_topic(self, name: str, *, partitions: int) -> None:
+        """Raise the number of partitions; `UnknownTopic`, `TopicMismatch` when it would not grow."""
+        ...
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+        ...
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        ...
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset of the first record kept."""
+        ...
+
+    def committed(self, group: str, topic: str) -> dict[int, Position]:
+        """What the group has committed for the topic, per partition; nothing for what was never committed."""
+        ...
+
+    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
+        """The members of the group by client id, with their partitions; {} for a group that does not exist."""
+        ...
+
+    def delete_group(self, group: str) -> None:
+        """Forget the group's offsets; no error if it does not exist."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the sockets. Closing twice is no error."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to one Kafka cluster."""
+
+    name: str
+
+    def producer(self, config: ProducerConfig) -> ProducerClient:
+        """A new producer; it connects at once or raises `BrokerUnreachable`."""
+        ...
+
+    def consumer(self, config: ConsumerConfig) -> ConsumerClient:
+        """A new consumer."""
+        ...
+
+    def admin(self) -> AdminClient:
+        """A new admin client."""
+        ...
