@@ -1,0 +1,20 @@
+"""The command line: `labkit …`. Thin: every command is one call into the rooms below."""
+
+from __future__ import annotations
+
+import sys
+
+from labkit.errors import LabkitError
+
+
+def main() -> None:
+    """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130."""
+    from labkit.cli.app import app
+
+    try:
+        app()
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,19 @@
+"""The Typer application; each group of commands stands in a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from labkit.cli import lab, queue
+
+app = typer.Typer(
+    name="labkit",
+    help="Distributed task queues on the real thing: a Kafka lab, producers and workers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+lab.add_commands(app)
+queue.add_commands(app)

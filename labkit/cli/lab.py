@@ -1,0 +1,9 @@
+"""The commands about the running lab."""
+
+from __future__ import annotations
+
+import typer
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
