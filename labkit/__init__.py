@@ -1,1 +1,54 @@
-"""Distributed task queues on the real thing: a Kafka lab in one command, and a small, honest task queue on it."""
+"""Distributed task queues on the real thing: a Kafka lab in one command, and a small, honest task queue on it.
+
+The names below are all that a notebook needs; each is loaded when it is first used, so that the command
+line starts quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab, open_lab
+    from labkit.taskqueue import (
+        Producer,
+        Task,
+        Topic,
+        Topics,
+        WorkerGroup,
+        connect,
+        constant,
+        exponential,
+        new_task,
+        stock_tasks,
+        uniform,
+    )
+
+__all__ = [
+    "Lab",
+    "Producer",
+    "Task",
+    "Topic",
+    "Topics",
+    "WorkerGroup",
+    "connect",
+    "constant",
+    "exponential",
+    "new_task",
+    "open_lab",
+    "stock_tasks",
+    "uniform",
+]
+
+_IN_LAB = {"Lab", "open_lab"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'labkit' has no attribute {name!r}")
+    return getattr(import_module("labkit.lab" if name in _IN_LAB else "labkit.taskqueue"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -101,6 +101,10 @@ class HandlerNotFound(LabkitError):
     """The handler could not be imported. Name it as `module:function`."""
 
 
+class RecordsUnreadable(LabkitError):
+    """The file does not hold records of labkit, or was cut off."""
+
+
 class WorkerFailed(LabkitError):
     """A worker ended with an error."""
 

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
 
     # what labkit writes
     results_dir: Path = Field(Path("results"), description="where records and figures go")
+    records_dir: Path | None = Field(None, description="where every worker group leaves its records, as Parquet")
     logging_dir: Path | None = Field(None, description="a folder with your own <component>/logging_config.json")
 
     @model_validator(mode="after")

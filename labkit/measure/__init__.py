@@ -1,0 +1,30 @@
+"""Measuring: the records that tasks leave, numbers from them (`metrics`) and figures of them (`plots`).
+
+`from labkit.measure import metrics, plots` loads those two, with pandas and matplotlib; the names below are cheap.
+"""
+
+from labkit.measure.records import (
+    BAD,
+    DONE,
+    FAILED,
+    Receipt,
+    TaskRecord,
+    read_records,
+    receipts_to_frame,
+    to_frame,
+    with_receipts,
+    write_records,
+)
+
+__all__ = [
+    "BAD",
+    "DONE",
+    "FAILED",
+    "Receipt",
+    "TaskRecord",
+    "read_records",
+    "receipts_to_frame",
+    "to_frame",
+    "with_receipts",
+    "write_records",
+]

@@ -1,16 +1,23 @@
-"""The record that each attempt at a task leaves, and the one DataFrame that all figures are drawn from."""
+"""What a task leaves behind: a receipt when it is sent, a record per attempt, and the DataFrames of both.
+
+Every figure and every number is drawn from these DataFrames. pandas is imported when the first one is made,
+because a worker process only fills in records and should not wait a second for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+from labkit.errors import RecordsUnreadable
 
-#: The outcomes of an attempt.
-DONE, FAILED = "done", "failed"
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The outcomes of an attempt: the handler returned, the handler raised, the record was not a task.
+DONE, FAILED, BAD = "done", "failed", "bad"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,35 +47,128 @@ class TaskRecord:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one sent task. Times are seconds since the epoch.
+
+    Acknowledged: partition, offset and `acknowledged_at` are known, `error` is None. Refused: the reverse.
+    """
+
+    task_id: str
+    topic: str
+    partition: int | None
+    offset: int | None
+    scheduled_at: float
+    produced_at: float
+    acknowledged_at: float | None
+    error: str | None
+
+
 _TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 _WHOLE = ("partition", "offset", "priority", "attempt")
 
-#: The columns of the DataFrame, in order.
+#: The columns of the DataFrame of records, in order.
 COLUMNS = tuple(field.name for field in fields(TaskRecord))
+
+#: The columns of the DataFrame of receipts, in order. `lateness` is the generator's own delay in seconds.
+RECEIPT_COLUMNS = (*(field.name for field in fields(Receipt)), "lateness")
 
 
 def to_frame(records: Iterable[TaskRecord]) -> pd.DataFrame:
-    """One row per attempt, shape (attempts, len(COLUMNS)), in the order in which they finished."""
-    rows = list(records)
-    frame = pd.DataFrame({name: _column(name, [getattr(row, name) for row in rows]) for name in COLUMNS})
-    return frame.sort_values("finished_at", kind="stable", ignore_index=True)
+    """One row per attempt, shape (attempts, len(COLUMNS)), in the order in which they finished.
+
+    Texts have the dtype str (a missing one is NaN), whole numbers int64, times float64 (a missing one is
+    NaN), also when there is no row.
+    """
+    return _in_order_of_finishing(_frame(list(records), COLUMNS, whole="int64"))
 
 
-def _column(name: str, values: list[object]) -> pd.Series:
-    if name in _TEXT:
-        return pd.Series(values, dtype="str")
-    return pd.Series(values, dtype=np.int64 if name in _WHOLE else np.float64)
+def receipts_to_frame(receipts: Iterable[Receipt]) -> pd.DataFrame:
+    """One row per sent task, shape (tasks, len(RECEIPT_COLUMNS)), in the order given.
+
+    As in `to_frame`, but partition and offset are Int64, which can be missing. `lateness` is
+    `produced_at - scheduled_at` in seconds: how far the generator was behind its own schedule.
+    """
+    frame = _frame(list(receipts), RECEIPT_COLUMNS[:-1], whole="Int64")
+    return frame.assign(lateness=frame["produced_at"] - frame["scheduled_at"])
+
+
+def with_receipts(records: pd.DataFrame, receipts: pd.DataFrame) -> pd.DataFrame:
+    """The records with `acknowledged_at` filled in from the producer's receipts, in a new DataFrame.
+
+    Task, partition and offset must agree: a task that was sent twice has two receipts. What has no receipt
+    keeps the value it has.
+    """
+    import pandas as pd
+
+    place = ["task_id", "partition", "offset"]
+    acknowledged = receipts.dropna(subset=[*place, "acknowledged_at"]).astype({"partition": "int64", "offset": "int64"})
+    times = acknowledged.drop_duplicates(place, keep="last").set_index(place)["acknowledged_at"]
+    found = times.reindex(pd.MultiIndex.from_frame(records[place])).to_numpy(dtype="float64")
+    return records.assign(acknowledged_at=pd.Series(found, index=records.index).fillna(records["acknowledged_at"]))
 
 
 def write_records(frame: pd.DataFrame, path: Path) -> Path:
     """Write the DataFrame as Parquet; the folder is made, and the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    frame.to_parquet(part, index=False)
-    return part.replace(path)
+    try:
+        frame.to_parquet(part, index=False)
+        return part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_records(*paths: Path) -> pd.DataFrame:
-    """Read one or several Parquet files of records into one DataFrame, ordered by finishing time."""
-    frame = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    """Read one or several Parquet files of records into one DataFrame, ordered by finishing time.
+
+    Raises `RecordsUnreadable`, which names the file: missing, cut off, no Parquet, or not of records.
+    """
+    import pandas as pd
+
+    frames = [_read(path) for path in paths]
+    return _in_order_of_finishing(pd.concat(frames, ignore_index=True)) if frames else to_frame([])
+
+
+def _frame(rows: Sequence[TaskRecord] | Sequence[Receipt], columns: Sequence[str], *, whole: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: pd.Series([getattr(row, name) for row in rows], dtype=_dtype(name, whole)) for name in columns}
+    )
+
+
+def _dtype(name: str, whole: str = "int64") -> str:
+    if name in _TEXT:
+        return "str"
+    return whole if name in _WHOLE else "float64"
+
+
+def _in_order_of_finishing(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("finished_at", kind="stable", ignore_index=True)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    from pyarrow import ArrowException
+
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise RecordsUnreadable(f"There is no file {path}. `labkit work` writes the records when it ends.") from error
+    except (ArrowException, OSError) as error:
+        raise RecordsUnreadable(
+            f"{path} cannot be read as Parquet: {_first_line(error)} It was cut off or is something else; "
+            "write the records again."
+        ) from error
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise RecordsUnreadable(f"{path} does not hold records of labkit: it has no column {', '.join(missing)}.")
+    try:
+        return frame.astype({name: _dtype(name) for name in COLUMNS})
+    except (TypeError, ValueError) as error:
+        raise RecordsUnreadable(f"{path} does not hold records of labkit: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."

@@ -1,0 +1,34 @@
+"""The data path: tasks, topics, partitioners, producer, worker group, and the transports under them."""
+
+from __future__ import annotations
+
+from labkit.lab import Lab
+from labkit.settings import TransportName, load_settings
+from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.service import ServiceTime, constant, exponential, uniform
+from labkit.taskqueue.task import Task, new_task, stock_tasks
+from labkit.taskqueue.topics import PartitionLag, Topic, Topics
+from labkit.taskqueue.transport import connect_transport
+
+__all__ = [
+    "PartitionLag",
+    "Producer",
+    "ServiceTime",
+    "Task",
+    "Topic",
+    "Topics",
+    "WorkerGroup",
+    "connect",
+    "constant",
+    "exponential",
+    "new_task",
+    "stock_tasks",
+    "uniform",
+]
+
+
+def connect(lab: Lab, *, transport: TransportName | None = None) -> Topics:
+    """The topics of the lab's Kafka, through the transport of the settings or the one named here."""
+    name = transport or load_settings().transport
+    return Topics(connect_transport(lab.connection, name), prefix=lab.connection.topic_prefix)

@@ -1,8 +1,8 @@
 """A task and how it stands on a topic: a JSON object as the value, ids and times as headers.
 
-    value    {"kind": …, "payload": …, "priority": …, "created_at": …}      JSON, UTF-8
-    key      the task's key, UTF-8; decides the partition (with `key_hash`)
-    headers  task-id, attempt, idempotency-key, and scheduled-at where a schedule drove the sending
+value    {"kind": …, "payload": …, "priority": …, "created_at": …}      JSON, UTF-8
+key      the task's key, UTF-8; decides the partition (with `key_hash`)
+headers  task-id, attempt, idempotency-key, and scheduled-at where a schedule drove the sending
 """
 
 from __future__ import annotations
@@ -116,9 +116,8 @@ def new_task(
     rng: random.Random | None = None,
 ) -> Task:
     """A task with a fresh UUID (from `rng` if given, so that a seed repeats it) and the time of the clock."""
-    id = str(uuid4() if rng is None else UUID(int=rng.getrandbits(128), version=4))
     return Task(
-        id=id,
+        id=str(uuid4() if rng is None else UUID(int=rng.getrandbits(128), version=4)),
         kind=kind,
         payload=payload,
         key=key,
@@ -128,12 +127,12 @@ def new_task(
     )
 
 
-#: What `labkit produce` sends when no messages are given.
-STOCK_KIND = "process_file"
+#: The kind of the tasks that `labkit produce` sends without messages, and with them.
+STOCK_KIND, MESSAGE_KIND = "process_file", "message"
 
 
 def stock_messages() -> Iterator[str]:
-    """"Task 1: Process file A", "Task 2: Process file B", … without end; after Z come AA, AB, …"""
+    """ "Task 1: Process file A", "Task 2: Process file B", … without end; after Z come AA, AB, …"""
     number = 0
     while True:
         number += 1
@@ -154,8 +153,6 @@ def stock_tasks(
     """`count` stock tasks with ids from the seed; with `keys`, each has one of that many keys, drawn evenly."""
     rng = random.Random(seed)
     return [
-        new_task(
-            STOCK_KIND, message, key=None if keys is None else f"key-{rng.randrange(keys)}", clock=clock, rng=rng
-        )
+        new_task(STOCK_KIND, message, key=None if keys is None else f"key-{rng.randrange(keys)}", clock=clock, rng=rng)
         for message, _ in zip(stock_messages(), range(count), strict=False)
     ]

@@ -1,1 +1,57 @@
 """The ways to a Kafka cluster, behind one contract (`labkit.taskqueue.transport.contract`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labkit.errors import SettingsError
+from labkit.taskqueue.transport.contract import (
+    AdminClient,
+    ConsumerClient,
+    ConsumerConfig,
+    Delivery,
+    Headers,
+    Position,
+    ProducerClient,
+    ProducerConfig,
+    Record,
+    TopicDescription,
+    TopicPartition,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from labkit.lab.connection import Connection
+    from labkit.settings import TransportName
+
+__all__ = [
+    "AdminClient",
+    "ConsumerClient",
+    "ConsumerConfig",
+    "Delivery",
+    "Headers",
+    "Position",
+    "ProducerClient",
+    "ProducerConfig",
+    "Record",
+    "TopicDescription",
+    "TopicPartition",
+    "Transport",
+    "connect_transport",
+]
+
+
+def connect_transport(connection: Connection, name: TransportName) -> Transport:
+    """The transport of that name to that cluster. Its client library is imported here and not before.
+
+    Nothing is opened yet: the clients that the transport makes connect by themselves.
+    """
+    if name == "kafka-python":
+        from labkit.taskqueue.transport.kafka_python import KafkaPythonTransport
+
+        return KafkaPythonTransport(connection)
+    if name == "confluent-kafka":
+        from labkit.taskqueue.transport.confluent import ConfluentTransport
+
+        return ConfluentTransport(connection)
+    raise SettingsError(f"There is no transport {name!r}; there are 'kafka-python' and 'confluent-kafka'.")

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from labkit.lab.connection import Connection
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -227,9 +229,10 @@ class AdminClient(Protocol):
 
 
 class Transport(Protocol):
-    """A way to one Kafka cluster."""
+    """A way to one Kafka cluster. `connection` is what another process needs to get there; None in memory."""
 
     name: str
+    connection: Connection | None
 
     def producer(self, config: ProducerConfig) -> ProducerClient:
         """A new producer; it connects at once or raises `BrokerUnreachable`."""

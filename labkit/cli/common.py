@@ -1,0 +1,51 @@
+"""What several commands share: choosing by name, attaching to the lab, stopping cleanly."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    from labkit.taskqueue import Topics
+
+T = TypeVar("T")
+
+
+def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
+    """What stands under this name; a `LabkitError` lists the names there are."""
+    if name not in choices:
+        raise LabkitError(f"There is no --{option} {name!r}; choose one of {', '.join(choices)}.")
+    return choices[name]
+
+
+@contextmanager
+def attached_topics() -> Iterator[Topics]:
+    """The topics of the lab that is running; raises `LabNotRunning`."""
+    from labkit.lab import attach_lab
+    from labkit.taskqueue import connect
+
+    with attach_lab() as lab, connect(lab) as topics:
+        yield topics
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets, so that work ends cleanly; a second one interrupts."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,135 @@
+"""`labkit work`: workers in this terminal, members of a group that may span many terminals and machines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    import threading
+
+    from rich.table import Table
+
+    from labkit.taskqueue import WorkerGroup
+    from labkit.taskqueue.worker import Handler
+
+#: How often the table is drawn again, in seconds.
+REDRAW_INTERVAL = 0.5
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.command()(work)
+
+
+def work(
+    topic: Annotated[str, typer.Option(help="The topic to work on.")] = "task_queue",
+    group: Annotated[str, typer.Option(help="The group; all its workers share the partitions.")] = "worker_group",
+    workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 1,
+    service: Annotated[
+        str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
+    ] = None,
+    handler: Annotated[str | None, typer.Option(help="Real work: module:function, called with each task.")] = None,
+    processes: Annotated[bool, typer.Option("--processes", help="Each worker as a process of its own.")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no task is left.")] = False,
+    records: Annotated[Path | None, typer.Option(help="Where to leave the records, as Parquet.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the service times.")] = 0,
+) -> None:
+    """Work on a topic's tasks until Ctrl-C; leave one record per task."""
+    from labkit.measure.records import write_records
+    from labkit.settings import load_settings
+    from labkit.taskqueue import WorkerGroup
+    from labkit.taskqueue.service import parse_service
+
+    if service and handler:
+        raise LabkitError("Give --service or --handler, not both.")
+    started = time.time()
+    target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    with attached_topics() as topics, stop_on_signal() as stop:
+        members = WorkerGroup(
+            topics.get(topic),
+            group=group,
+            workers=workers,
+            handler=_import(handler),
+            service=parse_service(service) if service else None,
+            seed=seed,
+            processes=processes,
+            name=f"worker-{os.getpid()}",
+        )
+        with members:
+            _watch(members, stop, until_empty=until_empty)
+        done = members.records()
+    if done.empty:
+        print(f"No task was done; no records are left. Does {topic} hold any?")
+        return
+    write_records(done, target)
+    failed = int((done["outcome"] != "done").sum())
+    print(
+        f"{len(done) - failed} tasks done, {failed} failed in {time.time() - started:.1f} s "
+        f"by {done['worker'].nunique()} of {workers} workers. Records: {target}"
+    )
+
+
+def _import(name: str | None) -> Handler | None:
+    from labkit.taskqueue.process import find_handler
+
+    if name is None:
+        return None
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` would
+    return find_handler(name)
+
+
+def _watch(members: WorkerGroup, stop: threading.Event, *, until_empty: bool) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    table = _Picture(members, time.monotonic)
+    with Live(table.draw(), console=Console(quiet=not sys.stdout.isatty()), auto_refresh=False) as live:
+        while not stop.wait(REDRAW_INTERVAL):
+            members.check()
+            lag = {partition.partition: partition.lag for partition in members.lag()}
+            live.update(table.draw(lag), refresh=True)
+            if until_empty and not any(lag.values()):
+                return
+
+
+class _Picture:
+    """The table per worker; keeps the last counts, for the rate."""
+
+    def __init__(self, members: WorkerGroup, clock: Callable[[], float]) -> None:
+        self._members = members
+        self._clock = clock
+        self._seen: dict[str, int] = {}
+        self._seen_at = clock()
+
+    def draw(self, lag: dict[int, int] | None = None) -> Table:
+        """The table as of now; `lag` per partition."""
+        from rich.table import Table
+
+        lag = lag or {}
+        now = self._clock()
+        table = Table("worker", "partitions", "done", "failed", "tasks/s", "lag")
+        for status in self._members.status():
+            settled = status.done + status.failed
+            rate = (settled - self._seen.get(status.name, 0)) / max(now - self._seen_at, 1e-9)
+            behind = sum(lag.get(partition, 0) for partition in status.partitions)
+            self._seen[status.name] = settled
+            table.add_row(
+                status.name,
+                ", ".join(map(str, status.partitions)) or "none",
+                str(status.done),
+                str(status.failed),
+                f"{rate:.1f}",
+                str(behind),
+            )
+        self._seen_at = now
+        return table

@@ -1,0 +1,62 @@
+"""Where things lie: the folder of each lab, the cache, and a place for a socket with a short path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from labkit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LabFolders:
+    """The folders and files of one lab, all under `root`."""
+
+    root: Path
+
+    @property
+    def kafka(self) -> Path:
+        """What Kafka stores."""
+        return self.root / "kafka"
+
+    @property
+    def redis(self) -> Path:
+        """What Redis stores."""
+        return self.root / "redis"
+
+    @property
+    def logs(self) -> Path:
+        """What the servers say."""
+        return self.root / "logs"
+
+    @property
+    def state(self) -> Path:
+        """What is running; there is no such file while nothing does."""
+        return self.root / "state.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a lab is started or stopped."""
+        return self.root / "lab.lock"
+
+    def make(self) -> None:
+        """Make the folders, readable by this user only."""
+        for folder in (self.root, self.kafka, self.redis, self.logs):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def named_lab(settings: Settings, name: str) -> LabFolders:
+    """The folders of the lab of that name."""
+    return LabFolders(data_folder(settings) / "labs" / name)
+
+
+def data_folder(settings: Settings) -> Path:
+    """Where labs keep their data: `LABKIT_DATA_DIR`, or the user's data folder."""
+    return (settings.data_dir or platformdirs.user_data_path("labkit")).absolute()
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where jars and caches are kept: `LABKIT_CACHE_DIR`, or the user's cache folder."""
+    return (settings.cache_dir or platformdirs.user_cache_path("labkit")).absolute()

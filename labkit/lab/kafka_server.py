@@ -1,0 +1,112 @@
+"""How Kafka is started here: its properties, its logging and the command line of its Java.
+
+One process is broker and controller at once (KRaft), on this machine's loopback address only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.lab.java import Java
+
+HOST = "127.0.0.1"
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+
+#: Raise this when something below changes that makes older templates or caches unfit.
+CONFIG_VERSION = 1
+
+# The voters are static. They stand in this file only, so the controller's port can change with every start and a
+# formatted folder can be copied as it is; with `format --standalone` the port is written into the stored snapshot.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+
+# a topic comes into being when somebody creates it, not by a typing error
+auto.create.topics.enable=false
+num.partitions=1
+
+# one node holds everything; the internal topics need no more than one partition here
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+
+# groups answer at once, and a silent member may be declared dead after one second: take-over can be watched
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
+group.consumer.min.session.timeout.ms=1000
+group.share.min.heartbeat.interval.ms=100
+group.share.heartbeat.interval.ms=500
+group.share.min.session.timeout.ms=1000
+
+# after a SIGKILL the controller lets the broker back in when its old session is over, which takes 9 s by default
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+
+# small: a lab has one user
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=2097152
+"""
+
+
+def server_properties(*, data: Path, port: int, controller_port: int) -> str:
+    """The text of `server.properties`."""
+    return _PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data)
+
+
+def class_path(jars: Sequence[Path]) -> str:
+    """The class path of the server, as Java wants it."""
+    return ":".join(str(jar) for jar in jars)
+
+
+def java_options(java: Java) -> list[str]:
+    """Options for a quick start and a small process. An AOT cache is fit only for the options it was made with."""
+    options = ["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
+    if java.major >= 24:
+        # Kafka's libraries use both; without these, newer Javas warn about them on every start
+        options += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+    if java.major >= 25:
+        options.append("-XX:+UseCompactObjectHeaders")
+    return options
+
+
+def kafka_command(
+    java: Java, jars: Sequence[Path], *, properties: Path, logs: Path, aot_options: Sequence[str] = ()
+) -> list[str]:
+    """The command line that runs the server."""
+    return [
+        str(java.program),
+        *java_options(java),
+        *aot_options,
+        f"-Dlog4j2.configurationFile={_LOGGING}",
+        "-Dlog4j2.disableJmx=true",
+        f"-Dlabkit.logs={logs}",
+        "-cp",
+        class_path(jars),
+        "kafka.Kafka",
+        str(properties),
+    ]
+
+
+def format_command(java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str) -> list[str]:
+    """The command line that formats the empty folder named in the properties."""
+    tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties)]
+    return [str(java.program), *java_options(java), f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", class_path(jars), *tool]

@@ -1,0 +1,110 @@
+"""The owner's side of a keeper: start servers under one, let go of it, or stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labkit.errors import ServerFailed
+from labkit.lab.process import ProcessId, process_id
+
+_SCRIPT = Path(__file__).with_name("keeper.py")
+
+#: How long a keeper may take beyond the time that it gives its servers, in seconds.
+MARGIN = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCommand:
+    """A server to start. `grace` is the time between SIGTERM and SIGKILL in seconds; with 0, SIGKILL at once."""
+
+    name: str
+    argv: list[str]
+    folder: Path
+    output: Path
+    grace: float
+
+
+class Keeping:
+    """A keeper that this process has started, and the pids of its servers by name."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pids: dict[str, int], grace: float) -> None:
+        self._process = process
+        self._pipe = process.stdin
+        self._grace = grace
+        self.keeper = _identified(process.pid, "keeper")
+        self.servers = {name: _identified(pid, name) for name, pid in pids.items()}
+
+    def detach(self) -> None:
+        """Let the servers live on when this process ends."""
+        assert self._pipe is not None
+        self._pipe.write(b"detach\n")
+        self._pipe.close()
+
+    def stop(self) -> None:
+        """End the servers, by SIGKILL if they take longer than their grace; returns when all have ended."""
+        assert self._pipe is not None
+        self._pipe.close()
+        end_keeper(self.keeper, list(self.servers.values()), self._grace)
+        self._process.wait()
+
+
+def launch(servers: Sequence[ServerCommand], *, exits: Path, log: Path, remove: Sequence[Path] = ()) -> Keeping:
+    """Start the servers under a new keeper, which removes the paths in `remove` when all has ended.
+
+    The servers end with this process unless `detach` is called. Raises `ServerFailed`.
+    """
+    spec = {
+        "owner": os.getpid(),
+        "servers": [{**asdict(server), "folder": str(server.folder), "output": str(server.output)} for server in servers],
+        "exits": str(exits),
+        "remove": [str(path) for path in remove],
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C in the terminal is for us, not for the servers
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(spec).encode() + b"\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        pids: dict[str, int] = json.loads(answer) if answer else {}
+    except BaseException:
+        process.kill()  # no server runs yet, or dies with its parent
+        process.wait()
+        raise
+    finally:
+        process.stdout.close()
+    if not pids:
+        process.wait()
+        raise ServerFailed(f"The servers could not be started: {log.read_text(errors='replace')[-500:].strip()}")
+    return Keeping(process, pids, max(server.grace for server in servers))
+
+
+def end_keeper(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) -> None:
+    """Ask a keeper to end its servers and wait for it; end everything by SIGKILL if it does not answer."""
+    keeper.send_signal(signal.SIGTERM)
+    if not keeper.wait(grace + MARGIN):
+        keeper.send_signal(signal.SIGKILL)
+        keeper.wait(MARGIN)
+    for server in servers:  # only left over if the keeper was killed
+        server.send_signal(signal.SIGKILL)
+        server.wait(MARGIN)
+
+
+def _identified(pid: int, name: str) -> ProcessId:
+    found = process_id(pid)
+    # A server that ended at once is still unreaped or already gone; either way it is known as not alive.
+    return found if found is not None else ProcessId(pid, -1.0)

@@ -1,0 +1,221 @@
+"""A group of workers that share the partitions of a topic round robin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from labkit.errors import LabkitError, Unsupported, WorkerFailed
+from labkit.measure.records import TaskRecord, to_frame, write_records
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.members import Member, ProcessMember, ThreadMember
+from labkit.taskqueue.process import connection_to_job, describe_handler
+from labkit.taskqueue.service import ServiceTime, constant
+from labkit.taskqueue.topics import PartitionLag, Topic, Topics
+from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.worker import Handler, Worker, WorkerStatus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How long the workers may take to share the partitions among them, in seconds.
+JOIN_TIMEOUT = 30.0
+
+
+class WorkerGroup:
+    """Workers named worker-1, worker-2, … in one consumer group. A context manager: joined inside, left after.
+
+    The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
+    `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
+    More workers, also on other machines, may join the same group by its name.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        group: str = "worker_group",
+        workers: int = 1,
+        handler: Handler | None = None,
+        service: ServiceTime | None = None,
+        seed: int = 0,
+        processes: bool = False,
+        name: str = "worker",
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if handler is not None and service is not None:
+            raise LabkitError("A worker group takes a handler or a service time, not both.")
+        self.topic = topic
+        self.group = group
+        self._settings = settings or load_settings()
+        self._handler = handler
+        self._service = service or constant(0)
+        self._seed = seed
+        self._processes = processes
+        self._name = name
+        self._clock = clock
+        self._records: list[TaskRecord] = []
+        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._members: dict[str, Member] = {}
+        self._numbers = count(1)
+        self._killed: set[str] = set()
+        self._initial = workers
+
+    def start(self) -> Self:
+        """Start the workers and return when they have shared out all partitions."""
+        for _ in range(self._initial):
+            self._start_member()
+        self.wait_until_balanced()
+        return self
+
+    def add(self) -> str:
+        """One more worker joins; returns its name when the partitions are shared out again."""
+        name = self._start_member()
+        self.wait_until_balanced()
+        return name
+
+    def stop_worker(self, name: str) -> None:
+        """This worker finishes its task, commits and leaves; returns when the others have its partitions."""
+        member = self._members.pop(name)
+        member.ask_to_stop()
+        member.join()
+        self.wait_until_balanced()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL this worker's process. Its partitions are taken over when its session has timed out."""
+        self._members[name].kill()
+        self._members.pop(name)
+        self._killed.add(name)
+
+    def wait_until_balanced(self, *, timeout: float = JOIN_TIMEOUT) -> None:
+        """Return when the living workers share all partitions evenly; raises `DeadlineExceeded`."""
+        wait_until(
+            self._balanced, timeout=timeout, what=f"the workers of {self.group!r} were to share out the partitions"
+        )
+
+    def status(self) -> list[WorkerStatus]:
+        """What each worker is doing now."""
+        return [member.status() for member in self._members.values()]
+
+    def assignment(self) -> dict[str, tuple[int, ...]]:
+        """The partitions of each worker of this object, as far as the workers know."""
+        return {status.name: status.partitions for status in self.status()}
+
+    def check(self) -> None:
+        """Raise `WorkerFailed` if a worker has ended by itself."""
+        for member in self._members.values():
+            if not member.alive():
+                member.join()
+                raise WorkerFailed(f"{member.name} ended although nobody asked it to.")
+
+    def lag(self) -> list[PartitionLag]:
+        """How far the group is behind, per partition."""
+        return self._topics.lag(self.topic.name, group=self.group)
+
+    def drain(self, *, timeout: float) -> pd.DataFrame:
+        """Wait until every record on the topic is done and committed; return the records so far.
+
+        Raises `DeadlineExceeded` with what was left.
+        """
+        wait_until(
+            self._all_done,
+            timeout=timeout,
+            what=f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}",
+        )
+        for member in self._members.values():
+            member.catch_up()
+        return self.records()
+
+    def records(self) -> pd.DataFrame:
+        """One row per attempt so far, ordered by the time at which it finished."""
+        return to_frame(list(self._records))
+
+    def stop(self) -> None:
+        """All workers finish the task in hand, commit and leave."""
+        members, self._members = list(self._members.values()), {}
+        for member in members:
+            member.ask_to_stop()
+        try:
+            for member in members:
+                member.join()
+        finally:
+            self._topics.close()
+            self._leave_records()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _balanced(self) -> bool:
+        self.check()
+        known = self._topics.members(self.group)
+        mine = self.assignment()
+        if not mine.keys() <= known.keys() or self._killed & known.keys():
+            return False
+        held = {name: [p for topic, p in pairs if topic == self.topic.name] for name, pairs in known.items()}
+        if any(tuple(held[name]) != partitions for name, partitions in mine.items()):
+            return False
+        loads = [len(partitions) for name, partitions in held.items() if partitions or name in mine]
+        return not loads or (
+            max(loads) - min(loads) <= 1 and sum(loads) == self._topics.get(self.topic.name).partitions
+        )
+
+    def _all_done(self) -> bool:
+        self.check()
+        return all(partition.lag == 0 for partition in self.lag())
+
+    def _start_member(self) -> str:
+        name = f"{self._name}-{next(self._numbers)}"
+        member = self._process_member(name) if self._processes else self._thread_member(name)
+        self._members[name] = member
+        member.start()
+        return name
+
+    def _thread_member(self, name: str) -> Member:
+        worker = Worker(
+            self.topic,
+            name=name,
+            group=self.group,
+            handler=self._handler or self._service.handler(self._seed),
+            session_timeout=self._settings.session_timeout,
+            on_record=self._records.append,
+            clock=self._clock,
+        )
+        return ThreadMember(worker)
+
+    def _process_member(self, name: str) -> Member:
+        transport = self.topic.transport
+        if transport.connection is None:
+            raise Unsupported(f"The transport {transport.name!r} lives in this process; its workers must be threads.")
+        job = {
+            "name": name,
+            "connection": connection_to_job(transport.connection),
+            "transport": transport.name,
+            "topic": self.topic.name,
+            "partitions": self.topic.partitions,
+            "prefix": self.topic.prefix,
+            "group": self.group,
+            "handler": None if self._handler is None else describe_handler(self._handler),
+            "service": str(self._service),
+            "seed": self._seed,
+            "session_timeout": self._settings.session_timeout,
+        }
+        return ProcessMember(name, job, self._records.append)
+
+    def _leave_records(self) -> None:
+        folder = self._settings.records_dir
+        if folder is not None and self._records:
+            name = f"{self.topic.name}.{self.group}.{int(self._clock() * 1000)}.parquet"
+            write_records(self.records(), folder / name)

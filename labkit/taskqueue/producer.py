@@ -1,0 +1,167 @@
+"""The producer: puts tasks on a topic and hands out a receipt for each one that the broker has acknowledged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from labkit.errors import NotAcknowledged
+from labkit.measure.records import Receipt, receipts_to_frame
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.transport.contract import Delivery, ProducerConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How often the producer looks whether the topic has grown, in seconds.
+PARTITIONS_MAX_AGE = 5.0
+
+
+class Producer:
+    """Sends tasks to one topic. A context manager; may be used from several threads.
+
+    Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
+    every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        partitioner: Partitioner | None = None,
+        on_receipt: Callable[[Receipt], object] | None = None,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        settings = settings or load_settings()
+        self.topic = topic
+        self._partition_of = partitioner or key_hash(unkeyed=round_robin())
+        self._kept: list[Receipt] = []
+        self._on_receipt = on_receipt or self._kept.append
+        self._clock = clock
+        self._timeout = settings.delivery_timeout
+        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._partitions = topic.partitions
+        self._look_again_at = clock() + PARTITIONS_MAX_AGE
+        self._client = topic.transport.producer(
+            ProducerConfig(
+                acks=settings.acks,
+                retries=settings.retries,
+                linger_ms=settings.linger_ms,
+                compression=settings.compression,
+                delivery_timeout=settings.delivery_timeout,
+            )
+        )
+
+    def send(self, task: Task) -> Receipt:
+        """Send one task and return when the broker has it; raises `NotAcknowledged`, `TaskNotEncodable`."""
+        return self.send_many([task])[0]
+
+    def send_many(self, tasks: Iterable[Task]) -> list[Receipt]:
+        """Send tasks, many at a time under way, and return when the broker has them all, in their order.
+
+        Raises `NotAcknowledged` when the broker lacks some; those it has are sent all the same.
+        """
+        receipts: dict[int, Receipt] = {}
+        number = -1
+        for number, task in enumerate(tasks):
+            self._hand_over(task, partial(receipts.__setitem__, number))
+        self.flush()
+        in_order = [receipts[i] for i in range(number + 1)]
+        failed = [receipt for receipt in in_order if receipt.error is not None]
+        for receipt in in_order:
+            self._on_receipt(receipt)
+        if failed:
+            raise NotAcknowledged(
+                f"The broker did not acknowledge {len(failed)} of {len(in_order)} tasks; "
+                f"the first is {failed[0].task_id}: {failed[0].error}"
+            )
+        return in_order
+
+    def submit(self, task: Task) -> None:
+        """Hand over one task and go on; its receipt comes later. Waits while the client's buffer is full."""
+        self._hand_over(task, self._on_receipt)
+
+    def submit_on_schedule(
+        self, tasks: Iterable[Task], arrivals: Iterator[float], *, stop: threading.Event | None = None
+    ) -> int:
+        """Submit each task when it is due (open loop), until the tasks or the arrivals end or `stop` is set.
+
+        Returns the number submitted. A task that is late is sent at once and keeps its scheduled time.
+        """
+        stop = stop or threading.Event()
+        start = self._clock()
+        sent = 0
+        for task, moment in zip(tasks, arrivals, strict=False):
+            due = start + moment
+            early = due - self._clock()
+            if stop.wait(early) if early > 0 else stop.is_set():
+                break
+            self.submit(task.evolve(scheduled_at=due))
+            sent += 1
+        return sent
+
+    def flush(self) -> None:
+        """Return when everything handed over is acknowledged or refused; raises `DeadlineExceeded`."""
+        self._client.flush(self._timeout)
+
+    def receipts(self) -> pd.DataFrame:
+        """The receipts kept so far, one row per task sent."""
+        return receipts_to_frame(self._kept)
+
+    def close(self) -> None:
+        """Flush and let go of the connection."""
+        self._client.close(self._timeout)
+        self._topics.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object]) -> None:
+        now = self._clock()
+        if now >= self._look_again_at:
+            self._partitions = self._topics.get(self.topic.name).partitions
+            self._look_again_at = now + PARTITIONS_MAX_AGE
+        key, value, headers = task.encode()
+        self._client.send(
+            self.topic.full_name,
+            partition=self._partition_of(key, self._partitions),
+            key=key,
+            value=value,
+            headers=headers,
+            timestamp_ms=int(now * 1000),
+            on_delivery=partial(self._settle, task, now, on_receipt),
+        )
+
+    def _settle(
+        self,
+        task: Task,
+        produced_at: float,
+        on_receipt: Callable[[Receipt], object],
+        delivery: Delivery | None,
+        error: Exception | None,
+    ) -> None:
+        on_receipt(
+            Receipt(
+                task_id=task.id,
+                topic=self.topic.name,
+                partition=delivery.partition if delivery else None,
+                offset=delivery.offset if delivery else None,
+                scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
+                produced_at=produced_at,
+                acknowledged_at=self._clock() if delivery else None,
+                error=None if error is None else str(error),
+            )
+        )

@@ -1,0 +1,173 @@
+"""Topics as a user sees them: created, described, grown, deleted, and how far a group lags behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.taskqueue.transport.contract import AdminClient, TopicDescription, Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A topic that exists. `partitions` is the number it had when this object was made.
+
+    `prefix` goes before the names of the topic and of the groups that read it, so that many users can
+    share one cluster; everything that users see leaves it out.
+    """
+
+    name: str
+    partitions: int
+    transport: Transport = field(repr=False)
+    prefix: str = field(default="", repr=False)
+
+    @property
+    def full_name(self) -> str:
+        """The topic's name on the broker."""
+        return self.prefix + self.name
+
+    def full_group(self, group: str) -> str:
+        """The name on the broker of a group that reads this topic."""
+        return self.prefix + group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionLag:
+    """How far a group is behind on one partition: `lag` records are written but not yet committed as done."""
+
+    partition: int
+    committed: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Records between the committed offset and the end."""
+        return self.end - self.committed
+
+
+class Topics:
+    """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection."""
+
+    def __init__(self, transport: Transport, *, prefix: str = "") -> None:
+        self.transport = transport
+        self.prefix = prefix
+        self._admin: AdminClient | None = None
+
+    def create(
+        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+    ) -> Topic:
+        """Create a topic; no error if it exists already with the same number of partitions.
+
+        Raises `TopicMismatch` when it exists with another shape.
+        """
+        made = self._client.create_topic(
+            self.prefix + name, partitions=partitions, replication_factor=replication_factor, config=config
+        )
+        if not made:
+            self._must_match(name, partitions, config or {})
+        return self._topic(name, partitions)
+
+    def get(self, name: str) -> Topic:
+        """The topic of that name; raises `UnknownTopic`."""
+        return self._topic(name, self.describe(name).partitions)
+
+    def list(self) -> list[str]:
+        """The names of all topics under the prefix, sorted and without it."""
+        names = self._client.list_topics()
+        return [name.removeprefix(self.prefix) for name in names if name.startswith(self.prefix)]
+
+    def describe(self, name: str) -> TopicDescription:
+        """The topic's partitions, replication factor and configuration; raises `UnknownTopic`."""
+        return self._client.describe_topic(self.prefix + name)
+
+    def grow(self, name: str, *, partitions: int) -> Topic:
+        """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
+
+        Raises `TopicMismatch` when the number would not grow: Kafka cannot take partitions away.
+        """
+        self._client.grow_topic(self.prefix + name, partitions=partitions)
+        return self._topic(name, partitions)
+
+    def delete(self, name: str) -> None:
+        """Delete a topic with all its records; raises `UnknownTopic`."""
+        self._client.delete_topic(self.prefix + name)
+
+    @contextmanager
+    def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
+        """An empty topic for the length of a `with` block; what had that name before is deleted first."""
+        with suppress(UnknownTopic):
+            self.delete(name)
+        topic = self.create(name, partitions=partitions)
+        try:
+            yield topic
+        finally:
+            with suppress(UnknownTopic):
+                self.delete(name)
+
+    def end_offsets(self, name: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return self._client.end_offsets(self.prefix + name)
+
+    def lag(self, name: str, *, group: str) -> list[PartitionLag]:
+        """How far the group is behind, one entry per partition, in order."""
+        committed = self._client.committed(self.prefix + group, self.prefix + name)
+        starts = self._client.start_offsets(self.prefix + name)
+        ends = self._client.end_offsets(self.prefix + name)
+        return [
+            PartitionLag(
+                partition=partition,
+                committed=committed[partition].offset if partition in committed else starts[partition],
+                end=end,
+            )
+            for partition, end in sorted(ends.items())
+        ]
+
+    def members(self, group: str) -> dict[str, list[tuple[str, int]]]:
+        """The group's members by name, each with its (topic, partition) pairs, sorted."""
+        members = self._client.members(self.prefix + group)
+        return {
+            name: sorted((tp.topic.removeprefix(self.prefix), tp.partition) for tp in partitions)
+            for name, partitions in sorted(members.items())
+        }
+
+    def forget_group(self, group: str) -> None:
+        """Forget what the group has committed; the group must have no members."""
+        self._client.delete_group(self.prefix + group)
+
+    def close(self) -> None:
+        """Let go of the connection. A closed `Topics` opens a new one when it is used again."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = self.transport.admin()
+        return self._admin
+
+    def _topic(self, name: str, partitions: int) -> Topic:
+        return Topic(name=name, partitions=partitions, transport=self.transport, prefix=self.prefix)
+
+    def _must_match(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        found = self.describe(name)
+        differs = {key: found.config.get(key) for key, value in config.items() if found.config.get(key) != value}
+        if found.partitions != partitions:
+            raise TopicMismatch(
+                f"The topic {name!r} exists already with {found.partitions} partitions, not {partitions}. "
+                "Grow it, delete it, or ask for the shape it has."
+            )
+        if differs:
+            raise TopicMismatch(f"The topic {name!r} exists already with other settings: {differs}.")

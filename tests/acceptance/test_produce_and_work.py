@@ -1,0 +1,157 @@
+"""`labkit produce`, `labkit work` and `labkit topics`, as a user types them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from labkit.measure.records import read_records
+from labkit.taskqueue import connect
+from labkit.taskqueue.waiting import wait_until
+
+
+@pytest.fixture
+def type_in(lab, tmp_path):
+    """Start a command of labkit in an empty folder, attached to the session's Kafka."""
+    started = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "labkit", *words],
+            cwd=tmp_path,
+            env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def said(process: subprocess.Popen[str], status: int = 0) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    return out if status == 0 else err
+
+
+def test_messages_are_sent_one_by_one(type_in, unique_name):
+    out = said(type_in("produce", "hello", "world", "--topic", unique_name, "--rate", "1000"))
+    assert out.splitlines()[:2] == ["hello -> partition 0, offset 0", "world -> partition 1, offset 0"]
+    assert f"Sent 2 tasks to {unique_name}" in out
+    assert "2 acknowledged, 0 refused (partition 0: 1, partition 1: 1)" in out
+
+
+def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_path):
+    out = said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "30"))
+    assert "30 acknowledged" in out
+    out = said(
+        type_in(
+            "work", "--topic", unique_name, "--group", unique_name, "--workers", "2", "--service", "uniform:1,5",
+            "--until-empty", "--records", "mine.parquet",
+        )  # fmt: skip
+    )
+    assert "30 tasks done, 0 failed" in out
+    assert "by 2 of 2 workers" in out
+    assert len(read_records(tmp_path / "mine.parquet")) == 30
+
+
+def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):
+    process = type_in("produce", "--topic", unique_name, "--rate", "200", "--forever")
+    with connect(lab) as topics:
+        wait_until(
+            lambda: unique_name in topics.list() and sum(topics.end_offsets(unique_name).values()) >= 20,
+            timeout=30,
+            what="tasks were to arrive",
+        )
+        process.send_signal(signal.SIGINT)
+        out = said(process)
+        sent = int(re.search(r"Sent (\d+) tasks", out).group(1))
+        assert sent == sum(topics.end_offsets(unique_name).values())
+    assert f"{sent} acknowledged, 0 refused" in out
+
+
+def test_two_terminals_share_a_group_and_ctrl_c_leaves_it(type_in, unique_name, lab, tmp_path):
+    said(type_in("topics", "create", unique_name, "--partitions", "2"))
+    words = ("work", "--topic", unique_name, "--group", unique_name, "--service", "constant:5")
+    first, second = type_in(*words, "--records", "1.parquet"), type_in(*words, "--records", "2.parquet")
+    with connect(lab) as topics:
+        wait_until(
+            lambda: [len(p) for p in topics.members(unique_name).values()] == [1, 1],
+            timeout=30,
+            what="both terminals were to have a partition",
+        )
+        said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "40"))
+        wait_until(
+            lambda: not sum(p.lag for p in topics.lag(unique_name, group=unique_name)),
+            timeout=30,
+            what="the tasks were to be done",
+        )
+        for process in (first, second):
+            process.send_signal(signal.SIGINT)
+        for process in (first, second):
+            assert "20 tasks done, 0 failed" in said(process)
+        assert topics.members(unique_name) == {}
+    assert len(read_records(tmp_path / "1.parquet", tmp_path / "2.parquet")) == 40
+
+
+def test_work_by_a_function_of_ones_own(type_in, unique_name, tmp_path):
+    (tmp_path / "chores.py").write_text(
+        "from pathlib import Path\n\ndef keep(task):\n    Path(task.payload).touch()\n    print('done')\n"
+    )
+    said(type_in("produce", "one.txt", "two.txt", "--topic", unique_name))
+    words = ("--topic", unique_name, "--group", unique_name, "--handler", "chores:keep", "--until-empty")
+    assert "2 tasks done" in said(type_in("work", *words, "--processes", "--workers", "2"))
+    assert {path.name for path in tmp_path.glob("*.txt")} == {"one.txt", "two.txt"}
+
+
+def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
+    assert said(type_in("topics", "create", unique_name)) == f"{unique_name} has 2 partitions.\n"
+    assert unique_name in said(type_in("topics", "list"))
+    assert "3 partitions now" in said(type_in("topics", "grow", unique_name, "--partitions", "3"))
+    assert re.search(r"2 +│ +0 +│ +0 +│ +0", said(type_in("topics", "describe", unique_name)))
+    assert "is deleted" in said(type_in("topics", "delete", unique_name, "--yes"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("work", "--topic", "no-such-topic"), "no-such-topic"),
+        (("work", "--service", "fast"), "not a service time"),
+        (("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
+        (("produce", "--rate", "0"), "must be above 0"),
+        (("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
+        (("produce", "--partitioner", "best"), "choose one of key_hash"),
+        (("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
+    ],
+)
+def test_mistakes_get_one_paragraph_and_status_1(type_in, words, reason):
+    err = said(type_in(*words), status=1)
+    assert err.startswith("labkit: ")
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_without_a_broker_the_way_on_is_named(type_in, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "labkit", "produce", "hello"],
+        cwd=tmp_path,
+        env={**os.environ, "LABKIT_LAB": "never-started"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 1
+    assert "labkit up" in process.stderr
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,142 @@
+"""The producer, in memory: receipts, schedules, and what happens when the broker refuses."""
+
+import random
+import threading
+
+import pytest
+
+from labkit.errors import NotAcknowledged, TaskNotEncodable
+from labkit.settings import Settings
+from labkit.taskqueue.arrivals import constant
+from labkit.taskqueue.producer import PARTITIONS_MAX_AGE, Producer
+from labkit.taskqueue.task import Task, new_task, stock_tasks
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.contract import ConsumerConfig, TopicPartition
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+SETTINGS = Settings(_env_file=None)
+
+
+@pytest.fixture
+def topics():
+    with Topics(MemoryTransport()) as topics:
+        yield topics
+
+
+def read(topics: Topics, topic: str) -> list[Task]:
+    consumer = topics.transport.consumer(ConsumerConfig())
+    ends = topics.end_offsets(topic)
+    consumer.assign([TopicPartition(topics.prefix + topic, partition) for partition in ends])
+    tasks: list[Task] = []
+    while len(tasks) < sum(ends.values()):
+        tasks += [Task.decode(record) for record in consumer.poll(1)]
+    consumer.close()
+    return tasks
+
+
+def test_a_receipt_says_where_the_task_is(topics):
+    topic = topics.create("t", partitions=2)
+    with Producer(topic, settings=SETTINGS) as producer:
+        receipts = [producer.send(task) for task in stock_tasks(4, seed=1)]
+    assert [(r.partition, r.offset) for r in receipts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert all(r.acknowledged_at >= r.produced_at == r.scheduled_at for r in receipts)
+
+
+def test_send_many_returns_receipts_in_the_order_of_the_tasks(topics):
+    topic = topics.create("t", partitions=3)
+    tasks = stock_tasks(100, seed=1)
+    with Producer(topic, settings=SETTINGS) as producer:
+        receipts = producer.send_many(iter(tasks))
+        frame = producer.receipts()
+    assert [r.task_id for r in receipts] == [task.id for task in tasks]
+    assert list(frame["task_id"]) == [task.id for task in tasks]
+    assert {task.id for task in read(topics, "t")} == {task.id for task in tasks}
+
+
+def test_the_same_key_goes_to_the_same_partition(topics):
+    topic = topics.create("t", partitions=4)
+    with Producer(topic, settings=SETTINGS) as producer:
+        receipts = producer.send_many(stock_tasks(200, seed=1, keys=10))
+    keys = {task.id: task.key for task in stock_tasks(200, seed=1, keys=10)}
+    homes = {(keys[r.task_id], r.partition) for r in receipts}
+    assert len(homes) == 10
+
+
+def test_a_refused_task_is_not_reported_as_sent(topics):
+    topic = topics.create("t", partitions=1)
+    with Producer(topic, settings=SETTINGS) as producer:
+        topics.delete("t")
+        with pytest.raises(NotAcknowledged, match="1 of 1 tasks"):
+            producer.send_many(stock_tasks(1, seed=1))
+        (row,) = producer.receipts().to_dict("records")
+    assert row["error"]
+    assert row["acknowledged_at"] != row["acknowledged_at"]  # NaN
+
+
+def test_what_cannot_be_encoded_is_not_sent(topics):
+    topic = topics.create("t", partitions=1)
+    with Producer(topic, settings=SETTINGS) as producer, pytest.raises(TaskNotEncodable):
+        producer.send(new_task("k", object()))
+    assert topics.end_offsets("t") == {0: 0}
+
+
+def test_a_schedule_is_kept_and_travels_with_the_task(topics):
+    topic = topics.create("t", partitions=1)
+    with Producer(topic, settings=SETTINGS) as producer:
+        assert producer.submit_on_schedule(stock_tasks(5, seed=1), constant(500)) == 5
+        producer.flush()
+        frame = producer.receipts()
+    due = list(frame["scheduled_at"])
+    assert [round(1000 * (moment - due[0])) for moment in due] == [0, 2, 4, 6, 8]
+    assert (frame["produced_at"] >= frame["scheduled_at"]).all()
+    assert [task.scheduled_at for task in read(topics, "t")] == due
+
+
+def test_a_late_generator_sends_at_once_and_keeps_the_scheduled_time(topics):
+    topic = topics.create("t", partitions=1)
+    now = [100.0]
+    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer:
+
+        def slow():
+            for task in stock_tasks(3, seed=1):
+                now[0] += 1.0  # making the task takes a second; ten are due each second
+                yield task
+
+        producer.submit_on_schedule(slow(), constant(10))
+        producer.flush()
+        frame = producer.receipts()
+    assert list(frame["scheduled_at"]) == pytest.approx([100.0, 100.1, 100.2])
+    assert list(frame["produced_at"]) == pytest.approx([101.0, 102.0, 103.0])
+
+
+def test_stop_ends_the_schedule_between_two_tasks(topics):
+    topic = topics.create("t", partitions=1)
+    stop = threading.Event()
+    receipts = []
+
+    def take(receipt):
+        receipts.append(receipt)
+        stop.set()
+
+    with Producer(topic, settings=SETTINGS, on_receipt=take) as producer:
+        sent = producer.submit_on_schedule(stock_tasks(1000, seed=1), constant(20), stop=stop)
+    assert sent == len(receipts) < 1000
+
+
+def test_a_topic_that_grew_is_noticed(topics):
+    topic = topics.create("t", partitions=1)
+    now = [0.0]
+    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer:
+        topics.grow("t", partitions=4)
+        producer.send_many(stock_tasks(8, seed=1))
+        assert topics.end_offsets("t") == {0: 8, 1: 0, 2: 0, 3: 0}
+        now[0] = PARTITIONS_MAX_AGE
+        producer.send_many(stock_tasks(8, seed=1))
+    assert topics.end_offsets("t") == {0: 10, 1: 2, 2: 2, 3: 2}
+
+
+def test_another_partitioner_decides(topics):
+    topic = topics.create("t", partitions=3)
+    with Producer(topic, settings=SETTINGS, partitioner=lambda key, partitions: partitions - 1) as producer:
+        producer.send_many([new_task("k", rng=random.Random(1)), new_task("k", key="a", rng=random.Random(2))])
+    assert topics.end_offsets("t") == {0: 0, 1: 0, 2: 2}

@@ -1,0 +1,131 @@
+"""A task survives the way to a topic and back; what is not a task is named as such."""
+
+import json
+import random
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.errors import BadRecord, TaskNotEncodable
+from labkit.taskqueue.task import Task, new_task, stock_messages, stock_tasks
+from labkit.taskqueue.transport.contract import Record
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+# a lone surrogate is no Unicode text and has no UTF-8
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def as_record(task: Task, **changes: object) -> Record:
+    key, value, headers = task.encode()
+    fields = {"key": key, "value": value, "headers": headers} | changes
+    return Record(topic="t", partition=1, offset=7, timestamp_ms=5, **fields)
+
+
+tasks = st.builds(
+    Task,
+    id=texts,
+    kind=texts,
+    payload=json_values.filter(lambda value: "\\ud" not in json.dumps(value)),
+    key=st.none() | texts,
+    topic=st.just("t"),
+    priority=st.integers(-10, 10),
+    created_at=st.floats(0, 1e10),
+    scheduled_at=st.none() | st.floats(0, 1e10),
+    idempotency_key=st.none() | texts,
+    attempt=st.integers(1, 99),
+)
+
+
+@given(tasks)
+def test_a_task_comes_back_as_it_went(task):
+    assert Task.decode(as_record(task)) == task
+
+
+def test_the_value_is_json_and_the_ids_are_headers():
+    task = Task(id="a", kind="k", payload={"n": 1}, idempotency_key="once", attempt=2, scheduled_at=1.5)
+    _, value, headers = task.encode()
+    assert json.loads(value) == {"kind": "k", "payload": {"n": 1}, "priority": 0, "created_at": 0.0}
+    assert dict(headers) == {
+        "task-id": b"a",
+        "attempt": b"2",
+        "idempotency-key": b"once",
+        "scheduled-at": b"1.5",
+    }
+
+
+@pytest.mark.parametrize("payload", [object(), float("nan"), float("inf"), {1, 2}, b"bytes", "\ud800"])
+def test_what_json_cannot_hold_is_refused_with_the_task_id(payload):
+    with pytest.raises(TaskNotEncodable, match="Task a of kind 'k'"):
+        Task(id="a", kind="k", payload=payload).encode()
+
+
+def test_a_payload_that_contains_itself_is_refused():
+    payload: list[object] = []
+    payload.append(payload)
+    with pytest.raises(TaskNotEncodable):
+        Task(id="a", kind="k", payload=payload).encode()
+
+
+GOOD = Task(id="a", kind="k")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": None},
+        {"value": b""},
+        {"value": b"not json"},
+        {"value": b"\xff\xfe"},
+        {"value": b"[]"},
+        {"value": b"{}"},
+        {"value": b'{"kind": 1, "payload": 1, "priority": 0, "created_at": 0}'},
+        {"value": b'{"kind": "k", "payload": 1, "priority": "high", "created_at": 0}'},
+        {"value": b'{"kind": "k", "payload": 1, "priority": 0, "created_at": Infinity}'},
+        {"value": b'{"kind": "k", "payload": 1, "priority": 1e999, "created_at": 0}'},
+        {"value": b"[" * 100_000},
+        {"headers": ()},
+        {"headers": (("task-id", b"a"), ("attempt", b"x"))},
+        {"headers": (("task-id", None), ("attempt", b"1"))},
+        {"key": b"\xff"},
+    ],
+)
+def test_a_bad_record_says_where_it_is(changes):
+    with pytest.raises(BadRecord, match="t, partition 1, offset 7"):
+        Task.decode(as_record(GOOD, **changes))
+
+
+@given(st.binary())
+def test_no_value_makes_decode_raise_anything_else(value):
+    try:
+        Task.decode(as_record(GOOD, value=value))
+    except BadRecord:
+        pass
+
+
+def test_stock_messages_number_the_tasks_and_letter_the_files():
+    messages = list(islice(stock_messages(), 28))
+    assert messages[0] == "Task 1: Process file A"
+    assert messages[1] == "Task 2: Process file B"
+    assert messages[25] == "Task 26: Process file Z"
+    assert messages[26] == "Task 27: Process file AA"
+    assert messages[27] == "Task 28: Process file AB"
+
+
+def test_a_seed_repeats_the_tasks():
+    def make():
+        return stock_tasks(20, seed=4, keys=3, clock=lambda: 1.0)
+
+    assert make() == make()
+    assert {task.key for task in make()} == {"key-0", "key-1", "key-2"}
+    assert len({task.id for task in make()}) == 20
+
+
+def test_ids_without_a_seed_differ():
+    assert new_task("k").id != new_task("k").id
+    assert new_task("k", rng=random.Random(1)).id == new_task("k", rng=random.Random(1)).id

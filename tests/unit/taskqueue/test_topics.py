@@ -1,0 +1,95 @@
+"""Topics, under a prefix, in memory."""
+
+import pytest
+
+from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.contract import ProducerConfig
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+
+@pytest.fixture
+def topics():
+    with Topics(MemoryTransport()) as topics:
+        yield topics
+
+
+def write(topics: Topics, topic: str, partition: int, count: int = 1) -> None:
+    client = topics.transport.producer(ProducerConfig())
+    for _ in range(count):
+        client.send(
+            topics.prefix + topic,
+            partition=partition,
+            key=None,
+            value=b"x",
+            headers=(),
+            timestamp_ms=None,
+            on_delivery=lambda delivery, error: None,
+        )
+    client.close(5)
+
+
+def test_creating_what_exists_with_the_same_shape_is_no_error(topics):
+    assert topics.create("t", partitions=2) == topics.create("t", partitions=2) == topics.get("t")
+
+
+def test_another_number_of_partitions_is_a_mismatch(topics):
+    topics.create("t", partitions=2)
+    with pytest.raises(TopicMismatch, match="exists already with 2 partitions, not 3"):
+        topics.create("t", partitions=3)
+
+
+def test_other_settings_are_a_mismatch(topics):
+    topics.create("t", partitions=1, config={"retention.ms": "1000"})
+    topics.create("t", partitions=1, config={"retention.ms": "1000"})
+    with pytest.raises(TopicMismatch, match="retention.ms"):
+        topics.create("t", partitions=1, config={"retention.ms": "2000"})
+
+
+def test_growing_and_never_shrinking(topics):
+    topics.create("t", partitions=2)
+    assert topics.grow("t", partitions=4).partitions == 4
+    assert topics.get("t").partitions == 4
+    with pytest.raises(TopicMismatch):
+        topics.grow("t", partitions=3)
+
+
+def test_what_is_not_there_is_unknown(topics):
+    for call in (topics.get, topics.describe, topics.delete):
+        with pytest.raises(UnknownTopic, match="nowhere"):
+            call("nowhere")
+
+
+def test_fresh_is_empty_and_leaves_nothing(topics):
+    topics.create("t", partitions=5)
+    write(topics, "t", 0)
+    with topics.fresh("t", partitions=2) as topic:
+        assert topic.partitions == 2
+        assert topics.end_offsets("t") == {0: 0, 1: 0}
+    assert topics.list() == []
+
+
+def test_fresh_leaves_nothing_when_the_block_fails(topics):
+    with pytest.raises(ZeroDivisionError), topics.fresh("t", partitions=1):
+        raise ZeroDivisionError
+    assert topics.list() == []
+
+
+def test_a_prefix_keeps_users_apart():
+    transport = MemoryTransport()
+    ann, bob = Topics(transport, prefix="ann."), Topics(transport, prefix="bob.")
+    ann.create("t", partitions=1)
+    assert bob.list() == []
+    assert bob.create("t", partitions=3).full_name == "bob.t"
+    assert ann.get("t").partitions == 1
+    assert Topics(transport).list() == ["ann.t", "bob.t"]
+
+
+def test_lag_counts_what_is_not_committed(topics):
+    topics.create("t", partitions=2)
+    write(topics, "t", 0, 3)
+    write(topics, "t", 1, 1)
+    assert [(p.partition, p.committed, p.end, p.lag) for p in topics.lag("t", group="g")] == [
+        (0, 0, 3, 3),
+        (1, 0, 1, 1),
+    ]
