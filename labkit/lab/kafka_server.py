@@ -60,6 +60,9 @@ group.share.min.session.timeout.ms=1000
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 
+# the controller otherwise waits 25 ms for company before each change, of which a start and a new topic need several
+controller.quorum.append.linger.ms=0
+
 # small: a lab has one user
 num.network.threads=2
 num.io.threads=4

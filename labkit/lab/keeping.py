@@ -47,6 +47,10 @@ class Keeping:
         self._pipe.write(b"detach\n")
         self._pipe.close()
 
+    def wait(self) -> None:
+        """Return when every server has ended by itself."""
+        self._process.wait()
+
     def stop(self) -> None:
         """End the servers, by SIGKILL if they take longer than their grace; returns when all have ended."""
         assert self._pipe is not None

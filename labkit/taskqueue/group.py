@@ -30,6 +30,7 @@ class WorkerGroup:
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
     `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
+    A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
     More workers, also on other machines, may join the same group by its name.
     """
 
@@ -44,6 +45,7 @@ class WorkerGroup:
         seed: int = 0,
         processes: bool = False,
         name: str = "worker",
+        session_timeout: float | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -57,6 +59,7 @@ class WorkerGroup:
         self._seed = seed
         self._processes = processes
         self._name = name
+        self._session_timeout = session_timeout or self._settings.session_timeout
         self._clock = clock
         self._records: list[TaskRecord] = []
         self._topics = Topics(topic.transport, prefix=topic.prefix)
@@ -95,6 +98,12 @@ class WorkerGroup:
         """Return when the living workers share all partitions evenly; raises `DeadlineExceeded`."""
         wait_until(
             self._balanced, timeout=timeout, what=f"the workers of {self.group!r} were to share out the partitions"
+        )
+
+    def wait_for_progress(self, name: str, *, tasks: int, timeout: float = JOIN_TIMEOUT) -> None:
+        """Return when this worker has worked on so many tasks; raises `DeadlineExceeded`."""
+        wait_until(
+            lambda: self._settled(name) >= tasks, timeout=timeout, what=f"{name} was to work on {tasks} tasks"
         )
 
     def status(self) -> list[WorkerStatus]:
@@ -176,6 +185,11 @@ class WorkerGroup:
         self.check()
         return all(partition.lag == 0 for partition in self.lag())
 
+    def _settled(self, name: str) -> int:
+        self.check()
+        status = self._members[name].status()
+        return status.done + status.failed
+
     def _start_member(self) -> str:
         name = f"{self._name}-{next(self._numbers)}"
         member = self._process_member(name) if self._processes else self._thread_member(name)
@@ -189,7 +203,7 @@ class WorkerGroup:
             name=name,
             group=self.group,
             handler=self._handler or self._service.handler(self._seed),
-            session_timeout=self._settings.session_timeout,
+            session_timeout=self._session_timeout,
             on_record=self._records.append,
             clock=self._clock,
         )
@@ -210,7 +224,7 @@ class WorkerGroup:
             "handler": None if self._handler is None else describe_handler(self._handler),
             "service": str(self._service),
             "seed": self._seed,
-            "session_timeout": self._settings.session_timeout,
+            "session_timeout": self._session_timeout,
         }
         return ProcessMember(name, job, self._records.append)
 

@@ -86,7 +86,7 @@ class Task:
                 idempotency_key=None if idempotency_key is None else idempotency_key.decode(),
                 attempt=int(headers[ATTEMPT]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error

@@ -96,12 +96,16 @@ class Topics:
         """Delete a topic with all its records; raises `UnknownTopic`."""
         self._client.delete_topic(self.prefix + name)
 
-    @contextmanager
-    def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
-        """An empty topic for the length of a `with` block; what had that name before is deleted first."""
+    def recreate(self, name: str, *, partitions: int) -> Topic:
+        """An empty topic; what had that name before is deleted first, with all its records."""
         with suppress(UnknownTopic):
             self.delete(name)
-        topic = self.create(name, partitions=partitions)
+        return self.create(name, partitions=partitions)
+
+    @contextmanager
+    def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
+        """As `recreate`, for the length of a `with` block: the topic is deleted at its end."""
+        topic = self.recreate(name, partitions=partitions)
         try:
             yield topic
         finally:

@@ -8,8 +8,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, stock_tasks, uniform
 from labkit.taskqueue.waiting import wait_until
 
-#: Short, so that a killed worker is noticed soon; the lab's broker allows it.
-SETTINGS = Settings(_env_file=None, session_timeout=2.0)
+SETTINGS = Settings(_env_file=None)
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])

@@ -1,0 +1,150 @@
+"""A round-robin worker group under a simulated clock, whose workers join, leave and die at given moments.
+
+It gives back the same DataFrame as a group on a broker, so that the same metrics and plots hold for both.
+What it leaves out: the time to send, fetch and commit. A task is committed as soon as it is done, so only a
+task that dies with its worker is done again. Times are in seconds, on whatever clock the arrivals are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from labkit.measure.records import DONE, TaskRecord, to_frame
+from labkit.theory.assignment import round_robin
+
+#: The topic and the kind of task in simulated records.
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A worker joins, leaves (it finishes the task in hand first), or dies (the task in hand is lost)."""
+
+    at: float
+    worker: str
+    what: Literal["joins", "leaves", "dies"]
+
+
+class _Task(NamedTuple):
+    number: int
+    partition: int
+    offset: int
+    arrival: float
+    service: float
+
+
+_Queues = dict[int, deque[_Task]]
+
+
+def simulate_worker_group(
+    *,
+    partition: Sequence[int],
+    scheduled_at: Sequence[float],
+    service: Sequence[float],
+    workers: Iterable[str],
+    partitions: int | None = None,
+    changes: Iterable[Change] = (),
+    start: float | None = None,
+    handover: float = 0.0,
+    session_timeout: float = 0.0,
+) -> pd.DataFrame:
+    """The records of a group that works on these tasks, one row per task done, ordered by finishing time.
+
+    `partition`, `scheduled_at` and `service` (seconds) have one entry per task, in the order sent. `workers`
+    share the partitions round robin from `start` on (default: the first arrival). At every change all
+    workers finish the task in hand and the partitions are dealt out again, which takes `handover` seconds; the
+    group notices a death only after `session_timeout`. A partition is read in order, and a worker with several
+    takes the task that arrived first. Tasks that nobody is left to do have no row. `partitions` is the
+    topic's number, when the last ones may be empty.
+
+    Raises ValueError if the three columns differ in length.
+    """
+    tasks = _tasks(partition, scheduled_at, service)
+    queues = _queues(tasks, partitions or 0)
+    now = start if start is not None else min((task.arrival for task in tasks), default=0.0)
+    members, died = set(workers), dict[str, float]()
+    records: list[TaskRecord] = []
+    for change, noticed in [*_as_noticed(changes, session_timeout, died), (None, math.inf)]:
+        until = max(now, noticed)
+        served = list(_generation(queues, members, now, until, died))
+        records += served
+        if change is None:
+            break
+        members = members | {change.worker} if change.what == "joins" else members - {change.worker}
+        now = max([until, *(record.finished_at for record in served)]) + handover
+    return to_frame(records)
+
+
+def _tasks(partition: Sequence[int], scheduled_at: Sequence[float], service: Sequence[float]) -> list[_Task]:
+    offsets: defaultdict[int, int] = defaultdict(int)
+    tasks = []
+    for number, (own, arrival, seconds) in enumerate(zip(partition, scheduled_at, service, strict=True), start=1):
+        tasks.append(_Task(number, int(own), offsets[own], float(arrival), float(seconds)))
+        offsets[own] += 1
+    return tasks
+
+
+def _queues(tasks: list[_Task], partitions: int) -> _Queues:
+    queues: _Queues = {number: deque() for number in range(partitions)}
+    for task in tasks:
+        queues.setdefault(task.partition, deque()).append(task)
+    return queues
+
+
+def _as_noticed(
+    changes: Iterable[Change], session_timeout: float, died: dict[str, float]
+) -> list[tuple[Change, float]]:
+    """The changes with the moments at which the group notices them; fills in who dies when."""
+    died.update({change.worker: change.at for change in changes if change.what == "dies"})
+    late = [(change, change.at + (session_timeout if change.what == "dies" else 0.0)) for change in changes]
+    return sorted(late, key=lambda pair: pair[1])
+
+
+def _generation(
+    queues: _Queues, members: set[str], start: float, until: float, died: dict[str, float]
+) -> Iterator[TaskRecord]:
+    """What is done under one assignment; no task is begun from `until` on, or by a worker that has died."""
+    for worker, own in round_robin(queues, members).items():
+        death = died.get(worker, math.inf)
+        yield from _serve(worker, [queues[number] for number in own], start, until, death)
+
+
+def _serve(worker: str, own: list[deque[_Task]], start: float, until: float, death: float) -> Iterator[TaskRecord]:
+    now = start
+    while waiting := [queue for queue in own if queue]:
+        first = min(waiting, key=lambda queue: (max(queue[0].arrival, now), queue[0].arrival, queue[0].number))
+        task = first[0]
+        begin = max(now, task.arrival)
+        now = begin + task.service
+        if begin >= min(until, death) or now > death:
+            return
+        first.popleft()
+        yield _record(task, worker, begin, now)
+
+
+def _record(task: _Task, worker: str, begin: float, end: float) -> TaskRecord:
+    return TaskRecord(
+        task_id=f"task-{task.number}",
+        kind=SIMULATED,
+        topic=SIMULATED,
+        partition=task.partition,
+        offset=task.offset,
+        key=None,
+        priority=0,
+        worker=worker,
+        attempt=1,
+        scheduled_at=task.arrival,
+        produced_at=task.arrival,
+        acknowledged_at=task.arrival,
+        received_at=begin,
+        started_at=begin,
+        finished_at=end,
+        outcome=DONE,
+        error=None,
+    )

@@ -1,0 +1,35 @@
+"""The transport over kafka-python, the default: pure Python, so that its source can be read in class."""
+
+from __future__ import annotations
+
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, ProducerClient, ProducerConfig
+from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
+from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer
+from labkit.taskqueue.transport.kafka_python.producer import KafkaPythonProducer
+from labkit.taskqueue.transport.library_logs import route_logs
+
+__all__ = ["KafkaPythonTransport"]
+
+
+class KafkaPythonTransport:
+    """A way to one Kafka cluster through kafka-python."""
+
+    name = "kafka-python"
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Connection | None = connection
+        self._connection = connection
+        route_logs("kafka")
+
+    def producer(self, config: ProducerConfig) -> ProducerClient:
+        """A new producer, connected."""
+        return KafkaPythonProducer(self._connection, config)
+
+    def consumer(self, config: ConsumerConfig) -> ConsumerClient:
+        """A new consumer, connected."""
+        return KafkaPythonConsumer(self._connection, config)
+
+    def admin(self) -> AdminClient:
+        """A new admin client, connected."""
+        return KafkaPythonAdmin(self._connection)

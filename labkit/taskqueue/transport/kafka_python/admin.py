@@ -1,0 +1,201 @@
+"""The admin client over kafka-python."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import kafka
+import kafka.errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, ConfigSourceType, KafkaAdminClient
+from kafka.protocol.consumer import OffsetSpec
+
+from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
+from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.waiting import wait_until
+
+#: How long a change may take until the brokers show it, in seconds.
+CHANGE_TIMEOUT = 10.0
+#: How long to try again while the cluster is not ready for a request, in seconds: right after its start, the
+#: coordinator of groups is not.
+READY_TIMEOUT = 5.0
+_RETRY_INTERVAL = 0.05
+
+_NOT_READY = (
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.CoordinatorLoadInProgressError,
+    kafka_errors.NotCoordinatorError,
+)
+_SET_ON_THE_TOPIC = ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name
+
+Answer = TypeVar("Answer")
+
+
+class KafkaPythonAdmin:
+    """See `labkit.taskqueue.transport.contract.AdminClient`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client, _ = connect(KafkaAdminClient, connection, client_id="labkit-admin")
+        self._closed = False
+
+    def create_topic(
+        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+    ) -> bool:
+        """Create a topic: True if made now, False if the name was taken."""
+        shape = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": dict(config or {})}
+        answer = self._ask(lambda: self._client.create_topics({name: shape}, raise_errors=False))
+        result = answer["topics"][0]
+        if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
+            return False
+        self._check(result["error_code"], result["error_message"], name)
+        self._wait_for_partitions(name, partitions)
+        return True
+
+    def describe_topic(self, name: str) -> TopicDescription:
+        """The topic's shape; raises `UnknownTopic`."""
+        partitions = self._partitions(name)
+        resource = ConfigResource(ConfigResourceType.TOPIC, name)
+        found = self._ask(lambda: self._client.describe_configs([resource]))["topic"][name]
+        return TopicDescription(
+            name=name,
+            partitions=len(partitions),
+            replication_factor=len(partitions[0]["replica_nodes"]),
+            config={
+                key: entry["value"]
+                for key, entry in sorted(found.items())
+                if entry["config_source"] == _SET_ON_THE_TOPIC
+            },
+        )
+
+    def list_topics(self) -> list[str]:
+        """The names of all topics but Kafka's internal ones, sorted."""
+        topics = self._ask(self._client.describe_topics)
+        return sorted(topic["name"] for topic in topics if not topic["is_internal"])
+
+    def grow_topic(self, name: str, *, partitions: int) -> None:
+        """Raise the number of partitions; `UnknownTopic`, `TopicMismatch`."""
+        answer = self._ask(lambda: self._client.create_partitions({name: partitions}, raise_errors=False))
+        result = answer.results[0]
+        if result.error_code == kafka_errors.InvalidPartitionsError.errno:
+            raise TopicMismatch(f"The topic {name!r} cannot get {partitions} partitions: {result.error_message}")
+        self._check(result.error_code, result.error_message, name)
+        self._wait_for_partitions(name, partitions)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+        answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
+        result = answer["topics"][0]
+        self._check(result["error_code"], result["error_message"], name)
+        wait_until(
+            lambda: name not in self.list_topics(),
+            timeout=CHANGE_TIMEOUT,
+            what=f"the topic {name!r} was to disappear",
+        )
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return self._offsets(topic, OffsetSpec.LATEST)
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset of the first record kept."""
+        return self._offsets(topic, OffsetSpec.EARLIEST)
+
+    def committed(self, group: str, topic: str) -> dict[int, Position]:
+        """What the group has committed for the topic, per partition."""
+        found = self._ask(lambda: self._client.list_group_offsets({group: None}))[group]
+        return {
+            partition.partition: Position(position.offset, position.metadata or "")
+            for partition, position in sorted(found.items())
+            if partition.topic == topic and position.offset >= 0
+        }
+
+    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
+        """The members of the group by client id, with their partitions."""
+        found = self._ask(lambda: self._client.describe_groups([group]))[group]
+        members: dict[str, frozenset[TopicPartition]] = {}
+        for member in found["members"]:
+            name = member["client_id"]
+            members[name] = members.get(name, frozenset()) | _partitions_of(member)
+        return members
+
+    def delete_group(self, group: str) -> None:
+        """Forget the group's offsets; no error if it does not exist."""
+        result = self._ask(lambda: self._client.delete_groups([group]))[group]
+        if result == kafka_errors.NonEmptyGroupError.__name__:
+            raise TransportError(f"The group {group!r} still has members. Stop them first.")
+        if result not in ("OK", kafka_errors.GroupIdNotFoundError.__name__):
+            raise TransportError(f"The group {group!r} could not be deleted: {result}")
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self._closed = True
+        self._client.close()
+
+    def _ask(self, request: Callable[[], Answer]) -> Answer:
+        if self._closed:
+            raise TransportError("The admin client is closed.")
+        deadline = time.monotonic() + READY_TIMEOUT
+        while True:
+            try:
+                return request()
+            except _NOT_READY as error:
+                if time.monotonic() >= deadline:
+                    raise in_words(error, self._connection) from error
+                threading.Event().wait(_RETRY_INTERVAL)
+            except kafka_errors.KafkaError as error:
+                raise in_words(error, self._connection) from error
+
+    def _check(self, code: int, message: str | None, topic: str) -> None:
+        if code == 0:
+            return
+        error_type = kafka_errors.for_code(code)
+        if error_type is kafka_errors.UnknownTopicOrPartitionError:
+            raise _unknown(topic)
+        raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
+
+    def _partitions(self, name: str) -> list[dict[str, Any]]:
+        found = self._ask(lambda: self._client.describe_topics([name]))[0]
+        self._check(found["error_code"], None, name)
+        partitions: list[dict[str, Any]] = found["partitions"]
+        return partitions
+
+    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
+        partitions = [kafka.TopicPartition(topic, p["partition_index"]) for p in self._partitions(topic)]
+        found = self._ask(lambda: self._client.list_partition_offsets(dict.fromkeys(partitions, spec)))
+        return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
+
+    def _wait_for_partitions(self, name: str, count: int) -> None:
+        def ready() -> bool:
+            try:
+                partitions = self._partitions(name)
+            except UnknownTopic:
+                return False
+            return len(partitions) >= count and all(p["leader_id"] >= 0 for p in partitions)
+
+        wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")
+
+
+def _unknown(topic: str) -> UnknownTopic:
+    return UnknownTopic(f"There is no topic {topic!r}.")
+
+
+def _with_cause(error: LabkitError, cause: Exception) -> LabkitError:
+    error.__cause__ = cause
+    return error
+
+
+def _partitions_of(member: Mapping[str, Any]) -> frozenset[TopicPartition]:
+    assignment = member["member_assignment"]
+    if not assignment:  # it waits for the rebalance to end
+        return frozenset()
+    return frozenset(
+        TopicPartition(topic["topic"], partition)
+        for topic in assignment["assigned_partitions"]
+        for partition in topic["partitions"]
+    )

@@ -1,0 +1,80 @@
+"""What all three kafka-python clients share: their settings, how they connect, and their errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import kafka.errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
+
+from labkit.errors import LabkitError, TransportError, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+
+#: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
+METADATA_MAX_AGE_MS = 1000
+#: How long a client waits at most between two tries to reach a broker that went away, in ms.
+RECONNECT_MAX_MS = 500
+#: How long one request may take before its connection counts as dead, in ms.
+REQUEST_TIMEOUT_MS = 10_000
+
+_REFUSALS = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.AuthorizationError,
+)
+
+
+Client = TypeVar("Client")
+
+
+def connect(
+    make: Callable[..., Client], connection: Connection, **config: object
+) -> tuple[Client, KafkaNetClient]:
+    """A client of kafka-python and the network client inside it; raises `BrokerUnreachable`, `NotAuthorized`."""
+    opened: list[KafkaNetClient] = []
+
+    def open_network(**network_config: Any) -> KafkaNetClient:
+        opened.append(KafkaNetClient(**network_config))
+        return opened[0]
+
+    settings = _settings(connection) | config | {"kafka_client": open_network}
+    try:
+        return make(**settings), opened[0]
+    except kafka_errors.KafkaError as error:
+        # kafka-python leaves its thread and sockets behind when it cannot connect
+        for network in opened:
+            network.close()
+        raise in_words(error, connection) from error
+
+
+def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:
+    """The error of labkit that says the same."""
+    if isinstance(error, _REFUSALS):
+        return refused(connection, error)
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition: {error}")
+    if isinstance(error, kafka_errors.RetriableError):
+        return unreachable(connection)
+    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")
+
+
+def _settings(connection: Connection) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "bootstrap_servers": connection.bootstrap_servers.split(","),
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT * 1000,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MAX_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "security_protocol": connection.security_protocol,
+        "ssl_context": ssl_context(connection),
+    }
+    if connection.security_protocol.startswith("SASL"):
+        settings |= {
+            "sasl_mechanism": connection.sasl_mechanism,
+            "sasl_plain_username": connection.sasl_username,
+            "sasl_plain_password": connection.sasl_password,
+        }
+    return settings

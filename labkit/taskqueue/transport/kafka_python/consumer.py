@@ -1,0 +1,238 @@
+"""The consumer over kafka-python. An I/O thread of the library sends heartbeats and fetches ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import kafka
+import kafka.errors as kafka_errors
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.future import Future
+from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata
+
+from labkit.errors import CommitRefused, LabkitError, TransportError
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.contract import (
+    ConsumerConfig,
+    OnAssignment,
+    Position,
+    Record,
+    TopicPartition,
+)
+from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words
+
+#: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
+POLL_SLICE = 0.1
+#: How often a member says that it lives and hears of a rebalance, in seconds; a third of the session at most.
+HEARTBEAT_INTERVAL = 0.3
+#: How long the broker holds a fetch when there is nothing new, in ms. A partition that was just resumed or
+#: assigned waits as long until it is fetched, because one fetch per broker is under way.
+FETCH_MAX_WAIT_MS = 100
+#: How long leaving the group may take when the broker does not answer, in ms.
+LEAVE_TIMEOUT_MS = 2000
+
+_REFUSED_COMMITS = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.UnknownMemberIdError,
+)
+
+
+class KafkaPythonConsumer:
+    """See `labkit.taskqueue.transport.contract.ConsumerClient`."""
+
+    def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
+        self._connection = connection
+        self._max_poll_records = config.max_poll_records
+        self._client, self._network = connect(kafka.KafkaConsumer, connection, **_settings(config))
+        self._listener: _Listener | None = None
+        self._woken = threading.Event()
+        self._closed = False
+
+    def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
+        """Join the group for these topics, at the next `poll`."""
+        self._listener = _Listener(self._client, self._network, on_assigned, on_revoked)
+        self._client.subscribe(list(topics), listener=self._listener)
+        for topic in topics:
+            # without it, the first assignment is made before the topic's partitions are known, and is empty
+            self._client.partitions_for_topic(topic)
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read these partitions without a group."""
+        self._client.assign(_theirs(partitions))
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this consumer reads now."""
+        return frozenset(_ours(self._client.assignment()))
+
+    def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
+        """Records that came within `timeout`."""
+        limit = self._max_poll_records if max_records is None else max_records
+        deadline = time.monotonic() + timeout
+        left = timeout
+        while True:
+            fetched = self._poll_once(min(left, POLL_SLICE), limit)
+            if fetched:
+                return _records(fetched)
+            left = deadline - time.monotonic()
+            if left <= 0 or self._woken.is_set():
+                self._woken.clear()
+                return []
+
+    def wake_up(self) -> None:
+        """Make a `poll` return early, within `POLL_SLICE`."""
+        self._woken.set()
+
+    def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        offsets = {
+            kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
+            for partition, position in positions.items()
+        }
+        try:
+            self._client.commit(offsets, timeout_ms=REQUEST_TIMEOUT_MS)
+        except _REFUSED_COMMITS as error:
+            raise CommitRefused() from error
+        except kafka_errors.KafkaError as error:
+            raise in_words(error, self._connection) from error
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
+        """What the group has committed per partition."""
+        return {partition: self._committed(partition) for partition in partitions}
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from this offset."""
+        self._must_be_assigned([partition])
+        self._client.seek(kafka.TopicPartition(*partition), offset)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until `resume`."""
+        self._must_be_assigned(partitions)
+        self._client.pause(*_theirs(partitions))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these partitions again."""
+        self._must_be_assigned(partitions)
+        self._client.resume(*_theirs(partitions))
+
+    def close(self) -> None:
+        """Leave the group at once, without committing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._client.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
+        self._raise_from_callback()
+
+    def _poll_once(self, timeout: float, limit: int) -> dict[kafka.TopicPartition, list[Any]]:
+        try:
+            fetched: dict[kafka.TopicPartition, list[Any]] = self._client.poll(int(timeout * 1000), limit)
+        except kafka_errors.IllegalStateError as error:
+            raise TransportError("The consumer is closed.") from error
+        except kafka_errors.KafkaError as error:
+            raise in_words(error, self._connection) from error
+        self._raise_from_callback()
+        return fetched
+
+    def _raise_from_callback(self) -> None:
+        if self._listener is not None and self._listener.error is not None:
+            error, self._listener.error = self._listener.error, None
+            raise error
+
+    def _committed(self, partition: TopicPartition) -> Position | None:
+        try:
+            found = self._client.committed(
+                kafka.TopicPartition(*partition), metadata=True, timeout_ms=REQUEST_TIMEOUT_MS
+            )
+        except kafka_errors.KafkaError as error:
+            raise in_words(error, self._connection) from error
+        return None if found is None else Position(found.offset, found.metadata or "")
+
+    def _must_be_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        missing = set(partitions) - self.assignment()
+        if missing:
+            raise LabkitError(f"These partitions are not assigned to this consumer: {sorted(missing)}.")
+
+
+class _Listener(AsyncConsumerRebalanceListener):
+    """Runs the callbacks of a rebalance while the caller of `poll` waits for it to end.
+
+    kafka-python calls a listener on its I/O thread, where a commit would wait for itself. So each callback
+    gets a thread of its own, and the I/O thread goes on with heartbeats until it is done.
+    """
+
+    def __init__(
+        self,
+        client: kafka.KafkaConsumer,
+        network: KafkaNetClient,
+        on_assigned: OnAssignment,
+        on_revoked: OnAssignment,
+    ) -> None:
+        self._client = client
+        self._network = network
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self.error: BaseException | None = None
+
+    async def on_partitions_revoked(self, revoked: Iterable[kafka.TopicPartition]) -> None:
+        partitions = _ours(revoked)
+        if partitions:
+            await self._call(self._on_revoked, partitions)
+        # As Java's client does: what is assigned again is read from its committed offset, and not paused.
+        # kafka-python keeps the position instead, behind which records may be that the callback gave up.
+        self._client._subscription.assign_from_subscribed([])
+
+    async def on_partitions_assigned(self, assigned: Iterable[kafka.TopicPartition]) -> None:
+        await self._call(self._on_assigned, _ours(assigned))
+
+    async def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
+        done = Future()
+
+        def run() -> None:
+            try:
+                callback(partitions)
+            except BaseException as error:  # noqa: BLE001 - raised again by `poll`
+                self.error = error
+            finally:
+                self._network._manager.call_soon(done.success, None)
+
+        threading.Thread(target=run, name="labkit-rebalance", daemon=True).start()
+        await done
+
+
+def _records(fetched: Mapping[kafka.TopicPartition, list[Any]]) -> list[Record]:
+    return [
+        Record(topic, partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
+        for (topic, partition), records in fetched.items()
+        for r in records
+    ]
+
+
+def _ours(partitions: Iterable[kafka.TopicPartition]) -> list[TopicPartition]:
+    return sorted(TopicPartition(*partition) for partition in partitions)
+
+
+def _theirs(partitions: Iterable[TopicPartition]) -> list[kafka.TopicPartition]:
+    return [kafka.TopicPartition(*partition) for partition in partitions]
+
+
+def _settings(config: ConsumerConfig) -> dict[str, object]:
+    session_timeout_ms = int(config.session_timeout * 1000)
+    return {
+        "client_id": config.client_id,
+        "group_id": config.group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+        "session_timeout_ms": session_timeout_ms,
+        "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
+        "max_poll_interval_ms": int(config.max_poll_interval * 1000),
+        "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }

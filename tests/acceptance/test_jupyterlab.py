@@ -1,0 +1,194 @@
+"""`make lab`, as a student types it: JupyterLab opens in a browser, a notebook runs, and Ctrl-C ends everything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from playwright.sync_api import Page, expect, sync_playwright
+
+from labkit.lab import Lab
+from labkit.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
+MAKE_LAB = ["make", "--no-print-directory", "lab"]
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/lab\S*token=[0-9a-f]+")
+MARK = "LABKIT_TEST_MARK"
+
+#: All cells are in the page, not only those in sight, so that they can be counted.
+NOTEBOOK_SETTINGS = '{"windowingMode": "none"}'
+
+
+class Started:
+    """One `make lab` (or `labkit jupyter`), its output, and every process that comes from it."""
+
+    def __init__(self, command: list[str], folder: Path, extra: dict[str, str]) -> None:
+        self.mark = uuid.uuid4().hex
+        self.data = folder / "data"
+        self._log = folder / "output.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LABKIT_", "MAKE"))}
+        settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+        settings.mkdir(parents=True)
+        (settings / "tracker.jupyterlab-settings").write_text(NOTEBOOK_SETTINGS)
+        private = {
+            "LABKIT_DATA_DIR": str(self.data),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "IPYTHONDIR": str(folder / "ipython"),
+            MARK: self.mark,
+        }
+        with self._log.open("w") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**inherited, **private, **extra},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def address(self) -> str:
+        return ADDRESS.search(self.output).group()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that inherited the mark, whoever its parent is now."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue  # not ours, or gone
+        return found
+
+    def start_kernel(self) -> None:
+        """Start a kernel as a notebook does."""
+        root, _, token = re.split(r"(/lab\S*token=)", self.address)
+        requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=30).raise_for_status()
+        until(lambda: any("ipykernel" in " ".join(process.cmdline()) for process in self.processes()), 30, "a kernel")
+
+    def press_ctrl_c(self) -> None:
+        """As the terminal does: SIGINT to the whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+
+def until(condition: Callable[[], bool], timeout: float, what: str) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Start a command and wait for JupyterLab's address; whatever is left at the end is killed."""
+    all_started = []
+
+    def start(command: list[str], **extra: str) -> Started:
+        started = Started(command, tmp_path, extra)
+        all_started.append(started)
+        until(lambda: started.process.poll() is not None or ADDRESS.search(started.output), 90, "an address")
+        assert ADDRESS.search(started.output), started.output
+        return started
+
+    yield start
+    for started in all_started:
+        for process in started.processes():
+            process.kill()
+        started.process.wait()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page in the system's Chromium, headless."""
+    options = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(
+            executable_path=chromium, chromium_sandbox=os.geteuid() != 0, args=options.split()
+        )
+        yield browser.new_page(viewport={"width": 1280, "height": 1600})
+        browser.close()
+
+
+def choose(page: Page, menu: str, item: str) -> None:
+    page.get_by_role("menubar").get_by_role("menuitem", name=menu, exact=True).click()
+    page.get_by_role("menu").get_by_role("menuitem", name=item, exact=True).click()
+
+
+@pytest.mark.browser
+def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], page: Page, tmp_path: Path) -> None:
+    before = NOTEBOOK.read_bytes()
+    started = start(MAKE_LAB)
+    page.goto(started.address)
+    notebook = page.locator(".jp-NotebookPanel-notebook")
+    cells = notebook.locator(".jp-CodeCell")
+    expect(cells.first).to_be_visible(timeout=30_000)
+    assert page.title().startswith(NOTEBOOK.stem[:5])
+
+    choose(page, "Edit", "Clear Outputs of All Cells")
+    expect(cells.locator(".jp-InputPrompt", has_text=re.compile(r"\d"))).to_have_count(0)
+    expect(notebook.locator("img[src^='data:image/png']")).to_have_count(0)
+
+    choose(page, "Run", "Run All Cells")
+    prompts = [f"[{number}]:" for number in range(1, cells.count() + 1)]
+    expect(cells.locator(".jp-InputPrompt")).to_have_text(prompts, timeout=60_000)
+    page.screenshot(path=tmp_path / "notebook.png")
+
+    for kind in ("error", "stderr"):
+        expect(notebook.locator(f"[data-mime-type='application/vnd.jupyter.{kind}']")).to_have_count(0)
+    figure = notebook.locator("img[src^='data:image/png']").first
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("image => image.complete && image.naturalWidth") > 200
+    page.screenshot(path=tmp_path / "figure.png")
+    assert NOTEBOOK.read_bytes() == before
+
+
+def test_ctrl_c_ends_everything_that_make_lab_started(start: Callable[..., Started]) -> None:
+    started = start(MAKE_LAB)
+    started.start_kernel()
+    commands = " ".join(" ".join(process.cmdline()) for process in started.processes())
+    assert all(part in commands for part in ("make", "java", "redis", "jupyterlab", "ipykernel"))
+    started.press_ctrl_c()
+    started.process.wait(30)
+    assert started.processes() == []
+    assert "Traceback" not in started.output
+    assert "y/[n]" not in started.output
+
+
+def test_a_lab_that_was_running_is_used_and_left_running(start: Callable[..., Started], tmp_path: Path) -> None:
+    settings = load_settings(lab="before", data_dir=tmp_path / "data")
+    with Lab("before", settings=settings) as lab:
+        started = start([sys.executable, "-m", "labkit", "jupyter"], LABKIT_LAB="before")
+        assert lab.bootstrap_servers in started.output
+        started.process.terminate()
+        assert started.process.wait(30) == 128 + signal.SIGTERM
+        assert started.processes() == []
+        assert psutil.pid_exists(lab.kafka_pid)
+
+
+def test_nothing_survives_when_the_command_is_killed(start: Callable[..., Started]) -> None:
+    started = start([sys.executable, "-m", "labkit", "jupyter"])
+    started.start_kernel()
+    started.process.kill()
+    until(lambda: not started.processes(), 30, "the end of every process")
