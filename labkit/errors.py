@@ -111,3 +111,14 @@ class WorkerFailed(LabkitError):
 
 class DeadlineExceeded(LabkitError):
     """The condition did not come true in time."""
+
+
+# --- notebooks run without a browser
+
+
+class NotebookFailed(LabkitError):
+    """A cell of the notebook raised an error. The executed copy shows where."""
+
+
+class UnknownParameter(LabkitError):
+    """The notebook has no such parameter."""

@@ -6,6 +6,7 @@ Nothing else in the package looks at the environment: rooms are handed a `Settin
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,6 +21,9 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["all", "1", "0"]
 Compression = Literal["none", "gzip", "lz4"]
 
+#: A lab's name is the name of a folder.
+LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+
 
 class Settings(BaseSettings):
     """What can be set from outside. Times are in seconds unless the name says otherwise."""
@@ -27,7 +31,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LABKIT_", env_file=".env", extra="ignore", frozen=True)
 
     # the lab
-    lab: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="the name of the lab")
+    lab: str = Field("default", pattern=LAB_NAME, description="the name of the lab")
     port: int = Field(9092, ge=1, le=65535, description="the port that Kafka takes if it is free")
     data_dir: Path | None = Field(None, description="where labs keep their data; by default the user's data folder")
     cache_dir: Path | None = Field(None, description="where jars and caches are kept; by default the user's cache")
@@ -78,6 +82,11 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_in_words(error)) from None
+
+
+def environment_with(**changes: object) -> dict[str, str]:
+    """The environment for a child process: that of this process, with these settings (by their names) set."""
+    return {**os.environ, **{f"LABKIT_{name.upper()}": str(value) for name, value in changes.items()}}
 
 
 def _in_words(error: ValidationError) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -14,3 +16,19 @@ def lab() -> Iterator[Lab]:
     """A private lab: its own Kafka and Redis, gone after the session."""
     with Lab() as private:
         yield private
+
+
+@pytest.fixture
+def unique_name(request: pytest.FixtureRequest) -> str:
+    """A name for a topic or a group that no other test uses."""
+    return f"{request.node.originalname}-{uuid4().hex[:8]}".replace("_", "-")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where `LABKIT_TEST_FORBID_SKIPS` is set, as in CI, a test that would be skipped fails."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("LABKIT_TEST_FORBID_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skips are forbidden here: {report.longrepr}"
+    return report

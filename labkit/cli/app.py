@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labkit.cli import jupyter, lab, produce, topics, work
+from labkit.cli import jupyter, lab, notebooks, produce, topics, work
 
 app = typer.Typer(
     name="labkit",
@@ -17,6 +17,7 @@ app = typer.Typer(
 
 lab.add_commands(app)
 jupyter.add_commands(app)
+notebooks.add_commands(app)
 produce.add_commands(app)
 work.add_commands(app)
 topics.add_commands(app)

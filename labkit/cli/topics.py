@@ -23,7 +23,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_topics() -> None:
     """Name every topic."""
     with attached_topics() as topics:
-        print("\n".join(topics.list()) or "There are no topics yet. `labkit produce` makes one.")
+        print("\n".join(topics.names()) or "There are no topics yet. `labkit produce` makes one.")
 
 
 @topics_app.command()

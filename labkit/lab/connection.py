@@ -43,3 +43,21 @@ def external_connection(settings: Settings) -> Connection:
         ssl_key_file=settings.ssl_key_file,
         topic_prefix=settings.topic_prefix,
     )
+
+
+def librdkafka_config(connection: Connection) -> dict[str, str]:
+    """The connection in the words of librdkafka (CONFIGURATION.md), for the admin calls of the lab itself."""
+    config = {
+        "bootstrap.servers": connection.bootstrap_servers,
+        "security.protocol": connection.security_protocol,
+        "ssl.ca.location": connection.ssl_ca_file,
+        "ssl.certificate.location": connection.ssl_cert_file,
+        "ssl.key.location": connection.ssl_key_file,
+    }
+    if connection.security_protocol.startswith("SASL_"):
+        config |= {
+            "sasl.mechanism": connection.sasl_mechanism,
+            "sasl.username": connection.sasl_username,
+            "sasl.password": connection.sasl_password,
+        }
+    return {name: str(value) for name, value in config.items() if value is not None}

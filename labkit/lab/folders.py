@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from labkit.settings import Settings
+from labkit.errors import SettingsError
+from labkit.settings import LAB_NAME, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,12 @@ class LabFolders:
 
 
 def named_lab(settings: Settings, name: str) -> LabFolders:
-    """The folders of the lab of that name."""
+    """The folders of the lab of that name. Raises `SettingsError` if it cannot be the name of a folder."""
+    if not re.match(LAB_NAME, name):
+        raise SettingsError(
+            f"{name!r} cannot be the name of a lab. A name has up to 32 letters, digits, hyphens and underscores, and "
+            "begins with a letter or a digit."
+        )
     return LabFolders(data_folder(settings) / "labs" / name)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 
 from labkit.errors import LabError
@@ -64,6 +66,24 @@ def kafka_jars(settings: Settings) -> list[Path]:
     return [folder / jar.file_name for jar in jars]
 
 
+def damaged_jars(settings: Settings) -> list[Path]:
+    """The fetched jars whose content is not what the lock file says. Reads all of them (about 0.1 s)."""
+    if settings.kafka_home is not None:
+        return []
+    folder = jar_folder(settings)
+    return [
+        folder / jar.file_name
+        for jar in locked_jars()
+        if (folder / jar.file_name).exists() and file_sha256(folder / jar.file_name) != jar.sha256
+    ]
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
 def _is_whole(path: Path, jar: Jar) -> bool:
     try:
         return path.stat().st_size == jar.size
@@ -71,9 +91,15 @@ def _is_whole(path: Path, jar: Jar) -> bool:
         return False
 
 
+def kafka_version(jars: Sequence[Path]) -> str:
+    """The version of Kafka among the jars, such as 4.4.0; empty if there is no Kafka among them."""
+    names = (jar.stem for jar in jars if jar.name.startswith("kafka_2.13-"))
+    return next((name.removeprefix("kafka_2.13-") for name in names if "-" not in name.removeprefix("kafka_2.13-")), "")
+
+
 def _jars_of_home(home: Path) -> list[Path]:
     jars = sorted((home / "libs").glob("*.jar"))
-    if not any(jar.name.startswith("kafka_2.13-4.") for jar in jars):
+    if not kafka_version(jars).startswith("4."):
         raise LabError(
             f"LABKIT_KAFKA_HOME is {home}, but there is no Apache Kafka 4 in its folder libs. "
             "Name the folder that the archive kafka_2.13-4.x.y.tgz was unpacked to, or unset the variable."

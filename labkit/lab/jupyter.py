@@ -28,6 +28,9 @@ GRACE = 10.0
 #: Seconds between two looks whether JupyterLab answers.
 LOOK_INTERVAL = 0.05
 
+#: JupyterLab's settings for everybody: no pop-up about news, no questions to servers elsewhere.
+SETTINGS = Path(__file__).with_name("jupyter_settings")
+
 #: Puts the folder of this Python's commands first on PATH, so that `labkit` is found in JupyterLab's terminals.
 WITH_COMMANDS = ["/bin/sh", "-c", 'PATH="$1:$PATH"; export PATH; shift; exec "$@"', "sh"]
 
@@ -135,10 +138,9 @@ def _argv(folder: Path, start_page: str) -> list[str]:
         "ServerApp.open_browser": False,  # the lab may not be ready then
         "ServerApp.allow_root": os.geteuid() == 0,  # in a container
         "LabApp.default_url": f"/lab{start_page}",
+        "KernelManager.transport_encryption": "auto",  # other users of the machine cannot listen to a kernel
         "LanguageServerManager.autodetect": False,  # runs npm
-        # a classroom is no place for pop-ups, nor for questions to servers elsewhere
-        "LabApp.news_url": None,
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "LabApp.app_settings_dir": SETTINGS,
     }
     return [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
 

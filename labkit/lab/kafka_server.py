@@ -82,7 +82,7 @@ def class_path(jars: Sequence[Path]) -> str:
 
 def java_options(java: Java) -> list[str]:
     """Options for a quick start and a small process. An AOT cache is fit only for the options it was made with."""
-    options = ["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
+    options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
     if java.major >= 24:
         # Kafka's libraries use both; without these, newer Javas warn about them on every start
         options += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
@@ -91,17 +91,22 @@ def java_options(java: Java) -> list[str]:
     return options
 
 
+def aot_options(cache: Path) -> list[str]:
+    """Options to use an AOT cache. Java ends at once if it does not fit, so that the lab can say so."""
+    # Java 25 prints a few warnings about entries that it cannot use, which nobody can do anything about.
+    return [f"-XX:AOTCache={cache}", "-XX:AOTMode=on", "-Xlog:disable", "-Xlog:all=error:stderr"]
+
+
 def kafka_command(
-    java: Java, jars: Sequence[Path], *, properties: Path, logs: Path, aot_options: Sequence[str] = ()
+    java: Java, jars: Sequence[Path], *, properties: Path, logs: Path, extra_options: Sequence[str] = ()
 ) -> list[str]:
     """The command line that runs the server."""
     return [
         str(java.program),
         *java_options(java),
-        *aot_options,
-        f"-Dlog4j2.configurationFile={_LOGGING}",
-        "-Dlog4j2.disableJmx=true",
-        f"-Dlabkit.logs={logs}",
+        *extra_options,
+        f"-XX:ErrorFile={logs}/java-crash.log",
+        *_logging_options(logs),
         "-cp",
         class_path(jars),
         "kafka.Kafka",
@@ -109,7 +114,13 @@ def kafka_command(
     ]
 
 
-def format_command(java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str) -> list[str]:
+def format_command(
+    java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str, logs: Path
+) -> list[str]:
     """The command line that formats the empty folder named in the properties."""
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties)]
-    return [str(java.program), *java_options(java), f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", class_path(jars), *tool]
+    return [str(java.program), *java_options(java), *_logging_options(logs), "-cp", class_path(jars), *tool]
+
+
+def _logging_options(logs: Path) -> list[str]:
+    return [f"-Dlog4j2.configurationFile={_LOGGING}", "-Dlog4j2.disableJmx=true", f"-Dlabkit.logs={logs}"]

@@ -9,6 +9,8 @@ keeper answers on standard output with one line, the servers' pids as JSON. Then
 
 `detach` on the pipe lets go of the owner: from then on only a signal ends the lab. Should the keeper itself be killed,
 Linux kills the servers (PR_SET_PDEATHSIG). How a server ended is written to the file `exits`, one JSON object a line.
+At the end the paths in `remove` are deleted, and the lab's state file unless the servers ended unasked: then the file
+tells the next start that there is something to mend.
 """
 
 from __future__ import annotations
@@ -96,6 +98,7 @@ class Keeper:
         self.owner: int | None = spec["owner"]
         self.servers = [Server(**server) for server in spec["servers"]]
         self.exits: str = spec["exits"]
+        self.state: str = spec["state"]
         self.remove: list[str] = spec["remove"]
         self.stopping = False
         self.wake_up = self._watch_signals()
@@ -124,6 +127,8 @@ class Keeper:
             while not self.stopping and any(server.running for server in self.servers):
                 self._wait(WATCH_INTERVAL)
                 self._look_at_owner()
+            if self.stopping:
+                self.remove.append(self.state)
             self._end_servers()
         finally:
             for server in self.servers:
@@ -169,7 +174,6 @@ class Keeper:
             print(f"the exit of {server.name} was not noted: {error}", file=sys.stderr)  # noqa: T201
 
     def _end_servers(self) -> None:
-        self.stopping = True
         self.pipe = None
         begin = time.monotonic()
         for server in self.servers:

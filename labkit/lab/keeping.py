@@ -51,26 +51,35 @@ class Keeping:
         """Return when every server has ended by itself."""
         self._process.wait()
 
-    def stop(self) -> None:
-        """End the servers, by SIGKILL if they take longer than their grace; returns when all have ended."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the servers, by SIGKILL if they take longer than their grace, or `at_once`; returns when all have ended."""
         assert self._pipe is not None
+        if at_once:
+            for server in self.servers.values():
+                server.send_signal(signal.SIGKILL)
         self._pipe.close()
         end_keeper(self.keeper, list(self.servers.values()), self._grace)
         self._process.wait()
 
 
-def launch(servers: Sequence[ServerCommand], *, exits: Path, log: Path, remove: Sequence[Path] = ()) -> Keeping:
-    """Start the servers under a new keeper, which removes the paths in `remove` when all has ended.
+def launch(servers: Sequence[ServerCommand], *, state: Path, logs: Path, remove: Sequence[Path] = ()) -> Keeping:
+    """Start the servers under a new keeper; they end with this process unless `detach` is called.
 
-    The servers end with this process unless `detach` is called. Raises `ServerFailed`.
+    When all has ended, the keeper deletes the paths in `remove`, and the file `state` if the servers were asked to end.
+    How they ended stands in `exits.jsonl` in the folder `logs`. Raises `ServerFailed`.
     """
+    log, exits = logs / "keeper.log", logs / "exits.jsonl"
+    exits.unlink(missing_ok=True)
     spec = {
         "owner": os.getpid(),
-        "servers": [{**asdict(server), "folder": str(server.folder), "output": str(server.output)} for server in servers],
+        "servers": [
+            {**asdict(server), "folder": str(server.folder), "output": str(server.output)} for server in servers
+        ],
         "exits": str(exits),
+        "state": str(state),
         "remove": [str(path) for path in remove],
     }
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", _SCRIPT],
             stdin=subprocess.PIPE,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from labkit.errors import ServerFailed
 from labkit.lab.kafka_server import HOST
 from labkit.lab.waiting import wait_for
 
-#: The topic of the record that shows that Kafka works. It is deleted afterwards.
+#: The topic of the record that shows that Kafka works. It is deleted before a start is called ready.
 PROBE_TOPIC = "__labkit_probe"
 
 
@@ -18,16 +19,15 @@ def wait_for_kafka(port: int, *, alive: Callable[[], bool], timeout: float) -> N
 
     Raises `ServerFailed` when `alive` says that the server has ended, or when the time is over.
     """
-    # While the server boots: the import takes as long as a few of its steps.
-    import confluent_kafka.admin
+    import confluent_kafka.admin  # while the server boots
 
-    wait_for(lambda: not alive() or _listens(port), timeout)
+    wait_for(lambda: _listens(port) or not alive(), timeout)
     if not alive():
         raise ServerFailed("Kafka ended while it was starting.")
     if not _listens(port):
         raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
     try:
-        _round_trip(port, timeout)
+        _round_trip(_config(port), timeout)
     except confluent_kafka.KafkaException as error:
         raise ServerFailed(f"Kafka opened its port, but a record did not come through: {error}.") from error
 
@@ -37,12 +37,8 @@ def _listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _round_trip(port: int, timeout: float) -> None:
-    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
-    from confluent_kafka.admin import AdminClient
-    from confluent_kafka.cimpl import NewTopic
-
-    config = {
+def _config(port: int) -> dict[str, Any]:
+    return {
         "bootstrap.servers": f"{HOST}:{port}",
         "log_level": 0,
         "reconnect.backoff.ms": 10,
@@ -50,16 +46,46 @@ def _round_trip(port: int, timeout: float) -> None:
         "retry.backoff.ms": 10,
         "topic.metadata.refresh.fast.interval.ms": 10,
     }
+
+
+def _round_trip(config: dict[str, Any], timeout: float) -> None:
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
     admin = AdminClient(config)
-    _drop_leftover(admin, timeout)
-    admin.create_topics([NewTopic(PROBE_TOPIC, 1, 1)], operation_timeout=timeout)[PROBE_TOPIC].result(timeout)
-    producer = Producer({**config, "linger.ms": 0, "message.timeout.ms": int(timeout * 1000)})
+    try:
+        _create_topic(admin, timeout)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise  # else a start was killed at this point; its topic will do
+    _produce(config, timeout)
+    _consume(config, timeout)
+    admin.delete_topics([PROBE_TOPIC])[PROBE_TOPIC].result(timeout)
+
+
+def _create_topic(admin: Any, timeout: float) -> None:
+    from confluent_kafka.cimpl import NewTopic
+
+    # its files go at once, so that the folders of deleted probes don't pile up when a lab is stopped soon
+    topic = NewTopic(PROBE_TOPIC, 1, 1, config={"file.delete.delay.ms": "0"})
+    admin.create_topics([topic])[PROBE_TOPIC].result(timeout)
+
+
+def _produce(config: dict[str, Any], timeout: float) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer({**config, "linger.ms": 0, "acks": "all", "message.timeout.ms": int(timeout * 1000)})
     producer.produce(PROBE_TOPIC, b"ready?")
     if producer.flush(timeout):
         raise ServerFailed(f"Kafka did not acknowledge a record within {timeout:g} s.")
+
+
+def _consume(config: dict[str, Any], timeout: float) -> None:
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
     consumer = Consumer({**config, "group.id": PROBE_TOPIC, "enable.auto.commit": False, "fetch.wait.max.ms": 10})
     try:
-        consumer.assign([TopicPartition(PROBE_TOPIC, 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(PROBE_TOPIC, 0, 0)])
         record = consumer.poll(timeout)
         if record is None:
             raise ServerFailed(f"Kafka did not hand out a record within {timeout:g} s.")
@@ -67,17 +93,14 @@ def _round_trip(port: int, timeout: float) -> None:
             raise KafkaException(record.error())
     finally:
         consumer.close()
-    admin.delete_topics([PROBE_TOPIC], operation_timeout=timeout)[PROBE_TOPIC].result(timeout)
-
-
-def _drop_leftover(admin: object, timeout: float) -> None:
-    """A start that was killed may have left the topic."""
 
 
 def wait_for_redis(path: str, *, alive: Callable[[], bool], timeout: float) -> None:
     """Return when the server at this unix socket answers PING; raises `ServerFailed`."""
-    if not wait_for(lambda: not alive() or _pong(path), timeout) or not alive():
-        raise ServerFailed("Redis did not start.")
+    if not wait_for(lambda: _pong(path) or not alive(), timeout):
+        raise ServerFailed(f"Redis did not answer within {timeout:g} s.")
+    if not alive():
+        raise ServerFailed("Redis ended while it was starting.")
 
 
 def _pong(path: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from labkit.lab.folders import LabFolders
 from labkit.lab.process import ProcessId
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.
@@ -41,8 +42,9 @@ class State:
         return {name: server for name, server in found.items() if server is not None}
 
     def running(self) -> bool:
-        """Are the keeper and every server that was started still there?"""
-        return self.keeper.alive() and all(server.alive() for server in self.servers().values())
+        """Is the lab ready, are all its servers there, and is it not about to end with its owner?"""
+        wanted = [self.keeper, *self.servers().values(), *([] if self.owner is None else [self.owner])]
+        return self.ready and all(process.alive() for process in wanted)
 
     def write(self, path: Path) -> None:
         """Write the file; it appears whole or not at all."""
@@ -62,3 +64,9 @@ def read_state(path: Path) -> State | None:
         return State(**fields)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def running_state(folders: LabFolders) -> State | None:
+    """What is noted about the lab in these folders if it runs; None if it does not."""
+    state = read_state(folders.state)
+    return state if state is not None and state.running() else None

@@ -24,7 +24,10 @@ SIMULATED = "simulated"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A worker joins, leaves (it finishes the task in hand first), or dies (the task in hand is lost)."""
+    """A worker joins, leaves (it finishes the task in hand first), or dies (the task in hand is lost).
+
+    A worker that joins has a name of its own, also when it takes the place of one that died.
+    """
 
     at: float
     worker: str
@@ -68,16 +71,17 @@ def simulate_worker_group(
     tasks = _tasks(partition, scheduled_at, service)
     queues = _queues(tasks, partitions or 0)
     now = start if start is not None else min((task.arrival for task in tasks), default=0.0)
-    members, died = set(workers), dict[str, float]()
+    members = set(workers)
+    changes = sorted(changes, key=lambda change: _noticed_at(change, session_timeout))
+    died = {change.worker: change.at for change in changes if change.what == "dies"}
     records: list[TaskRecord] = []
-    for change, noticed in [*_as_noticed(changes, session_timeout, died), (None, math.inf)]:
-        until = max(now, noticed)
+    for change in changes:
+        until = max(now, _noticed_at(change, session_timeout))
         served = list(_generation(queues, members, now, until, died))
         records += served
-        if change is None:
-            break
         members = members | {change.worker} if change.what == "joins" else members - {change.worker}
         now = max([until, *(record.finished_at for record in served)]) + handover
+    records += _generation(queues, members, now, math.inf, died)
     return to_frame(records)
 
 
@@ -97,13 +101,8 @@ def _queues(tasks: list[_Task], partitions: int) -> _Queues:
     return queues
 
 
-def _as_noticed(
-    changes: Iterable[Change], session_timeout: float, died: dict[str, float]
-) -> list[tuple[Change, float]]:
-    """The changes with the moments at which the group notices them; fills in who dies when."""
-    died.update({change.worker: change.at for change in changes if change.what == "dies"})
-    late = [(change, change.at + (session_timeout if change.what == "dies" else 0.0)) for change in changes]
-    return sorted(late, key=lambda pair: pair[1])
+def _noticed_at(change: Change, session_timeout: float) -> float:
+    return change.at + (session_timeout if change.what == "dies" else 0.0)
 
 
 def _generation(
@@ -118,7 +117,7 @@ def _generation(
 def _serve(worker: str, own: list[deque[_Task]], start: float, until: float, death: float) -> Iterator[TaskRecord]:
     now = start
     while waiting := [queue for queue in own if queue]:
-        first = min(waiting, key=lambda queue: (max(queue[0].arrival, now), queue[0].arrival, queue[0].number))
+        first = min(waiting, key=lambda queue: (queue[0].arrival, queue[0].number))
         task = first[0]
         begin = max(now, task.arrival)
         now = begin + task.service

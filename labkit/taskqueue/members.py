@@ -112,9 +112,9 @@ class ProcessMember:
         self._on_record = on_record
         self._partitions: tuple[int, ...] = ()
         self._done = self._failed = 0
-        self._killed = False
         self._caught_up = threading.Event()
         self._process: subprocess.Popen[str] | None = None
+        self._last_words = ""
         self._complaints: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the member
         self._reader = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
 
@@ -171,22 +171,17 @@ class ProcessMember:
         try:
             status = process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self.kill()
             raise WorkerFailed(f"{self.name} did not stop within {STOP_TIMEOUT:g} s and was killed.") from None
-        finally:
-            self._reader.join()
-        if status != 0 and not self._killed:
-            self._complaints.seek(0)
-            last = self._complaints.read().strip().splitlines()[-1:] or ["it said nothing"]
-            raise WorkerFailed(f"{self.name} ended with status {status}: {last[0]}")
+        last_words = self._let_go()
+        if status != 0:
+            raise WorkerFailed(f"{self.name} ended with status {status}: {last_words or 'it said nothing'}")
 
     def kill(self) -> None:
         """SIGKILL: the process ends in the middle of what it does, commits nothing and does not leave."""
-        self._killed = True
         self._started.kill()
         self._started.wait()
-        self._reader.join()
+        self._let_go()
 
     @property
     def _started(self) -> subprocess.Popen[str]:
@@ -200,6 +195,20 @@ class ProcessMember:
         if stream is None:
             raise RuntimeError("the process was started without an input")
         return stream
+
+    def _let_go(self) -> str:
+        """Close what led to the ended process; returns the last line of its complaints."""
+        if self._complaints.closed:
+            return self._last_words
+        self._reader.join()
+        self.ask_to_stop()
+        if self._started.stdout is not None:
+            self._started.stdout.close()
+        with self._complaints as complaints:
+            complaints.seek(0)
+            lines = complaints.read().split("\n")
+        self._last_words = next((line for line in reversed(lines) if line.strip()), "")
+        return self._last_words
 
     def _tell(self, line: str) -> None:
         try:

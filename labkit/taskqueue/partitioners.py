@@ -38,8 +38,8 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     h = 0x9747B28C ^ length
     whole = length & ~3
-    for k in unpack_from(f"<{whole >> 2}I", data):
-        k = k * _M & _MASK
+    for word in unpack_from(f"<{whole >> 2}I", data):
+        k = word * _M & _MASK
         h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
     if whole != length:
         h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _MASK

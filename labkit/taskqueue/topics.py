@@ -75,7 +75,7 @@ class Topics:
         """The topic of that name; raises `UnknownTopic`."""
         return self._topic(name, self.describe(name).partitions)
 
-    def list(self) -> list[str]:
+    def names(self) -> list[str]:
         """The names of all topics under the prefix, sorted and without it."""
         names = self._client.list_topics()
         return [name.removeprefix(self.prefix) for name in names if name.startswith(self.prefix)]

@@ -70,6 +70,8 @@ class Worker:
         self._stop = threading.Event()
         self._client: ConsumerClient | None = None
         self._finished: dict[TopicPartition, int] = {}
+        # a transport may run the callbacks of a rebalance on a thread of its own
+        self._committing = threading.RLock()
         self._committed_at = 0.0
         self._batch_size = 1
         self._partitions: tuple[int, ...] = ()
@@ -193,10 +195,13 @@ class Worker:
 
     def _commit(self) -> None:
         self._committed_at = self._clock()
-        if not self._finished or self._client is None:
-            return
+        with self._committing:
+            if self._finished and self._client is not None:
+                self._commit_finished(self._client)
+
+    def _commit_finished(self, client: ConsumerClient) -> None:
         try:
-            self._client.commit({tp: Position(offset) for tp, offset in self._finished.items()})
+            client.commit({tp: Position(offset) for tp, offset in self._finished.items()})
             self._finished.clear()
         except CommitRefused as error:
             # another worker owns them now and will repeat this work: at least once
@@ -212,8 +217,9 @@ class Worker:
         self._on_assignment(self._partitions)
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        self._commit()
-        for tp in partitions:
-            self._finished.pop(tp, None)
+        with self._committing:
+            self._commit()
+            for tp in partitions:
+                self._finished.pop(tp, None)
         self._partitions = tuple(sorted({*self._partitions} - {tp.partition for tp in partitions}))
         self._on_assignment(self._partitions)

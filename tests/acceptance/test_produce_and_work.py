@@ -71,7 +71,7 @@ def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):
     process = type_in("produce", "--topic", unique_name, "--rate", "200", "--forever")
     with connect(lab) as topics:
         wait_until(
-            lambda: unique_name in topics.list() and sum(topics.end_offsets(unique_name).values()) >= 20,
+            lambda: unique_name in topics.names() and sum(topics.end_offsets(unique_name).values()) >= 20,
             timeout=30,
             what="tasks were to arrive",
         )

@@ -42,7 +42,13 @@ def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
     with (
         topics.fresh(unique_name, partitions=2) as topic,
         WorkerGroup(
-            topic, group=unique_name, workers=2, service=constant(10), processes=True, settings=SETTINGS
+            topic,
+            group=unique_name,
+            workers=2,
+            service=constant(10),
+            processes=True,
+            session_timeout=2,  # short, so that the death is noticed soon; the lab's broker allows it
+            settings=SETTINGS,
         ) as group,
     ):
         send(topic, 200)

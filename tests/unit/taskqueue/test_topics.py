@@ -66,23 +66,23 @@ def test_fresh_is_empty_and_leaves_nothing(topics):
     with topics.fresh("t", partitions=2) as topic:
         assert topic.partitions == 2
         assert topics.end_offsets("t") == {0: 0, 1: 0}
-    assert topics.list() == []
+    assert topics.names() == []
 
 
 def test_fresh_leaves_nothing_when_the_block_fails(topics):
     with pytest.raises(ZeroDivisionError), topics.fresh("t", partitions=1):
         raise ZeroDivisionError
-    assert topics.list() == []
+    assert topics.names() == []
 
 
 def test_a_prefix_keeps_users_apart():
     transport = MemoryTransport()
     ann, bob = Topics(transport, prefix="ann."), Topics(transport, prefix="bob.")
     ann.create("t", partitions=1)
-    assert bob.list() == []
+    assert bob.names() == []
     assert bob.create("t", partitions=3).full_name == "bob.t"
     assert ann.get("t").partitions == 1
-    assert Topics(transport).list() == ["ann.t", "bob.t"]
+    assert Topics(transport).names() == ["ann.t", "bob.t"]
 
 
 def test_lag_counts_what_is_not_committed(topics):

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, ProducerClient, ProducerConfig
+from labkit.taskqueue.transport.contract import (
+    AdminClient,
+    ConsumerClient,
+    ConsumerConfig,
+    ProducerClient,
+    ProducerConfig,
+)
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer
 from labkit.taskqueue.transport.kafka_python.producer import KafkaPythonProducer

@@ -30,9 +30,7 @@ _REFUSALS = (
 Client = TypeVar("Client")
 
 
-def connect(
-    make: Callable[..., Client], connection: Connection, **config: object
-) -> tuple[Client, KafkaNetClient]:
+def connect(make: Callable[..., Client], connection: Connection, **config: object) -> tuple[Client, KafkaNetClient]:
     """A client of kafka-python and the network client inside it; raises `BrokerUnreachable`, `NotAuthorized`."""
     opened: list[KafkaNetClient] = []
 

@@ -159,7 +159,7 @@ class KafkaPythonConsumer:
             raise LabkitError(f"These partitions are not assigned to this consumer: {sorted(missing)}.")
 
 
-class _Listener(AsyncConsumerRebalanceListener):
+class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Runs the callbacks of a rebalance while the caller of `poll` waits for it to end.
 
     kafka-python calls a listener on its I/O thread, where a commit would wait for itself. So each callback

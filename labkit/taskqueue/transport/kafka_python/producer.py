@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from functools import partial
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -13,13 +13,15 @@ from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, Tran
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Delivery, Headers, OnDelivery, ProducerConfig
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
-from labkit.taskqueue.transport.reach import reason, unreachable
+from labkit.taskqueue.transport.reach import reason
 from labkit.taskqueue.waiting import wait_until
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_BYTES = 32 * 1024 * 1024
 #: What the client keeps in memory for a record besides its key and value, in bytes.
 RECORD_OVERHEAD = 1000
+#: What is counted together, in bytes.
+CHUNK_BYTES = 1024 * 1024
 #: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
 METADATA_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
 
@@ -31,10 +33,10 @@ class KafkaPythonProducer:
         self._connection = connection
         self._client, _ = connect(KafkaProducer, connection, **_settings(config))
         self._closed = False
-        # kafka-python 3 has no bound on its buffer (buffer_memory is gone), so the bytes under way are counted here
-        self._settled = threading.Condition(threading.Lock())
-        self._under_way = 0
-        self._waiting = 0
+        # kafka-python 3 has no bound on its buffer (`buffer_memory` is gone). So one future per chunk is kept, and
+        # `send` waits for the oldest when there are too many. Counting every acknowledgement would cost more.
+        self._chunks: deque[Any] = deque()
+        self._chunk_size = 0
 
     def send(
         self,
@@ -48,22 +50,19 @@ class KafkaPythonProducer:
         on_delivery: OnDelivery,
     ) -> None:
         """Hand over one record; waits while too much is under way."""
-        size = RECORD_OVERHEAD + (len(key) if key else 0) + (len(value) if value else 0)
-        settled = self._settled
-        with settled:
-            if self._under_way >= BUFFER_BYTES:
-                self._wait_for_room()
-            self._under_way += size
+        report = _Report(on_delivery)
         try:
-            future = self._append(topic, value, key, list(headers), partition, timestamp_ms)
+            future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
         except kafka_errors.MessageSizeTooLargeError as error:
-            self._refused(on_delivery, size, error)
-        except BaseException:
-            self._settle(size)
-            raise
-        else:
-            future.add_callback(partial(self._acknowledged, on_delivery, size))
-            future.add_errback(partial(self._refused, on_delivery, size))
+            report.failure(error)
+            return
+        except (kafka_errors.KafkaError, ValueError) as error:
+            self._explain(error, topic, partition)
+            future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
+        future.chain(report)
+        self._chunk_size += RECORD_OVERHEAD + (len(value) if value else 0)
+        if self._chunk_size >= CHUNK_BYTES:
+            self._end_chunk(future)
 
     def flush(self, timeout: float) -> None:
         """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
@@ -85,32 +84,18 @@ class KafkaPythonProducer:
             self._client._sender.join()
         self._client.close(timeout)
 
-    def _append(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        headers: list[tuple[str, bytes]],
-        partition: int | None,
-        timestamp_ms: int | None,
-    ) -> Any:
-        try:
-            return self._client.send(topic, value, key, headers, partition, timestamp_ms)
-        except kafka_errors.KafkaTimeoutError as error:
-            if reason(self._connection) is not None:
-                raise unreachable(self._connection) from error
-            raise UnknownTopic(f"There is no topic {topic!r}.") from error
-        except kafka_errors.MessageSizeTooLargeError:
-            raise  # a refusal of this record, reported by `send`
-        except kafka_errors.IllegalStateError as error:
-            raise TransportError("The producer is closed.") from error
-        except kafka_errors.KafkaError as error:
-            raise in_words(error, self._connection) from error
-        except ValueError:
+    def _explain(self, error: Exception, topic: str, partition: int | None) -> None:
+        """Raise the error in words; return if sending again will do, because the partition is known by now."""
+        if isinstance(error, ValueError):
             if partition is None or partition in self._client.partitions_for(topic):
-                raise
-        self._wait_for_partition(topic, partition)
-        return self._client.send(topic, value, key, headers, partition, timestamp_ms)
+                raise error
+            self._wait_for_partition(topic, partition)
+        elif isinstance(error, kafka_errors.IllegalStateError):
+            raise TransportError("The producer is closed.") from error
+        elif isinstance(error, kafka_errors.KafkaTimeoutError) and reason(self._connection) is None:
+            raise UnknownTopic(f"There is no topic {topic!r}.") from error
+        else:
+            raise in_words(error, self._connection) from error
 
     def _wait_for_partition(self, topic: str, partition: int) -> None:
         # the topic may have grown a moment ago
@@ -123,31 +108,30 @@ class KafkaPythonProducer:
         except DeadlineExceeded as error:
             raise UnknownTopic(f"The topic {topic!r} has no partition {partition}.") from error
 
-    def _acknowledged(self, on_delivery: OnDelivery, size: int, metadata: Any) -> None:
-        try:
-            on_delivery(Delivery(metadata.partition, metadata.offset), None)
-        finally:
-            self._settle(size)
+    def _end_chunk(self, last: Any) -> None:
+        self._chunk_size = 0
+        self._chunks.append(last)
+        if len(self._chunks) > BUFFER_BYTES // CHUNK_BYTES:
+            # ends at the latest when the record times out, and its own report says how
+            with suppress(kafka_errors.KafkaError, IndexError):
+                self._chunks.popleft().get()
 
-    def _refused(self, on_delivery: OnDelivery, size: int, error: Exception) -> None:
+
+class _Report:
+    """What kafka-python's future is chained to: it passes the outcome on. One per record, so it does little."""
+
+    __slots__ = ("_on_delivery",)
+
+    def __init__(self, on_delivery: OnDelivery) -> None:
+        self._on_delivery = on_delivery
+
+    def success(self, metadata: Any) -> None:
+        self._on_delivery(Delivery(metadata.partition, metadata.offset), None)
+
+    def failure(self, error: Exception) -> None:
         refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
         refusal.__cause__ = error
-        try:
-            on_delivery(None, refusal)
-        finally:
-            self._settle(size)
-
-    def _settle(self, size: int) -> None:
-        with self._settled:
-            self._under_way -= size
-            if self._waiting:
-                self._settled.notify()
-
-    def _wait_for_room(self) -> None:
-        self._waiting += 1
-        # ends at the latest when the records under way time out
-        self._settled.wait_for(lambda: self._under_way < BUFFER_BYTES)
-        self._waiting -= 1
+        self._on_delivery(None, refusal)
 
 
 def _settings(config: ProducerConfig) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Experiments: notebooks and sweeps, run without a browser."""

@@ -1,0 +1,110 @@
+"""The life of a lab with a name: found, started, mended, stopped, thrown away. One process at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from shutil import rmtree
+
+from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
+from labkit.lab.connection import external_connection, librdkafka_config
+from labkit.lab.folders import LabFolders
+from labkit.lab.keeping import Keeping, end_keeper
+from labkit.lab.mending import how_it_ended
+from labkit.lab.starting import GRACE, start
+from labkit.lab.state import State, read_state, running_state
+from labkit.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: How long to wait for another process that starts or stops the same lab, in seconds. A first start may take a minute.
+PATIENCE = 180.0
+
+#: How long an external Kafka may take to answer, in seconds.
+EXTERNAL_TIMEOUT = 10.0
+
+
+def find_or_start(
+    name: str, folders: LabFolders, settings: Settings, *, port: int | None = None
+) -> tuple[State, Keeping | None]:
+    """The lab that runs already (then there is no `Keeping`), or one that was started and ends with this process.
+
+    What is left of a lab that was killed is mended first. With `port`, that port or `PortInUse`.
+    """
+    with _only_one(name, folders):
+        state = running_state(folders)
+        if state is not None:
+            return state, None
+        remains = _clear_remains(name, folders)
+        # after a crash on the same port as before: clients are still trying to reach it
+        wanted = port or (remains.port if remains is not None else None) or settings.port
+        return start(folders, settings, port=wanted, insist=port is not None, throw_away=False)
+
+
+def stop(name: str, folders: LabFolders) -> bool:
+    """End the lab, whoever has started it; its data stays. False if nothing was running."""
+    if read_state(folders.state) is None:
+        return False
+    with _only_one(name, folders):
+        state = read_state(folders.state)
+        if state is None:
+            return False
+        _end(state, folders)
+        return True
+
+
+def reset(name: str, folders: LabFolders) -> None:
+    """End the lab and delete everything that it stores."""
+    stop(name, folders)
+    rmtree(folders.root)
+
+
+def _clear_remains(name: str, folders: LabFolders) -> State | None:
+    """End what is left of a lab that no longer runs as it should, and return what was noted about it."""
+    state = read_state(folders.state)
+    if state is None:
+        folders.state.unlink(missing_ok=True)  # there may be one that can't be understood
+        return None
+    reason = how_it_ended(folders)
+    if not state.ready:
+        logger.warning("The last start of the lab %r was cut off. It is started anew.", name)
+    elif reason is not None:
+        logger.warning("%s. The lab %r is started again with its data.", reason, name)
+    _end(state, folders)
+    return state
+
+
+def _end(state: State, folders: LabFolders) -> None:
+    end_keeper(state.keeper, list(state.servers().values()), GRACE)
+    folders.state.unlink(missing_ok=True)
+
+
+@contextmanager
+def _only_one(name: str, folders: LabFolders) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    folders.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with FileLock(folders.lock, timeout=PATIENCE):
+            yield
+    except Timeout:
+        raise LabError(f"Another process has been starting or stopping the lab {name!r} for {PATIENCE:g} s.") from None
+
+
+def check_external(settings: Settings) -> None:
+    """Ask the external Kafka for its topics. Raises `BrokerUnreachable` or `NotAuthorized`."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    connection = external_connection(settings)
+    errors: list[KafkaError] = []
+    admin = AdminClient({**librdkafka_config(connection), "log_level": 0, "error_cb": errors.append})
+    try:
+        admin.list_topics(timeout=EXTERNAL_TIMEOUT)
+    except KafkaException as failure:
+        if any(error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL) for error in errors):
+            raise NotAuthorized from failure
+        raise BrokerUnreachable(
+            f"No Kafka answers at {connection.bootstrap_servers}, which LABKIT_BOOTSTRAP_SERVERS names."
+        ) from failure

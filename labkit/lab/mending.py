@@ -1,0 +1,99 @@
+"""Why a server did not start or has ended, in words a user can act on, and what can be mended without asking."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
+from labkit.lab.folders import LabFolders
+from labkit.lab.jars import damaged_jars
+from labkit.lab.kafka_cache import discard_aot
+from labkit.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: A lab does not start with less room than this on its disk, in bytes.
+ROOM_TO_START = 100_000_000
+
+#: With less room than this the disk counts as full, in bytes: Kafka writes its indexes in steps of 10 MB.
+FULL = 10_500_000
+
+#: How much of a log's end is searched for reasons, in bytes.
+TAIL = 50_000
+
+
+def check_space(folder: Path) -> None:
+    """Raise `DiskFull` if there is too little room for a lab to start."""
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_TO_START:
+        raise DiskFull(
+            f"The disk that holds {folder} has {free / 1e6:.0f} MB left; a lab needs {ROOM_TO_START / 1e6:.0f} MB to "
+            "start. Free some space, for instance with `labkit reset`, or name another folder in LABKIT_DATA_DIR."
+        )
+
+
+def explain(failure: ServerFailed, folders: LabFolders) -> LabError:
+    """The failure with its reason, as far as the servers' own words tell: `DiskFull`, `PortInUse` or `ServerFailed`."""
+    words = "\n".join(tail(folders.logs / name) for name in ("kafka.out", "server.log", "redis.out", "redis.log"))
+    if "No space left on device" in words or shutil.disk_usage(folders.root).free < FULL:
+        return DiskFull()
+    if "Address already in use" in words:
+        return PortInUse("Another program took the port while Kafka was starting. Run `labkit up` again.")
+    errors = [line for line in words.splitlines() if " ERROR " in line or " FATAL " in line or "rror:" in line]
+    reason = f" Its last error: {errors[-1][:500]}." if errors else ""
+    return ServerFailed(f"{failure}{reason} `labkit logs` shows what it said, and `labkit doctor` looks for reasons.")
+
+
+def drop_aot(aot: Path) -> None:
+    """Kafka ran without the AOT cache after it had failed with it: say so, and let the next start make a new one."""
+    logger.warning(
+        "Java could not use its AOT cache, so Kafka was started without it, which takes longer. "
+        "The next start makes a new one (about 15 s)."
+    )
+    discard_aot(aot)
+
+
+def drop_damaged_jars(settings: Settings) -> bool:
+    """Delete the fetched jars whose content is not what the lock file says; True if there were any."""
+    damaged = damaged_jars(settings)
+    for jar in damaged:
+        logger.warning("The cached file %s is damaged and is fetched again.", jar.name)
+        jar.unlink()
+    return bool(damaged)
+
+
+def how_it_ended(folders: LabFolders) -> str | None:
+    """How the servers that ended unasked have ended, such as "kafka was ended by SIGKILL"; None if none has."""
+    exits = [entry for entry in _exits(folders) if not entry["asked"]]
+    return " and ".join(_in_words(entry["server"], entry["status"]) for entry in exits) or None
+
+
+def _exits(folders: LabFolders) -> list[dict[str, Any]]:
+    try:
+        lines = (folders.logs / "exits.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines]
+
+
+def _in_words(server: str, status: int) -> str:
+    name = server.capitalize()
+    if status < 0:
+        return f"{name} was ended by {signal.Signals(-status).name}"
+    return f"{name} ended with status {status}"
+
+
+def tail(path: Path) -> str:
+    """The end of a log; nothing if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

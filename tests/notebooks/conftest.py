@@ -1,0 +1,14 @@
+"""Kernels of the tests attach to the session's lab: one Kafka for all notebooks."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.lab import Lab
+
+
+@pytest.fixture
+def kernels_in_lab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process started now finds the session's Kafka and Redis."""
+    monkeypatch.setenv("LABKIT_BOOTSTRAP_SERVERS", lab.bootstrap_servers)
+    monkeypatch.setenv("LABKIT_REDIS_URL", lab.redis_url)

@@ -1,0 +1,87 @@
+"""papermill runs the notebooks: the whole sequence as `make notebooks` does, and each with other parameters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit.errors import NotebookFailed, UnknownParameter
+from labkit.experiments.notebooks import run_notebook
+from labkit.measure.records import read_records
+from tests.notebooks.structure import code_cells, tags
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+#: Another value for every parameter that a notebook may have; a notebook with one that is not here fails the test.
+OTHER_VALUES = {"SEED": 2718, "PARTITIONS": 6, "WORKERS": 5, "TASKS": 150, "KEYS": 40}
+
+#: Seconds: "well under 30 s" on a quiet machine; this one is shared.
+LONGEST_RUN = 30.0
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("kernels_in_lab")
+def test_the_sequence_leaves_copies_records_figures_and_pictures(tmp_path: Path) -> None:
+    results, images = tmp_path / "results", tmp_path / "images"
+    command = [sys.executable, "-m", "labkit", "notebooks", "--out", results, "--images", images]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    assert str(results) in answer.stdout.replace("\n", "")
+    for path in NOTEBOOKS:
+        executed = nbformat.read(results / path.name, as_version=4)
+        assert all(cell.execution_count for cell in code_cells(executed))
+        assert list((results / "figures").glob(f"{path.stem}-*.png"))
+    records = read_records(*(results / "records").glob("*/*.parquet"))
+    assert len(records) > 100
+    assert set(records["outcome"]) == {"done"}
+    assert {path.name for path in images.iterdir()} == {path.name for path in (ROOT / "images").glob("*.png")}
+
+
+@each_notebook
+@pytest.mark.usefixtures("kernels_in_lab")
+def test_other_parameters_work_too(path: Path, tmp_path: Path) -> None:
+    known = papermill.inspect_notebook(path)
+    assert set(known) <= set(OTHER_VALUES), "give the new parameter another value in OTHER_VALUES"
+    others = {name: OTHER_VALUES[name] for name in known}
+    begin = time.monotonic()
+    run = run_notebook(path, tmp_path, parameters=others)
+    assert time.monotonic() - begin < LONGEST_RUN
+    cells = code_cells(nbformat.read(run.executed, as_version=4))
+    (injected,) = [cell for cell in cells if "injected-parameters" in tags(cell)]
+    assert all(f"{name} = {value}" in injected.source for name, value in others.items())
+    assert all(cell.execution_count for cell in cells)
+    assert run.figures
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A notebook that fails when DIVISOR is 0."""
+    cells = [new_code_cell("DIVISOR = 1", metadata={"tags": ["parameters"]}), new_code_cell("1 / DIVISOR")]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_an_unknown_parameter_is_refused_before_anything_runs(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownParameter, match=r"tiny.ipynb has no parameter DIVISR; it has DIVISOR\."):
+        run_notebook(tiny, tmp_path / "results", parameters={"DIVISR": 2})
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_failing_cell_is_named_and_the_copy_shows_it(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotebookFailed, match=r"tiny.ipynb, cell \[3\]: ZeroDivisionError: division by zero\."):
+        run_notebook(tiny, tmp_path / "results", parameters={"DIVISOR": 0})
+    executed = nbformat.read(tmp_path / "results" / "tiny.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].ename == "ZeroDivisionError"

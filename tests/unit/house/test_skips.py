@@ -1,0 +1,30 @@
+"""CI forbids skips, so that a missing browser cannot hide a broken notebook."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
+
+
+@pytest.mark.parametrize(("forbidden", "status", "said"), [("1", 1, "1 failed"), ("", 0, "1 skipped")])
+def test_a_skip_fails_where_skips_are_forbidden(tmp_path: Path, forbidden: str, status: int, said: str) -> None:
+    shutil.copy(CONFTEST, tmp_path)
+    (tmp_path / "test_it.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('no browser')\n")
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "test_it.py"],
+        cwd=tmp_path,
+        env={**os.environ, "LABKIT_TEST_FORBID_SKIPS": forbidden, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == status, answer.stdout
+    assert said in answer.stdout
+    assert ("no browser" in answer.stdout) == bool(forbidden)
