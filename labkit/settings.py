@@ -6,20 +6,31 @@ Nothing else in the package looks at the environment: rooms are handed a `Settin
 
 from __future__ import annotations
 
+import logging
 import os
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from labkit.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 TransportName = Literal["kafka-python", "confluent-kafka"]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["all", "1", "0"]
 Compression = Literal["none", "gzip", "lz4"]
+
+PREFIX = "LABKIT_"
+
+#: Read from the working directory; the environment goes before it.
+ENV_FILE = ".env"
 
 #: A lab's name is the name of a folder.
 LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
@@ -28,7 +39,9 @@ LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 class Settings(BaseSettings):
     """What can be set from outside. Times are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="LABKIT_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     # the lab
     lab: str = Field("default", pattern=LAB_NAME, description="the name of the lab")
@@ -78,6 +91,7 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises `SettingsError`, which names every setting that does not fit and how to write it.
     """
+    _warn_of_unknown_names()
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -87,6 +101,18 @@ def load_settings(**overrides: object) -> Settings:
 def environment_with(**changes: object) -> dict[str, str]:
     """The environment for a child process: that of this process, with these settings (by their names) set."""
     return {**os.environ, **{f"LABKIT_{name.upper()}": str(value) for name, value in changes.items()}}
+
+
+@cache  # once in a process
+def _warn_of_unknown_names() -> None:
+    """Warn of variables that look like settings and are none, since a typing error would otherwise go unnoticed."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    for name in sorted(given - known):
+        if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_"):  # those are for labkit's own tests
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else " `.env.example` lists every setting."
+            logger.warning("%s is not a setting of labkit and has no effect.%s", name, hint)
 
 
 def _in_words(error: ValidationError) -> str:

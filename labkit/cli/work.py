@@ -52,6 +52,8 @@ def work(
 
     if service and handler:
         raise LabkitError("Give --service or --handler, not both.")
+    service_time = parse_service(service) if service else None
+    function = _import(handler) if handler else None
     started = time.time()
     target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
     with attached_topics() as topics, stop_on_signal() as stop:
@@ -59,8 +61,8 @@ def work(
             topics.get(topic),
             group=group,
             workers=workers,
-            handler=_import(handler),
-            service=parse_service(service) if service else None,
+            handler=function,
+            service=service_time,
             seed=seed,
             processes=processes,
             name=f"worker-{os.getpid()}",
@@ -79,11 +81,9 @@ def work(
     )
 
 
-def _import(name: str | None) -> Handler | None:
+def _import(name: str) -> Handler:
     from labkit.taskqueue.process import find_handler
 
-    if name is None:
-        return None
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` would
     return find_handler(name)
 

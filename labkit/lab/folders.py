@@ -34,6 +34,16 @@ class LabFolders:
         return self.root / "logs"
 
     @property
+    def exits(self) -> Path:
+        """How servers ended, one JSON object a line."""
+        return self.logs / "exits.jsonl"
+
+    @property
+    def keeper_log(self) -> Path:
+        """What the keeper says; usually nothing."""
+        return self.logs / "keeper.log"
+
+    @property
     def state(self) -> Path:
         """What is running; there is no such file while nothing does."""
         return self.root / "state.json"

@@ -58,7 +58,7 @@ def kafka_jars(settings: Settings) -> list[Path]:
         return _jars_of_home(settings.kafka_home)
     folder = jar_folder(settings)
     jars = locked_jars()
-    missing = [jar for jar in jars if not _is_whole(folder / jar.file_name, jar)]
+    missing = [jar for jar in jars if not is_whole(folder / jar.file_name, jar)]
     if missing:
         from labkit.lab.download import fetch_jars  # requests and rich are slow to import and seldom needed
 
@@ -84,7 +84,8 @@ def file_sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _is_whole(path: Path, jar: Jar) -> bool:
+def is_whole(path: Path, jar: Jar) -> bool:
+    """Is the file there in its whole length?"""
     try:
         return path.stat().st_size == jar.size
     except FileNotFoundError:

@@ -84,7 +84,7 @@ def discard_aot(aot: Path) -> None:
 
 def aot_is_intact(made: Path) -> bool | None:
     """Has the AOT cache the content that it was made with? None if there is none by design."""
-    note = _read_note(made)
+    note = read_note(made)
     if note is None or note["aot"] is None:
         return None
     try:
@@ -94,17 +94,18 @@ def aot_is_intact(made: Path) -> bool | None:
 
 
 def _is_whole(made: Path) -> bool:
-    return (made / "template" / "meta.properties").exists() and _read_note(made) is not None
+    return (made / "template" / "meta.properties").exists() and read_note(made) is not None
 
 
 def _usable_aot(made: Path) -> Path | None:
-    note = _read_note(made)
+    note = read_note(made)
     if note is None or note["aot"] is None:
         return None
     return made / "aot"
 
 
-def _read_note(made: Path) -> dict[str, Any] | None:
+def read_note(made: Path) -> dict[str, Any] | None:
+    """What is noted about the caches in this folder; None if they are not complete."""
     try:
         note: dict[str, Any] = json.loads((made / "note.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

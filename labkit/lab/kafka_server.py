@@ -114,9 +114,7 @@ def kafka_command(
     ]
 
 
-def format_command(
-    java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str, logs: Path
-) -> list[str]:
+def format_command(java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str, logs: Path) -> list[str]:
     """The command line that formats the empty folder named in the properties."""
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties)]
     return [str(java.program), *java_options(java), *_logging_options(logs), "-cp", class_path(jars), *tool]

@@ -60,7 +60,7 @@ class Server:
             os.dup2(output, 2)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            os.execv(self.argv[0], self.argv)
+            os.execv(self.argv[0], self.argv)  # noqa: S606 (a shell is not wanted)
         except OSError as error:
             os.write(2, f"{self.argv[0]}: {error}\n".encode())
         finally:
@@ -98,7 +98,7 @@ class Keeper:
         self.owner: int | None = spec["owner"]
         self.servers = [Server(**server) for server in spec["servers"]]
         self.exits: str = spec["exits"]
-        self.state: str = spec["state"]
+        self.state: str | None = spec["state"]
         self.remove: list[str] = spec["remove"]
         self.stopping = False
         self.wake_up = self._watch_signals()
@@ -127,7 +127,7 @@ class Keeper:
             while not self.stopping and any(server.running for server in self.servers):
                 self._wait(WATCH_INTERVAL)
                 self._look_at_owner()
-            if self.stopping:
+            if self.stopping and self.state is not None:
                 self.remove.append(self.state)
             self._end_servers()
         finally:

@@ -52,7 +52,10 @@ class Keeping:
         self._process.wait()
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End the servers, by SIGKILL if they take longer than their grace, or `at_once`; returns when all have ended."""
+        """End the servers and return when all have ended. Stopping twice is no error.
+
+        They get SIGTERM, and SIGKILL when their grace is over; `at_once`: SIGKILL straight away.
+        """
         assert self._pipe is not None
         if at_once:
             for server in self.servers.values():
@@ -62,24 +65,24 @@ class Keeping:
         self._process.wait()
 
 
-def launch(servers: Sequence[ServerCommand], *, state: Path, logs: Path, remove: Sequence[Path] = ()) -> Keeping:
+def launch(
+    servers: Sequence[ServerCommand], *, exits: Path, log: Path, state: Path | None = None, remove: Sequence[Path] = ()
+) -> Keeping:
     """Start the servers under a new keeper; they end with this process unless `detach` is called.
 
     When all has ended, the keeper deletes the paths in `remove`, and the file `state` if the servers were asked to end.
-    How they ended stands in `exits.jsonl` in the folder `logs`. Raises `ServerFailed`.
+    How each of them ended is appended to the file `exits`. Raises `ServerFailed`.
     """
-    log, exits = logs / "keeper.log", logs / "exits.jsonl"
-    exits.unlink(missing_ok=True)
     spec = {
         "owner": os.getpid(),
         "servers": [
             {**asdict(server), "folder": str(server.folder), "output": str(server.output)} for server in servers
         ],
         "exits": str(exits),
-        "state": str(state),
+        "state": None if state is None else str(state),
         "remove": [str(path) for path in remove],
     }
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", _SCRIPT],
             stdin=subprocess.PIPE,

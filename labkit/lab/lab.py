@@ -10,7 +10,7 @@ from shutil import rmtree
 from types import TracebackType
 from typing import Self
 
-from labkit.errors import LabError
+from labkit.errors import LabError, LabNotRunning
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
 from labkit.lab.kafka_server import HOST
@@ -73,9 +73,11 @@ class Lab:
 
     @property
     def redis_url(self) -> str:
-        """The URL of Redis, as redis-py takes it."""
-        if self._settings.redis_url is not None or self._state is None:
-            return str(self._settings.redis_url)
+        """The URL of Redis, as redis-py takes it. Raises `LabNotRunning` if only an external Kafka is there."""
+        if self._settings.redis_url is not None:
+            return self._settings.redis_url
+        if self._state is None:
+            raise LabNotRunning("No Redis is running. Start one with `labkit up`, or set LABKIT_REDIS_URL.")
         return f"unix://{self._state.socket}"
 
     @property
@@ -133,19 +135,32 @@ def open_lab(name: str | None = None, *, settings: Settings | None = None) -> La
         return lab
 
 
+def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> Lab:
+    """Attach to the running lab of that name (by default the one in the settings).
+
+    Closing it leaves it running. Raises `LabNotRunning`; an external Kafka needs no running lab.
+    """
+    settings = settings or load_settings()
+    name = name or settings.lab
+    state = running_state(named_lab(settings, name))
+    if state is None and settings.bootstrap_servers is None:
+        raise LabNotRunning(f"The lab {name!r} is not running. Start it with `labkit up`.")
+    return Lab._of(name, settings, state, None)
+
+
 def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[State | None, Keeping | None]:
-    if _all_external(settings):
+    if settings.bootstrap_servers is not None:
         check_external(settings)
+    if _all_external(settings):
         return None, None
     state = running_state(folders)
-    if state is not None:
-        return state, None
-    return find_or_start(name, folders, settings)
+    return (state, None) if state is not None else find_or_start(name, folders, settings)
 
 
 def _start_named(name: str, settings: Settings) -> tuple[State | None, Keeping | None]:
-    if _all_external(settings):
+    if settings.bootstrap_servers is not None:
         check_external(settings)
+    if _all_external(settings):
         return None, None
     state, keeping = find_or_start(name, named_lab(settings, name), settings)
     if keeping is None:
@@ -154,8 +169,9 @@ def _start_named(name: str, settings: Settings) -> tuple[State | None, Keeping |
 
 
 def _start_private(settings: Settings) -> tuple[State | None, Keeping | None]:
-    if _all_external(settings):
+    if settings.bootstrap_servers is not None:
         check_external(settings)
+    if _all_external(settings):
         return None, None
     folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
     try:

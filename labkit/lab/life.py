@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from shutil import rmtree
+from typing import Any
 
 from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
 from labkit.lab.connection import external_connection, librdkafka_config
@@ -66,7 +67,7 @@ def _clear_remains(name: str, folders: LabFolders) -> State | None:
     if state is None:
         folders.state.unlink(missing_ok=True)  # there may be one that can't be understood
         return None
-    reason = how_it_ended(folders)
+    reason = how_it_ended(folders, state)
     if not state.ready:
         logger.warning("The last start of the lab %r was cut off. It is started anew.", name)
     elif reason is not None:
@@ -99,7 +100,8 @@ def check_external(settings: Settings) -> None:
 
     connection = external_connection(settings)
     errors: list[KafkaError] = []
-    admin = AdminClient({**librdkafka_config(connection), "log_level": 0, "error_cb": errors.append})
+    config: dict[str, Any] = {**librdkafka_config(connection), "log_level": 0, "error_cb": errors.append}
+    admin = AdminClient(config)
     try:
         admin.list_topics(timeout=EXTERNAL_TIMEOUT)
     except KafkaException as failure:
@@ -108,3 +110,14 @@ def check_external(settings: Settings) -> None:
         raise BrokerUnreachable(
             f"No Kafka answers at {connection.bootstrap_servers}, which LABKIT_BOOTSTRAP_SERVERS names."
         ) from failure
+
+
+def up(name: str, folders: LabFolders, settings: Settings, *, port: int | None = None) -> tuple[State, bool]:
+    """Start the lab and let it live on when this process ends; the bool is False if it was running already."""
+    state, keeping = find_or_start(name, folders, settings, port=port)
+    if keeping is None:
+        return state, False
+    state = state.evolve(owner=None)
+    state.write(folders.state)
+    keeping.detach()
+    return state, True

@@ -13,6 +13,7 @@ from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
 from labkit.lab.folders import LabFolders
 from labkit.lab.jars import damaged_jars
 from labkit.lab.kafka_cache import discard_aot
+from labkit.lab.state import State
 from labkit.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ def check_space(folder: Path) -> None:
 
 def explain(failure: ServerFailed, folders: LabFolders) -> LabError:
     """The failure with its reason, as far as the servers' own words tell: `DiskFull`, `PortInUse` or `ServerFailed`."""
-    words = "\n".join(tail(folders.logs / name) for name in ("kafka.out", "server.log", "redis.out", "redis.log"))
-    if "No space left on device" in words or shutil.disk_usage(folders.root).free < FULL:
+    words = _words(folders)
+    if _disk_is_full(folders):
         return DiskFull()
     if "Address already in use" in words:
         return PortInUse("Another program took the port while Kafka was starting. Run `labkit up` again.")
@@ -67,18 +68,38 @@ def drop_damaged_jars(settings: Settings) -> bool:
     return bool(damaged)
 
 
-def how_it_ended(folders: LabFolders) -> str | None:
-    """How the servers that ended unasked have ended, such as "kafka was ended by SIGKILL"; None if none has."""
-    exits = [entry for entry in _exits(folders) if not entry["asked"]]
-    return " and ".join(_in_words(entry["server"], entry["status"]) for entry in exits) or None
+def how_it_ended(folders: LabFolders, state: State) -> str | None:
+    """How servers of this lab have ended unasked, such as "Kafka was ended by SIGKILL"; None if none has."""
+    pids = {server.pid for server in state.servers().values()}
+    ends = [end for end in _ends(folders.exits) if end["pid"] in pids and not end["asked"]]
+    return " and ".join(_in_words(end["server"], end["status"]) for end in ends) or None
 
 
-def _exits(folders: LabFolders) -> list[dict[str, Any]]:
+def explain_end(folders: LabFolders, state: State) -> str:
+    """Why a lab that was started is not running, and what to do, in one sentence or two."""
+    if _disk_is_full(folders):
+        return str(DiskFull())
+    ended = how_it_ended(folders, state)
+    if ended is not None:
+        return f"{ended}. `labkit up` starts the lab again with its data."
+    if not state.ready:
+        return "It is being started, or its start was cut off. `labkit up` waits or starts it anew."
+    return "It was not stopped properly. `labkit up` starts it again with its data."
+
+
+def _disk_is_full(folders: LabFolders) -> bool:
+    return shutil.disk_usage(folders.root).free < FULL or "No space left on device" in _words(folders)
+
+
+def _words(folders: LabFolders) -> str:
+    return "\n".join(tail(folders.logs / name) for name in ("kafka.out", "server.log", "redis.out", "redis.log"))
+
+
+def _ends(exits: Path) -> list[dict[str, Any]]:
     try:
-        lines = (folders.logs / "exits.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in exits.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines]
 
 
 def _in_words(server: str, status: int) -> str:

@@ -104,7 +104,10 @@ def _start_once(plan: Plan) -> tuple[State, Keeping]:
         servers.append(_redis(plan, plan.redis, socket))
     if plan.kafka is not None:
         servers.append(_kafka(plan, plan.kafka, port, controller_port))
-    keeping = launch(servers, state=folders.state, logs=folders.logs, remove=_throw_aways(plan, socket))
+    folders.exits.unlink(missing_ok=True)
+    keeping = launch(
+        servers, exits=folders.exits, log=folders.keeper_log, state=folders.state, remove=_throw_aways(plan, socket)
+    )
     try:
         state = State(
             keeper=keeping.keeper,
@@ -134,7 +137,7 @@ def _wait(state: State, timeout: float) -> None:
 
 
 def _versions(plan: Plan) -> dict[str, str]:
-    versions = {}
+    versions: dict[str, str] = {}
     if plan.kafka is not None:
         versions |= {"kafka": f"Kafka {plan.kafka.version}", "java": f"Java {plan.kafka.java.major}"}
     if plan.redis is not None:

@@ -75,7 +75,7 @@ def _run(folder: Path, name: str, argv: list[str]) -> None:
 
 def _launch(folder: Path, name: str, argv: list[str], *, grace: float) -> Keeping:
     server = ServerCommand(name=name, argv=argv, folder=folder, output=folder / f"{name}.out", grace=grace)
-    return launch([server], state=folder / "state.json", logs=folder)
+    return launch([server], exits=folder / "exits.jsonl", log=folder / "keeper.log")
 
 
 def _work(port: int) -> None:

@@ -12,15 +12,14 @@ import nbformat
 
 Cell = Any
 
-#: The second-level headings, in this order and no others.
+#: The second-level headings, in this order and no others. The question itself stands under the title.
 RHYTHM = (
-    "The question",
     "What to know",
     "Your prediction",
     "Run",
     "The figure and the number",
     "Why",
-    "Change one thing and run again",
+    "Change one thing",
     "What to take away",
     "Where to read on",
 )
@@ -32,7 +31,9 @@ FEWEST_COMPARED = 3
 
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|Users|root|tmp|private|var|usr|opt|work|mnt|srv)/")
 WARNING = re.compile(r"\b\w*Warning\b:|\[WARN|WARNING", re.MULTILINE)
-LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+QUESTION = re.compile(r"^\*\*The question: .+\?\*\*$", re.MULTILINE)
+NEIGHBOUR = re.compile(r"\b(Before|Next): \[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OTHER_NOTEBOOK = re.compile(r"\b[Nn]otebook (\d\d)\b")
 
 
@@ -90,6 +91,8 @@ def _whole(path: Path, notebook: Any) -> Iterator[str]:
         yield f"{path.stat().st_size} bytes, more than {MOST_BYTES}"
     if cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
         yield "the first cell is not a title"
+    if not QUESTION.search(cells[0].source):
+        yield "the first cell asks no question"
     headings = [heading for cell in cells if cell.cell_type == "markdown" for heading in _headings(cell)]
     if tuple(headings) != RHYTHM:
         yield f"the headings are {headings}, not {list(RHYTHM)}"
@@ -126,14 +129,12 @@ def _sections(notebook: Any) -> Iterator[str]:
     under = sections(notebook)
     if tuple(heading for heading in under if heading) != RHYTHM:
         return  # said already
-    if "?" not in " ".join(cell.source for cell in under["The question"]):
-        yield "the question asks nothing"
     predicted = set(re.findall(r"^(\w*prediction\w*)\s*=", _code(under["Your prediction"]), re.MULTILINE))
     if not predicted:
         yield "there is no variable for the prediction"
     elif not any(re.search(rf"\b{name}\b", _code(under["The figure and the number"])) for name in predicted):
         yield "the prediction is not compared with the number"
-    for heading in ("Run", "Change one thing and run again"):
+    for heading in ("Run", "Change one thing"):
         if not _code(under[heading]):
             yield f"under {heading!r} nothing is run"
     if not any(_has_figure(cell) for cell in under["The figure and the number"]):
@@ -184,21 +185,20 @@ def _problems(output: Any) -> Iterator[str]:
 
 def _links(path: Path, notebook: Any) -> Iterator[str]:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    links = [(label, target) for label, target in LINK.findall(text) if "://" not in target]
-    for _, target in links:
+    for target in LINK.findall(text):
         file = target.partition("#")[0]
-        if file and not (path.parent / file).exists():
+        if file and "://" not in target and not (path.parent / file).exists():
             yield f"the link to {target} leads nowhere"
     for number in OTHER_NOTEBOOK.findall(text):
         if not list(path.parent.glob(f"{number}_*.ipynb")):
             yield f"it speaks of notebook {number}, which does not exist"
     order = sorted(path.parent.glob("*.ipynb"))
     here = order.index(path)
-    neighbours = {"Previous": order[here - 1] if here else None, "Next": order[here + 1] if order[here + 1 :] else None}
-    for word, neighbour in neighbours.items():
-        targets = {target for label, target in links if label.startswith(word)}
-        if targets != ({neighbour.name} if neighbour else set()):
-            yield f"{word} leads to {sorted(targets)}, not to {neighbour.name if neighbour else 'nothing'}"
+    neighbours = {"Before": order[max(here - 1, 0) : here], "Next": order[here + 1 : here + 2]}
+    for word, expected in neighbours.items():
+        targets = {target for label, target in NEIGHBOUR.findall(text) if label == word}
+        if targets != {neighbour.name for neighbour in expected}:
+            yield f"{word} leads to {sorted(targets)}, not to {[neighbour.name for neighbour in expected]}"
 
 
 def _prints(trees: dict[int, ast.Module]) -> Iterator[str]:

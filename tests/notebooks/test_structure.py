@@ -49,9 +49,9 @@ PNG = new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<F
 
 
 def good_notebook() -> Any:
-    cells = [new_markdown_cell("# One title")]
+    cells = [new_markdown_cell("# One title\n\n**The question: is it so?**")]
     for heading in RHYTHM:
-        cells.append(new_markdown_cell(f"## {heading}\nIs it so?"))
+        cells.append(new_markdown_cell(f"## {heading}\nIt is so."))
         if heading == "Your prediction":
             cells.append(new_code_cell("SEED = 7\nWORKERS = 3", metadata={"tags": ["parameters"]}))
             cells.append(new_code_cell("prediction = 42\nprediction", outputs=[TEXT]))
@@ -59,8 +59,9 @@ def good_notebook() -> Any:
             cells.append(new_code_cell("number = 42\nnumber", outputs=[TEXT]))
         elif heading == "The figure and the number":
             cells.append(new_code_cell("assert prediction == number\nnumber", outputs=[PNG, TEXT]))
-        elif heading == "Change one thing and run again":
+        elif heading == "Change one thing":
             cells.append(new_code_cell("number + 1", outputs=[TEXT]))
+            cells.append(new_markdown_cell("One more."))
     for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
         cell.execution_count = count
     return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
@@ -105,7 +106,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "too large": (with_text(0, "# Title\n" + "x" * 700_000), "more than 600000"),
     "no title": (with_text(0, "A title"), "not a title"),
     "headings out of order": (with_swapped_sections, "the headings are"),
-    "no question": (with_text(1, "## The question\nIt is so."), "asks nothing"),
+    "no question": (with_text(0, "# Title"), "asks no question"),
     "another kernel": (lambda notebook: notebook.metadata.kernelspec.update(name="mine"), "not python3"),
     "an executed copy": (lambda notebook: notebook.metadata.update(papermill={}), "executed copy"),
     "a magic": (in_code(4, source="%time 1"), "not plain Python"),
@@ -134,9 +135,9 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a path in the output": (with_output("written to /home/ada/results"), "holds an absolute path"),
     "a path in the code": (in_code(4, source="open('/tmp/x')"), "names an absolute path"),
     "svg": (in_code(4, outputs=[new_output("display_data", {"image/svg+xml": "<svg/>"})]), "is SVG"),
-    "a dead link": (with_text(3, "## Your prediction\n[see](nowhere.md)"), "leads nowhere"),
-    "an unknown notebook": (with_text(2, "## What to know\nSee notebook 77."), "notebook 77"),
-    "a wrong neighbour": (with_text(2, "## What to know\n[Next: x](00_only.ipynb)"), "Next leads to"),
+    "a dead link": (with_text(2, "## Your prediction\n[see](nowhere.md)"), "leads nowhere"),
+    "an unknown notebook": (with_text(1, "## What to know\nSee notebook 77."), "notebook 77"),
+    "a wrong neighbour": (with_text(1, "## What to know\nNext: [x](00_only.ipynb)"), "Next leads to"),
     "a printing thread": (in_code(4, source="def handle(task):\n    print(task)"), "prints inside a function"),
 }
 
@@ -151,5 +152,5 @@ def test_a_broken_rule_is_found(tmp_path: Path, break_it: Callable[[Any], Any], 
 
 def test_the_neighbours_must_be_linked(tmp_path: Path) -> None:
     nbformat.write(good_notebook(), tmp_path / "01_other.ipynb")
-    assert faults_of(good_notebook(), tmp_path) == ["Next leads to [], not to 01_other.ipynb"]
-    assert faults(tmp_path / "01_other.ipynb") == ["Previous leads to [], not to 00_only.ipynb"]
+    assert faults_of(good_notebook(), tmp_path) == ["Next leads to [], not to ['01_other.ipynb']"]
+    assert faults(tmp_path / "01_other.ipynb") == ["Before leads to [], not to ['00_only.ipynb']"]

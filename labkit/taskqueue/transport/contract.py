@@ -4,7 +4,9 @@ Three implementations: `kafka_python` (the default), `confluent` and `memory` (u
 speed, not in meaning: one suite of contract tests runs over all three. Names here are the names on the
 broker; the prefix of `LABKIT_TOPIC_PREFIX` has been added before (see `labkit.taskqueue.topics`).
 
-Every call may raise `BrokerUnreachable` or `NotAuthorized`; further errors stand with the call.
+Every call may raise `BrokerUnreachable` or `NotAuthorized`, and `TransportError` on a client that is closed;
+further errors stand with the call. A broker that goes away later is waited for: `poll` returns [] until it is
+back, and records are sent again until their delivery timeout.
 Times are in seconds unless the name says otherwise.
 """
 
@@ -17,6 +19,9 @@ from typing import NamedTuple, Protocol
 from labkit.lab.connection import Connection
 
 Headers = tuple[tuple[str, bytes], ...]
+
+#: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
+MAX_RECORD_BYTES = 1_000_000
 
 
 class TopicPartition(NamedTuple):
@@ -39,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Where the broker put a record that it has acknowledged."""
+    """Where the broker put a record that it has acknowledged. The offset is -1 with `acks="0"`: nobody says."""
 
     partition: int
     offset: int
@@ -54,7 +59,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicDescription:
-    """A topic's shape as the broker has it."""
+    """A topic's shape as the broker has it. `config` holds what was set on the topic itself, not the defaults."""
 
     name: str
     partitions: int
@@ -64,7 +69,11 @@ class TopicDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProducerConfig:
-    """How a producer sends. `acks` is "all", "1" or "0"; with "all" the producer is idempotent (KIP-98)."""
+    """How a producer sends.
+
+    `acks` is "all", "1" or "0"; with "all" and retries the producer is idempotent (KIP-98), so that a retry
+    makes no duplicate. `compression` is "none", "gzip" or "lz4".
+    """
 
     client_id: str = "labkit-producer"
     acks: str = "all"
@@ -80,6 +89,8 @@ class ConsumerConfig:
 
     `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are
     ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
+    A member that is silent for `session_timeout` is dead and loses its partitions; one that does not poll for
+    `max_poll_interval` leaves the group, and joins it again with its next poll.
     """
 
     group: str | None = None
@@ -89,7 +100,8 @@ class ConsumerConfig:
     max_poll_records: int = 500
 
 
-#: Called once per record: with a Delivery when acknowledged, else with the error. From any thread.
+#: Called once per record: with a Delivery when acknowledged, else with a `NotAcknowledged`. It may be called
+#: from any thread, before `send` returns or after; it must be quick and must not raise.
 OnDelivery = Callable[[Delivery | None, Exception | None], None]
 
 
@@ -110,6 +122,8 @@ class ProducerClient(Protocol):
         """Hand over one record; waits while the client's buffer is full.
 
         `partition` None leaves the choice to the client. `timestamp_ms` None takes the time of the call.
+        Raises `UnknownTopic` for a topic or partition that does not come into being within some seconds, and
+        `ValueError` when there is neither key nor value. Anything else becomes known by `on_delivery`.
         """
         ...
 
@@ -118,7 +132,10 @@ class ProducerClient(Protocol):
         ...
 
     def close(self, timeout: float) -> None:
-        """Flush and let go of every thread and socket. Closing twice is no error."""
+        """Flush and let go of every thread and socket. Closing twice is no error.
+
+        What is not acknowledged by then is refused: `on_delivery` gets a `NotAcknowledged`.
+        """
         ...
 
 
@@ -129,16 +146,26 @@ class ConsumerClient(Protocol):
     """Reads records. Used from one thread; only `wake_up` may be called from another."""
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
-        """Join the group for these topics. The callbacks run inside `poll` (and `close`).
+        """Join the group for these topics, at the next `poll`.
 
-        `on_revoked` runs before another member gets the partitions, so that it may still commit. When the
-        group gave the partitions away already (the session timed out), it is called too, and a commit then
-        raises `CommitRefused`.
+        The callbacks run while `poll` (or `close`) waits for them, not always on its thread. `on_assigned` gets
+        all partitions of this consumer, after every rebalance, also when there are none. Each is read from its
+        committed offset, not paused, whoever had it before; the callback may `seek`, `pause` and `commit`.
+
+        `on_revoked` gets all partitions too, if there are any, before another member has them, so that it may
+        still commit. When the group gave the partitions away already (the session timed out, or no poll came
+        in time), it is called too, and a commit then raises `CommitRefused`.
+
+        An error that a callback raises comes out of this `poll`, or of the next if this one has records.
         """
         ...
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
-        """Read these partitions without a group, from the earliest record unless `seek` says otherwise."""
+        """Read these partitions without joining a group, until `assign` or `close`.
+
+        They are read from the offset that the consumer's group has committed, or else from the earliest
+        record, unless `seek` says otherwise.
+        """
         ...
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -146,7 +173,10 @@ class ConsumerClient(Protocol):
         ...
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
-        """Records that came within `timeout`, in the order of their offsets per partition; [] if none did."""
+        """Records that came within `timeout`, in the order of their offsets per partition; [] if none did.
+
+        It returns with the first that are there, at most `max_records` (by default `max_poll_records`).
+        """
         ...
 
     def wake_up(self) -> None:
@@ -154,7 +184,7 @@ class ConsumerClient(Protocol):
         ...
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
-        """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        """Commit these offsets now; `CommitRefused` if this consumer is no longer in the group's generation."""
         ...
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:

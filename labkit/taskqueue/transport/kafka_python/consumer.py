@@ -15,8 +15,9 @@ from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
-from labkit.errors import CommitRefused, LabkitError, TransportError
+from labkit.errors import CommitRefused, TransportError
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_assigned, must_have_group
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
     OnAssignment,
@@ -49,7 +50,7 @@ class KafkaPythonConsumer:
 
     def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
         self._connection = connection
-        self._max_poll_records = config.max_poll_records
+        self._config = config
         self._client, self._network = connect(kafka.KafkaConsumer, connection, **_settings(config))
         self._listener: _Listener | None = None
         self._woken = threading.Event()
@@ -73,15 +74,17 @@ class KafkaPythonConsumer:
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
-        limit = self._max_poll_records if max_records is None else max_records
+        self._raise_from_callback()
+        limit = self._config.max_poll_records if max_records is None else max_records
         deadline = time.monotonic() + timeout
         left = timeout
         while True:
             fetched = self._poll_once(min(left, POLL_SLICE), limit)
             if fetched:
                 return _records(fetched)
-            left = deadline - time.monotonic()
-            if left <= 0 or self._woken.is_set():
+            self._raise_from_callback()
+            left = max(0.0, deadline - time.monotonic())
+            if left == 0 or self._woken.is_set():
                 self._woken.clear()
                 return []
 
@@ -91,6 +94,7 @@ class KafkaPythonConsumer:
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        must_have_group(self._config.group)
         offsets = {
             kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
             for partition, position in positions.items()
@@ -104,21 +108,22 @@ class KafkaPythonConsumer:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
+        must_have_group(self._config.group)
         return {partition: self._committed(partition) for partition in partitions}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
-        self._must_be_assigned([partition])
+        must_be_assigned([partition], self.assignment())
         self._client.seek(kafka.TopicPartition(*partition), offset)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
-        self._must_be_assigned(partitions)
+        must_be_assigned(partitions, self.assignment())
         self._client.pause(*_theirs(partitions))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these partitions again."""
-        self._must_be_assigned(partitions)
+        must_be_assigned(partitions, self.assignment())
         self._client.resume(*_theirs(partitions))
 
     def close(self) -> None:
@@ -136,7 +141,6 @@ class KafkaPythonConsumer:
             raise TransportError("The consumer is closed.") from error
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
-        self._raise_from_callback()
         return fetched
 
     def _raise_from_callback(self) -> None:
@@ -152,11 +156,6 @@ class KafkaPythonConsumer:
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
         return None if found is None else Position(found.offset, found.metadata or "")
-
-    def _must_be_assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        missing = set(partitions) - self.assignment()
-        if missing:
-            raise LabkitError(f"These partitions are not assigned to this consumer: {sorted(missing)}.")
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

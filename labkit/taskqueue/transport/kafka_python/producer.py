@@ -11,7 +11,8 @@ from kafka import KafkaProducer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.contract import Delivery, Headers, OnDelivery, ProducerConfig
+from labkit.taskqueue.transport.checks import must_hold_something
+from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES, Delivery, Headers, OnDelivery, ProducerConfig
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
 from labkit.taskqueue.transport.reach import reason
 from labkit.taskqueue.waiting import wait_until
@@ -50,6 +51,7 @@ class KafkaPythonProducer:
         on_delivery: OnDelivery,
     ) -> None:
         """Hand over one record; waits while too much is under way."""
+        must_hold_something(key, value)
         report = _Report(on_delivery)
         try:
             future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
@@ -152,6 +154,7 @@ def _settings(config: ProducerConfig) -> dict[str, object]:
         "compression_type": None if config.compression == "none" else config.compression,
         "delivery_timeout_ms": delivery_timeout_ms,
         "request_timeout_ms": min(REQUEST_TIMEOUT_MS, delivery_timeout_ms - config.linger_ms),
+        "max_request_size": MAX_RECORD_BYTES,
         "max_block_ms": METADATA_PATIENCE * 1000,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,

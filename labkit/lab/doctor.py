@@ -1,0 +1,207 @@
+"""Every prerequisite of a lab: is it there, and if not, how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import locale
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import psutil
+
+from labkit.errors import LabkitError
+from labkit.lab.folders import cache_folder, data_folder, named_lab
+from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars, locked_jars
+from labkit.lab.java import find_java
+from labkit.lab.kafka_cache import aot_is_intact, discard_aot, made_folder, read_note
+from labkit.lab.life import check_external
+from labkit.lab.mending import ROOM_TO_START
+from labkit.lab.ports import is_free
+from labkit.lab.redis_server import find_redis
+from labkit.lab.state import running_state
+from labkit.settings import Settings
+
+#: What a lab and a notebook beside it take, in bytes.
+MEMORY = 700_000_000
+
+#: The Python versions that labkit is made for, oldest and newest.
+PYTHONS = ((3, 11), (3, 13))
+
+
+class Verdict(Enum):
+    """What a check has found. NOTE: it works, and there is something to know."""
+
+    GOOD = "✓"
+    NOTE = "•"
+    BAD = "✗"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One prerequisite; `says` tells what is there, or what is wrong and how to mend it."""
+
+    what: str
+    verdict: Verdict
+    says: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Check one prerequisite after the other. Nothing is started; damaged files of the cache are deleted."""
+    for what, check in _CHECKS.items():
+        try:
+            yield Finding(what, *check(settings))
+        except LabkitError as error:
+            yield Finding(what, Verdict.BAD, str(error))
+
+
+Found = tuple[Verdict, str]
+
+
+def _python(_: Settings) -> Found:
+    oldest, newest = (".".join(map(str, version)) for version in PYTHONS)
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        return Verdict.BAD, f"{version}; labkit needs {oldest} to {newest}. Install one of them and labkit in it."
+    return Verdict.GOOD, version
+
+
+def _java(settings: Settings) -> Found:
+    java = find_java(settings)
+    return Verdict.GOOD, f"{java.major} in {java.home}"
+
+
+def _jars(settings: Settings) -> Found:
+    if settings.kafka_home is not None:
+        return Verdict.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
+    damaged = damaged_jars(settings)
+    for jar in damaged:
+        jar.unlink()
+    if damaged:
+        names = ", ".join(jar.name for jar in damaged)
+        return Verdict.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
+    jars = locked_jars()
+    missing = [jar for jar in jars if not (jar_folder(settings) / jar.file_name).exists()]
+    if missing:
+        size = sum(jar.size for jar in missing) / 1e6
+        return (
+            Verdict.NOTE,
+            f"{len(missing)} jars of {len(jars)} are missing; `labkit up` fetches them ({size:.0f} MB).",
+        )
+    return Verdict.GOOD, f"{len(jars)} jars, each as in the lock file"
+
+
+def _caches(settings: Settings) -> Found:
+    if _jars(settings)[0] is not Verdict.GOOD:
+        return Verdict.NOTE, "not made yet; the first `labkit up` makes them (about 15 s)."
+    made = made_folder(settings, find_java(settings), kafka_jars(settings))
+    if read_note(made) is None:
+        return Verdict.NOTE, "not made yet; the next `labkit up` makes them (about 15 s)."
+    intact = aot_is_intact(made)
+    if intact is None:
+        return Verdict.NOTE, "This Java uses no AOT cache, so Kafka starts in about 3 s instead of 1 s."
+    if not intact:
+        discard_aot(made / "aot")
+        return Verdict.BAD, "The AOT cache was damaged and is deleted. `labkit up` makes a new one (about 15 s)."
+    return Verdict.GOOD, "formatted template and AOT cache"
+
+
+def _redis(_: Settings) -> Found:
+    binary = find_redis()
+    return Verdict.GOOD, f"{binary} in {binary.path}"
+
+
+def _disk(settings: Settings) -> Found:
+    folder = _existing(data_folder(settings))
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_TO_START:
+        return Verdict.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
+    return Verdict.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
+
+
+def _memory(_: Settings) -> Found:
+    free = psutil.virtual_memory().available
+    if free < MEMORY:
+        return Verdict.BAD, f"{free / 1e6:.0f} MB free, a lab needs {MEMORY / 1e6:.0f} MB. Close some programs."
+    return Verdict.GOOD, f"{free / 1e9:.1f} GB free"
+
+
+def _folders(settings: Settings) -> Found:
+    folders = [data_folder(settings), cache_folder(settings)]
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            return (
+                Verdict.BAD,
+                f"{folder} cannot be written: {error.strerror}. Set LABKIT_DATA_DIR or LABKIT_CACHE_DIR.",
+            )
+    return Verdict.GOOD, " and ".join(map(str, folders))
+
+
+def _port(settings: Settings) -> Found:
+    state = running_state(named_lab(settings, settings.lab))
+    if state is not None:
+        return Verdict.GOOD, f"The lab {settings.lab!r} is running on port {state.port}."
+    if not is_free(settings.port):
+        return Verdict.NOTE, f"{settings.port} is in use by another program; the lab will take a free one and say so."
+    return Verdict.GOOD, f"{settings.port} is free"
+
+
+def _locale(_: Settings) -> Found:
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    if encoding.upper().replace("-", "") != "UTF8":
+        return Verdict.BAD, f"Texts are written as {encoding}. Set LC_ALL=C.UTF-8 in the environment."
+    return Verdict.GOOD, encoding
+
+
+def _jupyter(_: Settings) -> Found:
+    if importlib.util.find_spec("jupyterlab") is None:
+        return Verdict.NOTE, "not installed; `pip install labkit[notebooks]` brings it."
+    return Verdict.GOOD, "installed"
+
+
+def _external_kafka(settings: Settings) -> Found:
+    if settings.bootstrap_servers is None:
+        return Verdict.GOOD, "not set; the lab starts its own"
+    check_external(settings)
+    return Verdict.GOOD, f"{settings.bootstrap_servers} answers"
+
+
+def _external_redis(settings: Settings) -> Found:
+    if settings.redis_url is None:
+        return Verdict.GOOD, "not set; the lab starts its own"
+    import redis
+
+    try:
+        redis.Redis.from_url(settings.redis_url, socket_timeout=5).ping()
+    except (redis.RedisError, ValueError) as error:
+        return Verdict.BAD, f"No Redis answers at LABKIT_REDIS_URL: {error}."
+    return Verdict.GOOD, "answers"
+
+
+_CHECKS: dict[str, Callable[[Settings], Found]] = {
+    "Python": _python,
+    "Java": _java,
+    "Kafka": _jars,
+    "caches": _caches,
+    "Redis": _redis,
+    "folders": _folders,
+    "disk": _disk,
+    "memory": _memory,
+    "port": _port,
+    "encoding": _locale,
+    "JupyterLab": _jupyter,
+    "external Kafka": _external_kafka,
+    "external Redis": _external_redis,
+}
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)

@@ -1,0 +1,51 @@
+"""Logging by configuration: each component has its own `logging_config.json`, loaded by `logging.config.dictConfig`.
+
+The one in `LABKIT_LOGGING_DIR/<component>/` is taken if there is one, else the one in this package. As delivered,
+warnings go to standard error and everything from INFO on into a file of at most 1 MB, of which two older ones are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging.config
+from pathlib import Path
+from typing import Any, Literal
+
+from labkit.errors import SettingsError
+from labkit.settings import Settings
+
+Component = Literal["lab", "producer", "worker"]
+
+#: The name of the file in each component's folder.
+CONFIG_FILE = "logging_config.json"
+
+
+def configure(component: Component, settings: Settings, log_dir: Path) -> None:
+    """Put the component's configuration in force. File names in it are relative to `log_dir`, which is made.
+
+    Raises `SettingsError` if the file is no JSON or if `dictConfig` refuses it.
+    """
+    path = config_path(component, settings)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        _place_files(config, log_dir)
+        logging.config.dictConfig(config)
+    except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
+        reason = error.__cause__ or error  # dictConfig wraps what was wrong
+        raise SettingsError(f"The logging configuration {path} does not fit: {error}: {reason}.") from error
+
+
+def config_path(component: Component, settings: Settings) -> Path:
+    """Where the component's configuration comes from."""
+    if settings.logging_dir is not None:
+        own = settings.logging_dir / component / CONFIG_FILE
+        if own.is_file():
+            return own
+    return Path(__file__).parent / component / CONFIG_FILE
+
+
+def _place_files(config: dict[str, Any], log_dir: Path) -> None:
+    for handler in config.get("handlers", {}).values():
+        if "filename" in handler:
+            handler["filename"] = str(log_dir / handler["filename"])

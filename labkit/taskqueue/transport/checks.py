@@ -1,0 +1,27 @@
+"""What every transport checks in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from labkit.errors import TransportError
+from labkit.taskqueue.transport.contract import TopicPartition
+
+
+def must_be_assigned(partitions: Iterable[TopicPartition], assignment: Collection[TopicPartition]) -> None:
+    """Raise `TransportError` unless the consumer reads all these partitions."""
+    missing = [f"{tp.topic}/{tp.partition}" for tp in partitions if tp not in assignment]
+    if missing:
+        raise TransportError(f"These partitions are not assigned to this consumer: {', '.join(missing)}.")
+
+
+def must_hold_something(key: bytes | None, value: bytes | None) -> None:
+    """Raise `ValueError` for a record without key and value, which kafka-python cannot send."""
+    if key is None and value is None:
+        raise ValueError("A record needs a key or a value.")
+
+
+def must_have_group(group: str | None) -> None:
+    """Raise `TransportError` for a consumer that belongs to no group, and so has nothing committed."""
+    if group is None:
+        raise TransportError("This consumer belongs to no group, so nothing is committed for it.")

@@ -1,0 +1,39 @@
+"""The transport over confluent-kafka (librdkafka): the fast one."""
+
+from __future__ import annotations
+
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.confluent.admin import ConfluentAdmin
+from labkit.taskqueue.transport.confluent.consumer import ConfluentConsumer
+from labkit.taskqueue.transport.confluent.producer import ConfluentProducer
+from labkit.taskqueue.transport.contract import (
+    AdminClient,
+    ConsumerClient,
+    ConsumerConfig,
+    ProducerClient,
+    ProducerConfig,
+)
+
+__all__ = ["ConfluentTransport"]
+
+
+class ConfluentTransport:
+    """A way to one Kafka cluster through confluent-kafka."""
+
+    name = "confluent-kafka"
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Connection | None = connection
+        self._connection = connection
+
+    def producer(self, config: ProducerConfig) -> ProducerClient:
+        """A new producer, connected."""
+        return ConfluentProducer(self._connection, config)
+
+    def consumer(self, config: ConsumerConfig) -> ConsumerClient:
+        """A new consumer, connected."""
+        return ConfluentConsumer(self._connection, config)
+
+    def admin(self) -> AdminClient:
+        """A new admin client, connected."""
+        return ConfluentAdmin(self._connection)

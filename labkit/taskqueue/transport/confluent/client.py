@@ -1,0 +1,121 @@
+"""What all three confluent-kafka clients share: their settings, how they connect, and their errors in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from labkit.errors import LabkitError, TransportError, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+
+#: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
+METADATA_MAX_AGE_MS = 1000
+#: How long a client waits at most between two tries to reach a broker that went away, in ms.
+RECONNECT_MAX_MS = 500
+#: How long one request may take before its connection counts as dead, in seconds.
+REQUEST_TIMEOUT = 10.0
+#: How long one try to connect may take before it is looked why, in seconds.
+_TRY_TIMEOUT = 0.5
+
+#: The codes by which a broker says that it does not let the user in.
+REFUSALS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+_UNKNOWN = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+_SILENCE = {
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._SSL,
+    KafkaError._WAIT_COORD,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
+
+Client = TypeVar("Client")
+
+
+def connect(make: Callable[..., Client], connection: Connection, **settings: object) -> Client:
+    """A connected client of confluent-kafka; raises `BrokerUnreachable`, `NotAuthorized`.
+
+    The library connects in the background and would only log that it cannot; so ask the cluster something.
+    """
+    refusals: list[KafkaError] = []
+
+    def note(error: KafkaError) -> None:
+        if error.code() in REFUSALS:
+            refusals.append(error)
+
+    ssl_context(connection)  # a file that does not fit is a clear error here
+    given = {name.replace("_", "."): value for name, value in settings.items()}
+    client: Any = make(_settings(connection) | given | {"error_cb": note}, logger=LOGGER.getChild("librdkafka"))
+    deadline = time.monotonic() + CONNECT_TIMEOUT
+    while True:
+        try:
+            client.list_topics(timeout=_TRY_TIMEOUT)
+        except KafkaException as error:
+            client.poll(0)  # calls `note`
+            if refusals:
+                raise refused(connection, refusals[0].str()) from error
+            if time.monotonic() >= deadline:
+                raise unreachable(connection) from error
+        else:
+            found: Client = client
+            return found
+
+
+def kafka_error(exception: KafkaException) -> KafkaError:
+    """The error inside the exception."""
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def in_words(error: KafkaError, connection: Connection) -> LabkitError:
+    """The error of labkit that says the same."""
+    if error.code() in REFUSALS:
+        return refused(connection, error.str())
+    if error.code() in _UNKNOWN:
+        return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
+    if error.code() in _SILENCE:
+        return unreachable(connection)
+    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")
+
+
+def _settings(connection: Connection) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "bootstrap.servers": connection.bootstrap_servers,
+        "security.protocol": connection.security_protocol,
+        "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
+        "socket.timeout.ms": int(REQUEST_TIMEOUT * 1000),
+        "socket.nagle.disable": True,
+        "allow.auto.create.topics": False,
+    }
+    optional = {
+        "sasl.username": connection.sasl_username,
+        "sasl.password": connection.sasl_password,
+        "ssl.ca.location": connection.ssl_ca_file,
+        "ssl.certificate.location": connection.ssl_cert_file,
+        "ssl.key.location": connection.ssl_key_file,
+    }
+    settings |= {name: str(value) for name, value in optional.items() if value is not None}
+    if connection.security_protocol.startswith("SASL"):
+        settings["sasl.mechanism"] = connection.sasl_mechanism
+    return settings

@@ -1,0 +1,251 @@
+"""The consumer over confluent-kafka. Threads of librdkafka send heartbeats and fetch ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import confluent_kafka
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
+
+from labkit.errors import CommitRefused, LabkitError, TransportError
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_assigned, must_have_group
+from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.contract import (
+    ConsumerConfig,
+    OnAssignment,
+    Position,
+    Record,
+    TopicPartition,
+)
+from labkit.taskqueue.transport.library_logs import LOGGER
+
+#: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
+POLL_SLICE = 0.1
+#: How often a member says that it lives and hears of a rebalance, in seconds; a third of the session at most.
+HEARTBEAT_INTERVAL = 0.3
+#: How long the broker holds a fetch when there is nothing new, in ms. A partition that was just resumed or
+#: assigned may wait as long until it is fetched.
+FETCH_MAX_WAIT_MS = 100
+#: librdkafka wants a group's name even where none is joined.
+NO_GROUP = "labkit-without-a-group"
+
+_REFUSED_COMMITS = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError._ASSIGNMENT_LOST,
+}
+
+
+class ConfluentConsumer:
+    """See `labkit.taskqueue.transport.contract.ConsumerClient`."""
+
+    def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
+        self._connection = connection
+        self._config = config
+        self._client = connect(Consumer, connection, **_settings(config))
+        self._assignment: frozenset[TopicPartition] = frozenset()
+        # what to do when the assignment begins, from `seek` and `pause` before the library can do it
+        self._starts: dict[TopicPartition, int] | None = None
+        self._paused: set[TopicPartition] = set()
+        self._revocations = 0
+        self._error: BaseException | None = None
+        self._woken = threading.Event()
+        self._closed = False
+
+    def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
+        """Join the group for these topics, at the next `poll`."""
+
+        def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+            self._assignment = _ours(partitions)
+            self._starts = {}
+            self._call(on_assigned, sorted(self._assignment))
+            self._begin()
+
+        def revoked(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+            if partitions:
+                self._call(on_revoked, sorted(_ours(partitions)))
+            self._assignment = frozenset()
+            self._revocations += 1
+
+        self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read these partitions without a group, from the next `poll` on."""
+        self._assignment = frozenset(partitions)
+        self._starts = {}
+        self._paused = set()
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this consumer reads now."""
+        return self._assignment
+
+    def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
+        """Records that came within `timeout`."""
+        if self._closed:
+            raise TransportError("The consumer is closed.")
+        self._raise_from_callback()
+        if self._starts is not None:
+            self._begin()
+        limit = self._config.max_poll_records if max_records is None else max_records
+        deadline = time.monotonic() + timeout
+        left = timeout
+        while True:
+            first = self._client.poll(min(left, POLL_SLICE))
+            if first is not None:
+                records = self._records(self._with_more(first, limit - 1))
+                if records:
+                    return records
+            self._raise_from_callback()
+            left = max(0.0, deadline - time.monotonic())
+            if left == 0 or self._woken.is_set():
+                self._woken.clear()
+                return []
+
+    def wake_up(self) -> None:
+        """Make a `poll` return early, within `POLL_SLICE`."""
+        self._woken.set()
+
+    def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        must_have_group(self._config.group)
+        if not positions:
+            return
+        offsets = [confluent_kafka.TopicPartition(*tp, *position) for tp, position in positions.items()]
+        try:
+            answers = self._client.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as error:
+            raise self._commit_error(kafka_error(error)) from error
+        for answer in answers:
+            if answer.error is not None:
+                raise self._commit_error(answer.error)
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
+        """What the group has committed per partition."""
+        must_have_group(self._config.group)
+        try:
+            answers = self._client.committed(_theirs(partitions), timeout=REQUEST_TIMEOUT)
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
+        found: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
+        for answer in answers:
+            if answer.error is not None:
+                raise in_words(answer.error, self._connection)
+            if answer.offset >= 0:
+                found[TopicPartition(answer.topic, answer.partition)] = Position(answer.offset, answer.metadata or "")
+        return found
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from this offset."""
+        must_be_assigned([partition], self._assignment)
+        if self._starts is not None:
+            self._starts[partition] = offset
+            return
+        try:
+            self._client.seek(confluent_kafka.TopicPartition(*partition, offset))
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until `resume`."""
+        must_be_assigned(partitions, self._assignment)
+        self._paused.update(partitions)
+        if self._starts is None:
+            self._client.pause(_theirs(partitions))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these partitions again."""
+        must_be_assigned(partitions, self._assignment)
+        self._paused.difference_update(partitions)
+        if self._starts is None:
+            self._client.resume(_theirs(partitions))
+
+    def close(self) -> None:
+        """Leave the group at once, without committing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._client.close()
+        self._raise_from_callback()
+
+    def _begin(self) -> None:
+        """Read the assigned partitions from where `seek` said, or from the committed offset."""
+        usual = OFFSET_BEGINNING if self._config.group is None else OFFSET_INVALID
+        starts, self._starts = self._starts or {}, None
+        self._client.assign(
+            [confluent_kafka.TopicPartition(*tp, starts.get(tp, usual)) for tp in sorted(self._assignment)]
+        )
+        if self._paused:
+            self._client.pause(_theirs(sorted(self._paused)))
+
+    def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
+        # an error that left the callback here would take with it the records that the library has in hand
+        self._paused = set()
+        try:
+            callback(partitions)
+        except BaseException as error:  # noqa: BLE001 - raised again by `poll`
+            self._error = error
+
+    def _raise_from_callback(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _with_more(self, first: Message, limit: int) -> list[Message]:
+        """This message, which waited for, and those that are there already: `consume` would wait for all."""
+        if limit <= 0:
+            return [first]
+        revocations = self._revocations
+        more = self._client.consume(limit, 0)
+        return [first, *more] if revocations == self._revocations else more
+
+    def _records(self, messages: list[Message]) -> list[Record]:
+        records = []
+        for m in messages:
+            error = m.error()
+            if error is not None:
+                self._take_note(error)
+                continue
+            records.append(
+                Record(
+                    m.topic(), m.partition(), m.offset(), m.key(), m.value(), tuple(m.headers() or ()), m.timestamp()[1]
+                )
+            )
+        return records
+
+    def _take_note(self, error: KafkaError) -> None:
+        """Raise what the user must mend; a topic that is not there yet or a poll that came late is only logged."""
+        if error.fatal() or error.code() in REFUSALS:
+            raise in_words(error, self._connection)
+        LOGGER.warning("%s", error.str())
+
+    def _commit_error(self, error: KafkaError) -> LabkitError:
+        return CommitRefused() if error.code() in _REFUSED_COMMITS else in_words(error, self._connection)
+
+
+def _ours(partitions: list[confluent_kafka.TopicPartition]) -> frozenset[TopicPartition]:
+    return frozenset(TopicPartition(tp.topic, tp.partition) for tp in partitions)
+
+
+def _theirs(partitions: Sequence[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
+    return [confluent_kafka.TopicPartition(*tp) for tp in partitions]
+
+
+def _settings(config: ConsumerConfig) -> dict[str, object]:
+    session_timeout_ms = int(config.session_timeout * 1000)
+    return {
+        "client_id": config.client_id,
+        "group_id": config.group or NO_GROUP,
+        "enable_auto_commit": False,
+        "enable_auto_offset_store": False,
+        "auto_offset_reset": "earliest",
+        "partition_assignment_strategy": "roundrobin",
+        "session_timeout_ms": session_timeout_ms,
+        "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
+        "max_poll_interval_ms": max(int(config.max_poll_interval * 1000), session_timeout_ms),
+        "fetch_wait_max_ms": FETCH_MAX_WAIT_MS,
+    }

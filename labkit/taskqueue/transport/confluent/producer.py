@@ -1,0 +1,152 @@
+"""The producer over confluent-kafka. librdkafka batches and sends; a thread here calls back."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from labkit.errors import DeadlineExceeded, NotAcknowledged, TransportError, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_hold_something
+from labkit.taskqueue.transport.confluent.client import METADATA_MAX_AGE_MS, connect, in_words, kafka_error
+from labkit.taskqueue.transport.contract import (
+    MAX_RECORD_BYTES,
+    Delivery,
+    Headers,
+    OnDelivery,
+    ProducerConfig,
+)
+from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.waiting import wait_until
+
+#: How many KiB may be under way before `send` waits: what Java's client allows (`buffer.memory`).
+BUFFER_KIB = 32 * 1024
+#: How long the thread that calls back waits for the next acknowledgement, in seconds.
+SERVE_INTERVAL = 0.1
+#: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
+METADATA_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
+_ANY_PARTITION = -1
+_NOW = 0
+
+
+class ConfluentProducer:
+    """See `labkit.taskqueue.transport.contract.ProducerClient`."""
+
+    def __init__(self, connection: Connection, config: ProducerConfig) -> None:
+        self._connection = connection
+        self._client = connect(Producer, connection, **_settings(config))
+        self._known: set[str] = set()
+        self._closed = threading.Event()
+        self._server = threading.Thread(target=self._serve, name="labkit-deliveries", daemon=True)
+        self._server.start()
+
+    def send(
+        self,
+        topic: str,
+        *,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp_ms: int | None,
+        on_delivery: OnDelivery,
+    ) -> None:
+        """Hand over one record; waits while too much is under way."""
+        must_hold_something(key, value)
+        if topic not in self._known:
+            self._look_up(topic)
+        report = partial(_report, on_delivery)
+        while True:
+            try:
+                self._client.produce(
+                    topic,
+                    value,
+                    key,
+                    _ANY_PARTITION if partition is None else partition,
+                    report,
+                    _NOW if timestamp_ms is None else timestamp_ms,
+                    list(headers),
+                )
+            except BufferError:
+                self._client.poll(SERVE_INTERVAL)
+            except KafkaException as error:
+                if kafka_error(error).code() != KafkaError._UNKNOWN_PARTITION:
+                    report(kafka_error(error), None)
+                    return
+                self._wait_for_partition(topic, partition)
+            else:
+                return
+
+    def flush(self, timeout: float) -> None:
+        """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
+        left = self._client.flush(timeout)
+        if left:
+            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
+
+    def close(self, timeout: float) -> None:
+        """Flush and let go; what is not acknowledged by then is refused."""
+        if self._closed.is_set():
+            return
+        if self._client.flush(timeout):
+            self._client.purge()
+            self._client.flush()
+        self._closed.set()
+        self._server.join()
+        self._client.close()
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._client.poll(SERVE_INTERVAL)
+            except Exception:
+                LOGGER.exception("on_delivery raised an error")
+
+    def _look_up(self, topic: str) -> None:
+        if self._closed.is_set():
+            raise TransportError("The producer is closed.")
+        try:
+            wait_until(lambda: self._partitions(topic) > 0, timeout=METADATA_PATIENCE, what="")
+        except DeadlineExceeded as error:
+            raise UnknownTopic(f"There is no topic {topic!r}.") from error
+        self._known.add(topic)
+
+    def _wait_for_partition(self, topic: str, partition: int | None) -> None:
+        # the topic may have grown a moment ago
+        try:
+            wait_until(lambda: self._partitions(topic) > (partition or 0), timeout=METADATA_PATIENCE, what="")
+        except DeadlineExceeded as error:
+            raise UnknownTopic(f"The topic {topic!r} has no partition {partition}.") from error
+
+    def _partitions(self, topic: str) -> int:
+        try:
+            return len(self._client.list_topics(topic, timeout=METADATA_PATIENCE).topics[topic].partitions)
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
+
+
+def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Message | None) -> None:
+    if error is None and message is not None:
+        offset = message.offset()
+        on_delivery(Delivery(message.partition(), -1 if offset is None else offset), None)
+    elif error is not None:
+        refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+        refusal.__cause__ = KafkaException(error)
+        on_delivery(None, refusal)
+
+
+def _settings(config: ProducerConfig) -> dict[str, object]:
+    return {
+        "client_id": config.client_id,
+        "acks": config.acks,
+        "retries": config.retries,
+        # KIP-98 needs both
+        "enable_idempotence": config.acks == "all" and config.retries > 0,
+        "linger_ms": config.linger_ms,
+        "compression_type": config.compression,
+        "delivery_timeout_ms": int(config.delivery_timeout * 1000),
+        "message_max_bytes": MAX_RECORD_BYTES,
+        "queue_buffering_max_kbytes": BUFFER_KIB,
+        "partitioner": "murmur2_random",
+    }
