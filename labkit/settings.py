@@ -29,8 +29,9 @@ Compression = Literal["none", "gzip", "lz4"]
 
 PREFIX = "LABKIT_"
 
-#: Read from the working directory; the environment goes before it.
-ENV_FILE = ".env"
+#: Read from the working directory and, because notebooks run in their own folder, from the one above it.
+#: The nearer file goes before the other, and the environment before both.
+ENV_FILES = ("../.env", ".env")
 
 #: A lab's name is the name of a folder.
 LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     """What can be set from outside. Times are in seconds unless the name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix=PREFIX, env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     # the lab
@@ -107,7 +108,8 @@ def environment_with(**changes: object) -> dict[str, str]:
 def _warn_of_unknown_names() -> None:
     """Warn of variables that look like settings and are none, since a typing error would otherwise go unnoticed."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    written = (name for file in ENV_FILES for name in dotenv_values(file))
+    given = {name.upper() for name in (*os.environ, *written)}
     for name in sorted(given - known):
         if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_"):  # those are for labkit's own tests
             close = get_close_matches(name, known, n=1)

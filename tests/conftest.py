@@ -7,8 +7,13 @@ from collections.abc import Generator, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from labkit.lab import Lab
+
+# the first example may import a library that takes seconds
+settings.register_profile("labkit", deadline=None)
+settings.load_profile("labkit")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
+    from labkit.logs import Component
     from labkit.taskqueue import Topics
 
 T = TypeVar("T")
@@ -22,6 +23,15 @@ def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
     if name not in choices:
         raise LabkitError(f"There is no --{option} {name!r}; choose one of {', '.join(choices)}.")
     return choices[name]
+
+
+def start_logging(component: Component) -> None:
+    """Put the component's logging configuration in force; its files go to `logs` in the results folder."""
+    from labkit.logs import configure
+    from labkit.settings import load_settings
+
+    settings = load_settings()
+    configure(component, settings, settings.results_dir / "logs")
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def up(
 
 def down(name: Name = None) -> None:
     """Stop the lab. Its data stays."""
-    settings, name, folders = _lab(name)
+    _, name, folders = _lab(name)
     from labkit.lab import life
 
     if life.stop(name, folders):

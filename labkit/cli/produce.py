@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, stop_on_signal
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def produce(
     arrivals: Annotated[str, typer.Option(help="constant, poisson or burst.")] = "constant",
     keys: Annotated[int | None, typer.Option(min=1, help="Give each task one of so many keys.")] = None,
     partitioner: Annotated[str | None, typer.Option(help="key_hash, round_robin, sticky, random or naive.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the arrivals, keys and task ids.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat arrivals, keys and task ids; all new without.", show_default=False)
+    ] = None,
 ) -> None:
     """Put tasks on a topic, at a steady rate, and say where the broker put them."""
     from labkit.taskqueue import Producer
@@ -57,6 +59,7 @@ def produce(
     partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
     total = None if forever else count or (len(messages) if messages else DEFAULT_COUNT)
     tally = _Tally(one_by_one=total is not None and total <= SHOWN_ONE_BY_ONE)
+    start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
         with Producer(target, partitioner=partition_of, on_receipt=tally.take) as producer, tally.live():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.cli.common import attached_topics, start_logging, stop_on_signal
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def work(
     function = _import(handler) if handler else None
     started = time.time()
     target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    start_logging("worker")
     with attached_topics() as topics, stop_on_signal() as stop:
         members = WorkerGroup(
             topics.get(topic),

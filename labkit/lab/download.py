@@ -1,4 +1,4 @@
-"""Fetching the locked jars: in parallel, verified, taken up again where it broke; a file appears whole or not at all."""
+"""Fetching the locked jars: in parallel, verified, taken up where it broke off; a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -122,14 +122,14 @@ class _Fetcher:
         self._advance(_size(part))
         broken: Exception | None = None
         for _ in range(TRIES):
-            broken = self._ask(jar, part)
+            if _size(part) < jar.size:
+                broken = self._ask(jar, part)
             if self._given_up.is_set():
                 return
-            if _size(part) < jar.size:
-                continue
             if _size(part) == jar.size and file_sha256(part) == jar.sha256:
                 return
-            self._throw_away(part)
+            if _size(part) >= jar.size:
+                self._throw_away(part)
         if broken is not None:
             raise DownloadError(self._unreachable(broken)) from broken
         raise DownloadError(

@@ -61,7 +61,7 @@ class LabFolders:
 
 def named_lab(settings: Settings, name: str) -> LabFolders:
     """The folders of the lab of that name. Raises `SettingsError` if it cannot be the name of a folder."""
-    if not re.match(LAB_NAME, name):
+    if not re.fullmatch(LAB_NAME, name):
         raise SettingsError(
             f"{name!r} cannot be the name of a lab. A name has up to 32 letters, digits, hyphens and underscores, and "
             "begins with a letter or a digit."

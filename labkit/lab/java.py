@@ -51,7 +51,7 @@ def _java_at(home: Path, complaint: str) -> Java:
     if not (home / "bin" / "java").is_file() or not release.is_file():
         raise JavaNotFound(
             f"{complaint} there is no Java in {home} (bin/java and a file named release). "
-            "Name the folder of a Java 17 or newer in LABKIT_JAVA_HOME, or unset it to use the Java that comes with labkit."
+            "Name the folder of a Java 17 or newer in LABKIT_JAVA_HOME, or unset it to use the one inside labkit."
         )
     text = release.read_text(encoding="utf-8", errors="replace")
     version = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)

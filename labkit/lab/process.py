@@ -25,7 +25,7 @@ class ProcessId:
             process = psutil.Process(self.pid)
             if abs(_birth(process) - self.birth) < 0.1 and process.status() != psutil.STATUS_ZOMBIE:
                 return process
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # what is ours can be asked
             pass
         return None
 

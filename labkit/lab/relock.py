@@ -1,6 +1,6 @@
 """Write `jars.lock.json` anew. Only the maintainers need this, when Kafka's version changes.
 
-Let Maven copy the jars (Kafka, and the logging binding of the log4j version that Kafka brings) in the layout of a repository:
+Let Maven copy the jars in the layout of a repository (Kafka, and the logging binding for the log4j that Kafka brings):
 
     mvn dependency:copy-dependencies -Dmdep.useRepositoryLayout=true -DincludeScope=runtime -DoutputDirectory=FOLDER
 

@@ -104,7 +104,7 @@ def _start_once(plan: Plan) -> tuple[State, Keeping]:
         servers.append(_redis(plan, plan.redis, socket))
     if plan.kafka is not None:
         servers.append(_kafka(plan, plan.kafka, port, controller_port))
-    folders.exits.unlink(missing_ok=True)
+    _put_away_logs(folders)
     keeping = launch(
         servers, exits=folders.exits, log=folders.keeper_log, state=folders.state, remove=_throw_aways(plan, socket)
     )
@@ -125,8 +125,17 @@ def _start_once(plan: Plan) -> tuple[State, Keeping]:
         state.write(folders.state)
     except BaseException:
         keeping.stop(at_once=True)
+        folders.state.unlink(missing_ok=True)
         raise
     return state, keeping
+
+
+def _put_away_logs(folders: LabFolders) -> None:
+    """Each run has its own logs, so that an old failure is not taken for the reason of a new one; one run is kept."""
+    folders.exits.unlink(missing_ok=True)
+    for name in ("server.log", "redis.log"):
+        with suppress(FileNotFoundError):
+            (folders.logs / name).replace(folders.logs / f"{name}.1")
 
 
 def _wait(state: State, timeout: float) -> None:

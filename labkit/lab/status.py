@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.lab.connection import Connection, external_connection, librdkafka_config, plain_connection
-from labkit.lab.folders import LabFolders, cache_folder, named_lab
+from labkit.lab.folders import cache_folder, named_lab
 from labkit.lab.jars import is_whole, jar_folder, kafka_jars, locked_jars
 from labkit.lab.java import find_java
 from labkit.lab.kafka_cache import made_folder, read_note

@@ -21,6 +21,8 @@ from labkit.taskqueue.worker import Handler, Worker, WorkerStatus
 if TYPE_CHECKING:
     import pandas as pd
 
+#: How long to wait between two looks at the lag, in seconds: to ask costs time that the workers need.
+LAG_INTERVAL = 0.1
 #: How long the workers may take to share the partitions among them, in seconds.
 JOIN_TIMEOUT = 30.0
 
@@ -134,6 +136,7 @@ class WorkerGroup:
             self._all_done,
             timeout=timeout,
             what=f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}",
+            interval=LAG_INTERVAL,
         )
         for member in self._members.values():
             member.catch_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ from labkit.taskqueue.transport.contract import Delivery, ProducerConfig
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger("labkit.producer")
 
 #: How often the producer looks whether the topic has grown, in seconds.
 PARTITIONS_MAX_AGE = 5.0
@@ -118,6 +121,7 @@ class Producer:
 
     def close(self) -> None:
         """Flush and let go of the connection."""
+        log.info("the producer to %s closes", self.topic.name)
         self._client.close(self._timeout)
         self._topics.close()
 
@@ -153,6 +157,8 @@ class Producer:
         delivery: Delivery | None,
         error: Exception | None,
     ) -> None:
+        if error is not None:
+            log.warning("task %s was not acknowledged: %s", task.id, error)
         on_receipt(
             Receipt(
                 task_id=task.id,

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from labkit.measure.records import read_records
-from labkit.taskqueue import connect
+from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.waiting import wait_until
 
 
@@ -66,6 +66,15 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
     assert "30 tasks done, 0 failed" in out
     assert "by 2 of 2 workers" in out
     assert len(read_records(tmp_path / "mine.parquet")) == 30
+
+
+def test_each_run_sends_new_tasks_and_a_seed_repeats_them(type_in, unique_name, lab):
+    words = ("produce", "one", "--topic", unique_name)
+    for process in [type_in(*words), type_in(*words), type_in(*words, "--seed", "5"), type_in(*words, "--seed", "5")]:
+        said(process)
+    with connect(lab) as topics, WorkerGroup(topics.get(unique_name), group=unique_name) as group:
+        ids = group.drain(timeout=30)["task_id"]
+    assert (len(ids), ids.nunique()) == (4, 3)
 
 
 def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):

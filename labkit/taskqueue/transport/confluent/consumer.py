@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
@@ -203,18 +204,24 @@ class ConfluentConsumer:
         more = self._client.consume(limit, 0)
         return [first, *more] if revocations == self._revocations else more
 
-    def _records(self, messages: list[Message]) -> list[Record]:
+    def _records(self, messages: list[Any]) -> list[Record]:
         records = []
         for m in messages:
-            error = m.error()
-            if error is not None:
-                self._take_note(error)
-                continue
-            records.append(
-                Record(
-                    m.topic(), m.partition(), m.offset(), m.key(), m.value(), tuple(m.headers() or ()), m.timestamp()[1]
+            if m.error() is None:
+                headers = m.headers()
+                records.append(
+                    Record(
+                        m.topic(),
+                        m.partition(),
+                        m.offset(),
+                        m.key(),
+                        m.value(),
+                        tuple(headers) if headers else (),
+                        m.timestamp()[1],
+                    )
                 )
-            )
+            else:
+                self._take_note(m.error())
         return records
 
     def _take_note(self, error: KafkaError) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
@@ -65,9 +66,9 @@ class ConfluentProducer:
                     value,
                     key,
                     _ANY_PARTITION if partition is None else partition,
-                    report,
-                    _NOW if timestamp_ms is None else timestamp_ms,
-                    list(headers),
+                    on_delivery=report,
+                    timestamp=_NOW if timestamp_ms is None else timestamp_ms,
+                    headers=list(headers),
                 )
             except BufferError:
                 self._client.poll(SERVE_INTERVAL)
@@ -100,7 +101,7 @@ class ConfluentProducer:
         while not self._closed.is_set():
             try:
                 self._client.poll(SERVE_INTERVAL)
-            except Exception:
+            except Exception:  # noqa: BLE001 - what a callback raises must not end the thread that calls back
                 LOGGER.exception("on_delivery raised an error")
 
     def _look_up(self, topic: str) -> None:
@@ -126,11 +127,11 @@ class ConfluentProducer:
             raise in_words(kafka_error(error), self._connection) from error
 
 
-def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Message | None) -> None:
-    if error is None and message is not None:
+def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> None:
+    if error is None:
         offset = message.offset()
         on_delivery(Delivery(message.partition(), -1 if offset is None else offset), None)
-    elif error is not None:
+    else:
         refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
         refusal.__cause__ = KafkaException(error)
         on_delivery(None, refusal)

@@ -1,0 +1,31 @@
+"""What linters do not check: modules stay short, and one module alone reads the environment."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+MODULES = sorted((ROOT / "labkit").rglob("*.py"))
+READS_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+
+
+def names_used(module: Path) -> set[str]:
+    tree = ast.parse(module.read_text())
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return attributes | imported
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_under_300_lines(module: Path) -> None:
+    assert len(module.read_text().splitlines()) < 300
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = {
+        module.relative_to(ROOT / "labkit").as_posix() for module in MODULES if READS_ENVIRONMENT & names_used(module)
+    }
+    assert readers == {"settings.py"}

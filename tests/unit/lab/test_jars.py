@@ -1,0 +1,95 @@
+"""The lock file, and which jars are missing, damaged or somebody's own."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import LabError
+from labkit.lab import jars
+from labkit.lab.jars import Jar, damaged_jars, kafka_jars, kafka_version, locked_jars
+from labkit.lab.relock import lock_entries
+from labkit.settings import Settings
+
+
+def test_the_lock_file_holds_kafka_and_one_logging_of_one_version() -> None:
+    versions = {jar.coordinates.rsplit(":", 1)[0]: jar.coordinates.rsplit(":", 1)[1] for jar in locked_jars()}
+    assert versions["org.apache.kafka:kafka_2.13"] == jars.KAFKA_VERSION
+    logging = {version for name, version in versions.items() if name.startswith("org.apache.logging.log4j:")}
+    assert len(logging) == 1
+    assert "org.apache.logging.log4j:log4j-slf4j-impl" in versions
+
+
+def test_every_entry_of_the_lock_file_is_complete() -> None:
+    for jar in locked_jars():
+        assert re.fullmatch(r"[\w.-]+:[\w.-]+:[\w.-]+", jar.coordinates)
+        assert re.fullmatch(r"[0-9a-f]{64}", jar.sha256)
+        assert jar.size > 1000
+    assert len({jar.file_name for jar in locked_jars()}) == len(locked_jars())
+
+
+def test_the_path_in_a_repository() -> None:
+    jar = Jar("org.apache.kafka:kafka_2.13:4.4.0", "", 0)
+    assert jar.repository_path == "org/apache/kafka/kafka_2.13/4.4.0/kafka_2.13-4.4.0.jar"
+
+
+def test_relocking_reads_a_folder_in_the_layout_of_a_repository(tmp_path: Path) -> None:
+    jar = tmp_path / "org/example/thing/1.2/thing-1.2.jar"
+    jar.parent.mkdir(parents=True)
+    jar.write_bytes(b"content")
+    assert lock_entries(tmp_path) == [
+        {"coordinates": "org.example:thing:1.2", "sha256": sha256(b"content").hexdigest(), "size": 7}
+    ]
+    (jar.parent / "thing-1.2-sources.jar").write_bytes(b"")
+    with pytest.raises(ValueError, match="sources"):
+        lock_entries(tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A cache with two jars, as a lock file of two jars has them."""
+    locked = [Jar(f"org.example:{name}:1", sha256(name.encode()).hexdigest(), len(name)) for name in ("one", "two")]
+    monkeypatch.setattr(jars, "locked_jars", lambda: locked)
+    settings = Settings(cache_dir=tmp_path)
+    jars.jar_folder(settings).mkdir()
+    for name in ("one", "two"):
+        (jars.jar_folder(settings) / f"{name}-1.jar").write_text(name)
+    return settings
+
+
+def test_what_is_in_the_cache_is_not_fetched(cache: Settings) -> None:
+    assert [jar.name for jar in kafka_jars(cache)] == ["one-1.jar", "two-1.jar"]
+
+
+def test_a_jar_of_another_size_is_fetched_again(cache: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (jars.jar_folder(cache) / "two-1.jar").write_text("cut o")
+    asked: list[Jar] = []
+    monkeypatch.setattr("labkit.lab.download.fetch_jars", lambda missing, *_: asked.extend(missing))
+    kafka_jars(cache)
+    assert [jar.file_name for jar in asked] == ["two-1.jar"]
+
+
+def test_a_damaged_jar_of_the_same_size_is_found(cache: Settings) -> None:
+    assert damaged_jars(cache) == []
+    (jars.jar_folder(cache) / "two-1.jar").write_text("TWO")
+    assert [jar.name for jar in damaged_jars(cache)] == ["two-1.jar"]
+
+
+def test_the_users_own_kafka(tmp_path: Path) -> None:
+    (tmp_path / "libs").mkdir()
+    for name in ("kafka_2.13-4.4.0.jar", "kafka-clients-4.4.0.jar"):
+        (tmp_path / "libs" / name).touch()
+    own = kafka_jars(Settings(kafka_home=tmp_path))
+    assert kafka_version(own) == "4.4.0"
+    assert len(own) == 2
+
+
+@pytest.mark.parametrize("name", ["kafka_2.13-3.9.1.jar", "kafka-clients-4.4.0.jar", "kafka_2.13-4.4.0-sources.jar"])
+def test_a_folder_without_kafka_4(tmp_path: Path, name: str) -> None:
+    (tmp_path / "libs").mkdir()
+    (tmp_path / "libs" / name).touch()
+    with pytest.raises(LabError, match="LABKIT_KAFKA_HOME .* no Apache Kafka 4"):
+        kafka_jars(Settings(kafka_home=tmp_path))

@@ -1,0 +1,206 @@
+"""The keeper, with `sleep` and small shell scripts as its servers: in every way to end, no server is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.errors import ServerFailed
+from labkit.lab.keeping import Keeping, ServerCommand, end_keeper, launch
+from labkit.lab.process import ProcessId, process_id
+from labkit.lab.waiting import wait_for
+
+SLEEP = ["/bin/sleep", "1000"]
+#: A server that takes no notice of SIGTERM, and says when it is that far.
+STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1000; done"]
+
+#: The owner, in a process of its own: starts two servers, says the pids, and waits.
+OWNER = """
+import json, os, sys
+from pathlib import Path
+from labkit.lab.keeping import ServerCommand, launch
+folder = Path(sys.argv[1])
+argv = json.loads(sys.argv[2])
+commands = [ServerCommand(name=n, argv=argv, folder=folder, output=folder / n, grace=5) for n in ("one", "two")]
+keeping = launch(commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"])
+if "detach" in sys.argv:
+    keeping.detach()
+if "fork" in sys.argv and os.fork() == 0:
+    os.read(0, 1)  # a child that holds the pipe open
+    os._exit(0)
+pids = [keeping.keeper.pid, *(server.pid for server in keeping.servers.values())]
+print(json.dumps(pids), flush=True)
+if "detach" not in sys.argv:
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "state").touch()
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "file").touch()
+    return tmp_path
+
+
+def command(folder: Path, argv: list[str], *, grace: float = 5.0, name: str = "server") -> ServerCommand:
+    return ServerCommand(name=name, argv=argv, folder=folder, output=folder / name, grace=grace)
+
+
+def start(folder: Path, *commands: ServerCommand) -> Keeping:
+    return launch(commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"])
+
+
+def ends(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "exits").read_text().splitlines()]
+
+
+class Owner:
+    """A process that owns two servers, and who they are."""
+
+    def __init__(self, folder: Path, *words: str, argv: list[str] = SLEEP) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(folder), json.dumps(argv), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        found = [process_id(pid) for pid in json.loads(self.process.stdout.readline())]
+        self.keeper, *self.servers = [process for process in found if process is not None]
+
+    def everyone(self) -> list[ProcessId]:
+        return [self.keeper, *self.servers]
+
+    def clear(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+        self.process.kill()
+        self.process.wait()
+        end_keeper(self.keeper, self.servers, 5)
+
+
+@pytest.fixture
+def owners() -> Iterator[list[Owner]]:
+    started: list[Owner] = []
+    yield started
+    for owner in started:
+        owner.clear()
+
+
+def all_ended(processes: list[ProcessId]) -> bool:
+    return not any(process.alive() for process in processes)
+
+
+def test_stopping_ends_the_servers_and_cleans_up(folder: Path) -> None:
+    keeping = start(folder, command(folder, SLEEP))
+    assert keeping.servers["server"].alive()
+    keeping.stop()
+    assert all_ended([keeping.keeper, *keeping.servers.values()])
+    assert not (folder / "state").exists()
+    assert not (folder / "gone").exists()
+    assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("server", -signal.SIGTERM, True)]
+    keeping.stop()  # twice is no error
+
+
+def test_a_server_that_does_not_listen_is_killed_after_its_grace(folder: Path) -> None:
+    keeping = start(folder, command(folder, STUBBORN, grace=0.1))
+    assert wait_for(lambda: (folder / "server").read_text() == "deaf\n", 10)
+    keeping.stop()
+    assert [end["status"] for end in ends(folder)] == [-signal.SIGKILL]
+
+
+def test_without_grace_servers_are_killed_at_once(folder: Path) -> None:
+    keeping = start(folder, command(folder, SLEEP, grace=0.0))
+    keeping.stop()
+    assert [end["status"] for end in ends(folder)] == [-signal.SIGKILL]
+
+
+def test_a_crashed_server_is_noted_and_the_others_go_on(folder: Path) -> None:
+    keeping = start(folder, command(folder, SLEEP, name="one"), command(folder, SLEEP, name="two"))
+    keeping.servers["one"].send_signal(signal.SIGKILL)
+    assert keeping.servers["one"].wait(5)
+    assert wait_for(lambda: (folder / "exits").exists(), 5)
+    assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("one", -signal.SIGKILL, False)]
+    assert keeping.servers["two"].alive()
+    keeping.stop()
+
+
+def test_when_all_servers_have_ended_unasked_the_state_stays(folder: Path) -> None:
+    keeping = start(folder, command(folder, ["/bin/sh", "-c", "exit 3"]))
+    keeping.wait()
+    assert [(end["status"], end["asked"]) for end in ends(folder)] == [(3, False)]
+    assert (folder / "state").exists(), "it tells the next start that there is something to mend"
+    keeping.stop()
+
+
+def test_a_program_that_does_not_exist_says_so_in_its_output(folder: Path) -> None:
+    keeping = start(folder, command(folder, ["/no/such/program"]))
+    keeping.wait()
+    assert [end["status"] for end in ends(folder)] == [127]
+    assert "/no/such/program: " in (folder / "server").read_text()
+    keeping.stop()
+
+
+def test_a_keeper_that_cannot_start_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.lab.keeping._SCRIPT", folder / "no-keeper.py")
+    with pytest.raises(ServerFailed, match=r"could not be started: .*no-keeper\.py"):
+        start(folder, command(folder, SLEEP))
+
+
+@pytest.mark.parametrize("words", [(), ("fork",)])
+def test_when_the_owner_is_killed_the_servers_end(folder: Path, owners: list[Owner], words: tuple[str, ...]) -> None:
+    owners.append(owner := Owner(folder, *words))
+    owner.process.kill()
+    owner.process.wait()
+    assert wait_for(lambda: all_ended(owner.everyone()), 10)
+    assert not (folder / "state").exists()
+    assert not (folder / "gone").exists()
+
+
+def test_when_the_owner_is_killed_even_stubborn_servers_end(folder: Path, owners: list[Owner]) -> None:
+    owners.append(owner := Owner(folder, argv=STUBBORN))
+    owner.process.kill()
+    owner.process.wait()
+    assert wait_for(lambda: all_ended(owner.everyone()), 15)
+
+
+def test_detached_servers_outlive_their_owner_until_they_are_asked(folder: Path, owners: list[Owner]) -> None:
+    owners.append(owner := Owner(folder, "detach"))
+    assert owner.process.wait(10) == 0
+    assert all(process.alive() for process in owner.everyone())
+    end_keeper(owner.keeper, owner.servers, 5)
+    assert all_ended(owner.everyone())
+    assert not (folder / "state").exists()
+
+
+def test_ctrl_c_in_the_owners_terminal_does_not_reach_the_servers(folder: Path, owners: list[Owner]) -> None:
+    owners.append(owner := Owner(folder, "detach"))
+    assert os.getpgid(owner.keeper.pid) != os.getpgid(owner.process.pid) if owner.process.poll() is None else True
+    assert {os.getsid(process.pid) for process in owner.everyone()} == {owner.keeper.pid}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process die with its parent")
+def test_when_the_keeper_is_killed_linux_ends_the_servers(folder: Path, owners: list[Owner]) -> None:
+    owners.append(owner := Owner(folder, "detach", argv=STUBBORN))
+    owner.keeper.send_signal(signal.SIGKILL)
+    assert wait_for(lambda: all_ended(owner.servers), 10)
+
+
+def test_servers_inherit_no_files_from_the_owner(folder: Path) -> None:
+    with (folder / "open").open("w"):
+        listing = ["/bin/sh", "-c", "ls /dev/fd/"]
+        keeping = start(folder, command(folder, listing))
+        keeping.wait()
+    # 3 is the listing itself
+    assert set((folder / "server").read_text().split()) <= {"0", "1", "2", "3"}
+    keeping.stop()

@@ -1,0 +1,96 @@
+"""What is noted about a lab, and how a process is told from another that has got its pid."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import SettingsError
+from labkit.lab.folders import LabFolders, named_lab
+from labkit.lab.process import ProcessId, process_id
+from labkit.lab.state import State, read_state, running_state
+from labkit.settings import Settings
+
+
+def own_process() -> ProcessId:
+    found = process_id(os.getpid())
+    assert found is not None
+    return found
+
+
+def ended_process() -> ProcessId:
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.DEVNULL)
+    found = process_id(child.pid)
+    assert found is not None
+    child.wait()
+    return found
+
+
+@pytest.fixture
+def state() -> State:
+    here = own_process()
+    return State(
+        keeper=here,
+        owner=None,
+        kafka=here,
+        redis=here,
+        port=9092,
+        socket="/tmp/redis.sock",
+        versions={"kafka": "Kafka 4.4.0"},
+        started_at=1.5,
+        ready=True,
+    )
+
+
+def test_a_state_comes_back_as_it_was_written(state: State, tmp_path: Path) -> None:
+    state.write(tmp_path / "state.json")
+    assert read_state(tmp_path / "state.json") == state
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 0}', '{"format": 1, "keeper": 3}'])
+def test_a_file_that_cannot_be_understood_is_no_state(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    assert read_state(tmp_path / "state.json") is None
+
+
+def test_a_lab_runs_when_it_is_ready_and_all_its_processes_are_there(state: State) -> None:
+    gone = ended_process()
+    assert state.running()
+    assert state.evolve(redis=None).running()
+    assert not state.evolve(ready=False).running()
+    for name in ("keeper", "kafka", "redis", "owner"):
+        assert not state.evolve(**{name: gone}).running()
+
+
+def test_a_recycled_pid_is_not_taken_for_ours(state: State, tmp_path: Path) -> None:
+    recycled = replace(own_process(), birth=own_process().birth - 60)
+    assert not recycled.alive()
+    recycled.send_signal(9)  # hits nobody
+    assert recycled.wait(0)
+    folders = LabFolders(tmp_path)
+    state.evolve(kafka=recycled).write(folders.state)
+    assert running_state(folders) is None
+
+
+def test_a_process_that_waits_to_be_reaped_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    found = process_id(child.pid)
+    assert found is not None
+    assert found.alive()
+    assert child.stdin is not None
+    child.stdin.close()
+    assert found.wait(10)
+    assert not found.alive()
+    child.wait()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 33, "a b", "a\n"])
+def test_a_name_that_is_no_folder(name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be the name of a lab"):
+        named_lab(Settings(), name)

@@ -1,0 +1,91 @@
+"""The logging configuration of each component is in force after `configure`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import logging.handlers
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from labkit.errors import SettingsError
+from labkit.logs import Component, config_path, configure
+from labkit.settings import Settings
+
+COMPONENTS = get_args(Component)
+
+
+@pytest.fixture(autouse=True)
+def labkits_logger() -> Iterator[logging.Logger]:
+    """The logger as it was is put back, and the files are closed."""
+    logger = logging.getLogger("labkit")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield logger
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_warnings_are_shown_and_everything_is_kept(
+    component: Component, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(component, Settings(), tmp_path / "logs")
+    logger = logging.getLogger("labkit.some.room")
+    logger.debug("a detail")
+    logger.info("an event")
+    logger.warning("a warning")
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "labkit: a warning\n")
+    kept = (tmp_path / "logs" / f"{component}.log").read_text()
+    assert "a detail" not in kept
+    assert "INFO" in kept
+    assert "labkit.some.room: an event" in kept
+    assert "a warning" in kept
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_file_is_bounded(component: Component, tmp_path: Path, labkits_logger: logging.Logger) -> None:
+    configure(component, Settings(), tmp_path)
+    (file,) = [
+        each for each in labkits_logger.handlers if isinstance(each, logging.handlers.RotatingFileHandler)
+    ]
+    assert file.maxBytes > 0
+    assert file.backupCount > 0
+    assert Path(file.baseFilename) == tmp_path / f"{component}.log"
+
+
+def test_the_users_own_configuration_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = json.loads(config_path("worker", Settings()).read_text())
+    own["formatters"]["short"]["format"] = "MINE %(message)s"
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "logging_config.json").write_text(json.dumps(own))
+    settings = Settings(logging_dir=tmp_path)
+    configure("worker", settings, tmp_path)
+    logging.getLogger("labkit").warning("a warning")
+    assert capsys.readouterr().err == "MINE a warning\n"
+    assert config_path("lab", settings) == config_path("lab", Settings()), "no own one for the lab"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "property name"),
+        ("[]", "list"),
+        ("{}", "version"),
+        ('{"version": 1, "handlers": {"x": {"class": "no.such.Handler"}}}', "no"),
+        ('{"version": 1, "loggers": {"labkit": {"level": "LOUD"}}}', "LOUD"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_named(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    path = tmp_path / "lab" / "logging_config.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        configure("lab", Settings(logging_dir=tmp_path), tmp_path)
+    assert str(path) in str(refused.value)
+    assert said in str(refused.value)

@@ -1,0 +1,93 @@
+"""The settings: defaults, the environment, `.env`, and what is said when something does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from labkit import settings as module
+from labkit.errors import SettingsError
+from labkit.settings import PREFIX, Settings, environment_with, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting in the environment, and no `.env` in the working directory."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    module._warn_of_unknown_names.cache_clear()
+
+
+def test_the_example_lists_every_setting_and_no_other() -> None:
+    assert set(dotenv_values(EXAMPLE)) == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_gives_the_defaults() -> None:
+    assert Settings(_env_file=EXAMPLE) == Settings()  # type: ignore[call-arg]
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("LABKIT_PORT=9000\nLABKIT_LAB=from-file\n")
+    monkeypatch.setenv("LABKIT_PORT", "9001")
+    settings = load_settings()
+    assert (settings.port, settings.lab) == (9001, "from-file")
+    assert load_settings(port=9002).port == 9002
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_DATA_DIR", "")
+    assert load_settings().data_dir is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LABKIT_PORT", "0"),
+        ("LABKIT_PORT", "many"),
+        ("LABKIT_LAB", "../other"),
+        ("LABKIT_ACKS", "2"),
+        ("LABKIT_TOPIC_PREFIX", "no spaces"),
+        ("LABKIT_START_TIMEOUT", "0"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_logging_in_needs_a_user() -> None:
+    with pytest.raises(SettingsError, match="SASL_SSL needs sasl_username and sasl_password"):
+        load_settings(security_protocol="SASL_SSL")
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "secret" not in repr(load_settings(sasl_password="secret"))
+
+
+def test_a_misspelt_name_is_said_aloud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("LABKIT_PROT", "9000")
+    Path(".env").write_text("LABKIT_TOPIC_PREFX=me\nOTHER=1\n")
+    load_settings()
+    load_settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        "LABKIT_PROT is not a setting of labkit and has no effect. Did you mean LABKIT_PORT?",
+        "LABKIT_TOPIC_PREFX is not a setting of labkit and has no effect. Did you mean LABKIT_TOPIC_PREFIX?",
+    ]
+
+
+def test_the_environment_for_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER", "stays")
+    environment = environment_with(data_dir=Path("/data"), port=9000)
+    assert environment["LABKIT_DATA_DIR"] == "/data"
+    assert environment["LABKIT_PORT"] == "9000"
+    assert environment["OTHER"] == "stays"
