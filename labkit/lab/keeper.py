@@ -26,6 +26,9 @@ from typing import Any, NoReturn
 #: How often the keeper looks whether its owner is still there, in seconds; the pipe usually tells at once.
 WATCH_INTERVAL = 0.5
 
+#: The signals that the keeper handles.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
 #: Linux, <sys/prctl.h>
 PR_SET_PDEATHSIG = 1
 
@@ -45,9 +48,12 @@ class Server:
     def start(self) -> None:
         """Fork and exec; a failed exec ends the child with status 127 and says why in its output."""
         keeper = os.getpid()
+        # A signal that comes before the child has got rid of the keeper's handlers must wait, or it would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
         if self.pid == 0:
             self._become(keeper)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self.running = True
 
     def _become(self, keeper: int) -> NoReturn:
@@ -58,8 +64,9 @@ class Server:
             output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(output, 1)
             os.dup2(output, 2)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.execv(self.argv[0], self.argv)  # noqa: S606 (a shell is not wanted)
         except OSError as error:
             os.write(2, f"{self.argv[0]}: {error}\n".encode())

@@ -19,6 +19,9 @@ _SCRIPT = Path(__file__).with_name("keeper.py")
 #: How long a keeper may take beyond the time that it gives its servers, in seconds.
 MARGIN = 5.0
 
+#: Keepers that live on; Python would complain if it had to throw away the object of a process that still runs.
+_let_go: list[subprocess.Popen[bytes]] = []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCommand:
@@ -38,14 +41,15 @@ class Keeping:
         self._process = process
         self._pipe = process.stdin
         self._grace = grace
-        self.keeper = _identified(process.pid, "keeper")
-        self.servers = {name: _identified(pid, name) for name, pid in pids.items()}
+        self.keeper = _identified(process.pid)
+        self.servers = {name: _identified(pid) for name, pid in pids.items()}
 
     def detach(self) -> None:
         """Let the servers live on when this process ends."""
         assert self._pipe is not None
         self._pipe.write(b"detach\n")
         self._pipe.close()
+        _let_go.append(self._process)
 
     def wait(self) -> None:
         """Return when every server has ended by itself."""
@@ -85,28 +89,36 @@ def launch(
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", _SCRIPT],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,  # Ctrl-C in the terminal is for us, not for the servers
         )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(spec).encode() + b"\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        pids: dict[str, int] = json.loads(answer) if answer else {}
-    except BaseException:
-        process.kill()  # no server runs yet, or dies with its parent
-        process.wait()
-        raise
-    finally:
-        process.stdout.close()
-    if not pids:
-        process.wait()
+    answer = _ask(process, json.dumps(spec).encode() + b"\n")
+    if not answer:
         raise ServerFailed(f"The servers could not be started: {log.read_text(errors='replace')[-500:].strip()}")
-    return Keeping(process, pids, max(server.grace for server in servers))
+    return Keeping(process, json.loads(answer), max(server.grace for server in servers))
+
+
+def _ask(process: subprocess.Popen[bytes], spec: bytes) -> bytes:
+    """Tell a keeper what to start; its answer, or nothing if it has ended, which is waited for."""
+    pipe, answers = process.stdin, process.stdout
+    assert pipe is not None
+    assert answers is not None
+    answer = b""
+    try:
+        while spec:
+            spec = spec[pipe.write(spec) :]
+        answer = answers.readline()
+    except BrokenPipeError:
+        pass  # it has ended
+    finally:
+        answers.close()
+        if not answer:
+            pipe.close()  # a keeper that is still there ends its servers now
+            process.wait()
+    return answer
 
 
 def end_keeper(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) -> None:
@@ -120,7 +132,7 @@ def end_keeper(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) ->
         server.wait(MARGIN)
 
 
-def _identified(pid: int, name: str) -> ProcessId:
+def _identified(pid: int) -> ProcessId:
     found = process_id(pid)
     # A server that ended at once is still unreaped or already gone; either way it is known as not alive.
     return found if found is not None else ProcessId(pid, -1.0)

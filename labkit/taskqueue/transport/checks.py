@@ -8,6 +8,12 @@ from labkit.errors import TransportError
 from labkit.taskqueue.transport.contract import TopicPartition
 
 
+def must_be_open(client: str, *, closed: bool) -> None:
+    """Raise `TransportError` for a client that was closed."""
+    if closed:
+        raise TransportError(f"The {client} is closed.")
+
+
 def must_be_assigned(partitions: Iterable[TopicPartition], assignment: Collection[TopicPartition]) -> None:
     """Raise `TransportError` unless the consumer reads all these partitions."""
     missing = [f"{tp.topic}/{tp.partition}" for tp in partitions if tp not in assignment]

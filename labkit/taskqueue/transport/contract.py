@@ -101,7 +101,7 @@ class ConsumerConfig:
 
 
 #: Called once per record: with a Delivery when acknowledged, else with a `NotAcknowledged`. It may be called
-#: from any thread, before `send` returns or after; it must be quick and must not raise.
+#: from any thread, before `send` returns or after; it must be quick, must not raise and must not send.
 OnDelivery = Callable[[Delivery | None, Exception | None], None]
 
 

@@ -110,11 +110,11 @@ class ConfluentAdmin:
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
-        return self._offsets(topic, OffsetSpec.latest())
+        return self._offsets(topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
-        return self._offsets(topic, OffsetSpec.earliest())
+        return self._offsets(topic, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def committed(self, group: str, topic: str) -> dict[int, Position]:
         """What the group has committed for the topic, per partition."""

@@ -10,9 +10,9 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 
-from labkit.errors import CommitRefused, LabkitError, TransportError
+from labkit.errors import CommitRefused, LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_have_group
+from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group
 from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
@@ -60,6 +60,7 @@ class ConfluentConsumer:
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
+        must_have_group(self._config.group)
 
         def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
             self._assignment = _ours(partitions)
@@ -87,8 +88,7 @@ class ConfluentConsumer:
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
-        if self._closed:
-            raise TransportError("The consumer is closed.")
+        must_be_open("consumer", closed=self._closed)
         self._raise_from_callback()
         if self._starts is not None:
             self._begin()
@@ -113,6 +113,7 @@ class ConfluentConsumer:
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         if not positions:
             return
@@ -127,6 +128,7 @@ class ConfluentConsumer:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
+        must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         try:
             answers = self._client.committed(_theirs(partitions), timeout=REQUEST_TIMEOUT)
@@ -169,8 +171,10 @@ class ConfluentConsumer:
         """Leave the group at once, without committing."""
         if self._closed:
             return
-        self._closed = True
-        self._client.close()
+        try:
+            self._client.close()
+        finally:
+            self._closed = True
         self._raise_from_callback()
 
     def _begin(self) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from labkit.errors import DeadlineExceeded, NotAcknowledged, TransportError, UnknownTopic
+from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_hold_something
+from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.confluent.client import METADATA_MAX_AGE_MS, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
@@ -105,8 +105,7 @@ class ConfluentProducer:
                 LOGGER.exception("on_delivery raised an error")
 
     def _look_up(self, topic: str) -> None:
-        if self._closed.is_set():
-            raise TransportError("The producer is closed.")
+        must_be_open("producer", closed=self._closed.is_set())
         try:
             wait_until(lambda: self._partitions(topic) > 0, timeout=METADATA_PATIENCE, what="")
         except DeadlineExceeded as error:

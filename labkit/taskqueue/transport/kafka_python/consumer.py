@@ -15,9 +15,9 @@ from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
-from labkit.errors import CommitRefused, TransportError
+from labkit.errors import CommitRefused
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_have_group
+from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
     OnAssignment,
@@ -58,6 +58,7 @@ class KafkaPythonConsumer:
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
+        must_have_group(self._config.group)
         self._listener = _Listener(self._client, self._network, on_assigned, on_revoked)
         self._client.subscribe(list(topics), listener=self._listener)
         for topic in topics:
@@ -74,6 +75,7 @@ class KafkaPythonConsumer:
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
+        must_be_open("consumer", closed=self._closed)
         self._raise_from_callback()
         limit = self._config.max_poll_records if max_records is None else max_records
         deadline = time.monotonic() + timeout
@@ -94,6 +96,7 @@ class KafkaPythonConsumer:
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
+        must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         offsets = {
             kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
@@ -108,6 +111,7 @@ class KafkaPythonConsumer:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
+        must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         return {partition: self._committed(partition) for partition in partitions}
 
@@ -130,15 +134,15 @@ class KafkaPythonConsumer:
         """Leave the group at once, without committing."""
         if self._closed:
             return
-        self._closed = True
-        self._client.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
+        try:
+            self._client.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
+        finally:
+            self._closed = True
         self._raise_from_callback()
 
     def _poll_once(self, timeout: float, limit: int) -> dict[kafka.TopicPartition, list[Any]]:
         try:
             fetched: dict[kafka.TopicPartition, list[Any]] = self._client.poll(int(timeout * 1000), limit)
-        except kafka_errors.IllegalStateError as error:
-            raise TransportError("The consumer is closed.") from error
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
         return fetched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import kafka.errors as kafka_errors
 from kafka import KafkaProducer
 
-from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, TransportError, UnknownTopic
+from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_hold_something
+from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES, Delivery, Headers, OnDelivery, ProducerConfig
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
 from labkit.taskqueue.transport.reach import reason
@@ -69,7 +70,7 @@ class KafkaPythonProducer:
     def flush(self, timeout: float) -> None:
         """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
         try:
-            self._client.flush(timeout)
+            self._flush(timeout)
         except kafka_errors.KafkaTimeoutError as error:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: not all records were acknowledged.") from error
 
@@ -79,21 +80,29 @@ class KafkaPythonProducer:
             return
         self._closed = True
         try:
-            self._client.flush(timeout)
+            self._flush(timeout)
         except kafka_errors.KafkaTimeoutError:
             # close() would raise for the same reason and leave its thread behind
             self._client._sender.force_close()
             self._client._sender.join()
         self._client.close(timeout)
 
+    def _flush(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self._client.flush(max(0.0, deadline - time.monotonic()))
+            except kafka_errors.UnknownError:
+                continue  # a batch was too large and was split: its records are in new batches now
+            return
+
     def _explain(self, error: Exception, topic: str, partition: int | None) -> None:
         """Raise the error in words; return if sending again will do, because the partition is known by now."""
+        must_be_open("producer", closed=self._closed)
         if isinstance(error, ValueError):
             if partition is None or partition in self._client.partitions_for(topic):
                 raise error
             self._wait_for_partition(topic, partition)
-        elif isinstance(error, kafka_errors.IllegalStateError):
-            raise TransportError("The producer is closed.") from error
         elif isinstance(error, kafka_errors.KafkaTimeoutError) and reason(self._connection) is None:
             raise UnknownTopic(f"There is no topic {topic!r}.") from error
         else:

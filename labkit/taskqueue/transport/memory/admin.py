@@ -1,0 +1,107 @@
+"""The admin client in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from labkit.errors import TopicMismatch, TransportError
+from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
+from labkit.taskqueue.transport.memory.cluster import MemoryCluster, MemoryTopic
+
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class MemoryAdmin:
+    """See `labkit.taskqueue.transport.contract.AdminClient`."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._open: MemoryCluster | None = cluster
+
+    def create_topic(
+        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+    ) -> bool:
+        """Create a topic: True if made now, False if the name was taken."""
+        if not _TOPIC_NAME.fullmatch(name) or name in (".", "..") or partitions < 1 or replication_factor != 1:
+            raise TransportError(
+                f"No topic {name!r} with {partitions} partitions and {replication_factor} replicas can be made here: "
+                "a name has letters, digits, '.', '_' and '-', and there is one broker."
+            )
+        with self._cluster.changed:
+            if name in self._cluster.topics:
+                return False
+            self._cluster.topics[name] = MemoryTopic(config=dict(config or {}), logs=[[] for _ in range(partitions)])
+            self._cluster.changed.notify_all()
+            return True
+
+    def describe_topic(self, name: str) -> TopicDescription:
+        """The topic's shape; raises `UnknownTopic`."""
+        with self._cluster.changed:
+            topic = self._cluster.topic(name)
+            return TopicDescription(
+                name=name, partitions=len(topic.logs), replication_factor=1, config=dict(topic.config)
+            )
+
+    def list_topics(self) -> list[str]:
+        """The names of all topics, sorted."""
+        with self._cluster.changed:
+            return sorted(self._cluster.topics)
+
+    def grow_topic(self, name: str, *, partitions: int) -> None:
+        """Raise the number of partitions; `UnknownTopic`, `TopicMismatch`."""
+        with self._cluster.changed:
+            logs = self._cluster.topic(name).logs
+            if partitions <= len(logs):
+                raise TopicMismatch(f"The topic {name!r} cannot get {partitions} partitions: it has {len(logs)}.")
+            logs += [[] for _ in range(partitions - len(logs))]
+            self._cluster.changed.notify_all()
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic with what was committed for it; raises `UnknownTopic`."""
+        with self._cluster.changed:
+            self._cluster.topic(name)
+            del self._cluster.topics[name]
+            for group in self._cluster.groups():
+                group.offsets = {tp: position for tp, position in group.offsets.items() if tp.topic != name}
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        with self._cluster.changed:
+            return {partition: len(log) for partition, log in enumerate(self._cluster.topic(topic).logs)}
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset of the first record kept: all are kept."""
+        with self._cluster.changed:
+            return dict.fromkeys(range(len(self._cluster.topic(topic).logs)), 0)
+
+    def committed(self, group: str, topic: str) -> dict[int, Position]:
+        """What the group has committed for the topic, per partition."""
+        with self._cluster.changed:
+            offsets = self._cluster.group(group).offsets
+            return {tp.partition: offsets[tp] for tp in sorted(offsets) if tp.topic == topic}
+
+    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
+        """The members of the group by client id, with their partitions."""
+        with self._cluster.changed:
+            members: dict[str, frozenset[TopicPartition]] = {}
+            for member in self._cluster.group(group).members.values():
+                name = member.config.client_id
+                members[name] = members.get(name, frozenset()) | member.assignment
+            return members
+
+    def delete_group(self, group: str) -> None:
+        """Forget the group's offsets; no error if it does not exist."""
+        with self._cluster.changed:
+            if self._cluster.group(group).members:
+                raise TransportError(f"The group {group!r} still has members. Stop them first.")
+            self._cluster.forget_group(group)
+
+    def close(self) -> None:
+        """Let go of the cluster."""
+        self._open = None
+
+    @property
+    def _cluster(self) -> MemoryCluster:
+        if self._open is None:
+            raise TransportError("The admin client is closed.")
+        return self._open

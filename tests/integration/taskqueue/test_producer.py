@@ -1,0 +1,58 @@
+"""The producer on the real broker: what its settings do to what arrives."""
+
+import pytest
+
+from labkit.errors import NotAcknowledged
+from labkit.settings import Settings
+from labkit.taskqueue import Producer, WorkerGroup, connect, new_task, stock_tasks
+from labkit.taskqueue.arrivals import constant
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def topics(request, lab):
+    with connect(lab, transport=request.param) as topics:
+        yield topics
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"acks": "1"}, {"acks": "0"}, {"compression": "gzip"}, {"compression": "lz4"}, {"linger_ms": 0}, {"retries": 0}],
+    ids=str,
+)
+def test_every_setting_delivers_every_task(topics, unique_name, changes):
+    settings = Settings(_env_file=None, **changes)
+    tasks = stock_tasks(50, seed=1, keys=7)
+    with topics.fresh(unique_name, partitions=2) as topic:
+        with Producer(topic, settings=settings) as producer:
+            receipts = producer.send_many(tasks)
+        assert [receipt.task_id for receipt in receipts] == [task.id for task in tasks]
+        with WorkerGroup(topic, group=unique_name, settings=settings) as group:
+            records = group.drain(timeout=30)
+    assert set(records["task_id"]) == {task.id for task in tasks}
+    if settings.acks != "0":  # without an acknowledgement nobody learns the offset
+        where = records.set_index("task_id")[["partition", "offset"]]
+        assert all(tuple(where.loc[r.task_id]) == (r.partition, r.offset) for r in receipts)
+
+
+def test_what_the_broker_refuses_is_not_reported_as_sent(topics, unique_name):
+    settings = Settings(_env_file=None)
+    with topics.fresh(unique_name, partitions=1) as topic, Producer(topic, settings=settings) as producer:
+        with pytest.raises(NotAcknowledged, match="1 of 2 tasks"):
+            producer.send_many([new_task("k", "x" * 2_000_000), new_task("k")])
+        assert topics.end_offsets(unique_name) == {0: 1}
+
+
+def test_an_open_loop_schedule_reaches_the_records(topics, unique_name):
+    settings = Settings(_env_file=None)
+    with topics.fresh(unique_name, partitions=2) as topic:
+        with Producer(topic, settings=settings) as producer:
+            producer.submit_on_schedule(stock_tasks(40, seed=1), constant(200))
+            producer.flush()
+            receipts = producer.receipts()
+        with WorkerGroup(topic, group=unique_name, settings=settings) as group:
+            records = group.drain(timeout=30)
+    due = receipts.set_index("task_id")["scheduled_at"]
+    assert records.set_index("task_id")["scheduled_at"].to_dict() == due.to_dict()
+    assert (receipts["lateness"] >= 0).all()
+    # 40 tasks, 5 ms apart
+    assert due.max() - due.min() == pytest.approx(39 * 0.005)
