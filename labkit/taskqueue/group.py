@@ -104,9 +104,7 @@ class WorkerGroup:
 
     def wait_for_progress(self, name: str, *, tasks: int, timeout: float = JOIN_TIMEOUT) -> None:
         """Return when this worker has worked on so many tasks; raises `DeadlineExceeded`."""
-        wait_until(
-            lambda: self._settled(name) >= tasks, timeout=timeout, what=f"{name} was to work on {tasks} tasks"
-        )
+        wait_until(lambda: self._settled(name) >= tasks, timeout=timeout, what=f"{name} was to work on {tasks} tasks")
 
     def status(self) -> list[WorkerStatus]:
         """What each worker is doing now."""

@@ -59,9 +59,19 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
     assert "30 acknowledged" in out
     out = said(
         type_in(
-            "work", "--topic", unique_name, "--group", unique_name, "--workers", "2", "--service", "uniform:1,5",
-            "--until-empty", "--records", "mine.parquet",
-        )  # fmt: skip
+            "work",
+            "--topic",
+            unique_name,
+            "--group",
+            unique_name,
+            "--workers",
+            "2",
+            "--service",
+            "uniform:1,5",
+            "--until-empty",
+            "--records",
+            "mine.parquet",
+        )
     )
     assert "30 tasks done, 0 failed" in out
     assert "by 2 of 2 workers" in out
@@ -162,6 +172,7 @@ def test_without_a_broker_the_way_on_is_named(type_in, tmp_path):
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     assert process.returncode == 1
     assert "labkit up" in process.stderr

@@ -16,7 +16,15 @@ def topics(request, lab):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"acks": "1"}, {"acks": "0"}, {"compression": "gzip"}, {"compression": "lz4"}, {"linger_ms": 0}, {"retries": 0}],
+    [
+        {},
+        {"acks": "1"},
+        {"acks": "0"},
+        {"compression": "gzip"},
+        {"compression": "lz4"},
+        {"linger_ms": 0},
+        {"retries": 0},
+    ],
     ids=str,
 )
 def test_every_setting_delivers_every_task(topics, unique_name, changes):

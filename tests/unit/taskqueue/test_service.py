@@ -42,7 +42,9 @@ def test_what_is_written_can_be_read(service):
     assert parse_service(str(service)) == service
 
 
-@pytest.mark.parametrize("text", ["", "20", "constant", "constant:x", "uniform:1", "uniform:5,1", "normal:3", "constant:-1", "constant:nan"])
+@pytest.mark.parametrize(
+    "text", ["", "20", "constant", "constant:x", "uniform:1", "uniform:5,1", "normal:3", "constant:-1", "constant:nan"]
+)
 def test_what_is_no_service_time_is_refused(text):
     with pytest.raises(SettingsError, match="service time"):
         parse_service(text)

@@ -24,9 +24,7 @@ def topics():
 
 def make(topics: Topics, handler=lambda task: None, name="worker-1"):
     records = []
-    worker = Worker(
-        topics.get("t"), name=name, group="g", handler=handler, session_timeout=6, on_record=records.append
-    )
+    worker = Worker(topics.get("t"), name=name, group="g", handler=handler, session_timeout=6, on_record=records.append)
     return worker, records
 
 

@@ -113,11 +113,11 @@ class MemoryConsumer:
 
     def crash(self) -> None:
         """Be as if the process had been killed: no heartbeat any more, nothing committed, the group not left."""
-        self._closed = True
         with self._cluster.changed:
             member = self._group().members.get(self._member_id)
             if member is not None:
                 member.silent_since = self._cluster.clock()
+        self._closed = True
 
     def _group(self) -> MemoryGroup:
         must_be_open("consumer", closed=self._closed)

@@ -1,0 +1,82 @@
+"""The contract's tests over the two transports that talk to a broker."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from labkit.lab import Lab
+from labkit.taskqueue.transport import Transport, connect_transport
+
+pytest.register_assert_rewrite(
+    "tests.contract.fixtures",
+    "tests.contract.groups",
+    "tests.contract.producing",
+    "tests.contract.reading",
+    "tests.contract.topics",
+)
+
+from tests.contract.fixtures import *  # noqa: E402, F403
+from tests.contract.fixtures import SHORT_SESSION  # noqa: E402
+from tests.contract.groups import *  # noqa: E402, F403
+from tests.contract.producing import *  # noqa: E402, F403
+from tests.contract.reading import *  # noqa: E402, F403
+from tests.contract.topics import *  # noqa: E402, F403
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def transport(request: pytest.FixtureRequest, lab: Lab) -> Transport:
+    return connect_transport(lab.connection, request.param)
+
+
+class DoomedMember:
+    """A member in a process of its own (`tests.contract.doomed`)."""
+
+    def __init__(self, transport: Transport, name: str, topic: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.doomed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        job = {
+            "connection": dataclasses.asdict(transport.connection),
+            "transport": transport.name,
+            "topic": topic,
+            "name": name,
+            "session_timeout": SHORT_SESSION,
+        }
+        self._partitions: list[int] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self._process.stdin.write(json.dumps(job, default=str) + "\n")
+        self._process.stdin.flush()
+
+    def partitions(self) -> list[int]:
+        return self._partitions
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.close()
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+            self._process.stdin.close()
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self._partitions = json.loads(line)
+
+
+@pytest.fixture
+def doomed(transport: Transport) -> Iterator[object]:
+    with ExitStack() as processes:
+        yield lambda name, topic: processes.enter_context(closing(DoomedMember(transport, name, topic)))
