@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil  # imported where it is used: a start need not wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class ProcessId:
 
     def process(self) -> psutil.Process | None:
         """The process, or None if it has ended."""
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             if abs(_birth(process) - self.birth) < 0.1 and process.status() != psutil.STATUS_ZOMBIE:
@@ -31,6 +35,8 @@ class ProcessId:
 
     def memory(self) -> int:
         """Resident memory in bytes; 0 if the process has ended."""
+        import psutil
+
         process = self.process()
         try:
             return 0 if process is None else process.memory_info().rss
@@ -39,6 +45,8 @@ class ProcessId:
 
     def send_signal(self, number: int) -> None:
         """Send a signal; nothing happens if the process has ended."""
+        import psutil
+
         process = self.process()
         try:
             if process is not None:
@@ -48,6 +56,8 @@ class ProcessId:
 
     def wait(self, timeout: float) -> bool:
         """Wait until the process has ended; False if it is still there after `timeout` seconds."""
+        import psutil
+
         process = self.process()
         try:
             if process is not None:
@@ -59,6 +69,8 @@ class ProcessId:
 
 def process_id(pid: int) -> ProcessId | None:
     """The process that has this pid now; None if there is none."""
+    import psutil
+
     try:
         return ProcessId(pid, _birth(psutil.Process(pid)))
     except psutil.NoSuchProcess:
@@ -66,6 +78,8 @@ def process_id(pid: int) -> ProcessId | None:
 
 
 def _birth(process: psutil.Process) -> float:
+    import psutil
+
     # Linux counts from the boot, and psutil adds the boot time, which moves when the clock is set: take it off again.
     since = psutil.boot_time() if sys.platform == "linux" else 0.0
     return process.create_time() - since

@@ -60,6 +60,7 @@ def test_who_dies_is_missed_after_the_session_timeout(topic, outbox, admin, join
     first = join("worker-1", session_timeout=SHORT_SESSION)
     second = doomed("worker-2", topic)
     poll_until(lambda: second.partitions() == [1] and first.partitions() == [0], first)
+    first.records.clear()
     second.kill()
     start = time.monotonic()
     poll_until(shared(first), first)

@@ -184,8 +184,9 @@ class ConfluentConsumer:
         self._client.assign(
             [confluent_kafka.TopicPartition(*tp, starts.get(tp, usual)) for tp in sorted(self._assignment)]
         )
-        if self._paused:
-            self._client.pause(_theirs(sorted(self._paused)))
+        # librdkafka remembers what was paused before, also across rebalances
+        self._client.resume(_theirs(sorted(self._assignment - self._paused)))
+        self._client.pause(_theirs(sorted(self._paused)))
 
     def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
         # an error that left the callback here would take with it the records that the library has in hand

@@ -95,6 +95,7 @@ class ConfluentProducer:
             self._client.flush()
         self._closed.set()
         self._server.join()
+        self._known.clear()
         self._client.close()
 
     def _serve(self) -> None:

@@ -35,6 +35,7 @@ class KafkaPythonProducer:
         self._connection = connection
         self._client, _ = connect(KafkaProducer, connection, **_settings(config))
         self._closed = False
+        self._report = _ReportWithoutOffset if config.acks == "0" else _Report
         # kafka-python 3 has no bound on its buffer (`buffer_memory` is gone). So one future per chunk is kept, and
         # `send` waits for the oldest when there are too many. Counting every acknowledgement would cost more.
         self._chunks: deque[Any] = deque()
@@ -53,7 +54,7 @@ class KafkaPythonProducer:
     ) -> None:
         """Hand over one record; waits while too much is under way."""
         must_hold_something(key, value)
-        report = _Report(on_delivery)
+        report = self._report(on_delivery)
         try:
             future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
         except kafka_errors.MessageSizeTooLargeError as error:
@@ -143,6 +144,15 @@ class _Report:
         refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
         refusal.__cause__ = error
         self._on_delivery(None, refusal)
+
+
+class _ReportWithoutOffset(_Report):
+    """With acks=0 the library counts offsets from 0 within each batch."""
+
+    __slots__ = ()
+
+    def success(self, metadata: Any) -> None:
+        self._on_delivery(Delivery(metadata.partition, -1), None)
 
 
 def _settings(config: ProducerConfig) -> dict[str, object]:
