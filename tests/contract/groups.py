@@ -231,9 +231,7 @@ def test_members_in_threads_of_their_own_share_the_work(topic, outbox, join):
             member.poll()
             for record in member.records:
                 done.append(record.value)
-                member.client.commit(
-                    {TopicPartition(record.topic, record.partition): Position(record.offset + 1)}
-                )
+                member.client.commit({TopicPartition(record.topic, record.partition): Position(record.offset + 1)})
             member.records.clear()
         member.close()
 

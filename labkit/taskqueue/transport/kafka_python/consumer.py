@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.future import Future
-from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from labkit.errors import CommitRefused
@@ -26,6 +23,7 @@ from labkit.taskqueue.transport.contract import (
     TopicPartition,
 )
 from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words
+from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -52,14 +50,14 @@ class KafkaPythonConsumer:
         self._connection = connection
         self._config = config
         self._client, self._network = connect(kafka.KafkaConsumer, connection, **_settings(config))
-        self._listener: _Listener | None = None
+        self._listener: RebalanceListener | None = None
         self._woken = threading.Event()
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
         must_have_group(self._config.group)
-        self._listener = _Listener(self._client, self._network, on_assigned, on_revoked)
+        self._listener = RebalanceListener(self._client, self._network, on_assigned, on_revoked)
         self._client.subscribe(list(topics), listener=self._listener)
         for topic in topics:
             # without it, the first assignment is made before the topic's partitions are known, and is empty
@@ -67,11 +65,11 @@ class KafkaPythonConsumer:
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without a group."""
-        self._client.assign(_theirs(partitions))
+        self._client.assign(to_theirs(partitions))
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this consumer reads now."""
-        return frozenset(_ours(self._client.assignment()))
+        return frozenset(to_ours(self._client.assignment()))
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
@@ -123,12 +121,12 @@ class KafkaPythonConsumer:
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
         must_be_assigned(partitions, self.assignment())
-        self._client.pause(*_theirs(partitions))
+        self._client.pause(*to_theirs(partitions))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these partitions again."""
         must_be_assigned(partitions, self.assignment())
-        self._client.resume(*_theirs(partitions))
+        self._client.resume(*to_theirs(partitions))
 
     def close(self) -> None:
         """Leave the group at once, without committing."""
@@ -141,6 +139,7 @@ class KafkaPythonConsumer:
         self._raise_from_callback()
 
     def _poll_once(self, timeout: float, limit: int) -> dict[kafka.TopicPartition, list[Any]]:
+        keep_join(self._client)
         try:
             fetched: dict[kafka.TopicPartition, list[Any]] = self._client.poll(int(timeout * 1000), limit)
         except kafka_errors.KafkaError as error:
@@ -162,66 +161,12 @@ class KafkaPythonConsumer:
         return None if found is None else Position(found.offset, found.metadata or "")
 
 
-class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Runs the callbacks of a rebalance while the caller of `poll` waits for it to end.
-
-    kafka-python calls a listener on its I/O thread, where a commit would wait for itself. So each callback
-    gets a thread of its own, and the I/O thread goes on with heartbeats until it is done.
-    """
-
-    def __init__(
-        self,
-        client: kafka.KafkaConsumer,
-        network: KafkaNetClient,
-        on_assigned: OnAssignment,
-        on_revoked: OnAssignment,
-    ) -> None:
-        self._client = client
-        self._network = network
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
-        self.error: BaseException | None = None
-
-    async def on_partitions_revoked(self, revoked: Iterable[kafka.TopicPartition]) -> None:
-        partitions = _ours(revoked)
-        if partitions:
-            await self._call(self._on_revoked, partitions)
-        # As Java's client does: what is assigned again is read from its committed offset, and not paused.
-        # kafka-python keeps the position instead, behind which records may be that the callback gave up.
-        self._client._subscription.assign_from_subscribed([])
-
-    async def on_partitions_assigned(self, assigned: Iterable[kafka.TopicPartition]) -> None:
-        await self._call(self._on_assigned, _ours(assigned))
-
-    async def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
-        done = Future()
-
-        def run() -> None:
-            try:
-                callback(partitions)
-            except BaseException as error:  # noqa: BLE001 - raised again by `poll`
-                self.error = error
-            finally:
-                self._network._manager.call_soon(done.success, None)
-
-        threading.Thread(target=run, name="labkit-rebalance", daemon=True).start()
-        await done
-
-
 def _records(fetched: Mapping[kafka.TopicPartition, list[Any]]) -> list[Record]:
     return [
         Record(topic, partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
         for (topic, partition), records in fetched.items()
         for r in records
     ]
-
-
-def _ours(partitions: Iterable[kafka.TopicPartition]) -> list[TopicPartition]:
-    return sorted(TopicPartition(*partition) for partition in partitions)
-
-
-def _theirs(partitions: Iterable[TopicPartition]) -> list[kafka.TopicPartition]:
-    return [kafka.TopicPartition(*partition) for partition in partitions]
 
 
 def _settings(config: ConsumerConfig) -> dict[str, object]:
