@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from labkit.lab.waiting import wait_for
+
 if TYPE_CHECKING:
     import psutil  # imported where it is used: a start need not wait for it
 
@@ -55,16 +57,11 @@ class ProcessId:
             return
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the process has ended; False if it is still there after `timeout` seconds."""
-        import psutil
+        """Wait until the process has ended; False if it is still there after `timeout` seconds.
 
-        process = self.process()
-        try:
-            if process is not None:
-                process.wait(timeout)
-        except psutil.TimeoutExpired:
-            return not self.alive()
-        return True
+        Not psutil's own wait: that waits until the parent has reaped the process, which some containers never do.
+        """
+        return wait_for(lambda: not self.alive(), timeout)
 
 
 def process_id(pid: int) -> ProcessId | None:

@@ -28,7 +28,7 @@ TIMEOUT = 20.0
 SHORT_SESSION = 1.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def admin(transport: Transport) -> Iterator[AdminClient]:
     with closing(transport.admin()) as admin:
         yield admin

@@ -31,7 +31,7 @@ from tests.contract.reading import *  # noqa: E402, F403
 from tests.contract.topics import *  # noqa: E402, F403
 
 
-@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+@pytest.fixture(scope="module", params=["kafka-python", "confluent-kafka"])
 def transport(request: pytest.FixtureRequest, lab: Lab) -> Transport:
     return connect_transport(lab.connection, request.param)
 

@@ -102,11 +102,7 @@ class ConfluentAdmin:
     def delete_topic(self, name: str) -> None:
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
         self._ask(lambda client: client.delete_topics([name])[name], name)
-        wait_until(
-            lambda: name not in self.list_topics(),
-            timeout=CHANGE_TIMEOUT,
-            what=f"the topic {name!r} was to disappear",
-        )
+        wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -192,12 +188,16 @@ class ConfluentAdmin:
 
         return {tp.partition: answer(tp) for tp in wanted}
 
+    def _exists(self, name: str) -> bool:
+        try:
+            self._partitions(name)
+        except UnknownTopic:
+            return False
+        return True
+
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
-            try:
-                partitions = self._partitions(name)
-            except UnknownTopic:
-                return False
+            partitions = self._partitions(name) if self._exists(name) else []
             return len(partitions) >= count and all(partition.leader is not None for partition in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import confluent_kafka
@@ -78,6 +78,7 @@ class ConfluentConsumer:
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without a group, from the next `poll` on."""
+        self._look_up({tp.topic for tp in partitions})
         self._assignment = frozenset(partitions)
         self._starts = {}
         self._paused = set()
@@ -176,6 +177,14 @@ class ConfluentConsumer:
         finally:
             self._closed = True
         self._raise_from_callback()
+
+    def _look_up(self, topics: Iterable[str]) -> None:
+        """Get to know these topics now: librdkafka would take a second for one that it has not heard of."""
+        try:
+            for topic in topics:
+                self._client.list_topics(topic, timeout=REQUEST_TIMEOUT)
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
 
     def _begin(self) -> None:
         """Read the assigned partitions from where `seek` said, or from the committed offset."""

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import METADATA_MAX_AGE_MS, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     Delivery,
@@ -27,7 +27,7 @@ BUFFER_KIB = 32 * 1024
 #: How long the thread that calls back waits for the next acknowledgement, in seconds.
 SERVE_INTERVAL = 0.1
 #: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
-METADATA_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
+METADATA_PATIENCE = 1.0
 _ANY_PARTITION = -1
 _NOW = 0
 
@@ -122,7 +122,7 @@ class ConfluentProducer:
 
     def _partitions(self, topic: str) -> int:
         try:
-            return len(self._client.list_topics(topic, timeout=METADATA_PATIENCE).topics[topic].partitions)
+            return len(self._client.list_topics(topic, timeout=REQUEST_TIMEOUT).topics[topic].partitions)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
 

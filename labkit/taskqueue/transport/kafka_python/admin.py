@@ -92,11 +92,7 @@ class KafkaPythonAdmin:
         answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
-        wait_until(
-            lambda: name not in self.list_topics(),
-            timeout=CHANGE_TIMEOUT,
-            what=f"the topic {name!r} was to disappear",
-        )
+        wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -170,12 +166,16 @@ class KafkaPythonAdmin:
         found = self._ask(lambda: self._client.list_partition_offsets(dict.fromkeys(partitions, spec)))
         return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
 
+    def _exists(self, name: str) -> bool:
+        try:
+            self._partitions(name)
+        except UnknownTopic:
+            return False
+        return True
+
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
-            try:
-                partitions = self._partitions(name)
-            except UnknownTopic:
-                return False
+            partitions = self._partitions(name) if self._exists(name) else []
             return len(partitions) >= count and all(p["leader_id"] >= 0 for p in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")

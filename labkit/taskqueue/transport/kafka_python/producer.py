@@ -24,8 +24,10 @@ BUFFER_BYTES = 32 * 1024 * 1024
 RECORD_OVERHEAD = 1000
 #: What is counted together, in bytes.
 CHUNK_BYTES = 1024 * 1024
-#: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
-METADATA_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
+#: How long `send` looks for a topic that the client has not heard of yet, in ms.
+TOPIC_PATIENCE_MS = 1000
+#: How long `send` looks for a partition that the client has not heard of yet, in seconds: a topic may have grown.
+PARTITION_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
 
 
 class KafkaPythonProducer:
@@ -114,7 +116,7 @@ class KafkaPythonProducer:
         try:
             wait_until(
                 lambda: partition in self._client.partitions_for(topic),
-                timeout=METADATA_PATIENCE,
+                timeout=PARTITION_PATIENCE,
                 what=f"topic {topic!r} was to have a partition {partition}",
             )
         except DeadlineExceeded as error:
@@ -174,7 +176,7 @@ def _settings(config: ProducerConfig) -> dict[str, object]:
         "delivery_timeout_ms": delivery_timeout_ms,
         "request_timeout_ms": min(REQUEST_TIMEOUT_MS, delivery_timeout_ms - config.linger_ms),
         "max_request_size": MAX_RECORD_BYTES,
-        "max_block_ms": METADATA_PATIENCE * 1000,
+        "max_block_ms": TOPIC_PATIENCE_MS,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }

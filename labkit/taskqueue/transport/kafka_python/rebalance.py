@@ -34,6 +34,7 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         self.error: BaseException | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[kafka.TopicPartition]) -> None:
+        """Tell the consumer's owner, and forget the positions."""
         partitions = to_ours(revoked)
         if partitions:
             await self._call(self._on_revoked, partitions)
@@ -42,6 +43,7 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         self._client._subscription.assign_from_subscribed([])
 
     async def on_partitions_assigned(self, assigned: Iterable[kafka.TopicPartition]) -> None:
+        """Tell the consumer's owner."""
         await self._call(self._on_assigned, to_ours(assigned))
 
     async def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:

@@ -23,7 +23,7 @@ from tests.contract.reading import *  # noqa: E402, F403
 from tests.contract.topics import *  # noqa: E402, F403
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def transport():
     return MemoryTransport()
 

@@ -1,0 +1,41 @@
+"""All notebooks by nbval, as `make test` runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from benchmarks.figure import Figure, measured
+from benchmarks.shell import ROOT
+from labkit.lab import Lab
+
+REPEATS = 3
+
+
+def measure() -> list[Figure]:
+    """The figure."""
+    with Lab() as lab:
+        env = {"LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url}
+        times = [_nbval(env) for _ in range(REPEATS)]
+    return [
+        measured(
+            "notebooks_nbval",
+            "all notebooks by nbval",
+            times,
+            unit="s",
+            better="lower",
+            at_least=150,
+            aim=90,
+            how="The whole pytest process over notebooks 00 to 03, one after the other, against a running lab.",
+        )
+    ]
+
+
+def _nbval(env: dict[str, str]) -> float:
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    began = time.perf_counter()
+    subprocess.run([*command, *notebooks], cwd=ROOT, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
