@@ -103,7 +103,9 @@ def load(path: Path) -> Figure:
     """Read what `save` wrote."""
     body = json.loads(path.read_text(encoding="utf-8"))
     derived = ("value", "spread", "reached")
-    return Figure(**{key: value for key, value in body.items() if key not in derived} | {"values": tuple(body["values"])})
+    return Figure(
+        **{key: value for key, value in body.items() if key not in derived} | {"values": tuple(body["values"])}
+    )
 
 
 def alternate(ours: Callable[[], float], rival: Callable[[], float], repeats: int) -> list[tuple[float, float]]:

@@ -38,8 +38,9 @@ def measure() -> list[Figure]:
             better="lower",
             at_least=60,
             aim=30,
-            how="A fresh clone and an empty HOME, in which only what is downloaded is there already: the packages in uv's "
-            "and pip's download caches, and Kafka's jars. From `make lab` until JupyterLab answers; nothing subtracted.",
+            how="A fresh clone and an empty HOME, in which only what is downloaded is there already: the packages in "
+            "uv's and pip's download caches, and Kafka's jars. From `make lab` until JupyterLab answers; nothing "
+            "subtracted.",
         )
     ]
 

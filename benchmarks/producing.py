@@ -70,7 +70,10 @@ def _raw_kafka_python(connection: Connection, topic: Topic, tasks: Sequence[Task
 
     settings = load_settings()
     client = KafkaProducer(
-        bootstrap_servers=connection.bootstrap_servers, acks="all", retries=settings.retries, linger_ms=settings.linger_ms
+        bootstrap_servers=connection.bootstrap_servers,
+        acks="all",
+        retries=settings.retries,
+        linger_ms=settings.linger_ms,
     )
     client.send(topic.full_name, b"warm", partition=0).get(10)
 

@@ -40,7 +40,9 @@ def _row(figure: Figure) -> str:
     spread = f"{number(min(figure.values), figure.unit)} to {number(max(figure.values), figure.unit)}"
     bounds = ["" if bound is None else number(bound, figure.unit) for bound in (figure.at_least, figure.aim)]
     reached = {"aim": "the aim", "at least": "at least", "no": "**no**", "": ""}[figure.reached]
-    return f"| {figure.what} | {number(figure.value, figure.unit)} ({spread}) | {bounds[0]} | {bounds[1]} | {reached} |\n"
+    return (
+        f"| {figure.what} | {number(figure.value, figure.unit)} ({spread}) | {bounds[0]} | {bounds[1]} | {reached} |\n"
+    )
 
 
 def _section(figure: Figure) -> str:

@@ -51,7 +51,8 @@ def _compare(lab: Lab, transport: Any, raw: Raw, *, at_least: float | None, aim:
         aim=aim,
         how=f"{TASKS} stock tasks on 2 partitions, one worker, new group, from the first record to the last: decoding, "
         "a record of every attempt and commits included.",
-        rival=f"a bare poll loop over {transport} that counts records: no decoding, no handler, no commit; polls of 500",
+        rival=f"a bare poll loop over {transport} that counts records: no decoding, no handler, no commit; "
+        "polls of 500",
         beside={
             "labkit, median tasks/s": statistics.median(ours for ours, _ in pairs),
             "raw, median records/s": statistics.median(rival for _, rival in pairs),
