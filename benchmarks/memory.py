@@ -36,7 +36,8 @@ def _idle_lab() -> tuple[float, float]:
     with Lab() as lab:
         time.sleep(IDLE)
         kafka = psutil.Process(lab.kafka_pid)
-        servers = [kafka, psutil.Process(lab.redis_pid), kafka.parent()]
+        keeper = kafka.parents()[0]
+        servers = [kafka, psutil.Process(lab.redis_pid), keeper]
         infos = [server.memory_full_info() for server in servers]
     resident = sum(info.rss for info in infos) / 1e6
     return resident, sum(getattr(info, "pss", 0) for info in infos) / 1e6

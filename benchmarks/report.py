@@ -48,7 +48,10 @@ def _row(figure: Figure) -> str:
 def _section(figure: Figure) -> str:
     lines = [f"\n## {figure.what}\n", figure.how]
     if figure.rival:
-        lines.append(f"\nHeld against: {figure.rival}")
+        lines.append(f"\nHeld against {figure.rival}")
+    if figure.rival_settings:
+        settings = (f"{name}={value}" for name, value in figure.rival_settings.items())
+        lines.append(f"\nSettings of both: `{' '.join(settings)}`.")
     if figure.beside:
         lines.append("\nBeside it: " + "; ".join(f"{name} {value:.4g}" for name, value in figure.beside.items()) + ".")
     versions = ", ".join(f"{name} {version}" for name, version in figure.versions.items())

@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from labkit.errors import SettingsError
 
@@ -108,8 +107,7 @@ def environment_with(**changes: object) -> dict[str, str]:
 def _warn_of_unknown_names() -> None:
     """Warn of variables that look like settings and are none, since a typing error would otherwise go unnoticed."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    written = (name for file in ENV_FILES for name in dotenv_values(file))
-    given = {name.upper() for name in (*os.environ, *written)}
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
     for name in sorted(given - known):
         if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_"):  # those are for labkit's own tests
             close = get_close_matches(name, known, n=1)

@@ -45,7 +45,9 @@ def up(
     settings, name, folders = _lab(name)
     from labkit import logs as logging_config
     from labkit.lab import life
+    from labkit.lab.state import redis_url
 
+    folders.make()
     logging_config.configure("lab", settings, folders.logs)
     if settings.bootstrap_servers is not None:
         life.check_external(settings)
@@ -58,7 +60,7 @@ def up(
     else:
         print(f"The lab {name!r} is running already.")
     print(f"Kafka  {settings.bootstrap_servers or f'127.0.0.1:{state.port}'}")
-    print(f"Redis  {settings.redis_url or f'unix://{state.socket}'}")
+    print(f"Redis  {settings.redis_url or redis_url(state)}")
 
 
 def down(name: Name = None) -> None:

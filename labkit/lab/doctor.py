@@ -20,9 +20,9 @@ from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars, locked_jars
 from labkit.lab.java import find_java
 from labkit.lab.kafka_cache import aot_is_intact, discard_aot, made_folder, read_note
 from labkit.lab.life import check_external
-from labkit.lab.mending import ROOM_TO_START
 from labkit.lab.ports import is_free
 from labkit.lab.redis_server import find_redis
+from labkit.lab.starting import ROOM
 from labkit.lab.state import running_state
 from labkit.settings import Settings
 
@@ -118,7 +118,7 @@ def _redis(_: Settings) -> Found:
 def _disk(settings: Settings) -> Found:
     folder = _existing(data_folder(settings))
     free = shutil.disk_usage(folder).free
-    if free < ROOM_TO_START:
+    if free < ROOM:
         return Verdict.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
     return Verdict.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
 
@@ -146,7 +146,7 @@ def _folders(settings: Settings) -> Found:
 
 
 def _port(settings: Settings) -> Found:
-    state = running_state(named_lab(settings, settings.lab))
+    state = running_state(named_lab(settings, settings.lab), settings)
     if state is not None:
         return Verdict.GOOD, f"The lab {settings.lab!r} is running on port {state.port}."
     if not is_free(settings.port):

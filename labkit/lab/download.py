@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.util import Retry
 
 from labkit.errors import DiskFull, DownloadError
+from labkit.lab.folders import check_space, make_folder
 from labkit.lab.jars import Jar, file_sha256, is_whole
 
 logger = logging.getLogger(__name__)
@@ -45,14 +45,13 @@ def fetch_jars(jars: Sequence[Jar], folder: Path, repository: str | None) -> Non
     Raises `DownloadError` (no network, not there, not what the lock file names) and `DiskFull`. What has been fetched
     stays, so that another try goes on from there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with FileLock(folder / "fetching.lock"):
         missing = [jar for jar in jars if not is_whole(folder / jar.file_name, jar)]
         if not missing:
             return  # another process has fetched them while this one waited
         size = sum(jar.size for jar in missing)
-        if shutil.disk_usage(folder).free < size + SPARE:
-            raise DiskFull(f"Kafka's jars need {(size + SPARE) / 1e6:.0f} MB on the disk that holds {folder}.")
+        check_space(folder, size + SPARE)
         with _session() as session, _progress(size) as advance:
             base = (repository or _maven_central()).rstrip("/")
             logger.info("fetching %d jars from %s", len(missing), base)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from labkit.errors import SettingsError
+from labkit.errors import DiskFull, LabError, SettingsError
 from labkit.settings import LAB_NAME, Settings
 
 
@@ -56,7 +58,7 @@ class LabFolders:
     def make(self) -> None:
         """Make the folders, readable by this user only."""
         for folder in (self.root, self.kafka, self.redis, self.logs):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
 
 
 def named_lab(settings: Settings, name: str) -> LabFolders:
@@ -67,6 +69,29 @@ def named_lab(settings: Settings, name: str) -> LabFolders:
             "begins with a letter or a digit."
         )
     return LabFolders(data_folder(settings) / "labs" / name)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that only this user can read. Raises `LabError` if that is not allowed, and `DiskFull`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskFull from error
+        raise LabError(
+            f"The folder {folder} cannot be made: {error.strerror}. Set LABKIT_DATA_DIR or LABKIT_CACHE_DIR."
+        ) from error
+
+
+def check_space(folder: Path, wanted: int) -> None:
+    """Raise `DiskFull` if the disk that holds the folder has less than `wanted` bytes left."""
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise DiskFull(
+            f"The disk that holds {folder} has {free / 1e6:.0f} MB left; {wanted / 1e6:.0f} MB are needed. "
+            "Free some space, for instance with `labkit reset`, or name other folders in LABKIT_DATA_DIR and "
+            "LABKIT_CACHE_DIR."
+        )
 
 
 def data_folder(settings: Settings) -> Path:

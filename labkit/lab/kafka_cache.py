@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from labkit.errors import ServerFailed
-from labkit.lab.folders import cache_folder
+from labkit.lab.folders import cache_folder, check_space, make_folder
 from labkit.lab.jars import file_sha256, kafka_jars, kafka_version
 from labkit.lab.java import Java, find_java
 from labkit.lab.kafka_server import CONFIG_VERSION, format_command, java_options, server_properties
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: Every lab is a cluster of its own on this machine's loopback address, so they may share an id.
 CLUSTER_ID = "labkit-labkit-labkit-A"
+
+#: Room for the caches while they are made, in bytes.
+ROOM = 300_000_000
 
 #: A cache that no start has used for so long is deleted when another one is made, in seconds.
 KEEP_UNUSED = 30 * 24 * 3600.0
@@ -116,7 +119,8 @@ def read_note(made: Path) -> dict[str, Any] | None:
 def _make(made: Path, java: Java, jars: Sequence[Path]) -> None:
     from filelock import FileLock
 
-    made.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(made.parent)
+    check_space(made.parent, ROOM)
     with FileLock(made.parent / "made.lock"), _telling("Preparing Kafka for quick starts, once (about 15 s)"):
         if _is_whole(made):
             return  # another start has made it while this one waited

@@ -5,6 +5,7 @@ One process is broker and controller at once (KRaft), on this machine's loopback
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from labkit.lab.java import Java
 HOST = "127.0.0.1"
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
+
+#: On Linux, Java takes the encoding of file names from the locale, which in containers is often none.
+_WITH_UTF8 = ["/usr/bin/env", "LC_ALL=C.UTF-8"] if sys.platform == "linux" else []
 
 #: Raise this when something below changes that makes older templates or caches unfit.
 CONFIG_VERSION = 1
@@ -72,7 +76,14 @@ log.cleaner.dedupe.buffer.size=2097152
 
 def server_properties(*, data: Path, port: int, controller_port: int) -> str:
     """The text of `server.properties`."""
-    return _PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data)
+    return _PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=_escaped(str(data)))
+
+
+def _escaped(text: str) -> str:
+    """As Java's properties want it: they are read as Latin-1, so other letters are written as \\uXXXX in UTF-16."""
+    units = memoryview(text.encode("utf-16-be")).cast("B")
+    codes = [units[i] << 8 | units[i + 1] for i in range(0, len(units), 2)]
+    return "".join(chr(code) if 32 <= code < 127 and code != ord("\\") else f"\\u{code:04x}" for code in codes)
 
 
 def class_path(jars: Sequence[Path]) -> str:
@@ -102,6 +113,7 @@ def kafka_command(
 ) -> list[str]:
     """The command line that runs the server."""
     return [
+        *_WITH_UTF8,
         str(java.program),
         *java_options(java),
         *extra_options,
@@ -117,8 +129,16 @@ def kafka_command(
 def format_command(java: Java, jars: Sequence[Path], *, properties: Path, cluster_id: str, logs: Path) -> list[str]:
     """The command line that formats the empty folder named in the properties."""
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties)]
-    return [str(java.program), *java_options(java), *_logging_options(logs), "-cp", class_path(jars), *tool]
+    return [
+        *_WITH_UTF8,
+        str(java.program),
+        *java_options(java),
+        *_logging_options(logs),
+        "-cp",
+        class_path(jars),
+        *tool,
+    ]
 
 
 def _logging_options(logs: Path) -> list[str]:
-    return [f"-Dlog4j2.configurationFile={_LOGGING}", "-Dlog4j2.disableJmx=true", f"-Dlabkit.logs={logs}"]
+    return [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", "-Dlog4j2.disableJmx=true", f"-Dlabkit.logs={logs}"]

@@ -17,7 +17,7 @@ from labkit.lab.kafka_server import HOST
 from labkit.lab.keeping import Keeping
 from labkit.lab.life import check_external, find_or_start
 from labkit.lab.starting import start
-from labkit.lab.state import State, running_state
+from labkit.lab.state import State, redis_url, running_state
 from labkit.settings import Settings, load_settings
 
 #: The name that a private lab goes by.
@@ -78,7 +78,7 @@ class Lab:
             return self._settings.redis_url
         if self._state is None:
             raise LabNotRunning("No Redis is running. Start one with `labkit up`, or set LABKIT_REDIS_URL.")
-        return f"unix://{self._state.socket}"
+        return redis_url(self._state)
 
     @property
     def kafka_pid(self) -> int | None:
@@ -111,8 +111,13 @@ class Lab:
     def __repr__(self) -> str:
         versions = {} if self._state is None else self._state.versions
         kafka = f"{versions.get('kafka', 'Kafka')} at {self.bootstrap_servers}"
-        redis = versions.get("redis")
-        return f"Lab {self.name!r}: {kafka}, {f'{redis} on a private socket' if redis else 'an external Redis'}"
+        if self._settings.redis_url is not None:
+            redis = "an external Redis"
+        elif self._state is None:
+            redis = "no Redis"
+        else:
+            redis = f"{versions['redis']} on a private socket"
+        return f"Lab {self.name!r}: {kafka}, {redis}"
 
 
 def open_lab(name: str | None = None, *, settings: Settings | None = None) -> Lab:
@@ -142,7 +147,7 @@ def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> 
     """
     settings = settings or load_settings()
     name = name or settings.lab
-    state = running_state(named_lab(settings, name))
+    state = running_state(named_lab(settings, name), settings)
     if state is None and settings.bootstrap_servers is None:
         raise LabNotRunning(f"The lab {name!r} is not running. Start it with `labkit up`.")
     return Lab._of(name, settings, state, None)
@@ -153,7 +158,7 @@ def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[
         check_external(settings)
     if _all_external(settings):
         return None, None
-    state = running_state(folders)
+    state = running_state(folders, settings)
     return (state, None) if state is not None else find_or_start(name, folders, settings)
 
 

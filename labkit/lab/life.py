@@ -10,7 +10,7 @@ from typing import Any
 
 from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
 from labkit.lab.connection import external_connection, librdkafka_config
-from labkit.lab.folders import LabFolders
+from labkit.lab.folders import LabFolders, make_folder
 from labkit.lab.keeping import Keeping, end_keeper
 from labkit.lab.mending import how_it_ended
 from labkit.lab.starting import GRACE, start
@@ -34,7 +34,7 @@ def find_or_start(
     What is left of a lab that was killed is mended first. With `port`, that port or `PortInUse`.
     """
     with _only_one(name, folders):
-        state = running_state(folders)
+        state = running_state(folders, settings)
         if state is not None:
             return state, None
         remains = _clear_remains(name, folders)
@@ -85,7 +85,7 @@ def _end(state: State, folders: LabFolders) -> None:
 def _only_one(name: str, folders: LabFolders) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    folders.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folders.root)
     try:
         with FileLock(folders.lock, timeout=PATIENCE):
             yield

@@ -18,24 +18,11 @@ from labkit.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: A lab does not start with less room than this on its disk, in bytes.
-ROOM_TO_START = 100_000_000
-
 #: With less room than this the disk counts as full, in bytes: Kafka writes its indexes in steps of 10 MB.
 FULL = 10_500_000
 
 #: How much of a log's end is searched for reasons, in bytes.
 TAIL = 50_000
-
-
-def check_space(folder: Path) -> None:
-    """Raise `DiskFull` if there is too little room for a lab to start."""
-    free = shutil.disk_usage(folder).free
-    if free < ROOM_TO_START:
-        raise DiskFull(
-            f"The disk that holds {folder} has {free / 1e6:.0f} MB left; a lab needs {ROOM_TO_START / 1e6:.0f} MB to "
-            "start. Free some space, for instance with `labkit reset`, or name another folder in LABKIT_DATA_DIR."
-        )
 
 
 def explain(failure: ServerFailed, folders: LabFolders) -> LabError:

@@ -30,16 +30,20 @@ def last_lines(folders: LabFolders, server: str, count: int) -> list[str]:
 def follow(folders: LabFolders, server: str) -> Iterator[str]:
     """New lines of the server's log as they come, without end; goes on in the new file when it is rotated."""
     path = folders.logs / FILES[server][-1]
-    file = _open(path)
-    file.seek(0, 2)
+    path.touch()  # a server that failed early has not come to write one
+    begin = path.stat().st_size
     while True:
+        with _open(path) as file:
+            file.seek(begin)
+            yield from _until_replaced(path, file)
+        begin = 0
+
+
+def _until_replaced(path: Path, file: TextIO) -> Iterator[str]:
+    while not _is_another(path, file):
         yield from _whole_lines(file)
-        if _is_another(path, file):
-            yield from _whole_lines(file)
-            file.close()
-            file = _open(path)
-        else:
-            time.sleep(INTERVAL)
+        time.sleep(INTERVAL)
+    yield from _whole_lines(file)
 
 
 def _tail(path: Path, count: int) -> list[str]:

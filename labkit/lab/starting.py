@@ -14,7 +14,7 @@ from shutil import copytree, rmtree
 
 from labkit.errors import PortInUse, ServerFailed
 from labkit.lab import mending, probe
-from labkit.lab.folders import LabFolders
+from labkit.lab.folders import LabFolders, check_space
 from labkit.lab.kafka_cache import Kafka, prepare_kafka
 from labkit.lab.kafka_server import HOST, aot_options, kafka_command, server_properties
 from labkit.lab.keeping import Keeping, ServerCommand, launch
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that the servers of a lab with a name have to end by themselves.
 GRACE = 15.0
+
+#: A lab does not start with less room than this on its disk, in bytes.
+ROOM = 100_000_000
 
 #: A unix socket's path is limited to 104 bytes on macOS and 108 on Linux.
 LONGEST_SOCKET = 100
@@ -62,7 +65,7 @@ def start(
     Raises `DiskFull`, `PortInUse`, `ServerFailed` and what `prepare_kafka` and `find_redis` raise.
     """
     folders.make()
-    mending.check_space(folders.root)
+    check_space(folders.root, ROOM)
     plan = Plan(
         folders=folders,
         kafka=None if settings.bootstrap_servers else prepare_kafka(settings),

@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from labkit.lab.folders import LabFolders
 from labkit.lab.process import ProcessId
+from labkit.settings import Settings
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.
 FORMAT = 1
@@ -53,6 +55,11 @@ class State:
         part.replace(path)
 
 
+def redis_url(state: State) -> str:
+    """The URL of the lab's own Redis, as redis-py takes it."""
+    return f"unix://{quote(state.socket or '')}"
+
+
 def read_state(path: Path) -> State | None:
     """What the file says; None if there is no such file, or if it cannot be understood."""
     try:
@@ -66,7 +73,14 @@ def read_state(path: Path) -> State | None:
         return None
 
 
-def running_state(folders: LabFolders) -> State | None:
-    """What is noted about the lab in these folders if it runs; None if it does not."""
+def running_state(folders: LabFolders, settings: Settings) -> State | None:
+    """What is noted about the lab in these folders if it runs; None if it does not.
+
+    A lab that was started while the settings named an external server does not run once they no longer do.
+    """
     state = read_state(folders.state)
-    return state if state is not None and state.running() else None
+    if state is None or not state.running():
+        return None
+    has_kafka = state.kafka is not None or settings.bootstrap_servers is not None
+    has_redis = state.redis is not None or settings.redis_url is not None
+    return state if has_kafka and has_redis else None

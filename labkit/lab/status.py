@@ -15,7 +15,7 @@ from labkit.lab.java import find_java
 from labkit.lab.kafka_cache import made_folder, read_note
 from labkit.lab.kafka_server import HOST
 from labkit.lab.mending import explain_end
-from labkit.lab.state import State, read_state
+from labkit.lab.state import State, read_state, redis_url
 from labkit.settings import Settings
 
 #: How long the broker may take to list its topics, in seconds.
@@ -127,7 +127,7 @@ def _servers(settings: Settings, state: State | None) -> list[Server]:
         servers.append(Server(name="Redis", version="", address=settings.redis_url, pid=None, memory=0))
     if state is None:
         return servers
-    addresses = {"kafka": f"{HOST}:{state.port}", "redis": f"unix://{state.socket}", "keeper": ""}
+    addresses = {"kafka": f"{HOST}:{state.port}", "redis": redis_url(state), "keeper": ""}
     for name, process in {**state.servers(), "keeper": state.keeper}.items():
         product, _, version = state.versions.get(name, name).rpartition(" ")
         servers.append(

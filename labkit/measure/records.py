@@ -7,9 +7,10 @@ because a worker process only fills in records and should not wait a second for 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from labkit.errors import RecordsUnreadable
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 DONE, FAILED, BAD = "done", "failed", "bad"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord:
+class TaskRecord(Struct, frozen=True, kw_only=True):
     """One attempt at one task. Times are seconds since the epoch; None where the moment is not known.
 
     `scheduled_at` is when the task should have been sent by its schedule: waiting counts from there, so
@@ -47,8 +47,7 @@ class TaskRecord:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """What became of one sent task. Times are seconds since the epoch.
 
     Acknowledged: partition, offset and `acknowledged_at` are known, `error` is None. Refused: the reverse.
@@ -68,10 +67,10 @@ _TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 _WHOLE = ("partition", "offset", "priority", "attempt")
 
 #: The columns of the DataFrame of records, in order.
-COLUMNS = tuple(field.name for field in fields(TaskRecord))
+COLUMNS = TaskRecord.__struct_fields__
 
 #: The columns of the DataFrame of receipts, in order. `lateness` is the generator's own delay in seconds.
-RECEIPT_COLUMNS = (*(field.name for field in fields(Receipt)), "lateness")
+RECEIPT_COLUMNS = (*Receipt.__struct_fields__, "lateness")
 
 
 def to_frame(records: Iterable[TaskRecord]) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec.structs import asdict as to_dict
+
 from labkit.errors import HandlerNotFound, LabkitError
 from labkit.lab.connection import Connection
 from labkit.taskqueue.service import parse_service
@@ -80,7 +82,7 @@ def _worker(job: dict[str, Any], say: Say) -> Worker:
         group=job["group"],
         handler=handler,
         session_timeout=job["session_timeout"],
-        on_record=lambda record: say(asdict(record)),
+        on_record=lambda record: say(to_dict(record)),
         on_assignment=lambda partitions: say({"assigned": partitions}),
     )
 

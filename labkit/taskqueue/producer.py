@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -45,6 +44,7 @@ class Producer:
     ) -> None:
         settings = settings or load_settings()
         self.topic = topic
+        self._full_name = topic.full_name
         self._partition_of = partitioner or key_hash(unkeyed=round_robin())
         self._kept: list[Receipt] = []
         self._on_receipt = on_receipt or self._kept.append
@@ -72,21 +72,18 @@ class Producer:
 
         Raises `NotAcknowledged` when the broker lacks some; those it has are sent all the same.
         """
-        receipts: dict[int, Receipt] = {}
-        number = -1
-        for number, task in enumerate(tasks):
-            self._hand_over(task, partial(receipts.__setitem__, number))
+        under_way = [self._hand_over(task, None) for task in tasks]
         self.flush()
-        in_order = [receipts[i] for i in range(number + 1)]
-        failed = [receipt for receipt in in_order if receipt.error is not None]
-        for receipt in in_order:
+        receipts = [sending.receipt for sending in under_way]
+        for receipt in receipts:
             self._on_receipt(receipt)
+        failed = [receipt for receipt in receipts if receipt.error is not None]
         if failed:
             raise NotAcknowledged(
-                f"The broker did not acknowledge {len(failed)} of {len(in_order)} tasks; "
+                f"The broker did not acknowledge {len(failed)} of {len(receipts)} tasks; "
                 f"the first is {failed[0].task_id}: {failed[0].error}"
             )
-        return in_order
+        return receipts
 
     def submit(self, task: Task) -> None:
         """Hand over one task and go on; its receipt comes later. Waits while the client's buffer is full."""
@@ -133,41 +130,57 @@ class Producer:
     ) -> None:
         self.close()
 
-    def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object]) -> None:
+    def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> _Sending:
         now = self._clock()
         if now >= self._look_again_at:
             self._partitions = self._topics.get(self.topic.name).partitions
             self._look_again_at = now + PARTITIONS_MAX_AGE
         key, value, headers = task.encode()
+        sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)
         self._client.send(
-            self.topic.full_name,
+            self._full_name,
             partition=self._partition_of(key, self._partitions),
             key=key,
             value=value,
             headers=headers,
             timestamp_ms=int(now * 1000),
-            on_delivery=partial(self._settle, task, now, on_receipt),
+            on_delivery=sending,
         )
+        return sending
 
-    def _settle(
+
+class _Sending:
+    """A task under way. The client calls it once the task is acknowledged or refused; then it has a receipt."""
+
+    __slots__ = ("_clock", "_on_receipt", "_produced_at", "_task", "_topic", "receipt")
+
+    receipt: Receipt
+
+    def __init__(
         self,
         task: Task,
+        topic: str,
         produced_at: float,
-        on_receipt: Callable[[Receipt], object],
-        delivery: Delivery | None,
-        error: Exception | None,
+        clock: Callable[[], float],
+        on_receipt: Callable[[Receipt], object] | None,
     ) -> None:
-        if error is not None:
-            log.warning("task %s was not acknowledged: %s", task.id, error)
-        on_receipt(
-            Receipt(
-                task_id=task.id,
-                topic=self.topic.name,
-                partition=delivery.partition if delivery else None,
-                offset=delivery.offset if delivery else None,
-                scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
-                produced_at=produced_at,
-                acknowledged_at=self._clock() if delivery else None,
-                error=None if error is None else str(error),
-            )
+        self._task = task
+        self._topic = topic
+        self._produced_at = produced_at
+        self._clock = clock
+        self._on_receipt = on_receipt
+
+    def __call__(self, delivery: Delivery | None, error: Exception | None) -> None:
+        task, produced_at = self._task, self._produced_at
+        self.receipt = Receipt(
+            task_id=task.id,
+            topic=self._topic,
+            partition=delivery.partition if delivery else None,
+            offset=delivery.offset if delivery else None,
+            scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
+            produced_at=produced_at,
+            acknowledged_at=self._clock() if delivery else None,
+            error=None if error is None else str(error),
         )
+        if self._on_receipt is not None:
+            self._on_receipt(self.receipt)

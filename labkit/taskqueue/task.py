@@ -12,9 +12,12 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import UUID, uuid4
+
+from msgspec import Struct
+from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from labkit.errors import BadRecord, TaskNotEncodable
 from labkit.taskqueue.transport.contract import Headers, Record
@@ -24,8 +27,20 @@ TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempot
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class _Value(Struct):
+    """What stands in a record's value."""
+
+    kind: str
+    payload: Any
+    priority: int
+    created_at: float
+
+
+# msgspec reads JSON, but does not write it here: it would turn NaN into null and bytes into text, unasked
+_from_json = Decoder(_Value).decode
+
+
+class Task(Struct, frozen=True, kw_only=True):
     """One piece of work. Times are seconds since the epoch; `payload` is anything that JSON can hold."""
 
     id: str
@@ -71,34 +86,28 @@ class Task:
         """The task that stands in a record; raises `BadRecord`, which says what is wrong and where."""
         try:
             headers = dict(record.headers)
-            body = json.loads(record.value or b"")
+            value = _from_json(record.value or b"")
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
             return cls(
                 id=headers[TASK_ID].decode(),
-                kind=_text(body["kind"]),
-                payload=body["payload"],
+                kind=value.kind,
+                payload=value.payload,
                 key=None if record.key is None else record.key.decode(),
                 topic=record.topic,
-                priority=int(body["priority"]),
-                created_at=_finite(body["created_at"]),
+                priority=value.priority,
+                created_at=value.created_at,
                 scheduled_at=None if scheduled_at is None else _finite(scheduled_at),
                 idempotency_key=None if idempotency_key is None else idempotency_key.decode(),
                 attempt=int(headers[ATTEMPT]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"kind is {value!r}, not a text")
-    return value
-
-
-def _finite(value: Any) -> float:
+def _finite(value: bytes) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a time")

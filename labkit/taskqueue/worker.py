@@ -25,6 +25,9 @@ MAX_POLL_RECORDS = 500
 
 Handler = Callable[[Task], object]
 
+#: Stands in the record of what was no task.
+_NO_TASK = Task(id="", kind="")
+
 log = logging.getLogger("labkit.worker")
 
 
@@ -69,7 +72,8 @@ class Worker:
         self._clock = clock
         self._stop = threading.Event()
         self._client: ConsumerClient | None = None
-        self._finished: dict[TopicPartition, int] = {}
+        # per partition, the offset after the last task that is done
+        self._finished: dict[int, int] = {}
         # a transport may run the callbacks of a rebalance on a thread of its own
         self._committing = threading.RLock()
         self._committed_at = 0.0
@@ -122,8 +126,8 @@ class Worker:
             return
         received_at = self._clock()
         for record in records:
-            self._attempt(record, received_at)
-            self._finished[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            self._on_record(self._attempt(record, received_at))
+            self._finished[record.partition] = record.offset + 1
             if self._stop.is_set():
                 return
         per_task = (self._clock() - received_at) / len(records)
@@ -131,66 +135,46 @@ class Worker:
         # grows by doubling, so that one quick task among slow ones does not fill the worker's hands
         self._batch_size = max(1, min(fitting, 2 * self._batch_size, MAX_POLL_RECORDS))
 
-    def _attempt(self, record: Record, received_at: float) -> None:
+    def _attempt(self, record: Record, received_at: float) -> TaskRecord:
         started_at = self._clock()
         try:
             task = Task.decode(record)
         except BadRecord as error:
             log.warning("%s", error)
             self._failed += 1
-            self._on_record(self._bad(record, received_at, started_at, error))
-            return
-        outcome, reason = DONE, None
+            return self._record(record, _NO_TASK, received_at, started_at, BAD, str(error))
         try:
             self._handler(task)
-            self._done += 1
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it must not stop the worker
-            outcome, reason = FAILED, f"{type(error).__name__}: {error}"
-            self._failed += 1
+            reason = f"{type(error).__name__}: {error}"
             log.warning("task %s failed: %s", task.id, reason)
-        produced_at = record.timestamp_ms / 1000
-        self._on_record(
-            TaskRecord(
-                task_id=task.id,
-                kind=task.kind,
-                topic=self.topic.name,
-                partition=record.partition,
-                offset=record.offset,
-                key=task.key,
-                priority=task.priority,
-                worker=self.name,
-                attempt=task.attempt,
-                scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
-                produced_at=produced_at,
-                acknowledged_at=None,
-                received_at=received_at,
-                started_at=started_at,
-                finished_at=self._clock(),
-                outcome=outcome,
-                error=reason,
-            )
-        )
+            self._failed += 1
+            return self._record(record, task, received_at, started_at, FAILED, reason)
+        self._done += 1
+        return self._record(record, task, received_at, started_at, DONE, None)
 
-    def _bad(self, record: Record, received_at: float, started_at: float, error: BadRecord) -> TaskRecord:
+    def _record(
+        self, record: Record, task: Task, received_at: float, started_at: float, outcome: str, error: str | None
+    ) -> TaskRecord:
         produced_at = record.timestamp_ms / 1000
         return TaskRecord(
-            task_id="",
-            kind="",
+            task_id=task.id,
+            kind=task.kind,
             topic=self.topic.name,
             partition=record.partition,
             offset=record.offset,
-            key=None,
-            priority=0,
+            key=task.key,
+            priority=task.priority,
             worker=self.name,
-            attempt=1,
-            scheduled_at=produced_at,
+            attempt=task.attempt,
+            scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
             produced_at=produced_at,
             acknowledged_at=None,
             received_at=received_at,
             started_at=started_at,
             finished_at=self._clock(),
-            outcome=BAD,
-            error=str(error),
+            outcome=outcome,
+            error=error,
         )
 
     def _commit(self) -> None:
@@ -201,7 +185,8 @@ class Worker:
 
     def _commit_finished(self, client: ConsumerClient) -> None:
         try:
-            client.commit({tp: Position(offset) for tp, offset in self._finished.items()})
+            topic = self.topic.full_name
+            client.commit({TopicPartition(topic, number): Position(at) for number, at in self._finished.items()})
             self._finished.clear()
         except CommitRefused as error:
             # another worker owns them now and will repeat this work: at least once
@@ -220,6 +205,6 @@ class Worker:
         with self._committing:
             self._commit()
             for tp in partitions:
-                self._finished.pop(tp, None)
+                self._finished.pop(tp.partition, None)
         self._partitions = tuple(sorted({*self._partitions} - {tp.partition for tp in partitions}))
         self._on_assignment(self._partitions)

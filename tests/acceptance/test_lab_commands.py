@@ -156,9 +156,7 @@ def test_a_crash_is_seen_and_mended(labkit: Labkit) -> None:
     assert crashed.stdout.startswith("The lab 'default' is not running. Kafka was ended by SIGKILL. `labkit up` starts")
     mended = labkit("up")
     assert mended.returncode == 0
-    assert mended.stderr == (
-        "labkit: Kafka was ended by SIGKILL. The lab 'default' is started again with its data.\n"
-    )
+    assert mended.stderr == ("labkit: Kafka was ended by SIGKILL. The lab 'default' is started again with its data.\n")
     assert json.loads(labkit("status", "--json").stdout)["topics"] == before["topics"]
 
 

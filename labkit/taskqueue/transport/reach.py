@@ -38,8 +38,7 @@ def reason(connection: Connection) -> str | None:
     """Why none of the addresses can be reached, one sentence for each; None when one of them can."""
     sentences = []
     for address in connection.bootstrap_servers.split(","):
-        host, _, port = address.strip().rpartition(":")
-        sentence = _try(host.strip("[]"), port, ssl_context(connection))
+        sentence = _try(address.strip(), ssl_context(connection))
         if sentence is None:
             return None
         sentences.append(sentence)
@@ -64,14 +63,15 @@ def refused(connection: Connection, error: object) -> NotAuthorized:
     )
 
 
-def _try(host: str, port: str, context: ssl.SSLContext | None) -> str | None:
-    where = f"{host}:{port}"
+def _try(where: str, context: ssl.SSLContext | None) -> str | None:
+    host, _, port = where.rpartition(":")
+    host = host.strip("[]")  # around an IPv6 address
+    if not host or not port.isdecimal():
+        return f"{where!r} is not an address; write host:port."
     try:
         with socket.create_connection((host, int(port)), timeout=_ADDRESS_TIMEOUT) as sock:
             if context is not None:
                 context.wrap_socket(sock, server_hostname=host).close()
-    except ValueError:
-        return f"{where!r} is not an address; write host:port."
     except socket.gaierror as error:
         return f"The name {host!r} is not known here ({error.strerror})."
     except ConnectionRefusedError:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from labkit.errors import LabkitError
 from labkit.lab.connection import Connection
@@ -21,7 +22,7 @@ from labkit.taskqueue.transport import connect_transport
 from labkit.taskqueue.waiting import wait_until
 
 HOST = "127.0.0.1"
-USER, PASSWORD = "student", "correct horse, battery; staple"
+USER, PASSWORD = "student", "correct-horse"
 START_TIMEOUT = 60.0
 
 # repeated keys: the last one counts
@@ -39,7 +40,7 @@ listener.name.ssl.ssl.client.auth=required
 
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 """
-_LOGIN = 'org.apache.kafka.common.security.{module} required{options};'
+_LOGIN = "org.apache.kafka.common.security.{module} required{options};"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def _certify(folder: Path, ports: list[int]) -> ExternalKafka:
     server, client = authority.issue_cert(HOST, "localhost"), authority.issue_cert("student@example.org")
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     other.cert_pem.write_to_path(str(folder / "other-ca.pem"))
-    server.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    (folder / "server.pem").write_bytes(_as_java_reads_it(server))
     client.private_key_pem.write_to_path(str(folder / "client-key.pem"))
     client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
     sasl_ssl = Connection(
@@ -111,6 +112,13 @@ def _certify(folder: Path, ports: list[int]) -> ExternalKafka:
         ),
         other_ca_file=folder / "other-ca.pem",
     )
+
+
+def _as_java_reads_it(certificate: trustme.LeafCert) -> bytes:
+    """Key and certificate in one file; the key as PKCS #8, which is all that Java takes as PEM."""
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), password=None)
+    pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pkcs8 + certificate.cert_chain_pems[0].bytes()
 
 
 def _properties(folder: Path, ports: list[int]) -> str:

@@ -21,8 +21,11 @@ from labkit.settings import Settings, environment_with
 
 @pytest.fixture
 def own_settings(tmp_path: Path) -> Iterator[Settings]:
-    """Settings whose labs keep their data in this test's folder; whatever still runs there at the end is stopped."""
-    settings = Settings(data_dir=tmp_path / "data", port=free_ports(1)[0])
+    """Settings whose labs keep their data in this test's folder; whatever still runs there at the end is stopped.
+
+    The folder's name has what names of folders have: a space, letters that are not ASCII, signs that URLs use.
+    """
+    settings = Settings(data_dir=tmp_path / "Jürgens 100% Übungen 😀", port=free_ports(1)[0])
     yield settings
     labs = data_folder(settings) / "labs"
     for folder in labs.iterdir() if labs.exists() else ():

@@ -17,7 +17,9 @@ from labkit.lab.process import process_id
 from labkit.lab.waiting import wait_for
 from labkit.settings import Settings, environment_with
 
-PREPARE = "from labkit.settings import Settings; from labkit.lab.kafka_cache import prepare_kafka; prepare_kafka(Settings())"
+PREPARE = (
+    "from labkit.settings import Settings; from labkit.lab.kafka_cache import prepare_kafka; prepare_kafka(Settings())"
+)
 
 
 def test_a_first_start_makes_the_caches_even_after_one_that_was_killed(tmp_path: Path) -> None:

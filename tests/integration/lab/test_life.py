@@ -49,14 +49,14 @@ def test_a_lab_is_started_found_and_stopped_and_its_data_stays(own_settings: Set
     assert read_state(folders.state) is None
 
 
-def test_labs_with_different_names_live_side_by_side(
-    own_settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_labs_with_different_names_live_side_by_side(own_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with Lab("one", settings=own_settings) as one, Lab("two", settings=own_settings) as two:
         assert one.bootstrap_servers == f"{HOST}:{own_settings.port}"
         assert two.bootstrap_servers != one.bootstrap_servers
         said = [record.getMessage() for record in caplog.records]
-        assert said == [f"Port {own_settings.port} is in use by another program, so Kafka is at {two.bootstrap_servers}."]
+        assert said == [
+            f"Port {own_settings.port} is in use by another program, so Kafka is at {two.bootstrap_servers}."
+        ]
         produce(one.bootstrap_servers, "mine", "one")
         produce(two.bootstrap_servers, "mine", "two")
         assert consume(one.bootstrap_servers, "mine", 1) == ["one"]

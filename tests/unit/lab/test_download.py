@@ -153,14 +153,16 @@ def test_a_file_with_another_hash_is_refused(repository: Repository, tmp_path: P
 def test_a_file_that_is_not_there(repository: Repository, tmp_path: Path) -> None:
     jar = put(repository, "wanted", b"content")
     del repository.files[jar.repository_path]
-    with pytest.raises(DownloadError, match=r"org\.example:wanted:1\.0 is not in the repository .*LABKIT_JAR_REPOSITORY"):
+    with pytest.raises(
+        DownloadError, match=r"org\.example:wanted:1\.0 is not in the repository .*LABKIT_JAR_REPOSITORY"
+    ):
         fetch_jars([jar], tmp_path, repository.url)
 
 
 def test_no_network(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
         nobody = f"http://127.0.0.1:{closed.server_port}"
-    with pytest.raises(DownloadError, match="cannot be reached .*network"):
+    with pytest.raises(DownloadError, match=r"cannot be reached .*network"):
         fetch_jars([Jar("org.example:wanted:1.0", "00", 7)], tmp_path, nobody)
 
 

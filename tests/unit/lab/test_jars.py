@@ -91,5 +91,5 @@ def test_the_users_own_kafka(tmp_path: Path) -> None:
 def test_a_folder_without_kafka_4(tmp_path: Path, name: str) -> None:
     (tmp_path / "libs").mkdir()
     (tmp_path / "libs" / name).touch()
-    with pytest.raises(LabError, match="LABKIT_KAFKA_HOME .* no Apache Kafka 4"):
+    with pytest.raises(LabError, match=r"LABKIT_KAFKA_HOME .* no Apache Kafka 4"):
         kafka_jars(Settings(kafka_home=tmp_path))

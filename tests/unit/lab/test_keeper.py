@@ -28,8 +28,8 @@ import json, os, sys
 from pathlib import Path
 from labkit.lab.keeping import ServerCommand, launch
 folder = Path(sys.argv[1])
-argv = json.loads(sys.argv[2])
-commands = [ServerCommand(name=n, argv=argv, folder=folder, output=folder / n, grace=float(sys.argv[3])) for n in ("one", "two")]
+argv, grace = json.loads(sys.argv[2]), float(sys.argv[3])
+commands = [ServerCommand(name=n, argv=argv, folder=folder, output=folder / n, grace=grace) for n in ("one", "two")]
 keeping = launch(commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"])
 if "detach" in sys.argv:
     keeping.detach()
@@ -56,7 +56,9 @@ def command(folder: Path, argv: list[str], *, grace: float = 5.0, name: str = "s
 
 
 def start(folder: Path, *commands: ServerCommand) -> Keeping:
-    return launch(commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"])
+    return launch(
+        commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"]
+    )
 
 
 def ends(folder: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import SettingsError
-from labkit.lab.folders import LabFolders, named_lab
+from labkit.lab.folders import LabFolders
 from labkit.lab.process import ProcessId, process_id
 from labkit.lab.state import State, read_state, running_state
 from labkit.settings import Settings
@@ -75,7 +74,7 @@ def test_a_recycled_pid_is_not_taken_for_ours(state: State, tmp_path: Path) -> N
     assert recycled.wait(0)
     folders = LabFolders(tmp_path)
     state.evolve(kafka=recycled).write(folders.state)
-    assert running_state(folders) is None
+    assert running_state(folders, Settings()) is None
 
 
 def test_a_process_that_waits_to_be_reaped_is_not_alive() -> None:
@@ -90,7 +89,8 @@ def test_a_process_that_waits_to_be_reaped_is_not_alive() -> None:
     child.wait()
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 33, "a b", "a\n"])
-def test_a_name_that_is_no_folder(name: str) -> None:
-    with pytest.raises(SettingsError, match="cannot be the name of a lab"):
-        named_lab(Settings(), name)
+def test_a_lab_without_its_own_kafka_runs_only_while_another_is_named(state: State, tmp_path: Path) -> None:
+    folders = LabFolders(tmp_path)
+    state.evolve(kafka=None, port=None).write(folders.state)
+    assert running_state(folders, Settings(bootstrap_servers=None)) is None
+    assert running_state(folders, Settings(bootstrap_servers="kafka.example:9092")) is not None

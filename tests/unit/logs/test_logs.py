@@ -51,9 +51,7 @@ def test_warnings_are_shown_and_everything_is_kept(
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_the_file_is_bounded(component: Component, tmp_path: Path, labkits_logger: logging.Logger) -> None:
     configure(component, Settings(), tmp_path)
-    (file,) = [
-        each for each in labkits_logger.handlers if isinstance(each, logging.handlers.RotatingFileHandler)
-    ]
+    (file,) = [each for each in labkits_logger.handlers if isinstance(each, logging.handlers.RotatingFileHandler)]
     assert file.maxBytes > 0
     assert file.backupCount > 0
     assert Path(file.baseFilename) == tmp_path / f"{component}.log"

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pandas.testing import assert_frame_equal
 
 from labkit.errors import RecordsUnreadable

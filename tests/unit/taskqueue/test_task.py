@@ -88,6 +88,8 @@ GOOD = Task(id="a", kind="k")
         {"value": b'{"kind": 1, "payload": 1, "priority": 0, "created_at": 0}'},
         {"value": b'{"kind": "k", "payload": 1, "priority": "high", "created_at": 0}'},
         {"value": b'{"kind": "k", "payload": 1, "priority": 0, "created_at": Infinity}'},
+        {"value": b'{"kind": "k", "payload": NaN, "priority": 0, "created_at": 0}'},
+        {"headers": (*GOOD.encode()[2], ("scheduled-at", b"inf"))},
         {"value": b'{"kind": "k", "payload": 1, "priority": 1e999, "created_at": 0}'},
         {"value": b"[" * 100_000},
         {"headers": ()},

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
-from labkit.lab.connection import Connection
+from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT, refused, ssl_context, unreachable
 
@@ -99,23 +99,11 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
 
 
 def _settings(connection: Connection) -> dict[str, object]:
-    settings: dict[str, object] = {
-        "bootstrap.servers": connection.bootstrap_servers,
-        "security.protocol": connection.security_protocol,
+    return {
+        **librdkafka_config(connection),
         "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
         "socket.timeout.ms": int(REQUEST_TIMEOUT * 1000),
         "socket.nagle.disable": True,
         "allow.auto.create.topics": False,
     }
-    optional = {
-        "sasl.username": connection.sasl_username,
-        "sasl.password": connection.sasl_password,
-        "ssl.ca.location": connection.ssl_ca_file,
-        "ssl.certificate.location": connection.ssl_cert_file,
-        "ssl.key.location": connection.ssl_key_file,
-    }
-    settings |= {name: str(value) for name, value in optional.items() if value is not None}
-    if connection.security_protocol.startswith("SASL"):
-        settings["sasl.mechanism"] = connection.sasl_mechanism
-    return settings

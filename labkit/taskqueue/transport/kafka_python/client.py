@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import kafka.errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
@@ -35,7 +37,8 @@ def connect(make: Callable[..., Client], connection: Connection, **config: objec
     opened: list[KafkaNetClient] = []
 
     def open_network(**network_config: Any) -> KafkaNetClient:
-        opened.append(KafkaNetClient(**network_config))
+        net = NetworkSelector(**network_config)
+        opened.append(KafkaNetClient(net, _Manager(net, **network_config), **network_config))
         return opened[0]
 
     settings = _settings(connection) | config | {"kafka_client": open_network}
@@ -46,6 +49,16 @@ def connect(make: Callable[..., Client], connection: Connection, **config: objec
         for network in opened:
             network.close()
         raise in_words(error, connection) from error
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    """Notes who was refused, so that the next try raises it; kafka-python 3.0.12 tries until the time is up."""
+
+    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
+        await super()._connect(node, conn, **options)
+        error = conn.init_future.exception
+        if isinstance(error, _REFUSALS):
+            self._auth_failures[node.node_id] = error
 
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:

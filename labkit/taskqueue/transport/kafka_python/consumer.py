@@ -24,6 +24,7 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
+from labkit.taskqueue.transport.library_logs import LOGGER
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -142,6 +143,11 @@ class KafkaPythonConsumer:
         keep_join(self._client)
         try:
             fetched: dict[kafka.TopicPartition, list[Any]] = self._client.poll(int(timeout * 1000), limit)
+        except kafka_errors.RetriableError as error:
+            # the broker is away for now
+            LOGGER.warning("poll: %s", error)
+            self._woken.wait(timeout)
+            return {}
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
         return fetched

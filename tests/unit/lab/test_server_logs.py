@@ -1,0 +1,59 @@
+"""Reading logs: the last lines, and new ones as they come, through a rotation."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import LabNotRunning
+from labkit.lab.folders import LabFolders
+from labkit.lab.server_logs import follow, last_lines
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> LabFolders:
+    folders = LabFolders(tmp_path)
+    folders.make()
+    return folders
+
+
+def test_the_last_lines_of_each_file(folders: LabFolders) -> None:
+    (folders.logs / "kafka.out").write_text("a warning of Java\n")
+    (folders.logs / "server.log").write_text("".join(f"line {number}\n" for number in range(10)))
+    assert last_lines(folders, "kafka", 2) == ["a warning of Java", "line 8", "line 9"]
+
+
+def test_a_lab_that_never_ran(folders: LabFolders) -> None:
+    with pytest.raises(LabNotRunning, match="never run"):
+        last_lines(folders, "redis", 2)
+
+
+def test_new_lines_are_followed_through_a_rotation(folders: LabFolders) -> None:
+    log = folders.logs / "server.log"
+    log.write_text("old\n")
+    read: list[str] = []
+    first = threading.Event()
+
+    def reader() -> None:
+        for line in follow(folders, "kafka"):
+            read.append(line)
+            first.set()
+            if line == "last":
+                return
+
+    thread = threading.Thread(target=reader, daemon=True)
+    thread.start()
+    with log.open("a", buffering=1) as writer:
+        while not first.wait(0.05):  # the reader starts at the end that it finds
+            writer.write("new\n")
+        writer.write("half a ")
+        writer.flush()
+        writer.write("line\n")
+    log.rename(folders.logs / "server.log.1")
+    log.write_text("in the new file\nlast\n")
+    thread.join(10)
+    assert not thread.is_alive()
+    assert set(read[:-3]) == {"new"}
+    assert read[-3:] == ["half a line", "in the new file", "last"]
