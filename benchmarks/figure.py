@@ -37,10 +37,10 @@ class Figure:
     values: tuple[float, ...]
     how: str
     rival: str
-    rival_settings: Settings
     machine: str
     versions: dict[str, str]
     measured: str
+    rival_settings: Settings = field(default_factory=dict)
     beside: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -53,8 +53,10 @@ class Figure:
         """`aim`, `at least`, `no`, or nothing where nothing was demanded."""
         if self.at_least is None or self.aim is None:
             return ""
-        good = (lambda bound: self.value >= bound) if self.better == "higher" else (lambda bound: self.value <= bound)
-        return "aim" if good(self.aim) else "at least" if good(self.at_least) else "no"
+        sign = 1 if self.better == "higher" else -1
+        if sign * self.value >= sign * self.aim:
+            return "aim"
+        return "at least" if sign * self.value >= sign * self.at_least else "no"
 
 
 def measured(

@@ -6,7 +6,7 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from uuid import uuid4
 
@@ -24,13 +24,11 @@ REPEATS = 7
 TASKS: dict[TransportName, int] = {"kafka-python": 20_000, "confluent-kafka": 100_000}
 
 
-def measure() -> list[Figure]:
+def measure() -> Iterator[Figure]:
     """One figure per transport; the row is judged on the default one."""
     with Lab() as lab:
-        return [
-            _compare(lab, "kafka-python", at_least=0.80, aim=0.95),
-            _compare(lab, "confluent-kafka", at_least=None, aim=None),
-        ]
+        yield _compare(lab, "kafka-python", at_least=0.80, aim=0.95)
+        yield _compare(lab, "confluent-kafka", at_least=None, aim=None)
 
 
 def _compare(lab: Lab, transport: TransportName, *, at_least: float | None, aim: float | None) -> Figure:

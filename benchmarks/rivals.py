@@ -201,7 +201,9 @@ class ConfluentReader:
 
     def commit(self) -> None:
         """Commit what was polled."""
-        self._client.commit(offsets=self._client.position(self._client.assignment()), asynchronous=False)
+        positions = self._client.position(self._client.assignment())
+        # a partition of which nothing was read yet has no position
+        self._client.commit(offsets=[tp for tp in positions if tp.offset >= 0], asynchronous=False)
 
     def close(self) -> None:
         """Leave the group."""

@@ -6,7 +6,7 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from benchmarks.figure import Figure, alternate, measured, ratios
@@ -23,13 +23,11 @@ REPEATS = 7
 TASKS: dict[TransportName, int] = {"kafka-python": 40_000, "confluent-kafka": 200_000}
 
 
-def measure() -> list[Figure]:
+def measure() -> Iterator[Figure]:
     """One figure per transport; the row is judged on the default one."""
     with Lab() as lab:
-        return [
-            _compare(lab, "kafka-python", at_least=0.60, aim=0.85),
-            _compare(lab, "confluent-kafka", at_least=None, aim=None),
-        ]
+        yield _compare(lab, "kafka-python", at_least=0.60, aim=0.85)
+        yield _compare(lab, "confluent-kafka", at_least=None, aim=None)
 
 
 def _compare(lab: Lab, transport: TransportName, *, at_least: float | None, aim: float | None) -> Figure:

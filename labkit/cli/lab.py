@@ -107,11 +107,9 @@ def logs(
     _, name, folders = _lab(name)
     from labkit.lab import server_logs
 
-    for line in server_logs.last_lines(folders, server, LINES):
-        print(line)
-    if follow:
-        for line in server_logs.follow(folders, server):
-            print(line, flush=True)
+    read = server_logs.follow if follow else server_logs.last_lines
+    for line in read(folders, server, LINES):
+        print(line, flush=follow)
 
 
 def reset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
@@ -78,6 +79,8 @@ def _clear_remains(name: str, folders: LabFolders) -> State | None:
 
 def _end(state: State, folders: LabFolders) -> None:
     end_keeper(state.keeper, list(state.servers().values()), GRACE)
+    if state.socket is not None and not Path(state.socket).is_relative_to(folders.root):
+        rmtree(Path(state.socket).parent, ignore_errors=True)  # usually the keeper has done it
     folders.state.unlink(missing_ok=True)
 
 

@@ -38,6 +38,7 @@ sys.stdin.read()
 
 #: Forks a child that closes the lab and ends, as multiprocessing's children do.
 FORK = """
+import os
 from labkit.lab import open_lab
 from labkit.lab.status import look
 from labkit.settings import load_settings
@@ -85,6 +86,8 @@ def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, fol
         "It was not stopped properly. `labkit up` starts it again with its data.",
     )
     assert life.up("default", folders, own_settings)[1]
+    assert state.socket is not None
+    assert not Path(state.socket).exists(), "nor is the folder of its socket left"
 
 
 def test_when_its_owner_is_killed_no_server_is_left(

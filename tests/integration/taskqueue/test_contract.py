@@ -10,10 +10,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
+import psutil
 import pytest
 
 from labkit.lab import Lab
-from labkit.taskqueue.transport import Transport, connect_transport
+from labkit.taskqueue.transport import (
+    ConsumerConfig,
+    TopicPartition,
+    Transport,
+    connect_transport,
+)
+from labkit.taskqueue.waiting import wait_until
 
 pytest.register_assert_rewrite(
     "tests.contract.fixtures",
@@ -24,7 +31,7 @@ pytest.register_assert_rewrite(
 )
 
 from tests.contract.fixtures import *  # noqa: E402, F403
-from tests.contract.fixtures import SHORT_SESSION  # noqa: E402
+from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read  # noqa: E402
 from tests.contract.groups import *  # noqa: E402, F403
 from tests.contract.producing import *  # noqa: E402, F403
 from tests.contract.reading import *  # noqa: E402, F403
@@ -74,6 +81,28 @@ class DoomedMember:
     def _read(self) -> None:
         for line in self._process.stdout:
             self._partitions = json.loads(line)
+
+
+def test_closing_lets_go_of_every_thread_and_socket(transport, topic, unique_name):
+    def held():
+        sockets = psutil.Process().net_connections("tcp")
+        return {thread.name for thread in threading.enumerate()}, {
+            s.laddr for s in sockets if s.status == "ESTABLISHED"
+        }
+
+    def use_everything():
+        with closing(transport.admin()), closing(transport.consumer(ConsumerConfig())) as reader:
+            member = Member(transport.consumer(ConsumerConfig(group=unique_name)), topic)
+            with Outbox(transport) as outbox, closing(member):
+                outbox.send(topic)
+                poll_until(lambda: len(member.records) > 0, member)
+                reader.assign([TopicPartition(topic, 0)])
+                read(reader, 1)
+                assert held() != before
+
+    before = held()
+    use_everything()
+    wait_until(lambda: held() == before, timeout=TIMEOUT, what="threads and sockets were to be gone")
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports 
 
 from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
+from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT
 from labkit.taskqueue.waiting import wait_until
 
 #: How long a change may take until the brokers show it, in seconds.
@@ -81,7 +82,7 @@ class ConfluentAdmin:
     def list_topics(self) -> list[str]:
         """The names of all topics but Kafka's internal ones, sorted."""
         try:
-            names = list(self._client.list_topics(timeout=REQUEST_TIMEOUT).topics)
+            names = list(self._client.list_topics(timeout=CONNECT_TIMEOUT).topics)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         if not names:
