@@ -39,8 +39,8 @@ def measure() -> list[Figure]:
             at_least=60,
             aim=30,
             how="A fresh clone and an empty HOME, in which only what is downloaded is there already: the packages in "
-            "uv's and pip's download caches, and Kafka's jars. From `make lab` until JupyterLab answers; nothing "
-            "subtracted.",
+            "uv's and pip's download caches (uv unpacks while it downloads), and Kafka's jars. From `make lab` until "
+            "JupyterLab answers; nothing subtracted.",
         )
     ]
 

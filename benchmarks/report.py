@@ -50,8 +50,8 @@ def _section(figure: Figure) -> str:
     if figure.rival:
         lines.append(f"\nHeld against {figure.rival}")
     if figure.rival_settings:
-        settings = (f"{name}={value}" for name, value in figure.rival_settings.items())
-        lines.append(f"\nSettings of both: `{' '.join(settings)}`.")
+        settings = (f"{name} = {value}" for name, value in figure.rival_settings.items())
+        lines.append(f"\nIts settings: `{', '.join(settings)}`.")
     if figure.beside:
         lines.append("\nBeside it: " + "; ".join(f"{name} {value:.4g}" for name, value in figure.beside.items()) + ".")
     versions = ", ".join(f"{name} {version}" for name, version in figure.versions.items())

@@ -1,16 +1,28 @@
 """Figures: their files, their page, and what counts as reached."""
 
+import json
+import platform
 from pathlib import Path
 
 import pytest
 
 from benchmarks.figure import RESULTS, Figure, alternate, load, measured, ratios, save
 from benchmarks.report import REPORT, draw
+from benchmarks.rivals import consumer_settings, producer_settings
 
 
-def figure(values, better="higher", at_least=0.8, aim=0.95) -> Figure:
+def figure(values, better="higher", at_least=0.8, aim=0.95, rival_settings=None) -> Figure:
     return measured(
-        "x", "a ratio", values, unit="share", better=better, at_least=at_least, aim=aim, how="By hand.", rival="nothing"
+        "x",
+        "a ratio",
+        values,
+        unit="share",
+        better=better,
+        at_least=at_least,
+        aim=aim,
+        how="By hand.",
+        rival="nothing.",
+        rival_settings=rival_settings,
     )
 
 
@@ -42,6 +54,28 @@ def test_the_file_holds_value_and_spread_and_no_path(tmp_path):
     assert str(Path.home()) not in text
 
 
+def test_nothing_names_the_machine_or_its_owner(tmp_path):
+    text = save(figure([0.9]), tmp_path).read_text()
+    assert platform.node() not in json.loads(text)["machine"]
+    assert "cores" in json.loads(text)["machine"]
+
+
+def test_the_rival_s_settings_are_kept_as_plain_values(tmp_path):
+    kept = figure([0.9], rival_settings={"acks": "all", "metrics": False, "assignors": [dict]})
+    assert json.loads(save(kept, tmp_path).read_text())["rival_settings"] == {
+        "acks": "all",
+        "metrics": False,
+        "assignors": ["dict"],
+    }
+    assert "Its settings: `acks = all, metrics = False, assignors = ['dict']`." in draw([kept])
+
+
+@pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])
+def test_the_rival_has_the_settings_of_labkit(transport):
+    assert producer_settings(transport)["acks"] == "all"
+    assert not consumer_settings(transport)["enable_auto_commit"]
+
+
 def test_pairs_are_measured_in_turn():
     order = []
     ours, rivals = alternate(
@@ -54,7 +88,7 @@ def test_pairs_are_measured_in_turn():
 def test_the_page_says_what_fell_short():
     page = draw([figure([0.5, 0.6, 0.7])])
     assert "| a ratio | 60.0 % (50.0 % to 70.0 %) | 80.0 % | 95.0 % | **no** |" in page
-    assert "Held against nothing" in page
+    assert "Held against nothing." in page
 
 
 def test_the_committed_page_is_what_the_committed_files_give():
