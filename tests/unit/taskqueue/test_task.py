@@ -35,7 +35,7 @@ tasks = st.builds(
     payload=json_values.filter(lambda value: "\\ud" not in json.dumps(value)),
     key=st.none() | texts,
     topic=st.just("t"),
-    priority=st.integers(-10, 10),
+    priority=st.integers(),
     created_at=st.floats(0, 1e10),
     scheduled_at=st.none() | st.floats(0, 1e10),
     idempotency_key=st.none() | texts,
@@ -62,8 +62,33 @@ def test_the_value_is_json_and_the_ids_are_headers():
 
 @pytest.mark.parametrize("payload", [object(), float("nan"), float("inf"), {1, 2}, b"bytes", "\ud800"])
 def test_what_json_cannot_hold_is_refused_with_the_task_id(payload):
-    with pytest.raises(TaskNotEncodable, match="Task a of kind 'k'"):
+    with pytest.raises(TaskNotEncodable, match="Task 'a' of kind 'k'"):
         Task(id="a", kind="k", payload=payload).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"created_at": float("nan")},
+        {"scheduled_at": float("inf")},
+        {"kind": "\ud800"},
+        {"key": "\ud800"},
+        {"id": "\ud800"},
+        {"idempotency_key": "\ud800"},
+    ],
+)
+def test_what_would_not_come_back_is_refused(changes):
+    with pytest.raises(TaskNotEncodable):
+        Task(id="a", kind="k").evolve(**changes).encode()
+
+
+@pytest.mark.parametrize("depth", [10, 500])
+def test_a_deep_payload_that_can_be_written_can_be_read(depth):
+    payload: list[object] = []
+    for _ in range(depth):
+        payload = [payload]
+    task = Task(id="a", kind="k", payload=payload, topic="t")
+    assert Task.decode(as_record(task)) == task
 
 
 def test_a_payload_that_contains_itself_is_refused():
