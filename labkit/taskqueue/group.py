@@ -17,6 +17,7 @@ from labkit.taskqueue.service import ServiceTime, constant
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.waiting import wait_until
 from labkit.taskqueue.worker import Handler, Worker, WorkerStatus
+from labkit.theory.assignment import round_robin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class WorkerGroup:
         self._killed.add(name)
 
     def wait_until_balanced(self, *, timeout: float = JOIN_TIMEOUT) -> None:
-        """Return when the living workers share all partitions evenly; raises `DeadlineExceeded`."""
+        """Return when the partitions are dealt out round robin to the living workers; raises `DeadlineExceeded`."""
         wait_until(
             self._balanced, timeout=timeout, what=f"the workers of {self.group!r} were to share out the partitions"
         )
@@ -174,13 +175,13 @@ class WorkerGroup:
         mine = self.assignment()
         if not mine.keys() <= known.keys() or self._killed & known.keys():
             return False
-        held = {name: [p for topic, p in pairs if topic == self.topic.name] for name, pairs in known.items()}
-        if any(tuple(held[name]) != partitions for name, partitions in mine.items()):
+        held = {name: tuple(p for topic, p in pairs if topic == self.topic.name) for name, pairs in known.items()}
+        if any(held[name] != partitions for name, partitions in mine.items()):
             return False
-        loads = [len(partitions) for name, partitions in held.items() if partitions or name in mine]
-        return not loads or (
-            max(loads) - min(loads) <= 1 and sum(loads) == self._topics.get(self.topic.name).partitions
-        )
+        # even shares are not enough: a rebalance that is still under way may show some, and others follow
+        sharing = [name for name, partitions in held.items() if partitions or name in mine]
+        dealt = round_robin(range(self._topics.get(self.topic.name).partitions), sharing)
+        return all(held[name] == partitions for name, partitions in dealt.items())
 
     def _all_done(self) -> bool:
         self.check()
