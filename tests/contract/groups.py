@@ -87,10 +87,25 @@ def test_who_loses_a_partition_may_commit_before_another_has_it(topic, partition
     outbox.send_all(topic, LETTERS, partition=1)
     first = join("worker-1")
     poll_until(lambda: len(first.records) >= 6, first)
-    first.on_revoked = lambda revoked: first.client.commit({partitions[1]: Position(5)})
+
+    def commit(revoked):
+        first.on_revoked = lambda _: None
+        first.client.commit({partitions[1]: Position(5)})
+
+    first.on_revoked = commit
     second = join("worker-2")
     poll_until(lambda: len(second.records) >= 1, first, second)
     assert second.values() == [b"f"]
+
+
+def test_who_has_lost_a_partition_may_not_commit_for_it(topic, partitions, admin, join):
+    first, second = join("worker-1"), join("worker-2")
+    poll_until(shared(first, second), first, second)
+    first.client.commit({partitions[0]: Position(3)})
+    for positions in ({partitions[1]: Position(5)}, {partitions[0]: Position(5), partitions[1]: Position(5)}):
+        with pytest.raises(CommitRefused):
+            first.client.commit(positions)
+    assert admin.committed(topic, topic) == {0: Position(3)}
 
 
 def test_who_leaves_may_commit(topic, partitions, outbox, admin, join):

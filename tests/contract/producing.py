@@ -128,6 +128,19 @@ def test_a_producer_serves_several_threads(topic, outbox, admin):
     assert admin.end_offsets(topic) == {0: 200, 1: 200}
 
 
+def test_a_new_topic_loses_no_record_that_was_acknowledged(admin, unique_name, outbox):
+    """A partition that is not ready yet refuses the first batches; those after it must not overtake."""
+    for number in range(8):
+        name = f"{unique_name}-{number}"
+        admin.create_topic(name, partitions=4)
+        outbox.outcomes.clear()
+        for record in range(40):
+            outbox.send(name, b"%d" % record, partition=record % 4)
+        assert sorted(outbox.delivered()) == [Delivery(p, o) for p in range(4) for o in range(10)]
+        assert admin.end_offsets(name) == dict.fromkeys(range(4), 10)
+        admin.delete_topic(name)
+
+
 def test_an_acknowledgement_comes_without_a_flush(topic, transport):
     acknowledged = threading.Event()
     with Outbox(transport) as outbox:

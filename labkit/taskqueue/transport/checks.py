@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from labkit.errors import TransportError
+from labkit.errors import CommitRefused, TransportError
 from labkit.taskqueue.transport.contract import TopicPartition
 
 
@@ -19,6 +19,16 @@ def must_be_assigned(partitions: Iterable[TopicPartition], assignment: Collectio
     missing = [f"{tp.topic}/{tp.partition}" for tp in partitions if tp not in assignment]
     if missing:
         raise TransportError(f"These partitions are not assigned to this consumer: {', '.join(missing)}.")
+
+
+def must_still_have(partitions: Iterable[TopicPartition], assignment: Collection[TopicPartition]) -> None:
+    """Raise `CommitRefused` unless the group has given the member all these partitions.
+
+    Kafka takes offsets for any partition from every member of a group; one that comes late from the previous
+    owner would undo what the new owner has committed, or skip what it has still to do.
+    """
+    if any(partition not in assignment for partition in partitions):
+        raise CommitRefused
 
 
 def must_hold_something(key: bytes | None, value: bytes | None) -> None:

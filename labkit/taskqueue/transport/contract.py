@@ -43,8 +43,12 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
+#: The offset of a `Delivery` with `acks="0"`: the broker does not say.
+NO_OFFSET = -1
+
+
 class Delivery(NamedTuple):
-    """Where the broker put a record that it has acknowledged. The offset is -1 with `acks="0"`: nobody says."""
+    """Where the broker put a record that it has acknowledged."""
 
     partition: int
     offset: int
@@ -184,7 +188,11 @@ class ConsumerClient(Protocol):
         ...
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
-        """Commit these offsets now; `CommitRefused` if this consumer is no longer in the group's generation."""
+        """Commit these offsets now, all or none.
+
+        Raises `CommitRefused` if the group has moved on: this consumer is no longer in its generation, or no
+        longer has one of the partitions.
+        """
         ...
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:

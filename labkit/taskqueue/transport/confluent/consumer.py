@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from labkit.errors import CommitRefused, LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group
+from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
 from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
@@ -56,6 +56,7 @@ class ConfluentConsumer:
         self._revocations = 0
         self._error: BaseException | None = None
         self._woken = threading.Event()
+        self._subscribed = False
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
@@ -74,6 +75,7 @@ class ConfluentConsumer:
             self._assignment = frozenset()
             self._revocations += 1
 
+        self._subscribed = True
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
@@ -97,11 +99,9 @@ class ConfluentConsumer:
         deadline = time.monotonic() + timeout
         left = timeout
         while True:
-            first = self._client.poll(min(left, POLL_SLICE))
-            if first is not None:
-                records = self._records(self._with_more(first, limit - 1))
-                if records:
-                    return records
+            records = self._records(self._gather(min(left, POLL_SLICE), limit))
+            if records:
+                return records
             self._raise_from_callback()
             left = max(0.0, deadline - time.monotonic())
             if left == 0 or self._woken.is_set():
@@ -116,6 +116,8 @@ class ConfluentConsumer:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
         must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
+        if self._subscribed:
+            must_still_have(positions, self._assignment)
         if not positions:
             return
         offsets = [confluent_kafka.TopicPartition(*tp, *position) for tp, position in positions.items()]
@@ -210,13 +212,22 @@ class ConfluentConsumer:
             error, self._error = self._error, None
             raise error
 
-    def _with_more(self, first: Message, limit: int) -> list[Message]:
-        """This message, which waited for, and those that are there already: `consume` would wait for all."""
-        if limit <= 0:
-            return [first]
-        revocations = self._revocations
-        more = self._client.consume(limit, 0)
-        return [first, *more] if revocations == self._revocations else more
+    def _gather(self, timeout: float, limit: int) -> list[Any]:
+        """The messages that are there; waits for the first.
+
+        Not by the library's `consume`: that one waits for the last, and when a rebalance comes meanwhile nobody
+        can tell which of its messages are from before.
+        """
+        messages: list[Any] = []
+        while len(messages) < limit:
+            revocations = self._revocations
+            message = self._client.poll(0 if messages else timeout)
+            if revocations != self._revocations:
+                messages.clear()  # whoever has their partitions now begins with what was committed
+            if message is None:
+                break
+            messages.append(message)
+        return messages
 
     def _records(self, messages: list[Any]) -> list[Record]:
         records = []

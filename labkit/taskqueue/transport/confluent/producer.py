@@ -14,6 +14,7 @@ from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
+    NO_OFFSET,
     Delivery,
     Headers,
     OnDelivery,
@@ -38,6 +39,7 @@ class ConfluentProducer:
     def __init__(self, connection: Connection, config: ProducerConfig) -> None:
         self._connection = connection
         self._client = connect(Producer, connection, **_settings(config))
+        self._report = _report_without_offset if config.acks == "0" else _report
         self._known: set[str] = set()
         self._closed = threading.Event()
         self._server = threading.Thread(target=self._serve, name="labkit-deliveries", daemon=True)
@@ -58,7 +60,7 @@ class ConfluentProducer:
         must_hold_something(key, value)
         if topic not in self._known:
             self._look_up(topic)
-        report = partial(_report, on_delivery)
+        report = partial(self._report, on_delivery)
         while True:
             try:
                 self._client.produce(
@@ -130,11 +132,21 @@ class ConfluentProducer:
 def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> None:
     if error is None:
         offset = message.offset()
-        on_delivery(Delivery(message.partition(), -1 if offset is None else offset), None)
+        if offset is not None:
+            on_delivery(Delivery(message.partition(), offset), None)
+        else:
+            on_delivery(None, NotAcknowledged("The record was acknowledged without an offset, so it may be lost."))
     else:
         refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
         refusal.__cause__ = KafkaException(error)
         on_delivery(None, refusal)
+
+
+def _report_without_offset(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> None:
+    if error is None:
+        on_delivery(Delivery(message.partition(), NO_OFFSET), None)
+    else:
+        _report(on_delivery, error, message)
 
 
 def _settings(config: ProducerConfig) -> dict[str, object]:
@@ -144,6 +156,9 @@ def _settings(config: ProducerConfig) -> dict[str, object]:
         "retries": config.retries,
         # KIP-98 needs both
         "enable_idempotence": config.acks == "all" and config.retries > 0,
+        # With more, librdkafka loses records on a new topic and calls them delivered: the broker refuses the first
+        # batch, because the partition is not ready, and takes the second, which for librdkafka implies the first.
+        "max_in_flight_requests_per_connection": 1,
         "linger_ms": config.linger_ms,
         "compression_type": config.compression,
         "delivery_timeout_ms": int(config.delivery_timeout * 1000),

@@ -14,7 +14,7 @@ from kafka.structs import OffsetAndMetadata
 
 from labkit.errors import CommitRefused
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group
+from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
     OnAssignment,
@@ -97,6 +97,8 @@ class KafkaPythonConsumer:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
         must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
+        if self._listener is not None:
+            must_still_have(positions, self.assignment())
         offsets = {
             kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
             for partition, position in positions.items()

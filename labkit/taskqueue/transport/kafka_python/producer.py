@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -13,9 +13,16 @@ from kafka import KafkaProducer
 from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES, Delivery, Headers, OnDelivery, ProducerConfig
+from labkit.taskqueue.transport.contract import (
+    MAX_RECORD_BYTES,
+    NO_OFFSET,
+    Delivery,
+    Headers,
+    OnDelivery,
+    ProducerConfig,
+)
+from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
-from labkit.taskqueue.transport.reach import reason
 from labkit.taskqueue.waiting import wait_until
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
@@ -63,8 +70,11 @@ class KafkaPythonProducer:
             report.failure(error)
             return
         except (kafka_errors.KafkaError, ValueError) as error:
-            self._explain(error, topic, partition)
-            future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
+            self._mend(error, topic, partition)
+            try:
+                future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
+            except kafka_errors.KafkaError as again:
+                raise in_words(again, self._connection) from again
         future.chain(report)
         self._chunk_size += RECORD_OVERHEAD + (len(value) if value else 0)
         if self._chunk_size >= CHUNK_BYTES:
@@ -99,15 +109,17 @@ class KafkaPythonProducer:
                 continue  # a batch was too large and was split: its records are in new batches now
             return
 
-    def _explain(self, error: Exception, topic: str, partition: int | None) -> None:
-        """Raise the error in words; return if sending again will do, because the partition is known by now."""
+    def _mend(self, error: Exception, topic: str, partition: int | None) -> None:
+        """Return if sending again will do, because topic and partition are known by now; raise the error in words."""
         must_be_open("producer", closed=self._closed)
         if isinstance(error, ValueError):
             if partition is None or partition in self._client.partitions_for(topic):
                 raise error
             self._wait_for_partition(topic, partition)
-        elif isinstance(error, kafka_errors.KafkaTimeoutError) and reason(self._connection) is None:
-            raise UnknownTopic(f"There is no topic {topic!r}.") from error
+        elif isinstance(error, kafka_errors.KafkaTimeoutError):
+            # the library does not tell a topic that does not exist from a broker that is slow
+            with closing(KafkaPythonAdmin(self._connection)) as admin:
+                admin.describe_topic(topic)
         else:
             raise in_words(error, self._connection) from error
 
@@ -140,7 +152,11 @@ class _Report:
         self._on_delivery = on_delivery
 
     def success(self, metadata: Any) -> None:
-        self._on_delivery(Delivery(metadata.partition, metadata.offset), None)
+        offset = metadata.offset
+        if offset >= 0:
+            self._on_delivery(Delivery(metadata.partition, offset), None)
+        else:
+            self.failure(LookupError("the broker acknowledged it without an offset"))
 
     def failure(self, error: Exception) -> None:
         refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
@@ -154,7 +170,7 @@ class _ReportWithoutOffset(_Report):
     __slots__ = ()
 
     def success(self, metadata: Any) -> None:
-        self._on_delivery(Delivery(metadata.partition, -1), None)
+        self._on_delivery(Delivery(metadata.partition, NO_OFFSET), None)
 
 
 def _settings(config: ProducerConfig) -> dict[str, object]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group
+from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.group import MemoryGroup
@@ -75,6 +75,7 @@ class MemoryConsumer:
             if self._topics is None:
                 group.commit_without_membership(positions)
             else:
+                must_still_have(positions, self._positions)
                 group.commit(self._member_id, self._generation, positions)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:

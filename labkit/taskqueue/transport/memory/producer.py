@@ -7,6 +7,7 @@ from labkit.taskqueue.partitioners import key_hash
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
+    NO_OFFSET,
     Delivery,
     Headers,
     OnDelivery,
@@ -52,7 +53,7 @@ class MemoryProducer:
             stamp = int(self._cluster.clock() * 1000) if timestamp_ms is None else timestamp_ms
             logs[chosen].append(Record(topic, chosen, offset, key, value, headers, stamp))
             self._cluster.changed.notify_all()
-        on_delivery(Delivery(chosen, -1 if self._config.acks == "0" else offset), None)
+        on_delivery(Delivery(chosen, NO_OFFSET if self._config.acks == "0" else offset), None)
 
     def flush(self, timeout: float) -> None:
         """Nothing to do: every record is acknowledged or refused when `send` returns."""
