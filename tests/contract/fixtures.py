@@ -26,6 +26,8 @@ from labkit.taskqueue.waiting import wait_until
 TIMEOUT = 20.0
 #: The shortest session that the test's broker allows, in seconds.
 SHORT_SESSION = 1.0
+#: How soon a member has to poll again in tests of those that do not; long enough for a busy machine, in seconds.
+SHORT_INTERVAL = 2.0
 
 
 @pytest.fixture(scope="module")
