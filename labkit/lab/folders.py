@@ -36,6 +36,11 @@ class LabFolders:
         return self.root / "logs"
 
     @property
+    def temporary(self) -> Path:
+        """What Kafka unpacks while it runs; emptied at every start."""
+        return self.root / "tmp"
+
+    @property
     def exits(self) -> Path:
         """How servers ended, one JSON object a line."""
         return self.logs / "exits.jsonl"

@@ -109,15 +109,22 @@ def aot_options(cache: Path) -> list[str]:
 
 
 def kafka_command(
-    java: Java, jars: Sequence[Path], *, properties: Path, logs: Path, extra_options: Sequence[str] = ()
+    java: Java,
+    jars: Sequence[Path],
+    *,
+    properties: Path,
+    logs: Path,
+    temporary: Path,
+    extra_options: Sequence[str] = (),
 ) -> list[str]:
-    """The command line that runs the server."""
+    """The command line that runs the server. `temporary` takes the native libraries that Kafka's jars unpack."""
     return [
         *_WITH_UTF8,
         str(java.program),
         *java_options(java),
         *extra_options,
         f"-XX:ErrorFile={logs}/java-crash.log",
+        f"-Djava.io.tmpdir={temporary}",
         *_logging_options(logs),
         "-cp",
         class_path(jars),

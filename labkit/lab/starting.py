@@ -14,7 +14,7 @@ from shutil import copytree, rmtree
 
 from labkit.errors import PortInUse, ServerFailed
 from labkit.lab import mending, probe
-from labkit.lab.folders import LabFolders, check_space
+from labkit.lab.folders import LabFolders, check_space, make_folder
 from labkit.lab.kafka_cache import Kafka, prepare_kafka
 from labkit.lab.kafka_server import HOST, aot_options, kafka_command, server_properties
 from labkit.lab.keeping import Keeping, ServerCommand, launch
@@ -200,7 +200,16 @@ def _kafka(plan: Plan, kafka: Kafka, port: int, controller_port: int) -> ServerC
     text = server_properties(data=folders.kafka, port=port, controller_port=controller_port)
     properties.write_text(text, encoding="utf-8")
     options = [] if kafka.aot is None else aot_options(kafka.aot)
-    argv = kafka_command(kafka.java, kafka.jars, properties=properties, logs=folders.logs, extra_options=options)
+    rmtree(folders.temporary, ignore_errors=True)  # a killed server leaves its unpacked libraries behind
+    make_folder(folders.temporary)
+    argv = kafka_command(
+        kafka.java,
+        kafka.jars,
+        properties=properties,
+        logs=folders.logs,
+        temporary=folders.temporary,
+        extra_options=options,
+    )
     output = folders.logs / "kafka.out"
     return ServerCommand(name="kafka", argv=argv, folder=folders.root, output=output, grace=plan.grace)
 

@@ -53,7 +53,7 @@ def _record(java: Java, jars: Sequence[Path], template: Path, folder: Path, reco
     keeping = _launch(
         folder,
         "record",
-        kafka_command(java, jars, properties=properties, logs=folder, extra_options=record),
+        kafka_command(java, jars, properties=properties, logs=folder, temporary=folder, extra_options=record),
         grace=DEADLINE,
     )
     try:

@@ -65,7 +65,7 @@ def external_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Externa
     _format(kafka, properties, folder)
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
-            kafka_command(kafka.java, kafka.jars, properties=properties, logs=folder),
+            kafka_command(kafka.java, kafka.jars, properties=properties, logs=folder, temporary=folder),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
