@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from uuid import uuid4
 
@@ -14,6 +15,9 @@ from labkit.lab import Lab
 # the first example may import a library that takes seconds
 settings.register_profile("labkit", deadline=None)
 settings.load_profile("labkit")
+
+# a shell that starts pytest in the background makes it ignore Ctrl-C, and with it every command under test
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
