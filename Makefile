@@ -13,7 +13,7 @@ lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest tests/unit tests/integration tests/notebooks tests/acceptance
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/notebooks tests/integration tests/acceptance tests/unit
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check

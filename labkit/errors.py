@@ -97,6 +97,10 @@ class BadRecord(LabkitError):
     """The record on the topic is not a task."""
 
 
+class UnknownDeadLetter(LabkitError):
+    """There is no such dead letter."""
+
+
 class HandlerNotFound(LabkitError):
     """The handler could not be imported. Name it as `module:function`."""
 
@@ -105,8 +109,36 @@ class RecordsUnreadable(LabkitError):
     """The file does not hold records of labkit, or was cut off."""
 
 
+class HistoryUnreadable(LabkitError):
+    """The file does not hold a history of labkit, or was cut off."""
+
+
 class WorkerFailed(LabkitError):
     """A worker ended with an error."""
+
+
+class TaskTimedOut(LabkitError):
+    """The attempt took longer than it may."""
+
+
+class ProcessDied(LabkitError):
+    """The process that worked on the task has ended."""
+
+
+class KillsItsWorker(LabkitError):
+    """Every worker that had this task died at it."""
+
+
+class InProgress(LabkitError):
+    """Another delivery of this task is in progress. Try it again later."""
+
+
+class LeaseLost(LabkitError):
+    """This run of a task was taken for dead and another has begun, so this one does not count as done."""
+
+
+class RedisUnreachable(LabkitError):
+    """Redis does not answer. Is the lab running? `labkit status` tells."""
 
 
 class DeadlineExceeded(LabkitError):

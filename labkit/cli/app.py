@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labkit.cli import jupyter, lab, notebooks, produce, topics, work
+from labkit.cli import dead, jupyter, lab, notebooks, produce, topics, work
 
 app = typer.Typer(
     name="labkit",
@@ -21,3 +21,4 @@ notebooks.add_commands(app)
 produce.add_commands(app)
 work.add_commands(app)
 topics.add_commands(app)
+dead.add_commands(app)

@@ -30,17 +30,28 @@ def add_commands(app: typer.Typer) -> None:
 
 def up(
     name: Name = None,
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            help="How many brokers: 1, 3 or 5. With 3, each record is held three times and one broker can be killed. "
+            "By default as many as the lab has had so far, or 1.",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            help="Kafka's port, and no other; by default LABKIT_PORT, or a free one.",
+            help="Kafka's port, and no other; by default LABKIT_PORT, or a free one. More brokers take the next ones.",
             min=1024,
             max=65535,
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Start the lab: Kafka and Redis. It goes on when the terminal is closed, until `labkit down`."""
+    """Start the lab: Kafka and Redis. It goes on when the terminal is closed, until `labkit down`.
+
+    Where a broker of several has ended, it is started again.
+    """
     begin = time.monotonic()
     settings, name, folders = _lab(name)
     from labkit import logs as logging_config
@@ -54,12 +65,12 @@ def up(
     if settings.bootstrap_servers is not None and settings.redis_url is not None:
         print(f"Nothing to start: Kafka at {settings.bootstrap_servers} is used, and the Redis of LABKIT_REDIS_URL.")
         return
-    state, started = life.up(name, folders, settings, port=port)
+    state, started = life.up(name, folders, settings, brokers=brokers, port=port)
     if started:
         print(f"The lab {name!r} is ready after {time.monotonic() - begin:.1f} s.")
     else:
         print(f"The lab {name!r} is running already.")
-    print(f"Kafka  {settings.bootstrap_servers or f'127.0.0.1:{state.port}'}")
+    print(f"Kafka  {settings.bootstrap_servers or state.bootstrap_servers}")
     print(f"Redis  {settings.redis_url or redis_url(state)}")
 
 
@@ -101,6 +112,7 @@ class ServerName(StrEnum):
 def logs(
     name: Name = None,
     server: Annotated[ServerName, typer.Option(help="Whose log.")] = ServerName.KAFKA,
+    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1)] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show the last lines of what a server said."""
@@ -108,7 +120,7 @@ def logs(
     from labkit.lab import server_logs
 
     read = server_logs.follow if follow else server_logs.last_lines
-    for line in read(folders, server, LINES):
+    for line in read(folders, server, LINES, broker=broker):
         print(line, flush=follow)
 
 
@@ -170,7 +182,7 @@ def _show(found: Status) -> None:
         for column in ("server", "version", "pid", "memory", "address"):
             table.add_column(column, justify="right" if column in ("pid", "memory") else "left", overflow="fold")
         for server in found.servers:
-            pid = str(server.pid) if server.pid else "-" if found.running else "ended"
+            pid = str(server.pid) if server.pid else "-" if server.external else "ended"
             memory = f"{server.memory / 1e6:.0f} MB" if server.memory else "-"
             table.add_row(server.name, server.version, pid, memory, server.address)
         console.print(table)
@@ -181,7 +193,8 @@ def _headline(found: Status) -> str:
     if not found.running:
         return f"The lab {found.name!r} is not running. {found.problem or 'Start it with `labkit up`.'}"
     owner = "" if found.owner is None else f" It ends with the process {found.owner}, which has started it."
-    return f"The lab {found.name!r} has been running for {_duration(found.uptime or 0)}.{owner}"
+    problem = "" if found.problem is None else f" {found.problem}"
+    return f"The lab {found.name!r} has been running for {_duration(found.uptime or 0)}.{owner}{problem}"
 
 
 def _facts(found: Status) -> Iterator[str]:

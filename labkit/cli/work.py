@@ -83,7 +83,7 @@ def work(
 
 
 def _import(name: str) -> Handler:
-    from labkit.taskqueue.process import find_handler
+    from labkit.taskqueue.engine.work import find_handler
 
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` would
     return find_handler(name)

@@ -148,7 +148,8 @@ def _folders(settings: Settings) -> Found:
 def _port(settings: Settings) -> Found:
     state = running_state(named_lab(settings, settings.lab), settings)
     if state is not None:
-        return Verdict.GOOD, f"The lab {settings.lab!r} is running on port {state.port}."
+        ports = ", ".join(str(broker.port) for broker in state.brokers) or "an external one's"
+        return Verdict.GOOD, f"The lab {settings.lab!r} is running; Kafka's port: {ports}."
     if not is_free(settings.port):
         return Verdict.NOTE, f"{settings.port} is in use by another program; the lab will take a free one and say so."
     return Verdict.GOOD, f"{settings.port} is free"

@@ -16,7 +16,7 @@ from labkit.settings import LAB_NAME, Settings
 
 @dataclass(frozen=True, slots=True)
 class LabFolders:
-    """The folders and files of one lab, all under `root`."""
+    """The folders and files of one lab, all under `root`; of its further brokers each has a folder of the same form."""
 
     root: Path
 
@@ -41,8 +41,29 @@ class LabFolders:
         return self.root / "tmp"
 
     @property
+    def properties(self) -> Path:
+        """What Kafka is told."""
+        return self.root / "server.properties"
+
+    @property
+    def requests(self) -> Path:
+        """Which servers the keeper is asked to start again."""
+        return self.root / "restart.json"
+
+    def broker(self, node: int) -> LabFolders:
+        """The folders of one broker, counted from 1. The first one's are those of the lab."""
+        return self if node == 1 else LabFolders(self.root / f"broker-{node}")
+
+    def brokers(self) -> int:
+        """How many brokers have stored something here; 0 in a lab that never ran."""
+        count = 0
+        while (self.broker(count + 1).kafka / "meta.properties").exists():
+            count += 1
+        return count
+
+    @property
     def exits(self) -> Path:
-        """How servers ended, one JSON object a line."""
+        """How servers ended and were started again, one JSON object a line."""
         return self.logs / "exits.jsonl"
 
     @property

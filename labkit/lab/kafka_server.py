@@ -1,6 +1,6 @@
 """How Kafka is started here: its properties, its logging and the command line of its Java.
 
-One process is broker and controller at once (KRaft), on this machine's loopback address only.
+Each process is broker and controller at once (KRaft), on this machine's loopback address only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ CONFIG_VERSION = 1
 # formatted folder can be copied as it is; with `format --standalone` the port is written into the stored snapshot.
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -38,16 +38,16 @@ log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=1
 
-# one node holds everything; the internal topics need no more than one partition here
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+# how many brokers hold each record; the internal topics need no more than one partition here
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=1
 
 # groups answer at once, and a silent member may be declared dead after one second: take-over can be watched
@@ -74,9 +74,26 @@ log.cleaner.dedupe.buffer.size=2097152
 """
 
 
-def server_properties(*, data: Path, port: int, controller_port: int) -> str:
-    """The text of `server.properties`."""
-    return _PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=_escaped(str(data)))
+def server_properties(
+    *, data: Path, port: int, controller_port: int, node: int = 1, voters: Sequence[int] | None = None
+) -> str:
+    """The text of `server.properties` for one node; nodes count from 1.
+
+    `voters` are the controllers' ports of all nodes in order; without it, the node is alone. With three nodes or more,
+    three hold each record, and it is acknowledged when two have it: so one can be killed and nothing stops.
+    """
+    voters = voters or [controller_port]
+    replicas = min(3, len(voters))
+    return _PROPERTIES.format(
+        host=HOST,
+        port=port,
+        controller_port=controller_port,
+        node=node,
+        voters=",".join(f"{number}@{HOST}:{voter}" for number, voter in enumerate(voters, 1)),
+        replicas=replicas,
+        in_sync=max(1, replicas - 1),
+        data=_escaped(str(data)),
+    )
 
 
 def _escaped(text: str) -> str:

@@ -5,10 +5,14 @@ keeper answers on standard output with one line, the servers' pids as JSON. Then
 
 - the pipe closes or the owner is no longer its parent: the owner has ended, even by SIGKILL;
 - SIGTERM or SIGINT arrives: this is how another process stops a lab;
-- every server has ended by itself.
+- every server has ended by itself, unless it can be asked to start them again.
+
+SIGUSR1 asks it to start servers again that have ended: their names stand in the file `requests` as a JSON array. What
+still runs is left alone.
 
 `detach` on the pipe lets go of the owner: from then on only a signal ends the lab. Should the keeper itself be killed,
-Linux kills the servers (PR_SET_PDEATHSIG). How a server ended is written to the file `exits`, one JSON object a line.
+Linux kills the servers (PR_SET_PDEATHSIG). How a server ended is written to the file `exits`, one JSON object a line,
+and its new pid when it was started again.
 At the end the paths in `remove` are deleted, and the lab's state file unless the servers ended unasked: then the file
 tells the next start that there is something to mend.
 """
@@ -27,7 +31,7 @@ from typing import Any, NoReturn
 WATCH_INTERVAL = 0.5
 
 #: The signals that the keeper handles.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 
 #: Linux, <sys/prctl.h>
 PR_SET_PDEATHSIG = 1
@@ -105,9 +109,11 @@ class Keeper:
         self.owner: int | None = spec["owner"]
         self.servers = [Server(**server) for server in spec["servers"]]
         self.exits: str = spec["exits"]
+        self.requests: str | None = spec["requests"]
         self.state: str | None = spec["state"]
         self.remove: list[str] = spec["remove"]
         self.stopping = False
+        self.asked_to_restart = False
         self.wake_up = self._watch_signals()
         self.pipe: int | None = 0
 
@@ -118,6 +124,7 @@ class Keeper:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, self._ask_to_restart)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         return reader
@@ -125,15 +132,19 @@ class Keeper:
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
+    def _ask_to_restart(self, *_: object) -> None:
+        self.asked_to_restart = True
+
     def run(self) -> None:
         """Start the servers, report their pids, and keep them until a reason to end turns up."""
         try:
             for server in self.servers:
                 server.start()
             os.write(1, json.dumps({server.name: server.pid for server in self.servers}).encode() + b"\n")
-            while not self.stopping and any(server.running for server in self.servers):
+            while not self.stopping and (self.requests or any(server.running for server in self.servers)):
                 self._wait(WATCH_INTERVAL)
                 self._look_at_owner()
+                self._restart()
             if self.stopping and self.state is not None:
                 self.remove.append(self.state)
             self._end_servers()
@@ -163,6 +174,24 @@ class Keeper:
         if self.owner is not None and os.getppid() != self.owner:
             self.stopping = True
 
+    def _restart(self) -> None:
+        if self.stopping or not self.asked_to_restart:
+            return
+        self.asked_to_restart = False
+        wanted = self._wanted()
+        for server in self.servers:
+            if server.name in wanted and not server.running:
+                server.start()
+                self._note(server, {})
+
+    def _wanted(self) -> list[str]:
+        try:
+            with open(self.requests or os.devnull, encoding="utf-8") as file:  # noqa: PTH123
+                return list(json.load(file))
+        except (OSError, ValueError) as error:  # a stray signal must not end the servers
+            print(f"nothing was started again: {error}", file=sys.stderr)  # noqa: T201
+            return []
+
     def _reap(self) -> None:
         for server in self.servers:
             if not server.running:
@@ -170,15 +199,15 @@ class Keeper:
             pid, status = os.waitpid(server.pid, os.WNOHANG)
             if pid:
                 server.running = False
-                self._note_exit(server, os.waitstatus_to_exitcode(status))
+                self._note(server, {"status": os.waitstatus_to_exitcode(status), "asked": self.stopping})
 
-    def _note_exit(self, server: Server, status: int) -> None:
-        entry = {"server": server.name, "pid": server.pid, "status": status, "asked": self.stopping, "at": time.time()}
+    def _note(self, server: Server, what: dict[str, Any]) -> None:
+        entry = {"server": server.name, "pid": server.pid, **what, "at": time.time()}
         try:
             with open(self.exits, "a", encoding="utf-8") as file:  # noqa: PTH123 (pathlib would double the start-up)
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:  # a full disk, or an anonymous lab whose folder is gone: the servers still must end
-            print(f"the exit of {server.name} was not noted: {error}", file=sys.stderr)  # noqa: T201
+            print(f"what became of {server.name} was not noted: {error}", file=sys.stderr)  # noqa: T201
 
     def _end_servers(self) -> None:
         self.pipe = None

@@ -41,8 +41,8 @@ class Keeping:
         self._process = process
         self._pipe = process.stdin
         self._grace = grace
-        self.keeper = _identified(process.pid)
-        self.servers = {name: _identified(pid) for name, pid in pids.items()}
+        self.keeper = identified(process.pid)
+        self.servers = {name: identified(pid) for name, pid in pids.items()}
 
     def detach(self) -> None:
         """Let the servers live on when this process ends."""
@@ -70,12 +70,19 @@ class Keeping:
 
 
 def launch(
-    servers: Sequence[ServerCommand], *, exits: Path, log: Path, state: Path | None = None, remove: Sequence[Path] = ()
+    servers: Sequence[ServerCommand],
+    *,
+    exits: Path,
+    log: Path,
+    state: Path | None = None,
+    requests: Path | None = None,
+    remove: Sequence[Path] = (),
 ) -> Keeping:
     """Start the servers under a new keeper; they end with this process unless `detach` is called.
 
     When all has ended, the keeper deletes the paths in `remove`, and the file `state` if the servers were asked to end.
-    How each of them ended is appended to the file `exits`. Raises `ServerFailed`.
+    How each of them ended is appended to the file `exits`. With `requests`, the keeper stays when all have ended, and
+    `restart` can ask it for them again. Raises `ServerFailed`.
     """
     spec = {
         "owner": os.getpid(),
@@ -84,6 +91,7 @@ def launch(
         ],
         "exits": str(exits),
         "state": None if state is None else str(state),
+        "requests": None if requests is None else str(requests),
         "remove": [str(path) for path in remove],
     }
     with log.open("ab") as output:
@@ -121,6 +129,14 @@ def _ask(process: subprocess.Popen[bytes], spec: bytes) -> bytes:
     return answer
 
 
+def restart(keeper: ProcessId, names: Sequence[str], *, requests: Path) -> None:
+    """Ask a keeper to start these servers again; it notes their new pids in its file `exits`."""
+    part = requests.with_suffix(".part")
+    part.write_text(json.dumps(list(names)), encoding="utf-8")
+    part.replace(requests)
+    keeper.send_signal(signal.SIGUSR1)
+
+
 def end_keeper(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) -> None:
     """Ask a keeper to end its servers and wait for it; end everything by SIGKILL if it does not answer."""
     keeper.send_signal(signal.SIGTERM)
@@ -132,7 +148,8 @@ def end_keeper(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) ->
         server.wait(MARGIN)
 
 
-def _identified(pid: int) -> ProcessId:
+def identified(pid: int) -> ProcessId:
+    """The process that has just been started with this pid."""
     found = process_id(pid)
     # A server that ended at once is still unreaped or already gone; either way it is known as not alive.
     return found if found is not None else ProcessId(pid, -1.0)

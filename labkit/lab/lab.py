@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
+from labkit.lab import brokers as broker_life
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
-from labkit.lab.kafka_server import HOST
 from labkit.lab.keeping import Keeping
-from labkit.lab.life import check_external, find_or_start
+from labkit.lab.life import check_external, find_or_start, restart_brokers
 from labkit.lab.starting import start
-from labkit.lab.state import State, redis_url, running_state
+from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.settings import Settings, load_settings
 
 #: The name that a private lab goes by.
@@ -34,61 +34,114 @@ class Lab:
     Without a name, a private lab: on a free port, in a temporary folder that is deleted at the end. With a name, the
     lab of that name, whose data stays. Either way the servers end with this process, also when it is killed.
     Where `LABKIT_BOOTSTRAP_SERVERS` or `LABKIT_REDIS_URL` is set, that server is used and none is started.
+    `brokers` is 1, 3 or 5: with three, each record is held by all of them, and one can be killed without anything
+    stopping. By default as many as the lab of that name has had so far, or one.
 
     Raises `LabError` or one of its subclasses; a `LabError` itself if a lab of that name is running already.
     """
 
-    def __init__(self, name: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, name: str | None = None, *, brokers: int | None = None, settings: Settings | None = None
+    ) -> None:
         settings = settings or load_settings()
         if name is None:
-            state, keeping = _start_private(settings)
+            folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
+            state, keeping = _start_private(folders, brokers, settings)
         else:
-            state, keeping = _start_named(name, settings)
-        self._take(name or PRIVATE, settings, state, keeping)
+            folders = named_lab(settings, name)
+            state, keeping = _start_named(name, folders, brokers, settings)
+        self._take(name or PRIVATE, folders, settings, state, keeping)
 
-    def _take(self, name: str, settings: Settings, state: State | None, keeping: Keeping | None) -> None:
+    def _take(
+        self, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Keeping | None
+    ) -> None:
         self.name = name
+        self._folders = folders
         self._settings = settings
-        self._state = state
+        self._started = state
         self._keeping = keeping
         self._owner = os.getpid()
 
     @classmethod
-    def _of(cls, name: str, settings: Settings, state: State | None, keeping: Keeping | None) -> Self:
+    def _of(
+        cls, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Keeping | None
+    ) -> Self:
         lab = cls.__new__(cls)
-        lab._take(name, settings, state, keeping)
+        lab._take(name, folders, settings, state, keeping)
         return lab
 
     @property
+    def _state(self) -> State | None:
+        """What runs now: any process may have started a broker again."""
+        if self._started is None:
+            return None
+        found = read_state(self._folders.state)
+        return found if found is not None and found.keeper == self._started.keeper else self._started
+
+    @property
     def bootstrap_servers(self) -> str:
-        """host:port of Kafka."""
+        """host:port of Kafka; of each broker, with commas between, where there are several."""
         return self.connection.bootstrap_servers
 
     @property
     def connection(self) -> Connection:
         """How clients reach Kafka."""
-        if self._settings.bootstrap_servers is not None or self._state is None:
+        if self._settings.bootstrap_servers is not None or self._started is None:
             return external_connection(self._settings)
-        return plain_connection(f"{HOST}:{self._state.port}", self._settings)
+        return plain_connection(self._started.bootstrap_servers or "", self._settings)
 
     @property
     def redis_url(self) -> str:
         """The URL of Redis, as redis-py takes it. Raises `LabNotRunning` if only an external Kafka is there."""
         if self._settings.redis_url is not None:
             return self._settings.redis_url
-        if self._state is None:
+        if self._started is None:
             raise LabNotRunning("No Redis is running. Start one with `labkit up`, or set LABKIT_REDIS_URL.")
-        return redis_url(self._state)
+        return redis_url(self._started)
+
+    @property
+    def brokers(self) -> dict[int, int | None]:
+        """The pid of each broker by its node id, counted from 1; None for one that has ended. {} if Kafka is external.
+
+        Kafka's metadata name the leader of a partition by the same ids.
+        """
+        state = self._state
+        gone = [] if state is None else [broker.node for broker in state.missing()]
+        found = () if state is None else state.brokers
+        return {broker.node: None if broker.node in gone else broker.process.pid for broker in found}
 
     @property
     def kafka_pid(self) -> int | None:
-        """The pid of the broker; None if it is an external one."""
-        return None if self._state is None or self._state.kafka is None else self._state.kafka.pid
+        """The pid of the first broker; None if it is an external one."""
+        state = self._state
+        return state.brokers[0].process.pid if state is not None and state.brokers else None
 
     @property
     def redis_pid(self) -> int | None:
         """The pid of Redis; None if it is an external one."""
-        return None if self._state is None or self._state.redis is None else self._state.redis.pid
+        return None if self._started is None or self._started.redis is None else self._started.redis.pid
+
+    def kill_broker(self, node: int = 1) -> None:
+        """SIGKILL the broker and return when it has ended. Raises `LabError` if the lab has no such broker."""
+        self._must_have_brokers()
+        broker_life.kill_broker(self._folders, node)
+
+    def restart_broker(self, *nodes: int) -> None:
+        """Start brokers again with their data and ports, by default the first, and return when they are back.
+
+        Back is a broker that has its place in the cluster; what it has missed it reads from the others from then on.
+        It ends with the lab, as before. One that still runs is ended first, by SIGTERM. A cluster decides nothing
+        without a majority, so where two of three are down, name both.
+        Raises `LabError` if the lab has no such broker, `PortInUse`, and `ServerFailed`.
+        """
+        self._must_have_brokers()
+        state = restart_brokers(self.name, self._folders, nodes or (1,), self._settings)
+        if self._keeping is not None:
+            self._keeping.servers.update(state.servers())
+
+    def _must_have_brokers(self) -> None:
+        if self._started is None or not self._started.brokers:
+            raise LabError("Kafka is an external one here (LABKIT_BOOTSTRAP_SERVERS), so labkit leaves it alone.")
 
     def close(self) -> None:
         """End the servers if this object has started them. Closing twice is no error."""
@@ -98,7 +151,8 @@ class Lab:
                 self._keeping = None
 
     def _runs_here(self) -> bool:
-        return self._keeping is not None and self._state is not None and self._state.running()
+        state = self._state
+        return self._keeping is not None and state is not None and state.running()
 
     def __enter__(self) -> Self:
         return self
@@ -109,11 +163,11 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
-        versions = {} if self._state is None else self._state.versions
+        versions = {} if self._started is None else self._started.versions
         kafka = f"{versions.get('kafka', 'Kafka')} at {self.bootstrap_servers}"
         if self._settings.redis_url is not None:
             redis = "an external Redis"
-        elif self._state is None:
+        elif self._started is None:
             redis = "no Redis"
         else:
             redis = f"{versions['redis']} on a private socket"
@@ -134,7 +188,7 @@ def open_lab(name: str | None = None, *, settings: Settings | None = None) -> La
         if opened is not None and opened._runs_here():
             return opened
         state, keeping = _find_or_start(name, folders, settings)
-        lab = Lab._of(name, settings, state, keeping)
+        lab = Lab._of(name, folders, settings, state, keeping)
         if keeping is not None:
             _opened[folders.root] = lab
         return lab
@@ -147,10 +201,11 @@ def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> 
     """
     settings = settings or load_settings()
     name = name or settings.lab
-    state = running_state(named_lab(settings, name), settings)
+    folders = named_lab(settings, name)
+    state = running_state(folders, settings)
     if state is None and settings.bootstrap_servers is None:
         raise LabNotRunning(f"The lab {name!r} is not running. Start it with `labkit up`.")
-    return Lab._of(name, settings, state, None)
+    return Lab._of(name, folders, settings, state, None)
 
 
 def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[State | None, Keeping | None]:
@@ -162,25 +217,27 @@ def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[
     return (state, None) if state is not None else find_or_start(name, folders, settings)
 
 
-def _start_named(name: str, settings: Settings) -> tuple[State | None, Keeping | None]:
+def _start_named(
+    name: str, folders: LabFolders, brokers: int | None, settings: Settings
+) -> tuple[State | None, Keeping | None]:
     if settings.bootstrap_servers is not None:
         check_external(settings)
     if _all_external(settings):
         return None, None
-    state, keeping = find_or_start(name, named_lab(settings, name), settings)
+    state, keeping = find_or_start(name, folders, settings, brokers=brokers)
     if keeping is None:
         raise LabError(f"The lab {name!r} is running already. Attach to it with `open_lab({name!r})`.")
     return state, keeping
 
 
-def _start_private(settings: Settings) -> tuple[State | None, Keeping | None]:
-    if settings.bootstrap_servers is not None:
-        check_external(settings)
-    if _all_external(settings):
-        return None, None
-    folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
+def _start_private(folders: LabFolders, brokers: int | None, settings: Settings) -> tuple[State | None, Keeping | None]:
     try:
-        return start(folders, settings, port=None, insist=False, throw_away=True)
+        if settings.bootstrap_servers is not None:
+            check_external(settings)
+        if _all_external(settings):
+            folders.root.rmdir()
+            return None, None
+        return start(folders, settings, brokers=brokers, ports=(), insist=False, throw_away=True)
     except BaseException:
         rmtree(folders.root, ignore_errors=True)
         raise

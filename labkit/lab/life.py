@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
+from labkit.lab import brokers as broker_life
+from labkit.lab.brokers import GRACE
 from labkit.lab.connection import external_connection, librdkafka_config
 from labkit.lab.folders import LabFolders, make_folder
 from labkit.lab.keeping import Keeping, end_keeper
 from labkit.lab.mending import how_it_ended
-from labkit.lab.starting import GRACE, start
+from labkit.lab.starting import BROKERS, check_number, refuse_another_number, start
 from labkit.lab.state import State, read_state, running_state
 from labkit.settings import Settings
 
@@ -23,25 +25,57 @@ logger = logging.getLogger(__name__)
 #: How long to wait for another process that starts or stops the same lab, in seconds. A first start may take a minute.
 PATIENCE = 180.0
 
+LAST_PORT = 65535
+
 #: How long an external Kafka may take to answer, in seconds.
 EXTERNAL_TIMEOUT = 10.0
 
 
 def find_or_start(
-    name: str, folders: LabFolders, settings: Settings, *, port: int | None = None
+    name: str, folders: LabFolders, settings: Settings, *, brokers: int | None = None, port: int | None = None
 ) -> tuple[State, Keeping | None]:
     """The lab that runs already (then there is no `Keeping`), or one that was started and ends with this process.
 
-    What is left of a lab that was killed is mended first. With `port`, that port or `PortInUse`.
+    What is left of a lab that was killed is mended first; of several brokers, only those that are missing are started.
+    With `port`, that port or `PortInUse`. With `brokers`, that
+    number or `LabError`; else as many as the lab has had so far.
     """
+    check_number(brokers)
     with _only_one(name, folders):
+        refuse_another_number(brokers, folders.brokers())
+        _mend(folders, settings)
         state = running_state(folders, settings)
         if state is not None:
             return state, None
         remains = _clear_remains(name, folders)
-        # after a crash on the same port as before: clients are still trying to reach it
-        wanted = port or (remains.port if remains is not None else None) or settings.port
-        return start(folders, settings, port=wanted, insist=port is not None, throw_away=False)
+        wanted = _wanted_ports(port, remains, settings)
+        return start(folders, settings, brokers=brokers, ports=wanted, insist=port is not None, throw_away=False)
+
+
+def _mend(folders: LabFolders, settings: Settings) -> None:
+    """Where some of several brokers have ended, start those again and leave the others running."""
+    state = read_state(folders.state)
+    if state is None or not state.can_be_mended():
+        return
+    reason = how_it_ended(folders, state) or "Some of the brokers have ended"
+    missing = [broker.node for broker in state.missing()]
+    what = "It is" if len(missing) == 1 else "They are"
+    logger.warning("%s. %s started again with all data, and the rest goes on.", reason, what)
+    broker_life.restart_brokers(folders, missing, timeout=settings.start_timeout)
+
+
+def _wanted_ports(port: int | None, remains: State | None, settings: Settings) -> list[int]:
+    """After a crash the same ports as before, for clients are still trying to reach them; else one after the other."""
+    if port is None and remains is not None and remains.brokers:
+        return [broker.port for broker in remains.brokers]
+    first = port or settings.port
+    return list(range(first, min(first + max(BROKERS), LAST_PORT + 1)))
+
+
+def restart_brokers(name: str, folders: LabFolders, nodes: Sequence[int], settings: Settings) -> State:
+    """End the brokers that still run, and start them again with their data; see `brokers.restart_brokers`."""
+    with _only_one(name, folders):
+        return broker_life.restart_brokers(folders, nodes, timeout=settings.start_timeout)
 
 
 def stop(name: str, folders: LabFolders) -> bool:
@@ -115,9 +149,11 @@ def check_external(settings: Settings) -> None:
         ) from failure
 
 
-def up(name: str, folders: LabFolders, settings: Settings, *, port: int | None = None) -> tuple[State, bool]:
+def up(
+    name: str, folders: LabFolders, settings: Settings, *, brokers: int | None = None, port: int | None = None
+) -> tuple[State, bool]:
     """Start the lab and let it live on when this process ends; the bool is False if it was running already."""
-    state, keeping = find_or_start(name, folders, settings, port=port)
+    state, keeping = find_or_start(name, folders, settings, brokers=brokers, port=port)
     if keeping is None:
         return state, False
     state = state.evolve(owner=None)

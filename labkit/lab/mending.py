@@ -58,7 +58,7 @@ def drop_damaged_jars(settings: Settings) -> bool:
 def how_it_ended(folders: LabFolders, state: State) -> str | None:
     """How servers of this lab have ended unasked, such as "Kafka was ended by SIGKILL"; None if none has."""
     pids = {server.pid for server in state.servers().values()}
-    ends = [end for end in _ends(folders.exits) if end["pid"] in pids and not end["asked"]]
+    ends = [end for end in journal(folders) if "status" in end and end["pid"] in pids and not end["asked"]]
     return " and ".join(_in_words(end["server"], end["status"]) for end in ends) or None
 
 
@@ -68,7 +68,8 @@ def explain_end(folders: LabFolders, state: State) -> str:
         return str(DiskFull())
     ended = how_it_ended(folders, state)
     if ended is not None:
-        return f"{ended}. `labkit up` starts the lab again with its data."
+        what = "it" if state.running() else "the lab"
+        return f"{ended}. `labkit up` starts {what} again with its data."
     if not state.ready:
         return "It is being started, or its start was cut off. `labkit up` waits or starts it anew."
     return "It was not stopped properly. `labkit up` starts it again with its data."
@@ -79,18 +80,22 @@ def _disk_is_full(folders: LabFolders) -> bool:
 
 
 def _words(folders: LabFolders) -> str:
-    return "\n".join(tail(folders.logs / name) for name in ("kafka.out", "server.log", "redis.out", "redis.log"))
+    every = [folders.broker(node).logs for node in range(1, max(1, folders.brokers()) + 1)]
+    files = ("kafka.out", "server.log", "redis.out", "redis.log")
+    return "\n".join(tail(logs / name) for logs in every for name in files)
 
 
-def _ends(exits: Path) -> list[dict[str, Any]]:
+def journal(folders: LabFolders) -> list[dict[str, Any]]:
+    """What the keeper has noted: `status` and `asked` where a server has ended, neither where it was started again."""
     try:
-        return [json.loads(line) for line in exits.read_text(encoding="utf-8").splitlines()]
+        text = folders.exits.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _in_words(server: str, status: int) -> str:
-    name = server.capitalize()
+    name = server.capitalize().replace("-", " ")
     if status < 0:
         return f"{name} was ended by {signal.Signals(-status).name}"
     return f"{name} ended with status {status}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from labkit.errors import ServerFailed
@@ -14,22 +14,61 @@ from labkit.lab.waiting import wait_for
 PROBE_TOPIC = "__labkit_probe"
 
 
-def wait_for_kafka(port: int, *, alive: Callable[[], bool], timeout: float) -> None:
-    """Return when a record was produced to and consumed from the broker at this port.
+def wait_for_kafka(*ports: int, alive: Callable[[], bool], timeout: float) -> None:
+    """Return when a record was produced to and consumed from the brokers at these ports, all of a lab.
 
-    Raises `ServerFailed` when `alive` says that the server has ended, or when the time is over.
+    Raises `ServerFailed` when `alive` says that a server has ended, or when the time is over.
     """
-    import confluent_kafka.admin  # while the server boots
+    import confluent_kafka.admin  # while the servers boot
 
-    wait_for(lambda: _listens(port) or not alive(), timeout)
-    if not alive():
-        raise ServerFailed("Kafka ended while it was starting.")
-    if not _listens(port):
-        raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
+    _wait_for_ports(ports, alive, timeout)
     try:
-        _round_trip(_config(port), timeout)
+        if len(ports) > 1:
+            _wait_for_brokers(ports, lambda brokers: len(brokers) == len(ports), alive, timeout)
+        _round_trip(_config(ports), timeout)
     except confluent_kafka.KafkaException as error:
         raise ServerFailed(f"Kafka opened its port, but a record did not come through: {error}.") from error
+
+
+def wait_for_return(node: int, port: int, *, alive: Callable[[], bool], timeout: float) -> None:
+    """Return when the broker that was started again, at this port, has its place in the cluster.
+
+    From then on it may lead partitions; it still reads from the others what it has missed. Raises `ServerFailed`.
+    """
+    import confluent_kafka.admin  # noqa: F401  # while the server boots
+
+    _wait_for_ports([port], alive, timeout)
+    _wait_for_brokers([port], lambda brokers: node in brokers, alive, timeout)
+
+
+def _wait_for_ports(ports: Sequence[int], alive: Callable[[], bool], timeout: float) -> None:
+    wait_for(lambda: all(map(_listens, ports)) or not alive(), timeout)
+    if not alive():
+        raise ServerFailed("Kafka ended while it was starting.")
+    if not all(map(_listens, ports)):
+        raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
+
+
+def _wait_for_brokers(
+    ports: Sequence[int], enough: Callable[[Collection[int]], bool], alive: Callable[[], bool], timeout: float
+) -> None:
+    """Until the brokers that the cluster counts as there are enough."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient(_config(ports))
+
+    def ready() -> bool:
+        try:
+            return enough(admin.list_topics(timeout=1.0).brokers)
+        except KafkaException:  # not yet
+            return False
+
+    wait_for(lambda: ready() or not alive(), timeout)
+    if not alive():
+        raise ServerFailed("Kafka ended while it was starting.")
+    if not ready():
+        raise ServerFailed(f"The brokers did not find each other within {timeout:g} s.")
 
 
 def _listens(port: int) -> bool:
@@ -37,9 +76,9 @@ def _listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _config(port: int) -> dict[str, Any]:
+def _config(ports: Sequence[int]) -> dict[str, Any]:
     return {
-        "bootstrap.servers": f"{HOST}:{port}",
+        "bootstrap.servers": ",".join(f"{HOST}:{port}" for port in ports),
         "log_level": 0,
         "reconnect.backoff.ms": 10,
         "reconnect.backoff.max.ms": 50,
@@ -67,7 +106,7 @@ def _create_topic(admin: Any, timeout: float) -> None:
     from confluent_kafka.cimpl import NewTopic
 
     # its files go at once, so that the folders of deleted probes don't pile up when a lab is stopped soon
-    topic = NewTopic(PROBE_TOPIC, 1, 1, config={"file.delete.delay.ms": "0"})
+    topic = NewTopic(PROBE_TOPIC, 1, config={"file.delete.delay.ms": "0"})
     admin.create_topics([topic])[PROBE_TOPIC].result(timeout)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from labkit.errors import LabNotRunning
+from labkit.errors import LabError, LabNotRunning
 from labkit.lab.folders import LabFolders
 
 #: The files of each server: first what it printed, which is usually nothing, then its log.
@@ -19,15 +19,18 @@ FILES = {"kafka": ("kafka.out", "server.log"), "redis": ("redis.out", "redis.log
 INTERVAL = 0.2
 
 
-def last_lines(folders: LabFolders, server: str, count: int) -> list[str]:
-    """The last lines of each of the server's files. Raises `LabNotRunning` if the lab has never run."""
-    paths = _paths(folders, server)
+def last_lines(folders: LabFolders, server: str, count: int, *, broker: int = 1) -> list[str]:
+    """The last lines of each of the server's files; `broker` says which Kafka, counted from 1.
+
+    Raises `LabNotRunning` if the lab has never run, and `LabError` if it has no such broker.
+    """
+    paths = _paths(folders, server, broker)
     return [line for path in paths if path.exists() for line in _tail(path, count)]
 
 
-def follow(folders: LabFolders, server: str, count: int) -> Iterator[str]:
+def follow(folders: LabFolders, server: str, count: int, *, broker: int = 1) -> Iterator[str]:
     """The last lines, then new ones of the server's log as they come, without end, also when the log is rotated."""
-    *others, path = _paths(folders, server)
+    *others, path = _paths(folders, server, broker)
     for other in others:
         yield from _tail(other, count) if other.exists() else ()
     path.touch()  # a server that failed early has not come to write one
@@ -39,8 +42,14 @@ def follow(folders: LabFolders, server: str, count: int) -> Iterator[str]:
         lines = None
 
 
-def _paths(folders: LabFolders, server: str) -> list[Path]:
-    paths = [folders.logs / name for name in FILES[server]]
+def _paths(folders: LabFolders, server: str, broker: int) -> list[Path]:
+    brokers = folders.brokers()
+    if broker > max(1, brokers):
+        raise LabError(
+            f"This lab has {brokers} broker{'' if brokers == 1 else 's'}, so there is no log of broker {broker}."
+        )
+    logs = folders.broker(broker).logs if server == "kafka" else folders.logs
+    paths = [logs / name for name in FILES[server]]
     if not any(path.exists() for path in paths):
         raise LabNotRunning("There are no logs: this lab has never run. Start it with `labkit up`.")
     return paths

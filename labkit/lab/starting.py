@@ -10,27 +10,28 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import rmtree
 
-from labkit.errors import PortInUse, ServerFailed
+from labkit.errors import LabError, PortInUse, ServerFailed
 from labkit.lab import mending, probe
-from labkit.lab.folders import LabFolders, check_space, make_folder
+from labkit.lab.brokers import GRACE, broker_command, put_away_log
+from labkit.lab.folders import LabFolders, check_space
 from labkit.lab.kafka_cache import Kafka, prepare_kafka
-from labkit.lab.kafka_server import HOST, aot_options, kafka_command, server_properties
+from labkit.lab.kafka_server import HOST
 from labkit.lab.keeping import Keeping, ServerCommand, launch
 from labkit.lab.ports import free_ports, is_free
 from labkit.lab.process import process_id
 from labkit.lab.redis_server import RedisBinary, find_redis, redis_command
-from labkit.lab.state import State
+from labkit.lab.state import Broker, State, server_name
 from labkit.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the servers of a lab with a name have to end by themselves.
-GRACE = 15.0
-
 #: A lab does not start with less room than this on its disk, in bytes.
 ROOM = 100_000_000
+
+#: How many brokers a lab may have: a majority of them must be there, so an even number would be no safer.
+BROKERS = (1, 3, 5)
 
 #: A unix socket's path is limited to 104 bytes on macOS and 108 on Linux.
 LONGEST_SOCKET = 100
@@ -40,13 +41,15 @@ LONGEST_SOCKET = 100
 class Plan:
     """What is to be started. `kafka` and `redis` are None where an external server is used.
 
-    `port` None: any free one. `insist`: no other port than this. `throw_away`: nothing is to remain of the lab.
+    `ports` are what the brokers take if they are free, the first one foremost; any free ones where there are none.
+    `insist`: no other first port than this. `throw_away`: nothing is to remain of the lab.
     """
 
     folders: LabFolders
     kafka: Kafka | None
     redis: RedisBinary | None
-    port: int | None
+    brokers: int
+    ports: Sequence[int]
     insist: bool
     throw_away: bool
     timeout: float
@@ -58,11 +61,19 @@ class Plan:
 
 
 def start(
-    folders: LabFolders, settings: Settings, *, port: int | None, insist: bool, throw_away: bool
+    folders: LabFolders,
+    settings: Settings,
+    *,
+    brokers: int | None,
+    ports: Sequence[int],
+    insist: bool,
+    throw_away: bool,
 ) -> tuple[State, Keeping]:
     """Start what the settings ask for and return when it is ready; on an error nothing is left running.
 
-    Raises `DiskFull`, `PortInUse`, `ServerFailed` and what `prepare_kafka` and `find_redis` raise.
+    Without a number of brokers, as many as the lab's data were made with, or one.
+    Raises `DiskFull`, `PortInUse`, `ServerFailed`, `LabError` if the data were made with another number of brokers,
+    and what `prepare_kafka` and `find_redis` raise.
     """
     folders.make()
     check_space(folders.root, ROOM)
@@ -70,12 +81,39 @@ def start(
         folders=folders,
         kafka=None if settings.bootstrap_servers else prepare_kafka(settings),
         redis=None if settings.redis_url else find_redis(),
-        port=port,
+        brokers=_how_many(brokers, folders),
+        ports=ports,
         insist=insist,
         throw_away=throw_away,
         timeout=settings.start_timeout,
     )
     return _start(plan, settings)
+
+
+def check_number(brokers: int | None) -> None:
+    """Raise `LabError` if a lab cannot have so many brokers; None leaves it to the lab's data."""
+    if brokers is not None and brokers not in BROKERS:
+        raise LabError(
+            f"A lab has 1, 3 or 5 brokers, not {brokers}. More than half of them must be there for anything to be "
+            "decided, so that an even number would be no safer than one less."
+        )
+
+
+def refuse_another_number(brokers: int | None, found: int) -> None:
+    """Raise `LabError` if a lab that stores what `found` brokers hold is asked to have another number."""
+    if brokers is not None and found and brokers != found:
+        raise LabError(
+            f"This lab was made with {found} broker{'s' if found > 1 else ''}, and its data are theirs. Leave out the "
+            f"number to go on with them, run `labkit reset` to throw the data away and start with {brokers}, or give "
+            "another lab another name."
+        )
+
+
+def _how_many(brokers: int | None, folders: LabFolders) -> int:
+    check_number(brokers)
+    found = folders.brokers()
+    refuse_another_number(brokers, found)
+    return found or brokers or 1
 
 
 def _start(plan: Plan, settings: Settings) -> tuple[State, Keeping]:
@@ -86,7 +124,7 @@ def _start(plan: Plan, settings: Settings) -> tuple[State, Keeping]:
         reason = mending.explain(failure, plan.folders)
         kafka = plan.kafka
         if isinstance(reason, PortInUse) and not plan.insist:
-            return _start(replace(plan, port=None, insist=True), settings)
+            return _start(replace(plan, ports=(), insist=True), settings)
         if not isinstance(reason, ServerFailed) or kafka is None:
             raise reason from failure
         if kafka.aot is not None:
@@ -100,24 +138,29 @@ def _start(plan: Plan, settings: Settings) -> tuple[State, Keeping]:
 
 def _start_once(plan: Plan) -> tuple[State, Keeping]:
     folders = plan.folders
-    port, controller_port = _ports(plan)
+    ports, controller_ports = _ports(plan)
     socket = None if plan.redis is None else _socket_path(folders)
     servers = []
     if plan.redis is not None and socket is not None:
         servers.append(_redis(plan, plan.redis, socket))
     if plan.kafka is not None:
-        servers.append(_kafka(plan, plan.kafka, port, controller_port))
-    _put_away_logs(folders)
+        servers += _brokers(plan, plan.kafka, ports, controller_ports)
+    folders.exits.unlink(missing_ok=True)
+    put_away_log(folders.logs / "redis.log")
     keeping = launch(
-        servers, exits=folders.exits, log=folders.keeper_log, state=folders.state, remove=_throw_aways(plan, socket)
+        servers,
+        exits=folders.exits,
+        log=folders.keeper_log,
+        state=folders.state,
+        requests=folders.requests,
+        remove=_throw_aways(plan, socket),
     )
     try:
         state = State(
             keeper=keeping.keeper,
             owner=process_id(os.getpid()),
-            kafka=keeping.servers.get("kafka"),
+            brokers=_started(plan, keeping, ports, controller_ports),
             redis=keeping.servers.get("redis"),
-            port=None if plan.kafka is None else port,
             socket=None if socket is None else str(socket),
             versions=_versions(plan),
             started_at=time.time(),
@@ -133,19 +176,26 @@ def _start_once(plan: Plan) -> tuple[State, Keeping]:
     return state, keeping
 
 
-def _put_away_logs(folders: LabFolders) -> None:
-    """Each run has its own logs, so that an old failure is not taken for the reason of a new one; one run is kept."""
-    folders.exits.unlink(missing_ok=True)
-    for name in ("server.log", "redis.log"):
-        with suppress(FileNotFoundError):
-            (folders.logs / name).replace(folders.logs / f"{name}.1")
+def _started(plan: Plan, keeping: Keeping, ports: Sequence[int], controller_ports: Sequence[int]) -> tuple[Broker, ...]:
+    if plan.kafka is None:
+        return ()
+    found = enumerate(zip(_names(plan), ports, controller_ports, strict=True), 1)
+    return tuple(
+        Broker(node=node, process=keeping.servers[name], port=port, controller_port=controller_port)
+        for node, (name, port, controller_port) in found
+    )
+
+
+def _names(plan: Plan) -> list[str]:
+    return [server_name(node, plan.brokers) for node in range(1, plan.brokers + 1)]
 
 
 def _wait(state: State, timeout: float) -> None:
     if state.redis is not None and state.socket is not None:
         probe.wait_for_redis(state.socket, alive=state.redis.alive, timeout=timeout)
-    if state.kafka is not None and state.port is not None:
-        probe.wait_for_kafka(state.port, alive=state.kafka.alive, timeout=timeout)
+    if state.brokers:
+        ports = [broker.port for broker in state.brokers]
+        probe.wait_for_kafka(*ports, alive=lambda: not state.missing(), timeout=timeout)
 
 
 def _versions(plan: Plan) -> dict[str, str]:
@@ -157,17 +207,23 @@ def _versions(plan: Plan) -> dict[str, str]:
     return versions
 
 
-def _ports(plan: Plan) -> Sequence[int]:
-    """The broker's port and the controller's, which nobody needs to know."""
-    if plan.port is None or plan.kafka is None:
-        return free_ports(2)
-    if is_free(plan.port):
-        return [plan.port, *free_ports(1)]
-    if plan.insist:
-        raise PortInUse(f"Port {plan.port} is in use by another program. Choose another one, or leave out `--port`.")
-    free = free_ports(2)
-    logger.warning("Port %d is in use by another program, so Kafka is at %s:%d.", plan.port, HOST, free[0])
-    return free
+def _ports(plan: Plan) -> tuple[list[int], list[int]]:
+    """The brokers' ports and the controllers', which nobody needs to know."""
+    wished = list(plan.ports)[: plan.brokers] if plan.kafka is not None else []
+    free = [port for port in free_ports(2 * plan.brokers + len(wished)) if port not in wished]
+    ports, controller_ports = free[: plan.brokers], free[plan.brokers : 2 * plan.brokers]
+    for place, port in enumerate(wished):
+        if is_free(port):
+            ports[place] = port
+        elif place == 0:
+            _say_that_it_is_taken(port, ports[0], plan.insist)
+    return ports, controller_ports
+
+
+def _say_that_it_is_taken(port: int, other: int, insist: bool) -> None:
+    if insist:
+        raise PortInUse(f"Port {port} is in use by another program. Choose another one, or leave out `--port`.")
+    logger.warning("Port %d is in use by another program, so Kafka is at %s:%d.", port, HOST, other)
 
 
 def _throw_aways(plan: Plan, socket: Path | None) -> list[Path]:
@@ -193,33 +249,22 @@ def _redis(plan: Plan, binary: RedisBinary, socket: Path) -> ServerCommand:
     return ServerCommand(name="redis", argv=argv, folder=folders.redis, output=output, grace=plan.grace)
 
 
-def _kafka(plan: Plan, kafka: Kafka, port: int, controller_port: int) -> ServerCommand:
+def _brokers(plan: Plan, kafka: Kafka, ports: Sequence[int], controller_ports: Sequence[int]) -> list[ServerCommand]:
+    """The commands of all nodes. The first one's storage is made last: where it is, that of the others is, too."""
     folders = plan.folders
-    _format(folders.kafka, kafka.template)
-    properties = folders.root / "server.properties"
-    text = server_properties(data=folders.kafka, port=port, controller_port=controller_port)
-    properties.write_text(text, encoding="utf-8")
-    options = [] if kafka.aot is None else aot_options(kafka.aot)
-    rmtree(folders.temporary, ignore_errors=True)  # a killed server leaves its unpacked libraries behind
-    make_folder(folders.temporary)
-    argv = kafka_command(
-        kafka.java,
-        kafka.jars,
-        properties=properties,
-        logs=folders.logs,
-        temporary=folders.temporary,
-        extra_options=options,
-    )
-    output = folders.logs / "kafka.out"
-    return ServerCommand(name="kafka", argv=argv, folder=folders.root, output=output, grace=plan.grace)
-
-
-def _format(data: Path, template: Path) -> None:
-    """Copy the template where the lab has no storage yet; a copy that was cut off is made anew."""
-    if (data / "meta.properties").exists():
-        return
-    part = data.with_suffix(".part")
-    for folder in (part, data):
-        rmtree(folder, ignore_errors=True)
-    copytree(template, part)
-    part.replace(data)
+    if not folders.brokers():
+        for left_over in folders.root.glob("broker-*"):
+            rmtree(left_over)
+    commands = [
+        broker_command(
+            kafka,
+            folders.broker(node),
+            name=name,
+            node=node,
+            port=ports[node - 1],
+            controller_ports=controller_ports,
+            grace=plan.grace,
+        )
+        for node, name in reversed(list(enumerate(_names(plan), 1)))
+    ]
+    return commands[::-1]

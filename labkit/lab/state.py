@@ -9,11 +9,22 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from labkit.lab.folders import LabFolders
+from labkit.lab.kafka_server import HOST
 from labkit.lab.process import ProcessId
 from labkit.settings import Settings
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """One process of Kafka: its node id, counted from 1, the port that clients use, and the one for the nodes alone."""
+
+    node: int
+    process: ProcessId
+    port: int
+    controller_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +32,13 @@ class State:
     """A lab that was started. `ready` is False until a record was produced and consumed.
 
     `owner` is the process that the lab dies with; None when it was started by `labkit up`.
-    `kafka` and `redis` are None where an external server is used instead.
+    `brokers` is empty and `redis` None where an external server is used instead.
     """
 
     keeper: ProcessId
     owner: ProcessId | None
-    kafka: ProcessId | None
+    brokers: tuple[Broker, ...]
     redis: ProcessId | None
-    port: int | None
     socket: str | None
     versions: dict[str, str]
     started_at: float
@@ -38,21 +48,50 @@ class State:
         """A copy with these fields changed."""
         return replace(self, **changes)
 
+    @property
+    def port(self) -> int | None:
+        """The port of the first broker; None where an external Kafka is used."""
+        return self.brokers[0].port if self.brokers else None
+
+    @property
+    def bootstrap_servers(self) -> str | None:
+        """host:port of every broker, with commas between; None where an external Kafka is used."""
+        return ",".join(f"{HOST}:{broker.port}" for broker in self.brokers) or None
+
     def servers(self) -> dict[str, ProcessId]:
         """The servers that were started, by name."""
-        found = {"kafka": self.kafka, "redis": self.redis}
-        return {name: server for name, server in found.items() if server is not None}
+        found = {server_name(broker.node, len(self.brokers)): broker.process for broker in self.brokers}
+        return found if self.redis is None else {**found, "redis": self.redis}
+
+    def missing(self) -> list[Broker]:
+        """The brokers that have ended."""
+        return [broker for broker in self.brokers if not broker.process.alive()]
 
     def running(self) -> bool:
-        """Is the lab ready, are all its servers there, and is it not about to end with its owner?"""
-        wanted = [self.keeper, *self.servers().values(), *([] if self.owner is None else [self.owner])]
-        return self.ready and all(process.alive() for process in wanted)
+        """Is the lab ready, are its servers there, and is it not about to end with its owner?
+
+        Of several brokers a majority is enough: they go on without the others.
+        """
+        return self._is_kept() and (2 * len(self.missing()) < len(self.brokers) or not self.brokers)
+
+    def can_be_mended(self) -> bool:
+        """Is all there but some of several brokers, so that starting those again is enough?"""
+        return self._is_kept() and len(self.brokers) > 1 and bool(self.missing())
+
+    def _is_kept(self) -> bool:
+        others = [process for process in (self.keeper, self.redis, self.owner) if process is not None]
+        return self.ready and all(process.alive() for process in others)
 
     def write(self, path: Path) -> None:
         """Write the file; it appears whole or not at all."""
         part = path.with_suffix(".part")
         part.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
+
+
+def server_name(node: int, brokers: int) -> str:
+    """The name among the lab's servers of one of so many brokers."""
+    return "kafka" if brokers == 1 else f"kafka-{node}"
 
 
 def redis_url(state: State) -> str:
@@ -66,9 +105,10 @@ def read_state(path: Path) -> State | None:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields.pop("format") != FORMAT:
             return None
-        for name in ("keeper", "owner", "kafka", "redis"):
+        for name in ("keeper", "owner", "redis"):
             fields[name] = None if fields[name] is None else ProcessId(**fields[name])
-        return State(**fields)
+        brokers = [{**broker, "process": ProcessId(**broker["process"])} for broker in fields.pop("brokers")]
+        return State(**fields, brokers=tuple(Broker(**broker) for broker in brokers))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -81,6 +121,6 @@ def running_state(folders: LabFolders, settings: Settings) -> State | None:
     state = read_state(folders.state)
     if state is None or not state.running():
         return None
-    has_kafka = state.kafka is not None or settings.bootstrap_servers is not None
+    has_kafka = bool(state.brokers) or settings.bootstrap_servers is not None
     has_redis = state.redis is not None or settings.redis_url is not None
     return state if has_kafka and has_redis else None

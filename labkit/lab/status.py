@@ -15,6 +15,7 @@ from labkit.lab.java import find_java
 from labkit.lab.kafka_cache import made_folder, read_note
 from labkit.lab.kafka_server import HOST
 from labkit.lab.mending import explain_end
+from labkit.lab.process import ProcessId
 from labkit.lab.state import State, read_state, redis_url
 from labkit.settings import Settings
 
@@ -31,6 +32,7 @@ class Server:
     address: str
     pid: int | None
     memory: int
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,8 @@ class Cache:
 class Status:
     """A lab as it is now. `topics` are the user's, with their numbers of partitions; None if Kafka does not answer.
 
-    `owner` is the pid of the process that the lab ends with; `problem` says why a lab that was started is not running.
+    `owner` is the pid of the process that the lab ends with; `problem` says why a lab that was started is not running,
+    or which of its brokers has ended while the others go on.
     `data_size` is in bytes, `uptime` in seconds.
     """
 
@@ -74,7 +77,7 @@ def look(name: str, settings: Settings) -> Status:
     return Status(
         name=name,
         running=running,
-        problem=None if state is None or running else explain_end(folders, state),
+        problem=None if state is None or (running and not state.missing()) else explain_end(folders, state),
         owner=state.owner.pid if state is not None and state.owner is not None else None,
         uptime=time.time() - state.started_at if state is not None and running else None,
         servers=_servers(settings, state),
@@ -114,32 +117,41 @@ def _blocks(path: Path) -> int:
 def _connection(settings: Settings, state: State | None) -> Connection | None:
     if settings.bootstrap_servers is not None:
         return external_connection(settings)
-    if state is None or state.port is None:
+    if state is None or state.bootstrap_servers is None:
         return None
-    return plain_connection(f"{HOST}:{state.port}", settings)
+    return plain_connection(state.bootstrap_servers, settings)
 
 
 def _servers(settings: Settings, state: State | None) -> list[Server]:
     servers = []
     if settings.bootstrap_servers is not None:
-        servers.append(Server(name="Kafka", version="", address=settings.bootstrap_servers, pid=None, memory=0))
+        servers.append(_external("Kafka", settings.bootstrap_servers))
     if settings.redis_url is not None:
-        servers.append(Server(name="Redis", version="", address=settings.redis_url, pid=None, memory=0))
+        servers.append(_external("Redis", settings.redis_url))
     if state is None:
         return servers
-    addresses = {"kafka": f"{HOST}:{state.port}", "redis": redis_url(state), "keeper": ""}
-    for name, process in {**state.servers(), "keeper": state.keeper}.items():
-        product, _, version = state.versions.get(name, name).rpartition(" ")
-        servers.append(
-            Server(
-                name=product or version,
-                version=version if product else "",
-                address=addresses[name],
-                pid=process.pid if process.alive() else None,
-                memory=process.memory(),
-            )
-        )
-    return servers
+    count = len(state.brokers)
+    for broker in state.brokers:
+        node = f" {broker.node}" if count > 1 else ""
+        servers.append(_server(state, "kafka", broker.process, f"{HOST}:{broker.port}", node))
+    if state.redis is not None:
+        servers.append(_server(state, "redis", state.redis, redis_url(state)))
+    return [*servers, _server(state, "keeper", state.keeper, "")]
+
+
+def _external(name: str, address: str) -> Server:
+    return Server(name=name, version="", address=address, pid=None, memory=0, external=True)
+
+
+def _server(state: State, name: str, process: ProcessId, address: str, node: str = "") -> Server:
+    product, _, version = state.versions.get(name, name).rpartition(" ")
+    return Server(
+        name=(product or version) + node,
+        version=version if product else "",
+        address=address,
+        pid=process.pid if process.alive() else None,
+        memory=process.memory(),
+    )
 
 
 def _cache(settings: Settings) -> Cache:

@@ -17,8 +17,9 @@ from labkit.errors import RecordsUnreadable
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The outcomes of an attempt: the handler returned, the handler raised, the record was not a task.
-DONE, FAILED, BAD = "done", "failed", "bad"
+#: The outcomes of an attempt: the handler returned; it raised and the task is tried again; it raised, or killed its
+#: worker, for the last time; the record was not a task. What is dead or bad is a dead letter from then on.
+DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
 
 
 class TaskRecord(Struct, frozen=True, kw_only=True):

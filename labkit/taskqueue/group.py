@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from msgspec import to_builtins
+
 from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
 from labkit.settings import Settings, load_settings
+from labkit.taskqueue.engine.config import MAX_IN_FLIGHT, Executor, Order, WorkerConfig
+from labkit.taskqueue.engine.executors import is_asynchronous
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.members import Member, ProcessMember, ThreadMember
-from labkit.taskqueue.process import connection_to_job, describe_handler
+from labkit.taskqueue.process import connection_to_job
 from labkit.taskqueue.service import ServiceTime, constant
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.waiting import wait_until
@@ -33,6 +40,9 @@ class WorkerGroup:
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
     `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
+    Each worker does up to `concurrency` tasks at once, as far as the `order` lets it ("partition", "key" or "none"),
+    in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
+    What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.config.WorkerConfig`.
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
     More workers, also on other machines, may join the same group by its name.
     """
@@ -48,6 +58,12 @@ class WorkerGroup:
         seed: int = 0,
         processes: bool = False,
         name: str = "worker",
+        order: Order = "partition",
+        concurrency: int = 1,
+        executor: Executor | None = None,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+        max_in_flight: int | None = None,
         session_timeout: float | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
@@ -57,12 +73,18 @@ class WorkerGroup:
         self.topic = topic
         self.group = group
         self._settings = settings or load_settings()
-        self._handler = handler
-        self._service = service or constant(0)
-        self._seed = seed
+        self._work = Work(handler, service or constant(0), seed)
         self._processes = processes
         self._name = name
-        self._session_timeout = session_timeout or self._settings.session_timeout
+        self._config = WorkerConfig(
+            order=order,
+            concurrency=concurrency,
+            executor=executor or ("asyncio" if is_asynchronous(self._work.function()) else "threads"),
+            timeout=timeout,
+            retry=retry or Retry(),
+            max_in_flight=max_in_flight or max(MAX_IN_FLIGHT, 2 * concurrency),
+            session_timeout=session_timeout or self._settings.session_timeout,
+        )
         self._clock = clock
         self._records: list[TaskRecord] = []
         self._topics = Topics(topic.transport, prefix=topic.prefix)
@@ -80,22 +102,38 @@ class WorkerGroup:
 
     def add(self) -> str:
         """One more worker joins; returns its name when the partitions are shared out again."""
-        name = self._start_member()
+        name = self.begin_to_add()
         self.wait_until_balanced()
         return name
 
+    def begin_to_add(self) -> str:
+        """As `add`, but returns at once, while the worker is on its way."""
+        return self._start_member()
+
     def stop_worker(self, name: str) -> None:
         """This worker finishes its task, commits and leaves; returns when the others have its partitions."""
+        self.let_go(name)
+        self.wait_until_balanced()
+
+    def let_go(self, name: str) -> None:
+        """This worker finishes its tasks in hand, commits and leaves; returns when it has."""
         member = self._members.pop(name)
         member.ask_to_stop()
         member.join()
-        self.wait_until_balanced()
 
     def kill(self, name: str) -> None:
         """SIGKILL this worker's process. Its partitions are taken over when its session has timed out."""
         self._members[name].kill()
         self._members.pop(name)
         self._killed.add(name)
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP this worker's process: it does nothing, and knows nothing of it, until `thaw`."""
+        self._members[name].signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT: a frozen worker goes on, perhaps with tasks that others have taken over."""
+        self._members[name].signal(signal.SIGCONT)
 
     def wait_until_balanced(self, *, timeout: float = JOIN_TIMEOUT) -> None:
         """Return when the partitions are dealt out round robin to the living workers; raises `DeadlineExceeded`."""
@@ -140,6 +178,10 @@ class WorkerGroup:
         for member in self._members.values():
             member.catch_up()
         return self.records()
+
+    def attempts(self) -> int:
+        """How many attempts are known to have ended so far."""
+        return len(self._records)
 
     def records(self) -> pd.DataFrame:
         """One row per attempt so far, ordered by the time at which it finished."""
@@ -204,8 +246,8 @@ class WorkerGroup:
             self.topic,
             name=name,
             group=self.group,
-            handler=self._handler or self._service.handler(self._seed),
-            session_timeout=self._session_timeout,
+            work=self._work,
+            config=self._config,
             on_record=self._records.append,
             clock=self._clock,
         )
@@ -223,10 +265,8 @@ class WorkerGroup:
             "partitions": self.topic.partitions,
             "prefix": self.topic.prefix,
             "group": self.group,
-            "handler": None if self._handler is None else describe_handler(self._handler),
-            "service": str(self._service),
-            "seed": self._seed,
-            "session_timeout": self._session_timeout,
+            "work": self._work.describe(),
+            "config": to_builtins(self._config),
         }
         return ProcessMember(name, job, self._records.append)
 

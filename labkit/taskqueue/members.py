@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,10 @@ class Member(Protocol):
         """End the worker at once, in the middle of what it does."""
         ...
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send this signal to the worker."""
+        ...
+
 
 class ThreadMember:
     """A worker in a thread of this process."""
@@ -91,6 +96,10 @@ class ThreadMember:
     def kill(self) -> None:
         """A thread cannot be killed; raises `Unsupported`."""
         raise Unsupported("A worker in a thread cannot be killed. Make the group with processes=True.")
+
+    def signal(self, number: signal.Signals) -> None:
+        """A thread gets no signals; raises `Unsupported`."""
+        raise Unsupported("A worker in a thread gets no signals. Make the group with processes=True.")
 
     def _run(self) -> None:
         try:
@@ -182,6 +191,10 @@ class ProcessMember:
         self._started.kill()
         self._started.wait()
         self._let_go()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send this signal to the process."""
+        self._started.send_signal(number)
 
     @property
     def _started(self) -> subprocess.Popen[str]:

@@ -6,9 +6,9 @@ output. When the input ends, because the parent asks for it or is gone, the work
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -16,37 +16,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec import convert
 from msgspec.structs import asdict as to_dict
 
-from labkit.errors import HandlerNotFound, LabkitError
+from labkit.errors import LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.service import parse_service
+from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.worker import Handler, Worker
-
-
-def describe_handler(handler: Handler) -> str:
-    """`module:function` for a handler that another process can import; raises `HandlerNotFound`."""
-    module, name = getattr(handler, "__module__", None), getattr(handler, "__qualname__", None)
-    if not module or not name or module == "__main__" or "<" in name:
-        raise HandlerNotFound(
-            f"{handler!r} lives only in this process, so a worker process cannot import it. "
-            "Put the function into a module of its own, or use workers in threads."
-        )
-    return f"{module}:{name}"
-
-
-def find_handler(name: str) -> Handler:
-    """The function that `module:function` names; raises `HandlerNotFound`."""
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HandlerNotFound(f"The handler {name!r} could not be imported: {error}.") from error
-    if not callable(found):
-        raise HandlerNotFound(f"{name} is not a function.")
-    return found  # type: ignore[no-any-return]
+from labkit.taskqueue.worker import Worker
 
 
 def connection_to_job(connection: Connection) -> dict[str, Any]:
@@ -58,6 +37,10 @@ def _connection_from_job(job: dict[str, Any]) -> Connection:
     paths = {key: Path(value) for key, value in job.items() if key.endswith("_file") and value is not None}
     return Connection(**{**job, **paths})
 
+
+#: How long a thread may run before another gets its turn, in seconds. With Python's 5 ms, a thread that parses what
+#: was fetched would keep handlers waiting longer than many of them work.
+SWITCH_INTERVAL = 0.0005
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -75,13 +58,12 @@ def _speaker(out: IO[str]) -> Say:
 
 def _worker(job: dict[str, Any], say: Say) -> Worker:
     transport = connect_transport(_connection_from_job(job["connection"]), job["transport"])
-    handler = find_handler(job["handler"]) if job["handler"] else parse_service(job["service"]).handler(job["seed"])
     return Worker(
         Topic(name=job["topic"], partitions=job["partitions"], transport=transport, prefix=job["prefix"]),
         name=job["name"],
         group=job["group"],
-        handler=handler,
-        session_timeout=job["session_timeout"],
+        work=Work.of(job["work"]),
+        config=convert(job["config"], WorkerConfig),
         on_record=lambda record: say(to_dict(record)),
         on_assignment=lambda partitions: say({"assigned": partitions}),
     )
@@ -101,6 +83,8 @@ def main() -> None:
     # not sys.stdin: a thread that waits on it would block the interpreter's end
     orders = os.fdopen(os.dup(sys.stdin.fileno()))
     worker = _worker(json.loads(orders.readline()), say)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    sys.setswitchinterval(SWITCH_INTERVAL)
     threading.Thread(target=_listen, args=(orders, worker, say), daemon=True).start()
     worker.run()
 

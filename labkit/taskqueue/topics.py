@@ -58,10 +58,16 @@ class Topics:
         self._admin: AdminClient | None = None
 
     def create(
-        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
     ) -> Topic:
         """Create a topic; no error if it exists already with the same number of partitions.
 
+        Without a replication factor the cluster's own default applies: 1 on a lab of one broker, 3 on one of three.
         Raises `TopicMismatch` when it exists with another shape.
         """
         made = self._client.create_topic(

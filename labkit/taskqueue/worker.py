@@ -1,39 +1,49 @@
-"""One worker: a member of a consumer group that works on tasks one after the other and commits what is done."""
+"""One worker: a member of a consumer group that works on tasks, as many at once as it may, and loses none."""
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from labkit.errors import BadRecord, CommitRefused, TransportError
-from labkit.measure.records import BAD, DONE, FAILED, TaskRecord
-from labkit.taskqueue.task import Task
+from labkit.errors import KillsItsWorker, TransportError, WorkerFailed
+from labkit.measure.records import TaskRecord
+from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.burial import Burial
+from labkit.taskqueue.engine.config import Handler, WorkerConfig
+from labkit.taskqueue.engine.executors import make_executor
+from labkit.taskqueue.engine.holding import DELIVERIES, Holding
+from labkit.taskqueue.engine.holdings import Holdings
+from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
+from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
 
-#: Finished work is committed at least this often, in seconds: what a crash may repeat.
-COMMIT_INTERVAL = 0.2
-#: A worker takes as many records at once as it can work on in this time, so that it looks after its group
-#: often enough and keeps little that another worker could have. In seconds.
-POLL_INTERVAL = 0.1
-#: How long a poll waits for the first record, in seconds.
+__all__ = ["Handler", "Worker", "WorkerStatus"]
+
+#: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1
+#: … when tasks are worked on, which will be to be committed …
+BUSY_TIMEOUT = 0.02
+#: … and when tasks go one by one.
+ALONE_TIMEOUT = 0.001
 MAX_POLL_RECORDS = 500
-
-Handler = Callable[[Task], object]
-
-#: Stands in the record of what was no task.
-_NO_TASK = Task(id="", kind="")
+#: When a worker has held as much as it may for so long, in seconds, it pauses fetching.
+PAUSE_AFTER = 1.0
+#: How long those who lose their partitions to another worker may finish what they have begun, in seconds.
+#: The whole group waits for it.
+HANDOVER_TIMEOUT = 20.0
 
 log = logging.getLogger("labkit.worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """What a worker is doing now. `partitions` are those assigned to it."""
+    """What a worker is doing now. `partitions` are those assigned to it; `failed` counts attempts."""
 
     name: str
     partitions: tuple[int, ...]
@@ -45,9 +55,9 @@ class WorkerStatus:
 class Worker:
     """Works on one topic until it is told to stop. `run` blocks; everything else may be called from elsewhere.
 
-    A handler that raises leaves a record with outcome `failed`, and the worker goes on. A record that is not a
-    task leaves one with outcome `bad`. Offsets are committed after the work, so that a crash repeats tasks
-    and never loses one (at least once).
+    An offset is committed when every task before it is finished; what is finished beyond goes into the commit's
+    metadata. So a crash repeats tasks, few, and never loses one (at least once). A task whose handler raises is tried
+    again; when its attempts are used up, it becomes a dead letter, as does a record that is no task.
     """
 
     def __init__(
@@ -56,155 +66,248 @@ class Worker:
         *,
         name: str,
         group: str,
-        handler: Handler,
-        session_timeout: float,
+        work: Work,
+        config: WorkerConfig,
         on_record: Callable[[TaskRecord], object],
         on_assignment: Callable[[tuple[int, ...]], object] = lambda partitions: None,
         clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
         self.topic = topic
         self.name = name
         self._group = group
-        self._handler = handler
-        self._session_timeout = session_timeout
+        self._config = config
         self._on_record = on_record
         self._on_assignment = on_assignment
         self._clock = clock
+        self._measure = measure
+        self._lanes = Lanes(config.order)
+        self._attempts = Attempts(
+            self._lanes,
+            topic=topic.name,
+            worker=name,
+            retry=config.retry,
+            rng=rng or random.Random(name),
+            on_record=on_record,
+            clock=clock,
+        )
+        self._executor = make_executor(
+            config, work, self._lanes, self._attempts, name=name, on_crash=self._executor_crashed
+        )
+        self._crash: BaseException | None = None
         self._stop = threading.Event()
         self._client: ConsumerClient | None = None
-        # per partition, the offset after the last task that is done
-        self._finished: dict[int, int] = {}
         # a transport may run the callbacks of a rebalance on a thread of its own
-        self._committing = threading.RLock()
-        self._committed_at = 0.0
-        self._batch_size = 1
+        self._lock = threading.RLock()
+        self._arrived: list[Record] = []
+        self._in_flight = 0
+        self._paused = False
+        self._adopted = True
+        self._full_since = self._polled_at = measure()
         self._partitions: tuple[int, ...] = ()
-        self._done = self._failed = 0
+        self._done = 0
         self._running = False
 
     def stop(self) -> None:
-        """Ask the worker to finish the task in hand, commit, and leave the group."""
+        """Ask the worker to finish the tasks in hand, commit, and leave the group."""
         self._stop.set()
+        self._lanes.halt()
         if self._client is not None:
             self._client.wake_up()
 
     def status(self) -> WorkerStatus:
         """What the worker is doing now."""
         return WorkerStatus(
-            name=self.name, partitions=self._partitions, done=self._done, failed=self._failed, running=self._running
+            name=self.name,
+            partitions=self._partitions,
+            done=self._done,
+            failed=self._attempts.failures,
+            running=self._running,
         )
 
     def run(self) -> None:
-        """Join the group and work until `stop`; then commit and leave."""
-        client = self.topic.transport.consumer(
+        """Join the group and work until `stop`; then commit and leave. Raises `WorkerFailed`."""
+        self._client = client = self.topic.transport.consumer(
             ConsumerConfig(
                 group=self.topic.full_group(self._group),
                 client_id=self.name,
-                session_timeout=self._session_timeout,
+                session_timeout=self._config.session_timeout,
                 max_poll_records=MAX_POLL_RECORDS,
             )
         )
-        self._client = client
+        self._holdings = Holdings(client, self.topic.full_name, suspects=self._config.max_in_flight)
+        self._burial = Burial(self.topic, client, worker=self.name, group=self._group, wall_clock=self._clock)
         self._running = True
         log.info("%s joins %s", self.name, self._group)
+        self._executor.start()
         try:
             client.subscribe([self.topic.full_name], on_assigned=self._assigned, on_revoked=self._revoked)
             while not self._stop.is_set():
-                records = client.poll(POLL_TIMEOUT, self._batch_size)
-                self._work_on(records)
-                if not records or self._clock() - self._committed_at >= COMMIT_INTERVAL:
-                    self._commit()
-            self._commit()
+                self._turn(client)
+            with self._lock:
+                self._hand_over(None if self._crash is None else 0.0)
         finally:
             self._running = False
+            self._lanes.close()
+            self._burial.close()
             client.close()
+            if self._crash is None:
+                self._executor.join()
             self._partitions = ()
-            log.info("%s left %s after %d tasks", self.name, self._group, self._done + self._failed)
+            log.info("%s left %s after %d tasks", self.name, self._group, self._done + self._attempts.failures)
+        if self._crash is not None:
+            raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
 
-    def _work_on(self, records: list[Record]) -> None:
-        if not records:
+    def _turn(self, client: ConsumerClient) -> None:
+        """One turn of the loop: fetch, hand out, take in what is through, commit."""
+        records = self._fetch(client)
+        with self._lock:
+            if not self._adopted:
+                records = []  # from before the last rebalance: what is not adopted is paused
+            self._arrived += records
+            try:
+                self._adopt(client)
+                self._hand_out()
+                self._hand_out_alone()
+            except TransportError as error:
+                log.warning("%s: the next tasks have to wait: %s", self.name, error)
+            self._take_in()
+            if not records and self._adopted and not self._held():
+                self._holdings.skip_gaps()
+            self._lanes.release_due()
+            self._holdings.commit_if_due()
+            self._bound_fetching(client)
+
+    def _fetch(self, client: ConsumerClient) -> list[Record]:
+        """What may be taken on now. The group hears of this worker in any case."""
+        room = self._config.max_in_flight - self._held()
+        if room > 0 or self._paused:
+            return client.poll(self._patience(), max(1, min(room, MAX_POLL_RECORDS)))
+        # To pause and resume costs a fetch from the broker. It is not worth it for a moment, in which the clients
+        # keep what they have fetched; one record more every now and then is the price of looking after the group.
+        self._stop.wait(self._patience())
+        if self._measure() - self._polled_at < POLL_TIMEOUT:
+            return []
+        self._polled_at = self._measure()
+        return client.poll(0, 1)
+
+    def _patience(self) -> float:
+        if self._holdings.with_waiting():
+            return ALONE_TIMEOUT
+        if not self._in_flight:
+            return POLL_TIMEOUT if self._adopted and self._partitions else BUSY_TIMEOUT
+        due = self._lanes.release_due()
+        return BUSY_TIMEOUT if due is None else min(BUSY_TIMEOUT, due)
+
+    def _adopt(self, client: ConsumerClient) -> None:
+        """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""
+        if not self._adopted:
+            self._holdings.adopt(self._places())
+            client.resume(self._places())
+            self._adopted = True
+
+    def _hand_out(self) -> None:
+        """Give what has arrived to the lanes; raises `TransportError` if the broker does not answer."""
+        if not self._arrived:
             return
+        held = self._holdings.by_partition
+        first: dict[int, int] = {}
+        for record in self._arrived:
+            if not held[record.partition].known:
+                first.setdefault(record.partition, record.offset)
+        if first:
+            self._holdings.begin_at(first)
         received_at = self._clock()
-        for record in records:
-            self._on_record(self._attempt(record, received_at))
-            self._finished[record.partition] = record.offset + 1
-            if self._stop.is_set():
-                return
-        per_task = (self._clock() - received_at) / len(records)
-        fitting = int(POLL_INTERVAL / per_task) if per_task > 0 else MAX_POLL_RECORDS
-        # grows by doubling, so that one quick task among slow ones does not fill the worker's hands
-        self._batch_size = max(1, min(fitting, 2 * self._batch_size, MAX_POLL_RECORDS))
+        items: list[Item] = []
+        for record in self._arrived:
+            holding = held[record.partition]
+            if holding.progress.receive(record.offset):
+                item = Item(record, received_at, holding)
+                (holding.waiting if holding.alone else items).append(item)
+                self._in_flight += 1
+        self._arrived.clear()
+        self._lanes.put(items)
 
-    def _attempt(self, record: Record, received_at: float) -> TaskRecord:
-        started_at = self._clock()
-        try:
-            task = Task.decode(record)
-        except BadRecord as error:
-            log.warning("%s", error)
-            self._failed += 1
-            return self._record(record, _NO_TASK, received_at, started_at, BAD, str(error))
-        try:
-            self._handler(task)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it must not stop the worker
-            reason = f"{type(error).__name__}: {error}"
-            log.warning("task %s failed: %s", task.id, reason)
-            self._failed += 1
-            return self._record(record, task, received_at, started_at, FAILED, reason)
-        self._done += 1
-        return self._record(record, task, received_at, started_at, DONE, None)
+    def _hand_out_alone(self) -> None:
+        for holding in self._holdings.with_waiting():
+            if not holding.alone:
+                self._lanes.put(holding.waiting)
+                holding.waiting.clear()
+            elif holding.next_is_alone():
+                self._begin_alone(holding)
 
-    def _record(
-        self, record: Record, task: Task, received_at: float, started_at: float, outcome: str, error: str | None
-    ) -> TaskRecord:
-        produced_at = record.timestamp_ms / 1000
-        return TaskRecord(
-            task_id=task.id,
-            kind=task.kind,
-            topic=self.topic.name,
-            partition=record.partition,
-            offset=record.offset,
-            key=task.key,
-            priority=task.priority,
-            worker=self.name,
-            attempt=task.attempt,
-            scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
-            produced_at=produced_at,
-            acknowledged_at=None,
-            received_at=received_at,
-            started_at=started_at,
-            finished_at=self._clock(),
-            outcome=outcome,
-            error=error,
-        )
+    def _begin_alone(self, holding: Holding) -> None:
+        if holding.to_blame():
+            self._attempts.refuse(holding.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
+        else:
+            self._holdings.begin_alone(holding)
+            self._lanes.put([holding.waiting.popleft()])
 
-    def _commit(self) -> None:
-        self._committed_at = self._clock()
-        with self._committing:
-            if self._finished and self._client is not None:
-                self._commit_finished(self._client)
+    def _take_in(self) -> None:
+        """Count what is done, and bury what is dead."""
+        done, dead = self._attempts.done, self._attempts.dead
+        while done:
+            self._finish(done.popleft())
+            self._done += 1
+        mine = [item for item in (dead.popleft() for _ in range(len(dead))) if self._is_mine(item)]
+        buried = self._burial.bury(mine)
+        for item in buried:
+            self._finish(item)
+        dead.extendleft(item for item in reversed(mine) if item not in buried)
 
-    def _commit_finished(self, client: ConsumerClient) -> None:
-        try:
-            topic = self.topic.full_name
-            client.commit({TopicPartition(topic, number): Position(at) for number, at in self._finished.items()})
-            self._finished.clear()
-        except CommitRefused as error:
-            # another worker owns them now and will repeat this work: at least once
-            log.warning("%s: %s", self.name, error)
-            self._finished.clear()
-        except TransportError as error:
-            # the offsets are kept and go with the next commit
-            log.warning("%s could not commit: %s", self.name, error)
+    def _finish(self, item: Item) -> None:
+        if self._is_mine(item):
+            item.owner.progress.finish(item.record.offset)
+            item.owner.dirty = True
+            self._in_flight -= 1
+
+    def _is_mine(self, item: Item) -> bool:
+        return self._holdings.get(item.record.partition) is item.owner
+
+    def _held(self) -> int:
+        return self._in_flight + len(self._arrived)
+
+    def _bound_fetching(self, client: ConsumerClient) -> None:
+        now = self._measure()
+        if self._held() < self._config.max_in_flight:
+            self._full_since = now
+        if not self._paused and now - self._full_since > PAUSE_AFTER:
+            client.pause(self._places())
+            self._paused = True
+        elif self._paused and self._held() <= self._config.max_in_flight // 2:
+            client.resume(self._places())
+            self._paused = False
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self.topic.full_name, number) for number in self._partitions]
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        self._partitions = tuple(sorted({*self._partitions, *(tp.partition for tp in partitions)}))
-        log.info("%s now has partitions %s", self.name, list(self._partitions))
-        self._on_assignment(self._partitions)
+        with self._lock:
+            self._partitions = tuple(sorted(tp.partition for tp in partitions))
+            # no record comes before it is known what is done already; and what the last poll brought is void
+            self._adopted = self._paused = False
+            if self._client is not None:
+                self._client.pause(partitions)
+            log.info("%s now has partitions %s", self.name, list(self._partitions))
+            self._on_assignment(self._partitions)
 
-    def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        with self._committing:
-            self._commit()
-            for tp in partitions:
-                self._finished.pop(tp.partition, None)
-        self._partitions = tuple(sorted({*self._partitions} - {tp.partition for tp in partitions}))
-        self._on_assignment(self._partitions)
+    def _revoked(self, _partitions: Sequence[TopicPartition]) -> None:
+        with self._lock:
+            self._hand_over(HANDOVER_TIMEOUT)
+            self._partitions = ()
+            self._on_assignment(())
+
+    def _hand_over(self, timeout: float | None) -> None:
+        """Finish what runs, commit, and forget the rest: whoever has the partitions next will do it."""
+        if not self._lanes.drop(timeout=timeout):
+            log.warning("%s gives up tasks that run longer than %g s; they will run again", self.name, timeout or 0)
+        self._take_in()
+        self._holdings.leave()
+        self._arrived.clear()
+        self._adopted = False
+        self._in_flight = 0
+
+    def _executor_crashed(self, error: BaseException) -> None:
+        self._crash = error
+        self.stop()

@@ -74,7 +74,6 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
         )
     )
     assert "30 tasks done, 0 failed" in out
-    assert "by 2 of 2 workers" in out
     assert len(read_records(tmp_path / "mine.parquet")) == 30
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from labkit.errors import CommitRefused, TransportError
-from labkit.taskqueue.transport.contract import TopicPartition
+from labkit.errors import CommitRefused, NotAcknowledged, TransportError
+from labkit.taskqueue.transport.contract import MAX_OUTGOING_BYTES, Headers, Outgoing, TopicPartition
 
 
 def must_be_open(client: str, *, closed: bool) -> None:
@@ -37,7 +37,38 @@ def must_hold_something(key: bytes | None, value: bytes | None) -> None:
         raise ValueError("A record needs a key or a value.")
 
 
+def must_not_be_too_large(key: bytes | None, value: bytes | None, headers: Headers, limit: int) -> None:
+    """Raise `NotAcknowledged` for a record of more than so many bytes."""
+    size = len(key or b"") + len(value or b"") + sum(len(name) + len(content) for name, content in headers)
+    if size > limit:
+        raise NotAcknowledged(f"The record was not acknowledged: {size} bytes are too large.")
+
+
+def must_be_writable(records: Iterable[Outgoing]) -> None:
+    """Raise `ValueError` or `NotAcknowledged` if one of the records can never be written."""
+    for record in records:
+        must_hold_something(record.key, record.value)
+        must_not_be_too_large(record.key, record.value, record.headers, MAX_OUTGOING_BYTES)
+
+
 def must_have_group(group: str | None) -> None:
     """Raise `TransportError` for a consumer that belongs to no group, and so has nothing committed."""
     if group is None:
         raise TransportError("This consumer belongs to no group, so nothing is committed for it.")
+
+
+def must_be_member(*, subscribed: bool) -> None:
+    """Raise `ValueError` for a consumer that has not subscribed.
+
+    In a transaction Kafka takes offsets of those who are not in the group without asking (KIP-447).
+    """
+    if not subscribed:
+        raise ValueError("Positions are committed in a transaction for a consumer that has subscribed.")
+
+
+def taken_over(transactional_id: str) -> TransportError:
+    """The error for a client whose transaction the broker has ended."""
+    return TransportError(
+        f"Kafka has ended the transaction of {transactional_id!r}: another client works under this id now, "
+        "or it took too long. Write it again if it must be written."
+    )

@@ -13,96 +13,47 @@ Times are in seconds unless the name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.values import (
+    MAX_OUTGOING_BYTES,
+    MAX_RECORD_BYTES,
+    NO_OFFSET,
+    TRANSACTION_TIMEOUT,
+    ConsumerConfig,
+    Delivery,
+    Headers,
+    Outgoing,
+    Position,
+    ProducerConfig,
+    Record,
+    TopicDescription,
+    TopicPartition,
+)
 
-Headers = tuple[tuple[str, bytes], ...]
-
-#: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
-MAX_RECORD_BYTES = 1_000_000
-
-
-class TopicPartition(NamedTuple):
-    """One partition of one topic."""
-
-    topic: str
-    partition: int
-
-
-class Record(NamedTuple):
-    """A record as it was read from a partition. A tuple, because workers make tens of thousands a second."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_ms: int
-
-
-#: The offset of a `Delivery` with `acks="0"`: the broker does not say.
-NO_OFFSET = -1
-
-
-class Delivery(NamedTuple):
-    """Where the broker put a record that it has acknowledged."""
-
-    partition: int
-    offset: int
-
-
-class Position(NamedTuple):
-    """A committed offset (the next record to read) and the free text committed with it."""
-
-    offset: int
-    metadata: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicDescription:
-    """A topic's shape as the broker has it. `config` holds what was set on the topic itself, not the defaults."""
-
-    name: str
-    partitions: int
-    replication_factor: int
-    config: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProducerConfig:
-    """How a producer sends.
-
-    `acks` is "all", "1" or "0"; with "all" and retries the producer is idempotent (KIP-98), so that a retry
-    makes no duplicate. `compression` is "none", "gzip" or "lz4".
-    """
-
-    client_id: str = "labkit-producer"
-    acks: str = "all"
-    retries: int = 10
-    linger_ms: int = 5
-    compression: str = "none"
-    delivery_timeout: float = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerConfig:
-    """How a consumer reads. Offsets are never committed by themselves; a new group reads from the earliest.
-
-    `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are
-    ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
-    A member that is silent for `session_timeout` is dead and loses its partitions; one that does not poll for
-    `max_poll_interval` leaves the group, and joins it again with its next poll.
-    """
-
-    group: str | None = None
-    client_id: str = "labkit-consumer"
-    session_timeout: float = 6.0
-    max_poll_interval: float = 300.0
-    max_poll_records: int = 500
-
+__all__ = [
+    "MAX_OUTGOING_BYTES",
+    "MAX_RECORD_BYTES",
+    "NO_OFFSET",
+    "TRANSACTION_TIMEOUT",
+    "AdminClient",
+    "ConsumerClient",
+    "ConsumerConfig",
+    "Delivery",
+    "Headers",
+    "OnAssignment",
+    "OnDelivery",
+    "Outgoing",
+    "Position",
+    "ProducerClient",
+    "ProducerConfig",
+    "Record",
+    "TopicDescription",
+    "TopicPartition",
+    "TransactionClient",
+    "Transport",
+]
 
 #: Called once per record: with a Delivery when acknowledged, else with a `NotAcknowledged`. It may be called
 #: from any thread, before `send` returns or after; it must be quick, must not raise and must not send.
@@ -147,7 +98,10 @@ OnAssignment = Callable[[Sequence[TopicPartition]], None]
 
 
 class ConsumerClient(Protocol):
-    """Reads records. Used from one thread; only `wake_up` may be called from another."""
+    """Reads records. Used from one thread; only `wake_up` may be called from another.
+
+    What is in a transaction is read after its commit, and never if there is none.
+    """
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`.
@@ -199,6 +153,14 @@ class ConsumerClient(Protocol):
         """What the group has committed per partition; None where nothing was."""
         ...
 
+    def position(self, partition: TopicPartition) -> int | None:
+        """The offset from which `poll` goes on; None until that is known. The partition must be assigned.
+
+        It is beyond the last record that was returned and, after a `poll` that returned nothing, beyond what is no
+        record for anybody: the end of a transaction takes an offset too, and so does what was given up.
+        """
+        ...
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset. The partition must be assigned."""
         ...
@@ -216,13 +178,52 @@ class ConsumerClient(Protocol):
         ...
 
 
+class TransactionClient(Protocol):
+    """Writes in transactions (KIP-98). Used from one thread.
+
+    To make one settles what another with the same id left open when its process died. Should both live, they work
+    one after the other: when the newer one has begun to work, the older one's next `write` raises `TransportError`
+    and writes nothing; the one after that takes over again.
+    """
+
+    def write(
+        self,
+        records: Sequence[Outgoing],
+        positions: Mapping[TopicPartition, Position] | None = None,
+        consumer: ConsumerClient | None = None,
+    ) -> None:
+        """Write all records and commit the positions for the consumer's group, or nothing of it.
+
+        The consumer is one of the same transport and has subscribed. After these errors nothing was written:
+        `CommitRefused` if its group has moved on (KIP-447), as for `commit`; `NotAcknowledged` for a record that is
+        too large; `UnknownTopic`; `ValueError` for a record with neither key nor value, and for positions without
+        such a consumer. After any other `TransportError`, as `BrokerUnreachable`, it is open whether it was
+        written, but never is it a part.
+        After any error the client can be used again; it first settles what was left open. No records, only
+        positions, is a transaction too.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of every thread and socket. Closing twice is no error."""
+        ...
+
+
 class AdminClient(Protocol):
     """Asks and changes what the broker knows."""
 
     def create_topic(
-        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
     ) -> bool:
-        """Create a topic and return when it can be used: True if made now, False if the name was taken."""
+        """Create a topic and return when it can be used: True if made now, False if the name was taken.
+
+        Without a replication factor the brokers' default applies (KIP-464).
+        """
         ...
 
     def describe_topic(self, name: str) -> TopicDescription:
@@ -241,8 +242,11 @@ class AdminClient(Protocol):
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
         ...
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset that the next record will get."""
+    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
+        """Per partition, the offset that the next record will get.
+
+        `readable`: how far consumers can read now, which is not beyond the begin of an open transaction.
+        """
         ...
 
     def start_offsets(self, topic: str) -> dict[int, int]:
@@ -278,6 +282,10 @@ class Transport(Protocol):
 
     def consumer(self, config: ConsumerConfig) -> ConsumerClient:
         """A new consumer."""
+        ...
+
+    def transactions(self, transactional_id: str) -> TransactionClient:
+        """A new client for transactions; it connects at once. The id is the same after a restart."""
         ...
 
     def admin(self) -> AdminClient:

@@ -68,7 +68,7 @@ def produce(bootstrap_servers: str, topic: str, *values: str) -> None:
     config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     admin = AdminClient(config)
     if topic not in admin.list_topics(timeout=20).topics:
-        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+        admin.create_topics([NewTopic(topic, 1)])[topic].result(20)
     failed: list[object] = []
     producer = Producer({**config, "acks": "all"})
     for value in values:

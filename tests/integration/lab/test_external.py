@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from labkit.errors import BrokerUnreachable, LabNotRunning
+from labkit.errors import BrokerUnreachable, LabError, LabNotRunning
 from labkit.lab import Lab, attach_lab, life, open_lab
 from labkit.lab.folders import named_lab
 from labkit.lab.ports import free_ports
@@ -19,7 +19,9 @@ def test_a_lab_of_external_servers_starts_none(lab: Lab, own_settings: Settings,
     )
     for other in (Lab(settings=settings), Lab("default", settings=settings), open_lab(settings=settings)):
         with other:
-            assert (other.kafka_pid, other.redis_pid) == (None, None)
+            assert (other.kafka_pid, other.redis_pid, other.brokers) == (None, None, {})
+            with pytest.raises(LabError, match="external"):
+                other.kill_broker()
             assert (other.bootstrap_servers, other.redis_url) == (lab.bootstrap_servers, lab.redis_url)
             assert other.connection.topic_prefix == "mine."
             assert repr(other) == f"Lab {other.name!r}: Kafka at {lab.bootstrap_servers}, an external Redis"

@@ -19,7 +19,7 @@ from labkit.lab.kafka_cache import prepare_kafka
 from labkit.lab.process import process_id
 from labkit.lab.redis_server import find_redis
 from labkit.lab.starting import Plan
-from labkit.lab.state import State, read_state
+from labkit.lab.state import Broker, State, read_state
 from labkit.lab.status import look
 from labkit.lab.waiting import wait_for
 from labkit.settings import Settings
@@ -143,9 +143,8 @@ def test_a_pid_that_is_no_longer_ours_is_left_alone(
     stale = State(
         keeper=recycled,
         owner=None,
-        kafka=recycled,
+        brokers=(Broker(node=1, process=recycled, port=own_settings.port, controller_port=1),),
         redis=recycled,
-        port=own_settings.port,
         socket="/nowhere/redis.sock",
         versions={},
         started_at=0.0,
@@ -184,7 +183,8 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         folders=folders,
         kafka=replace(kafka, aot=copy),
         redis=find_redis(),
-        port=None,
+        brokers=1,
+        ports=(),
         insist=False,
         throw_away=False,
         timeout=60,

@@ -16,6 +16,7 @@ import pytest
 from labkit.lab import Lab
 from labkit.taskqueue.transport import (
     ConsumerConfig,
+    Outgoing,
     TopicPartition,
     Transport,
     connect_transport,
@@ -28,6 +29,7 @@ pytest.register_assert_rewrite(
     "tests.contract.producing",
     "tests.contract.reading",
     "tests.contract.topics",
+    "tests.contract.transactions",
 )
 
 from tests.contract.fixtures import *  # noqa: E402, F403
@@ -36,6 +38,7 @@ from tests.contract.groups import *  # noqa: E402, F403
 from tests.contract.producing import *  # noqa: E402, F403
 from tests.contract.reading import *  # noqa: E402, F403
 from tests.contract.topics import *  # noqa: E402, F403
+from tests.contract.transactions import *  # noqa: E402, F403
 
 
 @pytest.fixture(scope="module", params=["kafka-python", "confluent-kafka"])
@@ -91,7 +94,12 @@ def test_closing_lets_go_of_every_thread_and_socket(transport, topic, unique_nam
         }
 
     def use_everything():
-        with closing(transport.admin()), closing(transport.consumer(ConsumerConfig())) as reader:
+        with (
+            closing(transport.admin()),
+            closing(transport.transactions(unique_name)) as transactions,
+            closing(transport.consumer(ConsumerConfig())) as reader,
+        ):
+            transactions.write([Outgoing(topic, 0, None, b"written", ())])
             member = Member(transport.consumer(ConsumerConfig(group=unique_name)), topic)
             with Outbox(transport) as outbox, closing(member):
                 outbox.send(topic)

@@ -27,6 +27,27 @@ def test_everything_that_kafka_replicates_is_content_with_one_node() -> None:
     assert set(factors.values()) == {"1"}
 
 
+def test_three_nodes_know_each_other_and_hold_everything_three_times() -> None:
+    text = server_properties(data=Path("/data"), port=9093, controller_port=22, node=2, voters=[11, 22, 33])
+    second = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    assert second["node.id"] == "2"
+    assert second["controller.quorum.voters"] == "1@127.0.0.1:11,2@127.0.0.1:22,3@127.0.0.1:33"
+    assert second["listeners"] == "PLAINTEXT://127.0.0.1:9093,CONTROLLER://127.0.0.1:22"
+    factors = {name: value for name, value in second.items() if "replication.factor" in name}
+    in_sync = {name: value for name, value in second.items() if "min.isr" in name or "min.insync" in name}
+    assert (len(factors), set(factors.values())) == (4, {"3"})
+    assert (len(in_sync), set(in_sync.values())) == (3, {"2"})
+    alone = properties()
+    assert {name for name in second if second[name] != alone[name]} == {
+        "node.id",
+        "controller.quorum.voters",
+        "listeners",
+        "advertised.listeners",
+        *factors,
+        *in_sync,
+    }
+
+
 @pytest.mark.parametrize(
     ("folder", "written"),
     [

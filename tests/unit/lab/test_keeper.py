@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import ServerFailed
-from labkit.lab.keeping import Keeping, ServerCommand, end_keeper, launch
+from labkit.lab.keeping import Keeping, ServerCommand, end_keeper, launch, restart
 from labkit.lab.process import ProcessId, process_id
 from labkit.lab.waiting import wait_for
 
@@ -62,7 +62,12 @@ def start(folder: Path, *commands: ServerCommand) -> Keeping:
 
 
 def ends(folder: Path) -> list[dict[str, Any]]:
-    """How servers have ended; a line that is being written does not count yet."""
+    """How servers have ended."""
+    return [entry for entry in noted(folder) if "status" in entry]
+
+
+def noted(folder: Path) -> list[dict[str, Any]]:
+    """What became of the servers; a line that is being written does not count yet."""
     path = folder / "exits"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -142,6 +147,50 @@ def test_a_crashed_server_is_noted_and_the_others_go_on(folder: Path) -> None:
     assert wait_for(lambda: len(ends(folder)) == 1, 5)
     assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("one", -signal.SIGKILL, False)]
     assert keeping.servers["two"].alive()
+    keeping.stop()
+
+
+def start_again(folder: Path, keeping: Keeping, *names: str) -> ProcessId:
+    """Ask for servers, and return who the one is that was started."""
+    before = len(noted(folder))
+    restart(keeping.keeper, names, requests=folder / "requests")
+    assert wait_for(lambda: len(noted(folder)) > before, 5)
+    found = process_id(noted(folder)[-1]["pid"])
+    assert found is not None
+    return found
+
+
+def test_a_server_that_has_ended_is_started_again_and_the_others_are_left_alone(folder: Path) -> None:
+    commands = [command(folder, SLEEP, name=name) for name in ("one", "two", "three")]
+    keeping = launch(commands, exits=folder / "exits", log=folder / "log", requests=folder / "requests")
+    for name in ("one", "two"):
+        keeping.servers[name].send_signal(signal.SIGKILL)
+        assert keeping.servers[name].wait(5)
+    assert wait_for(lambda: len(ends(folder)) == 2, 5)
+    again = start_again(folder, keeping, "two", "three")
+    assert [(entry["server"], entry["pid"]) for entry in noted(folder) if "status" not in entry] == [("two", again.pid)]
+    assert keeping.servers["three"].alive()
+    keeping.stop()
+    assert all_ended([again, keeping.servers["three"], keeping.keeper])
+    assert [(end["server"], end["asked"]) for end in ends(folder)[2:]] == [("two", True), ("three", True)]
+
+
+def test_when_all_have_ended_a_keeper_that_can_start_them_again_stays(folder: Path) -> None:
+    one = command(folder, SLEEP, name="one")
+    keeping = launch([one], exits=folder / "exits", log=folder / "log", requests=folder / "requests")
+    keeping.servers["one"].send_signal(signal.SIGKILL)
+    assert wait_for(lambda: len(ends(folder)) == 1, 5)
+    again = start_again(folder, keeping, "one")
+    assert again.alive()
+    keeping.stop()
+    assert all_ended([again, keeping.keeper])
+
+
+def test_a_stray_signal_changes_nothing(folder: Path) -> None:
+    keeping = start(folder, command(folder, SLEEP))
+    keeping.keeper.send_signal(signal.SIGUSR1)
+    assert wait_for(lambda: "nothing was started again" in (folder / "log").read_text(), 5)
+    assert keeping.servers["server"].alive()
     keeping.stop()
 
 

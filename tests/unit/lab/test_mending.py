@@ -11,7 +11,7 @@ from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
 from labkit.lab.folders import LabFolders
 from labkit.lab.mending import TAIL, explain, explain_end, how_it_ended, tail
 from labkit.lab.process import ProcessId
-from labkit.lab.state import State
+from labkit.lab.state import Broker, State
 
 GONE = ProcessId(1, -1.0)
 
@@ -25,9 +25,9 @@ def folders(tmp_path: Path) -> LabFolders:
 
 @pytest.fixture
 def state() -> State:
-    kafka, redis = ProcessId(100, 0.0), ProcessId(101, 0.0)
+    kafka, redis = Broker(node=1, process=ProcessId(100, 0.0), port=1, controller_port=2), ProcessId(101, 0.0)
     return State(
-        keeper=GONE, owner=None, kafka=kafka, redis=redis, port=1, socket="", versions={}, started_at=0, ready=True
+        keeper=GONE, owner=None, brokers=(kafka,), redis=redis, socket="", versions={}, started_at=0, ready=True
     )
 
 
@@ -64,6 +64,28 @@ def test_how_servers_ended(folders: LabFolders, state: State) -> None:
     assert explain_end(folders, state).startswith(
         "Kafka was ended by SIGKILL and Redis ended with status 1. `labkit up`"
     )
+
+
+def test_which_broker_of_several_has_ended(folders: LabFolders, state: State) -> None:
+    three = state.evolve(
+        brokers=tuple(Broker(node=n, process=ProcessId(99 + n, 0.0), port=n, controller_port=n) for n in (1, 2, 3))
+    )
+    ends = [
+        {"server": "kafka-2", "pid": 50, "status": -9, "asked": False},  # it was started again
+        {"server": "kafka-2", "pid": 101},
+        {"server": "kafka-3", "pid": 102, "status": -9, "asked": False},
+    ]
+    folders.exits.write_text("".join(json.dumps(end) + "\n" for end in ends))
+    assert how_it_ended(folders, three) == "Kafka 3 was ended by SIGKILL"
+
+
+def test_the_words_of_every_broker_are_searched(folders: LabFolders) -> None:
+    for node in (1, 2, 3):
+        own = folders.broker(node)
+        own.make()
+        (own.kafka / "meta.properties").touch()
+    (folders.broker(3).logs / "kafka.out").write_text("java.net.BindException: Address already in use\n")
+    assert type(explain(ServerFailed("Kafka ended while it was starting."), folders)) is PortInUse
 
 
 def test_a_server_that_was_asked_to_end_is_no_problem(folders: LabFolders, state: State) -> None:

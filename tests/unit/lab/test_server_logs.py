@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import LabNotRunning
+from labkit.errors import LabError, LabNotRunning
 from labkit.lab.folders import LabFolders
 from labkit.lab.server_logs import follow, last_lines
 
@@ -28,6 +28,18 @@ def test_the_last_lines_of_each_file(folders: LabFolders) -> None:
 def test_a_lab_that_never_ran(folders: LabFolders) -> None:
     with pytest.raises(LabNotRunning, match="never run"):
         last_lines(folders, "redis", 2)
+
+
+def test_each_broker_has_a_log_of_its_own(folders: LabFolders) -> None:
+    for node in (1, 2, 3):
+        own = folders.broker(node)
+        own.make()
+        (own.kafka / "meta.properties").touch()
+        (own.logs / "server.log").write_text(f"said by {node}\n")
+    assert last_lines(folders, "kafka", 2) == ["said by 1"]
+    assert last_lines(folders, "kafka", 2, broker=3) == ["said by 3"]
+    with pytest.raises(LabError, match="has 3 brokers, so there is no log of broker 4"):
+        last_lines(folders, "kafka", 2, broker=4)
 
 
 def test_half_a_line_is_left_for_later(folders: LabFolders) -> None:

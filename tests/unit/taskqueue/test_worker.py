@@ -1,17 +1,24 @@
 """One worker, in memory: what it records, what it commits, and what does not stop it."""
 
+import asyncio
 import threading
 
 import pytest
 
+from labkit.errors import SettingsError, WorkerFailed
 from labkit.settings import Settings
+from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.deadline import check_time, time_left
+from labkit.taskqueue.engine.progress import Memo, PartitionProgress
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.waiting import wait_until
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker import PAUSE_AFTER, POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
 
@@ -22,9 +29,13 @@ def topics():
         yield topics
 
 
-def make(topics: Topics, handler=lambda task: None, name="worker-1"):
+AT_ONCE = Retry(first=0)
+
+
+def make(topics: Topics, handler=lambda task: None, name="worker-1", **how):
     records = []
-    worker = Worker(topics.get("t"), name=name, group="g", handler=handler, session_timeout=6, on_record=records.append)
+    config = WorkerConfig(**({"retry": AT_ONCE} | how))
+    worker = Worker(topics.get("t"), name=name, group="g", work=Work(handler), config=config, on_record=records.append)
     return worker, records
 
 
@@ -76,8 +87,26 @@ def test_a_handler_that_raises_does_not_stop_the_worker(topics):
 
     worker, records = make(topics, handler)
     run_until_empty(topics, worker)
-    assert [r.outcome for r in records] == ["done", "failed", "done"]
-    assert records[1].error == "ValueError: no such file"
+    assert [r.outcome for r in records] == ["done", "failed", "failed", "dead", "done"]
+    assert [r.attempt for r in records] == [1, 1, 2, 3, 1]
+    assert {r.error for r in records[1:4]} == {"ValueError: no such file"}
+    assert topics.end_offsets("t.dead") == {0: 1}
+
+
+def test_a_task_that_succeeds_in_the_end_is_no_dead_letter(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(2, seed=1))
+    tries = []
+
+    def handler(task):
+        tries.append(task.id)
+        if len(tries) < 3:
+            raise ConnectionError("not yet")
+
+    worker, records = make(topics, handler)
+    run_until_empty(topics, worker)
+    assert [r.outcome for r in records] == ["failed", "failed", "done", "done"]
+    assert "t.dead" not in topics.names()
 
 
 def test_a_bad_record_does_not_stop_the_worker(topics):
@@ -92,6 +121,7 @@ def test_a_bad_record_does_not_stop_the_worker(topics):
     run_until_empty(topics, worker)
     assert [r.outcome for r in records] == ["bad", "done"]
     assert "t, partition 0, offset 0 is not a task" in records[0].error
+    assert topics.end_offsets("t.dead") == {0: 1}
 
 
 def test_a_stop_finishes_the_task_in_hand_and_commits_only_what_is_done(topics):
@@ -142,3 +172,213 @@ def test_status_tells_partitions_and_counts(topics):
     worker.stop()
     thread.join(10)
     assert worker.status().partitions == ()
+
+
+def run_in_thread(worker: Worker) -> threading.Thread:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("order", "at_once"), [("partition", 2), ("key", 4), ("none", 6)])
+def test_how_many_run_at_once_depends_on_the_order(topics, order, at_once):
+    topics.create("t", partitions=2)
+    send(topics, [task.evolve(key=f"key-{n % 4}") for n, task in enumerate(stock_tasks(24, seed=1))])
+    running, most, lock, full = set(), [0], threading.Lock(), threading.Event()
+
+    def handler(task):
+        with lock:
+            running.add(task.id)
+            most[0] = max(most[0], len(running))
+            if len(running) == at_once:
+                full.set()
+        assert full.wait(10)
+        with lock:
+            running.discard(task.id)
+
+    worker, records = make(topics, handler, order=order, concurrency=6)
+    run_until_empty(topics, worker)
+    assert most[0] == at_once
+    assert len(records) == 24
+
+
+@pytest.mark.parametrize("order", ["partition", "key"])
+def test_the_order_is_kept_also_when_tasks_are_tried_again(topics, order):
+    topics.create("t", partitions=2)
+    send(topics, stock_tasks(60, seed=1, keys=7))
+    failed = set()
+
+    def handler(task):
+        if task.id[0] in "0123" and task.id not in failed:
+            failed.add(task.id)
+            raise ValueError("once")
+
+    worker, records = make(topics, handler, order=order, concurrency=8)
+    run_until_empty(topics, worker)
+    lanes = {}
+    for r in records:
+        if r.outcome == "done":
+            lanes.setdefault(r.partition if order == "partition" else r.key, []).append(r.offset)
+    assert sum(map(len, lanes.values())) == 60
+    assert all(offsets == sorted(offsets) for offsets in lanes.values())
+
+
+def test_a_task_that_waits_for_its_retry_does_not_hold_up_other_keys(topics):
+    topics.create("t", partitions=1)
+    tasks = [task.evolve(key=key) for task, key in zip(stock_tasks(3, seed=1), ("slow", "slow", "quick"), strict=True)]
+    send(topics, tasks)
+    quick_done, order = threading.Event(), []
+
+    def handler(task):
+        order.append(task.key)
+        if task.key == "quick":
+            quick_done.set()
+        elif not quick_done.is_set():
+            raise ValueError("the quick one is to go first")
+
+    worker, records = make(topics, handler, order="key", retry=Retry(first=0.2, attempts=50))
+    run_until_empty(topics, worker)
+    assert order[:2] == ["slow", "quick"]
+    assert [r.key for r in records if r.outcome == "done"] == ["quick", "slow", "slow"]
+
+
+def test_coroutines_run_side_by_side(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(10, seed=1))
+    running, all_there = [], None
+
+    async def handler(task):
+        nonlocal all_there
+        all_there = all_there or asyncio.Event()
+        running.append(task.id)
+        if len(running) == 10:
+            all_there.set()
+        await asyncio.wait_for(all_there.wait(), 10)
+
+    worker, records = make(topics, handler, order="none", executor="asyncio", concurrency=10)
+    run_until_empty(topics, worker)
+    assert [r.outcome for r in records] == ["done"] * 10
+
+
+def test_a_coroutine_that_takes_too_long_is_cancelled(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(1, seed=1))
+    cancelled = []
+
+    async def handler(task):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(task.id)
+            raise
+
+    worker, records = make(topics, handler, executor="asyncio", timeout=0.02, retry=Retry(attempts=2, first=0))
+    run_until_empty(topics, worker)
+    assert [r.outcome for r in records] == ["failed", "dead"]
+    assert records[0].error == "TaskTimedOut: It took longer than 0.02 s and was cancelled."
+    assert len(cancelled) == 2
+
+
+def test_a_handler_in_a_thread_may_ask_for_its_time(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(1, seed=1))
+
+    def handler(task):
+        assert time_left() <= 0.02
+        while True:
+            check_time()
+
+    worker, records = make(topics, handler, timeout=0.02, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    assert [(r.outcome, r.error.split(":")[0]) for r in records] == [("dead", "TaskTimedOut")]
+    assert time_left() is None
+
+
+def test_a_coroutine_needs_the_executor_for_it(topics):
+    topics.create("t", partitions=1)
+
+    async def handler(task):
+        pass
+
+    with pytest.raises(SettingsError, match="asyncio"):
+        make(topics, handler)
+    with pytest.raises(SettingsError, match="asyncio"):
+        make(topics, executor="asyncio")
+
+
+def test_no_more_is_held_than_is_allowed(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(100, seed=1))
+    may_go, first = threading.Event(), threading.Event()
+    most = []
+
+    def handler(task):
+        first.set()
+        assert may_go.wait(10)
+        most.append(worker._in_flight)
+
+    worker, records = make(topics, handler, max_in_flight=10)
+    thread = run_in_thread(worker)
+    assert first.wait(10)
+    wait_until(lambda: worker._paused, timeout=10, what="fetching was to pause")
+    held = worker._in_flight
+    assert 10 <= held <= 10 + PAUSE_AFTER / POLL_TIMEOUT + 1
+    may_go.set()
+    wait_until(lambda: len(records) == 100, timeout=10, what="all were to be done")
+    worker.stop()
+    thread.join(10)
+    assert max(most) <= held
+
+
+def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(20, seed=1))
+    blocked = threading.Event()
+
+    def handler(task):
+        if task.payload.startswith("Task 1:"):
+            blocked.wait(10)
+
+    # the first worker is lost with its first task in hand and the others done
+    lost, lost_records = make(topics, handler, order="none", concurrency=4)
+    thread = run_in_thread(lost)
+    committed = lambda: topics._client.committed("g", "t")  # noqa: E731
+    wait_until(
+        lambda: len(lost_records) == 19 and len(Memo.decode(committed()[0].metadata, 0).finished) == 19,
+        timeout=10,
+        what="all but one were to be committed",
+    )
+    assert committed()[0].offset == 0
+    start = committed()[0]
+
+    done_again = PartitionProgress(start.offset, Memo.decode(start.metadata, start.offset).finished)
+    assert [offset for offset in range(20) if done_again.receive(offset)] == [0]
+    blocked.set()
+    lost.stop()
+    thread.join(10)
+    assert topics.lag("t", group="g")[0].lag == 0
+
+
+def test_a_handler_that_ends_the_thread_has_only_failed(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(2, seed=1))
+
+    def handler(task):
+        if task.payload.startswith("Task 1:"):
+            raise SystemExit(3)
+
+    worker, records = make(topics, handler, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    assert [r.outcome for r in records] == ["dead", "done"]
+
+
+def test_a_worker_that_cannot_report_stops_with_an_error(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(1, seed=1))
+
+    def on_record(record):
+        raise BrokenPipeError("nobody listens")
+
+    worker = Worker(topics.get("t"), name="w", group="g", work=Work(print), config=WorkerConfig(), on_record=on_record)
+    with pytest.raises(WorkerFailed, match="nobody listens"):
+        worker.run()

@@ -6,12 +6,14 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent.admin import ConfluentAdmin
 from labkit.taskqueue.transport.confluent.consumer import ConfluentConsumer
 from labkit.taskqueue.transport.confluent.producer import ConfluentProducer
+from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
     ConsumerConfig,
     ProducerClient,
     ProducerConfig,
+    TransactionClient,
 )
 
 __all__ = ["ConfluentTransport"]
@@ -33,6 +35,10 @@ class ConfluentTransport:
     def consumer(self, config: ConsumerConfig) -> ConsumerClient:
         """A new consumer, connected."""
         return ConfluentConsumer(self._connection, config)
+
+    def transactions(self, transactional_id: str) -> TransactionClient:
+        """A new client for transactions, connected."""
+        return ConfluentTransactions(self._connection, transactional_id)
 
     def admin(self) -> AdminClient:
         """A new admin client, connected."""

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports these names without exporting them
     AdminClient,
     ConfigResource,
@@ -32,6 +32,8 @@ CHANGE_TIMEOUT = 10.0
 #: coordinator of groups is not.
 READY_TIMEOUT = 5.0
 _RETRY_INTERVAL = 0.05
+#: The brokers' own replication factor (KIP-464).
+_BROKERS_DEFAULT = -1
 
 _NOT_READY = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -50,10 +52,15 @@ class ConfluentAdmin:
         self._connected: AdminClient | None = connect(AdminClient, connection, client_id="labkit-admin")
 
     def create_topic(
-        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
-        topic = NewTopic(name, partitions, replication_factor, config=dict(config or {}))
+        topic = NewTopic(name, partitions, replication_factor or _BROKERS_DEFAULT, config=dict(config or {}))
         try:
             self._ask(lambda client: client.create_topics([topic])[name], name)
         except TransportError as error:
@@ -105,9 +112,10 @@ class ConfluentAdmin:
         self._ask(lambda client: client.delete_topics([name])[name], name)
         wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset that the next record will get."""
-        return self._offsets(topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
+        """Per partition, the offset that the next record will get, or how far consumers can read."""
+        level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
+        return self._offsets(topic, OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
@@ -179,9 +187,11 @@ class ConfluentAdmin:
         partitions: list[Any] = self._ask(lambda client: client.describe_topics(topics)[name], name).partitions
         return partitions
 
-    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
+    def _offsets(
+        self, topic: str, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
+    ) -> dict[int, int]:
         wanted = [confluent_kafka.TopicPartition(topic, partition.id) for partition in self._partitions(topic)]
-        answers = self._client.list_offsets(dict.fromkeys(wanted, spec))
+        answers = self._client.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level)
 
         def answer(tp: confluent_kafka.TopicPartition) -> int:
             found: int = self._ask(lambda _: answers[tp], topic).offset

@@ -12,15 +12,16 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaErr
 
 from labkit.errors import CommitRefused, LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
-from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
-from labkit.taskqueue.transport.contract import (
-    ConsumerConfig,
-    OnAssignment,
-    Position,
-    Record,
-    TopicPartition,
+from labkit.taskqueue.transport.checks import (
+    must_be_assigned,
+    must_be_member,
+    must_be_open,
+    must_have_group,
+    must_still_have,
 )
+from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.partitions import to_offsets, to_ours, to_theirs
+from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 
 #: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
@@ -33,7 +34,8 @@ FETCH_MAX_WAIT_MS = 100
 #: librdkafka wants a group's name even where none is joined.
 NO_GROUP = "labkit-without-a-group"
 
-_REFUSED_COMMITS = {
+#: The codes by which a broker says that a group has moved on.
+REFUSED_COMMITS = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.REBALANCE_IN_PROGRESS,
@@ -53,6 +55,8 @@ class ConfluentConsumer:
         # what to do when the assignment begins, from `seek` and `pause` before the library can do it
         self._starts: dict[TopicPartition, int] | None = None
         self._paused: set[TopicPartition] = set()
+        # how far there was something to read, by the library's word; past the marks that end a transaction
+        self._ends: dict[TopicPartition, int] = {}
         self._revocations = 0
         self._error: BaseException | None = None
         self._woken = threading.Event()
@@ -64,14 +68,14 @@ class ConfluentConsumer:
         must_have_group(self._config.group)
 
         def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-            self._assignment = _ours(partitions)
+            self._assignment = to_ours(partitions)
             self._starts = {}
             self._call(on_assigned, sorted(self._assignment))
             self._begin()
 
         def revoked(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
             if partitions:
-                self._call(on_revoked, sorted(_ours(partitions)))
+                self._call(on_revoked, sorted(to_ours(partitions)))
             self._assignment = frozenset()
             self._revocations += 1
 
@@ -120,21 +124,29 @@ class ConfluentConsumer:
             must_still_have(positions, self._assignment)
         if not positions:
             return
-        offsets = [confluent_kafka.TopicPartition(*tp, *position) for tp, position in positions.items()]
         try:
-            answers = self._client.commit(offsets=offsets, asynchronous=False) or []
+            answers = self._client.commit(offsets=to_offsets(positions), asynchronous=False) or []
         except KafkaException as error:
             raise self._commit_error(kafka_error(error)) from error
         for answer in answers:
             if answer.error is not None:
                 raise self._commit_error(answer.error)
 
+    def membership(self, positions: Mapping[TopicPartition, Position]) -> Any:
+        """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
+        must_be_open("consumer", closed=self._closed)
+        must_be_member(subscribed=self._subscribed)
+        must_still_have(positions, self._assignment)
+        if not self._client.memberid():  # Kafka would take the offsets of such a one
+            raise CommitRefused
+        return self._client.consumer_group_metadata()
+
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
         must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         try:
-            answers = self._client.committed(_theirs(partitions), timeout=REQUEST_TIMEOUT)
+            answers = self._client.committed(to_theirs(partitions), timeout=REQUEST_TIMEOUT)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         found: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
@@ -145,9 +157,17 @@ class ConfluentConsumer:
                 found[TopicPartition(answer.topic, answer.partition)] = Position(answer.offset, answer.metadata or "")
         return found
 
+    def position(self, partition: TopicPartition) -> int | None:
+        """The offset from which `poll` goes on, as far as the client knows without asking."""
+        must_be_assigned([partition], self._assignment)
+        [found] = self._client.position([confluent_kafka.TopicPartition(*partition)])
+        known = max(found.offset, self._ends.get(partition, OFFSET_INVALID))
+        return None if known < 0 else known
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
         must_be_assigned([partition], self._assignment)
+        self._ends.pop(partition, None)
         if self._starts is not None:
             self._starts[partition] = offset
             return
@@ -161,14 +181,14 @@ class ConfluentConsumer:
         must_be_assigned(partitions, self._assignment)
         self._paused.update(partitions)
         if self._starts is None:
-            self._client.pause(_theirs(partitions))
+            self._client.pause(to_theirs(partitions))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these partitions again."""
         must_be_assigned(partitions, self._assignment)
         self._paused.difference_update(partitions)
         if self._starts is None:
-            self._client.resume(_theirs(partitions))
+            self._client.resume(to_theirs(partitions))
 
     def close(self) -> None:
         """Leave the group at once, without committing."""
@@ -192,12 +212,13 @@ class ConfluentConsumer:
         """Read the assigned partitions from where `seek` said, or from the committed offset."""
         usual = OFFSET_BEGINNING if self._config.group is None else OFFSET_INVALID
         starts, self._starts = self._starts or {}, None
+        self._ends.clear()
         self._client.assign(
             [confluent_kafka.TopicPartition(*tp, starts.get(tp, usual)) for tp in sorted(self._assignment)]
         )
         # librdkafka remembers what was paused before, also across rebalances
-        self._client.resume(_theirs(sorted(self._assignment - self._paused)))
-        self._client.pause(_theirs(sorted(self._paused)))
+        self._client.resume(to_theirs(sorted(self._assignment - self._paused)))
+        self._client.pause(to_theirs(sorted(self._paused)))
 
     def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
         # an error that left the callback here would take with it the records that the library has in hand
@@ -234,37 +255,23 @@ class ConfluentConsumer:
         for m in messages:
             if m.error() is None:
                 headers = m.headers()
-                records.append(
-                    Record(
-                        m.topic(),
-                        m.partition(),
-                        m.offset(),
-                        m.key(),
-                        m.value(),
-                        tuple(headers) if headers else (),
-                        m.timestamp()[1],
-                    )
-                )
+                place = m.topic(), m.partition(), m.offset()
+                records.append(Record(*place, m.key(), m.value(), tuple(headers or ()), m.timestamp()[1]))
             else:
-                self._take_note(m.error())
+                self._take_note(m.error(), m)
         return records
 
-    def _take_note(self, error: KafkaError) -> None:
+    def _take_note(self, error: KafkaError, message: Any) -> None:
         """Raise what the user must mend; a topic that is not there yet or a poll that came late is only logged."""
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset()
+            return
         if error.fatal() or error.code() in REFUSALS:
             raise in_words(error, self._connection)
         LOGGER.warning("%s", error.str())
 
     def _commit_error(self, error: KafkaError) -> LabkitError:
-        return CommitRefused() if error.code() in _REFUSED_COMMITS else in_words(error, self._connection)
-
-
-def _ours(partitions: list[confluent_kafka.TopicPartition]) -> frozenset[TopicPartition]:
-    return frozenset(TopicPartition(tp.topic, tp.partition) for tp in partitions)
-
-
-def _theirs(partitions: Sequence[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
-    return [confluent_kafka.TopicPartition(*tp) for tp in partitions]
+        return CommitRefused() if error.code() in REFUSED_COMMITS else in_words(error, self._connection)
 
 
 def _settings(config: ConsumerConfig) -> dict[str, object]:
@@ -275,6 +282,8 @@ def _settings(config: ConsumerConfig) -> dict[str, object]:
         "enable_auto_commit": False,
         "enable_auto_offset_store": False,
         "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "enable_partition_eof": True,
         "partition_assignment_strategy": "roundrobin",
         "session_timeout_ms": session_timeout_ms,
         "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),

@@ -9,10 +9,12 @@ from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
     ProducerClient,
     ProducerConfig,
+    TransactionClient,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer
 from labkit.taskqueue.transport.kafka_python.producer import KafkaPythonProducer
+from labkit.taskqueue.transport.kafka_python.transactions import KafkaPythonTransactions
 from labkit.taskqueue.transport.library_logs import route_logs
 
 __all__ = ["KafkaPythonTransport"]
@@ -35,6 +37,10 @@ class KafkaPythonTransport:
     def consumer(self, config: ConsumerConfig) -> ConsumerClient:
         """A new consumer, connected."""
         return KafkaPythonConsumer(self._connection, config)
+
+    def transactions(self, transactional_id: str) -> TransactionClient:
+        """A new client for transactions, connected."""
+        return KafkaPythonTransactions(self._connection, transactional_id)
 
     def admin(self) -> AdminClient:
         """A new admin client, connected."""

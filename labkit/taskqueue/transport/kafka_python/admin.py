@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import kafka
 import kafka.errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, ConfigSourceType, KafkaAdminClient
-from kafka.protocol.consumer import OffsetSpec
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
 from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
@@ -24,6 +24,8 @@ CHANGE_TIMEOUT = 10.0
 #: coordinator of groups is not.
 READY_TIMEOUT = 5.0
 _RETRY_INTERVAL = 0.05
+#: The brokers' own replication factor (KIP-464).
+_BROKERS_DEFAULT = -1
 
 _NOT_READY = (
     kafka_errors.NodeNotReadyError,
@@ -45,10 +47,16 @@ class KafkaPythonAdmin:
         self._closed = False
 
     def create_topic(
-        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
-        shape = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": dict(config or {})}
+        factor = replication_factor or _BROKERS_DEFAULT
+        shape = {"num_partitions": partitions, "replication_factor": factor, "configs": dict(config or {})}
         answer = self._ask(lambda: self._client.create_topics({name: shape}, raise_errors=False))
         result = answer["topics"][0]
         if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
@@ -94,9 +102,10 @@ class KafkaPythonAdmin:
         self._check(result["error_code"], result["error_message"], name)
         wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset that the next record will get."""
-        return self._offsets(topic, OffsetSpec.LATEST)
+    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
+        """Per partition, the offset that the next record will get, or how far consumers can read."""
+        level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
+        return self._offsets(topic, OffsetSpec.LATEST, level)
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
@@ -161,9 +170,11 @@ class KafkaPythonAdmin:
         partitions: list[dict[str, Any]] = found["partitions"]
         return partitions
 
-    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
-        partitions = [kafka.TopicPartition(topic, p["partition_index"]) for p in self._partitions(topic)]
-        found = self._ask(lambda: self._client.list_partition_offsets(dict.fromkeys(partitions, spec)))
+    def _offsets(
+        self, topic: str, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
+    ) -> dict[int, int]:
+        wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in self._partitions(topic)}
+        found = self._ask(lambda: self._client.list_partition_offsets(wanted, isolation_level=level))
         return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
 
     def _exists(self, name: str) -> bool:

@@ -10,11 +10,17 @@ from typing import Any
 import kafka
 import kafka.errors as kafka_errors
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from labkit.errors import CommitRefused
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
+from labkit.taskqueue.transport.checks import (
+    must_be_assigned,
+    must_be_member,
+    must_be_open,
+    must_have_group,
+    must_still_have,
+)
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
     OnAssignment,
@@ -99,22 +105,34 @@ class KafkaPythonConsumer:
         must_have_group(self._config.group)
         if self._listener is not None:
             must_still_have(positions, self.assignment())
-        offsets = {
-            kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
-            for partition, position in positions.items()
-        }
         try:
-            self._client.commit(offsets, timeout_ms=REQUEST_TIMEOUT_MS)
+            self._client.commit(to_offsets(positions), timeout_ms=REQUEST_TIMEOUT_MS)
         except _REFUSED_COMMITS as error:
             raise CommitRefused() from error
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
+
+    def membership(self, positions: Mapping[TopicPartition, Position]) -> ConsumerGroupMetadata:
+        """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
+        must_be_open("consumer", closed=self._closed)
+        must_be_member(subscribed=self._listener is not None)
+        must_still_have(positions, self.assignment())
+        found = self._client.group_metadata()
+        if found.generation_id < 0:  # Kafka would take the offsets of such a one
+            raise CommitRefused
+        return found
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
         must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         return {partition: self._committed(partition) for partition in partitions}
+
+    def position(self, partition: TopicPartition) -> int | None:
+        """The offset from which `poll` goes on, as far as the client knows without asking."""
+        must_be_assigned([partition], self.assignment())
+        found = self._client._subscription.assignment[kafka.TopicPartition(*partition)].position
+        return None if found is None else int(found.offset)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
@@ -169,6 +187,14 @@ class KafkaPythonConsumer:
         return None if found is None else Position(found.offset, found.metadata or "")
 
 
+def to_offsets(positions: Mapping[TopicPartition, Position]) -> dict[kafka.TopicPartition, OffsetAndMetadata]:
+    """As kafka-python writes positions."""
+    return {
+        kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
+        for partition, position in positions.items()
+    }
+
+
 def _records(fetched: Mapping[kafka.TopicPartition, list[Any]]) -> list[Record]:
     return [
         Record(topic, partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
@@ -184,6 +210,7 @@ def _settings(config: ConsumerConfig) -> dict[str, object]:
         "group_id": config.group,
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
         "partition_assignment_strategy": [RoundRobinPartitionAssignor],
         "session_timeout_ms": session_timeout_ms,
         "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),

@@ -11,8 +11,9 @@ from labkit.taskqueue.transport.memory.admin import MemoryAdmin
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
 from labkit.taskqueue.transport.memory.producer import MemoryProducer
+from labkit.taskqueue.transport.memory.transactions import MemoryTransactions
 
-__all__ = ["MemoryAdmin", "MemoryConsumer", "MemoryProducer", "MemoryTransport"]
+__all__ = ["MemoryAdmin", "MemoryConsumer", "MemoryProducer", "MemoryTransactions", "MemoryTransport"]
 
 
 class MemoryTransport:
@@ -35,6 +36,10 @@ class MemoryTransport:
     def consumer(self, config: ConsumerConfig) -> MemoryConsumer:
         """A new consumer."""
         return MemoryConsumer(self._cluster, config)
+
+    def transactions(self, transactional_id: str) -> MemoryTransactions:
+        """A new client for transactions."""
+        return MemoryTransactions(self._cluster, transactional_id)
 
     def admin(self) -> MemoryAdmin:
         """A new admin client."""

@@ -19,12 +19,18 @@ class MemoryAdmin:
         self._open: MemoryCluster | None = cluster
 
     def create_topic(
-        self, name: str, *, partitions: int, replication_factor: int = 1, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
-        if not _TOPIC_NAME.fullmatch(name) or name in (".", "..") or partitions < 1 or replication_factor != 1:
+        replicas = replication_factor or 1
+        if not _TOPIC_NAME.fullmatch(name) or name in (".", "..") or partitions < 1 or replicas != 1:
             raise TransportError(
-                f"No topic {name!r} with {partitions} partitions and {replication_factor} replicas can be made here: "
+                f"No topic {name!r} with {partitions} partitions and {replicas} replicas can be made here: "
                 "a name has letters, digits, '.', '_' and '-', and there is one broker."
             )
         with self._cluster.changed:
@@ -64,8 +70,8 @@ class MemoryAdmin:
             for group in self._cluster.groups():
                 group.offsets = {tp: position for tp, position in group.offsets.items() if tp.topic != name}
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset that the next record will get."""
+    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
+        """Per partition, the offset that the next record will get: transactions are never open here."""
         with self._cluster.changed:
             return {partition: len(log) for partition, log in enumerate(self._cluster.topic(topic).logs)}
 

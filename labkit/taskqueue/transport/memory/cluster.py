@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from labkit.errors import UnknownTopic
-from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.partitioners import key_hash
+from labkit.taskqueue.transport.contract import Headers, Record
 from labkit.taskqueue.transport.memory.group import MemoryGroup
 
 
@@ -26,7 +27,10 @@ class MemoryCluster:
         self.clock = clock
         self.changed = threading.Condition()
         self.topics: dict[str, MemoryTopic] = {}
+        #: who writes in transactions now, by transactional id
+        self.transaction_owners: dict[str, object] = {}
         self._groups: dict[str, MemoryGroup] = {}
+        self._partition_of = key_hash()
 
     def topic(self, name: str) -> MemoryTopic:
         """The topic; raises `UnknownTopic`."""
@@ -34,6 +38,30 @@ class MemoryCluster:
             return self.topics[name]
         except KeyError:
             raise UnknownTopic(f"There is no topic {name!r}.") from None
+
+    def choose_partition(self, topic: str, partition: int | None, key: bytes | None) -> int:
+        """Where a record goes: to the partition named, or by its key; raises `UnknownTopic`."""
+        count = len(self.topic(topic).logs)
+        chosen = self._partition_of(key, count) if partition is None else partition
+        if not 0 <= chosen < count:
+            raise UnknownTopic(f"The topic {topic!r} has no partition {chosen}.")
+        return chosen
+
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp_ms: int | None = None,
+    ) -> int:
+        """Put a record at the end of the partition, with the time of the clock if none is given; its offset."""
+        log = self.topic(topic).logs[partition]
+        stamp = int(self.clock() * 1000) if timestamp_ms is None else timestamp_ms
+        log.append(Record(topic, partition, len(log), key, value, headers, stamp))
+        self.changed.notify_all()
+        return len(log) - 1
 
     def group(self, name: str) -> MemoryGroup:
         """The group as it is now, without the members that have died or come too late; made if it is new."""

@@ -6,7 +6,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from labkit.taskqueue.transport.checks import must_be_assigned, must_be_open, must_have_group, must_still_have
+from labkit.taskqueue.transport.checks import (
+    must_be_assigned,
+    must_be_member,
+    must_be_open,
+    must_have_group,
+    must_still_have,
+)
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.group import MemoryGroup
@@ -78,11 +84,21 @@ class MemoryConsumer:
                 must_still_have(positions, self._positions)
                 group.commit(self._member_id, self._generation, positions)
 
+    def commit_in_transaction(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """As `commit`, for members of a group only."""
+        must_be_member(subscribed=self._topics is not None)
+        self.commit(positions)
+
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
         with self._cluster.changed:
             group = self._group()
             return {partition: group.offsets.get(partition) for partition in partitions}
+
+    def position(self, partition: TopicPartition) -> int | None:
+        """The offset from which `poll` goes on."""
+        must_be_assigned([partition], self._positions)
+        return self._positions[partition]
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""

@@ -13,6 +13,7 @@ pytest.register_assert_rewrite(
     "tests.contract.producing",
     "tests.contract.reading",
     "tests.contract.topics",
+    "tests.contract.transactions",
 )
 
 from tests.contract.fixtures import *  # noqa: E402, F403
@@ -21,6 +22,7 @@ from tests.contract.groups import *  # noqa: E402, F403
 from tests.contract.producing import *  # noqa: E402, F403
 from tests.contract.reading import *  # noqa: E402, F403
 from tests.contract.topics import *  # noqa: E402, F403
+from tests.contract.transactions import *  # noqa: E402, F403
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,39 @@
+"""Faults: histories of runs in which things were broken on purpose, and the checker that says what went wrong."""
+
+from labkit.faults.checker import check
+from labkit.faults.files import read_history, write_history
+from labkit.faults.gathering import from_records
+from labkit.faults.history import Event, History
+from labkit.faults.verdict import (
+    ANOMALIES,
+    DEAD_TWICE,
+    DUPLICATE,
+    EFFECT_TWICE,
+    GOING_BACK,
+    LOST,
+    OUT_OF_ORDER,
+    SKIPPED,
+    UNWRITTEN,
+    Anomaly,
+    Verdict,
+)
+
+__all__ = [
+    "ANOMALIES",
+    "DEAD_TWICE",
+    "DUPLICATE",
+    "EFFECT_TWICE",
+    "GOING_BACK",
+    "LOST",
+    "OUT_OF_ORDER",
+    "SKIPPED",
+    "UNWRITTEN",
+    "Anomaly",
+    "Event",
+    "History",
+    "Verdict",
+    "check",
+    "from_records",
+    "read_history",
+    "write_history",
+]

@@ -1,0 +1,110 @@
+"""What a history says, by task, by place and by actor, so that every rule can look it up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from labkit.faults.history import Event, History, What
+
+
+class Place(NamedTuple):
+    """Where a record stands on the topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"offset {self.offset} of partition {self.partition}"
+
+
+def place_of(event: Event) -> Place | None:
+    """Where the event's record stands; None if the event does not say."""
+    if event.partition is None or event.offset is None:
+        return None
+    return Place(event.partition, event.offset)
+
+
+class Facts:
+    """The events of one history, sorted out.
+
+    `acknowledged`, `written`, `finished`, `dead`: by task. `written_at`, `received_at`, `finished_at`, `dead_at`: by
+    place.
+    `own`: every actor's events in its own order.
+    """
+
+    def __init__(self, history: History) -> None:
+        of_kind: defaultdict[What, list[Event]] = defaultdict(list)
+        own: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in history:
+            of_kind[event.what].append(event)
+            own[event.by].append(event)
+        self.own = {actor: sorted(events, key=lambda event: event.seq) for actor, events in own.items()}
+        self.acknowledged = _by_task(of_kind["acknowledged"])
+        self.written = _by_task(of_kind["written"])
+        self.finished = _by_task(of_kind["finished"])
+        self.dead = _by_task(of_kind["dead"])
+        self.written_at = _by_place(of_kind["written"])
+        self.received_at = _by_place(of_kind["received"])
+        self.finished_at = _by_place(of_kind["finished"])
+        self.dead_at = _by_place(of_kind["dead"])
+        self.effects = of_kind["effect"]
+        self.attempts = len(of_kind["started"])
+        self._commits = of_kind["committed"]
+        self._reach = _highest(self._commits)
+
+    def promised(self) -> list[str]:
+        """The tasks that must be done: those acknowledged, and those on the topic."""
+        return list(dict.fromkeys([*self.acknowledged, *self.written]))
+
+    def is_given_up(self, task: str, places: Iterable[Place]) -> bool:
+        """Whether the task is among the dead letters; those that were no tasks have only a place."""
+        return task in self.dead or any(place in self.dead_at for place in places)
+
+    def claim(self, place: Place) -> Event | None:
+        """A commit that says that the record at this place is done; None if no commit does."""
+        reach = self._reach.get(place.partition)
+        if reach is not None and place.offset < (reach.offset or 0):
+            return reach
+        return self._remembered.get(place)
+
+    @cached_property
+    def _remembered(self) -> dict[Place, Event]:
+        """Per place beyond a commit point, the commit that says that it is done."""
+        found: dict[Place, Event] = {}
+        for commit in self._commits:
+            for offset in commit.beyond:
+                found.setdefault(Place(commit.partition or 0, offset), commit)
+        return found
+
+
+def _by_task(events: Iterable[Event]) -> Mapping[str, list[Event]]:
+    found: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.task is not None:
+            found[event.task].append(event)
+    return dict(found)
+
+
+def _by_place(events: Iterable[Event]) -> Mapping[Place, list[Event]]:
+    found: defaultdict[Place, list[Event]] = defaultdict(list)
+    for event in events:
+        place = place_of(event)
+        if place is not None:
+            found[place].append(event)
+    return dict(found)
+
+
+def _highest(commits: Iterable[Event]) -> Mapping[int, Event]:
+    """Per partition, the commit with the highest commit point."""
+    highest: dict[int, Event] = {}
+    for commit in commits:
+        place = place_of(commit)
+        if place is None:
+            continue
+        known = highest.get(place.partition)
+        if known is None or place.offset > (known.offset or 0):
+            highest[place.partition] = commit
+    return highest

@@ -1,0 +1,223 @@
+"""Dead letters: tasks that were given up. They stand on a topic of their own, from where they can be sent again.
+
+The dead letters of the topic `tasks` are on `tasks.dead`, one partition, compacted:
+
+key      where the record was: topic/partition/offset, the topic's name without the prefix
+value    the record's value as it was
+headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
+         dead-at, and dead-key if the record had a key
+
+A tombstone (no value) under the same key says that the letter was replayed or dropped. All letters of a record
+have the same key, so a letter written twice is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Self
+
+from msgspec import Struct
+
+from labkit.errors import BrokerUnreachable, UnknownDeadLetter, UnknownTopic
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.transport.contract import (
+    ConsumerClient,
+    ConsumerConfig,
+    Headers,
+    Outgoing,
+    Record,
+    TopicPartition,
+)
+
+SUFFIX = ".dead"
+
+TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
+ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
+#: Stands where the record had no value: the letter must have one, since none makes a tombstone.
+NO_VALUE = "dead-no-value"
+
+#: How the topic of dead letters is kept: the newest record of every key.
+CONFIG = {"cleanup.policy": "compact"}
+
+#: How much of an error's text is kept, in characters; records must stay small.
+MAX_ERROR = 4000
+
+#: How many letters are replayed or dropped in one transaction, which has limited time.
+BATCH = 500
+
+#: How long reading may get nothing at all before the broker counts as away, in seconds.
+READ_PATIENCE = 10.0
+
+
+def dead_topic(name: str) -> str:
+    """The name of the topic of dead letters, from the name of the topic they come from."""
+    return name + SUFFIX
+
+
+def ensure_dead_topic(topic: Topic) -> None:
+    """Create the topic of dead letters unless it is there, with as many replicas as the topic has."""
+    with closing(topic.transport.admin()) as admin:
+        replicas = admin.describe_topic(topic.full_name).replication_factor
+        admin.create_topic(dead_topic(topic.full_name), partitions=1, replication_factor=replicas, config=CONFIG)
+
+
+def bury(topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float) -> Outgoing:
+    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch."""
+    facts = [
+        (TOPIC, topic.name.encode()),
+        (PARTITION, b"%d" % record.partition),
+        (OFFSET, b"%d" % record.offset),
+        (ERROR, error[:MAX_ERROR].encode(errors="replace")),
+        (ATTEMPTS, b"%d" % attempts),
+        (WORKER, worker.encode()),
+        (AT, repr(at).encode()),
+    ]
+    if record.key is not None:
+        facts.append((KEY, record.key))
+    if record.value is None:
+        facts.append((NO_VALUE, b""))
+    key = _id(topic.name, record.partition, record.offset)
+    return Outgoing(dead_topic(topic.full_name), 0, key.encode(), record.value or b"", (*record.headers, *facts))
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
+
+    `at` is in seconds since the epoch. Key, value and headers are the record's own.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    error: str
+    attempts: int
+    worker: str
+    at: float
+
+    @property
+    def id(self) -> str:
+        """Where the record was: topic/partition/offset."""
+        return _id(self.topic, self.partition, self.offset)
+
+    def task(self) -> Task:
+        """The task in it; raises `BadRecord`."""
+        place = self.topic, self.partition, self.offset
+        return Task.decode(Record(*place, self.key, self.value, self.headers, int(self.at * 1000)))
+
+    @classmethod
+    def decode(cls, record: Record) -> Self:
+        """What `bury` wrote; raises `KeyError` or `ValueError` for a record of anybody else."""
+        # a record may have been given up twice, as when the dead letters themselves were worked on
+        begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
+        facts = dict(record.headers[begin:])
+        return cls(
+            topic=facts[TOPIC].decode(),
+            partition=int(facts[PARTITION]),
+            offset=int(facts[OFFSET]),
+            key=facts.get(KEY),
+            value=None if NO_VALUE in facts else record.value,
+            headers=record.headers[:begin],
+            error=facts[ERROR].decode(),
+            attempts=int(facts[ATTEMPTS]),
+            worker=facts[WORKER].decode(),
+            at=float(facts[AT]),
+        )
+
+
+Letters = list[DeadLetter]
+
+
+class DeadLetters:
+    """The dead letters of one topic. Letters are named by their `DeadLetter.id`."""
+
+    def __init__(self, topics: Topics, topic: str) -> None:
+        self._topics = topics
+        self._topic = topic
+        self._full_name = dead_topic(topics.prefix + topic)
+
+    def list(self) -> Letters:
+        """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all."""
+        letters: dict[bytes | None, DeadLetter] = {}
+        for record in self._records():
+            letters.pop(record.key, None)
+            if record.value is not None:
+                letters[record.key] = DeadLetter.decode(record)
+        return list(letters.values())
+
+    def get(self, letter_id: str) -> DeadLetter:
+        """The letter of that id; raises `UnknownDeadLetter`."""
+        return self._find([letter_id])[0]
+
+    def replay(self, ids: Iterable[str]) -> int:
+        """Put the records of these letters back where they were, and the letters are gone; how many there were.
+
+        Each is put back once, whoever else may be at it: the record and the tombstone are one transaction, and
+        who begins to replay stops others (`TransportError`). A record comes behind those that are on its
+        partition now, as it was first. Raises `UnknownDeadLetter`, and then nothing is replayed.
+        """
+        return self._bring_away(ids, replay=True)
+
+    def drop(self, ids: Iterable[str]) -> int:
+        """Forget these letters; how many there were. Raises `UnknownDeadLetter`, and then nothing is dropped."""
+        return self._bring_away(ids, replay=False)
+
+    def _bring_away(self, ids: Iterable[str], *, replay: bool) -> int:
+        wanted = list(dict.fromkeys(ids))
+        # First the client, then the look at what is there: nobody else can bring it away in between.
+        with closing(self._topics.transport.transactions(f"{self._full_name}-keeper")) as transactions:
+            letters = self._find(wanted)
+            for start in range(0, len(letters), BATCH):
+                batch = letters[start : start + BATCH]
+                records = [self._as_it_was(letter) for letter in batch] if replay else []
+                transactions.write(records + [self._tombstone(letter) for letter in batch])
+        return len(letters)
+
+    def _find(self, ids: Sequence[str]) -> Letters:
+        letters = {letter.id: letter for letter in self.list()}
+        for letter_id in ids:
+            if letter_id not in letters:
+                raise UnknownDeadLetter(
+                    f"{self._topic} has no dead letter {letter_id!r} (of {len(letters)}): it was replayed or dropped, "
+                    "or the id is another. `labkit dead list` names them."
+                )
+        return [letters[letter_id] for letter_id in ids]
+
+    def _as_it_was(self, letter: DeadLetter) -> Outgoing:
+        return Outgoing(self._topics.prefix + letter.topic, letter.partition, letter.key, letter.value, letter.headers)
+
+    def _tombstone(self, letter: DeadLetter) -> Outgoing:
+        return Outgoing(self._full_name, 0, letter.id.encode(), None, ())
+
+    def _records(self) -> Iterator[Record]:
+        """Everything on the topic of dead letters up to now; nothing if there is no such topic."""
+        with closing(self._topics.transport.admin()) as admin:
+            try:
+                end = admin.end_offsets(self._full_name, readable=True)[0]
+            except UnknownTopic:
+                self._topics.get(self._topic)
+                return
+        with closing(self._topics.transport.consumer(ConsumerConfig())) as consumer:
+            yield from _read_up_to(end, TopicPartition(self._full_name, 0), consumer)
+
+
+def _id(topic: str, partition: int, offset: int) -> str:
+    return f"{topic}/{partition}/{offset}"
+
+
+def _read_up_to(end: int, partition: TopicPartition, consumer: ConsumerClient) -> Iterator[Record]:
+    consumer.assign([partition])
+    consumer.seek(partition, 0)
+    quiet_since = time.monotonic()
+    while (consumer.position(partition) or 0) < end:
+        records = consumer.poll(0.1)
+        yield from records
+        if records:
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since > READ_PATIENCE:
+            raise BrokerUnreachable(f"Kafka stopped answering while {partition.topic} was read.")

@@ -1,0 +1,135 @@
+"""What becomes of each attempt: its record, and whether its task is done, waits to be tried again, or is given up."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from labkit.errors import BadRecord
+from labkit.measure.records import BAD, DEAD, DONE, FAILED, TaskRecord
+from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.task import Task
+
+#: Stands in the record of what was no task.
+_NO_TASK = Task(id="", kind="")
+
+log = logging.getLogger("labkit.worker")
+
+
+class Attempts:
+    """Begins and ends the attempts of one worker; used by all threads of its executor.
+
+    Items that are through are left in `done` or `dead`, from which the worker takes them.
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        *,
+        topic: str,
+        worker: str,
+        retry: Retry,
+        rng: random.Random,
+        on_record: Callable[[TaskRecord], object],
+        clock: Callable[[], float],
+    ) -> None:
+        self.done: deque[Item] = deque()
+        self.dead: deque[Item] = deque()
+        #: how many attempts did not end well
+        self.failures = 0
+        self._counting = threading.Lock()
+        self._lanes = lanes
+        self._topic = topic
+        self._worker = worker
+        self._retry = retry
+        self._rng = rng
+        self._on_record = on_record
+        self._clock = clock
+
+    def begin(self, item: Item) -> Task | None:
+        """The task to work on; None if the record is not one, and there is nothing more to do with it."""
+        item.started_at = self._clock()
+        item.attempt += 1
+        if item.task is None:
+            try:
+                item.task = Task.decode(item.record)
+            except BadRecord as error:
+                self._give_up(item, BAD, error)
+                self._lanes.done(item)
+        return item.task
+
+    def end(self, item: Item, error: BaseException | None) -> None:
+        """The handler has returned, or has raised this error."""
+        if error is None:
+            self._write(item, DONE, None)
+            self.done.append(item)
+            self._lanes.done(item)
+            return
+        delay = self._retry.delay(item.attempt, self._rng)
+        if delay is None:
+            self._give_up(item, DEAD, error)
+            self._lanes.done(item)
+        else:
+            self._write(item, FAILED, describe(error))
+            self._lanes.postpone(item, delay)
+
+    def refuse(self, item: Item, error: BaseException, *, deliveries: int) -> None:
+        """This task is not begun again, after so many deliveries."""
+        item.started_at = self._clock()
+        item.attempt = deliveries
+        with suppress(BadRecord):
+            item.task = Task.decode(item.record)
+        self._give_up(item, DEAD, error)
+
+    def _give_up(self, item: Item, outcome: str, error: BaseException) -> None:
+        item.error = error
+        self._write(item, outcome, describe(error))
+        self.dead.append(item)
+
+    def _write(self, item: Item, outcome: str, error: str | None) -> None:
+        record, task = item.record, item.task or _NO_TASK
+        produced_at = record.timestamp_ms / 1000
+        self._on_record(
+            TaskRecord(
+                task_id=task.id,
+                kind=task.kind,
+                topic=self._topic,
+                partition=record.partition,
+                offset=record.offset,
+                key=task.key,
+                priority=task.priority,
+                worker=self._worker,
+                attempt=task.attempt + max(0, item.attempt - 1),
+                scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
+                produced_at=produced_at,
+                acknowledged_at=None,
+                received_at=item.received_at,
+                started_at=item.started_at,
+                finished_at=self._clock(),
+                outcome=outcome,
+                error=error,
+            )
+        )
+        if outcome != DONE:
+            with self._counting:
+                self.failures += 1
+            name = task.id or f"at offset {record.offset} of partition {record.partition}"
+            log.warning("%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
+
+
+class RemoteError(Exception):
+    """What a handler raised in another process, as it was described there."""
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, as records and dead letters hold it."""
+    if isinstance(error, RemoteError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,231 @@
+"""Where handlers run: in threads, on an asyncio loop, or in processes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, cast
+
+from labkit.errors import SettingsError, TaskTimedOut
+from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.config import Handler, WorkerConfig
+from labkit.taskqueue.engine.deadline import task_deadline
+from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.processes import Child
+from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.task import Task
+
+#: What a handler may raise that is its own failure. A SystemExit would end its thread unseen.
+HANDLER_ERRORS = (Exception, SystemExit)
+
+
+class Executor(Protocol):
+    """Takes tasks from the lanes and works on up to `concurrency` of them at once."""
+
+    def start(self) -> None:
+        """Begin to take tasks."""
+        ...
+
+    def join(self) -> None:
+        """The lanes are closed: return when no handler runs any more."""
+        ...
+
+
+class Runner(Protocol):
+    """Where one thread of a `ThreadExecutor` runs the handler."""
+
+    def run(self, task: Task) -> BaseException | None:
+        """Work on the task; why it failed, None if it did not."""
+        ...
+
+    def close(self) -> None:
+        """No more tasks come."""
+        ...
+
+
+class InThread:
+    """Runs the handler in the thread itself.
+
+    `timeout` is the time per attempt in seconds. A thread cannot be stopped from outside, so the handler must ask:
+    see `labkit.taskqueue.engine.deadline`.
+    """
+
+    def __init__(self, handler: Handler, timeout: float | None) -> None:
+        self._handler = handler
+        self._timeout = timeout
+
+    def run(self, task: Task) -> BaseException | None:
+        """Work on the task."""
+        try:
+            if self._timeout is None:
+                self._handler(task)
+            else:
+                with task_deadline(self._timeout):
+                    self._handler(task)
+        except HANDLER_ERRORS as error:
+            return error
+        return None
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class ThreadExecutor:
+    """One thread per runner: it takes a task, runs it, and takes the next."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        attempts: Attempts,
+        runners: Sequence[Runner],
+        *,
+        name: str,
+        on_crash: Callable[[BaseException], object],
+    ) -> None:
+        self._lanes = lanes
+        self._attempts = attempts
+        self._on_crash = on_crash
+        self._threads = [
+            threading.Thread(target=self._run, args=(runner,), name=f"{name}-{number}", daemon=True)
+            for number, runner in enumerate(runners, start=1)
+        ]
+
+    def start(self) -> None:
+        """Begin to take tasks."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Return when all threads have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, runner: Runner) -> None:
+        begin, end, take, run = self._attempts.begin, self._attempts.end, self._lanes.take, runner.run
+        try:
+            while (item := take()) is not None:
+                task = begin(item)
+                if task is not None:
+                    end(item, run(task))
+        except BaseException as error:  # noqa: BLE001 - not the handler's: the worker must not go on without this thread
+            self._on_crash(error)
+        finally:
+            runner.close()
+
+
+class AsyncioExecutor:
+    """One thread with an event loop, on which up to `concurrency` coroutines of the handler run.
+
+    An attempt that takes longer than `timeout` seconds is cancelled at its next `await`.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        attempts: Attempts,
+        handler: Callable[[Task], Awaitable[object]],
+        *,
+        config: WorkerConfig,
+        name: str,
+        on_crash: Callable[[BaseException], object],
+    ) -> None:
+        self._lanes = lanes
+        self._attempts = attempts
+        self._handler = handler
+        self._concurrency = config.concurrency
+        self._timeout = config.timeout
+        self._on_crash = on_crash
+        self._loop = asyncio.new_event_loop()
+        self._running: set[asyncio.Task[None]] = set()
+        self._closing = threading.Event()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to take tasks."""
+        self._lanes.when_ready(self._wake)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Return when the loop has ended."""
+        self._closing.set()
+        self._wake()
+        self._thread.join()
+
+    def _wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._fill)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._ended)
+        except BaseException as error:  # noqa: BLE001 - not the handler's: the worker must not go on without the loop
+            self._on_crash(error)
+        finally:
+            self._loop.close()
+
+    def _fill(self) -> None:
+        """Start as many as there is room for."""
+        while len(self._running) < self._concurrency and (item := self._lanes.take(wait=False)) is not None:
+            running = self._loop.create_task(self._work_on(item))
+            self._running.add(running)
+            running.add_done_callback(self._over)
+        if self._closing.is_set() and not self._running and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _over(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        error = None if running.cancelled() else running.exception()
+        if error is not None and not self._ended.done():
+            self._ended.set_exception(error)
+        self._fill()
+
+    async def _work_on(self, item: Item) -> None:
+        task = self._attempts.begin(item)
+        if task is not None:
+            self._attempts.end(item, await self._try(task))
+
+    async def _try(self, task: Task) -> BaseException | None:
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                await self._handler(task)
+        except HANDLER_ERRORS as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                return TaskTimedOut(f"It took longer than {self._timeout:g} s and was cancelled.")
+            return error
+        return None
+
+
+def is_asynchronous(handler: Callable[..., Any]) -> bool:
+    """Whether the handler is an `async def`, or an object whose call is one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
+
+
+def make_executor(
+    config: WorkerConfig,
+    work: Work,
+    lanes: Lanes,
+    attempts: Attempts,
+    *,
+    name: str,
+    on_crash: Callable[[BaseException], object],
+) -> Executor:
+    """The executor that the configuration names. Raises `SettingsError` if the handler does not suit it."""
+    function = work.function()
+    if is_asynchronous(function) != (config.executor == "asyncio"):
+        raise SettingsError(
+            f"The executor is {config.executor!r}, and the handler is {'' if is_asynchronous(function) else 'not '}an "
+            "`async def`. Such handlers, and only such, need executor 'asyncio'."
+        )
+    if config.executor == "asyncio":
+        handler = cast(Callable[[Task], Awaitable[object]], function)
+        return AsyncioExecutor(lanes, attempts, handler, config=config, name=name, on_crash=on_crash)
+    described = work.describe() if config.executor == "processes" else {}
+    runners: list[Runner] = [
+        Child(described, config.timeout) if config.executor == "processes" else InThread(function, config.timeout)
+        for _ in range(config.concurrency)
+    ]
+    return ThreadExecutor(lanes, attempts, runners, name=name, on_crash=on_crash)

@@ -1,0 +1,113 @@
+"""All partitions that a worker has: adopted, committed and given up together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from labkit.errors import CommitRefused, TransportError
+from labkit.taskqueue.engine.holding import Holding
+from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
+
+#: Finished work is committed at most this often, in seconds …
+MIN_COMMIT_INTERVAL = 0.01
+#: … and so seldom that commits take no more than this share of the time, …
+COMMIT_SHARE = 0.1
+#: … but at least this often: what was finished since the last commit is what a crash repeats.
+MAX_COMMIT_INTERVAL = 0.05
+
+log = logging.getLogger("labkit.worker")
+
+
+class Holdings:
+    """The partitions of one topic that are assigned to one worker. `clock` is in seconds and only measures."""
+
+    def __init__(
+        self, client: ConsumerClient, topic: str, *, suspects: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._suspects = suspects
+        self._clock = clock
+        self._held: dict[int, Holding] = {}
+        self._committed_at = clock()
+        self._pause = MIN_COMMIT_INTERVAL
+
+    @property
+    def by_partition(self) -> Mapping[int, Holding]:
+        """The holdings by the numbers of their partitions."""
+        return self._held
+
+    def get(self, partition: int) -> Holding | None:
+        """The holding of this partition; None if it is not held."""
+        return self._held.get(partition)
+
+    def with_waiting(self) -> list[Holding]:
+        """Those in which tasks wait to be worked on alone."""
+        return [holding for holding in self._held.values() if holding.waiting]
+
+    def adopt(self, places: Sequence[TopicPartition]) -> None:
+        """These are assigned now: see how far they are done, and say on the broker that work begins.
+
+        Raises `TransportError` if the broker did not answer or refused; then none of them is held.
+        """
+        committed = self._client.committed(places)
+        adopted = [Holding(place, position, suspects=self._suspects) for place, position in committed.items()]
+        self._begin(adopted)
+        self._held = {holding.place.partition: holding for holding in adopted}
+
+    def begin_at(self, first: Mapping[int, int]) -> None:
+        """On these partitions nothing was committed yet; their first offsets. Raises `TransportError`."""
+        for partition, offset in first.items():
+            self._held[partition].start_at(offset)
+        self._begin([self._held[partition] for partition in first])
+
+    def begin_alone(self, holding: Holding) -> None:
+        """Say on the broker that the next task is begun alone; raises `TransportError`."""
+        self._client.commit({holding.place: holding.begin()})
+
+    def skip_gaps(self) -> None:
+        """Go past what is no record for anybody, such as the end of a transaction; to call after an empty poll."""
+        for holding in self._held.values():
+            position = self._client.position(holding.place)
+            if holding.known and position is not None and holding.progress.skip_to(position):
+                holding.dirty = True
+
+    def commit_if_due(self) -> None:
+        """Commit what is finished, if enough time has passed."""
+        if self._clock() - self._committed_at >= self._pause:
+            dirty = {holding.place: holding.position() for holding in self._held.values() if holding.dirty}
+            if dirty:
+                self._commit(dirty)
+
+    def leave(self) -> None:
+        """Commit everything and forget the partitions."""
+        left = {holding.place: holding.leave() for holding in self._held.values() if holding.known}
+        if left:
+            self._commit(left)
+        self._held.clear()
+
+    def _begin(self, holdings: Sequence[Holding]) -> None:
+        begun = {holding.place: holding.begin() for holding in holdings if holding.known and not holding.alone}
+        if begun:
+            self._client.commit(begun)
+
+    def _commit(self, positions: dict[TopicPartition, Position]) -> None:
+        started = self._clock()
+        try:
+            self._client.commit(positions)
+            self._clean(positions)
+        except CommitRefused as error:
+            # other workers own them now and will repeat this work: at least once
+            log.warning("%s", error)
+            self._clean(positions)
+        except TransportError as error:
+            log.warning("The commit has to wait: %s", error)  # it goes with the next one
+        self._committed_at = self._clock()
+        fair = (self._committed_at - started) / COMMIT_SHARE
+        self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
+
+    def _clean(self, places: Iterable[TopicPartition]) -> None:
+        for place in places:
+            self._held[place.partition].dirty = False

@@ -1,0 +1,152 @@
+"""Handlers whose redelivered tasks have one effect: `@once` with Redis, `once_in` with the handler's own database.
+
+A broker delivers at least once: a worker that dies between its work and its commit leaves the task to another, which
+works on it again. So the handler must recognise a task that it has done: the idempotent consumer
+(https://microservices.io/patterns/communication-style/idempotent-consumer.html) with Stripe's idempotency keys
+(https://docs.stripe.com/api/idempotent_requests). docs/once.md says what each form guarantees and what it cannot.
+
+A task is known by its idempotency key if it has one, since then its sender says which tasks are the same; else by
+its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, TypeVar, overload
+
+from labkit.errors import InProgress, SettingsError
+from labkit.taskqueue.inbox import create_once_table, identity, once_in
+from labkit.taskqueue.lease import Begin, Lease, Renewer, connect_redis
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.waiting import LOOK_INTERVAL
+
+__all__ = ["create_once_table", "once", "once_in"]
+
+#: How long a finished task is remembered, in seconds: as long as Kafka keeps records by default.
+TTL = 7 * 24 * 3600.0
+
+#: How long a run is believed to live without a sign, in seconds: shorter than the session time-out of a worker
+#: (6 s), so that the lease of a killed worker has mostly ended when its tasks come to another.
+LEASE = 5.0
+
+log = logging.getLogger("labkit.worker")
+
+Handle = TypeVar("Handle", bound=Callable[[Task], Any])
+
+
+@overload
+def once(handler: Handle, /) -> Handle: ...
+
+
+@overload
+def once(*, ttl: float = TTL, lease: float = LEASE, url: str | None = None) -> Callable[[Handle], Handle]: ...
+
+
+def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url: str | None = None) -> Any:
+    """A handler (`def` or `async def`) that is not called for a task that it has done within the last `ttl` seconds.
+
+    A delivery that finds another one in progress waits up to `lease` seconds for it, which is how long the lease of a
+    killed worker can last. The URL is that of a Redis, by default the lab's; the connection is made when the first task
+    comes, so that the module can be imported anywhere.
+
+    The decorated handler raises what the handler raises, and `InProgress`, `LeaseLost`, `RedisUnreachable` and
+    `LabNotRunning`; after each of them the task is to be tried again. Raises `SettingsError` for times that cannot be.
+    """
+    if not 0.01 <= lease <= ttl:
+        raise SettingsError(f"A lease of {lease:g} s and a ttl of {ttl:g} s cannot be: 0.01 <= lease <= ttl.")
+
+    def decorate(handler: Callable[[Task], Any]) -> Callable[[Task], Any]:
+        runs = _Runs(f"{handler.__module__}:{handler.__qualname__}", ttl, lease, url)
+        return _asynchronous(handler, runs) if inspect.iscoroutinefunction(handler) else _synchronous(handler, runs)
+
+    return decorate if handler is None else decorate(handler)
+
+
+class _Runs:
+    """The runs of one handler. Its name is part of the key: two handlers of one task have an effect each."""
+
+    def __init__(self, handler: str, ttl: float, lease: float, url: str | None) -> None:
+        self.renewing = Renewer(lease / 3).renewing
+        self._handler = handler
+        self._ttl = ttl
+        self._lease = lease
+        self._url = url
+
+    def lease(self, task: Task) -> Lease:
+        client, prefix = connect_redis(self._url)
+        key = f"{prefix}labkit:once:{self._handler}:{identity(task)}"
+        return Lease(client, key, lease=self._lease, ttl=self._ttl)
+
+    def pauses(self) -> Iterator[float]:
+        """How long to wait before each further look whether another run has ended; over when its lease must be."""
+        deadline = time.monotonic() + self._lease
+        while time.monotonic() < deadline:
+            yield LOOK_INTERVAL
+
+    def may_run(self, begin: Begin, task: Task) -> bool:
+        if begin is Begin.IN_PROGRESS:
+            raise InProgress(
+                f"Task {task.id} is in progress elsewhere, and that run lives: this delivery waited {self._lease:g} s "
+                "for it. Try it again later."
+            )
+        if begin is Begin.DONE:
+            log.info("task %s was done before by %s and is skipped", task.id, self._handler)
+        return begin is Begin.BEGUN
+
+
+def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task], Any]:
+    def begin(lease: Lease) -> Begin:
+        begun, pauses = lease.begin(), runs.pauses()
+        while begun is Begin.IN_PROGRESS and (pause := next(pauses, None)) is not None:
+            time.sleep(pause)
+            begun = lease.begin()
+        return begun
+
+    @wraps(handler)
+    def run(task: Task) -> Any:
+        lease = runs.lease(task)
+        if not runs.may_run(begin(lease), task):
+            return None
+        with runs.renewing(lease):
+            try:
+                result = handler(task)
+            except BaseException:
+                lease.give_back()
+                raise
+            lease.finish()
+        return result
+
+    return run
+
+
+def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task], Any]:
+    """Redis is asked from a thread: a call is short, and a client of asyncio would be bound to one loop."""
+    in_thread = asyncio.to_thread
+
+    async def begin(lease: Lease) -> Begin:
+        begun, pauses = await in_thread(lease.begin), runs.pauses()
+        while begun is Begin.IN_PROGRESS and (pause := next(pauses, None)) is not None:
+            await asyncio.sleep(pause)
+            begun = await in_thread(lease.begin)
+        return begun
+
+    @wraps(handler)
+    async def run(task: Task) -> Any:
+        lease = runs.lease(task)
+        if not runs.may_run(await begin(lease), task):
+            return None
+        with runs.renewing(lease):
+            try:
+                result = await handler(task)
+            except BaseException:  # also when it is cancelled
+                await in_thread(lease.give_back)
+                raise
+            await in_thread(lease.finish)
+        return result
+
+    return run

@@ -1,0 +1,44 @@
+"""Reading a topic from its beginning up to now, as one who only looks: no group, nothing committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from labkit.errors import BrokerUnreachable
+from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition, Transport
+
+#: How long reading may get nothing at all before the broker counts as away, in seconds.
+PATIENCE = 10.0
+
+
+def read_topic(transport: Transport, name: str) -> Iterator[Record]:
+    """All records that can be read now, in the order of their offsets per partition; `name` as on the broker.
+
+    Raises `UnknownTopic`, and `BrokerUnreachable` if the broker stops answering.
+    """
+    with closing(transport.admin()) as admin:
+        ends = admin.end_offsets(name, readable=True)
+        starts = admin.start_offsets(name)
+    left = {TopicPartition(name, number): end for number, end in ends.items() if end > starts[number]}
+    if not left:
+        return
+    with closing(transport.consumer(ConsumerConfig())) as consumer:
+        consumer.assign(sorted(left))
+        for place in sorted(left):
+            consumer.seek(place, starts[place.partition])
+        yield from _read_up_to(left, consumer)
+
+
+def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> Iterator[Record]:
+    quiet_since = time.monotonic()
+    while any((consumer.position(place) or 0) < end for place, end in ends.items()):
+        records = consumer.poll(0.1)
+        yield from (
+            record for record in records if record.offset < ends[TopicPartition(record.topic, record.partition)]
+        )
+        if records:
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since > PATIENCE:
+            raise BrokerUnreachable(f"Kafka stopped answering while {next(iter(ends)).topic} was read.")

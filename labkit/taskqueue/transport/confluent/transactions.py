@@ -1,0 +1,162 @@
+"""Transactions over confluent-kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
+from labkit.taskqueue.transport.confluent.partitions import to_offsets
+from labkit.taskqueue.transport.contract import (
+    MAX_OUTGOING_BYTES,
+    TRANSACTION_TIMEOUT,
+    ConsumerClient,
+    Outgoing,
+    Position,
+    TopicPartition,
+)
+
+#: How long one call of `write` may take, in seconds.
+WRITE_TIMEOUT = TRANSACTION_TIMEOUT
+#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
+ABORT_TIMEOUT = 2.0
+#: What librdkafka counts for a record besides its contents, in bytes, and more.
+RECORD_OVERHEAD = 10_000
+_ANY_PARTITION = -1
+
+_TAKEN_OVER = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+}
+
+
+class ConfluentTransactions:
+    """See `labkit.taskqueue.transport.contract.TransactionClient`."""
+
+    def __init__(self, connection: Connection, transactional_id: str) -> None:
+        self._connection = connection
+        self._id = transactional_id
+        self._producer: Producer | None = None
+        self._closed = False
+        self._connected()
+
+    def write(
+        self,
+        records: Sequence[Outgoing],
+        positions: Mapping[TopicPartition, Position] | None = None,
+        consumer: ConsumerClient | None = None,
+    ) -> None:
+        """All records and the positions, or nothing of it."""
+        must_be_open("client for transactions", closed=self._closed)
+        must_be_writable(records)
+        client = self._connected()
+        try:
+            self._look_up(client, records)
+            member = _ours(consumer).membership(positions) if positions else None
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
+        try:
+            _write(client, records, positions or {}, member)
+        except KafkaException as error:
+            self._give_up(client)
+            raise self._in_words(kafka_error(error)) from error
+        except BaseException:
+            self._give_up(client)
+            raise
+
+    def close(self) -> None:
+        """Let go of every thread and socket."""
+        self._closed = True
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+
+    def _connected(self) -> Producer:
+        """The producer; a new one settles what the last one with this id left open."""
+        if self._producer is None:
+            client = connect(Producer, self._connection, **_settings(self._id))
+            try:
+                client.init_transactions(TRANSACTION_TIMEOUT)
+            except KafkaException as error:
+                raise self._in_words(kafka_error(error)) from error
+            self._producer = client
+        return self._producer
+
+    def _look_up(self, client: Producer, records: Sequence[Outgoing]) -> None:
+        """Raise `UnknownTopic` before anything is written; librdkafka would look for a topic for half a minute."""
+        for topic in {record.topic for record in records}:
+            found = client.list_topics(topic, timeout=REQUEST_TIMEOUT).topics[topic]
+            wanted = {record.partition for record in records if record.topic == topic} - {None}
+            missing = wanted - found.partitions.keys()
+            if found.error is not None or not found.partitions:
+                raise UnknownTopic(f"There is no topic {topic!r}.")
+            if missing:
+                raise UnknownTopic(f"The topic {topic!r} has no partition {min(missing)}.")
+
+    def _give_up(self, client: Producer) -> None:
+        # Aborting may fail too, as when the broker is away or has ended the transaction itself. Then the next
+        # producer with this id settles it, or the broker does when its time is up.
+        self._producer = None
+        with suppress(KafkaException):
+            client.abort_transaction(ABORT_TIMEOUT)
+        client.purge()
+        client.flush(ABORT_TIMEOUT)
+
+    def _in_words(self, error: KafkaError) -> LabkitError:
+        if error.code() in REFUSED_COMMITS:
+            return CommitRefused()
+        if error.code() in _TAKEN_OVER:
+            return taken_over(self._id)
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            return NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+        return in_words(error, self._connection)
+
+
+def _write(
+    client: Producer, records: Sequence[Outgoing], positions: Mapping[TopicPartition, Position], member: object | None
+) -> None:
+    """One transaction, written before its deadline.
+
+    Records have no `on_delivery`: the commit fails if one is not delivered, and a fatal error, which raises inside
+    the library's callbacks, would make a call back from there a `SystemError`.
+    """
+    deadline = time.monotonic() + WRITE_TIMEOUT
+    client.begin_transaction()
+    for record in records:
+        partition = _ANY_PARTITION if record.partition is None else record.partition
+        client.produce(record.topic, record.value, record.key, partition, headers=list(record.headers))
+    if member is not None:
+        client.send_offsets_to_transaction(to_offsets(positions), member, _left(deadline))
+    client.commit_transaction(_left(deadline))
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _ours(consumer: ConsumerClient | None) -> ConfluentConsumer:
+    if not isinstance(consumer, ConfluentConsumer):
+        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
+    return consumer
+
+
+def _settings(transactional_id: str) -> dict[str, object]:
+    return {
+        "client_id": "labkit-transactions",
+        "transactional_id": transactional_id,
+        "transaction_timeout_ms": int(TRANSACTION_TIMEOUT * 1000),
+        "linger_ms": 0,
+        # as in the producer: with more, librdkafka loses records on a new topic and calls them delivered
+        "max_in_flight_requests_per_connection": 1,
+        "message_max_bytes": MAX_OUTGOING_BYTES + RECORD_OVERHEAD,
+        "partitioner": "murmur2_random",
+    }

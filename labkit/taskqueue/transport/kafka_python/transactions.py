@@ -1,0 +1,195 @@
+"""Transactions over kafka-python. Its own calls wait for the broker without end; here there is a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+import kafka.errors as kafka_errors
+from kafka import KafkaProducer
+from kafka.producer.transaction_manager import TransactionalRequestResult
+from kafka.structs import ConsumerGroupMetadata
+
+from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.contract import (
+    MAX_OUTGOING_BYTES,
+    TRANSACTION_TIMEOUT,
+    ConsumerClient,
+    Outgoing,
+    Position,
+    TopicPartition,
+)
+from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
+from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
+from labkit.taskqueue.transport.reach import unreachable
+
+#: How long one call of `write` may take, in seconds.
+WRITE_TIMEOUT = TRANSACTION_TIMEOUT
+#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
+ABORT_TIMEOUT = 2.0
+#: How long one request may take before its connection counts as dead, in ms. Longer than a transaction, since
+#: kafka-python retries one that found its connection closed, and takes one without an answer for a defect.
+REQUEST_TIMEOUT_MS = int(TRANSACTION_TIMEOUT * 1000) + 1000
+#: How long to wait before a request is made again, in ms: the last transaction ends a moment after its commit.
+RETRY_BACKOFF_MS = 5
+#: How long `write` looks for a topic that the client has not heard of yet, in ms.
+TOPIC_PATIENCE_MS = 1000
+#: What kafka-python counts for a record besides its contents, in bytes, and more.
+RECORD_OVERHEAD = 10_000
+
+
+class KafkaPythonTransactions:
+    """See `labkit.taskqueue.transport.contract.TransactionClient`."""
+
+    def __init__(self, connection: Connection, transactional_id: str) -> None:
+        self._connection = connection
+        self._id = transactional_id
+        self._producer: KafkaProducer | None = None
+        self._closed = False
+        self._connected()
+
+    def write(
+        self,
+        records: Sequence[Outgoing],
+        positions: Mapping[TopicPartition, Position] | None = None,
+        consumer: ConsumerClient | None = None,
+    ) -> None:
+        """All records and the positions, or nothing of it."""
+        must_be_open("client for transactions", closed=self._closed)
+        must_be_writable(records)
+        client = self._connected()
+        self._look_up(client, records)
+        member = _ours(consumer).membership(positions) if positions else None
+        try:
+            _write(client, records, positions or {}, member)
+        except kafka_errors.KafkaError as error:
+            # what went wrong first tells more than what the library says of it later
+            cause = client._transaction_manager.last_error or error
+            self._give_up(client)
+            raise self._in_words(cause) from error
+        except BaseException:
+            self._give_up(client)
+            raise
+
+    def close(self) -> None:
+        """Let go of every thread and socket."""
+        self._closed = True
+        if self._producer is not None:
+            self._producer.close(ABORT_TIMEOUT)
+            self._producer = None
+
+    def _connected(self) -> KafkaProducer:
+        """The producer; a new one settles what the last one with this id left open."""
+        if self._producer is None:
+            client, _ = connect(KafkaProducer, self._connection, **_settings(self._id))
+            try:
+                _init(client)
+            except kafka_errors.KafkaError as error:
+                _discard(client)
+                raise self._in_words(error) from error
+            except BaseException:
+                _discard(client)
+                raise
+            self._producer = client
+        return self._producer
+
+    def _look_up(self, client: KafkaProducer, records: Sequence[Outgoing]) -> None:
+        """Raise `UnknownTopic` before anything is written; the library would not tell it from a slow broker."""
+        for topic, partition in {(record.topic, record.partition) for record in records}:
+            try:
+                known = client.partitions_for(topic)
+            except kafka_errors.KafkaTimeoutError as error:
+                with closing(KafkaPythonAdmin(self._connection)) as admin:
+                    admin.describe_topic(topic)
+                raise unreachable(self._connection) from error
+            except kafka_errors.KafkaError as error:
+                raise in_words(error, self._connection) from error
+            if partition is not None and partition not in known:
+                raise UnknownTopic(f"The topic {topic!r} has no partition {partition}.")
+
+    def _give_up(self, client: KafkaProducer) -> None:
+        # Aborting may fail too, as when the broker is away or has ended the transaction itself. Then the next
+        # producer with this id settles it, or the broker does when its time is up.
+        self._producer = None
+        try:
+            with suppress(kafka_errors.KafkaError):
+                _wait(client, client._transaction_manager.begin_abort(), time.monotonic() + ABORT_TIMEOUT)
+        finally:
+            _discard(client)
+
+    def _in_words(self, error: kafka_errors.KafkaError) -> LabkitError:
+        if isinstance(error, (kafka_errors.CommitFailedError, kafka_errors.FencedInstanceIdError)):
+            return CommitRefused()
+        if isinstance(error, (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)):
+            return taken_over(self._id)
+        if isinstance(error, (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)):
+            return NotAcknowledged(f"The record was not acknowledged: {error}")
+        if isinstance(error, kafka_errors.KafkaTimeoutError):
+            return unreachable(self._connection)
+        return in_words(error, self._connection)
+
+
+def _write(
+    client: KafkaProducer,
+    records: Sequence[Outgoing],
+    positions: Mapping[TopicPartition, Position],
+    member: ConsumerGroupMetadata | None,
+) -> None:
+    """One transaction, written before its deadline."""
+    deadline = time.monotonic() + WRITE_TIMEOUT
+    manager = client._transaction_manager
+    client.begin_transaction()
+    futures = [client.send(r.topic, r.value, r.key, list(r.headers), r.partition) for r in records]
+    for future in futures:
+        future.get(_left(deadline))
+    if member is not None:
+        _wait(client, manager.send_offsets_to_transaction(to_offsets(positions), member), deadline)
+    _wait(client, manager.begin_commit(), deadline)
+
+
+def _ours(consumer: ConsumerClient | None) -> KafkaPythonConsumer:
+    if not isinstance(consumer, KafkaPythonConsumer):
+        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
+    return consumer
+
+
+def _init(client: KafkaProducer) -> None:
+    _wait(client, client._transaction_manager.initialize_transactions(), time.monotonic() + TRANSACTION_TIMEOUT)
+
+
+def _wait(client: KafkaProducer, result: TransactionalRequestResult, deadline: float) -> None:
+    client._sender.wakeup()
+    if not result.wait(int(_left(deadline) * 1000)):
+        raise kafka_errors.KafkaTimeoutError("the broker did not answer in time")
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _discard(client: KafkaProducer) -> None:
+    client._sender.force_close()
+    client._sender.join()
+    client.close(0)
+
+
+def _settings(transactional_id: str) -> dict[str, Any]:
+    return {
+        "client_id": "labkit-transactions",
+        "transactional_id": transactional_id,
+        "transaction_timeout_ms": int(TRANSACTION_TIMEOUT * 1000),
+        "acks": "all",
+        "linger_ms": 0,
+        "delivery_timeout_ms": REQUEST_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "retry_backoff_ms": RETRY_BACKOFF_MS,
+        "max_request_size": MAX_OUTGOING_BYTES + RECORD_OVERHEAD,
+        "max_block_ms": TOPIC_PATIENCE_MS,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }

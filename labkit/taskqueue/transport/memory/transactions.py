@@ -1,0 +1,56 @@
+"""Transactions in memory: everything is checked first, and then written with the cluster's lock held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TopicPartition
+from labkit.taskqueue.transport.memory.cluster import MemoryCluster
+from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
+
+
+class MemoryTransactions:
+    """See `labkit.taskqueue.transport.contract.TransactionClient`."""
+
+    def __init__(self, cluster: MemoryCluster, transactional_id: str) -> None:
+        self._cluster = cluster
+        self._id = transactional_id
+        self._closed = False
+        self._take_over()
+
+    def write(
+        self,
+        records: Sequence[Outgoing],
+        positions: Mapping[TopicPartition, Position] | None = None,
+        consumer: ConsumerClient | None = None,
+    ) -> None:
+        """All records and the positions, or nothing of it."""
+        must_be_open("client for transactions", closed=self._closed)
+        must_be_writable(records)
+        with self._cluster.changed:  # reentrant, so that the commit is in it too
+            self._must_own_the_id()
+            places = [self._cluster.choose_partition(r.topic, r.partition, r.key) for r in records]
+            if positions:
+                _ours(consumer).commit_in_transaction(positions)
+            for record, partition in zip(records, places, strict=True):
+                self._cluster.append(record.topic, partition, record.key, record.value, record.headers)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._closed = True
+
+    def _must_own_the_id(self) -> None:
+        if self._cluster.transaction_owners[self._id] is not self:
+            self._take_over()
+            raise taken_over(self._id)
+
+    def _take_over(self) -> None:
+        with self._cluster.changed:
+            self._cluster.transaction_owners[self._id] = self
+
+
+def _ours(consumer: ConsumerClient | None) -> MemoryConsumer:
+    if not isinstance(consumer, MemoryConsumer):
+        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
+    return consumer

@@ -1,0 +1,109 @@
+"""What passes between labkit and a client of Kafka: records, places, offsets, and how clients are set up.
+
+Times are in seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+#: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
+MAX_RECORD_BYTES = 1_000_000
+#: The same for an `Outgoing`: there is room to write down what became of the largest record.
+MAX_OUTGOING_BYTES = 1_030_000
+#: When a transaction is given up, by its client and by the broker, in seconds.
+TRANSACTION_TIMEOUT = 10.0
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """A record as it was read from a partition. A tuple, because workers make tens of thousands a second."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+
+#: The offset of a `Delivery` with `acks="0"`: the broker does not say.
+NO_OFFSET = -1
+
+
+class Outgoing(NamedTuple):
+    """A record to be written in a transaction. `partition` None: by the key, or any where there is none."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Delivery(NamedTuple):
+    """Where the broker put a record that it has acknowledged."""
+
+    partition: int
+    offset: int
+
+
+class Position(NamedTuple):
+    """A committed offset (the next record to read) and the free text committed with it."""
+
+    offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicDescription:
+    """A topic's shape as the broker has it. `config` holds what was set on the topic itself, not the defaults."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerConfig:
+    """How a producer sends.
+
+    `acks` is "all", "1" or "0"; with "all" and retries the producer is idempotent (KIP-98), so that a retry
+    makes no duplicate. `compression` is "none", "gzip" or "lz4".
+    """
+
+    client_id: str = "labkit-producer"
+    acks: str = "all"
+    retries: int = 10
+    linger_ms: int = 5
+    compression: str = "none"
+    delivery_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerConfig:
+    """How a consumer reads. Offsets are never committed by themselves; a new group reads from the earliest.
+
+    `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are
+    ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
+    A member that is silent for `session_timeout` is dead and loses its partitions; one that does not poll for
+    `max_poll_interval` leaves the group, and joins it again with its next poll.
+    """
+
+    group: str | None = None
+    client_id: str = "labkit-consumer"
+    session_timeout: float = 6.0
+    max_poll_interval: float = 300.0
+    max_poll_records: int = 500

@@ -1,0 +1,109 @@
+"""`labkit dead`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from labkit.taskqueue import Producer, connect, stock_tasks
+from labkit.taskqueue.dead_letters import bury, ensure_dead_topic
+from labkit.taskqueue.transport import ConsumerConfig, TopicPartition
+from labkit.taskqueue.waiting import wait_until
+
+ERROR = "ValueError: not [bold] enough"
+
+
+@pytest.fixture
+def dead(lab, tmp_path):
+    """Run `labkit dead …`; returns what it says, or with status 1 what it complains of."""
+
+    def run(*words: str, status: int = 0, answer: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "labkit", "dead", *words],
+            cwd=tmp_path,
+            env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr if status else done.stdout
+
+    return run
+
+
+@pytest.fixture
+def topic(lab, unique_name):
+    """A topic with four tasks, which have all been given up."""
+    with connect(lab) as topics, topics.fresh(unique_name, partitions=1) as topic:
+        with Producer(topic) as producer:
+            producer.send_many(stock_tasks(4, seed=1))
+        ensure_dead_topic(topic)
+        letters = [
+            bury(topic, record, error=ERROR, attempts=3, worker="worker-1", at=1_700_000_000.0)
+            for record in records_of(topic, 4)
+        ]
+        with closing(topic.transport.transactions(unique_name)) as transactions:
+            transactions.write(letters)
+        yield topic
+
+
+def records_of(topic, count):
+    records = []
+    with closing(topic.transport.consumer(ConsumerConfig())) as reader:
+        reader.assign([TopicPartition(topic.full_name, 0)])
+
+        def all_came():
+            records.extend(reader.poll(0.1))
+            return len(records) >= count
+
+        wait_until(all_came, timeout=20, what=f"{count} records were to come", pause=lambda _: None)
+    return records
+
+
+def test_dead_letters_are_listed_shown_replayed_and_dropped(dead, topic):
+    name = topic.name
+    first, second, third, fourth = (f"{name}/0/{offset}" for offset in range(4))
+    table = dead("list", "--topic", name)
+    assert all(letter_id in table for letter_id in (first, second, third, fourth))
+    listed = json.loads(dead("list", "--topic", name, "--json"))
+    assert [(letter["id"], letter["error"]) for letter in listed] == [
+        (n, ERROR) for n in (first, second, third, fourth)
+    ]
+
+    shown = json.loads(dead("show", first))
+    assert shown == listed[0]
+    assert (shown["attempts"], shown["worker"], shown["at"]) == (3, "worker-1", 1_700_000_000.0)
+    assert "Task 1" in shown["value"]
+
+    assert dead("replay", second, first) == f"2 put back on {name}.\n"
+    assert len(records_of(topic, 6)) == 6
+
+    dead("drop", third, status=1, answer="n\n")
+    assert "Drop 1 dead letters" in dead("drop", third, answer="y\n")
+    assert dead("drop", "--all", "--topic", name, "--yes") == f"1 of {name} dropped.\n"
+    assert dead("list", "--topic", name) == f"{name} has no dead letters.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("list", "--topic", "no-such-topic"), "no-such-topic"),
+        (("show", "17"), "task_queue/0/17"),
+        (("replay",), "--all"),
+        (("drop", "task_queue/0/1", "--all"), "--all"),
+    ],
+)
+def test_mistakes_get_one_paragraph(dead, words, reason):
+    err = dead(*words, status=1)
+    assert err.startswith("labkit: ")
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,189 @@
+"""What dead letters must do over every transport. The module that runs these tests gives `topics`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from labkit.errors import BadRecord, TransportError, UnknownDeadLetter, UnknownTopic
+from labkit.taskqueue import new_task
+from labkit.taskqueue.dead_letters import DeadLetters, bury, dead_topic, ensure_dead_topic
+from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
+from labkit.taskqueue.waiting import wait_until
+from tests.contract.fixtures import TIMEOUT
+
+AT = 1_700_000_000.25
+
+
+@pytest.fixture
+def topic(topics, unique_name):
+    topic = topics.create(unique_name, partitions=2)
+    ensure_dead_topic(topic)
+    yield topic
+    topics.delete(dead_topic(unique_name))
+    topics.delete(unique_name)
+
+
+@pytest.fixture
+def write(topics, unique_name):
+    with closing(topics.transport.transactions(unique_name)) as client:
+        yield client.write
+
+
+@pytest.fixture
+def letters(topics, topic):
+    return DeadLetters(topics, topic.name)
+
+
+def record_of(topic, task, *, partition=1, offset=17):
+    key, value, headers = task.encode()
+    return Record(topic.full_name, partition, offset, key, value, (*headers, ("mine", b"\xff\x00")), 5)
+
+
+def given_up(topic, record, *, error="ValueError: no", at=AT):
+    return bury(topic, record, error=error, attempts=3, worker="worker-1", at=at)
+
+
+def some(topic, count):
+    """Dead letters of so many tasks."""
+    return [given_up(topic, record_of(topic, new_task("stock", n), offset=n, partition=n % 2)) for n in range(count)]
+
+
+def on_topic(topics, topic):
+    """All records that are on the topic itself."""
+    records = []
+    with closing(topic.transport.consumer(ConsumerConfig())) as reader:
+        ends = {TopicPartition(topic.full_name, p): end for p, end in topics.end_offsets(topic.name).items()}
+        reader.assign(list(ends))
+
+        def all_read():
+            records.extend(reader.poll(0.05))
+            return all((reader.position(partition) or 0) >= end for partition, end in ends.items())
+
+        wait_until(all_read, timeout=TIMEOUT, what=f"{topic.name} was to be read", pause=lambda _: None)
+    return records
+
+
+def test_the_topic_of_dead_letters_is_made_once_and_compacted(topics, topic):
+    ensure_dead_topic(topic)
+    found = topics.describe(dead_topic(topic.name))
+    assert (found.partitions, found.config["cleanup.policy"]) == (1, "compact")
+
+
+def test_a_letter_tells_all(topic, letters, write):
+    task = new_task("stock", {"n": 1}, key="k", priority=2, idempotency_key="i")
+    record = record_of(topic, task)
+    write([given_up(topic, record, error="ValueError: no\n  at line 1 …")])
+    [letter] = letters.list()
+    assert letter.id == f"{topic.name}/1/17"
+    assert (letter.topic, letter.partition, letter.offset) == (topic.name, 1, 17)
+    assert (letter.key, letter.value, letter.headers) == (record.key, record.value, record.headers)
+    assert (letter.attempts, letter.worker, letter.at) == (3, "worker-1", AT)
+    assert letter.error == "ValueError: no\n  at line 1 …"
+    assert letter.task() == task.evolve(topic=topic.name)
+    assert letters.get(letter.id) == letter
+
+
+@pytest.mark.parametrize(("key", "value"), [(None, b"no task"), (b"k", None), (b"", b"")])
+def test_what_is_no_task_is_kept_as_it_was(topics, topic, letters, write, key, value):
+    write([given_up(topic, Record(topic.full_name, 0, 4, key, value, (), 5))])
+    [letter] = letters.list()
+    assert (letter.key, letter.value, letter.headers) == (key, value, ())
+    with pytest.raises(BadRecord, match=f"{topic.name}, partition 0, offset 4"):
+        letter.task()
+    assert letters.replay([letter.id]) == 1
+    [record] = on_topic(topics, topic)
+    assert (record.key, record.value, record.headers) == (key, value, ())
+
+
+def test_letters_are_listed_in_the_order_in_which_they_came(topic, letters, write):
+    first, second, third = some(topic, 3)
+    write([first])
+    write([second, third])
+    assert [letter.offset for letter in letters.list()] == [0, 1, 2]
+
+
+def test_a_letter_that_is_written_twice_is_one(topic, letters, write):
+    record = record_of(topic, new_task("stock"))
+    write([given_up(topic, record, error="first")])
+    write([given_up(topic, record, error="second")])
+    assert [letter.error for letter in letters.list()] == ["second"]
+
+
+def test_a_replayed_record_is_where_it_was_and_the_letter_gone(topics, topic, letters, write):
+    record = record_of(topic, new_task("stock", key="k"))
+    write([given_up(topic, record)])
+    assert letters.replay([f"{topic.name}/1/17"]) == 1
+    [back] = on_topic(topics, topic)
+    assert (back.partition, back.key, back.value, back.headers) == (1, record.key, record.value, record.headers)
+    assert letters.list() == []
+
+
+def test_replaying_twice_sends_once(topics, topic, letters, write):
+    write(some(topic, 3))
+    chosen = [f"{topic.name}/0/0", f"{topic.name}/1/1", f"{topic.name}/0/0"]
+    assert letters.replay(chosen) == 2
+    with pytest.raises(UnknownDeadLetter, match="0/0"):
+        letters.replay([f"{topic.name}/0/2", f"{topic.name}/0/0"])
+    assert [letter.offset for letter in letters.list()] == [2]
+    assert letters.replay([f"{topic.name}/0/2"]) == 1
+    assert sorted(record.partition for record in on_topic(topics, topic)) == [0, 0, 1]
+
+
+def test_many_who_replay_at_once_send_once(topics, topic, letters, write):
+    write(some(topic, 10))
+    ids = [letter.id for letter in letters.list()]
+
+    def replay(_):
+        try:
+            return DeadLetters(topics, topic.name).replay(ids)
+        except (TransportError, UnknownDeadLetter):
+            return 0  # somebody else was quicker
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(replay, range(4)))
+    if letters.list():  # each may have stopped another
+        done.append(letters.replay(ids))
+    assert sum(done) == 10
+    records = on_topic(topics, topic)
+    assert len({record.value for record in records}) == len(records) == 10
+
+
+def test_a_dropped_letter_is_gone_and_nothing_is_sent(topics, topic, letters, write):
+    write(some(topic, 3))
+    assert letters.drop([f"{topic.name}/1/1", f"{topic.name}/0/2"]) == 2
+    assert [letter.offset for letter in letters.list()] == [0]
+    with pytest.raises(UnknownDeadLetter):
+        letters.drop([f"{topic.name}/1/1"])
+    assert on_topic(topics, topic) == []
+
+
+def test_no_ids_are_no_error(letters):
+    assert (letters.replay([]), letters.drop([])) == (0, 0)
+
+
+def test_what_is_not_there_is_named(topics, topic, letters, unique_name):
+    with pytest.raises(UnknownDeadLetter, match=f"{unique_name} has no dead letter 'x'"):
+        letters.get("x")
+    other = topics.create(unique_name + "-2", partitions=1)  # without a topic of dead letters
+    assert DeadLetters(topics, other.name).list() == []
+    with pytest.raises(UnknownDeadLetter, match="no dead letter"):
+        DeadLetters(topics, other.name).replay([f"{other.name}/0/0"])
+    topics.delete(other.name)
+    with pytest.raises(UnknownTopic, match="unknown"):
+        DeadLetters(topics, unique_name + "-unknown").list()
+
+
+def test_a_letter_of_a_letter_is_told_apart(topics, topic, write):
+    record = record_of(topic, new_task("stock"))
+    dead = topics.get(dead_topic(topic.name))
+    ensure_dead_topic(dead)
+    first = given_up(topic, record, error="first")
+    again = Record(dead.full_name, 0, 3, first.key, first.value, first.headers, 5)
+    write([given_up(dead, again, error="second")])
+    [letter] = DeadLetters(topics, dead.name).list()
+    assert (letter.topic, letter.offset, letter.error) == (dead.name, 3, "second")
+    assert (letter.key, letter.headers) == (first.key, first.headers)
+    topics.delete(dead_topic(dead.name))

@@ -1,0 +1,148 @@
+"""A lab of three brokers: one can be killed at any moment, and nothing acknowledged is lost and nothing stops."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
+
+from labkit.errors import LabError
+from labkit.lab import Lab, attach_lab, life
+from labkit.lab.folders import LabFolders
+from labkit.lab.state import read_state
+from labkit.lab.status import look
+from labkit.lab.waiting import wait_for
+from labkit.settings import Settings
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport import connect_transport
+from tests.integration.lab.conftest import consume, pid_exists, produce
+
+Run = Callable[[str], "subprocess.Popen[str]"]
+
+#: Starts the lab with a name, says who its keeper is, and waits.
+OWNER = """
+import sys
+from labkit.lab import Lab
+lab = Lab("default", brokers=3)
+print(lab._keeping.keeper.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Lab]:
+    """A private lab of three brokers, of which nothing is left at the end."""
+    with Lab(brokers=3) as lab:
+        root = Path(lab.redis_url.removeprefix("unix://")).parents[1]
+        yield lab
+        pids = [pid for pid in lab.brokers.values() if pid is not None]
+    assert pids
+    assert not any(map(pid_exists, pids))
+    assert not root.exists()
+
+
+def partition(lab: Lab, topic: str) -> Any:
+    """What the brokers say of the topic's first partition: `leader`, `replicas`, `isrs`."""
+    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    return admin.list_topics(timeout=10).topics[topic].partitions[0]
+
+
+@pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])
+def test_a_new_topic_is_held_by_all_three(three: Lab, unique_name: str, transport: Any) -> None:
+    with Topics(connect_transport(three.connection, transport)) as topics:
+        topics.create(unique_name, partitions=2)
+        assert topics.describe(unique_name).replication_factor == 3
+        topics.create(f"{unique_name}-alone", partitions=1, replication_factor=1)
+        assert topics.describe(f"{unique_name}-alone").replication_factor == 1
+
+
+def test_what_groups_commit_is_held_by_all_three(three: Lab, unique_name: str) -> None:
+    produce(three.bootstrap_servers, unique_name, "a record")
+    consumer = Consumer({"bootstrap.servers": three.bootstrap_servers, "group.id": unique_name, "log_level": 0})
+    consumer.subscribe([unique_name])
+    assert wait_for(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), 20)
+    consumer.close()
+    assert len(partition(three, "__consumer_offsets").replicas) == 3
+
+
+def test_sigkill_of_the_leader_loses_no_acknowledged_record(three: Lab, unique_name: str) -> None:
+    before, after = [f"record {number}" for number in range(200)], ["written while two are there"]
+    produce(three.bootstrap_servers, unique_name, *before)
+    leader = partition(three, unique_name).leader
+    three.kill_broker(leader)
+    assert three.brokers[leader] is None
+    assert consume(three.bootstrap_servers, unique_name, len(before)) == before
+    produce(three.bootstrap_servers, unique_name, *after)
+    assert partition(three, unique_name).leader != leader
+
+    three.restart_broker(leader)
+    assert three.brokers[leader] is not None
+    assert wait_for(lambda: sorted(partition(three, unique_name).isrs) == [1, 2, 3], 20), "it has caught up"
+    three.kill_broker(partition(three, unique_name).leader)
+    assert consume(three.bootstrap_servers, unique_name, 201) == before + after, "also from the one that was away"
+
+
+def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_the_owner(
+    own_settings: Settings, folders: LabFolders, caplog: pytest.LogCaptureFixture, in_another_process: Run
+) -> None:
+    owner = in_another_process(OWNER)
+    assert owner.stdout is not None
+    keeper = int(owner.stdout.readline())
+    with attach_lab(settings=own_settings) as lab:
+        before = lab.brokers
+        assert lab.bootstrap_servers.startswith(f"127.0.0.1:{own_settings.port},")
+        lab.kill_broker(2)
+        found = look("default", own_settings)
+        assert (found.running, found.problem) == (
+            True,
+            "Kafka 2 was ended by SIGKILL. `labkit up` starts it again with its data.",
+        )
+        assert [server.pid is None for server in found.servers] == [False, True, False, False, False]
+
+        state, started = life.up("default", folders, own_settings)
+        assert not started
+        assert [record.getMessage() for record in caplog.records] == [
+            "Kafka 2 was ended by SIGKILL. It is started again with all data, and the rest goes on."
+        ]
+        assert look("default", own_settings).problem is None
+        assert (state.keeper.pid, state.bootstrap_servers) == (keeper, lab.bootstrap_servers)
+        assert {node for node, pid in lab.brokers.items() if pid != before[node]} == {2}
+        pids = [keeper, lab.redis_pid or 0, *(pid or 0 for pid in lab.brokers.values())]
+    with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
+        life.up("default", folders, own_settings, brokers=1)
+
+    owner.kill()
+    owner.wait()
+    assert wait_for(lambda: not any(map(pid_exists, pids)), 20), "nor is the one left that was started again"
+    assert read_state(folders.state) is None
+    with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
+        life.up("default", folders, own_settings, brokers=1)
+
+
+def test_the_one_broker_of_a_lab_is_killed_and_started_again(unique_name: str) -> None:
+    with Lab() as lab:
+        (first,) = lab.brokers.values()
+        values = [f"record {number}" for number in range(100)]
+        produce(lab.bootstrap_servers, unique_name, *values)
+        lab.kill_broker()
+        assert lab.brokers == {1: None}
+        lab.restart_broker()
+        assert lab.brokers[1] not in (None, first)
+        assert consume(lab.bootstrap_servers, unique_name, 100) == values
+        (second,) = lab.brokers.values()
+        lab.restart_broker()  # one that runs is ended first
+        assert not pid_exists(second or 0)
+        assert consume(lab.bootstrap_servers, unique_name, 100) == values
+        with pytest.raises(LabError, match="no broker 2"):
+            lab.kill_broker(2)
+
+
+@pytest.mark.parametrize("number", [0, 2, 4, 7])
+def test_a_number_that_would_not_do(number: int) -> None:
+    with pytest.raises(LabError, match=f"1, 3 or 5 brokers, not {number}"):
+        Lab(brokers=number)

@@ -1,0 +1,17 @@
+"""Dead letters on the real broker, through both client libraries."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.taskqueue import connect
+
+pytest.register_assert_rewrite("tests.contract.dead_letters", "tests.contract.fixtures")
+
+from tests.contract.dead_letters import *  # noqa: E402, F403
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def topics(request, lab):
+    with connect(lab, transport=request.param) as topics:
+        yield topics

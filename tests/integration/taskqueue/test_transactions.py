@@ -1,0 +1,67 @@
+"""Transactions while the broker does not answer."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import closing, contextmanager
+
+import psutil
+import pytest
+
+from labkit.errors import BrokerUnreachable
+from labkit.taskqueue import connect
+from labkit.taskqueue.transport import ConsumerConfig, Outgoing, TopicPartition
+from labkit.taskqueue.waiting import wait_until
+
+TIMEOUT = 20.0
+
+
+@pytest.fixture(params=["kafka_python", "confluent"])
+def library(request, monkeypatch):
+    """A client library, whose transactions are given up soon."""
+    monkeypatch.setattr(f"labkit.taskqueue.transport.{request.param}.transactions.WRITE_TIMEOUT", 1.5)
+    return {"kafka_python": "kafka-python", "confluent": "confluent-kafka"}[request.param]
+
+
+@contextmanager
+def frozen_broker():
+    """Kafka neither answers nor closes its connections."""
+    [java] = [child for child in psutil.Process().children(recursive=True) if "java" in child.name()]
+    java.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        java.send_signal(signal.SIGCONT)
+
+
+def values_up_to(topics, topic, last):
+    found = []
+    with closing(topic.transport.consumer(ConsumerConfig())) as reader:
+        reader.assign([TopicPartition(topic.full_name, partition) for partition in range(topic.partitions)])
+
+        def both_came():
+            found.extend(record.value for record in reader.poll(0.1))
+            return found.count(last) == topic.partitions
+
+        wait_until(both_came, timeout=TIMEOUT, what=f"{last!r} was to come", pause=lambda _: None)
+    return found
+
+
+def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_that_works(lab, library, unique_name):
+    with connect(lab, transport=library) as topics, topics.fresh(unique_name, partitions=2) as topic:
+
+        def both(value):
+            return [Outgoing(topic.full_name, partition, None, value) for partition in range(2)]
+
+        with closing(topic.transport.transactions(unique_name)) as transactions:
+            transactions.write(both(b"before"))
+            with frozen_broker():
+                start = time.monotonic()
+                with pytest.raises(BrokerUnreachable):
+                    transactions.write(both(b"open"))
+                assert time.monotonic() - start < TIMEOUT
+            transactions.write(both(b"after"))
+        found = values_up_to(topics, topic, b"after")
+    assert found.count(b"before") == 2
+    assert found.count(b"open") in (0, 2)

@@ -1,0 +1,169 @@
+"""A history from records, receipts and what is on the topics."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from labkit.errors import HistoryUnreadable
+from labkit.faults import DEAD_TWICE, DUPLICATE, GOING_BACK, LOST, OUT_OF_ORDER, UNWRITTEN, check, from_records
+from labkit.measure import Receipt, TaskRecord, receipts_to_frame, to_frame
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.transport.contract import NO_OFFSET, Record
+from tests.unit.faults.names import names_in
+
+
+def attempt(offset, received, finished, *, started=None, **fields):
+    given = {
+        "task_id": f"task-{offset}",
+        "kind": "work",
+        "topic": "t",
+        "partition": 0,
+        "offset": offset,
+        "key": "k",
+        "priority": 0,
+        "worker": "worker-1",
+        "attempt": 1,
+        "scheduled_at": 0.0,
+        "produced_at": 0.0,
+        "acknowledged_at": None,
+        "received_at": received,
+        "started_at": received if started is None else started,
+        "finished_at": finished,
+        "outcome": "done",
+        "error": None,
+    }
+    return TaskRecord(**(given | fields))
+
+
+def receipt(number, **fields):
+    given = {
+        "task_id": f"task-{number}",
+        "topic": "t",
+        "partition": 0,
+        "offset": number,
+        "scheduled_at": 0.0,
+        "produced_at": 0.0,
+        "acknowledged_at": 0.5,
+        "error": None,
+    }
+    return Receipt(**(given | fields))
+
+
+def written(offset, headers=()):
+    key, value, own = Task(id=f"task-{offset}", kind="work", key="k").encode()
+    return Record("t", 0, offset, key, value, (*own, *headers), 0)
+
+
+def letter(offset, worker="worker-1"):
+    origin = (("dead-partition", b"0"), ("dead-offset", b"%d" % offset), ("dead-worker", worker.encode()))
+    return written(offset, (*origin, ("dead-at", b"3.5"), ("dead-error", b"ValueError: no")))
+
+
+def commits(*rows):
+    return pd.DataFrame(rows, columns=["worker", "at", "partition", "offset", "beyond"])
+
+
+def shape(history, by):
+    return [(e.what, e.offset) for e in sorted(history, key=lambda e: e.seq) if e.by == by]
+
+
+def test_an_attempt_is_received_started_and_finished_in_the_workers_own_order():
+    history = from_records(to_frame([attempt(0, 1.0, 4.0), attempt(1, 1.0, 3.0, started=2.0)]))
+    assert shape(history, "worker-1") == [
+        ("received", 1),
+        ("received", 0),
+        ("started", 0),
+        ("started", 1),
+        ("finished", 1),
+        ("finished", 0),
+    ]
+    first = history[0]
+    assert (first.task, first.key, first.partition, first.attempt, first.at) == ("task-1", "k", 0, 1, 1.0)
+
+
+def test_at_one_moment_a_record_ends_before_the_next_begins():
+    records = to_frame([attempt(0, 1.0, 1.0), attempt(1, 1.0, 1.0), attempt(2, 1.0, 1.0)])
+    assert check(from_records(records)).ok(allow=())
+
+
+def test_a_retry_was_received_once():
+    tried = attempt(0, 1.0, 2.0, outcome="failed", error="ValueError: no")
+    again = attempt(0, 1.0, 5.0, started=4.0, attempt=2)
+    history = from_records(to_frame([tried, again]))
+    assert shape(history, "worker-1") == [(w, 0) for w in ("received", "started", "failed", "started", "finished")]
+    assert [event.note for event in history if event.note] == ["ValueError: no"]
+    assert check(history).redeliveries == 0
+
+
+def test_the_same_record_received_later_is_a_redelivery():
+    verdict = check(from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 8.0, 9.0, worker="worker-2")])))
+    assert (verdict.redeliveries, verdict.attempts) == (1, 2)
+    assert names_in(verdict) == {DUPLICATE}
+
+
+def test_tasks_of_a_key_side_by_side_show_in_the_records():
+    records = to_frame([attempt(0, 1.0, 4.0), attempt(1, 1.0, 3.0, started=2.0)])
+    assert names_in(check(from_records(records))) == {OUT_OF_ORDER}
+
+
+def test_receipts_tell_what_was_sent_acknowledged_and_refused():
+    refused = receipt(1, partition=None, offset=None, acknowledged_at=None, error="too large")
+    history = from_records(to_frame([]), receipts_to_frame([receipt(0), refused]))
+    assert [(e.what, e.task, e.partition, e.offset, e.note) for e in history] == [
+        ("sent", "task-0", None, None, None),
+        ("sent", "task-1", None, None, None),
+        ("refused", "task-1", None, None, "too large"),
+        ("acknowledged", "task-0", 0, 0, None),
+    ]
+    assert {name: len(found) for name, found in check(history).anomalies.items() if found} == {LOST: 1}
+
+
+def test_without_acks_a_receipt_has_no_offset():
+    history = from_records(to_frame([attempt(0, 1.0, 2.0)]), receipts_to_frame([receipt(0, offset=NO_OFFSET)]))
+    assert history[-1].offset is None
+    assert check(history).ok(allow=())
+
+
+def test_the_topic_tells_what_is_written():
+    records, receipts = to_frame([attempt(0, 1.0, 2.0)]), receipts_to_frame([receipt(0), receipt(1)])
+    assert names_in(check(from_records(records, receipts, written=[written(0)]))) == {LOST, UNWRITTEN}
+    assert names_in(check(from_records(records, receipts, written=[written(0), written(1)]))) == {LOST}
+
+
+def test_a_record_that_is_no_task_needs_none():
+    bad = Record("t", 0, 0, None, b"\x00", (), 0)
+    given_up = attempt(0, 1.0, 1.0, task_id="", key=None, outcome="bad", error="BadRecord: …")
+    history = from_records(to_frame([given_up]), written=[bad])
+    assert [event.task for event in history] == [None] * len(history)
+    assert check(history).ok(allow=())
+
+
+def test_what_was_given_up_counts_as_dead_until_the_dead_letters_are_read():
+    given_up = [attempt(0, 1.0, 2.0, outcome="dead"), attempt(0, 8.0, 9.0, outcome="dead", worker="worker-2")]
+    frame = to_frame(given_up)
+    assert check(from_records(frame, written=[written(0)])).ok(allow=())
+    assert names_in(check(from_records(frame, written=[written(0)], dead=[]))) == {LOST}
+    assert check(from_records(frame, written=[written(0)], dead=[letter(0)])).ok(allow=())
+
+
+def test_dead_letters_tell_where_they_come_from_and_tombstones_nothing():
+    history = from_records(to_frame([]), dead=[letter(4), letter(4, "worker-2"), written(0)._replace(value=None)])
+    assert [(e.what, e.by, e.task, e.offset, e.at) for e in history] == [
+        ("dead", "worker-1", "task-4", 4, 3.5),
+        ("dead", "worker-2", "task-4", 4, 3.5),
+    ]
+    assert names_in(check(history)) == {DEAD_TWICE}
+
+
+def test_commits_stand_among_the_attempts_of_their_worker():
+    committed = commits(("worker-1", 2.5, 0, 1, [2]), ("worker-1", 4.5, 0, 0, None))
+    history = from_records(to_frame([attempt(0, 1.0, 2.0), attempt(2, 3.0, 4.0)]), committed=committed)
+    assert [what for what, _ in shape(history, "worker-1")][3] == "committed"
+    assert [event.beyond for event in history if event.what == "committed"] == [(2,), ()]
+    assert names_in(check(history)) == {GOING_BACK}
+
+
+def test_a_history_is_of_one_topic():
+    with pytest.raises(HistoryUnreadable, match="of one topic, and these records are of t, u"):
+        from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
