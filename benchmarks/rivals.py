@@ -14,6 +14,7 @@ import kafka
 from benchmarks.figure import Settings
 from labkit.lab import Connection
 from labkit.settings import load_settings
+from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS
 from labkit.taskqueue.transport.confluent import client as confluent
 from labkit.taskqueue.transport.confluent import consumer as confluent_consumer
 from labkit.taskqueue.transport.confluent import producer as confluent_producer
@@ -21,12 +22,14 @@ from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
 from labkit.taskqueue.transport.kafka_python import consumer as kafka_python_consumer
 from labkit.taskqueue.transport.kafka_python import producer as kafka_python_producer
-from labkit.taskqueue.worker import COMMIT_INTERVAL, MAX_POLL_RECORDS
 
 #: How long reading all records may take before the run counts as failed, in seconds.
 LONGEST = 120.0
 #: How long one poll waits, in seconds.
 POLL_TIMEOUT = 0.1
+
+#: How often the rival that commits does so, in seconds.
+COMMIT_INTERVAL = 0.2
 
 #: A record's value, headers and partition.
 Encoded = tuple[bytes, list[tuple[str, bytes]], int]
@@ -194,10 +197,13 @@ class ConfluentReader:
     def poll(self) -> list[bytes]:
         """The values that came."""
         records = self._client.consume(MAX_POLL_RECORDS, timeout=POLL_TIMEOUT)
-        failed = [record.error() for record in records if record.error() is not None]
-        if failed:
-            raise RuntimeError(failed[0])
-        return [record.value() for record in records]
+        values = []
+        for record in records:
+            if record.error() is None:
+                values.append(record.value())
+            elif record.error().code() != confluent_kafka.KafkaError._PARTITION_EOF:
+                raise RuntimeError(record.error())
+        return values
 
     def commit(self) -> None:
         """Commit what was polled."""

@@ -15,6 +15,8 @@ from labkit.lab import Lab
 from labkit.measure.records import TaskRecord
 from labkit.settings import TransportName, load_settings
 from labkit.taskqueue import Producer, Topic, connect, new_task
+from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.worker import Worker
 
 PAYLOAD = "x" * 100
@@ -86,8 +88,8 @@ def _ours(topic: Topic, tasks: int) -> float:
         topic,
         name="worker-1",
         group=uuid4().hex,
-        handler=lambda task: None,
-        session_timeout=load_settings().session_timeout,
+        work=Work(lambda task: None),
+        config=WorkerConfig(session_timeout=load_settings().session_timeout),
         on_record=keep,
         on_assignment=assigned,
     )

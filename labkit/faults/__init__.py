@@ -1,6 +1,7 @@
 """Faults: histories of runs in which things were broken on purpose, and the checker that says what went wrong."""
 
 from labkit.faults.checker import check
+from labkit.faults.commits import COMMITS_TOPIC, group_commits
 from labkit.faults.files import read_history, write_history
 from labkit.faults.gathering import from_records
 from labkit.faults.history import Event, History
@@ -20,6 +21,7 @@ from labkit.faults.verdict import (
 
 __all__ = [
     "ANOMALIES",
+    "COMMITS_TOPIC",
     "DEAD_TWICE",
     "DUPLICATE",
     "EFFECT_TWICE",
@@ -34,6 +36,7 @@ __all__ = [
     "Verdict",
     "check",
     "from_records",
+    "group_commits",
     "read_history",
     "write_history",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from labkit.faults import completeness, order, repetition
 from labkit.faults.facts import Facts
-from labkit.faults.history import Event, History
+from labkit.faults.history import Event
 from labkit.faults.verdict import (
     ANOMALIES,
     DEAD_TWICE,
@@ -40,7 +40,7 @@ def check(history: Iterable[Event]) -> Verdict:
     offsets, and moments of one actor by its own numbering. docs/checker.md says what each anomaly means. Order
     within keys is a promise of the orders "partition" and "key"; for others, allow `OUT_OF_ORDER`.
     """
-    facts = Facts(History(history))
+    facts = Facts(history)
     deliveries = sum(len(receipts) for receipts in facts.received_at.values())
     return Verdict(
         anomalies={name: tuple(_RULES[name](facts)) for name in ANOMALIES},

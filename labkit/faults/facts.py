@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from labkit.faults.history import Event, History, What
+from labkit.faults.history import Event, What
 
 
 class Place(NamedTuple):
@@ -35,7 +35,7 @@ class Facts:
     `own`: every actor's events in its own order.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Iterable[Event]) -> None:
         of_kind: defaultdict[What, list[Event]] = defaultdict(list)
         own: defaultdict[str, list[Event]] = defaultdict(list)
         for event in history:

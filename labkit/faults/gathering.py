@@ -25,14 +25,13 @@ def from_records(
     *,
     written: Iterable[Record] = (),
     dead: Iterable[Record] | None = None,
-    committed: pd.DataFrame | None = None,
+    committed: Iterable[Event] = (),
 ) -> History:
     """The history of a run from its records and receipts (see `labkit.measure.records`).
 
     `written`: all records of the topic, and `dead`: all of its topic of dead letters, both read from the beginning
-    when the run was over. Without `dead`, what was given up counts as a dead letter. `committed`: one row per commit
-    that the group took, with the columns worker, at (seconds since the epoch), partition, offset, and beyond (a list of
-    offsets) where there is one.
+    when the run was over. Without `dead`, what was given up counts as a dead letter. `committed`: the commits of the
+    group, see `group_commits`.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
     for records skipped on poll. Raises `HistoryUnreadable` if the records are of several topics.
@@ -43,18 +42,16 @@ def from_records(
             f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
             "Take those of one: records[records['topic'] == …]."
         )
-    events = [*_of_workers(records, committed), *_of_log(written)]
+    events = [*_of_workers(records), *_of_log(written), *committed]
     if receipts is not None:
         events += _of_producer(receipts)
     events += _given_up(records) if dead is None else _of_dead_letters(dead)
     return History(events)
 
 
-def _of_workers(records: pd.DataFrame, committed: pd.DataFrame | None) -> Iterator[Event]:
+def _of_workers(records: pd.DataFrame) -> Iterator[Event]:
     """Every worker's events in the order of its own clock; at one moment, one record's come before the next one's."""
-    events = [event for row in _rows(records) for event in _of_attempt(row)]
-    if committed is not None:
-        events += [_of_commit(row) for row in _rows(committed)]
+    events = (event for row in _rows(records) for event in _of_attempt(row))
     return _numbered(sorted(_without_retries(events), key=lambda event: event["at"]))
 
 
@@ -84,18 +81,6 @@ def _without_retries(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
                 continue
             seen.add(receipt)
         yield event
-
-
-def _of_commit(row: dict[str, Any]) -> dict[str, Any]:
-    beyond = row.get("beyond")
-    return {
-        "what": "committed",
-        "by": row["worker"],
-        "at": row["at"],
-        "partition": row["partition"],
-        "offset": row["offset"],
-        "beyond": () if beyond is None else tuple(int(offset) for offset in beyond),
-    }
 
 
 def _of_producer(receipts: pd.DataFrame) -> Iterator[Event]:

@@ -12,7 +12,7 @@ started       worker    the handler began
 finished      worker    the handler returned
 failed        worker    the handler raised
 committed     worker    the group took this commit; `offset` is the commit point (the next record to do), `beyond` the
-                        finished offsets after it that the commit remembers
+              or group  finished offsets after it that the commit remembers
 dead          worker    the task became a dead letter; partition and offset are where it came from
 effect        worker    the effect with this `key` was done for the task
 fault         nemesis   something was broken on purpose: `note` says what, `whom` says to whom

@@ -85,8 +85,7 @@ def _overtaking(facts: Facts, attempts: list[tuple[int, Event]]) -> Iterator[Ano
 
 def _delivered_once(facts: Facts, place: Place) -> bool:
     """Whether no other delivery can have ended this task before."""
-    once = all(len(events.get(place, [])) <= 1 for events in (facts.received_at, facts.finished_at))
-    return once and place not in facts.dead_at
+    return all(len(events.get(place, [])) <= 1 for events in (facts.received_at, facts.finished_at))
 
 
 def _out_of_order(event: Event, before: Place) -> Anomaly:

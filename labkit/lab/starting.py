@@ -103,9 +103,9 @@ def refuse_another_number(brokers: int | None, found: int) -> None:
     """Raise `LabError` if a lab that stores what `found` brokers hold is asked to have another number."""
     if brokers is not None and found and brokers != found:
         raise LabError(
-            f"This lab was made with {found} broker{'s' if found > 1 else ''}, and its data are theirs. Leave out the "
-            f"number to go on with them, run `labkit reset` to throw the data away and start with {brokers}, or give "
-            "another lab another name."
+            f"This lab was made with {found} broker{'s' if found > 1 else ''}, which cannot be changed. Leave out the "
+            "number to go on with the lab as it is, run `labkit reset` to throw its data away and start with "
+            f"{brokers}, or start a lab of another name."
         )
 
 

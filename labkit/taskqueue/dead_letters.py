@@ -13,6 +13,7 @@ have the same key, so a letter written twice is one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from labkit.errors import BrokerUnreachable, UnknownDeadLetter, UnknownTopic
+from labkit.errors import BadRecord, BrokerUnreachable, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import (
@@ -31,6 +32,8 @@ from labkit.taskqueue.transport.contract import (
     Record,
     TopicPartition,
 )
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".dead"
 
@@ -112,22 +115,25 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, record: Record) -> Self:
-        """What `bury` wrote; raises `KeyError` or `ValueError` for a record of anybody else."""
-        # a record may have been given up twice, as when the dead letters themselves were worked on
-        begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
-        facts = dict(record.headers[begin:])
-        return cls(
-            topic=facts[TOPIC].decode(),
-            partition=int(facts[PARTITION]),
-            offset=int(facts[OFFSET]),
-            key=facts.get(KEY),
-            value=None if NO_VALUE in facts else record.value,
-            headers=record.headers[:begin],
-            error=facts[ERROR].decode(),
-            attempts=int(facts[ATTEMPTS]),
-            worker=facts[WORKER].decode(),
-            at=float(facts[AT]),
-        )
+        """What `bury` wrote; raises `BadRecord` for a record of anybody else."""
+        try:
+            # the last one: a record may be given up twice, as when the dead letters themselves are worked on
+            begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
+            facts = dict(record.headers[begin:])
+            return cls(
+                topic=facts[TOPIC].decode(),
+                partition=int(facts[PARTITION]),
+                offset=int(facts[OFFSET]),
+                key=facts.get(KEY),
+                value=None if NO_VALUE in facts else record.value,
+                headers=record.headers[:begin],
+                error=facts[ERROR].decode(),
+                attempts=int(facts[ATTEMPTS]),
+                worker=facts[WORKER].decode(),
+                at=float(facts[AT]),
+            )
+        except (KeyError, ValueError) as error:
+            raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
 
 
 Letters = list[DeadLetter]
@@ -142,12 +148,18 @@ class DeadLetters:
         self._full_name = dead_topic(topics.prefix + topic)
 
     def list(self) -> Letters:
-        """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all."""
+        """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all.
+
+        What anybody else has put on the topic of dead letters is left out with a warning.
+        """
         letters: dict[bytes | None, DeadLetter] = {}
         for record in self._records():
             letters.pop(record.key, None)
             if record.value is not None:
-                letters[record.key] = DeadLetter.decode(record)
+                try:
+                    letters[record.key] = DeadLetter.decode(record)
+                except BadRecord as error:
+                    logger.warning("%s It is left out.", error)
         return list(letters.values())
 
     def get(self, letter_id: str) -> DeadLetter:

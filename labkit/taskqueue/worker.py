@@ -15,6 +15,7 @@ from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.burial import Burial
 from labkit.taskqueue.engine.config import Handler, WorkerConfig
 from labkit.taskqueue.engine.executors import make_executor
+from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS, Fetching
 from labkit.taskqueue.engine.holding import DELIVERIES, Holding
 from labkit.taskqueue.engine.holdings import Holdings
 from labkit.taskqueue.engine.item import Item
@@ -31,9 +32,6 @@ POLL_TIMEOUT = 0.1
 BUSY_TIMEOUT = 0.02
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
-MAX_POLL_RECORDS = 500
-#: When a worker has held as much as it may for so long, in seconds, it pauses fetching.
-PAUSE_AFTER = 1.0
 #: How long those who lose their partitions to another worker may finish what they have begun, in seconds.
 #: The whole group waits for it.
 HANDOVER_TIMEOUT = 20.0
@@ -102,9 +100,7 @@ class Worker:
         self._lock = threading.RLock()
         self._arrived: list[Record] = []
         self._in_flight = 0
-        self._paused = False
         self._adopted = True
-        self._full_since = self._polled_at = measure()
         self._partitions: tuple[int, ...] = ()
         self._done = 0
         self._running = False
@@ -137,6 +133,7 @@ class Worker:
             )
         )
         self._holdings = Holdings(client, self.topic.full_name, suspects=self._config.max_in_flight)
+        self._fetching = Fetching(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
         self._burial = Burial(self.topic, client, worker=self.name, group=self._group, wall_clock=self._clock)
         self._running = True
         log.info("%s joins %s", self.name, self._group)
@@ -161,7 +158,7 @@ class Worker:
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
-        records = self._fetch(client)
+        records = self._fetching.poll(self._held(), self._patience())
         with self._lock:
             if not self._adopted:
                 records = []  # from before the last rebalance: what is not adopted is paused
@@ -177,20 +174,7 @@ class Worker:
                 self._holdings.skip_gaps()
             self._lanes.release_due()
             self._holdings.commit_if_due()
-            self._bound_fetching(client)
-
-    def _fetch(self, client: ConsumerClient) -> list[Record]:
-        """What may be taken on now. The group hears of this worker in any case."""
-        room = self._config.max_in_flight - self._held()
-        if room > 0 or self._paused:
-            return client.poll(self._patience(), max(1, min(room, MAX_POLL_RECORDS)))
-        # To pause and resume costs a fetch from the broker. It is not worth it for a moment, in which the clients
-        # keep what they have fetched; one record more every now and then is the price of looking after the group.
-        self._stop.wait(self._patience())
-        if self._measure() - self._polled_at < POLL_TIMEOUT:
-            return []
-        self._polled_at = self._measure()
-        return client.poll(0, 1)
+            self._fetching.bound(self._held(), self._places())
 
     def _patience(self) -> float:
         if self._holdings.with_waiting():
@@ -268,17 +252,6 @@ class Worker:
     def _held(self) -> int:
         return self._in_flight + len(self._arrived)
 
-    def _bound_fetching(self, client: ConsumerClient) -> None:
-        now = self._measure()
-        if self._held() < self._config.max_in_flight:
-            self._full_since = now
-        if not self._paused and now - self._full_since > PAUSE_AFTER:
-            client.pause(self._places())
-            self._paused = True
-        elif self._paused and self._held() <= self._config.max_in_flight // 2:
-            client.resume(self._places())
-            self._paused = False
-
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self.topic.full_name, number) for number in self._partitions]
 
@@ -286,7 +259,8 @@ class Worker:
         with self._lock:
             self._partitions = tuple(sorted(tp.partition for tp in partitions))
             # no record comes before it is known what is done already; and what the last poll brought is void
-            self._adopted = self._paused = False
+            self._adopted = False
+            self._fetching.forget()
             if self._client is not None:
                 self._client.pause(partitions)
             log.info("%s now has partitions %s", self.name, list(self._partitions))

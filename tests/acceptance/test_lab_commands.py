@@ -74,6 +74,11 @@ def test_up_again_says_that_it_is_running(labkit: Labkit, port: int) -> None:
     again = labkit("up")
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.startswith(f"The lab 'default' is running already.\nKafka  127.0.0.1:{port}\n")
+    other_number = labkit("up", "--brokers", "3")
+    assert other_number.returncode == 1
+    assert other_number.stderr.startswith("labkit: This lab was made with 1 broker, which cannot be changed.")
+    assert "labkit reset" in other_number.stderr
+    assert labkit("up", "--brokers", "2").stderr.startswith("labkit: A lab has 1, 3 or 5 brokers, not 2.")
 
 
 @pytest.mark.usefixtures("running")
@@ -106,6 +111,7 @@ def test_status_for_programs(labkit: Labkit, port: int) -> None:
 def test_logs_of_either_server(labkit: Labkit) -> None:
     assert "Kafka Server started" in labkit("logs").stdout
     assert "ready to accept connections" in labkit("logs", "--server", "redis").stdout
+    assert labkit("logs", "--broker", "2").stderr.startswith("labkit: This lab has 1 broker, so there is no log of")
     refused = labkit("logs", "--server", "mysql")
     assert refused.returncode == 2
     assert "kafka" in refused.stderr

@@ -176,6 +176,14 @@ def test_what_is_not_there_is_named(topics, topic, letters, unique_name):
         DeadLetters(topics, unique_name + "-unknown").list()
 
 
+def test_what_is_no_letter_is_left_out_and_said(topic, letters, write, caplog):
+    [letter] = some(topic, 1)
+    write([letter._replace(headers=()), letter._replace(key=b"x", headers=(("dead-topic", b"t"),)), letter])
+    assert [found.offset for found in letters.list()] == [0]
+    said = [record.message for record in caplog.records if record.name == "labkit.taskqueue.dead_letters"]
+    assert [message.split(",")[1] for message in said] == [" offset 0", " offset 1"]
+
+
 def test_a_letter_of_a_letter_is_told_apart(topics, topic, write):
     record = record_of(topic, new_task("stock"))
     dead = topics.get(dead_topic(topic.name))

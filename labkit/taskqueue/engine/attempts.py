@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from labkit.errors import BadRecord
+from labkit.errors import BadRecord, InProgress
 from labkit.measure.records import BAD, DEAD, DONE, FAILED, TaskRecord
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.lanes import Lanes
@@ -18,6 +18,9 @@ from labkit.taskqueue.task import Task
 
 #: Stands in the record of what was no task.
 _NO_TASK = Task(id="", kind="")
+
+#: When to look again at a task that is worked on elsewhere, in seconds.
+LOOK_AGAIN = 1.0
 
 log = logging.getLogger("labkit.worker")
 
@@ -72,6 +75,10 @@ class Attempts:
             self.done.append(item)
             self._lanes.done(item)
             return
+        if is_in_progress(error):
+            item.attempt -= 1  # somebody else is at it: that is no failure of this task
+            self._lanes.postpone(item, LOOK_AGAIN)
+            return
         delay = self._retry.delay(item.attempt, self._rng)
         if delay is None:
             self._give_up(item, DEAD, error)
@@ -122,6 +129,13 @@ class Attempts:
                 self.failures += 1
             name = task.id or f"at offset {record.offset} of partition {record.partition}"
             log.warning("%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
+
+
+def is_in_progress(error: BaseException) -> bool:
+    """Whether the handler has found that its task is worked on elsewhere (see `labkit.taskqueue.once`)."""
+    return isinstance(error, InProgress) or (
+        isinstance(error, RemoteError) and str(error).startswith(f"{InProgress.__name__}:")
+    )
 
 
 class RemoteError(Exception):

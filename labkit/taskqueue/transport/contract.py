@@ -150,7 +150,11 @@ class ConsumerClient(Protocol):
         ...
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
-        """What the group has committed per partition; None where nothing was."""
+        """What the group has committed per partition; None where nothing was.
+
+        It waits for the end of a transaction that commits for one of them. If its client was killed, the broker
+        ends it, some seconds after `TRANSACTION_TIMEOUT`.
+        """
         ...
 
     def position(self, partition: TopicPartition) -> int | None:

@@ -17,6 +17,9 @@ MAX_RECORD_BYTES = 1_000_000
 MAX_OUTGOING_BYTES = 1_030_000
 #: When a transaction is given up, by its client and by the broker, in seconds.
 TRANSACTION_TIMEOUT = 10.0
+#: How long to wait for what a group has committed, in seconds. A broker looks every 10 s, by default, for
+#: transactions whose time is up; until then it does not say what they would change.
+COMMITTED_TIMEOUT = TRANSACTION_TIMEOUT + 15.0
 
 
 class TopicPartition(NamedTuple):

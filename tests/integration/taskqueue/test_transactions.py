@@ -1,4 +1,4 @@
-"""Transactions while the broker does not answer."""
+"""Transactions when the broker does not answer, and when their client is killed."""
 
 from __future__ import annotations
 
@@ -65,3 +65,32 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
         found = values_up_to(topics, topic, b"after")
     assert found.count(b"before") == 2
     assert found.count(b"open") in (0, 2)
+
+
+def leave_open(transactions, library, topic):
+    """What a process leaves behind that is killed amid a transaction."""
+    producer = transactions._connected()
+    producer.begin_transaction()
+    for partition in range(topic.partitions):
+        if library == "kafka-python":
+            producer.send(topic.full_name, b"never", partition=partition).get(TIMEOUT)
+        else:
+            producer.produce(topic.full_name, b"never", partition=partition)
+    producer.flush(TIMEOUT)
+
+
+def test_a_successor_settles_at_once_what_a_killed_client_left_open(lab, library, unique_name):
+    with (
+        connect(lab, transport=library) as topics,
+        topics.fresh(unique_name, partitions=2) as topic,
+        closing(topic.transport.admin()) as admin,
+        closing(topic.transport.transactions(unique_name)) as killed,
+    ):
+        leave_open(killed, library, topic)
+        assert admin.end_offsets(topic.full_name) == {0: 1, 1: 1}
+        assert admin.end_offsets(topic.full_name, readable=True) == {0: 0, 1: 0}
+        start = time.monotonic()
+        with closing(topic.transport.transactions(unique_name)) as successor:
+            successor.write([Outgoing(topic.full_name, partition, None, b"mine") for partition in range(2)])
+        assert values_up_to(topics, topic, b"mine") == [b"mine", b"mine"]
+        assert time.monotonic() - start < 8  # the broker's own limit is ten seconds

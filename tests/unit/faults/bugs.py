@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import ConsumerClient, Delivery, Record, TopicPartition
 from tests.unit.faults.run import Run, Sender
-from tests.unit.faults.worker import POISON, Worker, place_of
+from tests.unit.faults.worker import Worker, place_of
 
 
 class _LastReceived(Worker):
@@ -33,14 +33,8 @@ class CommitsBeforeTheWork(_LastReceived):
             self.commit()
 
 
-class DropsOnRebalance(_LastReceived):
+class DropsOnRebalance(Worker):
     """Drops what is in flight when it gives its partitions up, and commits it all the same."""
-
-    def advance(self, place: TopicPartition) -> None:
-        Worker.advance(self, place)
-
-    def take(self, records: list[Record]) -> None:
-        Worker.take(self, records)
 
     def give_up(self, partitions: list[TopicPartition]) -> None:
         for place, offsets in self.received.items():
@@ -91,24 +85,16 @@ class WorksSideBySide(Worker):
 
 
 class RetriesLater(Worker):
-    """Puts a failed task at the back of the queue and goes on with the next of its key."""
+    """Puts a failed task at the back of the queue and goes on with the next of its key; the second try succeeds."""
 
     def fail(self, record: Record) -> None:
+        if self.attempts[record.partition, record.offset]:
+            self.finish(record)
+            return
         self.note("failed", record)
         self.attempts[record.partition, record.offset] += 1
         self.begun.remove(record)
         self.waiting.append(record)
-
-    def end(self, record: Record) -> None:
-        if Task.decode(record).kind == POISON and not self.attempts[record.partition, record.offset]:
-            self.fail(record)
-        else:
-            self.finish(record)
-
-    def finish(self, record: Record) -> None:
-        self.effect(record, Task.decode(record))
-        self.note("finished", record)
-        self.through(record)
 
 
 class SkipsOnPoll(Worker):
@@ -136,26 +122,19 @@ class SeeksBack(Worker):
 
 
 class KeepsOldProgress(Worker):
-    """Keeps its own commit points over a rebalance and commits them when it has the partition again."""
+    """Keeps its own commit points over a rebalance and goes on from them when it has the partition again."""
 
-    def take_over(self, partitions: list[TopicPartition]) -> None:
-        known = dict(self.points)
-        super().take_over(partitions)
-        self.points |= {place: known[place] for place in partitions if place in known}
+    def __init__(self, run: Run, name: str) -> None:
+        super().__init__(run, name)
+        self.old: dict[TopicPartition, int] = {}
 
     def forget(self) -> None:
-        points = dict(self.points)
+        self.old |= self.points
         super().forget()
-        self.points |= points
 
-    def commit(self) -> None:
-        held = self.consumer.assignment()
-        self.points, others = (
-            {place: point for place, point in self.points.items() if place in held},
-            {place: point for place, point in self.points.items() if place not in held},
-        )
-        super().commit()
-        self.points |= others
+    def take_over(self, partitions: list[TopicPartition]) -> None:
+        super().take_over(partitions)
+        self.points |= {place: self.old[place] for place in partitions if place in self.old}
 
 
 class SwallowsErrors(Worker):
@@ -175,7 +154,7 @@ class BuriesAgain(Worker):
 class RepeatsTheEffect(Worker):
     """Does the effect at every delivery: no `@once`."""
 
-    def effect(self, record: Record, task: Task) -> None:
+    def effect(self, task: Task) -> None:
         self.do_effect(task)
 
 

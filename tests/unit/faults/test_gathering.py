@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from labkit.errors import HistoryUnreadable
-from labkit.faults import DEAD_TWICE, DUPLICATE, GOING_BACK, LOST, OUT_OF_ORDER, UNWRITTEN, check, from_records
+from labkit.faults import DEAD_TWICE, DUPLICATE, GOING_BACK, LOST, OUT_OF_ORDER, UNWRITTEN, Event, check, from_records
 from labkit.measure import Receipt, TaskRecord, receipts_to_frame, to_frame
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
@@ -58,10 +57,6 @@ def written(offset, headers=()):
 def letter(offset, worker="worker-1"):
     origin = (("dead-partition", b"0"), ("dead-offset", b"%d" % offset), ("dead-worker", worker.encode()))
     return written(offset, (*origin, ("dead-at", b"3.5"), ("dead-error", b"ValueError: no")))
-
-
-def commits(*rows):
-    return pd.DataFrame(rows, columns=["worker", "at", "partition", "offset", "beyond"])
 
 
 def shape(history, by):
@@ -156,12 +151,9 @@ def test_dead_letters_tell_where_they_come_from_and_tombstones_nothing():
     assert names_in(check(history)) == {DEAD_TWICE}
 
 
-def test_commits_stand_among_the_attempts_of_their_worker():
-    committed = commits(("worker-1", 2.5, 0, 1, [2]), ("worker-1", 4.5, 0, 0, None))
-    history = from_records(to_frame([attempt(0, 1.0, 2.0), attempt(2, 3.0, 4.0)]), committed=committed)
-    assert [what for what, _ in shape(history, "worker-1")][3] == "committed"
-    assert [event.beyond for event in history if event.what == "committed"] == [(2,), ()]
-    assert names_in(check(history)) == {GOING_BACK}
+def test_commits_go_with_the_rest():
+    commits = [Event(what="committed", by="the group", seq=n, at=1.0, partition=0, offset=2 - n) for n in range(2)]
+    assert names_in(check(from_records(to_frame([attempt(0, 1.0, 2.0)]), committed=commits))) == {GOING_BACK}
 
 
 def test_a_history_is_of_one_topic():

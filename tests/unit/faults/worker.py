@@ -95,11 +95,13 @@ class Worker:
         return any((other.partition, other.key) == (record.partition, record.key) for other in before)
 
     def end(self, record: Record) -> None:
-        task = Task.decode(record)
-        if task.kind == POISON:
+        if Task.decode(record).kind == POISON:
             self.fail(record)
-            return
-        self.effect(record, task)
+        else:
+            self.finish(record)
+
+    def finish(self, record: Record) -> None:
+        self.effect(Task.decode(record))
         self.note("finished", record)
         self.through(record)
 
@@ -116,7 +118,7 @@ class Worker:
         self.begun.remove(record)
         self.done[place_of(record)].add(record.offset)
 
-    def effect(self, record: Record, task: Task) -> None:
+    def effect(self, task: Task) -> None:
         if task.id not in self.run.effects:
             self.do_effect(task)
 

@@ -9,6 +9,7 @@ from labkit.errors import SettingsError, WorkerFailed
 from labkit.settings import Settings
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.deadline import check_time, time_left
+from labkit.taskqueue.engine.fetching import PAUSE_AFTER
 from labkit.taskqueue.engine.progress import Memo, PartitionProgress
 from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.engine.work import Work
@@ -18,7 +19,7 @@ from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.waiting import wait_until
-from labkit.taskqueue.worker import PAUSE_AFTER, POLL_TIMEOUT, Worker
+from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
 
@@ -320,7 +321,7 @@ def test_no_more_is_held_than_is_allowed(topics):
     worker, records = make(topics, handler, max_in_flight=10)
     thread = run_in_thread(worker)
     assert first.wait(10)
-    wait_until(lambda: worker._paused, timeout=10, what="fetching was to pause")
+    wait_until(lambda: worker._fetching.paused, timeout=10, what="fetching was to pause")
     held = worker._in_flight
     assert 10 <= held <= 10 + PAUSE_AFTER / POLL_TIMEOUT + 1
     may_go.set()

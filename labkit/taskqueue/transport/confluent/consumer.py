@@ -23,6 +23,7 @@ from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOU
 from labkit.taskqueue.transport.confluent.partitions import to_offsets, to_ours, to_theirs
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
 
 #: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -136,17 +137,19 @@ class ConfluentConsumer:
         """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
         must_be_open("consumer", closed=self._closed)
         must_be_member(subscribed=self._subscribed)
+        # first the generation: should another begin before the look at the partitions, the broker refuses this one
+        found = self._client.consumer_group_metadata()
         must_still_have(positions, self._assignment)
         if not self._client.memberid():  # Kafka would take the offsets of such a one
             raise CommitRefused
-        return self._client.consumer_group_metadata()
+        return found
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
         must_be_open("consumer", closed=self._closed)
         must_have_group(self._config.group)
         try:
-            answers = self._client.committed(to_theirs(partitions), timeout=REQUEST_TIMEOUT)
+            answers = self._client.committed(to_theirs(partitions), timeout=COMMITTED_TIMEOUT)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         found: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)

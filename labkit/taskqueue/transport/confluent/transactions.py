@@ -76,9 +76,10 @@ class ConfluentTransactions:
     def close(self) -> None:
         """Let go of every thread and socket."""
         self._closed = True
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaException):  # nothing is open; it may hear only now that another has taken over
+                producer.close()
 
     def _connected(self) -> Producer:
         """The producer; a new one settles what the last one with this id left open."""
@@ -108,8 +109,9 @@ class ConfluentTransactions:
         self._producer = None
         with suppress(KafkaException):
             client.abort_transaction(ABORT_TIMEOUT)
-        client.purge()
-        client.flush(ABORT_TIMEOUT)
+        with suppress(KafkaException):
+            client.purge()
+            client.flush(ABORT_TIMEOUT)
 
     def _in_words(self, error: KafkaError) -> LabkitError:
         if error.code() in REFUSED_COMMITS:

@@ -31,6 +31,7 @@ from labkit.taskqueue.transport.contract import (
 from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -116,8 +117,9 @@ class KafkaPythonConsumer:
         """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
         must_be_open("consumer", closed=self._closed)
         must_be_member(subscribed=self._listener is not None)
-        must_still_have(positions, self.assignment())
+        # first the generation: should another begin before the look at the partitions, the broker refuses this one
         found = self._client.group_metadata()
+        must_still_have(positions, self.assignment())
         if found.generation_id < 0:  # Kafka would take the offsets of such a one
             raise CommitRefused
         return found
@@ -130,9 +132,9 @@ class KafkaPythonConsumer:
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset from which `poll` goes on, as far as the client knows without asking."""
-        must_be_assigned([partition], self.assignment())
-        found = self._client._subscription.assignment[kafka.TopicPartition(*partition)].position
-        return None if found is None else int(found.offset)
+        state = self._client._subscription.assignment.get(kafka.TopicPartition(*partition))
+        must_be_assigned([partition], [] if state is None else [partition])
+        return None if state.position is None else int(state.position.offset)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
@@ -180,7 +182,7 @@ class KafkaPythonConsumer:
     def _committed(self, partition: TopicPartition) -> Position | None:
         try:
             found = self._client.committed(
-                kafka.TopicPartition(*partition), metadata=True, timeout_ms=REQUEST_TIMEOUT_MS
+                kafka.TopicPartition(*partition), metadata=True, timeout_ms=int(COMMITTED_TIMEOUT * 1000)
             )
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
