@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics
+from labkit.cli.common import attached_topics, stop_on_signal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from labkit.taskqueue import Topics
+
+#: How often the lag is looked up again, in seconds.
+WATCH_INTERVAL = 0.5
 
 Name = Annotated[str, typer.Argument(help="The topic.")]
 Partitions = Annotated[int, typer.Option(min=1, help="How many partitions.")]
@@ -36,17 +44,32 @@ def create(name: Name, partitions: Partitions = 2) -> None:
 
 @topics_app.command()
 def describe(
-    name: Name, group: Annotated[str, typer.Option(help="Show the lag of this group.")] = "worker_group"
+    name: Name,
+    group: Annotated[str, typer.Option(help="Show the lag of this group.")] = "worker_group",
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
     """Show a topic's partitions and how far a group is behind on each."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.live import Live
 
     with attached_topics() as topics:
-        table = Table("partition", "end offset", f"committed by {group}", "lag", title=name)
-        for entry in topics.lag(name, group=group):
-            table.add_row(str(entry.partition), str(entry.end), str(entry.committed), str(entry.lag))
-        Console().print(table)
+        if not watch:
+            Console().print(_lag_table(topics, name, group))
+            return
+        with stop_on_signal() as stop, Live(_lag_table(topics, name, group), auto_refresh=False) as live:
+            while not stop.wait(WATCH_INTERVAL):
+                live.update(_lag_table(topics, name, group), refresh=True)
+
+
+def _lag_table(topics: Topics, name: str, group: str) -> Table:
+    from rich.table import Table
+
+    lags = topics.lag(name, group=group)
+    table = Table("partition", "end offset", f"committed by {group}", "lag", title=name, show_footer=True)
+    for entry in lags:
+        table.add_row(str(entry.partition), str(entry.end), str(entry.committed), str(entry.lag))
+    table.columns[0].footer, table.columns[-1].footer = "all", str(sum(entry.lag for entry in lags))
+    return table
 
 
 @topics_app.command()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, start_logging, stop_on_signal
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from labkit.measure.records import TaskRecord
     from labkit.taskqueue import WorkerGroup
     from labkit.taskqueue.worker import Handler
 
@@ -39,15 +41,29 @@ def work(
         str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
     ] = None,
     handler: Annotated[str | None, typer.Option(help="Real work: module:function, called with each task.")] = None,
+    order: Annotated[
+        str, typer.Option(help="What goes one after the other: the tasks of a partition, of a key, or none.")
+    ] = "partition",
+    concurrency: Annotated[int, typer.Option(min=1, help="How many tasks each worker does at once.")] = 1,
+    executor: Annotated[
+        str | None, typer.Option(help="Where handlers run: threads, asyncio (async def) or processes (CPU work).")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Time per attempt in seconds.")] = None,
+    attempts: Annotated[int, typer.Option(min=1, help="How often a task is tried before it is a dead letter.")] = 3,
     processes: Annotated[bool, typer.Option("--processes", help="Each worker as a process of its own.")] = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no task is left.")] = False,
     records: Annotated[Path | None, typer.Option(help="Where to leave the records, as Parquet.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at 127.0.0.1:PORT/metrics.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the service times.")] = 0,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
     from labkit.measure.records import write_records
     from labkit.settings import load_settings
     from labkit.taskqueue import WorkerGroup
+    from labkit.taskqueue.engine.config import EXECUTORS, ORDERS
+    from labkit.taskqueue.engine.retry import Retry
     from labkit.taskqueue.service import parse_service
 
     if service and handler:
@@ -57,6 +73,7 @@ def work(
     started = time.time()
     target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
     start_logging("worker")
+    observers: list[Callable[[TaskRecord], object]] = []
     with attached_topics() as topics, stop_on_signal() as stop:
         members = WorkerGroup(
             topics.get(topic),
@@ -65,10 +82,17 @@ def work(
             handler=function,
             service=service_time,
             seed=seed,
+            order=choose("order", order, ORDERS),
+            concurrency=concurrency,
+            executor=None if executor is None else choose("executor", executor, EXECUTORS),
+            timeout=timeout,
+            retry=Retry(attempts=attempts),
             processes=processes,
             name=f"worker-{os.getpid()}",
+            on_record=lambda record: [observe(record) for observe in observers],
+            log_dir=load_settings().results_dir / "logs",
         )
-        with members:
+        with _served(members, metrics_port, observers), members:
             _watch(members, stop, until_empty=until_empty)
         done = members.records()
     if done.empty:
@@ -77,9 +101,26 @@ def work(
     write_records(done, target)
     failed = int((done["outcome"] != "done").sum())
     print(
-        f"{len(done) - failed} tasks done, {failed} failed in {time.time() - started:.1f} s "
+        f"{len(done) - failed} tasks done, {failed} attempts failed in {time.time() - started:.1f} s "
         f"by {done['worker'].nunique()} of {workers} workers. Records: {target}"
     )
+
+
+@contextmanager
+def _served(members: WorkerGroup, port: int | None, observers: list[Callable[[TaskRecord], object]]) -> Iterator[None]:
+    """Serve the group's metrics on this port while the block runs; nothing without a port."""
+    if port is None:
+        yield
+        return
+    from labkit.taskqueue.metrics import GroupMetrics
+
+    metrics = GroupMetrics(members.topic.name, members.group, lag=members.lag, workers=lambda: len(members.status()))
+    observers.append(metrics.observe)
+    stop = metrics.serve(port)
+    try:
+        yield
+    finally:
+        stop()
 
 
 def _import(name: str) -> Handler:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -44,6 +45,8 @@ class WorkerGroup:
     in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
     What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.config.WorkerConfig`.
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
+    `on_record` gets every attempt's record as soon as it is known here, from any thread. With `log_dir`, worker
+    processes log there by the worker's `logging_config.json`, each in a folder of its name.
     More workers, also on other machines, may join the same group by its name.
     """
 
@@ -58,6 +61,8 @@ class WorkerGroup:
         seed: int = 0,
         processes: bool = False,
         name: str = "worker",
+        on_record: Callable[[TaskRecord], object] | None = None,
+        log_dir: Path | None = None,
         order: Order = "partition",
         concurrency: int = 1,
         executor: Executor | None = None,
@@ -87,6 +92,8 @@ class WorkerGroup:
         )
         self._clock = clock
         self._records: list[TaskRecord] = []
+        self._on_record = on_record
+        self._log_dir = log_dir
         self._topics = Topics(topic.transport, prefix=topic.prefix)
         self._members: dict[str, Member] = {}
         self._numbers = count(1)
@@ -241,6 +248,11 @@ class WorkerGroup:
         member.start()
         return name
 
+    def _take(self, record: TaskRecord) -> None:
+        self._records.append(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
     def _thread_member(self, name: str) -> Member:
         worker = Worker(
             self.topic,
@@ -248,7 +260,7 @@ class WorkerGroup:
             group=self.group,
             work=self._work,
             config=self._config,
-            on_record=self._records.append,
+            on_record=self._take,
             clock=self._clock,
         )
         return ThreadMember(worker)
@@ -267,8 +279,9 @@ class WorkerGroup:
             "group": self.group,
             "work": self._work.describe(),
             "config": to_builtins(self._config),
+            "log_dir": None if self._log_dir is None else str(self._log_dir / name),
         }
-        return ProcessMember(name, job, self._records.append)
+        return ProcessMember(name, job, self._take)
 
     def _leave_records(self) -> None:
         folder = self._settings.records_dir

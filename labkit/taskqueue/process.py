@@ -21,6 +21,8 @@ from msgspec.structs import asdict as to_dict
 
 from labkit.errors import LabkitError
 from labkit.lab.connection import Connection
+from labkit.logs import configure
+from labkit.settings import load_settings
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.topics import Topic
@@ -82,7 +84,10 @@ def main() -> None:
     say = _speaker(out)
     # not sys.stdin: a thread that waits on it would block the interpreter's end
     orders = os.fdopen(os.dup(sys.stdin.fileno()))
-    worker = _worker(json.loads(orders.readline()), say)
+    job = json.loads(orders.readline())
+    if job["log_dir"] is not None:
+        configure("worker", load_settings(), Path(job["log_dir"]))
+    worker = _worker(job, say)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     sys.setswitchinterval(SWITCH_INTERVAL)
     threading.Thread(target=_listen, args=(orders, worker, say), daemon=True).start()

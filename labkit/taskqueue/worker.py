@@ -208,6 +208,7 @@ class Worker:
             holding = held[record.partition]
             if holding.progress.receive(record.offset):
                 item = Item(record, received_at, holding)
+                self._attempts.journal.received(item)
                 (holding.waiting if holding.alone else items).append(item)
                 self._in_flight += 1
         self._arrived.clear()

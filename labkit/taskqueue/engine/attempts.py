@@ -12,6 +12,7 @@ from contextlib import suppress
 from labkit.errors import BadRecord, InProgress
 from labkit.measure.records import BAD, DEAD, DONE, FAILED, TaskRecord
 from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.engine.journal import Journal
 from labkit.taskqueue.engine.lanes import Lanes
 from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.task import Task
@@ -55,6 +56,7 @@ class Attempts:
         self._rng = rng
         self._on_record = on_record
         self._clock = clock
+        self.journal = Journal(worker, topic)
 
     def begin(self, item: Item) -> Task | None:
         """The task to work on; None if the record is not one, and there is nothing more to do with it."""
@@ -66,6 +68,7 @@ class Attempts:
             except BadRecord as error:
                 self._give_up(item, BAD, error)
                 self._lanes.done(item)
+        self.journal.started(item)
         return item.task
 
     def end(self, item: Item, error: BaseException | None) -> None:
@@ -103,27 +106,27 @@ class Attempts:
     def _write(self, item: Item, outcome: str, error: str | None) -> None:
         record, task = item.record, item.task or _NO_TASK
         produced_at = record.timestamp_ms / 1000
-        self._on_record(
-            TaskRecord(
-                task_id=task.id,
-                kind=task.kind,
-                topic=self._topic,
-                partition=record.partition,
-                offset=record.offset,
-                key=task.key,
-                priority=task.priority,
-                worker=self._worker,
-                attempt=task.attempt + max(0, item.attempt - 1),
-                scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
-                produced_at=produced_at,
-                acknowledged_at=None,
-                received_at=item.received_at,
-                started_at=item.started_at,
-                finished_at=self._clock(),
-                outcome=outcome,
-                error=error,
-            )
+        written = TaskRecord(
+            task_id=task.id,
+            kind=task.kind,
+            topic=self._topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=task.key,
+            priority=task.priority,
+            worker=self._worker,
+            attempt=task.attempt + max(0, item.attempt - 1),
+            scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
+            produced_at=produced_at,
+            acknowledged_at=None,
+            received_at=item.received_at,
+            started_at=item.started_at,
+            finished_at=self._clock(),
+            outcome=outcome,
+            error=error,
         )
+        self._on_record(written)
+        self.journal.ended(item, written)
         if outcome != DONE:
             with self._counting:
                 self.failures += 1

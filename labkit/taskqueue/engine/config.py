@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -17,6 +17,10 @@ Handler = Callable[[Task], object]
 Order = Literal["partition", "key", "none"]
 #: Where handlers run. Threads suit work that waits, processes work that keeps a CPU busy.
 Executor = Literal["threads", "asyncio", "processes"]
+
+#: By name, for those who choose by a text.
+ORDERS: dict[str, Order] = {name: name for name in get_args(Order)}
+EXECUTORS: dict[str, Executor] = {name: name for name in get_args(Executor)}
 
 #: How many tasks a worker holds at most, by default: enough to find work for many threads among busy keys.
 MAX_IN_FLIGHT = 1000

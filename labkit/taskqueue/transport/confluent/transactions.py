@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
-from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.confluent.partitions import to_offsets
 from labkit.taskqueue.transport.contract import (
@@ -23,7 +23,7 @@ from labkit.taskqueue.transport.contract import (
     TopicPartition,
 )
 
-#: How long one call of `write` may take, in seconds.
+#: How long one transaction may take, and the look at the topics before it, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT
 #: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
 ABORT_TIMEOUT = 2.0
@@ -95,7 +95,7 @@ class ConfluentTransactions:
     def _look_up(self, client: Producer, records: Sequence[Outgoing]) -> None:
         """Raise `UnknownTopic` before anything is written; librdkafka would look for a topic for half a minute."""
         for topic in {record.topic for record in records}:
-            found = client.list_topics(topic, timeout=REQUEST_TIMEOUT).topics[topic]
+            found = client.list_topics(topic, timeout=WRITE_TIMEOUT).topics[topic]
             wanted = {record.partition for record in records if record.topic == topic} - {None}
             missing = wanted - found.partitions.keys()
             if found.error is not None or not found.partitions:

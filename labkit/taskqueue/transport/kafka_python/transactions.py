@@ -28,7 +28,7 @@ from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
 from labkit.taskqueue.transport.reach import unreachable
 
-#: How long one call of `write` may take, in seconds.
+#: How long one transaction may take, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT
 #: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
 ABORT_TIMEOUT = 2.0

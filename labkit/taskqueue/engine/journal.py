@@ -1,0 +1,47 @@
+"""The state changes of every task as structured log lines, on the logger `labkit.task`.
+
+A line's message is the new state; the facts are attributes of the log record (`extra`), which a JSON formatter writes
+out, as that of `labkit work` does (labkit/logs/worker/logging_config.json). They cost nothing where nobody listens.
+
+received → started → done
+                  └→ failed → started …, or → dead
+"""
+
+from __future__ import annotations
+
+import logging
+
+from labkit.measure.records import TaskRecord
+from labkit.taskqueue.engine.item import Item
+
+log = logging.getLogger("labkit.task")
+
+
+class Journal:
+    """Writes the lines of one worker. `chatty` says whether anybody wants them; it is asked once."""
+
+    def __init__(self, worker: str, topic: str) -> None:
+        self._worker = worker
+        self._topic = topic
+        self.chatty = log.isEnabledFor(logging.INFO)
+
+    def received(self, item: Item) -> None:
+        """A record has come."""
+        if self.chatty:
+            self._write("received", item)
+
+    def started(self, item: Item) -> None:
+        """An attempt begins."""
+        if self.chatty:
+            self._write("started", item, task=item.task.id if item.task else None)
+
+    def ended(self, item: Item, record: TaskRecord) -> None:
+        """An attempt has ended."""
+        if self.chatty:
+            seconds = record.finished_at - record.started_at
+            self._write(record.outcome, item, task=record.task_id, seconds=seconds, error=record.error)
+
+    def _write(self, state: str, item: Item, **facts: object) -> None:
+        record = item.record
+        place = {"topic": self._topic, "partition": record.partition, "offset": record.offset}
+        log.info(state, extra={"worker": self._worker, **place, "attempt": item.attempt, **facts})
