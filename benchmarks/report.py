@@ -12,8 +12,9 @@ REPORT = Path(__file__).parents[1] / "docs" / "figures.md"
 HEAD = """# Figures
 
 Measured by `make bench`, which writes one JSON file per figure into `benchmarks/results/`; this page is drawn from
-these files. The value is the median of the repeats, with the smallest and the largest in brackets. A ratio compares
-with a rival in the same run, in turn with it, so that a noisy machine disturbs both alike.
+these files. The value is the median of the repeats, with the smallest and the largest in brackets; where every single
+run must hold, it is the worst of them, and the section says so. A ratio compares with a rival in the same run, in turn
+with it, so that a noisy machine disturbs both alike. The runs under faults are measured by `make soak`.
 
 | figure | value | at least | aim | reached |
 | --- | --- | --- | --- | --- |
@@ -55,5 +56,8 @@ def _section(figure: Figure) -> str:
     if figure.beside:
         lines.append("\nBeside it: " + "; ".join(f"{name} {value:.4g}" for name, value in figure.beside.items()) + ".")
     versions = ", ".join(f"{name} {version}" for name, version in figure.versions.items())
-    lines.append(f"\n{len(figure.values)} repeats on {figure.measured}; {figure.machine}; {versions}.\n")
+    repeats = f"{len(figure.values)} {'repeat' if len(figure.values) == 1 else 'repeats'}"
+    if figure.judged == "worst":
+        repeats = f"The worst of {repeats}"
+    lines.append(f"\n{repeats} on {figure.measured}; {figure.machine}; {versions}.\n")
     return "\n".join(lines)

@@ -160,12 +160,15 @@ class WorkerGroup:
         """The partitions of each worker of this object, as far as the workers know."""
         return {status.name: status.partitions for status in self.status()}
 
+    def dead(self) -> list[str]:
+        """The workers that have ended by themselves."""
+        return [member.name for member in self._members.values() if not member.alive()]
+
     def check(self) -> None:
         """Raise `WorkerFailed` if a worker has ended by itself."""
-        for member in self._members.values():
-            if not member.alive():
-                member.join()
-                raise WorkerFailed(f"{member.name} ended although nobody asked it to.")
+        for name in self.dead():
+            self._members[name].join()
+            raise WorkerFailed(f"{name} ended although nobody asked it to.")
 
     def lag(self) -> list[PartitionLag]:
         """How far the group is behind, per partition."""

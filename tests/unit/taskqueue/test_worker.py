@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from labkit.errors import SettingsError, WorkerFailed
+from labkit.errors import InProgress, SettingsError, WorkerFailed
 from labkit.settings import Settings
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.deadline import check_time, time_left
@@ -383,3 +383,42 @@ def test_a_worker_that_cannot_report_stops_with_an_error(topics):
     worker = Worker(topics.get("t"), name="w", group="g", work=Work(print), config=WorkerConfig(), on_record=on_record)
     with pytest.raises(WorkerFailed, match="nobody listens"):
         worker.run()
+
+
+def test_every_state_change_is_a_structured_log_line(topics, caplog):
+    caplog.set_level("INFO", logger="labkit.task")
+    topics.create("t", partitions=1)
+    (task,) = stock_tasks(1, seed=1)
+    send(topics, [task])
+    tries = []
+
+    def handler(task):
+        tries.append(task)
+        if len(tries) == 1:
+            raise ValueError("no")
+
+    worker, _ = make(topics, handler)
+    run_until_empty(topics, worker)
+    lines = [record for record in caplog.records if record.name == "labkit.task"]
+    assert [line.getMessage() for line in lines] == ["received", "started", "failed", "started", "done"]
+    assert {(line.worker, line.topic, line.partition, line.offset) for line in lines} == {("worker-1", "t", 0, 0)}
+    assert [line.attempt for line in lines] == [0, 1, 1, 2, 2]
+    assert lines[2].error == "ValueError: no"
+    assert {line.task for line in lines[1:]} == {task.id}
+
+
+def test_a_task_that_is_done_elsewhere_waits_and_uses_up_no_attempt(topics, monkeypatch):
+    monkeypatch.setattr("labkit.taskqueue.engine.attempts.LOOK_AGAIN", 0.01)
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(1, seed=1))
+    looks = []
+
+    def handler(task):
+        looks.append(task)
+        if len(looks) < 5:
+            raise InProgress("somebody else is at it")
+
+    worker, records = make(topics, handler, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    assert [(r.outcome, r.attempt) for r in records] == [("done", 1)]
+    assert len(looks) == 5

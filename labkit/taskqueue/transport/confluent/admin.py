@@ -29,7 +29,7 @@ from labkit.taskqueue.waiting import wait_until
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
 #: How long to try again while the cluster is not ready for a request, in seconds: right after its start, the
-#: coordinator of groups is not.
+#: coordinator of groups is not, and a partition that is new or has lost its leader has none for a moment.
 READY_TIMEOUT = 5.0
 _RETRY_INTERVAL = 0.05
 #: The brokers' own replication factor (KIP-464).
@@ -40,6 +40,8 @@ _NOT_READY = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.NOT_COORDINATOR,
     KafkaError._WAIT_COORD,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
 }
 _UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
@@ -194,8 +196,11 @@ class ConfluentAdmin:
         answers = self._client.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level)
 
         def answer(tp: confluent_kafka.TopicPartition) -> int:
-            found: int = self._ask(lambda _: answers[tp], topic).offset
+            found: int = self._ask(lambda client: answers.pop(tp, None) or ask_again(client, tp), topic).offset
             return found
+
+        def ask_again(client: AdminClient, tp: confluent_kafka.TopicPartition) -> Future[Any]:
+            return client.list_offsets({tp: spec}, isolation_level=level)[tp]
 
         return {tp.partition: answer(tp) for tp in wanted}
 

@@ -16,6 +16,16 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.waiting import wait_until
 from tests import handlers
 
+#: Says the pid of its child, and has it hang.
+OWNER = """
+from labkit.taskqueue.engine.processes import Child
+from labkit.taskqueue.task import new_task
+child = Child({'handler': 'tests.handlers:hang'}, None)
+child.start()
+print(child._process.pid, flush=True)
+child.run(new_task('k', 'forever'))
+"""
+
 
 @pytest.fixture
 def child():
@@ -72,17 +82,7 @@ def test_a_handler_that_cannot_be_imported_is_said(capfd):
 
 
 def test_it_ends_with_its_worker_also_in_the_middle_of_a_task():
-    owner = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from labkit.taskqueue.engine.processes import Child; from labkit.taskqueue.task import new_task\n"
-            "child = Child({'handler': 'tests.handlers:hang'}, None); child.start()\n"
-            "print(child._process.pid, flush=True); child.run(new_task('k', 'forever'))",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
     pid = int(owner.stdout.readline())
     assert psutil.pid_exists(pid)
     owner.send_signal(signal.SIGKILL)

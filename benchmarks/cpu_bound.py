@@ -1,0 +1,89 @@
+"""Work that keeps a CPU busy, in two processes, against a plain loop."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from uuid import uuid4
+
+from benchmarks.figure import Figure, alternate, measured, ratios
+from benchmarks.handlers import count_up
+from benchmarks.shell import ROOT
+from benchmarks.shift import HOW, work_off
+from labkit.lab import Lab
+from labkit.taskqueue import Producer, connect, new_task
+from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.task import Task
+
+REPEATS = 5
+TASKS = 300
+#: Rounds of the handler per task: some 20 ms.
+ROUNDS = 400_000
+PROCESSES = 2
+#: The plain loop as a program, which says how long it took.
+LOOP = "import sys; from benchmarks import cpu_bound; print(cpu_bound.plain_loop(cpu_bound.some_tasks(int(sys.argv[1]))))"
+
+
+def measure() -> list[Figure]:
+    """The figure."""
+    tasks = some_tasks(TASKS)
+    config = WorkerConfig(order="none", executor="processes", concurrency=PROCESSES)
+    with Lab() as lab, connect(lab) as topics, topics.fresh(f"cpu-bound-{uuid4().hex}", partitions=1) as topic:
+        with Producer(topic) as producer:
+            producer.send_many(tasks)
+        loop, ours, halves = alternate(
+            lambda: plain_loop(tasks),
+            lambda: work_off(topic, TASKS, Work(count_up), config).seconds,
+            _loops_side_by_side,
+            repeats=REPEATS,
+        )
+    return [
+        measured(
+            "cpu_bound_processes",
+            f"tasks that keep a CPU busy, in {PROCESSES} processes, against a plain loop",
+            ratios(loop, ours),
+            unit="x",
+            better="higher",
+            at_least=1.7,
+            aim=1.9,
+            how=f"{TASKS} tasks, `executor='processes'`, `concurrency={PROCESSES}`, no order. The start of both "
+            f"processes is included. {HOW}",
+            rival="a plain loop over the same tasks in one process: the handler's call and nothing else.",
+            rival_settings={"rounds of the handler per task": ROUNDS, "cores": os.cpu_count()},
+            beside={
+                "the plain loop in s": statistics.median(loop),
+                "labkit in s": statistics.median(ours),
+                "two plain loops side by side, each over half of the tasks, against the plain loop: what the machine "
+                "has to give": statistics.median(ratios(loop, halves)),
+            },
+        )
+    ]
+
+
+def some_tasks(count: int) -> list[Task]:
+    """Tasks for `count_up`."""
+    return [new_task("count_up", ROUNDS) for _ in range(count)]
+
+
+def plain_loop(tasks: Sequence[Task]) -> float:
+    """Seconds for one task after the other, without a queue."""
+    gc.collect()
+    began = time.perf_counter()
+    for task in tasks:
+        count_up(task)
+    return time.perf_counter() - began
+
+
+def _loops_side_by_side() -> float:
+    command = [sys.executable, "-c", LOOP, str(TASKS // PROCESSES)]
+    loops = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for _ in range(PROCESSES)
+    ]
+    return max(float(loop.communicate()[0]) for loop in loops)

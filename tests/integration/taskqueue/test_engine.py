@@ -1,0 +1,117 @@
+"""The engine on a real broker: killers, dead letters and replays, rolling restarts, handlers that take long."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, new_task, stock_tasks
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.engine.holding import DELIVERIES
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.waiting import wait_until
+from tests import handlers
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def topics(lab, request):
+    with connect(lab, transport=request.param) as topics:
+        yield topics
+
+
+def send(topic: Topic, tasks) -> None:
+    with Producer(topic) as producer:
+        producer.send_many(tasks)
+
+
+def test_one_partition_feeds_many_threads_in_key_order(topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, stock_tasks(400, seed=1, keys=40))
+    with WorkerGroup(topic, group=unique_name, service=constant(5), order="key", concurrency=16) as group:
+        records = group.drain(timeout=60)
+    assert records["task_id"].nunique() == len(records) == 400
+    assert all(offsets.is_monotonic_increasing for _, offsets in records.groupby("key")["offset"])
+    busy = (records["finished_at"] - records["started_at"]).sum()
+    assert busy > 3 * (records["finished_at"].max() - records["started_at"].min()), "they ran side by side"
+
+
+def test_a_task_that_kills_its_worker_ends_among_the_dead_letters(topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    deadly = new_task("k", "deadly")
+    send(
+        topic, [*(new_task("k", "harmless") for _ in range(5)), deadly, *(new_task("k", "harmless") for _ in range(5))]
+    )
+    group = WorkerGroup(
+        topic,
+        group=unique_name,
+        handler=handlers.die,
+        processes=True,
+        order="none",
+        concurrency=4,
+        session_timeout=1.0,
+    )
+    deaths = 0
+
+    def empty() -> bool:
+        nonlocal deaths
+        for name in group.dead():
+            group.kill(name)
+            group.begin_to_add()
+            deaths += 1
+        return all(partition.lag == 0 for partition in group.lag())
+
+    group.begin_to_add()
+    wait_until(empty, timeout=60, what="the queue was to empty", interval=0.1)
+    (letter,) = DeadLetters(topics, topic.name).list()
+    records = group.records()
+    group.stop()
+    assert letter.task().id == deadly.id
+    assert letter.attempts == deaths == DELIVERIES
+    assert letter.error.startswith("KillsItsWorker")
+    assert set(records[records["outcome"] == "done"]["task_id"]) | {deadly.id} >= set(records["task_id"])
+    assert records[records["outcome"] == "done"]["offset"].nunique() == 10
+
+
+def test_a_dead_letter_that_is_replayed_is_done_and_the_queue_is_empty_again(topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=2)
+    tasks = stock_tasks(20, seed=1)
+    send(topic, tasks)
+    healthy = []
+
+    def handler(task):
+        if not healthy and task.id == tasks[7].id:
+            raise ConnectionError("the other side is down")
+
+    with WorkerGroup(topic, group=unique_name, handler=handler, retry=Retry(attempts=2, first=0.01)) as group:
+        group.drain(timeout=30)
+        letters = DeadLetters(topics, topic.name)
+        (letter,) = letters.list()
+        assert (letter.task().id, letter.attempts) == (tasks[7].id, 2)
+        healthy.append(True)
+        assert letters.replay([letter.id]) == 1
+        records = group.drain(timeout=30)
+    of_it = records[records["task_id"] == tasks[7].id]
+    assert list(of_it["outcome"]) == ["failed", "dead", "done"]
+    assert letters.list() == []
+
+
+def test_a_handler_that_takes_longer_than_the_session_keeps_its_worker_in_the_group(
+    topics: Topics, unique_name: str
+) -> None:
+    topic = topics.create(unique_name, partitions=2)
+    send(topic, stock_tasks(2, seed=1))
+    with WorkerGroup(topic, group=unique_name, workers=2, service=constant(2500), session_timeout=1.0) as group:
+        before = group.assignment()
+        records = group.drain(timeout=30)
+        assert group.assignment() == before
+    assert len(records) == 2
+
+
+def test_processes_work_for_one_worker(topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, [new_task("k", 1000) for _ in range(50)])
+    with WorkerGroup(
+        topic, group=unique_name, handler=handlers.count_up, executor="processes", order="none", concurrency=2
+    ) as group:
+        records = group.drain(timeout=60)
+    assert list(records["outcome"]) == ["done"] * 50
