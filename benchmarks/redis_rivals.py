@@ -26,7 +26,7 @@ DRAMATIQ_PREFETCH = 1000
 STOP_TIMEOUT = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rival:
     """A task queue on Redis. `command` starts its worker, with the number of threads at the end."""
 
@@ -74,7 +74,7 @@ def rate(rival: Rival, url: str, tasks: int, threads: int) -> float:
     Raises RuntimeError if it takes too long. Whatever is in this Redis is deleted.
     """
     environment = {**os.environ, **rival.environment, REDIS_URL: url, TASKS: str(tasks)}
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url, socket_timeout=None) as client:
         client.flushall()
         subprocess.run([sys.executable, "-m", rival.module, str(tasks)], cwd=ROOT, env=environment, check=True)
         with _worker([sys.executable, "-m", *rival.command, str(threads)], environment) as complaints:

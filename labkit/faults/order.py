@@ -73,7 +73,7 @@ def _overtaking(facts: Facts, attempts: list[tuple[int, Event]]) -> Iterator[Ano
         if event.what == "started":
             begun.setdefault(place, (number, event))
         else:
-            done.setdefault(place, number)
+            done[place] = number
     slowest: Place | None = None  # of all earlier places, the one that was finished last
     for place in sorted(begun):
         number, event = begun[place]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from labkit.faults.checker import check
+from labkit.faults.commits import COMMITS_TOPIC, group_commits
 from labkit.faults.gathering import from_records
 from labkit.faults.history import History
 from labkit.faults.nemesis import FaultName, Nemesis
-from labkit.faults.verdict import DUPLICATE, OUT_OF_ORDER, Verdict
+from labkit.faults.verdict import DUPLICATE, LOST, OUT_OF_ORDER, Verdict
 from labkit.lab import Lab
 from labkit.measure.records import receipts_to_frame
 from labkit.taskqueue import Producer, ServiceTime, Topics, WorkerGroup, connect, stock_tasks
@@ -62,7 +63,7 @@ class FaultRun:
     @property
     def lost(self) -> int:
         """Tasks that were neither done nor became dead letters."""
-        return self.verdict.counts["lost task"]
+        return self.verdict.counts[LOST]
 
     @property
     def duplicates(self) -> int:
@@ -99,7 +100,10 @@ def run_under_faults(lab: Lab, load: Load, faults: Sequence[FaultName], *, seed:
             records = group.drain(timeout=PATIENCE)
             ended = time.monotonic()
         written = list(read_topic(topic.transport, topic.full_name))
-        history = from_records(records, receipts, written=written, dead=_dead_letters(topics, topic))
+        commits = group_commits(
+            read_topic(topic.transport, COMMITS_TOPIC), group=topic.full_group(group.group), topic=topic.full_name
+        )
+        history = from_records(records, receipts, written=written, dead=_dead_letters(topics, topic), committed=commits)
     whole = History((*history, *nemesis.events))
     return FaultRun(
         load=load,

@@ -62,6 +62,7 @@ group.share.min.heartbeat.interval.ms=100
 group.share.heartbeat.interval.ms=500
 group.share.min.session.timeout.ms=1000
 group.share.min.record.lock.duration.ms=1000
+group.share.assignment.interval.ms=0
 
 # after a SIGKILL the controller lets the broker back in when its old session is over, which takes 9 s by default
 broker.session.timeout.ms=2000

@@ -7,8 +7,9 @@ since the first scheduled time in the records. Without rows, numbers are NaN and
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -168,6 +169,22 @@ def utilisation(records: pd.DataFrame, workers: Iterable[str] = ()) -> pd.Series
     span = float(records["finished_at"].max() - records["started_at"].min())
     every = busy.reindex(by_number([*busy.index, *workers]), fill_value=0.0)
     return (every / (span if span > 0 else float("nan"))).rename("utilisation").rename_axis("worker")
+
+
+def side_by_side(records: pd.DataFrame) -> pd.Series:
+    """For each attempt the number of the lane, from 1, in which it can be drawn without overlapping another.
+
+    A worker with many threads does many tasks at once; the largest number is the most that ran at the same time.
+    """
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
+    lanes: dict[Hashable, int] = {}
+    for index, begin, end in records[["started_at", "finished_at"]].sort_values("started_at").itertuples():
+        while busy and busy[0][0] <= begin:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        lanes[index] = heapq.heappop(free) if free else len(busy) + 1
+        heapq.heappush(busy, (end, lanes[index]))
+    return pd.Series(lanes, dtype="int64").reindex(records.index)
 
 
 def evenness(counts: pd.Series | Sequence[int], expected: Sequence[float] | None = None) -> Evenness:

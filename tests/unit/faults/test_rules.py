@@ -89,6 +89,10 @@ def test_a_task_left_on_the_topic_is_lost(story):
     assert "when the run was over nobody had finished it" in anomaly.sentence
 
 
+def test_the_task_at_the_commit_point_is_not_committed(story):
+    assert story.on_topic(0, 1).did("a", 0)("a", "committed", 1).only(LOST).who is None
+
+
 def test_an_acknowledged_task_is_lost_also_if_the_log_was_not_read(story):
     assert story("producer", "acknowledged", 0).only(LOST).task == "task-0"
 
@@ -157,6 +161,16 @@ def test_without_assignments_nothing_is_said_about_skipping(story):
     assert story.on_topic(0, 1, 2).did("a", 0, 2)("a", "committed", 3).names() == {LOST}
 
 
+def test_what_no_commit_says_to_be_done_is_not_skipped(story):
+    """It may come again after a restart."""
+    assert story.on_topic(0, 1, 2)("a", "assigned", 0).did("a", 0, 2)("a", "committed", 1).names() == {LOST}
+
+
+def test_a_dead_letter_is_not_skipped(story):
+    story.on_topic(0, 1, 2)("a", "assigned", 0).did("a", 0, 2)("a", "dead", 1)("a", "committed", 3)
+    assert story.names() == set()
+
+
 def test_a_hole_in_the_log_is_not_skipped(story):
     assert story.on_topic(0, 2)("a", "assigned", 0).did("a", 0, 2)("a", "committed", 3).names() == set()
 
@@ -222,6 +236,12 @@ def test_tasks_without_a_key_have_no_order(story):
 def test_a_redelivery_is_not_out_of_order(story):
     """5, 7, and both again from the commit point on."""
     assert story.did("a", 5, 7, 5, 7).names() == {DUPLICATE}
+
+
+def test_a_task_that_was_delivered_to_another_too_is_a_redelivery(story):
+    """b may have done it and died before it could tell."""
+    story("b", "received", 5)("a", "received", 5, 7)("a", "started", 5, 7)("a", "finished", 7, 5)
+    assert story.names() == set()
 
 
 def test_what_another_worker_may_have_finished_before_is_not_out_of_order(story):

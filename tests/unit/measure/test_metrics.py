@@ -193,3 +193,9 @@ def test_one_instant_has_no_rate(attempt):
 
 def test_names_are_ordered_as_people_count():
     assert metrics.by_number(["w-10", "w-2", "a", "w-2"]) == ["a", "w-2", "w-10"]
+
+
+def test_attempts_side_by_side_never_overlap_in_their_lane():
+    frame = pd.DataFrame({"started_at": [0.0, 1.0, 2.0, 2.5, 5.0], "finished_at": [3.0, 2.0, 4.0, 6.0, 7.0]})
+    assert list(metrics.side_by_side(frame)) == [1, 2, 2, 3, 1]  # the lowest that is free
+    assert metrics.side_by_side(frame.iloc[:0]).empty
