@@ -3,7 +3,7 @@
 
 BIN := .venv/bin
 
-.PHONY: help lab test check notebooks images bench lock clean lab-env dev-env
+.PHONY: help lab test check notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
 help:        ## list these targets
@@ -29,6 +29,9 @@ images: lab-env ## draw the pictures in images/ anew
 
 bench: dev-env ## measure the figures; they go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
+
+soak: dev-env ## the long runs under faults: workers and brokers killed; figures as from bench
+	@$(BIN)/python -m benchmarks soak
 
 # Keeps the locked versions where they still fit; make lock UPGRADE=1 takes the newest.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

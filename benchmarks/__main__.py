@@ -1,11 +1,27 @@
-"""`python -m benchmarks [NAME …]`: measure, keep, and draw the page anew."""
+"""`python -m benchmarks [NAME …]`: measure, keep, and draw the page anew.
+
+Without a name, all but the soak, which takes long and has a name of its own.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 
-from benchmarks import first_lab, lab_start, memory, notebooks, producing, report, working
+from benchmarks import (
+    concurrency,
+    cpu_bound,
+    crashes,
+    endurance,
+    first_lab,
+    lab_start,
+    memory,
+    notebooks,
+    producing,
+    queues,
+    report,
+    working,
+)
 from benchmarks.figure import save
 
 BENCHMARKS = {
@@ -13,20 +29,27 @@ BENCHMARKS = {
     "memory": memory.measure,
     "producing": producing.measure,
     "working": working.measure,
+    "concurrency": concurrency.measure,
+    "cpu_bound": cpu_bound.measure,
+    "queues": queues.measure,
+    "endurance": endurance.measure,
     "notebooks": notebooks.measure,
     "first_lab": first_lab.measure,
 }
+#: Those that are only run when they are named.
+ON_REQUEST = {"soak": crashes.measure}
 
 
 def main(names: list[str]) -> None:
-    """Run the benchmarks named, or all."""
-    unknown = set(names) - set(BENCHMARKS)
+    """Run the benchmarks named, or all that need no name."""
+    known = BENCHMARKS | ON_REQUEST
+    unknown = set(names) - set(known)
     if unknown:
-        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.")
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
     for name in names or BENCHMARKS:
         began = time.monotonic()
         print(f"{name} …", flush=True)
-        for figure in BENCHMARKS[name]():
+        for figure in known[name]():
             save(figure)
             print(f"  {figure.what}: {report.number(figure.value, figure.unit)}, reached: {figure.reached or '-'}")
         print(f"  took {time.monotonic() - began:.0f} s", flush=True)

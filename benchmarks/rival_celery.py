@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from celery import Celery
+from celery import Celery  # type: ignore[import-untyped]
 
 from benchmarks.rival_redis import count_one, redis_url
 

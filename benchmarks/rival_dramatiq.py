@@ -13,7 +13,7 @@ from dramatiq.brokers.redis import RedisBroker
 from benchmarks.rival_redis import count_one, redis_url
 
 # no middleware: nothing that limits time or age, no retries, no results
-dramatiq.set_broker(RedisBroker(url=redis_url(), middleware=[]))
+dramatiq.set_broker(RedisBroker(url=redis_url(), middleware=[]))  # type: ignore[no-untyped-call]
 
 
 @dramatiq.actor

@@ -22,8 +22,8 @@ from labkit.taskqueue.worker import Worker
 #: What the figures say of it.
 HOW = (
     "One worker in a thread of the benchmark's process, where threads take turns as in a worker process of labkit "
-    f"(`sys.setswitchinterval({SWITCH_INTERVAL:g})`), in a new group; from the assignment of the partitions to the last "
-    "task: fetching, decoding, a record of every attempt and the commits included. Joining the group is not."
+    f"(`sys.setswitchinterval({SWITCH_INTERVAL:g})`), in a new group; from the assignment of the partitions to the "
+    "last task: fetching, decoding, a record of every attempt and the commits included. Joining the group is not."
 )
 
 
@@ -36,7 +36,7 @@ class Shift:
 
 
 def work_off(topic: Topic, tasks: int, work: Work, config: WorkerConfig) -> Shift:
-    """Work on the topic from its beginning until `tasks` attempts are over; raises RuntimeError if that takes too long."""
+    """Work on the topic from its beginning until `tasks` attempts are over; RuntimeError if it takes too long."""
     records: list[TaskRecord] = []
     assigned: list[float] = []
     finished: list[float] = []

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labkit.lab import Lab, open_lab
     from labkit.taskqueue import (
+        DeadLetters,
         Producer,
+        Retry,
         Task,
         Topic,
         Topics,
         WorkerGroup,
+        check_time,
         connect,
         constant,
         exponential,
@@ -24,30 +27,36 @@ if TYPE_CHECKING:
         stock_tasks,
         uniform,
     )
+    from labkit.taskqueue.once import once
 
 __all__ = [
+    "DeadLetters",
     "Lab",
     "Producer",
+    "Retry",
     "Task",
     "Topic",
     "Topics",
     "WorkerGroup",
+    "check_time",
     "connect",
     "constant",
     "exponential",
     "new_task",
+    "once",
     "open_lab",
     "stock_tasks",
     "uniform",
 ]
 
-_IN_LAB = {"Lab", "open_lab"}
+#: Where a name is found, if not in `labkit.taskqueue`.
+_ELSEWHERE = {"Lab": "labkit.lab", "open_lab": "labkit.lab", "once": "labkit.taskqueue.once"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'labkit' has no attribute {name!r}")
-    return getattr(import_module("labkit.lab" if name in _IN_LAB else "labkit.taskqueue"), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "labkit.taskqueue")), name)
 
 
 def __dir__() -> list[str]:

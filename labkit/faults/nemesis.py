@@ -81,7 +81,11 @@ class Nemesis:
         self._group.begin_to_add()
 
     def kill_broker(self) -> None:
-        """SIGKILL one broker, and start it again."""
+        """SIGKILL one broker, and start it again.
+
+        Workers that are on their way are waited for: one that finds no broker at its start says so and ends.
+        """
+        self._group.wait_until_balanced()
         node = self._rng.choice(sorted(self._lab.brokers))
         self._lab.kill_broker(node)
         self._tell("SIGKILL", f"broker {node}")

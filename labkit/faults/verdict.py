@@ -35,7 +35,7 @@ class Anomaly:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Verdict:
     """What the checker found. `anomalies` has every name of `ANOMALIES`, with nothing where all is well.
 
@@ -64,6 +64,9 @@ class Verdict:
         lines = [self._summary()]
         lines += [f"{count:>6}  {name}: {example}" for name, count, example in self._rows()]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         rows = "".join(

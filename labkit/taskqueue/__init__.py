@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from labkit.lab import Lab
 from labkit.settings import TransportName, load_settings
+from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
+from labkit.taskqueue.engine.deadline import check_time, time_left
+from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service import ServiceTime, constant, exponential, uniform
@@ -12,18 +15,23 @@ from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.transport import connect_transport
 
 __all__ = [
+    "DeadLetter",
+    "DeadLetters",
     "PartitionLag",
     "Producer",
+    "Retry",
     "ServiceTime",
     "Task",
     "Topic",
     "Topics",
     "WorkerGroup",
+    "check_time",
     "connect",
     "constant",
     "exponential",
     "new_task",
     "stock_tasks",
+    "time_left",
     "uniform",
 ]
 

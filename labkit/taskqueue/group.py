@@ -15,17 +15,17 @@ from msgspec import to_builtins
 from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.engine.config import MAX_IN_FLIGHT, Executor, Order, WorkerConfig
+from labkit.taskqueue.engine.config import HELD_AT_MOST, Executor, Mode, Order, WorkerConfig
 from labkit.taskqueue.engine.executors import is_asynchronous
 from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.engine.work import Work
-from labkit.taskqueue.members import Member, ProcessMember, ThreadMember
+from labkit.taskqueue.members import Member, ProcessMember, ThreadMember, worker_class
 from labkit.taskqueue.process import connection_to_job
 from labkit.taskqueue.service import ServiceTime, constant
-from labkit.taskqueue.topics import PartitionLag, Topic, Topics
+from labkit.taskqueue.standing import standing
+from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.waiting import wait_until
-from labkit.taskqueue.worker import Handler, Worker, WorkerStatus
-from labkit.theory.assignment import round_robin
+from labkit.taskqueue.worker import Handler, WorkerStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ JOIN_TIMEOUT = 30.0
 
 
 class WorkerGroup:
-    """Workers named worker-1, worker-2, … in one consumer group. A context manager: joined inside, left after.
+    """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
     `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
@@ -47,6 +47,8 @@ class WorkerGroup:
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
     `on_record` gets every attempt's record as soon as it is known here, from any thread. With `log_dir`, worker
     processes log there by the worker's `logging_config.json`, each in a folder of its name.
+    In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
+    seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
     More workers, also on other machines, may join the same group by its name.
     """
 
@@ -63,7 +65,9 @@ class WorkerGroup:
         name: str = "worker",
         on_record: Callable[[TaskRecord], object] | None = None,
         log_dir: Path | None = None,
-        order: Order = "partition",
+        mode: Mode = "group",
+        lock: float = 30.0,
+        order: Order | None = None,
         concurrency: int = 1,
         executor: Executor | None = None,
         timeout: float | None = None,
@@ -82,19 +86,21 @@ class WorkerGroup:
         self._processes = processes
         self._name = name
         self._config = WorkerConfig(
-            order=order,
+            mode=mode,
+            lock=lock,
+            order=order or ("none" if mode == "share" else "partition"),
             concurrency=concurrency,
             executor=executor or ("asyncio" if is_asynchronous(self._work.function()) else "threads"),
             timeout=timeout,
             retry=retry or Retry(),
-            max_in_flight=max_in_flight or max(MAX_IN_FLIGHT, 2 * concurrency),
+            max_in_flight=max_in_flight or max(HELD_AT_MOST[mode], 2 * concurrency),
             session_timeout=session_timeout or self._settings.session_timeout,
         )
         self._clock = clock
         self._records: list[TaskRecord] = []
         self._on_record = on_record
         self._log_dir = log_dir
-        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._standing = standing(mode, topic, group)
         self._members: dict[str, Member] = {}
         self._numbers = count(1)
         self._killed: set[str] = set()
@@ -172,7 +178,7 @@ class WorkerGroup:
 
     def lag(self) -> list[PartitionLag]:
         """How far the group is behind, per partition."""
-        return self._topics.lag(self.topic.name, group=self.group)
+        return self._standing.lag()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until every record on the topic is done and committed; return the records so far.
@@ -206,7 +212,7 @@ class WorkerGroup:
             for member in members:
                 member.join()
         finally:
-            self._topics.close()
+            self._standing.close()
             self._leave_records()
 
     def __enter__(self) -> Self:
@@ -223,17 +229,7 @@ class WorkerGroup:
 
     def _balanced(self) -> bool:
         self.check()
-        known = self._topics.members(self.group)
-        mine = self.assignment()
-        if not mine.keys() <= known.keys() or self._killed & known.keys():
-            return False
-        held = {name: tuple(p for topic, p in pairs if topic == self.topic.name) for name, pairs in known.items()}
-        if any(held[name] != partitions for name, partitions in mine.items()):
-            return False
-        # even shares are not enough: a rebalance that is still under way may show some, and others follow
-        sharing = [name for name, partitions in held.items() if partitions or name in mine]
-        dealt = round_robin(range(self._topics.get(self.topic.name).partitions), sharing)
-        return all(held[name] == partitions for name, partitions in dealt.items())
+        return self._standing.is_balanced(self.assignment(), killed=self._killed)
 
     def _all_done(self) -> bool:
         self.check()
@@ -257,7 +253,7 @@ class WorkerGroup:
             self._on_record(record)
 
     def _thread_member(self, name: str) -> Member:
-        worker = Worker(
+        worker = worker_class(self._config.mode)(
             self.topic,
             name=name,
             group=self.group,

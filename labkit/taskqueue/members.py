@@ -13,12 +13,19 @@ from typing import IO, Any, Protocol
 
 from labkit.errors import Unsupported, WorkerFailed
 from labkit.measure.records import DONE, TaskRecord
+from labkit.taskqueue.engine.config import Mode
+from labkit.taskqueue.share import ShareWorker
 from labkit.taskqueue.worker import Worker, WorkerStatus
 
 #: How long a process has to leave the group after it was asked to, in seconds.
 STOP_TIMEOUT = 30.0
 #: How long a process may take to report what it has done, in seconds.
 ECHO_TIMEOUT = 10.0
+
+
+def worker_class(mode: Mode) -> type[Worker] | type[ShareWorker]:
+    """The kind of worker for a consumer group, or for a share group."""
+    return ShareWorker if mode == "share" else Worker
 
 
 class Member(Protocol):
@@ -62,7 +69,7 @@ class Member(Protocol):
 class ThreadMember:
     """A worker in a thread of this process."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker | ShareWorker) -> None:
         self.name = worker.name
         self._worker = worker
         self._error: Exception | None = None

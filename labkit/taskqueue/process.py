@@ -25,6 +25,8 @@ from labkit.logs import configure
 from labkit.settings import load_settings
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.members import worker_class
+from labkit.taskqueue.share import ShareWorker
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport import connect_transport
 from labkit.taskqueue.worker import Worker
@@ -58,20 +60,21 @@ def _speaker(out: IO[str]) -> Say:
     return say
 
 
-def _worker(job: dict[str, Any], say: Say) -> Worker:
+def _worker(job: dict[str, Any], say: Say) -> Worker | ShareWorker:
     transport = connect_transport(_connection_from_job(job["connection"]), job["transport"])
-    return Worker(
+    config = convert(job["config"], WorkerConfig)
+    return worker_class(config.mode)(
         Topic(name=job["topic"], partitions=job["partitions"], transport=transport, prefix=job["prefix"]),
         name=job["name"],
         group=job["group"],
         work=Work.of(job["work"]),
-        config=convert(job["config"], WorkerConfig),
+        config=config,
         on_record=lambda record: say(to_dict(record)),
         on_assignment=lambda partitions: say({"assigned": partitions}),
     )
 
 
-def _listen(orders: IO[str], worker: Worker, say: Say) -> None:
+def _listen(orders: IO[str], worker: Worker | ShareWorker, say: Say) -> None:
     for _ in orders:
         say({"echo": True})
     worker.stop()

@@ -5,6 +5,7 @@ As the last line of a cell, a figure shows itself. `figure.savefig(path)` writes
 
 from labkit.measure.plots.back_pressure import timeline
 from labkit.measure.plots.gantt_chart import gantt
+from labkit.measure.plots.outcomes import times_done
 from labkit.measure.plots.partition_counts import tasks_per_partition
 from labkit.measure.plots.prediction import three_lines
 from labkit.measure.plots.producer_output import producer_output
@@ -21,6 +22,7 @@ __all__ = [
     "tasks_per_worker",
     "three_lines",
     "timeline",
+    "times_done",
     "waiting_ecdf",
     "worker_output",
 ]

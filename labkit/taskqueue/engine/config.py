@@ -22,8 +22,13 @@ Executor = Literal["threads", "asyncio", "processes"]
 ORDERS: dict[str, Order] = {name: name for name in get_args(Order)}
 EXECUTORS: dict[str, Executor] = {name: name for name in get_args(Executor)}
 
+#: Whether the partitions are dealt out among the workers, or each record is locked for one of them (KIP-932).
+Mode = Literal["group", "share"]
+
 #: How many tasks a worker holds at most, by default: enough to find work for many threads among busy keys.
 MAX_IN_FLIGHT = 1000
+#: The same by mode. What a worker of a share group holds is locked for all others.
+HELD_AT_MOST: dict[Mode, int] = {"group": MAX_IN_FLIGHT, "share": 10}
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
@@ -33,6 +38,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     An attempt may take `timeout`; then it has failed (processes: killed; asyncio: cancelled at its next await;
     threads: the handler itself must ask, see `labkit.taskqueue.engine.deadline`).
     At most `max_in_flight` tasks are held that are not finished: fetching pauses there and goes on at half of it.
+    In `mode` "share" a record is locked for a worker for `lock` seconds, and `order` is "none".
     """
 
     order: Order = "partition"
@@ -42,10 +48,17 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     max_in_flight: int = MAX_IN_FLIGHT
     session_timeout: float = 6.0
+    mode: Mode = "group"
+    lock: float = 30.0
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.max_in_flight < self.concurrency:
             raise SettingsError(
                 f"A worker cannot do {self.concurrency} tasks at once and hold {self.max_in_flight}: it does at least "
                 "one, and holds at least as many as it does."
+            )
+        if self.mode == "share" and self.order != "none":
+            raise SettingsError(
+                f"A share group keeps no order, so the order {self.order!r} cannot be: any worker may get any task. "
+                "Leave the order out, or use mode 'group'."
             )

@@ -9,7 +9,7 @@ them, the tasks from there on are worked on alone, one after the other, each ann
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.progress import Memo, PartitionProgress
@@ -24,18 +24,23 @@ DELIVERIES = UNCLEAN_STARTS + LONELY_STARTS
 
 
 class Holding:
-    """One assigned partition. `suspects` is how many tasks from the commit point on may be to blame.
+    """One assigned partition. `suspects` is how many tasks from the commit point on may be to blame; `finished` are
+    offsets that are known to be finished beside those that were committed.
 
     `waiting` are tasks that wait until they may be worked on alone. `dirty`: something is finished and not committed.
     """
 
-    def __init__(self, place: TopicPartition, committed: Position | None, *, suspects: int) -> None:
+    def __init__(
+        self, place: TopicPartition, committed: Position | None, *, suspects: int, finished: Collection[int] = ()
+    ) -> None:
         commit_point, text = committed or Position(0)
         memo = Memo.decode(text, commit_point)
         self.place = place
         #: whether the commit point is known; where nothing was ever committed, the first record tells it
         self.known = committed is not None
-        self.progress = PartitionProgress(commit_point, memo.finished)
+        self.progress = PartitionProgress(commit_point, memo.finished.union(finished))
+        #: the last commit point that the broker has for certain
+        self.saved = commit_point
         self.waiting: deque[Item] = deque()
         self.dirty = False
         self._begun_at = commit_point
@@ -47,7 +52,7 @@ class Holding:
     def start_at(self, offset: int) -> None:
         """Nothing was ever committed here; this is the first offset."""
         self.known = True
-        self.progress.commit_point = self._begun_at = offset
+        self.progress.commit_point = self._begun_at = self.saved = offset
 
     @property
     def alone(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError
 from labkit.taskqueue.engine.holding import Holding
@@ -20,6 +21,13 @@ MAX_COMMIT_INTERVAL = 0.05
 log = logging.getLogger("labkit.worker")
 
 
+class _Unsaved(NamedTuple):
+    """Offsets finished since a commit point."""
+
+    since: int
+    finished: frozenset[int]
+
+
 class Holdings:
     """The partitions of one topic that are assigned to one worker. `clock` is in seconds and only measures."""
 
@@ -31,6 +39,9 @@ class Holdings:
         self._suspects = suspects
         self._clock = clock
         self._held: dict[int, Holding] = {}
+        # What this worker has finished and could not commit when its partitions were taken: the broker was away. If it
+        # gets them back, it need not do that work again.
+        self._unsaved: dict[TopicPartition, _Unsaved] = {}
         self._committed_at = clock()
         self._pause = MIN_COMMIT_INTERVAL
 
@@ -52,9 +63,10 @@ class Holdings:
 
         Raises `TransportError` if the broker did not answer or refused; then none of them is held.
         """
-        committed = self._client.committed(places)
-        adopted = [Holding(place, position, suspects=self._suspects) for place, position in committed.items()]
+        adopted = [self._adopt(place, committed) for place, committed in self._client.committed(places).items()]
         self._begin(adopted)
+        for place in places:
+            self._unsaved.pop(place, None)
         self._held = {holding.place.partition: holding for holding in adopted}
 
     def begin_at(self, first: Mapping[int, int]) -> None:
@@ -84,19 +96,35 @@ class Holdings:
     def leave(self) -> None:
         """Commit everything and forget the partitions."""
         left = {holding.place: holding.leave() for holding in self._held.values() if holding.known}
-        if left:
-            self._commit(left)
+        if left and not self._commit(left):
+            self._unsaved |= {place: self._what_is_unsaved(place) for place in left}
         self._held.clear()
+
+    def _adopt(self, place: TopicPartition, committed: Position | None) -> Holding:
+        unsaved = self._unsaved.get(place)
+        if unsaved is None or committed is None or committed.offset < unsaved.since:
+            # offsets that go back are those of another topic of the same name: what was known is void
+            return Holding(place, committed, suspects=self._suspects)
+        return Holding(place, committed, suspects=self._suspects, finished=unsaved.finished)
+
+    def _what_is_unsaved(self, place: TopicPartition) -> _Unsaved:
+        holding = self._held[place.partition]
+        return _Unsaved(holding.saved, holding.progress.finished_since(holding.saved))
 
     def _begin(self, holdings: Sequence[Holding]) -> None:
         begun = {holding.place: holding.begin() for holding in holdings if holding.known and not holding.alone}
         if begun:
             self._client.commit(begun)
 
-    def _commit(self, positions: dict[TopicPartition, Position]) -> None:
+    def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
+        """Whether the broker has them now."""
+        taken = False
         started = self._clock()
         try:
             self._client.commit(positions)
+            taken = True
+            for place, position in positions.items():
+                self._held[place.partition].saved = position.offset
             self._clean(positions)
         except CommitRefused as error:
             # other workers own them now and will repeat this work: at least once
@@ -107,6 +135,7 @@ class Holdings:
         self._committed_at = self._clock()
         fair = (self._committed_at - started) / COMMIT_SHARE
         self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
+        return taken
 
     def _clean(self, places: Iterable[TopicPartition]) -> None:
         for place in places:

@@ -79,9 +79,12 @@ class PartitionProgress:
     """What was received and what is finished on one partition. Offsets may have gaps, as Kafka's have."""
 
     def __init__(self, start: int, finished: Collection[int] = ()) -> None:
-        self.commit_point = start
         self._received: deque[int] = deque()
-        self._finished = set(finished)
+        self._finished = {offset for offset in finished if offset >= start}
+        while start in self._finished:
+            self._finished.remove(start)
+            start += 1
+        self.commit_point = start
 
     @property
     def head(self) -> int | None:
@@ -98,6 +101,8 @@ class PartitionProgress:
 
     def receive(self, offset: int) -> bool:
         """A record has come; False if its work was finished already, before a restart."""
+        if offset < self.commit_point:
+            return False
         self._received.append(offset)
         if offset not in self._finished:
             return True
@@ -108,6 +113,10 @@ class PartitionProgress:
         """The work on this offset is done, or its task is among the dead letters."""
         self._finished.add(offset)
         self._advance()
+
+    def finished_since(self, offset: int) -> frozenset[int]:
+        """Every offset from this one on that is finished, and, harmlessly, those between that are no records."""
+        return frozenset(range(offset, self.commit_point)) | self._finished
 
     def skip_to(self, offset: int) -> bool:
         """There is no record before this offset that was not received; whether that moves the commit point."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.share import ShareGroups
 from labkit.taskqueue.transport.values import (
     MAX_OUTGOING_BYTES,
     MAX_RECORD_BYTES,
@@ -87,10 +88,7 @@ class ProducerClient(Protocol):
         ...
 
     def close(self, timeout: float) -> None:
-        """Flush and let go of every thread and socket. Closing twice is no error.
-
-        What is not acknowledged by then is refused: `on_delivery` gets a `NotAcknowledged`.
-        """
+        """Flush and let go of all threads; the rest is refused by `NotAcknowledged`. Closing twice is no error."""
         ...
 
 
@@ -294,4 +292,8 @@ class Transport(Protocol):
 
     def admin(self) -> AdminClient:
         """A new admin client."""
+        ...
+
+    def share_groups(self) -> ShareGroups:
+        """The share groups (KIP-932); raises `Unsupported` where the client has none."""
         ...

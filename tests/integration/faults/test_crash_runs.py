@@ -8,7 +8,7 @@ from labkit.faults.nemesis import FaultName
 from labkit.faults.runs import Load, run_under_faults
 from labkit.lab import Lab
 from labkit.taskqueue import uniform
-from labkit.taskqueue.engine.config import MAX_IN_FLIGHT
+from labkit.taskqueue.engine.config import WorkerConfig
 
 TASKS, WORKERS, KILLS = 10_000, 3, 15
 CRASH_LOAD = Load(tasks=TASKS, service=uniform(5, 15), workers=WORKERS, concurrency=4)
@@ -24,7 +24,7 @@ def test_nothing_is_lost_when_workers_are_killed_and_little_is_done_twice(lab, s
     assert run.lost == 0
     assert run.verdict.tasks == TASKS
     assert run.records["worker"].nunique() > WORKERS  # those who came in the place of the killed have worked
-    assert run.duplicates <= min(WORKERS * MAX_IN_FLIGHT * KILLS, DUPLICATES_AT_MOST * TASKS)
+    assert run.duplicates <= min(WORKERS * WorkerConfig().max_in_flight * KILLS, DUPLICATES_AT_MOST * TASKS)
 
 
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):

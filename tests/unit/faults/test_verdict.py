@@ -51,6 +51,7 @@ def test_a_verdict_in_text_has_a_line_per_anomaly_with_the_first_example():
         "     2  effect done twice: The effect x of task <7> was done 2 times, by a and b.",
     ]
     assert str(check([])) == "All is well: 0 tasks, 0 attempts, 0 redeliveries, no anomaly."
+    assert repr(check(BAD)) == str(check(BAD)), "so that it reads well as the value of a cell, without times"
 
 
 def test_a_verdict_in_a_notebook_is_a_small_table():

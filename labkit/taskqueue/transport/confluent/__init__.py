@@ -6,6 +6,7 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent.admin import ConfluentAdmin
 from labkit.taskqueue.transport.confluent.consumer import ConfluentConsumer
 from labkit.taskqueue.transport.confluent.producer import ConfluentProducer
+from labkit.taskqueue.transport.confluent.share import ConfluentShareGroups
 from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
 from labkit.taskqueue.transport.contract import (
     AdminClient,
@@ -15,6 +16,7 @@ from labkit.taskqueue.transport.contract import (
     ProducerConfig,
     TransactionClient,
 )
+from labkit.taskqueue.transport.share import ShareGroups
 
 __all__ = ["ConfluentTransport"]
 
@@ -43,3 +45,7 @@ class ConfluentTransport:
     def admin(self) -> AdminClient:
         """A new admin client, connected."""
         return ConfluentAdmin(self._connection)
+
+    def share_groups(self) -> ShareGroups:
+        """Share groups (KIP-932)."""
+        return ConfluentShareGroups(self._connection)

@@ -193,7 +193,8 @@ class ConfluentAdmin:
         self, topic: str, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
     ) -> dict[int, int]:
         wanted = [confluent_kafka.TopicPartition(topic, partition.id) for partition in self._partitions(topic)]
-        answers = self._client.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level)
+        # a copy: the client completes the futures in its own dict
+        answers = dict(self._client.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level))
 
         def answer(tp: confluent_kafka.TopicPartition) -> int:
             found: int = self._ask(lambda client: answers.pop(tp, None) or ask_again(client, tp), topic).offset

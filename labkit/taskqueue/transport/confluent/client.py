@@ -65,7 +65,7 @@ def connect(make: Callable[..., Client], connection: Connection, **settings: obj
 
     ssl_context(connection)  # a file that does not fit is a clear error here
     given = {name.replace("_", "."): value for name, value in settings.items()}
-    client: Any = make(_settings(connection) | given | {"error_cb": note}, logger=LOGGER.getChild("librdkafka"))
+    client: Any = make(client_settings(connection) | given | {"error_cb": note}, logger=LOGGER.getChild("librdkafka"))
     deadline = time.monotonic() + CONNECT_TIMEOUT
     while True:
         try:
@@ -98,7 +98,8 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")
 
 
-def _settings(connection: Connection) -> dict[str, object]:
+def client_settings(connection: Connection) -> dict[str, object]:
+    """What every client is set up with."""
     return {
         **librdkafka_config(connection),
         "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,

@@ -16,6 +16,7 @@ from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer
 from labkit.taskqueue.transport.kafka_python.producer import KafkaPythonProducer
 from labkit.taskqueue.transport.kafka_python.transactions import KafkaPythonTransactions
 from labkit.taskqueue.transport.library_logs import route_logs
+from labkit.taskqueue.transport.share import ShareGroups, no_share_groups
 
 __all__ = ["KafkaPythonTransport"]
 
@@ -45,3 +46,7 @@ class KafkaPythonTransport:
     def admin(self) -> AdminClient:
         """A new admin client, connected."""
         return KafkaPythonAdmin(self._connection)
+
+    def share_groups(self) -> ShareGroups:
+        """There are none here: raises `Unsupported`."""
+        no_share_groups(self.name)

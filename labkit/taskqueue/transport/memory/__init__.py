@@ -12,6 +12,7 @@ from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
 from labkit.taskqueue.transport.memory.producer import MemoryProducer
 from labkit.taskqueue.transport.memory.transactions import MemoryTransactions
+from labkit.taskqueue.transport.share import ShareGroups, no_share_groups
 
 __all__ = ["MemoryAdmin", "MemoryConsumer", "MemoryProducer", "MemoryTransactions", "MemoryTransport"]
 
@@ -44,3 +45,7 @@ class MemoryTransport:
     def admin(self) -> MemoryAdmin:
         """A new admin client."""
         return MemoryAdmin(self._cluster)
+
+    def share_groups(self) -> ShareGroups:
+        """There are none here: raises `Unsupported`."""
+        no_share_groups(self.name)

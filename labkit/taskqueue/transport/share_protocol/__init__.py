@@ -13,17 +13,17 @@ from kafka.protocol.api_message import ApiMessage
 _HERE = sys.modules[__name__]
 
 
-class DescribeShareGroupOffsetsRequest(ApiMessage, load_json=_HERE):  # type: ignore[misc]  # kafka-python has no types
+class DescribeShareGroupOffsetsRequest(ApiMessage, load_json=_HERE):  # type: ignore[misc,call-arg]  # kafka-python has no types
     """How far share groups are, per partition. Version 1 tells the lag too."""
 
 
-class DescribeShareGroupOffsetsResponse(ApiMessage, load_json=_HERE):  # type: ignore[misc]
+class DescribeShareGroupOffsetsResponse(ApiMessage, load_json=_HERE):  # type: ignore[misc,call-arg]
     """The answer to `DescribeShareGroupOffsetsRequest`."""
 
 
-class ShareGroupDescribeRequest(ApiMessage, load_json=_HERE):  # type: ignore[misc]
+class ShareGroupDescribeRequest(ApiMessage, load_json=_HERE):  # type: ignore[misc,call-arg]
     """Which members share groups have, and their partitions."""
 
 
-class ShareGroupDescribeResponse(ApiMessage, load_json=_HERE):  # type: ignore[misc]
+class ShareGroupDescribeResponse(ApiMessage, load_json=_HERE):  # type: ignore[misc,call-arg]
     """The answer to `ShareGroupDescribeRequest`."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from labkit.measure import FAILED, metrics, plots, receipts_to_frame, to_frame
-from labkit.measure.plots.style import partition_colour, priority_colour, worker_colour
+from labkit.measure.plots.style import BLUE, PALE, VERMILLION, partition_colour, priority_colour, worker_colour
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band
 
 OF_RECORDS = {
@@ -198,6 +198,26 @@ def test_the_names_of_the_lines_stay_inside_and_apart(by):
     assert len(boxes) == 5
     assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
     assert all(figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1 for box in boxes)
+
+
+def test_times_done():
+    figure = plots.times_done({"early": [1, 0, 0, 1], "late": [1, 3, 1], "well": [1, 1, 1, 1]})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (mesh,) = axes.collections
+    drawn = [[to_hex(mesh.to_rgba(cell)) for cell in row if not np.ma.is_masked(cell)] for row in mesh.get_array()]
+    lost, once, again = (colour.lower() for colour in (VERMILLION, PALE, BLUE))
+    assert drawn == [[once, lost, lost, once], [once, again, once], [once] * 4]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["early", "late", "well"]
+    assert texts(figure) == ["0", "0", "3", "2 lost", "1 done again", "each once"]
+    assert heading(figure) == "11 tasks: 2 lost, 1 done again."
+
+
+@pytest.mark.parametrize("counts", [{}, {"nothing": []}, {"one": [1]}, {"many": [1, 2] * 300}])
+def test_times_done_of_no_one_and_many_tasks(counts):
+    assert png(plots.times_done(counts))
+    assert heading(plots.times_done(counts)).endswith(".")
+    assert heading(plots.times_done(counts, title="None is lost")) == "None is lost"
 
 
 def test_timeline(many):

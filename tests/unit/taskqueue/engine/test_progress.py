@@ -37,6 +37,13 @@ def test_what_is_finished_beyond_the_commit_point_survives_a_restart():
     assert after.commit_point == 6
 
 
+def test_what_is_known_to_be_finished_moves_the_commit_point_at_once():
+    progress = PartitionProgress(3, {1, 3, 4, 7})
+    assert progress.commit_point == 5
+    assert [offset for offset in range(3, 9) if progress.receive(offset)] == [5, 6, 8]
+    assert Memo.decode(progress.position().metadata, 5).finished == {7}
+
+
 def test_a_copy_in_which_more_is_finished_leaves_the_original():
     progress = PartitionProgress(0)
     progress.receive(0)

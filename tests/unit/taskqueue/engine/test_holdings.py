@@ -1,0 +1,64 @@
+"""What a worker keeps in mind of partitions that were taken from it while the broker was away."""
+
+import pytest
+
+from labkit.errors import BrokerUnreachable, CommitRefused
+from labkit.taskqueue.engine.holdings import Holdings
+from labkit.taskqueue.transport.contract import Position, TopicPartition
+
+PLACE = TopicPartition("t", 0)
+
+
+class Client:
+    """The two calls that matter, on a broker that may be away."""
+
+    def __init__(self) -> None:
+        self.position = Position(0)
+        self.error = None
+
+    def committed(self, places):
+        return dict.fromkeys(places, self.position)
+
+    def commit(self, positions):
+        if self.error is not None:
+            raise self.error
+        self.position = positions[PLACE]
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+def work(holdings: Holdings, offsets, *, until: int) -> list[int]:
+    """Receive and finish these offsets; those that were new."""
+    holdings.adopt([PLACE])
+    progress = holdings.by_partition[0].progress
+    new = [offset for offset in offsets if progress.receive(offset)]
+    for offset in new[:until]:
+        progress.finish(offset)
+    return new
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachable, CommitRefused])
+def test_what_was_finished_and_not_committed_is_not_done_again(client, error):
+    holdings = Holdings(client, "t", suspects=10)
+    assert work(holdings, range(10), until=6) == list(range(10))
+    client.error = error()
+    holdings.leave()
+    client.error = None
+    assert client.position.offset == 0
+    assert work(holdings, range(10), until=10) == [6, 7, 8, 9]
+    holdings.leave()
+    assert client.position.offset == 10
+
+
+def test_another_topic_of_the_same_name_is_begun_anew(client):
+    holdings = Holdings(client, "t", suspects=10)
+    client.position = Position(5)
+    work(holdings, range(5, 10), until=5)
+    client.error = BrokerUnreachable()
+    holdings.leave()
+    client.error = None
+    client.position = Position(0)
+    assert work(holdings, range(10), until=10) == list(range(10))
