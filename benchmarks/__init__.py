@@ -1,1 +1,1 @@
-"""The figures of labkit, measured. `python -m benchmarks` (or `make bench`) measures all, or those named."""
+"""The figures of labkit, measured: `python -m benchmarks`, or `make bench`; those under faults by `make soak`."""

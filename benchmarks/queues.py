@@ -23,7 +23,7 @@ REPEATS = 5
 TASKS: dict[TransportName, int] = {"kafka-python": 40_000, "confluent-kafka": 100_000}
 RIVAL_TASKS = {CELERY: 5_000, DRAMATIQ: 15_000}
 #: Of a rival's tasks, how many are done with each number of threads to find the best.
-TUNING_SHARE = 0.2
+TUNING_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import redis
 
 from benchmarks.figure import Settings
-from benchmarks.rival_redis import MOMENTS, REDIS_URL, TASKS
+from benchmarks.rival_redis import MOMENTS, PREFIX, REDIS_URL, TASKS
 from benchmarks.rivals import LONGEST
 from benchmarks.shell import ROOT
 
@@ -49,7 +49,7 @@ CELERY = Rival(
         "results": "off",
         "acks": "early",
         "prefetch multiplier": "0 (no limit)",
-        "events, gossip, mingle, heartbeat, remote control": "off",
+        "events, gossip, mingle, heartbeat, remote control, rate limits": "off",
         "log": "errors",
     },
 )
@@ -71,19 +71,26 @@ def fastest_threads(rival: Rival, url: str, tasks: int) -> int:
 def rate(rival: Rival, url: str, tasks: int, threads: int) -> float:
     """Tasks per second: `tasks` are queued, then a worker is started; from its first task to its last.
 
-    Raises RuntimeError if it takes too long. Whatever is in this Redis is deleted.
+    Raises RuntimeError if it takes too long.
     """
     environment = {**os.environ, **rival.environment, REDIS_URL: url, TASKS: str(tasks)}
     with redis.Redis.from_url(url, socket_timeout=None) as client:
-        client.flushall()
+        _tidy(client)
         subprocess.run([sys.executable, "-m", rival.module, str(tasks)], cwd=ROOT, env=environment, check=True)
         with _worker([sys.executable, "-m", *rival.command, str(threads)], environment) as complaints:
             moments = [client.blpop([MOMENTS], timeout=LONGEST) for _ in range(2)]
             if None in moments:
                 raise RuntimeError(f"{rival.name} did not do {tasks} tasks within {LONGEST:g} s: {complaints()}")
-        client.flushall()
+        _tidy(client)
     began, ended = (float(moment[1]) for moment in moments)
     return tasks / (ended - began)
+
+
+def _tidy(client: redis.Redis) -> None:
+    """Delete what the rivals left; kombu has keys of its own per queue."""
+    for pattern in (f"{PREFIX}*", f"_kombu.*.{PREFIX}*"):
+        for key in client.scan_iter(pattern):
+            client.delete(key)
 
 
 @contextmanager
@@ -105,6 +112,8 @@ def _worker(command: list[str], environment: dict[str, str]) -> Iterator[Callabl
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask the worker and its children to stop; then make them."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP_TIMEOUT)

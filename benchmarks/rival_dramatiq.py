@@ -10,10 +10,10 @@ import sys
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from benchmarks.rival_redis import count_one, redis_url
+from benchmarks.rival_redis import PREFIX, count_one, redis_url
 
 # no middleware: nothing that limits time or age, no retries, no results
-dramatiq.set_broker(RedisBroker(url=redis_url(), middleware=[]))  # type: ignore[no-untyped-call]
+dramatiq.set_broker(RedisBroker(url=redis_url(), namespace=f"{PREFIX}dramatiq", middleware=[]))  # type: ignore[no-untyped-call]
 
 
 @dramatiq.actor

@@ -10,8 +10,10 @@ import redis
 
 #: How a rival's worker is told, in its environment.
 REDIS_URL, TASKS = "BENCHMARK_REDIS_URL", "BENCHMARK_TASKS"
+#: What all keys of the rivals begin with, since the Redis may be somebody's.
+PREFIX = "benchmark:"
 #: The list to which a worker pushes the moments of its first and of its last task.
-MOMENTS = "benchmark:moments"
+MOMENTS = f"{PREFIX}moments"
 
 _last = int(os.environ.get(TASKS, "0"))
 _numbers = count(1)

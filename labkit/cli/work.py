@@ -41,9 +41,19 @@ def work(
         str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
     ] = None,
     handler: Annotated[str | None, typer.Option(help="Real work: module:function, called with each task.")] = None,
+    mode: Annotated[
+        str, typer.Option(help="group: partitions are dealt out; share: each task is locked for one worker (KIP-932).")
+    ] = "group",
+    lock: Annotated[
+        float, typer.Option(min=0.001, help="With --mode share: how long a lock lasts, in seconds.")
+    ] = 30.0,
     order: Annotated[
-        str, typer.Option(help="What goes one after the other: the tasks of a partition, of a key, or none.")
-    ] = "partition",
+        str | None,
+        typer.Option(
+            help="What goes one after the other: the tasks of a partition, of a key, or none.",
+            show_default="partition; with --mode share: none",
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="How many tasks each worker does at once.")] = 1,
     executor: Annotated[
         str | None, typer.Option(help="Where handlers run: threads, asyncio (async def) or processes (CPU work).")
@@ -62,7 +72,7 @@ def work(
     from labkit.measure.records import write_records
     from labkit.settings import load_settings
     from labkit.taskqueue import WorkerGroup
-    from labkit.taskqueue.engine.config import EXECUTORS, ORDERS
+    from labkit.taskqueue.engine.config import EXECUTORS, MODES, ORDERS
     from labkit.taskqueue.engine.retry import Retry
     from labkit.taskqueue.service import parse_service
 
@@ -82,7 +92,9 @@ def work(
             handler=function,
             service=service_time,
             seed=seed,
-            order=choose("order", order, ORDERS),
+            mode=choose("mode", mode, MODES),
+            lock=lock,
+            order=None if order is None else choose("order", order, ORDERS),
             concurrency=concurrency,
             executor=None if executor is None else choose("executor", executor, EXECUTORS),
             timeout=timeout,
@@ -163,11 +175,13 @@ class _Picture:
         for status in self._members.status():
             settled = status.done + status.failed
             rate = (settled - self._seen.get(status.name, 0)) / max(now - self._seen_at, 1e-9)
-            behind = sum(lag.get(partition, 0) for partition in status.partitions)
+            # in a share group all tasks that are left may come to any worker
+            theirs = lag if self._members.mode == "share" else status.partitions
+            behind = sum(lag.get(partition, 0) for partition in theirs)
             self._seen[status.name] = settled
             table.add_row(
                 status.name,
-                ", ".join(map(str, status.partitions)) or "none",
+                "shared" if self._members.mode == "share" else ", ".join(map(str, status.partitions)) or "none",
                 str(status.done),
                 str(status.failed),
                 f"{rate:.1f}",

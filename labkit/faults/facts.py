@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -53,7 +54,6 @@ class Facts:
         self.effects = of_kind["effect"]
         self.attempts = len(of_kind["started"])
         self._commits = of_kind["committed"]
-        self._reach = _highest(self._commits)
 
     def promised(self) -> list[str]:
         """The tasks that must be done: those acknowledged, and those on the topic."""
@@ -64,11 +64,19 @@ class Facts:
         return task in self.dead or any(place in self.dead_at for place in places)
 
     def claim(self, place: Place) -> Event | None:
-        """A commit that says that the record at this place is done; None if no commit does."""
-        reach = self._reach.get(place.partition)
-        if reach is not None and place.offset < (reach.offset or 0):
-            return reach
-        return self._remembered.get(place)
+        """A commit that says that the record at this place is done, of several the nearest; None if no commit does."""
+        commits = self._by_commit_point.get(place.partition, [])
+        nearest = bisect_right(commits, place.offset, key=_commit_point)
+        return commits[nearest] if nearest < len(commits) else self._remembered.get(place)
+
+    @cached_property
+    def _by_commit_point(self) -> dict[int, list[Event]]:
+        """Per partition, its commits in the order of their commit points."""
+        found: defaultdict[int, list[Event]] = defaultdict(list)
+        for commit in sorted(self._commits, key=lambda commit: (_commit_point(commit), commit.by, commit.seq)):
+            if commit.partition is not None:
+                found[commit.partition].append(commit)
+        return dict(found)
 
     @cached_property
     def _remembered(self) -> dict[Place, Event]:
@@ -97,14 +105,5 @@ def _by_place(events: Iterable[Event]) -> Mapping[Place, list[Event]]:
     return dict(found)
 
 
-def _highest(commits: Iterable[Event]) -> Mapping[int, Event]:
-    """Per partition, the commit with the highest commit point."""
-    highest: dict[int, Event] = {}
-    for commit in commits:
-        place = place_of(commit)
-        if place is None:
-            continue
-        known = highest.get(place.partition)
-        if known is None or place.offset > (known.offset or 0):
-            highest[place.partition] = commit
-    return highest
+def _commit_point(commit: Event) -> int:
+    return commit.offset or 0

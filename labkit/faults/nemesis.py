@@ -19,6 +19,9 @@ from labkit.taskqueue.group import WorkerGroup
 
 FaultName = Literal["kill worker", "freeze worker", "replace worker", "kill broker"]
 
+#: What the notes of `Nemesis.events` say when something is taken away (other notes: it is given back).
+STRIKES = ("SIGKILL", "SIGSTOP", "asked to stop")
+
 #: How long a frozen worker stays frozen, in session timeouts: long enough to be declared dead.
 FROZEN_SESSIONS = 1.5
 

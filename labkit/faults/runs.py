@@ -13,7 +13,7 @@ from labkit.faults.checker import check
 from labkit.faults.commits import COMMITS_TOPIC, group_commits
 from labkit.faults.gathering import from_records
 from labkit.faults.history import History
-from labkit.faults.nemesis import FaultName, Nemesis
+from labkit.faults.nemesis import STRIKES, FaultName, Nemesis
 from labkit.faults.verdict import DUPLICATE, LOST, OUT_OF_ORDER, Verdict
 from labkit.lab import Lab
 from labkit.measure.records import receipts_to_frame
@@ -69,6 +69,12 @@ class FaultRun:
     def duplicates(self) -> int:
         """How often a task was finished that had been finished before."""
         return self.verdict.counts[DUPLICATE]
+
+    @property
+    def in_vain(self) -> int:
+        """How many faults struck when no task was left: they prove nothing. All clocks are of one machine here."""
+        ended = self.records["finished_at"].max()
+        return sum(event.what == "fault" and event.note in STRIKES and event.at > ended for event in self.history)
 
     @property
     def ok(self) -> bool:

@@ -81,6 +81,7 @@ class WorkerGroup:
             raise LabkitError("A worker group takes a handler or a service time, not both.")
         self.topic = topic
         self.group = group
+        self.mode = mode
         self._settings = settings or load_settings()
         self._work = Work(handler, service or constant(0), seed)
         self._processes = processes

@@ -33,8 +33,6 @@ POLL_TIMEOUT = 0.1
 COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
-#: After this part of its lock's time, a verdict goes to the broker alone, since it may well be refused.
-SURE_WITHIN = 0.9
 
 #: In a share group no worker holds a partition.
 _NOBODY = cast(Holding, None)
@@ -217,7 +215,7 @@ class ShareWorker:
                 log.warning(
                     "%s: offset %d of %d is a dead letter", self.name, item.record.offset, item.record.partition
                 )
-        elif self._is_over(SURE_WITHIN):
+        elif self._is_over(1.0):
             for item in dead:
                 self._decide(client, item, "release")
         else:
@@ -234,13 +232,8 @@ class ShareWorker:
     def _decide(self, client: ShareClient, item: Item, verdict: Verdict) -> None:
         self._running.discard(item)
         self._without_verdict -= 1
-        alone = self._is_over(SURE_WITHIN)
-        if alone:
-            self._commit(client)
         client.acknowledge(item.record, verdict)
         self._verdicts += 1
-        if alone:
-            self._commit(client)
 
     def _commit(self, client: ShareClient) -> None:
         """Tell the broker the verdicts. What it refuses, or does not hear of, is delivered again."""

@@ -26,6 +26,9 @@ OTHER_VALUES = {
     "01_topics_and_partitions": {"SEED": 2718, "KEYS": 400, "PARTITIONS": 6},
     "02_partition_distribution": {"SEED": 2718, "TASKS": 900, "PARTITIONS": 5},
     "03_worker_group": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
+    "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
+    "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
+    "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
 }
 
 #: Seconds for a notebook with its own values: it is to take well under 30 s on a machine that does nothing else.

@@ -22,6 +22,9 @@ def test_the_sequence_is_complete_and_numbered() -> None:
         "01_topics_and_partitions",
         "02_partition_distribution",
         "03_worker_group",
+        "04_delivery_and_crashes",
+        "05_more_workers_than_partitions",
+        "06_share_groups",
     ]
 
 

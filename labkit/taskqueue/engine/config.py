@@ -17,13 +17,13 @@ Handler = Callable[[Task], object]
 Order = Literal["partition", "key", "none"]
 #: Where handlers run. Threads suit work that waits, processes work that keeps a CPU busy.
 Executor = Literal["threads", "asyncio", "processes"]
+#: Whether the partitions are dealt out among the workers, or each record is locked for one of them (KIP-932).
+Mode = Literal["group", "share"]
 
 #: By name, for those who choose by a text.
 ORDERS: dict[str, Order] = {name: name for name in get_args(Order)}
 EXECUTORS: dict[str, Executor] = {name: name for name in get_args(Executor)}
-
-#: Whether the partitions are dealt out among the workers, or each record is locked for one of them (KIP-932).
-Mode = Literal["group", "share"]
+MODES: dict[str, Mode] = {name: name for name in get_args(Mode)}
 
 #: How many tasks a worker holds at most, by default: enough to find work for many threads among busy keys.
 MAX_IN_FLIGHT = 1000

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def figure(values, better="higher", at_least=0.8, aim=0.95, rival_settings=None)
 )
 def test_what_counts_as_reached(values, better, at_least, aim, reached):
     assert figure(values, better, at_least, aim).reached == reached
+
+
+def test_where_every_run_must_hold_the_worst_is_the_value(tmp_path):
+    lower = replace(figure([1.0, 3.0, 2.0], "lower", 2.5, 1.2), judged="worst")
+    assert (lower.value, lower.reached) == (3.0, "no")
+    assert replace(lower, better="higher").value == 1.0
+    assert '"median": 2.0' in save(lower, tmp_path).read_text()
+    assert "The worst of 3 repeats on" in draw([lower])
+    assert load(save(lower, tmp_path)) == lower
 
 
 def test_a_figure_comes_back_from_its_file(tmp_path):

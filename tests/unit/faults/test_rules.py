@@ -78,6 +78,11 @@ def test_a_committed_task_that_nobody_finished_is_lost_by_who_committed_it(story
     )
 
 
+def test_of_all_commits_past_a_lost_task_the_nearest_is_named(story):
+    story.on_topic(0, 1, 2).did("a", 0)("a", "received", 1)("a", "committed", 2).did("b", 2)("b", "committed", 3)
+    assert story.only(LOST).who == "a"
+
+
 def test_what_a_commit_remembers_beyond_its_point_is_committed_too(story):
     story.on_topic(0, 1, 2).did("a", 0)("a", "received", 1, 2)("a", "committed", 1, beyond=(2,)).did("b", 1)
     assert "task-2 at offset 2 of partition 0 was committed as done by a" in story.only(LOST).sentence

@@ -1,37 +1,16 @@
-"""Share groups: their members over confluent-kafka, and what the broker tells of them over kafka-python.
-
-confluent-kafka cannot ask for the members of a share group or how far it is. kafka-python can carry any request that
-is described to it (see `labkit.taskqueue.transport.share_protocol`).
-"""
+"""Share groups over confluent-kafka, which is a preview."""
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import Any
-
-import kafka.errors as kafka_errors
-from kafka.admin import KafkaAdminClient
+from typing import TYPE_CHECKING
 
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent.share_consumer import ConfluentShareConsumer
 from labkit.taskqueue.transport.contract import TopicPartition
-from labkit.taskqueue.transport.kafka_python.client import connect, in_words
-from labkit.taskqueue.transport.library_logs import route_logs
 from labkit.taskqueue.transport.share import ShareClient, ShareConfig
-from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
 
-#: How long to try again while the coordinator of groups is not ready, in seconds.
-READY_TIMEOUT = 5.0
-_RETRY_INTERVAL = 0.05
-_NOT_READY = (
-    kafka_errors.NodeNotReadyError,
-    kafka_errors.CoordinatorNotAvailableError,
-    kafka_errors.CoordinatorLoadInProgressError,
-    kafka_errors.NotCoordinatorError,
-)
-#: The lag of a partition that the group has not read yet.
-_UNREAD = -1
+if TYPE_CHECKING:
+    from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
 
 class ConfluentShareGroups:
@@ -39,7 +18,7 @@ class ConfluentShareGroups:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._admin: KafkaAdminClient | None = None
+        self._admin: ShareGroupAdmin | None = None
 
     def consumer(self, config: ShareConfig) -> ShareClient:
         """A new member, connected."""
@@ -47,22 +26,11 @@ class ConfluentShareGroups:
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with the partitions they read."""
-        found = self._ask(group, ShareGroupDescribeRequest(group_ids=[group], include_authorized_operations=False))
-        return {} if found is None else {member.client_id: _partitions(member) for member in found.members}
+        return self._asking().members(group)
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """How many records of each partition have neither been accepted nor given up."""
-        wanted = DescribeShareGroupOffsetsRequest.DescribeShareGroupOffsetsRequestGroup(group_id=group, topics=None)
-        found = self._ask(group, DescribeShareGroupOffsetsRequest(groups=[wanted], min_version=1))
-        partitions = [
-            partition
-            for entry in ([] if found is None else found.topics)
-            if entry.topic_name == topic
-            for partition in entry.partitions
-        ]
-        for partition in partitions:
-            self._check(partition)
-        return {p.partition_index: p.lag for p in partitions if p.lag != _UNREAD}
+        return self._asking().lag(group, topic)
 
     def close(self) -> None:
         """Let go of the sockets."""
@@ -70,45 +38,10 @@ class ConfluentShareGroups:
             self._admin.close()
             self._admin = None
 
-    def _ask(self, group: str, request: Any) -> Any:
-        """The broker's answer on the group; None if there is no such group."""
-        deadline = time.monotonic() + READY_TIMEOUT
-        while True:
-            try:
-                answer = self._send(group, request)
-                self._check(answer)
-            except kafka_errors.GroupIdNotFoundError:
-                return None
-            except _NOT_READY as error:
-                if time.monotonic() >= deadline:
-                    raise in_words(error, self._connection) from error
-                threading.Event().wait(_RETRY_INTERVAL)
-            except kafka_errors.KafkaError as error:
-                raise in_words(error, self._connection) from error
-            else:
-                return answer
-
-    def _send(self, group: str, request: Any) -> Any:
+    def _asking(self) -> ShareGroupAdmin:
         if self._admin is None:
-            route_logs("kafka")
-            self._admin, _ = connect(KafkaAdminClient, self._connection, client_id="labkit-share-groups")
-        # kafka-python's own requests on groups go this way too; it is not public
-        admin: Any = self._admin
+            # it imports kafka-python, which workers do without
+            from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
-        async def ask_coordinator() -> Any:
-            coordinators = await admin._find_coordinator_ids([group])
-            return await admin._manager.send(request, node_id=coordinators[group])
-
-        return admin._manager.run(ask_coordinator).groups[0]
-
-    def _check(self, answer: Any) -> None:
-        if answer.error_code:
-            raise kafka_errors.for_code(answer.error_code)(answer.error_message)
-
-
-def _partitions(member: Any) -> frozenset[TopicPartition]:
-    return frozenset(
-        TopicPartition(topic.topic_name, partition)
-        for topic in member.assignment.topic_partitions
-        for partition in topic.partitions
-    )
+            self._admin = ShareGroupAdmin(self._connection)
+        return self._admin

@@ -1,0 +1,108 @@
+"""What the broker tells of share groups, asked over kafka-python.
+
+confluent-kafka cannot ask for the members of a share group or how far it is. kafka-python can carry any request that
+is described to it (see `labkit.taskqueue.transport.share_protocol`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import kafka.errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.contract import TopicPartition
+from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.transport.library_logs import route_logs
+from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
+
+#: How long to try again while the coordinator of groups is not ready, in seconds.
+READY_TIMEOUT = 5.0
+_RETRY_INTERVAL = 0.05
+_NOT_READY = (
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.CoordinatorLoadInProgressError,
+    kafka_errors.NotCoordinatorError,
+)
+#: The lag of a partition that the group has not read yet.
+_UNREAD = -1
+
+
+class ShareGroupAdmin:
+    """See `labkit.taskqueue.transport.share.ShareGroups`, of which it is the part that asks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._admin: KafkaAdminClient | None = None
+
+    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
+        """The members of the group by client id, with the partitions they read."""
+        found = self._ask(group, ShareGroupDescribeRequest(group_ids=[group], include_authorized_operations=False))
+        return {} if found is None else {member.client_id: _partitions(member) for member in found.members}
+
+    def lag(self, group: str, topic: str) -> dict[int, int]:
+        """How many records of each partition have neither been accepted nor given up."""
+        wanted = DescribeShareGroupOffsetsRequest.DescribeShareGroupOffsetsRequestGroup(group_id=group, topics=None)
+        found = self._ask(group, DescribeShareGroupOffsetsRequest(groups=[wanted], min_version=1))
+        partitions = [
+            partition
+            for entry in ([] if found is None else found.topics)
+            if entry.topic_name == topic
+            for partition in entry.partitions
+        ]
+        for partition in partitions:
+            self._check(partition)
+        return {p.partition_index: p.lag for p in partitions if p.lag != _UNREAD}
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _ask(self, group: str, request: Any) -> Any:
+        """The broker's answer on the group; None if there is no such group."""
+        deadline = time.monotonic() + READY_TIMEOUT
+        while True:
+            try:
+                answer = self._send(group, request)
+                self._check(answer)
+            except kafka_errors.GroupIdNotFoundError:
+                return None
+            except _NOT_READY as error:
+                if time.monotonic() >= deadline:
+                    raise in_words(error, self._connection) from error
+                threading.Event().wait(_RETRY_INTERVAL)
+            except kafka_errors.KafkaError as error:
+                raise in_words(error, self._connection) from error
+            else:
+                return answer
+
+    def _send(self, group: str, request: Any) -> Any:
+        if self._admin is None:
+            route_logs("kafka")
+            self._admin, _ = connect(KafkaAdminClient, self._connection, client_id="labkit-share-groups")
+        # kafka-python's own requests on groups go this way too; it is not public
+        admin: Any = self._admin
+
+        async def ask_coordinator() -> Any:
+            coordinators = await admin._find_coordinator_ids([group])
+            return await admin._manager.send(request, node_id=coordinators[group])
+
+        return admin._manager.run(ask_coordinator).groups[0]
+
+    def _check(self, answer: Any) -> None:
+        if answer.error_code:
+            raise kafka_errors.for_code(answer.error_code)(answer.error_message)
+
+
+def _partitions(member: Any) -> frozenset[TopicPartition]:
+    return frozenset(
+        TopicPartition(topic.topic_name, partition)
+        for topic in member.assignment.topic_partitions
+        for partition in topic.partitions
+    )
