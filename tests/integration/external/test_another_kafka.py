@@ -32,7 +32,15 @@ def test_the_task_queue_works_over_sasl_and_tls(external_kafka: ExternalKafka) -
         topic_prefix="class-7.",
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(TASKQUEUE_TESTS / name) for name in FILES)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *(str(TASKQUEUE_TESTS / name) for name in FILES),
+        ],
         env=environment,
         capture_output=True,
         text=True,
