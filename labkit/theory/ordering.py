@@ -11,7 +11,10 @@ from collections.abc import Hashable, Mapping
 
 
 def makespan_at_least(work: Mapping[Hashable, float], servers: int) -> float:
-    """Seconds that nobody can beat: max(all work / servers, the longest lane). `work`: lane -> its service times' sum."""
+    """Seconds that nobody can beat: max(all work / servers, the longest lane).
+
+    `work`: lane -> the sum of its service times in seconds.
+    """
     return max(sum(work.values()) / servers, max(work.values(), default=0.0))
 
 
