@@ -12,6 +12,9 @@ from hypothesis import settings
 
 from labkit.lab import Lab
 
+# contract tests are imported by those that run them on one transport or another
+pytest.register_assert_rewrite("tests.contract")
+
 # the first example may import a library that takes seconds
 settings.register_profile("labkit", deadline=None)
 settings.load_profile("labkit")

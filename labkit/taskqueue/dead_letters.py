@@ -14,23 +14,20 @@ have the same key, so a letter written twice is one.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Self
 
 from msgspec import Struct
 
-from labkit.errors import BadRecord, BrokerUnreachable, UnknownDeadLetter, UnknownTopic
+from labkit.errors import BadRecord, UnknownDeadLetter, UnknownTopic
+from labkit.taskqueue.reading import read_topic
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import (
-    ConsumerClient,
-    ConsumerConfig,
     Headers,
     Outgoing,
     Record,
-    TopicPartition,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,9 +47,6 @@ MAX_ERROR = 4000
 
 #: How many letters are replayed or dropped in one transaction, which has limited time.
 BATCH = 500
-
-#: How long reading may get nothing at all before the broker counts as away, in seconds.
-READ_PATIENCE = 10.0
 
 
 def dead_topic(name: str) -> str:
@@ -208,28 +202,11 @@ class DeadLetters:
 
     def _records(self) -> Iterator[Record]:
         """Everything on the topic of dead letters up to now; nothing if there is no such topic."""
-        with closing(self._topics.transport.admin()) as admin:
-            try:
-                end = admin.end_offsets(self._full_name, readable=True)[0]
-            except UnknownTopic:
-                self._topics.get(self._topic)
-                return
-        with closing(self._topics.transport.consumer(ConsumerConfig())) as consumer:
-            yield from _read_up_to(end, TopicPartition(self._full_name, 0), consumer)
+        try:
+            yield from read_topic(self._topics.transport, self._full_name)
+        except UnknownTopic:
+            self._topics.get(self._topic)
 
 
 def _id(topic: str, partition: int, offset: int) -> str:
     return f"{topic}/{partition}/{offset}"
-
-
-def _read_up_to(end: int, partition: TopicPartition, consumer: ConsumerClient) -> Iterator[Record]:
-    consumer.assign([partition])
-    consumer.seek(partition, 0)
-    quiet_since = time.monotonic()
-    while (consumer.position(partition) or 0) < end:
-        records = consumer.poll(0.1)
-        yield from records
-        if records:
-            quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since > READ_PATIENCE:
-            raise BrokerUnreachable(f"Kafka stopped answering while {partition.topic} was read.")

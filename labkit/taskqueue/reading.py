@@ -9,17 +9,18 @@ from contextlib import closing
 from labkit.errors import BrokerUnreachable
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition, Transport
 
-#: How long reading may get nothing at all before the broker counts as away, in seconds.
-PATIENCE = 10.0
+#: How long reading may get nothing at all, in seconds: a transaction of a killed worker may be open for 12 s.
+PATIENCE = 15.0
 
 
 def read_topic(transport: Transport, name: str) -> Iterator[Record]:
-    """All records that can be read now, in the order of their offsets per partition; `name` as on the broker.
+    """All records there now, in the order of their offsets per partition; `name` as on the broker.
 
-    Raises `UnknownTopic`, and `BrokerUnreachable` if the broker stops answering.
+    Records of open transactions are waited for: one that was committed a moment ago may count as open yet.
+    Raises `UnknownTopic`, and `BrokerUnreachable` if nothing comes for `PATIENCE` seconds.
     """
     with closing(transport.admin()) as admin:
-        ends = admin.end_offsets(name, readable=True)
+        ends = admin.end_offsets(name)
         starts = admin.start_offsets(name)
     left = {TopicPartition(name, number): end for number, end in ends.items() if end > starts[number]}
     if not left:
@@ -41,4 +42,5 @@ def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> It
         if records:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > PATIENCE:
-            raise BrokerUnreachable(f"Kafka stopped answering while {next(iter(ends)).topic} was read.")
+            topic = next(iter(ends)).topic
+            raise BrokerUnreachable(f"Nothing came for {PATIENCE:g} s while {topic} was read. Does Kafka run?")

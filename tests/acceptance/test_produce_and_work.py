@@ -73,7 +73,7 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
             "mine.parquet",
         )
     )
-    assert "30 tasks done, 0 failed" in out
+    assert "30 tasks done, 0 attempts failed" in out
     assert len(read_records(tmp_path / "mine.parquet")) == 30
 
 
@@ -121,7 +121,7 @@ def test_two_terminals_share_a_group_and_ctrl_c_leaves_it(type_in, unique_name, 
         for process in (first, second):
             process.send_signal(signal.SIGINT)
         for process in (first, second):
-            assert "20 tasks done, 0 failed" in said(process)
+            assert "20 tasks done, 0 attempts failed" in said(process)
         assert topics.members(unique_name) == {}
     assert len(read_records(tmp_path / "1.parquet", tmp_path / "2.parquet")) == 40
 

@@ -22,23 +22,13 @@ from labkit.taskqueue.transport import (
     connect_transport,
 )
 from labkit.taskqueue.waiting import wait_until
-
-pytest.register_assert_rewrite(
-    "tests.contract.fixtures",
-    "tests.contract.groups",
-    "tests.contract.producing",
-    "tests.contract.reading",
-    "tests.contract.topics",
-    "tests.contract.transactions",
-)
-
-from tests.contract.fixtures import *  # noqa: E402, F403
-from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read  # noqa: E402
-from tests.contract.groups import *  # noqa: E402, F403
-from tests.contract.producing import *  # noqa: E402, F403
-from tests.contract.reading import *  # noqa: E402, F403
-from tests.contract.topics import *  # noqa: E402, F403
-from tests.contract.transactions import *  # noqa: E402, F403
+from tests.contract.fixtures import *  # noqa: F403
+from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read
+from tests.contract.groups import *  # noqa: F403
+from tests.contract.producing import *  # noqa: F403
+from tests.contract.reading import *  # noqa: F403
+from tests.contract.topics import *  # noqa: F403
+from tests.contract.transactions import *  # noqa: F403
 
 
 @pytest.fixture(scope="module", params=["kafka-python", "confluent-kafka"])

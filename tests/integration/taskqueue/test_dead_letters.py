@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.taskqueue import connect
-
-pytest.register_assert_rewrite("tests.contract.dead_letters", "tests.contract.fixtures")
-
-from tests.contract.dead_letters import *  # noqa: E402, F403
+from tests.contract.dead_letters import *  # noqa: F403
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])

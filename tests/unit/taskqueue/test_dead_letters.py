@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.taskqueue.dead_letters import MAX_ERROR, DeadLetters, bury, dead_topic, ensure_dead_topic
 from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
-
-pytest.register_assert_rewrite("tests.contract.dead_letters", "tests.contract.fixtures")
-
-from labkit.taskqueue.dead_letters import MAX_ERROR, DeadLetters, bury, dead_topic, ensure_dead_topic  # noqa: E402
-from labkit.taskqueue.transport import Record  # noqa: E402
-from labkit.taskqueue.transport.values import MAX_OUTGOING_BYTES, MAX_RECORD_BYTES  # noqa: E402
-from tests.contract.dead_letters import *  # noqa: E402, F403
+from labkit.taskqueue.transport.values import MAX_OUTGOING_BYTES, MAX_RECORD_BYTES
+from tests.contract.dead_letters import *  # noqa: F403
 
 
 @pytest.fixture(params=["", "ada."])

@@ -6,23 +6,13 @@ import pytest
 
 from labkit.taskqueue.transport import ConsumerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
-
-pytest.register_assert_rewrite(
-    "tests.contract.fixtures",
-    "tests.contract.groups",
-    "tests.contract.producing",
-    "tests.contract.reading",
-    "tests.contract.topics",
-    "tests.contract.transactions",
-)
-
-from tests.contract.fixtures import *  # noqa: E402, F403
-from tests.contract.fixtures import SHORT_SESSION, Member  # noqa: E402
-from tests.contract.groups import *  # noqa: E402, F403
-from tests.contract.producing import *  # noqa: E402, F403
-from tests.contract.reading import *  # noqa: E402, F403
-from tests.contract.topics import *  # noqa: E402, F403
-from tests.contract.transactions import *  # noqa: E402, F403
+from tests.contract.fixtures import *  # noqa: F403
+from tests.contract.fixtures import SHORT_SESSION, Member
+from tests.contract.groups import *  # noqa: F403
+from tests.contract.producing import *  # noqa: F403
+from tests.contract.reading import *  # noqa: F403
+from tests.contract.topics import *  # noqa: F403
+from tests.contract.transactions import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")
