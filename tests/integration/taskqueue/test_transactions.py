@@ -25,9 +25,9 @@ def library(request, monkeypatch):
 
 
 @contextmanager
-def frozen_broker():
+def frozen_broker(lab):
     """Kafka neither answers nor closes its connections."""
-    [java] = [child for child in psutil.Process().children(recursive=True) if "java" in child.name()]
+    java = psutil.Process(lab.kafka_pid)
     java.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -56,7 +56,7 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
 
         with closing(topic.transport.transactions(unique_name)) as transactions:
             transactions.write(both(b"before"))
-            with frozen_broker():
+            with frozen_broker(lab):
                 start = time.monotonic()
                 with pytest.raises(BrokerUnreachable):
                     transactions.write(both(b"open"))
