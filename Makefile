@@ -12,8 +12,11 @@ help:        ## list these targets
 lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
+# Two at a time, each with a lab of its own; what takes longest goes first, so that nobody waits for it at the end.
+LONGEST := tests/notebooks tests/integration/faults tests/integration/external tests/integration/taskqueue
+
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/notebooks tests/integration tests/acceptance tests/unit
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) tests
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check
