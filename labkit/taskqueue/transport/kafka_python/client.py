@@ -60,6 +60,22 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
         if isinstance(error, _REFUSALS):
             self._auth_failures[node.node_id] = error
 
+    async def _build_transport(self, node: Any, **options: Any) -> Any:
+        return _heard_out(await super()._build_transport(node, **options))
+
+
+def _heard_out(transport: Any) -> Any:
+    """Reads what came before the connection was closed, then the close: kafka-python 3.0.12 drops both when it finds
+    them together, as with a broker's refusal on a busy computer."""
+    receive = transport._sock_recv
+
+    def data_first() -> tuple[bytes, Exception | None]:
+        data, error = receive()
+        return data, None if data else error
+
+    transport._sock_recv = data_first
+    return transport
+
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:
     """The error of labkit that says the same."""
