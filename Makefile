@@ -6,17 +6,18 @@ BIN := .venv/bin
 .PHONY: help lab test check notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
+# Where it is set, each process would compile pandas and its like anew: 7 s for the imports of a notebook.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:        ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
-# Two at a time, each with a lab of its own; what takes longest goes first, so that nobody waits for it at the end.
-LONGEST := tests/notebooks tests/integration/faults tests/integration/external tests/integration/taskqueue
-
+# In two processes, each with a lab of its own; tests/spreading.py says what runs where.
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) tests
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check

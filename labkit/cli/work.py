@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from labkit.measure.records import TaskRecord
     from labkit.taskqueue import WorkerGroup
-    from labkit.taskqueue.worker import Handler
+    from labkit.taskqueue.engine.config import Handler
 
 #: How often the table is drawn again, in seconds.
 REDRAW_INTERVAL = 0.5
@@ -80,11 +79,23 @@ def work(
         raise LabkitError("Give --service or --handler, not both.")
     service_time = parse_service(service) if service else None
     function = _import(handler) if handler else None
+    the_mode = choose("mode", mode, MODES)
+    the_order = None if order is None else choose("order", order, ORDERS)
+    the_executor = None if executor is None else choose("executor", executor, EXECUTORS)
     started = time.time()
     target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
     start_logging("worker")
-    observers: list[Callable[[TaskRecord], object]] = []
     with attached_topics() as topics, stop_on_signal() as stop:
+        metrics = None
+        if metrics_port is not None:
+            from labkit.taskqueue.metrics import GroupMetrics
+
+            metrics = GroupMetrics(
+                topic,
+                group,
+                lag=lambda: members.lag(),  # noqa: PLW0108 - there are no members yet
+                workers=lambda: len(members.status()),
+            )
         members = WorkerGroup(
             topics.get(topic),
             group=group,
@@ -92,19 +103,22 @@ def work(
             handler=function,
             service=service_time,
             seed=seed,
-            mode=choose("mode", mode, MODES),
+            mode=the_mode,
             lock=lock,
-            order=None if order is None else choose("order", order, ORDERS),
+            order=the_order,
             concurrency=concurrency,
-            executor=None if executor is None else choose("executor", executor, EXECUTORS),
+            executor=the_executor,
             timeout=timeout,
             retry=Retry(attempts=attempts),
             processes=processes,
             name=f"worker-{os.getpid()}",
-            on_record=lambda record: [observe(record) for observe in observers],
+            on_record=None if metrics is None else metrics.observe,
             log_dir=load_settings().results_dir / "logs",
         )
-        with _served(members, metrics_port, observers), members:
+        with ExitStack() as stack:
+            if metrics is not None and metrics_port is not None:
+                stack.callback(metrics.serve(metrics_port))
+            stack.enter_context(members)
             _watch(members, stop, until_empty=until_empty)
         done = members.records()
     if done.empty:
@@ -116,23 +130,6 @@ def work(
         f"{len(done) - failed} tasks done, {failed} attempts failed in {time.time() - started:.1f} s "
         f"by {done['worker'].nunique()} of {workers} workers. Records: {target}"
     )
-
-
-@contextmanager
-def _served(members: WorkerGroup, port: int | None, observers: list[Callable[[TaskRecord], object]]) -> Iterator[None]:
-    """Serve the group's metrics on this port while the block runs; nothing without a port."""
-    if port is None:
-        yield
-        return
-    from labkit.taskqueue.metrics import GroupMetrics
-
-    metrics = GroupMetrics(members.topic.name, members.group, lag=members.lag, workers=lambda: len(members.status()))
-    observers.append(metrics.observe)
-    stop = metrics.serve(port)
-    try:
-        yield
-    finally:
-        stop()
 
 
 def _import(name: str) -> Handler:

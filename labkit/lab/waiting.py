@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline."""
+"""Waiting for a condition with a deadline, instead of sleeping and hoping."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(condition: Callable[[], bool], timeout: float, *, interval: float = 0.01) -> bool:
+def wait_for(
+    condition: Callable[[], bool],
+    timeout: float,
+    *,
+    interval: float = 0.01,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> bool:
     """Look at the condition every `interval` seconds until it is true; False if `timeout` seconds have passed."""
-    deadline = time.monotonic() + timeout
+    deadline = clock() + timeout
     while not condition():
-        if time.monotonic() >= deadline:
+        left = deadline - clock()
+        if left <= 0:
             return False
-        time.sleep(interval)
+        pause(min(interval, left))
     return True

@@ -15,7 +15,8 @@ from msgspec import to_builtins
 from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.engine.config import HELD_AT_MOST, Executor, Mode, Order, WorkerConfig
+from labkit.taskqueue.base_worker import WorkerStatus
+from labkit.taskqueue.engine.config import HELD_AT_MOST, Executor, Handler, Mode, Order, WorkerConfig
 from labkit.taskqueue.engine.executors import is_asynchronous
 from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.engine.work import Work
@@ -25,7 +26,6 @@ from labkit.taskqueue.service import ServiceTime, constant
 from labkit.taskqueue.standing import standing
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.waiting import wait_until
-from labkit.taskqueue.worker import Handler, WorkerStatus
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,10 @@ from typing import IO, Any, Protocol
 
 from labkit.errors import Unsupported, WorkerFailed
 from labkit.measure.records import DONE, TaskRecord
+from labkit.taskqueue.base_worker import BaseWorker, WorkerStatus
 from labkit.taskqueue.engine.config import Mode
 from labkit.taskqueue.share import ShareWorker
-from labkit.taskqueue.worker import Worker, WorkerStatus
+from labkit.taskqueue.worker import Worker
 
 #: How long a process has to leave the group after it was asked to, in seconds.
 STOP_TIMEOUT = 30.0
@@ -23,7 +24,7 @@ STOP_TIMEOUT = 30.0
 ECHO_TIMEOUT = 10.0
 
 
-def worker_class(mode: Mode) -> type[Worker] | type[ShareWorker]:
+def worker_class(mode: Mode) -> type[BaseWorker]:
     """The kind of worker for a consumer group, or for a share group."""
     return ShareWorker if mode == "share" else Worker
 
@@ -69,7 +70,7 @@ class Member(Protocol):
 class ThreadMember:
     """A worker in a thread of this process."""
 
-    def __init__(self, worker: Worker | ShareWorker) -> None:
+    def __init__(self, worker: BaseWorker) -> None:
         self.name = worker.name
         self._worker = worker
         self._error: Exception | None = None

@@ -23,13 +23,12 @@ from labkit.errors import LabkitError
 from labkit.lab.connection import Connection
 from labkit.logs import configure
 from labkit.settings import load_settings
+from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.members import worker_class
-from labkit.taskqueue.share import ShareWorker
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.worker import Worker
 
 
 def connection_to_job(connection: Connection) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def _speaker(out: IO[str]) -> Say:
     return say
 
 
-def _worker(job: dict[str, Any], say: Say) -> Worker | ShareWorker:
+def _worker(job: dict[str, Any], say: Say) -> BaseWorker:
     transport = connect_transport(_connection_from_job(job["connection"]), job["transport"])
     config = convert(job["config"], WorkerConfig)
     return worker_class(config.mode)(
@@ -74,7 +73,7 @@ def _worker(job: dict[str, Any], say: Say) -> Worker | ShareWorker:
     )
 
 
-def _listen(orders: IO[str], worker: Worker | ShareWorker, say: Say) -> None:
+def _listen(orders: IO[str], worker: BaseWorker, say: Say) -> None:
     for _ in orders:
         say({"echo": True})
     worker.stop()

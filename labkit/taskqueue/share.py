@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import heapq
 import logging
-import random
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import count
 from typing import TypeVar, cast
 
-from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
-from labkit.measure.records import TaskRecord
-from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.executors import make_executor
+from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
+from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.holding import Holding
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.share_burial import ShareBurial
 from labkit.taskqueue.engine.share_lanes import ShareLanes
-from labkit.taskqueue.engine.work import Work
-from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.share import DELIVERIES, ShareClient, ShareConfig, SharedRecord, Verdict
-from labkit.taskqueue.worker import WorkerStatus
 
 #: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
 POLL_TIMEOUT = 0.1
@@ -42,7 +33,7 @@ Taken = TypeVar("Taken")
 log = logging.getLogger("labkit.worker")
 
 
-class ShareWorker:
+class ShareWorker(BaseWorker):
     """Works on one topic until it is told to stop, as `labkit.taskqueue.worker.Worker` does, in a share group.
 
     Each poll locks some records for this worker. A task that is done is accepted. One whose handler raises is tried
@@ -52,63 +43,26 @@ class ShareWorker:
     would give up the record without a word. `on_assignment` is never called: the client does not tell.
     """
 
-    def __init__(
-        self,
-        topic: Topic,
-        *,
-        name: str,
-        group: str,
-        work: Work,
-        config: WorkerConfig,
-        on_record: Callable[[TaskRecord], object],
-        on_assignment: Callable[[tuple[int, ...]], object] = lambda partitions: None,
-        clock: Callable[[], float] = time.time,
-        measure: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.topic = topic
-        self.name = name
-        self._group = group
-        self._config = config
-        self._clock = clock
-        self._measure = measure
-        self._lanes = ShareLanes()
-        self._attempts = Attempts(
-            self._lanes,
-            topic=topic.name,
-            worker=name,
-            retry=config.retry,
-            rng=rng or random.Random(name),
-            on_record=on_record,
-            clock=clock,
-        )
-        self._executor = make_executor(
-            config, work, self._lanes, self._attempts, name=name, on_crash=self._executor_crashed
-        )
-        self._burial = ShareBurial(topic, worker=name, group=group, wall_clock=clock)
-        self._crash: BaseException | None = None
-        self._stop = threading.Event()
+    _lanes: ShareLanes
+
+    def _new_lanes(self) -> ShareLanes:
+        return ShareLanes()
+
+    def _set_up(self) -> None:
+        self._burial = ShareBurial(self._letters)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._waiting: deque[Item] = deque()
         self._later: list[tuple[float, int, Item]] = []
         self._tickets = count()
         self._running: set[Item] = set()
         self._without_verdict = 0
-        self._locked_at = self._committed_at = measure()
+        self._locked_at = self._committed_at = self._measure()
         self._verdicts = 0
-        self._done = 0
-        self._is_on = False
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks it has begun, release the others, and leave the group."""
         self._stop.set()
         self._lanes.moved.set()
-
-    def status(self) -> WorkerStatus:
-        """What the worker is doing now. In a share group no partition belongs to a worker."""
-        return WorkerStatus(
-            name=self.name, partitions=(), done=self._done, failed=self._attempts.failures, running=self._is_on
-        )
 
     def run(self) -> None:
         """Join the group and work until `stop`; then leave. Raises `WorkerFailed`, `Unsupported`."""
@@ -124,10 +78,9 @@ class ShareWorker:
                 self._is_on = False
                 self._lanes.close()
                 self._burial.close()
-        if self._crash is not None:
-            raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
+        self._raise_crash()
         self._executor.join()
-        log.info("%s left %s after %d tasks", self.name, self._group, self._done + self._attempts.failures)
+        log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
 
     def _join(self) -> ShareClient:
         config = ShareConfig(
@@ -212,9 +165,6 @@ class ShareWorker:
         if dead and self._burial.bury(dead):
             for item in dead:
                 self._decide(client, item, "reject")
-                log.warning(
-                    "%s: offset %d of %d is a dead letter", self.name, item.record.offset, item.record.partition
-                )
         elif self._is_over(1.0):
             for item in dead:
                 self._decide(client, item, "release")
@@ -259,10 +209,6 @@ class ShareWorker:
             self._lanes.moved.wait(POLL_TIMEOUT)
             self._settle(client)
         self._commit(client)
-
-    def _executor_crashed(self, error: BaseException) -> None:
-        self._crash = error
-        self.stop()
 
 
 def _all_of(queue: deque[Taken]) -> list[Taken]:

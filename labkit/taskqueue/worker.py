@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from labkit.errors import KillsItsWorker, TransportError, WorkerFailed
-from labkit.measure.records import TaskRecord
-from labkit.taskqueue.engine.attempts import Attempts
+from labkit.errors import KillsItsWorker, TransportError
+from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.burial import Burial
-from labkit.taskqueue.engine.config import Handler, WorkerConfig
-from labkit.taskqueue.engine.executors import make_executor
 from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS, Fetching
 from labkit.taskqueue.engine.holding import DELIVERIES, Holding
 from labkit.taskqueue.engine.holdings import Holdings
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.lanes import Lanes
-from labkit.taskqueue.engine.work import Work
-from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
-
-__all__ = ["Handler", "Worker", "WorkerStatus"]
 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1
@@ -39,18 +29,7 @@ HANDOVER_TIMEOUT = 20.0
 log = logging.getLogger("labkit.worker")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStatus:
-    """What a worker is doing now. `partitions` are those assigned to it; `failed` counts attempts."""
-
-    name: str
-    partitions: tuple[int, ...]
-    done: int
-    failed: int
-    running: bool
-
-
-class Worker:
+class Worker(BaseWorker):
     """Works on one topic until it is told to stop. `run` blocks; everything else may be called from elsewhere.
 
     An offset is committed when every task before it is finished; what is finished beyond goes into the commit's
@@ -58,52 +37,16 @@ class Worker:
     again; when its attempts are used up, it becomes a dead letter, as does a record that is no task.
     """
 
-    def __init__(
-        self,
-        topic: Topic,
-        *,
-        name: str,
-        group: str,
-        work: Work,
-        config: WorkerConfig,
-        on_record: Callable[[TaskRecord], object],
-        on_assignment: Callable[[tuple[int, ...]], object] = lambda partitions: None,
-        clock: Callable[[], float] = time.time,
-        measure: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.topic = topic
-        self.name = name
-        self._group = group
-        self._config = config
-        self._on_record = on_record
-        self._on_assignment = on_assignment
-        self._clock = clock
-        self._measure = measure
-        self._lanes = Lanes(config.order)
-        self._attempts = Attempts(
-            self._lanes,
-            topic=topic.name,
-            worker=name,
-            retry=config.retry,
-            rng=rng or random.Random(name),
-            on_record=on_record,
-            clock=clock,
-        )
-        self._executor = make_executor(
-            config, work, self._lanes, self._attempts, name=name, on_crash=self._executor_crashed
-        )
-        self._crash: BaseException | None = None
-        self._stop = threading.Event()
+    def _new_lanes(self) -> Lanes:
+        return Lanes(self._config.order)
+
+    def _set_up(self) -> None:
         self._client: ConsumerClient | None = None
         # a transport may run the callbacks of a rebalance on a thread of its own
         self._lock = threading.RLock()
         self._arrived: list[Record] = []
         self._in_flight = 0
         self._adopted = True
-        self._partitions: tuple[int, ...] = ()
-        self._done = 0
-        self._running = False
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks in hand, commit, and leave the group."""
@@ -111,16 +54,6 @@ class Worker:
         self._lanes.halt()
         if self._client is not None:
             self._client.wake_up()
-
-    def status(self) -> WorkerStatus:
-        """What the worker is doing now."""
-        return WorkerStatus(
-            name=self.name,
-            partitions=self._partitions,
-            done=self._done,
-            failed=self._attempts.failures,
-            running=self._running,
-        )
 
     def run(self) -> None:
         """Join the group and work until `stop`; then commit and leave. Raises `WorkerFailed`."""
@@ -134,8 +67,8 @@ class Worker:
         )
         self._holdings = Holdings(client, self.topic.full_name, suspects=self._config.max_in_flight)
         self._fetching = Fetching(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
-        self._burial = Burial(self.topic, client, worker=self.name, group=self._group, wall_clock=self._clock)
-        self._running = True
+        self._burial = Burial(self._letters, client)
+        self._is_on = True
         log.info("%s joins %s", self.name, self._group)
         self._executor.start()
         try:
@@ -145,20 +78,19 @@ class Worker:
             with self._lock:
                 self._hand_over(None if self._crash is None else 0.0)
         finally:
-            self._running = False
+            self._is_on = False
             self._lanes.close()
             self._burial.close()
             client.close()
             if self._crash is None:
                 self._executor.join()
             self._partitions = ()
-            log.info("%s left %s after %d tasks", self.name, self._group, self._done + self._attempts.failures)
-        if self._crash is not None:
-            raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
+            log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
+        self._raise_crash()
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
-        records = self._fetching.poll(self._held(), self._patience())
+        records = self._fetching.poll(self._held(), self._patience(self._lanes.release_due()))
         with self._lock:
             if not self._adopted:
                 records = []  # from before the last rebalance: what is not adopted is paused
@@ -172,16 +104,15 @@ class Worker:
             self._take_in()
             if not records and self._adopted and not self._held():
                 self._holdings.skip_gaps()
-            self._lanes.release_due()
             self._holdings.commit_if_due()
             self._fetching.bound(self._held(), self._places())
 
-    def _patience(self) -> float:
+    def _patience(self, due: float | None) -> float:
+        """How long to wait for records; after `due` seconds a postponed task may begin, None if there is none."""
         if self._holdings.with_waiting():
             return ALONE_TIMEOUT
         if not self._in_flight:
             return POLL_TIMEOUT if self._adopted and self._partitions else BUSY_TIMEOUT
-        due = self._lanes.release_due()
         return BUSY_TIMEOUT if due is None else min(BUSY_TIMEOUT, due)
 
     def _adopt(self, client: ConsumerClient) -> None:
@@ -209,7 +140,7 @@ class Worker:
             if holding.progress.receive(record.offset):
                 item = Item(record, received_at, holding)
                 self._attempts.journal.received(item)
-                (holding.waiting if holding.alone else items).append(item)
+                (holding.waiting if holding.holds_back else items).append(item)
                 self._in_flight += 1
         self._arrived.clear()
         self._lanes.put(items)
@@ -282,7 +213,3 @@ class Worker:
         self._arrived.clear()
         self._adopted = False
         self._in_flight = 0
-
-    def _executor_crashed(self, error: BaseException) -> None:
-        self._crash = error
-        self.stop()

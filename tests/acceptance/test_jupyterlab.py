@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from labkit.lab import Lab
 from labkit.settings import load_settings
+from labkit.taskqueue.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
@@ -82,6 +82,10 @@ class Started:
     def address(self) -> str:
         return ADDRESS.search(self.output).group()
 
+    def has_answered(self) -> bool:
+        """Whether there is an address, or none will come."""
+        return self.process.poll() is not None or ADDRESS.search(self.output) is not None
+
     def processes(self) -> set[psutil.Process]:
         """Every process that inherited the mark, whoever its parent is now, and those that came from one."""
         for process in psutil.process_iter():
@@ -96,7 +100,10 @@ class Started:
         """Start a kernel as a notebook does."""
         root, _, token = re.split(r"(/lab\S*token=)", self.address)
         requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=30).raise_for_status()
-        until(lambda: any("ipykernel" in " ".join(process.cmdline()) for process in self.processes()), 30, "a kernel")
+        wait_until(self._has_kernel, timeout=30, what="a kernel was to start", interval=0.05)
+
+    def _has_kernel(self) -> bool:
+        return any("ipykernel" in " ".join(process.cmdline()) for process in self.processes())
 
     def press_ctrl_c(self) -> None:
         """As the terminal does: SIGINT to the whole process group."""
@@ -110,13 +117,6 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def until(condition: Callable[[], bool], timeout: float, what: str) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     """Start a command and wait for JupyterLab's address; whatever is left at the end is killed."""
@@ -125,7 +125,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     def start(command: list[str], **extra: str) -> Started:
         started = Started(command, tmp_path, extra)
         all_started.append(started)
-        until(lambda: started.process.poll() is not None or ADDRESS.search(started.output), 90, "an address")
+        wait_until(started.has_answered, timeout=90, what="an address was to come", interval=0.05)
         assert ADDRESS.search(started.output), started.output
         return started
 
@@ -209,4 +209,4 @@ def test_nothing_survives_when_the_command_is_killed(start: Callable[..., Starte
     started.start_kernel()
     assert len(started.processes()) >= 7  # the command, two keepers, Kafka, Redis, JupyterLab, the kernel
     started.process.kill()
-    until(lambda: not started.processes(), 30, "the end of every process")
+    wait_until(lambda: not started.processes(), timeout=30, what="every process was to end", interval=0.05)

@@ -5,9 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
+from labkit.lab.ports import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.waiting import wait_until
@@ -18,11 +21,16 @@ def type_in(lab, tmp_path):
     """Start a command of labkit in an empty folder, attached to the session's Kafka."""
     started = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "labkit", *words],
             cwd=tmp_path,
-            env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
+            env={
+                **os.environ,
+                "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
+                "LABKIT_REDIS_URL": lab.redis_url,
+                **environment,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -136,6 +144,35 @@ def test_work_by_a_function_of_ones_own(type_in, unique_name, tmp_path):
     assert {path.name for path in tmp_path.glob("*.txt")} == {"one.txt", "two.txt"}
 
 
+def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):
+    said(type_in("topics", "create", unique_name, "--partitions", "1"))
+    said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "30"))
+    words = ("--topic", unique_name, "--group", unique_name, "--service", "constant:5", "--until-empty")
+    share = ("--mode", "share", "--workers", "2", "--records", "mine.parquet")
+    out = said(type_in("work", *words, *share, LABKIT_TRANSPORT="confluent-kafka"))
+    assert "30 tasks done, 0 attempts failed" in out
+    assert read_records(tmp_path / "mine.parquet")["task_id"].nunique() == 30
+
+
+def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
+    (port,) = free_ports(1)
+    said(type_in("produce", "one", "two", "three", "--topic", unique_name))
+    work = type_in("work", "--topic", unique_name, "--group", unique_name, "--metrics-port", str(port))
+    done = f'labkit_attempts_total{{group="{unique_name}",outcome="done",topic="{unique_name}"}} 3.0'
+
+    def three_are_counted() -> bool:
+        assert work.poll() is None, work.communicate()
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                return done in answer.read().decode()
+        except URLError:
+            return False  # it does not listen yet
+
+    wait_until(three_are_counted, timeout=30, what="the tasks were to be counted")
+    work.send_signal(signal.SIGINT)
+    assert "3 tasks done" in said(work)
+
+
 def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
     assert said(type_in("topics", "create", unique_name)) == f"{unique_name} has 2 partitions.\n"
     assert unique_name in said(type_in("topics", "list"))
@@ -150,6 +187,7 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
         (("work", "--topic", "no-such-topic"), "no-such-topic"),
         (("work", "--service", "fast"), "not a service time"),
         (("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
+        (("work", "--mode", "shared"), "choose one of group, share"),
         (("produce", "--rate", "0"), "must be above 0"),
         (("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
         (("produce", "--partitioner", "best"), "choose one of key_hash"),

@@ -68,7 +68,8 @@ class Attempts:
             except BadRecord as error:
                 self._give_up(item, BAD, error)
                 self._lanes.done(item)
-        self.journal.started(item)
+                return None
+        self.journal.started(item, item.task)
         return item.task
 
     def end(self, item: Item, error: BaseException | None) -> None:

@@ -59,6 +59,11 @@ class Holding:
         """Whether one task at a time may be worked on."""
         return self.progress.commit_point < self._alone_until
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a task that comes now has to wait: for its turn alone, or behind those that waited for theirs."""
+        return self.alone or bool(self.waiting)
+
     def begin(self) -> Position:
         """Work begins at the commit point: what to commit before."""
         if self.progress.commit_point != self._begun_at:

@@ -4,7 +4,8 @@ A line's message is the new state; the facts are attributes of the log record (`
 out, as that of `labkit work` does (labkit/logs/worker/logging_config.json). They cost nothing where nobody listens.
 
 received → started → done
-                  └→ failed → started …, or → dead
+        │         └→ failed → started …, or → dead
+        └→ bad, if the record is no task; or dead, if it is not begun again
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.task import Task
 
 log = logging.getLogger("labkit.task")
 
@@ -30,10 +32,10 @@ class Journal:
         if self.chatty:
             self._write("received", item)
 
-    def started(self, item: Item) -> None:
+    def started(self, item: Item, task: Task) -> None:
         """An attempt begins."""
         if self.chatty:
-            self._write("started", item, task=item.task.id if item.task else None)
+            self._write("started", item, task=task.id)
 
     def ended(self, item: Item, record: TaskRecord) -> None:
         """An attempt has ended."""

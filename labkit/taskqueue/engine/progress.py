@@ -126,13 +126,9 @@ class PartitionProgress:
         self._finished = {finished for finished in self._finished if finished > offset}
         return True
 
-    def memo(self, *, starts: int = 0, alone_until: int = 0) -> Memo:
-        """What to commit with `commit_point`."""
-        return Memo(frozenset(self._finished), starts, alone_until)
-
     def position(self, *, starts: int = 0, alone_until: int = 0) -> Position:
         """The commit point with its metadata."""
-        memo = self.memo(starts=starts, alone_until=alone_until)
+        memo = Memo(frozenset(self._finished), starts, alone_until)
         if memo == Memo():
             return Position(self.commit_point)
         return Position(self.commit_point, memo.encode(self.commit_point))

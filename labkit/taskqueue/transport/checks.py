@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from labkit.errors import CommitRefused, NotAcknowledged, TransportError
 from labkit.taskqueue.transport.contract import MAX_OUTGOING_BYTES, Headers, Outgoing, TopicPartition
+
+Kind = TypeVar("Kind")
 
 
 def must_be_open(client: str, *, closed: bool) -> None:
@@ -64,6 +67,13 @@ def must_be_member(*, subscribed: bool) -> None:
     """
     if not subscribed:
         raise ValueError("Positions are committed in a transaction for a consumer that has subscribed.")
+
+
+def must_be_of(consumer: object, kind: type[Kind]) -> Kind:
+    """The consumer, if it is of this transport's kind; `ValueError` otherwise."""
+    if not isinstance(consumer, kind):
+        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
+    return consumer
 
 
 def taken_over(transactional_id: str) -> TransportError:

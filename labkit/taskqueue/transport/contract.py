@@ -244,11 +244,8 @@ class AdminClient(Protocol):
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
         ...
 
-    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
-        """Per partition, the offset that the next record will get.
-
-        `readable`: how far consumers can read now, which is not beyond the begin of an open transaction.
-        """
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get, also when consumers cannot read that far yet."""
         ...
 
     def start_offsets(self, topic: str) -> dict[int, int]:

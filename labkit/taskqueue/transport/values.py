@@ -15,8 +15,12 @@ Headers = tuple[tuple[str, bytes], ...]
 MAX_RECORD_BYTES = 1_000_000
 #: The same for an `Outgoing`: there is room to write down what became of the largest record.
 MAX_OUTGOING_BYTES = 1_030_000
+#: What client libraries are told to let through for it: they count more than key, value and headers.
+MAX_COUNTED_BYTES = MAX_OUTGOING_BYTES + 10_000
 #: When a transaction is given up, by its client and by the broker, in seconds.
 TRANSACTION_TIMEOUT = 10.0
+#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
+ABORT_TIMEOUT = 2.0
 #: How long to wait for what a group has committed, in seconds. A broker looks every 10 s, by default, for
 #: transactions whose time is up; until then it does not say what they would change.
 COMMITTED_TIMEOUT = TRANSACTION_TIMEOUT + 15.0

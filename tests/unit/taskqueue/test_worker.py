@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -10,13 +11,14 @@ from labkit.settings import Settings
 from labkit.taskqueue.engine.config import WorkerConfig
 from labkit.taskqueue.engine.deadline import check_time, time_left
 from labkit.taskqueue.engine.fetching import PAUSE_AFTER
+from labkit.taskqueue.engine.holding import UNCLEAN_STARTS
 from labkit.taskqueue.engine.progress import Memo, PartitionProgress
 from labkit.taskqueue.engine.retry import Retry
 from labkit.taskqueue.engine.work import Work
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.transport.contract import ProducerConfig
+from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.waiting import wait_until
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
@@ -358,6 +360,16 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
     lost.stop()
     thread.join(10)
     assert topics.lag("t", group="g")[0].lag == 0
+
+
+def test_what_waited_while_tasks_were_suspected_still_goes_before_what_came_later(topics):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(200, seed=1, keys=1))
+    with closing(topics.transport.consumer(ConsumerConfig(group="g"))) as died:
+        died.commit({TopicPartition("t", 0): Position(0, Memo(starts=UNCLEAN_STARTS).encode(0))})
+    worker, records = make(topics, order="key", max_in_flight=20)
+    run_until_empty(topics, worker)
+    assert [r.offset for r in records] == list(range(200))
 
 
 def test_a_handler_that_ends_the_thread_has_only_failed(topics):

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports these names without exporting them
     AdminClient,
     ConfigResource,
@@ -52,6 +52,7 @@ class ConfluentAdmin:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._connected: AdminClient | None = connect(AdminClient, connection, client_id="labkit-admin")
+        self._made: set[str] = set()
 
     def create_topic(
         self,
@@ -69,6 +70,7 @@ class ConfluentAdmin:
             if _code(error) == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
             raise
+        self._made.add(name)
         self._wait_for_partitions(name, partitions)
         return True
 
@@ -111,13 +113,13 @@ class ConfluentAdmin:
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+        self._made.discard(name)
         self._ask(lambda client: client.delete_topics([name])[name], name)
         wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
-    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
-        """Per partition, the offset that the next record will get, or how far consumers can read."""
-        level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(topic, OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return self._offsets(topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
@@ -170,9 +172,10 @@ class ConfluentAdmin:
                 return request(self._client).result()
             except KafkaException as error:
                 code = kafka_error(error).code()
-                if code in _UNKNOWN_TOPIC:
+                if code in _UNKNOWN_TOPIC and topic not in self._made:
                     raise UnknownTopic(f"There is no topic {topic!r}.") from error
-                if code not in _NOT_READY or time.monotonic() >= deadline:
+                # a topic that was made here is there, though not every broker may have heard of it yet
+                if code not in _NOT_READY | _UNKNOWN_TOPIC or time.monotonic() >= deadline:
                     raise in_words(kafka_error(error), self._connection) from error
             threading.Event().wait(_RETRY_INTERVAL)
 
@@ -189,19 +192,17 @@ class ConfluentAdmin:
         partitions: list[Any] = self._ask(lambda client: client.describe_topics(topics)[name], name).partitions
         return partitions
 
-    def _offsets(
-        self, topic: str, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
-    ) -> dict[int, int]:
+    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         wanted = [confluent_kafka.TopicPartition(topic, partition.id) for partition in self._partitions(topic)]
         # a copy: the client completes the futures in its own dict
-        answers = dict(self._client.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level))
+        answers = dict(self._client.list_offsets(dict.fromkeys(wanted, spec)))
 
         def answer(tp: confluent_kafka.TopicPartition) -> int:
             found: int = self._ask(lambda client: answers.pop(tp, None) or ask_again(client, tp), topic).offset
             return found
 
         def ask_again(client: AdminClient, tp: confluent_kafka.TopicPartition) -> Future[Any]:
-            return client.list_offsets({tp: spec}, isolation_level=level)[tp]
+            return client.list_offsets({tp: spec})[tp]
 
         return {tp.partition: answer(tp) for tp in wanted}
 
@@ -214,7 +215,7 @@ class ConfluentAdmin:
 
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
-            partitions = self._partitions(name) if self._exists(name) else []
+            partitions = self._partitions(name)
             return len(partitions) >= count and all(partition.leader is not None for partition in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")

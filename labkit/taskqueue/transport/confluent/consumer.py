@@ -24,6 +24,7 @@ from labkit.taskqueue.transport.confluent.partitions import to_offsets, to_ours,
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
+from labkit.taskqueue.waiting import left_until
 
 #: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -108,7 +109,7 @@ class ConfluentConsumer:
             if records:
                 return records
             self._raise_from_callback()
-            left = max(0.0, deadline - time.monotonic())
+            left = left_until(deadline)
             if left == 0 or self._woken.is_set():
                 self._woken.clear()
                 return []

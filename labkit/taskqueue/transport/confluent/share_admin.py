@@ -6,8 +6,6 @@ is described to it (see `labkit.taskqueue.transport.share_protocol`).
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -15,19 +13,10 @@ from kafka.admin import KafkaAdminClient
 
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import TopicPartition
-from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import ask, connect
 from labkit.taskqueue.transport.library_logs import route_logs
 from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
 
-#: How long to try again while the coordinator of groups is not ready, in seconds.
-READY_TIMEOUT = 5.0
-_RETRY_INTERVAL = 0.05
-_NOT_READY = (
-    kafka_errors.NodeNotReadyError,
-    kafka_errors.CoordinatorNotAvailableError,
-    kafka_errors.CoordinatorLoadInProgressError,
-    kafka_errors.NotCoordinatorError,
-)
 #: The lag of a partition that the group has not read yet.
 _UNREAD = -1
 
@@ -66,21 +55,16 @@ class ShareGroupAdmin:
 
     def _ask(self, group: str, request: Any) -> Any:
         """The broker's answer on the group; None if there is no such group."""
-        deadline = time.monotonic() + READY_TIMEOUT
-        while True:
+
+        def answer() -> Any:
             try:
-                answer = self._send(group, request)
-                self._check(answer)
+                found = self._send(group, request)
+                self._check(found)
             except kafka_errors.GroupIdNotFoundError:
                 return None
-            except _NOT_READY as error:
-                if time.monotonic() >= deadline:
-                    raise in_words(error, self._connection) from error
-                threading.Event().wait(_RETRY_INTERVAL)
-            except kafka_errors.KafkaError as error:
-                raise in_words(error, self._connection) from error
-            else:
-                return answer
+            return found
+
+        return ask(answer, self._connection)
 
     def _send(self, group: str, request: Any) -> Any:
         if self._admin is None:

@@ -10,25 +10,22 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
 from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.confluent.partitions import to_offsets
 from labkit.taskqueue.transport.contract import (
-    MAX_OUTGOING_BYTES,
     TRANSACTION_TIMEOUT,
     ConsumerClient,
     Outgoing,
     Position,
     TopicPartition,
 )
+from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
+from labkit.taskqueue.waiting import left_until
 
 #: How long one transaction may take, and the look at the topics before it, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT
-#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
-ABORT_TIMEOUT = 2.0
-#: What librdkafka counts for a record besides its contents, in bytes, and more.
-RECORD_OVERHEAD = 10_000
 _ANY_PARTITION = -1
 
 _TAKEN_OVER = {
@@ -61,7 +58,7 @@ class ConfluentTransactions:
         client = self._connected()
         try:
             self._look_up(client, records)
-            member = _ours(consumer).membership(positions) if positions else None
+            member = must_be_of(consumer, ConfluentConsumer).membership(positions) if positions else None
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         try:
@@ -137,18 +134,8 @@ def _write(
         partition = _ANY_PARTITION if record.partition is None else record.partition
         client.produce(record.topic, record.value, record.key, partition, headers=list(record.headers))
     if member is not None:
-        client.send_offsets_to_transaction(to_offsets(positions), member, _left(deadline))
-    client.commit_transaction(_left(deadline))
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
-
-
-def _ours(consumer: ConsumerClient | None) -> ConfluentConsumer:
-    if not isinstance(consumer, ConfluentConsumer):
-        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
-    return consumer
+        client.send_offsets_to_transaction(to_offsets(positions), member, left_until(deadline))
+    client.commit_transaction(left_until(deadline))
 
 
 def _settings(transactional_id: str) -> dict[str, object]:
@@ -159,6 +146,6 @@ def _settings(transactional_id: str) -> dict[str, object]:
         "linger_ms": 0,
         # as in the producer: with more, librdkafka loses records on a new topic and calls them delivered
         "max_in_flight_requests_per_connection": 1,
-        "message_max_bytes": MAX_OUTGOING_BYTES + RECORD_OVERHEAD,
+        "message_max_bytes": MAX_COUNTED_BYTES,
         "partitioner": "murmur2_random",
     }

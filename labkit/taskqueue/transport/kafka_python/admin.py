@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, ConfigSourceType, KafkaAdminClient
-from kafka.protocol.consumer import IsolationLevel, OffsetSpec
+from kafka.protocol.consumer import OffsetSpec
 
 from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
-from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words
 from labkit.taskqueue.waiting import wait_until
 
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
-#: How long to try again while the cluster is not ready for a request, in seconds: right after its start, the
-#: coordinator of groups is not.
-READY_TIMEOUT = 5.0
-_RETRY_INTERVAL = 0.05
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
-
-_NOT_READY = (
-    kafka_errors.NodeNotReadyError,
-    kafka_errors.CoordinatorNotAvailableError,
-    kafka_errors.CoordinatorLoadInProgressError,
-    kafka_errors.NotCoordinatorError,
-)
 _SET_ON_THE_TOPIC = ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name
-
-Answer = TypeVar("Answer")
 
 
 class KafkaPythonAdmin:
@@ -44,6 +30,7 @@ class KafkaPythonAdmin:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._client, _ = connect(KafkaAdminClient, connection, client_id="labkit-admin")
+        self._made: set[str] = set()
         self._closed = False
 
     def create_topic(
@@ -62,6 +49,7 @@ class KafkaPythonAdmin:
         if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
             return False
         self._check(result["error_code"], result["error_message"], name)
+        self._made.add(name)
         self._wait_for_partitions(name, partitions)
         return True
 
@@ -97,15 +85,15 @@ class KafkaPythonAdmin:
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+        self._made.discard(name)
         answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
         wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
-    def end_offsets(self, topic: str, *, readable: bool = False) -> dict[int, int]:
-        """Per partition, the offset that the next record will get, or how far consumers can read."""
-        level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(topic, OffsetSpec.LATEST, level)
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return self._offsets(topic, OffsetSpec.LATEST)
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
@@ -143,18 +131,8 @@ class KafkaPythonAdmin:
         self._client.close()
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
-        if self._closed:
-            raise TransportError("The admin client is closed.")
-        deadline = time.monotonic() + READY_TIMEOUT
-        while True:
-            try:
-                return request()
-            except _NOT_READY as error:
-                if time.monotonic() >= deadline:
-                    raise in_words(error, self._connection) from error
-                threading.Event().wait(_RETRY_INTERVAL)
-            except kafka_errors.KafkaError as error:
-                raise in_words(error, self._connection) from error
+        must_be_open("admin client", closed=self._closed)
+        return ask(request, self._connection)
 
     def _check(self, code: int, message: str | None, topic: str) -> None:
         if code == 0:
@@ -165,16 +143,21 @@ class KafkaPythonAdmin:
         raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
 
     def _partitions(self, name: str) -> list[dict[str, Any]]:
-        found = self._ask(lambda: self._client.describe_topics([name]))[0]
+        def describe() -> Any:
+            found = self._client.describe_topics([name])[0]
+            if name in self._made and found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+                # one that was made here is there, though not every broker may have heard of it yet
+                raise kafka_errors.LeaderNotAvailableError(name)
+            return found
+
+        found = self._ask(describe)
         self._check(found["error_code"], None, name)
         partitions: list[dict[str, Any]] = found["partitions"]
         return partitions
 
-    def _offsets(
-        self, topic: str, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
-    ) -> dict[int, int]:
+    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in self._partitions(topic)}
-        found = self._ask(lambda: self._client.list_partition_offsets(wanted, isolation_level=level))
+        found = self._ask(lambda: self._client.list_partition_offsets(wanted))
         return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
 
     def _exists(self, name: str) -> bool:
@@ -186,7 +169,7 @@ class KafkaPythonAdmin:
 
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
-            partitions = self._partitions(name) if self._exists(name) else []
+            partitions = self._partitions(name)
             return len(partitions) >= count and all(p["leader_id"] >= 0 for p in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")

@@ -1,7 +1,8 @@
-"""What all three kafka-python clients share: their settings, how they connect, and their errors in words."""
+"""What all kafka-python clients share: their settings, how they connect and ask, and their errors in words."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,8 +29,20 @@ _REFUSALS = (
     kafka_errors.AuthorizationError,
 )
 
+#: How long to ask again while the cluster is not ready for a request, in seconds: right after its start, the
+#: coordinator of groups is not.
+READY_TIMEOUT = 5.0
+_RETRY_INTERVAL = 0.05
+_NOT_READY = (
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.CoordinatorLoadInProgressError,
+    kafka_errors.NotCoordinatorError,
+    kafka_errors.LeaderNotAvailableError,
+)
 
 Client = TypeVar("Client")
+Answer = TypeVar("Answer")
 
 
 def connect(make: Callable[..., Client], connection: Connection, **config: object) -> tuple[Client, KafkaNetClient]:
@@ -75,6 +88,20 @@ def _heard_out(transport: Any) -> Any:
 
     transport._sock_recv = data_first
     return transport
+
+
+def ask(request: Callable[[], Answer], connection: Connection) -> Answer:
+    """The answer to a request, which is made again while the cluster is not ready for it; its errors in words."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    while True:
+        try:
+            return request()
+        except _NOT_READY as error:
+            if time.monotonic() >= deadline:
+                raise in_words(error, connection) from error
+            time.sleep(_RETRY_INTERVAL)
+        except kafka_errors.KafkaError as error:
+            raise in_words(error, connection) from error
 
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:

@@ -32,6 +32,7 @@ from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, c
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
+from labkit.taskqueue.waiting import left_until
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -91,7 +92,7 @@ class KafkaPythonConsumer:
             if fetched:
                 return _records(fetched)
             self._raise_from_callback()
-            left = max(0.0, deadline - time.monotonic())
+            left = left_until(deadline)
             if left == 0 or self._woken.is_set():
                 self._woken.clear()
                 return []

@@ -23,7 +23,7 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.waiting import left_until, wait_until
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -104,7 +104,7 @@ class KafkaPythonProducer:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                self._client.flush(max(0.0, deadline - time.monotonic()))
+                self._client.flush(left_until(deadline))
             except kafka_errors.UnknownError:
                 continue  # a batch was too large and was split: its records are in new batches now
             return

@@ -14,9 +14,8 @@ from kafka.structs import ConsumerGroupMetadata
 
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
 from labkit.taskqueue.transport.contract import (
-    MAX_OUTGOING_BYTES,
     TRANSACTION_TIMEOUT,
     ConsumerClient,
     Outgoing,
@@ -27,11 +26,11 @@ from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
 from labkit.taskqueue.transport.reach import unreachable
+from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
+from labkit.taskqueue.waiting import left_until
 
 #: How long one transaction may take, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT
-#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
-ABORT_TIMEOUT = 2.0
 #: How long one request may take before its connection counts as dead, in ms. Longer than a transaction, since
 #: kafka-python retries one that found its connection closed, and takes one without an answer for a defect.
 REQUEST_TIMEOUT_MS = int(TRANSACTION_TIMEOUT * 1000) + 1000
@@ -39,8 +38,6 @@ REQUEST_TIMEOUT_MS = int(TRANSACTION_TIMEOUT * 1000) + 1000
 RETRY_BACKOFF_MS = 5
 #: How long `write` looks for a topic that the client has not heard of yet, in ms.
 TOPIC_PATIENCE_MS = 1000
-#: What kafka-python counts for a record besides its contents, in bytes, and more.
-RECORD_OVERHEAD = 10_000
 
 
 class KafkaPythonTransactions:
@@ -64,7 +61,7 @@ class KafkaPythonTransactions:
         must_be_writable(records)
         client = self._connected()
         self._look_up(client, records)
-        member = _ours(consumer).membership(positions) if positions else None
+        member = must_be_of(consumer, KafkaPythonConsumer).membership(positions) if positions else None
         try:
             _write(client, records, positions or {}, member)
         except kafka_errors.KafkaError as error:
@@ -146,16 +143,10 @@ def _write(
     client.begin_transaction()
     futures = [client.send(r.topic, r.value, r.key, list(r.headers), r.partition) for r in records]
     for future in futures:
-        future.get(_left(deadline))
+        future.get(left_until(deadline))
     if member is not None:
         _wait(client, manager.send_offsets_to_transaction(to_offsets(positions), member), deadline)
     _wait(client, manager.begin_commit(), deadline)
-
-
-def _ours(consumer: ConsumerClient | None) -> KafkaPythonConsumer:
-    if not isinstance(consumer, KafkaPythonConsumer):
-        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
-    return consumer
 
 
 def _init(client: KafkaProducer) -> None:
@@ -164,12 +155,8 @@ def _init(client: KafkaProducer) -> None:
 
 def _wait(client: KafkaProducer, result: TransactionalRequestResult, deadline: float) -> None:
     client._sender.wakeup()
-    if not result.wait(int(_left(deadline) * 1000)):
+    if not result.wait(int(left_until(deadline) * 1000)):
         raise kafka_errors.KafkaTimeoutError("the broker did not answer in time")
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
 
 
 def _discard(client: KafkaProducer) -> None:
@@ -188,7 +175,7 @@ def _settings(transactional_id: str) -> dict[str, Any]:
         "delivery_timeout_ms": REQUEST_TIMEOUT_MS,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": RETRY_BACKOFF_MS,
-        "max_request_size": MAX_OUTGOING_BYTES + RECORD_OVERHEAD,
+        "max_request_size": MAX_COUNTED_BYTES,
         "max_block_ms": TOPIC_PATIENCE_MS,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,

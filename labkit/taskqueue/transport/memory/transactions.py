@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from labkit.taskqueue.transport.checks import must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
 from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TopicPartition
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
@@ -32,7 +32,7 @@ class MemoryTransactions:
             self._must_own_the_id()
             places = [self._cluster.choose_partition(r.topic, r.partition, r.key) for r in records]
             if positions:
-                _ours(consumer).commit_in_transaction(positions)
+                must_be_of(consumer, MemoryConsumer).commit_in_transaction(positions)
             for record, partition in zip(records, places, strict=True):
                 self._cluster.append(record.topic, partition, record.key, record.value, record.headers)
 
@@ -48,9 +48,3 @@ class MemoryTransactions:
     def _take_over(self) -> None:
         with self._cluster.changed:
             self._cluster.transaction_owners[self._id] = self
-
-
-def _ours(consumer: ConsumerClient | None) -> MemoryConsumer:
-    if not isinstance(consumer, MemoryConsumer):
-        raise ValueError(f"Positions need a consumer of this transport, and {consumer!r} is none.")  # noqa: TRY004
-    return consumer

@@ -7,6 +7,7 @@ import pytest
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.lanes import Lanes
 from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.waiting import wait_until
 
 
 def items(*keys: str | None, partition: int = 0) -> list[Item]:
@@ -119,9 +120,12 @@ def test_many_threads_keep_the_order_of_each_key():
     for thread in threads:
         thread.start()
     lanes.put(items(*(f"k{n % 17}" for n in range(2000))))
-    while sum(map(len, list(seen.values()))) < 2000:
-        assert not wrong
-        threading.Event().wait(0.001)
+
+    def is_over():
+        return bool(wrong) or sum(map(len, list(seen.values()))) == 2000
+
+    wait_until(is_over, timeout=10, what="all items were to be through")
+    assert not wrong
     lanes.close()
     for thread in threads:
         thread.join()

@@ -1,0 +1,121 @@
+"""What all kinds of workers have in common: how they are made, what they tell, and how they fail."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labkit.errors import WorkerFailed
+from labkit.measure.records import TaskRecord
+from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.executors import make_executor
+from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.letters import LetterWriter
+from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.topics import Topic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """What a worker is doing now. `partitions` are those assigned to it; `failed` counts attempts."""
+
+    name: str
+    partitions: tuple[int, ...]
+    done: int
+    failed: int
+    running: bool
+
+
+class BaseWorker(ABC):
+    """Works on one topic until it is told to stop. `run` blocks; everything else may be called from elsewhere.
+
+    `clock` gives seconds since the epoch, `measure` only measures; `rng` spreads the times of further attempts.
+    """
+
+    _lanes: Lanes
+
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        name: str,
+        group: str,
+        work: Work,
+        config: WorkerConfig,
+        on_record: Callable[[TaskRecord], object],
+        on_assignment: Callable[[tuple[int, ...]], object] = lambda partitions: None,
+        clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.topic = topic
+        self.name = name
+        self._group = group
+        self._config = config
+        self._on_assignment = on_assignment
+        self._clock = clock
+        self._measure = measure
+        self._lanes = self._new_lanes()
+        self._attempts = Attempts(
+            self._lanes,
+            topic=topic.name,
+            worker=name,
+            retry=config.retry,
+            rng=rng or random.Random(name),
+            on_record=on_record,
+            clock=clock,
+        )
+        self._executor = make_executor(
+            config, work, self._lanes, self._attempts, name=name, on_crash=self._executor_crashed
+        )
+        self._letters = LetterWriter(topic, worker=name, group=group, wall_clock=clock)
+        self._crash: BaseException | None = None
+        self._stop = threading.Event()
+        self._partitions: tuple[int, ...] = ()
+        self._done = 0
+        self._is_on = False
+        self._set_up()
+
+    @abstractmethod
+    def run(self) -> None:
+        """Join the group and work until `stop`; then leave. Raises `WorkerFailed`."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask the worker to finish the tasks in hand and leave the group."""
+
+    def status(self) -> WorkerStatus:
+        """What the worker is doing now."""
+        return WorkerStatus(
+            name=self.name,
+            partitions=self._partitions,
+            done=self._done,
+            failed=self._attempts.failures,
+            running=self._is_on,
+        )
+
+    @abstractmethod
+    def _new_lanes(self) -> Lanes:
+        """The lanes of this kind of worker."""
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Make what only this kind of worker has; everything else is there already."""
+
+    def _settled(self) -> int:
+        """How many attempts have ended, well or not."""
+        return self._done + self._attempts.failures
+
+    def _executor_crashed(self, error: BaseException) -> None:
+        self._crash = error
+        self.stop()
+
+    def _raise_crash(self) -> None:
+        """Raise `WorkerFailed` if the executor could not go on."""
+        if self._crash is not None:
+            raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
