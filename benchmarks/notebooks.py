@@ -1,4 +1,4 @@
-"""All notebooks by nbval, as `make test` runs them."""
+"""All notebooks by nbval, two at a time as in `make test`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def measure() -> list[Figure]:
             better="lower",
             at_least=150,
             aim=90,
-            how="The whole pytest process, with the options that `make test` gives it, over all notebooks, one after "
-            "the other, against a running lab.",
+            how="The whole pytest process, with the options that `make test` gives it, over all notebooks, two at a "
+            "time, against a running lab.",
         )
     ]
 
@@ -37,7 +37,7 @@ def measure() -> list[Figure]:
 def _nbval(env: dict[str, str]) -> float:
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
-    command += ["--nbval-cell-timeout=60", "--color=no"]
+    command += ["--nbval-cell-timeout=60", "--color=no", "-n", "2", "--dist", "loadfile"]
     began = time.perf_counter()
     subprocess.run([*command, *notebooks], cwd=ROOT, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
