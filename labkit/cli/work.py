@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
-from labkit.errors import LabkitError
+from labkit.errors import BrokerUnreachable, LabkitError
 
 if TYPE_CHECKING:
     import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from labkit.taskqueue import WorkerGroup
     from labkit.taskqueue.engine.config import Handler
+
+log = logging.getLogger("labkit.worker")
 
 #: How often the table is drawn again, in seconds.
 REDRAW_INTERVAL = 0.5
@@ -145,12 +148,23 @@ def _watch(members: WorkerGroup, stop: threading.Event, *, until_empty: bool) ->
 
     table = _Picture(members, time.monotonic)
     with Live(table.draw(), console=Console(quiet=not sys.stdout.isatty()), auto_refresh=False) as live:
+        lag: dict[int, int] | None = {}
         while not stop.wait(REDRAW_INTERVAL):
             members.check()
-            lag = {partition.partition: partition.lag for partition in members.lag()}
+            lag = _lag(members, say=lag is not None)
             live.update(table.draw(lag), refresh=True)
-            if until_empty and not any(lag.values()):
+            if until_empty and lag is not None and not any(lag.values()):
                 return
+
+
+def _lag(members: WorkerGroup, *, say: bool) -> dict[int, int] | None:
+    """Per partition; None while Kafka is away: the workers wait for it, and so does the table."""
+    try:
+        return {partition.partition: partition.lag for partition in members.lag()}
+    except BrokerUnreachable as error:
+        if say:
+            log.warning("%s The workers wait for it; Ctrl-C ends them.", error)
+        return None
 
 
 class _Picture:
@@ -163,18 +177,17 @@ class _Picture:
         self._seen_at = clock()
 
     def draw(self, lag: dict[int, int] | None = None) -> Table:
-        """The table as of now; `lag` per partition."""
+        """The table as of now; `lag` per partition, None if it is not known."""
         from rich.table import Table
 
-        lag = lag or {}
         now = self._clock()
         table = Table("worker", "partitions", "done", "failed", "tasks/s", "lag")
         for status in self._members.status():
             settled = status.done + status.failed
             rate = (settled - self._seen.get(status.name, 0)) / max(now - self._seen_at, 1e-9)
             # in a share group all tasks that are left may come to any worker
-            theirs = lag if self._members.mode == "share" else status.partitions
-            behind = sum(lag.get(partition, 0) for partition in theirs)
+            theirs = lag or () if self._members.mode == "share" else status.partitions
+            behind = "?" if lag is None else str(sum(lag.get(partition, 0) for partition in theirs))
             self._seen[status.name] = settled
             table.add_row(
                 status.name,
@@ -182,7 +195,7 @@ class _Picture:
                 str(status.done),
                 str(status.failed),
                 f"{rate:.1f}",
-                str(behind),
+                behind,
             )
         self._seen_at = now
         return table

@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from labkit.lab import Lab
 from labkit.lab.ports import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
@@ -171,6 +172,25 @@ def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
     wait_until(three_are_counted, timeout=30, what="the tasks were to be counted")
     work.send_signal(signal.SIGINT)
     assert "3 tasks done" in said(work)
+
+
+def test_workers_wait_for_a_broker_that_went_away_and_say_so_once(type_in, tmp_path):
+    with Lab() as own:
+        address = {"LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers}
+        said(type_in("produce", "one", "--topic", "t", **address))
+        work = type_in("work", "--topic", "t", "--records", "mine.parquet", **address)
+        with connect(own) as topics:
+            is_empty = lambda: not sum(p.lag for p in topics.lag("t", group="worker_group"))  # noqa: E731
+            wait_until(is_empty, timeout=30, what="the first task was to be done")
+            own.kill_broker(1)
+            assert "The workers wait for it" in work.stderr.readline()
+            own.restart_broker(1)
+            said(type_in("produce", "two", "--topic", "t", **address))
+            wait_until(is_empty, timeout=30, what="the second task was to be done")
+        work.send_signal(signal.SIGINT)
+        out, err = work.communicate(timeout=30)
+    assert (work.returncode, err.count("The workers wait")) == (0, 0)
+    assert "2 tasks done" in out
 
 
 def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
