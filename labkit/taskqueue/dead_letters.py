@@ -41,6 +41,10 @@ NO_VALUE = "dead-no-value"
 
 #: How the topic of dead letters is kept: the newest record of every key.
 CONFIG = {"cleanup.policy": "compact"}
+#: How large a record may be, in bytes: the setting of a topic, and what holds without it.
+LARGEST, LARGEST_BY_DEFAULT = "max.message.bytes", 1_048_588
+#: Room in a letter for what became of its record, in bytes.
+ROOM = 65_536
 
 #: How much of an error's text is kept, in characters; records must stay small.
 MAX_ERROR = 4000
@@ -55,10 +59,19 @@ def dead_topic(name: str) -> str:
 
 
 def ensure_dead_topic(topic: Topic) -> None:
-    """Create the topic of dead letters unless it is there, with as many replicas as the topic has."""
+    """Create the topic of dead letters unless it is there, with as many replicas as the topic has.
+
+    Every record of the topic fits into a letter, with its key written twice.
+    """
     with closing(topic.transport.admin()) as admin:
-        replicas = admin.describe_topic(topic.full_name).replication_factor
-        admin.create_topic(dead_topic(topic.full_name), partitions=1, replication_factor=replicas, config=CONFIG)
+        found = admin.describe_topic(topic.full_name)
+        largest = 2 * int(found.config.get(LARGEST, LARGEST_BY_DEFAULT)) + ROOM
+        admin.create_topic(
+            dead_topic(topic.full_name),
+            partitions=1,
+            replication_factor=found.replication_factor,
+            config=CONFIG | {LARGEST: str(largest)},
+        )
 
 
 def bury(topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float) -> Outgoing:

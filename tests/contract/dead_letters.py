@@ -86,7 +86,11 @@ def test_a_letter_tells_all(topic, letters, write):
     assert letters.get(letter.id) == letter
 
 
-@pytest.mark.parametrize(("key", "value"), [(None, b"no task"), (b"k", None), (b"", b"")])
+#: What a topic takes from clients of others is more than labkit's own would send, and may be all key.
+NO_TASKS = [(None, b"no task"), (b"k", None), (b"", b""), (b"k", b"x" * 1_048_000), (b"k" * 1_048_000, b"")]
+
+
+@pytest.mark.parametrize(("key", "value"), NO_TASKS, ids=["value", "key", "empty", "large value", "large key"])
 def test_what_is_no_task_is_kept_as_it_was(topics, topic, letters, write, key, value):
     write([given_up(topic, Record(topic.full_name, 0, 4, key, value, (), 5))])
     [letter] = letters.list()

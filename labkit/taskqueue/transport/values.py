@@ -13,8 +13,9 @@ Headers = tuple[tuple[str, bytes], ...]
 
 #: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
 MAX_RECORD_BYTES = 1_000_000
-#: The same for an `Outgoing`: there is room to write down what became of the largest record.
-MAX_OUTGOING_BYTES = 1_030_000
+#: The same for an `Outgoing`: clients of others may write larger ones, as far as the topic lets them, and what became
+#: of them is to be written down too.
+MAX_OUTGOING_BYTES = 20_000_000
 #: What client libraries are told to let through for it: they count more than key, value and headers.
 MAX_COUNTED_BYTES = MAX_OUTGOING_BYTES + 10_000
 #: When a transaction is given up, by its client and by the broker, in seconds.
