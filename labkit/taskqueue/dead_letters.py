@@ -29,6 +29,7 @@ from labkit.taskqueue.transport.contract import (
     Outgoing,
     Record,
 )
+from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,6 @@ NO_VALUE = "dead-no-value"
 
 #: How the topic of dead letters is kept: the newest record of every key.
 CONFIG = {"cleanup.policy": "compact"}
-#: How large a record may be, in bytes: the setting of a topic, and what holds without it.
-LARGEST, LARGEST_BY_DEFAULT = "max.message.bytes", 1_048_588
 #: Room in a letter for what became of its record, in bytes.
 ROOM = 65_536
 

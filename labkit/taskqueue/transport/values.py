@@ -16,6 +16,8 @@ MAX_RECORD_BYTES = 1_000_000
 #: The same for an `Outgoing`: clients of others may write larger ones, as far as the topic lets them, and what became
 #: of them is to be written down too.
 MAX_OUTGOING_BYTES = 20_000_000
+#: How large a record may be, in bytes: the setting of a topic, and what a broker takes without it.
+LARGEST, LARGEST_BY_DEFAULT = "max.message.bytes", 1_048_588
 #: What client libraries are told to let through for it: they count more than key, value and headers.
 MAX_COUNTED_BYTES = MAX_OUTGOING_BYTES + 10_000
 #: When a transaction is given up, by its client and by the broker, in seconds.

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
+from labkit.taskqueue.transport.checks import (
+    must_be_of,
+    must_be_open,
+    must_be_writable,
+    must_not_be_too_large,
+    taken_over,
+)
 from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TopicPartition
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
+from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
 
 class MemoryTransactions:
@@ -31,6 +38,8 @@ class MemoryTransactions:
         with self._cluster.changed:  # reentrant, so that the commit is in it too
             self._must_own_the_id()
             places = [self._cluster.choose_partition(r.topic, r.partition, r.key) for r in records]
+            for record in records:
+                self._must_fit(record)
             if positions:
                 must_be_of(consumer, MemoryConsumer).commit_in_transaction(positions)
             for record, partition in zip(records, places, strict=True):
@@ -39,6 +48,10 @@ class MemoryTransactions:
     def close(self) -> None:
         """Write no more."""
         self._closed = True
+
+    def _must_fit(self, record: Outgoing) -> None:
+        largest = self._cluster.topics[record.topic].config.get(LARGEST, LARGEST_BY_DEFAULT)
+        must_not_be_too_large(record.key, record.value, record.headers, int(largest))
 
     def _must_own_the_id(self) -> None:
         if self._cluster.transaction_owners[self._id] is not self:
