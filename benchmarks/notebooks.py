@@ -24,7 +24,7 @@ def measure() -> list[Figure]:
             at_least=150,
             aim=90,
             how="The test of `make test` that compares what comes out with what is committed, over all notebooks, in "
-            "two processes as there; each starts a lab of its own. From the command to its end.",
+            "two processes; each starts a lab of its own. From the command to its end.",
         )
     ]
 
