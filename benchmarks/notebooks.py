@@ -1,4 +1,4 @@
-"""All notebooks by nbval, as `make test` runs them."""
+"""All notebooks by nbval, by the test that `make test` runs."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class Aging:
 
     def decide(self, view: View, now: float) -> Decision:
         """Start the class whose first task stands highest, and of equals the more urgent one, if there is room."""
-        waiting = view.backlogged
-        if view.full or not waiting:
+        waiting = view.startable
+        if not waiting:
             return hold(view)
         chosen = min(waiting, key=lambda one: (self._stands_at(one, now), one.rank))
         return start(view, chosen, "another class has risen higher")

@@ -100,6 +100,11 @@ class View(Struct, frozen=True, kw_only=True):
         """The classes in which a task waits, most urgent first."""
         return tuple(one for one in self.classes if one.waiting)
 
+    @property
+    def startable(self) -> tuple[ClassView, ...]:
+        """The classes of which a task can be started now: those in which one waits, if there is room."""
+        return () if self.full else self.backlogged
+
 
 class Decision(Struct, frozen=True, kw_only=True):
     """What to do now.

@@ -23,8 +23,8 @@ class EarliestDeadline:
 
     def decide(self, view: View, now: float) -> Decision:
         """Start the class whose first task is due first, and of equals the more urgent one, if there is room."""
-        waiting = view.backlogged
-        if view.full or not waiting:
+        waiting = view.startable
+        if not waiting:
             return hold(view)
         return start(view, min(waiting, key=_due), "another class is due earlier")
 

@@ -24,8 +24,8 @@ class Quota:
 
     def decide(self, view: View, now: float) -> Decision:
         """Start the most urgent class of those that are owed a start, or else of all, if there is room."""
-        waiting = view.backlogged
-        if view.full or not waiting:
+        waiting = view.startable
+        if not waiting:
             return hold(view)
         earned = {one.name: one.credit + one.share for one in waiting if one.share > 0}
         owed = tuple(one for one in waiting if earned.get(one.name, 0.0) >= 1)

@@ -22,7 +22,7 @@ class Strict:
 
     def decide(self, view: View, now: float) -> Decision:
         """Start the first class in rank order, if there is room."""
-        waiting = view.backlogged
-        if view.full or not waiting:
+        waiting = view.startable
+        if not waiting:
             return hold(view)
         return start(view, waiting[0], "a more urgent class waits")

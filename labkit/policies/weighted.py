@@ -28,8 +28,8 @@ class Weighted:
 
     def decide(self, view: View, now: float) -> Decision:
         """Go on with the class whose turn it is while it has credit, then take the next one in rank order."""
-        waiting = view.backlogged
-        if view.full or not waiting:
+        waiting = view.startable
+        if not waiting:
             return hold(view)
         turn = next((one for one in waiting if one.name == view.last), None)
         if turn is not None and turn.credit >= 1:

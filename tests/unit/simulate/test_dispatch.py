@@ -17,6 +17,8 @@ from labkit.simulate.dispatch import poisson_arrivals, simulate_dispatch
 SEED = 20_25
 HIGH, LOW = PriorityClass(name="high"), PriorityClass(name="low")
 
+on_one_server = partial(simulate_dispatch, servers=1, capacity=1)
+
 
 def in_order_of_starting(records):
     return records.sort_values("started_at", kind="stable")["task_id"].tolist()
@@ -26,14 +28,12 @@ def in_order_of_starting(records):
 
 
 def test_one_server_and_two_classes():
-    records = simulate_dispatch(
+    records = on_one_server(
         make_policy("strict"),
         [HIGH, LOW],
         rank=[1, 1, 0, 0],
         scheduled_at=[0.0, 0.5, 1.0, 3.5],
         service=[2.0, 1.0, 1.0, 0.5],
-        servers=1,
-        capacity=1,
     )
     assert tuple(records.columns) == COLUMNS
     columns = ["task_id", "topic", "priority", "offset", "received_at", "started_at", "finished_at"]
@@ -56,14 +56,12 @@ def test_what_is_started_is_served_first_come_first_served():
 
 
 def test_reserve_starts_the_urgent_class_beyond_the_capacity():
-    records = simulate_dispatch(
+    records = on_one_server(
         make_policy("reserve"),
         [HIGH, LOW],
         rank=[1, 1, 0, 0],
         scheduled_at=[0.0, 0.1, 0.2, 0.3],
         service=[1.0] * 4,
-        servers=1,
-        capacity=1,
     )
     received = records.set_index("task_id")["received_at"]
     assert received.to_dict() == {"task-1": 0.0, "task-2": 3.0, "task-3": 0.2, "task-4": 0.3}
@@ -71,28 +69,24 @@ def test_reserve_starts_the_urgent_class_beyond_the_capacity():
 
 def test_the_newest_is_shed():
     low = PriorityClass(name="low", limit=1)
-    records = simulate_dispatch(
+    records = on_one_server(
         make_policy("strict"),
         [HIGH, low],
         rank=[1, 1, 1, 0],
         scheduled_at=[0.0, 0.1, 0.2, 0.3],
         service=[1.0] * 4,
-        servers=1,
-        capacity=1,
     )
     assert in_order_of_starting(records) == ["task-1", "task-4", "task-2"]
 
 
 def test_deadlines_count_from_the_arrival():
     classes = [PriorityClass(name="lax", relative_deadline=5.0), PriorityClass(name="tight", relative_deadline=1.0)]
-    records = simulate_dispatch(
+    records = on_one_server(
         make_policy("earliest_deadline"),
         classes,
         rank=[0, 0, 1, 1],
         scheduled_at=[0.0, 0.1, 3.0, 4.2],
         service=[5.0] * 4,
-        servers=1,
-        capacity=1,
     )
     assert in_order_of_starting(records) == ["task-1", "task-3", "task-2", "task-4"]
 
@@ -112,17 +106,13 @@ def test_all_servers_work():
 
 
 def test_columns_in_another_order_than_by_time():
-    records = simulate_dispatch(
-        make_policy("strict"), [HIGH], rank=[0, 0], scheduled_at=[1e9 + 5, 1e9], service=[1, 1], servers=1, capacity=1
-    )
+    records = on_one_server(make_policy("strict"), [HIGH], rank=[0, 0], scheduled_at=[1e9 + 5, 1e9], service=[1, 1])
     assert in_order_of_starting(records) == ["task-2", "task-1"]
     assert records["offset"].tolist() == [0, 1]
 
 
 def test_no_task_leaves_no_record():
-    assert simulate_dispatch(
-        make_policy("strict"), [HIGH], rank=[], scheduled_at=[], service=[], servers=1, capacity=1
-    ).empty
+    assert on_one_server(make_policy("strict"), [HIGH], rank=[], scheduled_at=[], service=[]).empty
 
 
 @pytest.mark.parametrize(
