@@ -37,8 +37,8 @@ LONGEST_RUN = 45.0
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-#: Two that are quick, one with pictures for the project: nbval runs every notebook with its own values anyway.
-SEQUENCE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "01")]
+#: Two that have pictures for the project: nbval runs every notebook with its own values anyway.
+SEQUENCE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "05")]
 
 
 @pytest.mark.timeout(300)
@@ -56,7 +56,7 @@ def test_a_sequence_leaves_copies_records_figures_and_pictures(tmp_path: Path) -
         assert executed.metadata.papermill.duration < LONGEST_RUN
         assert list((results / "figures").glob(f"{path.stem}-*.png"))
     records = read_records(*(results / "records").glob("*/*.parquet"))
-    assert (records["outcome"] == "done").sum() >= 24
+    assert (records["outcome"] == "done").sum() > 40
     wanted = {tag.removeprefix("image:") for path in SEQUENCE for tag in pictures_of(path)}
     assert {path.stem for path in images.iterdir()} == wanted
 
