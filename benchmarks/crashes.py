@@ -41,8 +41,12 @@ def mixed_faults(count: int, seed: int) -> list[FaultName]:
 
 
 def soak(*, tasks: int = 100_000, faults: int = 50, seeds: int = 10) -> Series:
-    """The long run, with all kinds of faults. The tasks take so long that there is work left at the last fault."""
-    load = Load(tasks=tasks, service=uniform(10, 50))
+    """The long run, with all kinds of faults. The tasks take so long that there is work left at the last fault.
+
+    Four partitions per worker: with four for three workers, whoever has two would be left with them at the end, and
+    its work would look like slow recovery.
+    """
+    load = Load(tasks=tasks, service=uniform(10, 50), partitions=12)
     return Series(name="soak", load=load, faults=lambda seed: mixed_faults(faults, seed), seeds=range(1, seeds + 1))
 
 

@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labkit.dispatch import CelerySession, handles
     from labkit.lab import Lab, open_lab
+    from labkit.policies import PriorityClass, make_policy
     from labkit.taskqueue import (
         DeadLetters,
         Producer,
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from labkit.taskqueue.once import once
 
 __all__ = [
+    "CelerySession",
     "DeadLetters",
     "Lab",
+    "PriorityClass",
     "Producer",
     "Retry",
     "Task",
@@ -42,6 +46,8 @@ __all__ = [
     "connect",
     "constant",
     "exponential",
+    "handles",
+    "make_policy",
     "new_task",
     "once",
     "open_lab",
@@ -50,7 +56,15 @@ __all__ = [
 ]
 
 #: Where a name is found, if not in `labkit.taskqueue`.
-_ELSEWHERE = {"Lab": "labkit.lab", "open_lab": "labkit.lab", "once": "labkit.taskqueue.once"}
+_ELSEWHERE = {
+    "CelerySession": "labkit.dispatch",
+    "Lab": "labkit.lab",
+    "PriorityClass": "labkit.policies",
+    "handles": "labkit.dispatch",
+    "make_policy": "labkit.policies",
+    "once": "labkit.taskqueue.once",
+    "open_lab": "labkit.lab",
+}
 
 
 def __getattr__(name: str) -> object:

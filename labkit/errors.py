@@ -105,12 +105,20 @@ class HandlerNotFound(LabkitError):
     """The handler could not be imported. Name it as `module:function`."""
 
 
+class UnknownKind(LabkitError):
+    """No Celery task is registered for this kind of task."""
+
+
 class RecordsUnreadable(LabkitError):
     """The file does not hold records of labkit, or was cut off."""
 
 
 class HistoryUnreadable(LabkitError):
     """The file does not hold a history of labkit, or was cut off."""
+
+
+class NotAccepted(LabkitError):
+    """The task was not accepted, because too many before it are not finished. Send it again later."""
 
 
 class WorkerFailed(LabkitError):

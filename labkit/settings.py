@@ -74,6 +74,15 @@ class Settings(BaseSettings):
     delivery_timeout: float = Field(30.0, gt=0, description="when an unacknowledged record counts as not sent")
     session_timeout: float = Field(6.0, gt=0, description="when a silent worker counts as dead")
 
+    # Celery, the bridge and the dispatcher
+    celery_broker_url: str | None = Field(None, description="URL of Celery's Redis; by default that of the lab")
+    celery_results: bool = Field(False, description="whether Celery keeps what tasks return")
+    celery_visibility_timeout: float = Field(
+        60.0, gt=0, description="when a task counts as lost that a worker has taken; longer than the longest task"
+    )
+    celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
+    celery_limit: int = Field(2, ge=1, description="how many tasks per worker process fill Celery's queue")
+
     # what labkit writes
     results_dir: Path = Field(Path("results"), description="where records and figures go")
     records_dir: Path | None = Field(None, description="where every worker group leaves its records, as Parquet")

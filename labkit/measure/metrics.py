@@ -85,17 +85,25 @@ def offered_and_finished(records: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"offered_s": offered - offered.min(), "finished_s": finished - offered.min()})
 
 
-def rates(records: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
+def rates(records: pd.DataFrame, bins: int = BINS, turned_away: pd.DataFrame | None = None) -> pd.DataFrame:
     """Tasks per second over time. Index time_s, the middle of each bin; columns offered_per_s and served_per_s.
 
     A task is offered when it was first scheduled, and served when it left (see `offered_and_finished`).
+
+    Given what was turned away (see `labkit.measure.turned_away`), there is a column accepted_per_s between the two:
+    that is what left a record, and what was turned away is offered on top, at its moment, as often as it came. What
+    was turned away before the start or after the last task left is not in a bin.
     """
     tasks = offered_and_finished(records)
     edges = _edges(tasks["finished_s"].max(), bins)
-    per_second = {
-        f"{name}_per_s": np.histogram(tasks[column], edges)[0] / np.diff(edges)
-        for name, column in (("offered", "offered_s"), ("served", "finished_s"))
-    }
+    offered = accepted = np.histogram(tasks["offered_s"], edges)[0]
+    if turned_away is not None:
+        since_start = turned_away["at"] - records["scheduled_at"].min()
+        offered = accepted + np.histogram(since_start, edges, weights=turned_away["tasks"])[0]
+    counts = {"offered": offered, "accepted": accepted, "served": np.histogram(tasks["finished_s"], edges)[0]}
+    if turned_away is None:
+        del counts["accepted"]
+    per_second = {f"{name}_per_s": count / np.diff(edges) for name, count in counts.items()}
     return pd.DataFrame(per_second, index=pd.Index(_middles(edges), name="time_s"))
 
 
@@ -147,6 +155,42 @@ def waiting_quantiles(records: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     by_bin = waiting.groupby(place)
     table = pd.DataFrame({name: by_bin.quantile(QUANTILES[name]) for name in ("p50", "p99")})
     return table.reindex(range(len(middles))).set_axis(middles)
+
+
+def recovery_time(
+    records: pd.DataFrame,
+    overload_ends: float,
+    *,
+    overload_begins: float,
+    width: float = 1.0,
+    bound: float | None = None,
+) -> float:
+    """Seconds from the end of an overload until tasks wait about as long as before it; inf if they never do.
+
+    Both moments are in seconds since the start. The waiting time at a moment is the median over the tasks that started
+    in the `width` seconds up to it. It has recovered when it is for the first time at most `bound` seconds above the
+    median of all tasks that started before the overload began; by default that is the mean service time, because in a
+    calm time the median itself may be 0. Only moments at which a task starts are looked at.
+
+    Without a task before the overload it is NaN. Raises ValueError if the overload ends before it begins, or if a width
+    or a bound makes no sense.
+    """
+    if not 0 <= overload_begins < overload_ends:
+        raise ValueError(
+            f"the overload must begin before it ends, not at {overload_begins:g} s and {overload_ends:g} s"
+        )
+    if not width > 0 or (bound is not None and not bound >= 0):
+        raise ValueError("the width must be above 0 s and the bound 0 s or more")
+    seconds = times(records)
+    started = (successful(records)["started_at"] - records["scheduled_at"].min()).rename("started_s")
+    waiting = seconds["waiting_s"].set_axis(pd.to_timedelta(started, unit="s")).sort_index(kind="stable")
+    before = waiting[waiting.index < pd.Timedelta(seconds=overload_begins)]
+    if before.empty:
+        return float("nan")
+    allowed = before.median() + (seconds["service_s"].mean() if bound is None else bound)
+    recent = waiting.rolling(pd.Timedelta(seconds=width)).median()
+    recovered = recent.index[(recent.index >= pd.Timedelta(seconds=overload_ends)) & (recent <= allowed)]
+    return float(recovered[0].total_seconds() - overload_ends) if len(recovered) else float("inf")
 
 
 def summary(seconds: pd.Series) -> pd.Series:

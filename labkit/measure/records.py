@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: The outcomes of an attempt: the handler returned; it raised and the task is tried again; it raised, or killed its
 #: worker, for the last time; the record was not a task. What is dead or bad is a dead letter from then on.
 DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
+#: Outcomes that are no attempts: a dispatcher dropped the task by its policy; it was done before, by another delivery.
+SHED, REPEATED = "shed", "repeated"
 
 
 class TaskRecord(Struct, frozen=True, kw_only=True):

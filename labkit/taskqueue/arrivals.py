@@ -1,13 +1,14 @@
 """Open-loop load: the moments at which tasks are due, fixed beforehand and independent of how the queue fares.
 
-An arrival process is an endless iterator of seconds since its start. A generator that waits for the queue
-before it sends again would hide the very waiting that is to be measured (coordinated omission).
+An arrival process is an iterator of seconds since its start, endless but for `steps`. A generator that waits for the
+queue before it sends again would hide the very waiting that is to be measured (coordinated omission).
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from labkit.errors import SettingsError
@@ -32,12 +33,60 @@ def burst(rate: float, rng: random.Random, *, size: int = 10) -> Iterator[float]
     return (moment for moment in groups for _ in range(size))
 
 
+def steps(levels: Sequence[tuple[float, float]], rng: random.Random) -> Iterator[float]:
+    """Poisson arrivals whose rate changes in steps: each level is a rate, which may be 0, and for how many seconds.
+
+    It ends with the last level. Raises `SettingsError` for a rate below 0 and a level that takes no time.
+    """
+    for rate, seconds in levels:
+        if not (math.isfinite(rate) and rate >= 0 and math.isfinite(seconds) and seconds > 0):
+            raise SettingsError(
+                f"There is no level of {rate:g} tasks a second for {seconds:g} s; "
+                "give it a rate of 0 or more and a time above 0 s."
+            )
+    return _stepwise(levels, rng)
+
+
+def utilisation_levels(
+    seconds: Sequence[float],
+    *,
+    servers: int,
+    mean_service: float,
+    utilisations: Sequence[float] = (0.5, 1.5, 0.5),
+) -> list[tuple[float, float]]:
+    """The levels for `steps` that utilise this many servers so much, at a mean service time in seconds.
+
+    `seconds` says how long each level takes. Without `utilisations` they are an overload between two calm times.
+    Raises `SettingsError` without a server or a service time, and if not every level has its seconds.
+    """
+    if servers < 1 or not mean_service > 0:
+        raise SettingsError(
+            f"{servers} servers that need {mean_service:g} s for a task have no utilisation; both must be above 0."
+        )
+    if len(seconds) != len(utilisations):
+        raise SettingsError(
+            f"There are {len(utilisations)} levels of load and {len(seconds)} times; give one for each."
+        )
+    return [(one * servers / mean_service, time) for one, time in zip(utilisations, seconds, strict=True)]
+
+
 #: The arrival processes by name, as `labkit produce --arrivals` takes them: (rate, rng) -> moments.
 ARRIVALS: dict[str, Callable[[float, random.Random], Iterator[float]]] = {
     "constant": lambda rate, _rng: constant(rate),
     "poisson": poisson,
     "burst": burst,
 }
+
+
+def _stepwise(levels: Sequence[tuple[float, float]], rng: random.Random) -> Iterator[float]:
+    begin = 0.0
+    for rate, seconds in levels:
+        # exponential gaps have no memory, so each level may begin anew
+        for moment in poisson(rate, rng) if rate else ():
+            if moment >= seconds:
+                break
+            yield begin + moment
+        begin += seconds
 
 
 def _sums(gap: Callable[[], float]) -> Iterator[float]:

@@ -13,7 +13,7 @@ from labkit.errors import WorkerFailed
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.executors import make_executor
+from labkit.taskqueue.engine.executors import Executor, make_executor
 from labkit.taskqueue.engine.lanes import Lanes
 from labkit.taskqueue.engine.letters import LetterWriter
 from labkit.taskqueue.engine.work import Work
@@ -70,9 +70,7 @@ class BaseWorker(ABC):
             on_record=on_record,
             clock=clock,
         )
-        self._executor = make_executor(
-            config, work, self._lanes, self._attempts, name=name, on_crash=self._executor_crashed
-        )
+        self._executor = self._new_executor(work)
         self._letters = LetterWriter(topic, worker=name, group=group, wall_clock=clock)
         self._crash: BaseException | None = None
         self._stop = threading.Event()
@@ -102,6 +100,12 @@ class BaseWorker(ABC):
     @abstractmethod
     def _new_lanes(self) -> Lanes:
         """The lanes of this kind of worker."""
+
+    def _new_executor(self, work: Work) -> Executor:
+        """What takes the tasks from the lanes and works on them."""
+        return make_executor(
+            self._config, work, self._lanes, self._attempts, name=self.name, on_crash=self._executor_crashed
+        )
 
     @abstractmethod
     def _set_up(self) -> None:

@@ -37,6 +37,9 @@ class Worker(BaseWorker):
     again; when its attempts are used up, it becomes a dead letter, as does a record that is no task.
     """
 
+    #: whether a task may be to blame when this process dies
+    _may_be_killed = True
+
     def _new_lanes(self) -> Lanes:
         return Lanes(self._config.order)
 
@@ -65,7 +68,8 @@ class Worker(BaseWorker):
                 max_poll_records=MAX_POLL_RECORDS,
             )
         )
-        self._holdings = Holdings(client, self.topic.full_name, suspects=self._config.max_in_flight)
+        suspects = self._config.max_in_flight if self._may_be_killed else 0
+        self._holdings = Holdings(client, self.topic.full_name, suspects=suspects)
         self._fetching = Fetching(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
         self._burial = Burial(self._letters, client)
         self._is_on = True
@@ -174,8 +178,7 @@ class Worker(BaseWorker):
 
     def _finish(self, item: Item) -> None:
         if self._is_mine(item):
-            item.owner.progress.finish(item.record.offset)
-            item.owner.dirty = True
+            self._holdings.finish(item)
             self._in_flight -= 1
 
     def _is_mine(self, item: Item) -> bool:

@@ -14,6 +14,7 @@ from labkit.measure.plots.style import (
     LABEL_SIZE,
     VERMILLION,
     EndLabel,
+    counted,
     duration,
     in_seconds,
     label_ends,
@@ -27,12 +28,16 @@ TASKS_PER_BIN = 8
 
 
 @styled
-def timeline(records: pd.DataFrame, *, title: str | None = None) -> Figure:
-    """Three panels on one time axis: offered and served rate, lag, and waiting time (p50 and p99)."""
-    figure = new_figure(title or _finding(records), height=5.6)
+def timeline(records: pd.DataFrame, *, turned_away: pd.DataFrame | None = None, title: str | None = None) -> Figure:
+    """Three panels on one time axis: offered and served rate, lag, and waiting time (p50 and p99).
+
+    Given what was refused, shed or spilled (see `labkit.measure.turned_away`), the first one also shows the rate of
+    what was accepted.
+    """
+    figure = new_figure(title or _finding(records, turned_away), height=5.6)
     panels = figure.subplots(3, 1, sharex=True)
     bins = min(metrics.BINS, max(len(records) // TASKS_PER_BIN, 2))
-    rates = metrics.rates(records, bins)
+    rates = metrics.rates(records, bins, turned_away)
     if rates.empty:
         for axes in panels:
             say_empty(axes, "no span of time to draw")
@@ -47,9 +52,12 @@ def timeline(records: pd.DataFrame, *, title: str | None = None) -> Figure:
 
 def _draw_rates(axes: Axes, rates: pd.DataFrame) -> None:
     labels = []
-    for name, colour in (("offered", GREY), ("served", BLUE)):
+    # what is accepted is soon served: dashed and on top, both can be seen where they are one line
+    for name, colour, looks in (("offered", GREY, ".-"), ("served", BLUE, ".-"), ("accepted", VERMILLION, "--")):
+        if f"{name}_per_s" not in rates:
+            continue
         line = rates[f"{name}_per_s"]
-        axes.plot(line.index, line, color=colour, marker=".")
+        axes.plot(line.index, line, looks, color=colour)
         labels.append(EndLabel(line.iloc[-1], name, colour))
     axes.set_ylabel("rate [tasks/s]")
     axes.set_ylim(bottom=0)
@@ -87,10 +95,14 @@ def _draw_waiting(axes: Axes, waiting: pd.DataFrame) -> None:
     label_ends(axes, labels)
 
 
-def _finding(records: pd.DataFrame) -> str:
+def _finding(records: pd.DataFrame, turned_away: pd.DataFrame | None) -> str:
     tasks = metrics.offered_and_finished(records)
     span = tasks["offered_s"].max()
     if tasks.empty:
         return "No task was done."
     after = duration(tasks["finished_s"].max() - span)
-    return f"The lag rose to {metrics.lag(records).max():,} tasks; it was gone {after} after the last task was due."
+    finding = f"The lag rose to {metrics.lag(records).max():,} tasks; it was gone {after} after the last task was due."
+    if turned_away is None:
+        return finding
+    number = int(turned_away["tasks"].sum())
+    return f"{counted(number, 'task')} {'was' if number == 1 else 'were'} turned away. {finding}"

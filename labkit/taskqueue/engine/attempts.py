@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.errors import BadRecord, InProgress
-from labkit.measure.records import BAD, DEAD, DONE, FAILED, TaskRecord
+from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, TaskRecord
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.journal import Journal
 from labkit.taskqueue.engine.lanes import Lanes
@@ -90,6 +90,18 @@ class Attempts:
         else:
             self._write(item, FAILED, describe(error))
             self._lanes.postpone(item, delay)
+
+    def hand_on(self, item: Item) -> None:
+        """Somebody else has the task now, and will leave the record of what becomes of it."""
+        self.journal.handed_on(item)
+        self.done.append(item)
+        self._lanes.done(item)
+
+    def shed(self, item: Item, reason: str) -> None:
+        """The task is dropped on purpose, unbegun."""
+        self._write(item, SHED, reason)
+        self.done.append(item)
+        self._lanes.done(item)
 
     def refuse(self, item: Item, error: BaseException, *, deliveries: int) -> None:
         """This task is not begun again, after so many deliveries."""

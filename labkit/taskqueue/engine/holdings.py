@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError
 from labkit.taskqueue.engine.holding import Holding
+from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
 
-#: Finished work is committed at most this often, in seconds …
-MIN_COMMIT_INTERVAL = 0.01
-#: … and so seldom that commits take no more than this share of the time, …
-COMMIT_SHARE = 0.1
-#: … but at least this often: what was finished since the last commit is what a crash repeats.
+#: Finished work is committed this often, in seconds: what was finished since the last commit is what a crash repeats.
 MAX_COMMIT_INTERVAL = 0.05
+#: As soon as so many tasks are finished, it is committed earlier …
+MANY = 8
+#: … but at most this often, in seconds, …
+MIN_COMMIT_INTERVAL = 0.01
+#: … and so seldom that commits take no more than this share of the time.
+COMMIT_SHARE = 0.1
 
 log = logging.getLogger("labkit.worker")
 
@@ -43,6 +46,7 @@ class Holdings:
         # gets them back, it need not do that work again.
         self._unsaved: dict[TopicPartition, _Unsaved] = {}
         self._committed_at = clock()
+        self._finished = 0
         self._pause = MIN_COMMIT_INTERVAL
 
     @property
@@ -86,9 +90,16 @@ class Holdings:
             if holding.known and position is not None and holding.progress.skip_to(position):
                 holding.dirty = True
 
+    def finish(self, item: Item) -> None:
+        """This task is done, or among the dead letters."""
+        item.owner.progress.finish(item.record.offset)
+        item.owner.dirty = True
+        self._finished += 1
+
     def commit_if_due(self) -> None:
         """Commit what is finished, if enough time has passed."""
-        if self._clock() - self._committed_at >= self._pause:
+        pause = self._pause if self._finished >= MANY else MAX_COMMIT_INTERVAL
+        if self._clock() - self._committed_at >= pause:
             dirty = {holding.place: holding.position() for holding in self._held.values() if holding.dirty}
             if dirty:
                 self._commit(dirty)
@@ -133,6 +144,7 @@ class Holdings:
         except TransportError as error:
             log.warning("The commit has to wait: %s", error)  # it goes with the next one
         self._committed_at = self._clock()
+        self._finished = 0
         fair = (self._committed_at - started) / COMMIT_SHARE
         self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
         return taken

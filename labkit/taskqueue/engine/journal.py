@@ -6,6 +6,7 @@ out, as that of `labkit work` does (labkit/logs/worker/logging_config.json). The
 received → started → done
         │         └→ failed → started …, or → dead
         └→ bad, if the record is no task; or dead, if it is not begun again
+        └→ handed_on, when a dispatcher or a bridge has given it to Celery; or shed, if a dispatcher drops it
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class Journal:
         """An attempt begins."""
         if self.chatty:
             self._write("started", item, task=task.id)
+
+    def handed_on(self, item: Item) -> None:
+        """Another queue has the task now."""
+        if self.chatty:
+            self._write("handed_on", item, task=item.task.id if item.task else None)
 
     def ended(self, item: Item, record: TaskRecord) -> None:
         """An attempt has ended."""

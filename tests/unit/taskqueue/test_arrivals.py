@@ -1,12 +1,13 @@
 """Arrival processes: open loop, from a rate and a seed."""
 
+import math
 import random
-from itertools import islice
+from itertools import islice, takewhile
 
 import pytest
 
 from labkit.errors import SettingsError
-from labkit.taskqueue.arrivals import ARRIVALS, burst, constant, poisson
+from labkit.taskqueue.arrivals import ARRIVALS, burst, constant, poisson, steps, utilisation_levels
 
 
 def test_constant_gaps():
@@ -40,3 +41,45 @@ def test_a_seed_repeats_the_moments_and_they_never_go_back(name):
 def test_a_rate_that_sends_nothing_is_refused(name, rate):
     with pytest.raises(SettingsError, match="must be above 0"):
         ARRIVALS[name](rate, random.Random(0))
+
+
+def test_steps_have_the_rate_of_each_level_for_as_long_as_it_lasts():
+    levels = [(50.0, 40.0), (0.0, 5.0), (150.0, 20.0), (50.0, 40.0)]
+    moments = list(steps(levels, random.Random(1)))
+    assert moments == sorted(moments)
+    begin = 0.0
+    for rate, seconds in levels:
+        inside = [moment for moment in moments if begin <= moment < begin + seconds]
+        # a Poisson count has its mean as variance
+        assert len(inside) == pytest.approx(rate * seconds, abs=4 * (rate * seconds) ** 0.5)
+        begin += seconds
+    assert moments[-1] < begin, "it ends"
+
+
+def test_steps_of_one_level_are_poisson_arrivals():
+    endless = poisson(20, random.Random(3))
+    assert list(steps([(20.0, 5.0)], random.Random(3))) == list(takewhile(lambda moment: moment < 5.0, endless))
+
+
+def test_levels_by_utilisation():
+    assert utilisation_levels([10, 20, 60], servers=3, mean_service=0.1) == pytest.approx([(15, 10), (45, 20), (15, 60)])
+    assert utilisation_levels([8], servers=2, mean_service=0.5, utilisations=[0.9]) == [(pytest.approx(3.6), 8)]
+
+
+@pytest.mark.parametrize("level", [(-1.0, 1.0), (math.nan, 1.0), (math.inf, 1.0), (1.0, 0.0), (1.0, math.nan)])
+def test_a_level_that_cannot_be_is_refused(level):
+    with pytest.raises(SettingsError, match="There is no level of .* tasks a second for"):
+        steps([(1.0, 1.0), level], random.Random(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"servers": 0}, "0 servers that need 0.1 s"),
+        ({"mean_service": 0.0}, "must be above 0"),
+        ({"seconds": [1.0, 2.0]}, "3 levels of load and 2 times"),
+    ],
+)
+def test_levels_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(SettingsError, match=message):
+        utilisation_levels(**({"seconds": [1.0, 2.0, 3.0], "servers": 3, "mean_service": 0.1} | change))

@@ -1,0 +1,139 @@
+"""A dispatcher or a bridge with Celery's workers, for a notebook or an experiment: started together, drained, ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from labkit.dispatch.app import broker_url
+from labkit.dispatch.dispatcher import Dispatcher, group_of
+from labkit.dispatch.making import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
+from labkit.dispatch.processes import CeleryWorker
+from labkit.dispatch.records import RecordStream
+from labkit.dispatch.room import Count, Room, connect
+from labkit.dispatch.worker import Pool
+from labkit.lab import Lab
+from labkit.measure.records import TaskRecord, to_frame
+from labkit.policies import PriorityClass
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.topics import PartitionLag, Topic
+from labkit.taskqueue.waiting import wait_until
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CelerySession:
+    """Records go from Kafka to Celery and are performed there. A context manager.
+
+    With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
+    `policy`; they are made anew. With a `topic` a bridge reads that one. `workers` is how many tasks Celery performs at
+    once, in threads of one worker or in forked processes (`pool`); `limit` is how many may be taken per worker.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        classes: Sequence[PriorityClass] = (),
+        policy: str = "strict",
+        options: Mapping[str, float] | None = None,
+        topic: str | None = None,
+        workers: int = 2,
+        pool: Pool = "threads",
+        limit: int = 1,
+        settings: Settings | None = None,
+    ) -> None:
+        self.lab = lab
+        self._settings = settings = settings or load_settings()
+        self._classes = list(classes)
+        self._policy = policy
+        self._options = options
+        self._topic = topic
+        self._limit = limit
+        client = connect(broker_url(settings, lab))
+        self._room = Room(client, settings, limit=limit)
+        self._stream = RecordStream(client, settings)
+        self._records: list[TaskRecord] = []
+        self._stack = ExitStack()
+        self.topics = self._stack.enter_context(connect_kafka(lab))
+        self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, settings=settings)
+        self.dispatcher: Dispatcher
+
+    def start(self) -> Self:
+        """Start Celery's worker and the dispatcher; returns when both are ready."""
+        self._stream.skip()
+        self._stack.enter_context(self.worker)
+        for known in self._classes:
+            self._stack.enter_context(self.topics.fresh(f"jobs.{known.name}", partitions=2))
+        self.dispatcher = self._stack.enter_context(self._make())
+        return self
+
+    def topic(self, name: str) -> Topic:
+        """The topic of this class."""
+        return self.topics.get(f"jobs.{name}")
+
+    def count(self) -> Count:
+        """How full Celery is."""
+        return self._room.count()
+
+    def lag(self) -> dict[str, list[PartitionLag]]:
+        """How far each class is behind on Kafka, by its name."""
+        return {
+            name: self.topics.lag(topic, group=group_of(group, name)) for name, (topic, group) in self._groups().items()
+        }
+
+    def records(self) -> pd.DataFrame:
+        """The records so far, one row per attempt in Celery and per task that was shed or given up."""
+        self._records += self._stream.read()
+        return to_frame(self._records)
+
+    def drain(self, *, timeout: float) -> pd.DataFrame:
+        """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`."""
+        wait_until(self._all_done, timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
+        return self.records()
+
+    def stop(self) -> None:
+        """End the dispatcher, then Celery's worker."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _make(self) -> Dispatcher:
+        if self._topic is not None:
+            return make_bridge(self.lab, self.topics, self._topic, settings=self._settings)
+        return make_dispatcher(
+            self.lab,
+            self.topics,
+            self._classes,
+            self._policy,
+            self._options,
+            limit=self._limit,
+            settings=self._settings,
+        )
+
+    def _groups(self) -> dict[str, tuple[str, str]]:
+        if self._topic is not None:
+            return {BRIDGE: (self._topic, BRIDGE_GROUP)}
+        return {one.name: (f"jobs.{one.name}", DISPATCHER_GROUP) for one in self._classes}
+
+    def _all_done(self) -> bool:
+        self.dispatcher.check()
+        self.worker.check()
+        count = self.count()
+        if sum(count.waiting) or count.unacknowledged:
+            return False
+        return not any(place.lag for places in self.lag().values() for place in places)
