@@ -96,13 +96,12 @@ def rates(records: pd.DataFrame, bins: int = BINS, turned_away: pd.DataFrame | N
     """
     tasks = offered_and_finished(records)
     edges = _edges(tasks["finished_s"].max(), bins)
-    offered = accepted = np.histogram(tasks["offered_s"], edges)[0]
+    counts = {"offered": np.histogram(tasks["offered_s"], edges)[0]}
     if turned_away is not None:
+        counts["accepted"] = counts["offered"]
         since_start = turned_away["at"] - records["scheduled_at"].min()
-        offered = accepted + np.histogram(since_start, edges, weights=turned_away["tasks"])[0]
-    counts = {"offered": offered, "accepted": accepted, "served": np.histogram(tasks["finished_s"], edges)[0]}
-    if turned_away is None:
-        del counts["accepted"]
+        counts["offered"] = counts["accepted"] + np.histogram(since_start, edges, weights=turned_away["tasks"])[0]
+    counts["served"] = np.histogram(tasks["finished_s"], edges)[0]
     per_second = {f"{name}_per_s": count / np.diff(edges) for name, count in counts.items()}
     return pd.DataFrame(per_second, index=pd.Index(_middles(edges), name="time_s"))
 

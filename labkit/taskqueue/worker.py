@@ -133,10 +133,10 @@ class Worker(BaseWorker):
         held = self._holdings.by_partition
         first: dict[int, int] = {}
         for record in self._arrived:
-            if not held[record.partition].known:
+            if not held[record.partition].begun:
                 first.setdefault(record.partition, record.offset)
         if first:
-            self._holdings.begin_at(first)
+            self._holdings.begin(first)
         received_at = self._clock()
         items: list[Item] = []
         for record in self._arrived:

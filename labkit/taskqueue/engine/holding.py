@@ -43,6 +43,8 @@ class Holding:
         self.saved = commit_point
         self.waiting: deque[Item] = deque()
         self.dirty = False
+        #: whether work was begun here since it was assigned, and the broker knows it
+        self.begun = False
         self._begun_at = commit_point
         self._starts = memo.starts
         self._alone_until = memo.alone_until if memo.alone_until > commit_point else 0
@@ -64,16 +66,20 @@ class Holding:
         """Whether a task that comes now has to wait: for its turn alone, or behind those that waited for theirs."""
         return self.alone or bool(self.waiting)
 
-    def begin(self) -> Position:
-        """Work begins at the commit point: what to commit before."""
+    def begin(self, *, again: bool = False) -> Position:
+        """Work begins at the commit point: what to commit before.
+
+        `again`: this worker began here before, and lives, so that start was not its last.
+        """
         if self.progress.commit_point != self._begun_at:
             self._begun_at, self._starts = self.progress.commit_point, 0
-        self._starts += 1
+        self._starts = max(1, self._starts if again else self._starts + 1)
         return self.position()
 
     def leave(self) -> Position:
         """Work ends in order: what to commit."""
-        self._starts = max(0, self._starts - 1)
+        if self.begun:
+            self._starts = max(0, self._starts - 1)
         return self.position()
 
     def next_is_alone(self) -> bool:

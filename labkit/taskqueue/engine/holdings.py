@@ -45,6 +45,9 @@ class Holdings:
         # What this worker has finished and could not commit when its partitions were taken: the broker was away. If it
         # gets them back, it need not do that work again.
         self._unsaved: dict[TopicPartition, _Unsaved] = {}
+        # Where this worker has begun and could not say that it left: the start still counts there. It lives, so its own
+        # starts must not make one of the tasks suspected.
+        self._unclean: dict[TopicPartition, int] = {}
         self._committed_at = clock()
         self._finished = 0
         self._pause = MIN_COMMIT_INTERVAL
@@ -63,20 +66,23 @@ class Holdings:
         return [holding for holding in self._held.values() if holding.waiting]
 
     def adopt(self, places: Sequence[TopicPartition]) -> None:
-        """These are assigned now: see how far they are done, and say on the broker that work begins.
+        """These are assigned now: see how far they are done.
 
-        Raises `TransportError` if the broker did not answer or refused; then none of them is held.
+        Raises `TransportError` if the broker did not answer; then none of them is held.
         """
         adopted = [self._adopt(place, committed) for place, committed in self._client.committed(places).items()]
-        self._begin(adopted)
         for place in places:
             self._unsaved.pop(place, None)
         self._held = {holding.place.partition: holding for holding in adopted}
 
-    def begin_at(self, first: Mapping[int, int]) -> None:
-        """On these partitions nothing was committed yet; their first offsets. Raises `TransportError`."""
+    def begin(self, first: Mapping[int, int]) -> None:
+        """Say on the broker that work begins on these partitions, with the first of their records to come.
+
+        Raises `TransportError` if the broker did not answer or refused; then the records have to wait.
+        """
         for partition, offset in first.items():
-            self._held[partition].start_at(offset)
+            if not self._held[partition].known:
+                self._held[partition].start_at(offset)
         self._begin([self._held[partition] for partition in first])
 
     def begin_alone(self, holding: Holding) -> None:
@@ -109,6 +115,8 @@ class Holdings:
         left = {holding.place: holding.leave() for holding in self._held.values() if holding.known}
         if left and not self._commit(left):
             self._unsaved |= {place: self._what_is_unsaved(place) for place in left}
+        elif left:
+            self._unclean = {place: offset for place, offset in self._unclean.items() if place not in left}
         self._held.clear()
 
     def _adopt(self, place: TopicPartition, committed: Position | None) -> Holding:
@@ -123,9 +131,15 @@ class Holdings:
         return _Unsaved(holding.saved, holding.progress.finished_since(holding.saved))
 
     def _begin(self, holdings: Sequence[Holding]) -> None:
-        begun = {holding.place: holding.begin() for holding in holdings if holding.known and not holding.alone}
-        if begun:
-            self._client.commit(begun)
+        beginning = [holding for holding in holdings if not holding.alone]
+        if not beginning:
+            return
+        here = {holding.place: holding.progress.commit_point for holding in beginning}
+        again = {place for place, offset in here.items() if self._unclean.get(place) == offset}
+        self._unclean |= here  # also if the broker does not answer: the next try is for the same start
+        self._client.commit({holding.place: holding.begin(again=holding.place in again) for holding in beginning})
+        for holding in beginning:
+            holding.begun = True
 
     def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
         """Whether the broker has them now."""

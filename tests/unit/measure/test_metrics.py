@@ -1,6 +1,7 @@
 """The numbers, against ones worked out by hand."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labkit.measure import BAD, FAILED, metrics, receipts_to_frame, to_frame
+from labkit.measure.turned_away import TurnedAway, turned_away_frame
 
 counts = st.lists(st.integers(0, 1000), min_size=1, max_size=12)
 
@@ -89,6 +91,65 @@ def test_rates_over_time(records):
     assert rates.index.tolist() == [1, 3, 5, 7]
     assert rates["offered_per_s"].tolist() == [1.5, 0, 0, 0]
     assert rates["served_per_s"].tolist() == [0, 0.5, 0.5, 0.5]
+
+
+def test_what_was_turned_away_is_offered_on_top_and_not_accepted(records):
+    start = records["scheduled_at"].min()
+    away = turned_away_frame(
+        TurnedAway(at=start + second, action="refuse", priority=0) for second in (-1.0, 1.0, 3.0, 3.0, 3.5, 8.5)
+    )
+    rates = metrics.rates(records, bins=4, turned_away=away)
+    assert list(rates.columns) == ["offered_per_s", "accepted_per_s", "served_per_s"]
+    assert rates["offered_per_s"].tolist() == [2, 1.5, 0, 0]
+    assert rates["accepted_per_s"].tolist() == [1.5, 0, 0, 0]
+    pd.testing.assert_series_equal(rates["served_per_s"], metrics.rates(records, bins=4)["served_per_s"])
+    nothing = metrics.rates(records, bins=4, turned_away=away.iloc[:0])
+    assert nothing["offered_per_s"].tolist() == nothing["accepted_per_s"].tolist()
+    assert metrics.rates(to_frame([]), turned_away=away).empty
+
+
+@pytest.fixture(scope="module")
+def overload(attempt):
+    """One task a second, of 0.5 s each, for 20 s. They wait 0.25 s, from 10 s on 4 s, from 15 s on 1 s less each."""
+    waits = [0.25] * 10 + [4.0] * 5 + [3.0, 2.0, 1.0, 0.5, 0.25]
+    return to_frame([attempt(n - wait, n, n + 0.5) for n, wait in enumerate(waits, start=1)])
+
+
+def test_recovery_is_when_tasks_wait_about_as_long_as_before(overload):
+    # tasks start at 1 s, 2 s, … after the one that was scheduled at 0.75 s
+    recovery = partial(metrics.recovery_time, overload, 14.0, overload_begins=10.0, width=0.5)
+    assert recovery(bound=0.0) == 5.25, "0.25 s at 20 s"
+    assert recovery(bound=0.5) == 4.25, "0.5 s at 19 s"
+    assert recovery(bound=3.75) == 0.25, "4 s are near enough"
+    assert recovery() == recovery(bound=0.5), "the mean service time"
+    assert metrics.recovery_time(overload, 17.5, overload_begins=10.0, width=0.5) == 0.75, "counted from the end"
+
+
+def test_recovery_is_of_the_median_over_the_width(overload):
+    recovery = partial(metrics.recovery_time, overload, 14.0, overload_begins=10.0, bound=1.0)
+    assert recovery(width=0.5) == 3.25, "1 s at 18 s"
+    assert recovery(width=3.5) == 5.25, "of 2 s, 1 s, 0.5 s and 0.25 s, which is 0.75 s, at 20 s"
+
+
+def test_recovery_that_does_not_happen_takes_for_ever(overload):
+    assert metrics.recovery_time(overload.iloc[:-2], 14.0, overload_begins=10.0, bound=0.25) == math.inf
+    assert metrics.recovery_time(overload, 25.0, overload_begins=10.0) == math.inf, "nothing starts any more"
+    assert math.isnan(metrics.recovery_time(overload, 14.0, overload_begins=0.25)), "nothing to compare with"
+    assert math.isnan(metrics.recovery_time(to_frame([]), 14.0, overload_begins=1.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"overload_begins": 14.0}, "must begin before it ends, not at 14 s and 14 s"),
+        ({"overload_begins": -1.0}, "must begin"),
+        ({"width": 0.0}, "width must be above 0"),
+        ({"bound": -0.1}, "bound 0 s or more"),
+    ],
+)
+def test_an_overload_that_cannot_be_is_refused(overload, change, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.recovery_time(overload, 14.0, **({"overload_begins": 10.0} | change))
 
 
 def test_waiting_over_time_is_nan_where_nothing_started(records):

@@ -61,6 +61,8 @@ def test_the_newest_of_the_lowest_class_makes_room():
     records, away = simulate("shed_lowest", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [1.0] * 6, rank=[2, 1, 1, 0, 0, 0])
     assert records["task_id"].tolist() == ["task-1", "task-4", "task-5"], "what is in work is not shed"
     assert records["priority"].tolist() == [2, 0, 0]
+    one_shed, _ = simulate("shed_lowest", [0.0, 0.1, 0.2, 0.3], [1.0] * 4, rank=[2, 1, 1, 0])
+    assert one_shed["task_id"].tolist() == ["task-1", "task-2", "task-4"], "task-3 was the newer one"
     assert rows(away, "at", "action", "priority") == [
         (0.3, "shed_lowest", 1),
         (0.4, "shed_lowest", 1),
@@ -87,6 +89,12 @@ def test_a_pause_keeps_the_wait_in_front_of_the_door():
     assert received[:4] == [0.0] * 4
     assert received[4:] == pytest.approx([3.0, 3.0], abs=0.2)
     assert records["finished_at"].tolist() == pytest.approx([1, 2, 3, 4, 5, 6])
+
+
+def test_nobody_asks_before_the_time_is_over():
+    records, _ = simulate("pause", [0.0, 0.0, 0.0, 0.0, 0.1, 3.05], [1.0] * 6)
+    # there is room from 3 s on; the one in front had asked at 0.1 s, 0.3 s, … 2.9 s
+    assert records["received_at"].tolist()[4:] == pytest.approx([3.1, 3.1])
 
 
 def test_a_client_who_hears_nothing_sends_again_and_both_copies_are_served():

@@ -41,6 +41,9 @@ HEARTBEAT_INTERVAL = 0.3
 #: How long the broker holds a fetch when there is nothing new, in ms. A partition that was just resumed or
 #: assigned waits as long until it is fetched, because one fetch per broker is under way.
 FETCH_MAX_WAIT_MS = 100
+#: How much of a partition is fetched at once, in bytes: about as many tasks as a worker holds. The client works off all
+#: that it has of one partition before the next one's turn comes, so with its own 1 MB the others would wait for long.
+PARTITION_FETCH_BYTES = 131_072
 #: How long leaving the group may take when the broker does not answer, in ms.
 LEAVE_TIMEOUT_MS = 2000
 
@@ -219,6 +222,7 @@ def _settings(config: ConsumerConfig) -> dict[str, object]:
         "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
         "max_poll_interval_ms": int(config.max_poll_interval * 1000),
         "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }

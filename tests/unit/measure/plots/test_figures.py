@@ -12,6 +12,7 @@ from PIL import Image
 
 from labkit.measure import FAILED, metrics, plots, receipts_to_frame, to_frame
 from labkit.measure.plots.style import BLUE, PALE, VERMILLION, partition_colour, priority_colour, worker_colour
+from labkit.measure.turned_away import TurnedAway, turned_away_frame
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band
 
 OF_RECORDS = {
@@ -229,6 +230,27 @@ def test_timeline(many):
     assert rates.lines[1].get_ydata().tolist() == expected["served_per_s"].tolist()
     assert lag.lines[0].get_ydata().max() == metrics.lag(many).max()
     assert set(texts(figure)) == {"offered", "served", f"at most {metrics.lag(many).max()}", "p50", "p99"}
+
+
+def test_timeline_of_a_run_that_turned_tasks_away(many):
+    at = many["scheduled_at"].iloc[100]
+    away = turned_away_frame([TurnedAway(at=at, action="refuse", priority=0)] * 50)
+    figure = plots.timeline(many, turned_away=away)
+    offered, served, accepted = figure.axes[0].lines
+    rates, without = metrics.rates(many, bins=30, turned_away=away), metrics.rates(many, bins=30)
+    assert offered.get_ydata().tolist() == rates["offered_per_s"].tolist()
+    assert accepted.get_ydata().tolist() == without["offered_per_s"].tolist()
+    assert served.get_ydata().tolist() == without["served_per_s"].tolist()
+    assert {"offered", "accepted", "served"} <= set(texts(figure))
+    assert heading(figure).replace("\n", " ").startswith("50 tasks were turned away. The lag rose to ")
+    assert png(figure)
+    one = plots.timeline(many, turned_away=away.assign(tasks=1))
+    assert heading(one).startswith("1 task was turned away.")
+
+
+def test_a_timeline_without_records_of_what_was_turned_away():
+    away = turned_away_frame([TurnedAway(at=1.0, action="refuse", priority=0)])
+    assert heading(plots.timeline(to_frame([]), turned_away=away)) == "No task was done."
 
 
 def test_producer_output(receipt):

@@ -4,6 +4,7 @@ import pytest
 
 from labkit.errors import BrokerUnreachable, CommitRefused
 from labkit.taskqueue.engine.holdings import Holdings
+from labkit.taskqueue.engine.progress import Memo
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 
 PLACE = TopicPartition("t", 0)
@@ -62,3 +63,58 @@ def test_another_topic_of_the_same_name_is_begun_anew(client):
     client.error = None
     client.position = Position(0)
     assert work(holdings, range(10), until=10) == list(range(10))
+
+
+def starts(client) -> int:
+    """How many starts stand on the broker that did not end in order."""
+    return Memo.decode(client.position.metadata, client.position.offset).starts
+
+
+def test_a_start_counts_with_the_first_record_and_not_before(client):
+    holdings = Holdings(client, "t", suspects=10)
+    holdings.adopt([PLACE])
+    assert starts(client) == 0
+    holdings.begin({0: 0})
+    assert starts(client) == 1
+    holdings.leave()
+    assert starts(client) == 0
+
+
+def test_a_worker_that_lives_is_not_taken_for_one_that_died_here(client):
+    holdings = Holdings(client, "t", suspects=10)
+    for _ in range(10):
+        client.error = None
+        holdings.adopt([PLACE])
+        assert not holdings.by_partition[0].alone
+        holdings.begin({0: 0})
+        client.error = BrokerUnreachable()
+        holdings.leave()
+    assert starts(client) == 1
+
+
+def test_those_that_died_here_count_beside_one_that_lives(client):
+    holdings = Holdings(client, "t", suspects=10)
+    holdings.adopt([PLACE])
+    holdings.begin({0: 0})
+    client.error = BrokerUnreachable()
+    holdings.leave()
+    client.error = None
+    for _ in range(2):
+        died = Holdings(client, "t", suspects=10)
+        died.adopt([PLACE])
+        died.begin({0: 0})
+    assert starts(client) == 3
+    holdings.adopt([PLACE])
+    assert holdings.by_partition[0].alone
+
+
+def test_a_start_that_the_broker_did_not_take_is_tried_again(client):
+    holdings = Holdings(client, "t", suspects=10)
+    holdings.adopt([PLACE])
+    client.error = BrokerUnreachable()
+    with pytest.raises(BrokerUnreachable):
+        holdings.begin({0: 0})
+    assert not holdings.by_partition[0].begun
+    client.error = None
+    holdings.begin({0: 0})
+    assert starts(client) == 1

@@ -1,0 +1,23 @@
+"""What to do where a queue grows: pure functions of what is seen of it, of their own state and of the time.
+
+To add a strategy, add a module like `refuse`: it is found by being here, and known by its name everywhere.
+"""
+
+from __future__ import annotations
+
+from labkit.backpressure.contract import Action, Sight, Strategy, Verdict
+from labkit.backpressure.gate import Gate
+from labkit.backpressure.registry import STRATEGIES, discover, make_strategy, options_of
+
+__all__ = [
+    "STRATEGIES",
+    "Action",
+    "Gate",
+    "Sight",
+    "Strategy",
+    "Verdict",
+    "make_strategy",
+    "options_of",
+]
+
+discover(__path__, __name__)

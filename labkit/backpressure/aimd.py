@@ -1,0 +1,67 @@
+"""A limit that is found from the measured latency: additive increase, multiplicative decrease."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from msgspec import Struct
+
+from labkit.backpressure.contract import ADMITTED, Action, Sight, Verdict, too_many
+from labkit.backpressure.registry import below_one, positive, strategy, whole
+
+
+class Limit(Struct, frozen=True):
+    """How many tasks may be unfinished, 1 or more, and when that was last lowered, in seconds."""
+
+    value: float
+    lowered_at: float
+
+
+@strategy
+@dataclass(frozen=True, slots=True)
+class Aimd:
+    """At the producer or at admission: beyond a limit tasks are refused, and the limit follows the latency.
+
+    Each answer within `target` seconds raises the limit by 1 / limit, so by about one while as many tasks as the limit
+    allows are answered; a mean latency above it multiplies the limit by `beta`. Chiu & Jain 1989, "Analysis of the
+    Increase and Decrease Algorithms for Congestion Avoidance": of the linear rules this one comes to a fair and
+    efficient share from anywhere. TCP does it with beta = 1/2 and a lost segment for a late one (Jacobson 1988,
+    RFC 5681), Netflix's concurrency-limits with 0.9 on latency, which is what this follows, with two things added from
+    TCP: the rise by 1 / limit, and no second cut until the answers to what was let in after the first one can be there.
+    As there, the limit does not rise while less than half of it is used. It starts at `start` tasks.
+    """
+
+    name: ClassVar[str] = "aimd"
+
+    target: float = 1.0
+    beta: float = 0.9
+    start: int = 10
+
+    def __post_init__(self) -> None:
+        positive(self.name, "target", self.target)
+        below_one(self.name, "beta", self.beta)
+        whole(self.name, "start", self.start, least=1)
+
+    def begin(self) -> Limit:
+        """The limit is that of the start."""
+        return Limit(float(self.start), -math.inf)
+
+    def judge(self, sight: Sight, state: Limit, now: float) -> tuple[Verdict, Limit]:
+        """Move the limit by what was answered since the last time, then admit if there is room below it."""
+        state = self._moved(sight, state, now)
+        limit = math.floor(state.value)
+        if sight.lag < limit:
+            return ADMITTED, state
+        return Verdict(action=Action.REFUSE, reason=too_many(sight, limit)), state
+
+    def _moved(self, sight: Sight, state: Limit, now: float) -> Limit:
+        if sight.latency is None:
+            return state
+        if sight.latency > self.target:
+            # what is answered within one latency after a cut was let in before it
+            late_anyway = now < state.lowered_at + sight.latency
+            return state if late_anyway else Limit(max(1.0, state.value * self.beta), now)
+        used = 2 * sight.lag >= state.value
+        return Limit(state.value + sight.answered / state.value, state.lowered_at) if used else state

@@ -1,0 +1,95 @@
+"""What a strategy against a growing queue sees and what it answers: its agreement with whoever keeps the door.
+
+A strategy is a pure function of a `Sight`, of its own state and of the time. It knows nothing of Kafka, of Celery or of
+clocks; its state is handed in and out, and a `Gate` keeps it. So the very same object decides in a simulation and on
+the live system, at the producer, at the worker or where tasks are admitted.
+
+Seconds may count from any moment, as long as all of them count from the same one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Final, Protocol, Self, TypeVar
+
+from msgspec import Struct
+
+from labkit.errors import NotAccepted
+
+#: What a strategy remembers from one judgement to the next: a frozen struct, or None if there is nothing.
+S = TypeVar("S")
+
+
+class Action(StrEnum):
+    """What is to happen to the task at the door.
+
+    `ADMIT`: let it in. `WAIT`: it and what is behind it wait, and the strategy is asked again. `REFUSE`: its sender is
+    told. `SHED_NEWEST`: drop it. `SHED_LOWEST`: let it in, and drop the newest of the lowest class that waits. `SPILL`:
+    put it on a topic for later.
+    """
+
+    ADMIT = "admit"
+    WAIT = "wait"
+    REFUSE = "refuse"
+    SHED_NEWEST = "shed_newest"
+    SHED_LOWEST = "shed_lowest"
+    SPILL = "spill"
+
+
+class Sight(Struct, frozen=True, kw_only=True):
+    """All that a judgement rests on, besides the state and the time.
+
+    `lag`: how many tasks are behind the door and not finished, waiting or in work, as Kafka counts it. `rank`: the
+    class of the task at the door; 0 is the most urgent. `lowest`: the largest rank of those that wait behind the door
+    and are not begun, None if none waits. `answered`: how many tasks were finished since the last judgement, and
+    `latency`: how many seconds they took on average from being let in, None if there was none.
+    """
+
+    lag: int
+    rank: int = 0
+    lowest: int | None = None
+    answered: int = 0
+    latency: float | None = None
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What to do with the task, why, and for `Action.WAIT` after how many `seconds`, above 0, to ask again."""
+
+    action: Action
+    reason: str = ""
+    seconds: float = 0.0
+
+    def or_raise(self) -> Self:
+        """This verdict; a refusal is raised as `NotAccepted`, for the sender to hear of it."""
+        if self.action is Action.REFUSE:
+            raise NotAccepted(f"The task was not accepted: {self.reason}. Send it again later, or raise the limit.")
+        return self
+
+
+class Strategy(Protocol[S]):
+    """What to do where a queue grows. Made by `make_strategy`; its options are the fields of its class."""
+
+    #: The name of its module.
+    name: ClassVar[str]
+
+    def begin(self) -> S:
+        """The state at the beginning."""
+        ...
+
+    def judge(self, sight: Sight, state: S, now: float) -> tuple[Verdict, S]:
+        """What to do with the task at the door at the time `now`, in seconds, and the state from then on. Pure."""
+        ...
+
+
+#: The verdict of which there is nothing more to say.
+ADMITTED: Final = Verdict(action=Action.ADMIT)
+
+
+def wait(seconds: float, reason: str) -> Verdict:
+    """Ask again in so many seconds, for this reason."""
+    return Verdict(action=Action.WAIT, reason=reason, seconds=seconds)
+
+
+def too_many(sight: Sight, limit: float) -> str:
+    """The reason for turning a task away where there is a limit."""
+    return f"{sight.lag:,} tasks are not finished, and the limit is {limit:,g}"

@@ -1,0 +1,62 @@
+"""What holds for every strategy, and the verdict."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.backpressure import STRATEGIES, Action, Gate, Sight, Verdict, make_strategy
+from labkit.errors import NotAccepted
+
+SIGHTS = st.builds(
+    Sight,
+    lag=st.integers(0, 400),
+    rank=st.integers(0, 3),
+    lowest=st.none() | st.integers(0, 3),
+    answered=st.integers(1, 50),
+    latency=st.none() | st.floats(0.0, 5.0),
+)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(looks=st.lists(st.tuples(st.floats(0.0, 2.0), SIGHTS), max_size=30))
+def test_a_judgement_is_pure_and_says_what_can_be_done(name, looks):
+    strategy = make_strategy(name)
+    state, now = strategy.begin(), 0.0
+    for gap, sight in looks:
+        now += gap
+        verdict, after = strategy.judge(sight, state, now)
+        assert strategy.judge(sight, state, now) == (verdict, after)
+        assert (verdict.seconds > 0) == (verdict.action is Action.WAIT)
+        assert bool(verdict.reason) == (verdict.action is not Action.ADMIT)
+        if verdict.action is Action.SHED_LOWEST:
+            assert sight.lowest is not None, "there is one to shed"
+            assert sight.lowest > sight.rank
+        state = after
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(start=st.floats(0.0, 1e9), lags=st.lists(st.integers(0, 400), max_size=20))
+def test_the_door_opens_again_when_nothing_is_left(name, start, lags):
+    gate = Gate(make_strategy(name))
+    for lag in lags:
+        gate.judge(start, lag=lag)
+    now = start
+    for _ in range(3):
+        verdict = gate.judge(now, lag=0)
+        if verdict.action is Action.ADMIT:
+            return
+        assert verdict.action is Action.WAIT, "an empty queue has room"
+        now += verdict.seconds
+    pytest.fail(f"{name} does not let a task into an empty queue")
+
+
+def test_a_refusal_is_raised_for_the_sender():
+    refused, _ = make_strategy("refuse", limit=1_000).judge(Sight(lag=1_200), None, 0.0)
+    with pytest.raises(NotAccepted, match=r"not accepted: 1,200 tasks are not finished, and the limit is 1,000\. Send"):
+        refused.or_raise()
+
+
+@pytest.mark.parametrize("action", sorted(set(Action) - {Action.REFUSE}))
+def test_other_verdicts_are_not_raised(action):
+    verdict = Verdict(action=action)
+    assert verdict.or_raise() is verdict
