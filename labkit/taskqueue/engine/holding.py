@@ -74,6 +74,7 @@ class Holding:
         if self.progress.commit_point != self._begun_at:
             self._begun_at, self._starts = self.progress.commit_point, 0
         self._starts = max(1, self._starts if again else self._starts + 1)
+        self.begun = True
         return self.position()
 
     def leave(self) -> Position:

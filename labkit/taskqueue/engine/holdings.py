@@ -137,9 +137,12 @@ class Holdings:
         here = {holding.place: holding.progress.commit_point for holding in beginning}
         again = {place for place, offset in here.items() if self._unclean.get(place) == offset}
         self._unclean |= here  # also if the broker does not answer: the next try is for the same start
-        self._client.commit({holding.place: holding.begin(again=holding.place in again) for holding in beginning})
-        for holding in beginning:
-            holding.begun = True
+        try:
+            self._client.commit({holding.place: holding.begin(again=holding.place in again) for holding in beginning})
+        except TransportError:
+            for holding in beginning:
+                holding.begun = False
+            raise
 
     def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
         """Whether the broker has them now."""
