@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from labkit.backpressure.contract import Action, Sight, Strategy, Verdict
 from labkit.backpressure.gate import Gate
-from labkit.backpressure.registry import STRATEGIES, discover, make_strategy, options_of
+from labkit.backpressure.registry import STRATEGIES, discover, make_strategy, options_of, parse_strategy
 
 __all__ = [
     "STRATEGIES",
@@ -18,6 +18,7 @@ __all__ = [
     "Verdict",
     "make_strategy",
     "options_of",
+    "parse_strategy",
 ]
 
 discover(__path__, __name__)

@@ -52,6 +52,22 @@ def make_strategy(name: str, **options: float) -> Strategy[Any]:
     return make(**options)
 
 
+def parse_strategy(text: str) -> Strategy[Any]:
+    """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
+    name, _, listed = text.partition(":")
+    options: dict[str, float] = {}
+    for pair in filter(None, listed.split(",")):
+        option, _, value = pair.partition("=")
+        try:
+            options[option.strip()] = float(value)
+        except ValueError:
+            raise SettingsError(
+                f"{pair!r} is not an option of a strategy. Write NAME or NAME:option=number,option=number, "
+                "as slow:threshold=100."
+            ) from None
+    return make_strategy(name, **options)
+
+
 def positive(strategy_name: str, option: str, value: float) -> None:
     """Raises `SettingsError` unless the option's value is a number above 0."""
     if not (_is_number(value) and value > 0):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from labkit.measure.records import Receipt
     from labkit.taskqueue import Task, Topic, Topics
+    from labkit.taskqueue.door import Door
 
 #: How many tasks are sent when neither messages nor a number are given.
 DEFAULT_COUNT = 10
@@ -45,13 +46,20 @@ def produce(
     arrivals: Annotated[str, typer.Option(help="constant, poisson or burst.")] = "constant",
     keys: Annotated[int | None, typer.Option(min=1, help="Give each task one of so many keys.")] = None,
     partitioner: Annotated[str | None, typer.Option(help="key_hash, round_robin, sticky, random or naive.")] = None,
+    backpressure: Annotated[
+        str | None,
+        typer.Option(help="A strategy that judges each task by the group's lag, as slow:threshold=100 or refuse."),
+    ] = None,
+    group: Annotated[str, typer.Option(help="With --backpressure: whose lag counts.")] = "worker_group",
     seed: Annotated[
         int | None, typer.Option(help="Repeat arrivals, keys and task ids; all new without.", show_default=False)
     ] = None,
 ) -> None:
     """Put tasks on a topic, at a steady rate, and say where the broker put them."""
+    from labkit.backpressure import parse_strategy
     from labkit.taskqueue import Producer
     from labkit.taskqueue.arrivals import ARRIVALS
+    from labkit.taskqueue.door import Door
     from labkit.taskqueue.partitioners import PARTITIONERS
 
     rng = random.Random(seed)
@@ -59,16 +67,27 @@ def produce(
     partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
     total = None if forever else count or (len(messages) if messages else DEFAULT_COUNT)
     tally = _Tally(one_by_one=total is not None and total <= SHOWN_ONE_BY_ONE)
+    strategy = None if backpressure is None else parse_strategy(backpressure)
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
-        with Producer(target, partitioner=partition_of, on_receipt=tally.take) as producer, tally.live():
+        door = None if strategy is None else Door(strategy, target, group=group)
+        with Producer(target, partitioner=partition_of, on_receipt=tally.take, door=door) as producer, tally.live():
             tasks = tally.watch(_tasks(messages, keys, rng), total)
             producer.submit_on_schedule(tasks, moments, stop=stop)
             producer.flush()
     print(tally.summary(topic))
+    if door is not None:
+        door.close()
+        _say_turned_away(door)
     if tally.refused:
         raise LabkitError(f"{tally.refused} tasks were not acknowledged; the last reason: {tally.reason}")
+
+
+def _say_turned_away(door: Door) -> None:
+    counts = door.turned_away().groupby("action")["tasks"].sum()
+    for action, number in counts.items():
+        print(f"{number} tasks were turned away at the door: {action}.")
 
 
 def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> Iterator[tuple[Task, str]]:

@@ -40,7 +40,7 @@ class ChildProcess:
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._last_words = ""
-        self._complaints: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        self._complaints: IO[str]
         self._reader = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
 
     @property
@@ -50,6 +50,7 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the process and hand it its job."""
+        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE,

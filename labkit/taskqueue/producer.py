@@ -6,12 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from labkit.errors import NotAcknowledged
+from labkit.backpressure import Action
+from labkit.errors import NotAccepted, NotAcknowledged
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.settings import Settings, load_settings
+from labkit.taskqueue.door import Door
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
@@ -31,6 +34,8 @@ class Producer:
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
     every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
+    With a `door` (see `labkit.taskqueue.door`) each task is judged before it is sent: the producer waits for it, or
+    raises `NotAccepted`; one that is shed is not sent, and has no receipt.
     """
 
     def __init__(
@@ -39,10 +44,14 @@ class Producer:
         *,
         partitioner: Partitioner | None = None,
         on_receipt: Callable[[Receipt], object] | None = None,
+        door: Door | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         settings = settings or load_settings()
+        self._door = door
+        self._pause = pause
         self.topic = topic
         self._full_name = topic.full_name
         self._partition_of = partitioner or key_hash(unkeyed=round_robin())
@@ -64,15 +73,21 @@ class Producer:
         )
 
     def send(self, task: Task) -> Receipt:
-        """Send one task and return when the broker has it; raises `NotAcknowledged`, `TaskNotEncodable`."""
-        return self.send_many([task])[0]
+        """Send one task and return when the broker has it.
+
+        Raises `NotAcknowledged`, `TaskNotEncodable`, and `NotAccepted` where there is a door.
+        """
+        receipts = self.send_many([task])
+        if not receipts:
+            raise NotAccepted("The task was dropped at the door, because too many before it are not finished.")
+        return receipts[0]
 
     def send_many(self, tasks: Iterable[Task]) -> list[Receipt]:
         """Send tasks, many at a time under way, and return when the broker has them all, in their order.
 
         Raises `NotAcknowledged` when the broker lacks some; those it has are sent all the same.
         """
-        under_way = [self._hand_over(task, None) for task in tasks]
+        under_way = [self._hand_over(task, None) for task in tasks if self._may_pass(task)]
         self.flush()
         receipts = [sending.receipt for sending in under_way]
         for receipt in receipts:
@@ -85,16 +100,24 @@ class Producer:
             )
         return receipts
 
-    def submit(self, task: Task) -> None:
-        """Hand over one task and go on; its receipt comes later. Waits while the client's buffer is full."""
+    def submit(self, task: Task, *, stop: threading.Event | None = None) -> bool:
+        """Hand over one task and go on; its receipt comes later. Waits while the client's buffer is full.
+
+        False if it was shed at the door, or still waited there when `stop` was set; raises `NotAccepted` if it was
+        refused there.
+        """
+        if not self._may_pass(task, stop):
+            return False
         self._hand_over(task, self._on_receipt)
+        return True
 
     def submit_on_schedule(
         self, tasks: Iterable[Task], arrivals: Iterator[float], *, stop: threading.Event | None = None
     ) -> int:
         """Submit each task when it is due (open loop), until the tasks or the arrivals end or `stop` is set.
 
-        Returns the number submitted. A task that is late is sent at once and keeps its scheduled time.
+        Returns the number submitted. A task that is late is sent at once and keeps its scheduled time. What the door
+        turns away is not sent again.
         """
         stop = stop or threading.Event()
         start = self._clock()
@@ -104,8 +127,8 @@ class Producer:
             early = due - self._clock()
             if stop.wait(early) if early > 0 else stop.is_set():
                 break
-            self.submit(task.evolve(scheduled_at=due))
-            sent += 1
+            with suppress(NotAccepted):  # the door has counted it
+                sent += self.submit(task.evolve(scheduled_at=due), stop=stop)
         return sent
 
     def flush(self) -> None:
@@ -129,6 +152,17 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _may_pass(self, task: Task, stop: threading.Event | None = None) -> bool:
+        """Whether the task may be sent; waits if the door says so, raises `NotAccepted` if it is refused."""
+        if self._door is None:
+            return True
+        while (verdict := self._door.judge(task.priority).or_raise()).action is Action.WAIT:
+            if stop is None:
+                self._pause(verdict.seconds)
+            elif stop.wait(verdict.seconds):
+                return False
+        return verdict.action is Action.ADMIT
 
     def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> _Sending:
         now = self._clock()

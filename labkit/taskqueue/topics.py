@@ -136,6 +136,14 @@ class Topics:
             for partition, end in sorted(ends.items())
         ]
 
+    def groups(self) -> dict[str, list[str]]:
+        """The groups under the prefix that have committed something, each with the topics of which it has, sorted."""
+        return {
+            group.removeprefix(self.prefix): sorted(topic.removeprefix(self.prefix) for topic in topics)
+            for group, topics in self._client.groups().items()
+            if group.startswith(self.prefix)
+        }
+
     def members(self, group: str) -> dict[str, list[tuple[str, int]]]:
         """The group's members by name, each with its (topic, partition) pairs, sorted."""
         members = self._client.members(self.prefix + group)

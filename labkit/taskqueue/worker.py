@@ -19,7 +19,7 @@ from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1
 #: … when tasks are worked on, which will be to be committed …
-BUSY_TIMEOUT = 0.02
+BUSY_TIMEOUT = 0.03
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
 #: How long those who lose their partitions to another worker may finish what they have begun, in seconds.
@@ -108,7 +108,7 @@ class Worker(BaseWorker):
             self._take_in()
             if not records and self._adopted and not self._held():
                 self._holdings.skip_gaps()
-            self._holdings.commit_if_due()
+            self._holdings.commit_if_due(idle=not self._held())
             self._fetching.bound(self._held(), self._places())
 
     def _patience(self, due: float | None) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.errors import BadRecord, InProgress
-from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, TaskRecord
+from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.engine.journal import Journal
 from labkit.taskqueue.engine.lanes import Lanes
@@ -99,7 +99,15 @@ class Attempts:
 
     def shed(self, item: Item, reason: str) -> None:
         """The task is dropped on purpose, unbegun."""
-        self._write(item, SHED, reason)
+        self._put_away(item, SHED, reason)
+
+    def spill(self, item: Item, where: str) -> None:
+        """The task stands on another topic now, for later."""
+        self._put_away(item, SPILLED, where)
+
+    def _put_away(self, item: Item, outcome: str, reason: str) -> None:
+        self._look_into(item)
+        self._write(item, outcome, reason)
         self.done.append(item)
         self._lanes.done(item)
 
@@ -107,9 +115,14 @@ class Attempts:
         """This task is not begun again, after so many deliveries."""
         item.started_at = self._clock()
         item.attempt = deliveries
+        self._look_into(item)
+        self._give_up(item, DEAD, error)
+
+    @staticmethod
+    def _look_into(item: Item) -> None:
+        """See which task it is, for the record; one that is unreadable has none."""
         with suppress(BadRecord):
             item.task = Task.decode(item.record)
-        self._give_up(item, DEAD, error)
 
     def _give_up(self, item: Item, outcome: str, error: BaseException) -> None:
         item.error = error
@@ -144,7 +157,9 @@ class Attempts:
             with self._counting:
                 self.failures += 1
             name = task.id or f"at offset {record.offset} of partition {record.partition}"
-            log.warning("%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
+            # what is dropped on purpose is no news, and may be many
+            level = logging.INFO if outcome in (SHED, SPILLED) else logging.WARNING
+            log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
 
 
 def is_in_progress(error: BaseException) -> bool:

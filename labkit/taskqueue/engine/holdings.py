@@ -12,14 +12,17 @@ from labkit.taskqueue.engine.holding import Holding
 from labkit.taskqueue.engine.item import Item
 from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
 
-#: Finished work is committed this often, in seconds: what was finished since the last commit is what a crash repeats.
-MAX_COMMIT_INTERVAL = 0.05
-#: As soon as so many tasks are finished, it is committed earlier …
+#: What was finished since the last commit is what a crash repeats. So it is committed when so many tasks are finished, …
 MANY = 8
+#: … or nothing more is in flight, …
+#: … or after so many seconds at the latest; …
+LONGEST_INTERVAL = 0.2
 #: … but at most this often, in seconds, …
 MIN_COMMIT_INTERVAL = 0.01
-#: … and so seldom that commits take no more than this share of the time.
+#: … and so seldom that commits take no more than this share of the time, …
 COMMIT_SHARE = 0.1
+#: … unless that would be less often than this, in seconds.
+MAX_COMMIT_INTERVAL = 0.05
 
 log = logging.getLogger("labkit.worker")
 
@@ -51,6 +54,7 @@ class Holdings:
         self._committed_at = clock()
         self._finished = 0
         self._pause = MIN_COMMIT_INTERVAL
+        self._waits = False
 
     @property
     def by_partition(self) -> Mapping[int, Holding]:
@@ -102,9 +106,9 @@ class Holdings:
         item.owner.dirty = True
         self._finished += 1
 
-    def commit_if_due(self) -> None:
-        """Commit what is finished, if enough time has passed."""
-        pause = self._pause if self._finished >= MANY else MAX_COMMIT_INTERVAL
+    def commit_if_due(self, *, idle: bool) -> None:
+        """Commit what is finished, if it is enough or enough time has passed; `idle`: nothing more is in flight."""
+        pause = self._pause if idle or self._finished >= MANY else LONGEST_INTERVAL
         if self._clock() - self._committed_at >= pause:
             dirty = {holding.place: holding.position() for holding in self._held.values() if holding.dirty}
             if dirty:
@@ -151,6 +155,7 @@ class Holdings:
         try:
             self._client.commit(positions)
             taken = True
+            self._waits = False
             for place, position in positions.items():
                 self._held[place.partition].saved = position.offset
             self._clean(positions)
@@ -159,7 +164,9 @@ class Holdings:
             log.warning("%s", error)
             self._clean(positions)
         except TransportError as error:
-            log.warning("The commit has to wait: %s", error)  # it goes with the next one
+            # it goes with the next one; to say so once is enough
+            log.log(logging.INFO if self._waits else logging.WARNING, "The commit has to wait: %s", error)
+            self._waits = True
         self._committed_at = self._clock()
         self._finished = 0
         fair = (self._committed_at - started) / COMMIT_SHARE

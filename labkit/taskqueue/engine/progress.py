@@ -40,7 +40,10 @@ class Memo:
         """The text for the metadata, at most `MAX_METADATA_BYTES`.
 
         If not everything fits, the offsets farthest away are left out: they would be worked on again.
+        Raises ValueError if an offset is not beyond the commit point.
         """
+        if min(self.finished, default=commit_point + 1) <= commit_point:
+            raise ValueError(f"{min(self.finished)} is not beyond the commit point {commit_point}")
         width = max(self.finished, default=commit_point) - commit_point
         while True:
             near = [offset - commit_point - 1 for offset in self.finished if offset <= commit_point + width]
@@ -111,8 +114,9 @@ class PartitionProgress:
 
     def finish(self, offset: int) -> None:
         """The work on this offset is done, or its task is among the dead letters."""
-        self._finished.add(offset)
-        self._advance()
+        if offset >= self.commit_point:
+            self._finished.add(offset)
+            self._advance()
 
     def finished_since(self, offset: int) -> frozenset[int]:
         """Every offset from this one on that is finished, and, harmlessly, those between that are no records."""
@@ -123,7 +127,8 @@ class PartitionProgress:
         if self._received or offset <= self.commit_point:
             return False
         self.commit_point = offset
-        self._finished = {finished for finished in self._finished if finished > offset}
+        self._finished = {finished for finished in self._finished if finished >= offset}
+        self._advance()
         return True
 
     def position(self, *, starts: int = 0, alone_until: int = 0) -> Position:
@@ -139,3 +144,7 @@ class PartitionProgress:
             offset = received.popleft()
             finished.remove(offset)
             self.commit_point = offset + 1
+        # what was finished before a restart and has not come again, because the fetch ended before it
+        while self.commit_point in finished and (not received or received[0] > self.commit_point):
+            finished.remove(self.commit_point)
+            self.commit_point += 1

@@ -256,6 +256,9 @@ class AdminClient(Protocol):
         """What the group has committed for the topic, per partition; nothing for what was never committed."""
         ...
 
+    def groups(self) -> dict[str, frozenset[str]]:
+        """The groups that have committed something, each with the topics of which it has."""
+
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions; {} for a group that does not exist."""
         ...

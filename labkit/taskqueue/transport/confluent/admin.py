@@ -127,13 +127,19 @@ class ConfluentAdmin:
 
     def committed(self, group: str, topic: str) -> dict[int, Position]:
         """What the group has committed for the topic, per partition."""
-        request = [ConsumerGroupTopicPartitions(group)]
-        found = self._ask(lambda client: client.list_consumer_group_offsets(request)[group])
         return {
             tp.partition: Position(tp.offset, tp.metadata or "")
-            for tp in sorted(found.topic_partitions, key=lambda tp: tp.partition)
+            for tp in sorted(self._all_committed(group), key=lambda tp: tp.partition)
             if tp.topic == topic and tp.offset >= 0
         }
+
+    def groups(self) -> dict[str, frozenset[str]]:
+        """The groups that have committed something, each with the topics of which it has."""
+        listed = self._ask(lambda client: client.list_consumer_groups())
+        names = sorted(group.group_id for group in listed.valid)
+        # librdkafka takes one group per request
+        topics = {name: frozenset(tp.topic for tp in self._all_committed(name)) for name in names}
+        return {group: committed for group, committed in topics.items() if committed}
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions."""
@@ -178,6 +184,12 @@ class ConfluentAdmin:
                 if code not in _NOT_READY | _UNKNOWN_TOPIC or time.monotonic() >= deadline:
                     raise in_words(kafka_error(error), self._connection) from error
             threading.Event().wait(_RETRY_INTERVAL)
+
+    def _all_committed(self, group: str) -> list[confluent_kafka.TopicPartition]:
+        request = [ConsumerGroupTopicPartitions(group)]
+        found = self._ask(lambda client: client.list_consumer_group_offsets(request)[group])
+        partitions: list[confluent_kafka.TopicPartition] = found.topic_partitions
+        return partitions
 
     def _is_there(self, description: Future[Any]) -> bool:
         try:

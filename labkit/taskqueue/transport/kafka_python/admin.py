@@ -108,6 +108,15 @@ class KafkaPythonAdmin:
             if partition.topic == topic and position.offset >= 0
         }
 
+    def groups(self) -> dict[str, frozenset[str]]:
+        """The groups that have committed something, each with the topics of which it has."""
+        names = [group["group_id"] for group in self._ask(self._client.list_groups)]
+        if not names:
+            return {}
+        found = self._ask(lambda: self._client.list_group_offsets(names))
+        topics = {group: frozenset(partition.topic for partition in found[group]) for group in sorted(names)}
+        return {group: committed for group, committed in topics.items() if committed}
+
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions."""
         found = self._ask(lambda: self._client.describe_groups([group]))[group]

@@ -86,6 +86,12 @@ class MemoryAdmin:
             offsets = self._cluster.group(group).offsets
             return {tp.partition: offsets[tp] for tp in sorted(offsets) if tp.topic == topic}
 
+    def groups(self) -> dict[str, frozenset[str]]:
+        """The groups that have committed something, each with the topics of which it has."""
+        with self._cluster.changed:
+            groups = sorted(self._cluster.groups(), key=lambda group: group.name)
+            return {group.name: frozenset(tp.topic for tp in group.offsets) for group in groups if group.offsets}
+
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions."""
         with self._cluster.changed:

@@ -1,5 +1,7 @@
 """What a worker keeps in mind of partitions that were taken from it while the broker was away."""
 
+import logging
+
 import pytest
 
 from labkit.errors import BrokerUnreachable, CommitRefused
@@ -118,3 +120,14 @@ def test_a_start_that_the_broker_did_not_take_is_tried_again(client):
     client.error = None
     holdings.begin({0: 0})
     assert starts(client) == 1
+
+
+def test_that_commits_have_to_wait_is_said_once_for_each_outage(client, caplog):
+    holdings = Holdings(client, "t", suspects=10)
+    with caplog.at_level(logging.INFO, "labkit.worker"):
+        for error in (BrokerUnreachable(), BrokerUnreachable(), None, BrokerUnreachable()):
+            work(holdings, range(10), until=1)
+            client.error = error
+            holdings.leave()
+            client.error = None
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.taskqueue.engine.progress import MAX_METADATA_BYTES, Memo, PartitionProgress
+from labkit.taskqueue.transport.contract import Position
 
 
 def test_the_commit_point_waits_for_the_oldest_unfinished_task():
@@ -88,3 +89,47 @@ def test_a_memo_is_read_as_it_was_written(finished, starts, alone_until):
 @pytest.mark.parametrize("text", ["", "a note of somebody else", "labkit1 1 2", "labkit1 x 0 eA==", "labkit1 0 0 %%%%"])
 def test_the_metadata_of_others_means_nothing_is_known(text):
     assert Memo.decode(text, 5) == Memo()
+
+
+def test_what_is_known_to_be_finished_moves_the_commit_point_before_it_comes_again():
+    """A fetch may end before a record that was finished before the restart."""
+    progress = PartitionProgress(0, finished=[2, 3, 9])
+    for offset in (0, 1):
+        progress.receive(offset)
+        progress.finish(offset)
+    assert progress.commit_point == 4
+    assert Memo.decode(progress.position().metadata, 4).finished == {9}
+    assert not progress.receive(2)
+
+
+def test_work_that_is_finished_twice_is_finished():
+    progress = PartitionProgress(0)
+    for offset in (0, 1):
+        progress.receive(offset)
+        progress.finish(offset)
+    progress.finish(0)
+    assert progress.position() == Position(2)
+
+
+def test_a_memo_of_what_is_not_beyond_the_commit_point_is_refused():
+    with pytest.raises(ValueError, match="not beyond the commit point 5"):
+        Memo(frozenset({5, 7})).encode(5)
+
+
+@given(st.data())
+def test_over_restarts_nothing_counts_as_finished_that_is_not(data):
+    """Each owner receives a part of what is there, finishes a part of that, and commits."""
+    done: set[int] = set()
+    committed = Position(0)
+    for _ in range(data.draw(st.integers(1, 6))):
+        known = Memo.decode(committed.metadata, committed.offset).finished
+        progress = PartitionProgress(committed.offset, known)
+        end = data.draw(st.integers(committed.offset, committed.offset + 40))
+        new = [offset for offset in range(committed.offset, end) if progress.receive(offset)]
+        assert not done & set(new)
+        for offset in data.draw(st.lists(st.sampled_from(new), unique=True)) if new else []:
+            progress.finish(offset)
+            done.add(offset)
+        committed = progress.position()
+        said = set(range(committed.offset)) | Memo.decode(committed.metadata, committed.offset).finished
+        assert said == done

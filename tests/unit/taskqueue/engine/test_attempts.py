@@ -1,0 +1,96 @@
+"""What becomes of tasks that are handed on or dropped unbegun; the other ends are tested with the workers."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import pytest
+
+from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.item import Item
+from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.transport.contract import Record
+
+TASK = Task(id="7", kind="sleep", payload=1, key="k", scheduled_at=9.5)
+
+
+class Made:
+    """Attempts with a line, in which one task was taken."""
+
+    def __init__(self, value: tuple = TASK.encode(), *, on_record=None) -> None:  # type: ignore[type-arg]
+        key, body, headers = value
+        self.records: list = []
+        self.lanes = Lanes("none")
+        self.attempts = Attempts(
+            self.lanes,
+            topic="t",
+            worker="d",
+            retry=Retry(),
+            rng=random.Random(1),
+            on_record=on_record or self.records.append,
+            clock=lambda: 20.0,
+        )
+        self.item = Item(Record("t", 0, 42, key, body, headers, 10_000), 11.0, None)
+        self.lanes.put([self.item])
+        assert self.lanes.take() is self.item
+
+    def line_is_settled(self) -> bool:
+        return self.lanes.drop(timeout=0)
+
+
+@pytest.fixture
+def made():
+    return Made()
+
+
+def test_who_hands_on_leaves_no_record_and_is_through(caplog):
+    caplog.set_level(logging.INFO, "labkit.task")
+    made = Made()
+    made.attempts.begin(made.item)
+    made.attempts.hand_on(made.item)
+    assert made.records == []
+    assert list(made.attempts.done) == [made.item]
+    assert made.attempts.failures == 0
+    assert made.line_is_settled()
+    assert [line.getMessage() for line in caplog.records] == ["started", "handed_on"]
+    assert caplog.records[-1].task == "7"
+
+
+def test_what_is_shed_has_a_record_that_says_which_task_and_why(made):
+    made.attempts.shed(made.item, "too many")
+    (record,) = made.records
+    assert (record.task_id, record.kind, record.key, record.outcome) == ("7", "sleep", "k", "shed")
+    assert (record.error, record.offset, record.attempt) == ("too many", 42, 1)
+    assert (record.scheduled_at, record.produced_at, record.finished_at) == (9.5, 10.0, 20.0)
+    assert list(made.attempts.done) == [made.item]
+    assert not made.attempts.dead
+    assert made.line_is_settled()
+
+
+def test_also_what_is_no_task_can_be_shed():
+    made = Made((None, b"\xff", ()))
+    made.attempts.shed(made.item, "too many")
+    assert [(record.task_id, record.outcome) for record in made.records] == [("", "shed")]
+    assert made.line_is_settled()
+
+
+def test_what_is_refused_is_dead_and_its_record_says_which_task(made):
+    made.attempts.refuse(made.item, ValueError("nobody does that"), deliveries=1)
+    (record,) = made.records
+    assert (record.task_id, record.outcome, record.error) == ("7", "dead", "ValueError: nobody does that")
+    assert list(made.attempts.dead) == [made.item]
+    assert str(made.item.error) == "nobody does that"
+
+
+def test_a_record_that_cannot_be_written_leaves_the_task_open():
+    def fail(record):
+        raise ConnectionError("away")
+
+    made = Made(on_record=fail)
+    with pytest.raises(ConnectionError):
+        made.attempts.shed(made.item, "too many")
+    assert not made.attempts.done
+    assert not made.line_is_settled()
