@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from labkit.backpressure import Action
-from labkit.errors import NotAccepted, NotAcknowledged
+from labkit.errors import BrokerUnreachable, NotAccepted, NotAcknowledged
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.door import Door
@@ -153,6 +153,12 @@ class Producer:
     ) -> None:
         self.close()
 
+    def _look_at_partitions(self) -> None:
+        try:
+            self._partitions = self._topics.get(self.topic.name).partitions
+        except BrokerUnreachable as error:  # it has as many as before; the client waits for the broker, up to a limit
+            log.info("the producer to %s goes on as before: %s", self.topic.name, error)
+
     def _may_pass(self, task: Task, stop: threading.Event | None = None) -> bool:
         """Whether the task may be sent; waits if the door says so, raises `NotAccepted` if it is refused."""
         if self._door is None:
@@ -167,7 +173,7 @@ class Producer:
     def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> _Sending:
         now = self._clock()
         if now >= self._look_again_at:
-            self._partitions = self._topics.get(self.topic.name).partitions
+            self._look_at_partitions()
             self._look_again_at = now + PARTITIONS_MAX_AGE
         key, value, headers = task.encode()
         sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from labkit.errors import NotAcknowledged, TaskNotEncodable
+from labkit.errors import BrokerUnreachable, NotAcknowledged, TaskNotEncodable
 from labkit.settings import Settings
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import PARTITIONS_MAX_AGE, Producer
@@ -133,6 +133,21 @@ def test_a_topic_that_grew_is_noticed(topics):
         now[0] = PARTITIONS_MAX_AGE
         producer.send_many(stock_tasks(8, seed=1))
     assert topics.end_offsets("t") == {0: 10, 1: 2, 2: 2, 3: 2}
+
+
+def test_a_broker_that_is_away_does_not_end_the_sending(topics, monkeypatch):
+    """The client waits for the broker; the look at the number of partitions may not fail before it."""
+    topic = topics.create("t", partitions=2)
+    now = [0.0]
+    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer:
+
+        def away(name):
+            raise BrokerUnreachable
+
+        monkeypatch.setattr(producer._topics, "get", away)
+        now[0] = PARTITIONS_MAX_AGE
+        producer.send_many(stock_tasks(4, seed=1))
+    assert topics.end_offsets("t") == {0: 2, 1: 2}
 
 
 def test_another_partitioner_decides(topics):
