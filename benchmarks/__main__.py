@@ -12,6 +12,8 @@ from benchmarks import (
     concurrency,
     cpu_bound,
     crashes,
+    dispatch_faults,
+    dispatching,
     endurance,
     first_lab,
     lab_start,
@@ -33,6 +35,8 @@ BENCHMARKS = {
     "cpu_bound": cpu_bound.measure,
     "queues": queues.measure,
     "endurance": endurance.measure,
+    "dispatching": dispatching.measure,
+    "dispatch_faults": dispatch_faults.measure,
     "notebooks": notebooks.measure,
     "first_lab": first_lab.measure,
 }

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labkit.backpressure import make_strategy
     from labkit.dispatch import CelerySession, handles
     from labkit.lab import Lab, open_lab
     from labkit.policies import PriorityClass, make_policy
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
         stock_tasks,
         uniform,
     )
+    from labkit.taskqueue.door import Door
     from labkit.taskqueue.once import once
 
 __all__ = [
     "CelerySession",
     "DeadLetters",
+    "Door",
     "Lab",
     "PriorityClass",
     "Producer",
@@ -48,6 +51,7 @@ __all__ = [
     "exponential",
     "handles",
     "make_policy",
+    "make_strategy",
     "new_task",
     "once",
     "open_lab",
@@ -58,10 +62,12 @@ __all__ = [
 #: Where a name is found, if not in `labkit.taskqueue`.
 _ELSEWHERE = {
     "CelerySession": "labkit.dispatch",
+    "Door": "labkit.taskqueue.door",
     "Lab": "labkit.lab",
     "PriorityClass": "labkit.policies",
     "handles": "labkit.dispatch",
     "make_policy": "labkit.policies",
+    "make_strategy": "labkit.backpressure",
     "once": "labkit.taskqueue.once",
     "open_lab": "labkit.lab",
 }

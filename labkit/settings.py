@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     )
     celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
     celery_limit: int = Field(2, ge=1, description="how many tasks per worker process fill Celery's queue")
+    classes: str = Field("high,low", description="the priority classes, the most urgent first, with commas between")
+
+    # Celery's Beat
+    beat_heartbeat: str = Field("10", description="when Beat has a heartbeat sent: every n seconds, a crontab, or off")
+    beat_lag: str = Field("5", description="when Beat has the lag sampled: every n seconds, a crontab, or off")
 
     # what labkit writes
     results_dir: Path = Field(Path("results"), description="where records and figures go")

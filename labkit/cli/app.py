@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labkit.cli import dead, jupyter, lab, notebooks, produce, topics, work
+from labkit.cli import bridge, celery, dead, demo, dispatch, jupyter, lab, notebooks, produce, topics, work
 
 app = typer.Typer(
     name="labkit",
@@ -20,5 +20,9 @@ jupyter.add_commands(app)
 notebooks.add_commands(app)
 produce.add_commands(app)
 work.add_commands(app)
+bridge.add_commands(app)
+celery.add_commands(app)
+dispatch.add_commands(app)
+demo.add_commands(app)
 topics.add_commands(app)
 dead.add_commands(app)

@@ -6,11 +6,12 @@ its own tasks only and several users can share a Redis.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from celery import Celery
 
+from labkit.dispatch.taking import TRANSPORT
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
 from labkit.settings import Settings, load_settings
@@ -28,11 +29,19 @@ SEPARATOR = "\x06\x16"
 #: How a URL's scheme reads in kombu's words.
 SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "redis+socket", "redis+socket": "redis+socket"}
 
+#: Which database of a Redis on a socket, in redis-py's words.
+_DATABASE = re.compile(r"([?&])db=")
+
 #: How often workers look for tasks whose visibility timeout is over, in seconds.
 RESTORE_INTERVAL = 1
+#: One worker at a time looks. If it is killed meanwhile, the others wait so many seconds; kombu's default is 300.
+RESTORE_PATIENCE = 5
 
 #: How often a worker says that it lives, in seconds.
 HEARTBEAT_INTERVAL = 1.0
+
+#: After so many seconds without a sign, a Beat counts as dead and another may take over.
+BEAT_SILENCE = 5.0
 
 
 def make_app(broker_url: str, settings: Settings) -> Celery:
@@ -42,8 +51,9 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
     behind what runs, and a killed worker loses nothing. Messages are JSON; anything else is refused.
     Raises `SettingsError` for a URL that is not of a Redis.
     """
-    app = Celery("labkit", broker=celery_url(broker_url), set_as_current=False)
+    app = Celery("labkit", broker=celery_url(broker_url).replace("redis+", f"{TRANSPORT}+"), set_as_current=False)
     app.conf.update(
+        broker_transport=TRANSPORT,
         result_backend=celery_url(broker_url) if settings.celery_results else None,
         task_ignore_result=not settings.celery_results,
         task_default_queue=QUEUE,
@@ -59,7 +69,9 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         result_backend_transport_options={"global_keyprefix": key_prefix(settings)},
         redbeat_redis_url=redis_py_url(broker_url),
+        redbeat_redis_options={},  # without it RedBeat warns that it looks among the transport's
         redbeat_key_prefix=f"{key_prefix(settings)}redbeat:",
+        redbeat_lock_timeout=BEAT_SILENCE,
         enable_utc=True,
         timezone="UTC",
     )
@@ -86,19 +98,24 @@ def broker_url(settings: Settings, lab: Lab | None = None) -> str:
 
 def celery_url(url: str) -> str:
     """The URL in kombu's words. Raises `SettingsError` where the queue could not be counted."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in SCHEMES:
         raise SettingsError(
-            f"Celery's broker has the scheme {parts.scheme or url!r}. Only a Redis (redis://, rediss:// or unix://) "
-            "tells how many tasks wait in it and how many are taken, which the dispatcher must know; "
+            f"Celery's broker has the scheme {scheme if separator else url!r}. Only a Redis (redis://, rediss:// or "
+            "unix://) tells how many tasks wait in it and how many are taken, which the dispatcher must know; "
             "set LABKIT_CELERY_BROKER_URL to one, or leave it empty for that of the lab."
         )
-    return f"{SCHEMES[parts.scheme]}{url.removeprefix(parts.scheme)}"
+    if scheme == "rediss" and "ssl_cert_reqs=" not in rest:
+        rest += f"{'&' if '?' in rest else '?'}ssl_cert_reqs=required"  # kombu would trust any certificate
+    if SCHEMES[scheme] == "redis+socket":
+        rest = _DATABASE.sub(r"\1virtual_host=", rest)
+    return f"{SCHEMES[scheme]}://{rest}"
 
 
 def redis_py_url(url: str) -> str:
-    """The same URL in redis-py's words."""
-    return url.replace("redis+socket://", "unix://", 1)
+    """The same URL in redis-py's words. Raises `SettingsError` as `celery_url` does."""
+    return celery_url(url).replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=", 1)
 
 
 def key_prefix(settings: Settings) -> str:
@@ -120,5 +137,6 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": settings.celery_visibility_timeout,
         "unacked_restore_interval": RESTORE_INTERVAL,
         "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": RESTORE_PATIENCE,
         "socket_keepalive": True,
     }

@@ -36,7 +36,8 @@ def _work(job: dict[str, Any], orders: IO[str]) -> None:
     app = worker_app(settings)
     # Celery's own way to end in order
     _when_it_ends(orders, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    sys.exit(run_worker(app, pool=job["pool"], concurrency=job["concurrency"], name=job["name"]))
+    options = {name: job[name] for name in ("pool", "concurrency", "prefetch", "name")}
+    sys.exit(run_worker(app, **options))
 
 
 def _dispatch(job: dict[str, Any], orders: IO[str]) -> None:

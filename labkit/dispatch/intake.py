@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from labkit.dispatch.waiting_line import WaitingLine
+from labkit.policies import Backlog, PriorityClass
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor
 from labkit.taskqueue.engine.work import Work
@@ -32,6 +33,15 @@ class Intake(Worker):
     def attempts(self) -> Attempts:
         """Who is told what became of each task."""
         return self._attempts
+
+    def backlog(self, known: PriorityClass) -> Backlog:
+        """What waits, as the policies see it; `known` is its class. A task has arrived when it came to Kafka."""
+        waiting, head = len(self.line), self.line.head()
+        if head is None or not waiting:
+            return Backlog(waiting=0, arrived_at=None, deadline=None)
+        arrived = head.record.timestamp_ms / 1000
+        due = None if known.relative_deadline is None else arrived + known.relative_deadline
+        return Backlog(waiting=waiting, arrived_at=arrived, deadline=due)
 
     def tell(self, call: Callable[[], object]) -> None:
         """Call this whenever the line has changed; to be set before `run`."""

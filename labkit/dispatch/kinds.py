@@ -20,6 +20,7 @@ from typing import NamedTuple
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
 from labkit.settings import Settings
 from labkit.taskqueue.engine.config import Handler
+from labkit.taskqueue.engine.executors import is_asynchronous
 from labkit.taskqueue.task import MESSAGE_KIND, STOCK_KIND, Task
 
 log = logging.getLogger("labkit.celery")
@@ -40,13 +41,20 @@ HANDLERS: dict[str, Handling] = {}
 
 
 def handles(*kinds: str, once: bool = True) -> Callable[[Handler], Handler]:
-    """Let this function handle the tasks of these kinds: a decorator. Raises `SettingsError` if another one does.
+    """Let this function handle the tasks of these kinds: a decorator.
+
+    Raises `SettingsError` if another one does, and for an `async def`, which Celery's workers cannot run.
 
     With `once=False` the handler is called for every delivery: it recognises redeliveries itself, by
     `labkit.taskqueue.once.once_in` in its own database, or it may run twice.
     """
 
     def register(handler: Handler) -> Handler:
+        if is_asynchronous(handler):
+            raise SettingsError(
+                f"{celery_name(handler)} is an `async def`, and Celery's workers call plain functions only. Make it a "
+                "`def`, or work on its topic with `labkit work --executor asyncio`."
+            )
         for kind in kinds:
             other = HANDLERS.get(kind)
             if other is not None and celery_name(other.handler) != celery_name(handler):

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import redis
 from msgspec import convert
 
+from labkit.backpressure import Strategy
+from labkit.dispatch.admission import Admission
 from labkit.dispatch.app import broker_url, make_app
 from labkit.dispatch.dispatcher import Dispatcher
 from labkit.dispatch.kinds import import_handlers
@@ -39,14 +42,16 @@ def make_dispatcher(
     options: Mapping[str, float] | None = None,
     *,
     limit: int | None = None,
+    admission: Strategy[Any] | None = None,
     name: str | None = None,
     partitions: int = 2,
     settings: Settings | None = None,
 ) -> Dispatcher:
     """A dispatcher for the topics `jobs.<class>`, which are made if they do not exist.
 
-    `limit`: how many tasks may be taken per process of Celery's workers, by default as in the settings. The records of
-    what it sheds or gives up go where those of Celery's workers go. Raises `SettingsError`.
+    `limit`: how many tasks may be taken per process of Celery's workers, by default as in the settings. `admission`
+    says who gets in (see `labkit.dispatch.admission`). The records of what is shed or given up go where those of
+    Celery's workers go. Raises `SettingsError`.
     """
     settings = settings or load_settings()
     name = name or new_name("dispatcher")
@@ -64,6 +69,7 @@ def make_dispatcher(
         Sender(make_app(url, settings)),
         group=DISPATCHER_GROUP,
         room=Room(client, settings, dispatcher=name, limit=limit or settings.celery_limit),
+        admission=None if admission is None else _door(admission, client, settings),
         name=name,
         on_record=RecordStream(client, settings).append,
         settings=settings,
@@ -111,6 +117,12 @@ def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
         name=job["name"],
         settings=settings,
     )
+
+
+def _door(strategy: Strategy[Any], client: redis.Redis, settings: Settings) -> Admission:
+    finished = RecordStream(client, settings)
+    finished.skip()
+    return Admission(strategy, finished=finished.read)
 
 
 def new_name(what: str) -> str:

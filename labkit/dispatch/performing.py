@@ -14,14 +14,16 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import redis
 from billiard.process import current_process
+from celery.exceptions import Reject
 
 from labkit.dispatch.envelope import Envelope
 from labkit.dispatch.kinds import HANDLERS, Handling, celery_name, handler_of
-from labkit.errors import BadRecord, InProgress, LabkitError, RedisUnreachable
+from labkit.errors import BadRecord, InProgress, LabkitError, LeaseLost, RedisUnreachable
 from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
 from labkit.taskqueue.engine.attempts import LOOK_AGAIN, describe
 from labkit.taskqueue.engine.retry import Retry
@@ -65,9 +67,13 @@ class Performer:
     def register(self) -> None:
         """Make a Celery task of each handler."""
         for handling in {celery_name(one.handler): one for one in HANDLERS.values()}.values():
-            self._app.task(name=celery_name(handling.handler), bind=True, max_retries=None)(self._body(handling))
+            # without shared=False it would be the task of all applications of this process
+            options = {"name": celery_name(handling.handler), "bind": True, "max_retries": None, "shared": False}
+            self._app.task(**options)(self._body(handling))
 
     def _body(self, handling: Handling) -> Callable[[Any, dict[str, Any], int], None]:
+        run = _Run(handling, self._url)
+
         def perform(celery_task: Any, message: dict[str, Any], attempt: int = 1) -> None:
             try:
                 envelope = Envelope.from_json(message)
@@ -75,22 +81,22 @@ class Performer:
                 log.exception("a message was dropped")
                 return
             try:
-                again = self._attempt(handling, envelope, attempt, who_performs(celery_task.request.hostname))
+                again = self._attempt(run, envelope, attempt, who_performs(celery_task.request.hostname))
             except (LabkitError, redis.RedisError) as error:
                 # the attempt is over, but what must be noted of it could not be
                 log.warning("task %s has to come again: %s", envelope.task.id, error)
                 again = attempt, LOOK_AGAIN
             if again is not None:
                 next_attempt, delay = again
-                raise celery_task.retry(args=(message, next_attempt), countdown=delay)
+                _come_again(celery_task, (message, next_attempt), delay)
 
         return perform
 
-    def _attempt(self, handling: Handling, envelope: Envelope, attempt: int, worker: str) -> tuple[int, float] | None:
+    def _attempt(self, run: _Run, envelope: Envelope, attempt: int, worker: str) -> tuple[int, float] | None:
         """Make this attempt; the number of the next one and after how many seconds, None if there is none."""
         started_at = self._clock()
-        called, error = self._try(handling, envelope.task)
-        if isinstance(error, InProgress | RedisUnreachable):
+        called, error = run(envelope.task)
+        if isinstance(error, InProgress | LeaseLost | RedisUnreachable):
             # somebody else is at it, or nobody can tell: no failure of this task
             return attempt, LOOK_AGAIN
         delay = None if error is None else self._retry.delay(attempt, self._rng)
@@ -109,28 +115,43 @@ class Performer:
         self._on_record(record)
         return None if delay is None else (attempt + 1, delay)
 
-    def _try(self, handling: Handling, task: Task) -> tuple[bool, BaseException | None]:
-        """Whether the handler was called, and what it raised."""
-        calls: list[str] = []
-
-        def call(task: Task) -> None:
-            calls.append(task.id)
-            handling.handler(task)
-
-        # the name decides what is remembered of the handler's runs
-        call.__module__, call.__qualname__ = handling.handler.__module__, handling.handler.__qualname__
-        guarded = once(url=self._url)(call) if handling.once else call
-        try:
-            guarded(task)
-        except FAILURES as error:
-            return bool(calls), error
-        return bool(calls), None
-
     @staticmethod
     def _outcome(error: BaseException | None, *, called: bool, last: bool) -> str:
         if error is not None:
             return DEAD if last else FAILED
         return DONE if called else REPEATED
+
+
+class _Run:
+    """Runs one handler, once for each task if its kind wants that. Used by all threads of a worker."""
+
+    def __init__(self, handling: Handling, url: str) -> None:
+        self._handler = handling.handler
+        self._here = threading.local()
+
+        @wraps(handling.handler)  # its name decides what is remembered of the handler's runs
+        def call(task: Task) -> None:
+            self._here.called = True
+            self._handler(task)
+
+        self._guarded = once(url=url)(call) if handling.once else call
+
+    def __call__(self, task: Task) -> tuple[bool, BaseException | None]:
+        """Whether the handler was called, and what it raised."""
+        self._here.called = False
+        try:
+            self._guarded(task)
+        except FAILURES as error:
+            return self._here.called, error
+        return self._here.called, None
+
+
+def _come_again(celery_task: Any, arguments: tuple[dict[str, Any], int], delay: float) -> None:
+    """Let the task come again, as the further message; or else, if the broker does not take that, as this one."""
+    try:
+        raise celery_task.retry(args=arguments, countdown=delay)
+    except Reject as error:  # with which Celery would drop the message that it has
+        raise Reject(error.reason, requeue=True) from error
 
 
 def who_performs(hostname: str) -> str:

@@ -28,7 +28,14 @@ from labkit.taskqueue.waiting import wait_until
 START_TIMEOUT = 30.0
 
 #: Settings that a process takes over from the object that starts it; everything else is in the environment.
-HANDED_ON = ("celery_broker_url", "celery_imports", "celery_results", "celery_visibility_timeout", "session_timeout")
+HANDED_ON = (
+    "celery_broker_url",
+    "celery_imports",
+    "celery_results",
+    "celery_visibility_timeout",
+    "session_timeout",
+    "topic_prefix",
+)
 
 
 class _Process(ABC):
@@ -113,7 +120,8 @@ class _Process(ABC):
 class CeleryWorker(_Process):
     """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks.
 
-    Prefork is Celery's own default; threads start at once, and suit tasks that wait.
+    Prefork is Celery's own default; threads start at once, and suit tasks that wait. `prefetch` is how many tasks are
+    taken per process, those that run included; Celery's own default is 4, with which urgent tasks wait behind others.
     """
 
     def __init__(
@@ -122,12 +130,13 @@ class CeleryWorker(_Process):
         *,
         pool: Pool = "prefork",
         concurrency: int = 2,
+        prefetch: int = 1,
         name: str | None = None,
         log_dir: Path | None = None,
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        job = {"role": "celery", "pool": pool, "concurrency": concurrency}
+        job = {"role": "celery", "pool": pool, "concurrency": concurrency, "prefetch": prefetch}
         super().__init__(lab, name or new_name("celery"), job, settings, log_dir)
         self._client = connect(broker_url(settings, lab))
 

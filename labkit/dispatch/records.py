@@ -36,14 +36,14 @@ class RecordStream:
         """Add one."""
         try:
             self._client.xadd(self._key, {"record": _write(record)}, maxlen=KEPT, approximate=True)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
             raise RedisUnreachable(f"A record could not be written to Redis: {error}") from error
 
     def skip(self) -> None:
         """Let `read` begin with what comes from now on."""
         try:
             last: Any = self._client.xrevrange(self._key, count=1)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
             raise RedisUnreachable(f"The records could not be read from Redis: {error}") from error
         self._seen = f"({last[0][0].decode()}" if last else "-"
 
@@ -51,7 +51,7 @@ class RecordStream:
         """What has come since the last call."""
         try:
             entries: Any = self._client.xrange(self._key, min=self._seen)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
             raise RedisUnreachable(f"The records could not be read from Redis: {error}") from error
         if entries:
             self._seen = f"({entries[-1][0].decode()}"

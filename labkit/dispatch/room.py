@@ -123,7 +123,7 @@ class Room:
         arguments: list[str | int] = [dispatcher, wanted, self._limit, round(SILENCE * 1000), round(RESERVATION * 1000)]
         try:
             found: Any = self._script(keys=self._keys, args=arguments)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:  # also a Redis that is full, or a replica: it is to be asked again
             raise RedisUnreachable(f"Redis could not be asked for Celery's queue: {error}") from error
         granted, unacknowledged, processes, reserved, waiting = found
         return Count(granted, unacknowledged, processes, reserved, tuple(waiting), self._limit)

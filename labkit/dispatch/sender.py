@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 from redis import RedisError
 
 from labkit.dispatch.app import LEVELS, QUEUE
@@ -15,6 +15,9 @@ from labkit.errors import RedisUnreachable
 
 if TYPE_CHECKING:
     from celery import Celery
+
+#: How long Celery's broker may take to answer, in seconds.
+ANSWER_TIMEOUT = 5.0
 
 
 class Sender:
@@ -34,7 +37,7 @@ class Sender:
         messages = [(sending_name(envelope.task.kind), envelope) for envelope in envelopes]
         try:
             self._send(messages)
-        except (OperationalError, RedisError, OSError) as error:
+        except (OperationalError, BatchPublishError, RedisError, OSError) as error:
             self.close()
             raise RedisUnreachable(f"Celery's broker did not take {len(envelopes)} tasks: {error}") from error
 
@@ -60,6 +63,9 @@ class Sender:
 
     def _open(self) -> Any:
         if self._producer is None:
-            self._connection = self._app.connection_for_write()
+            # no tries of its own, and no endless wait: whoever sends knows when to try again
+            self._connection = self._app.connection_for_write(
+                transport_options={"max_retries": 0, "socket_timeout": ANSWER_TIMEOUT}
+            )
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
         return self._producer

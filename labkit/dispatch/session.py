@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from labkit.backpressure import Strategy
 from labkit.dispatch.app import broker_url
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.making import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
@@ -16,7 +17,7 @@ from labkit.dispatch.room import Count, Room, connect
 from labkit.dispatch.worker import Pool
 from labkit.lab import Lab
 from labkit.measure.records import TaskRecord, to_frame
-from labkit.policies import PriorityClass
+from labkit.policies import PriorityClass, make_policy
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.topics import PartitionLag, Topic
@@ -31,7 +32,8 @@ class CelerySession:
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
     `policy`; they are made anew. With a `topic` a bridge reads that one. `workers` is how many tasks Celery performs at
-    once, in threads of one worker or in forked processes (`pool`); `limit` is how many may be taken per worker.
+    once, in threads of one worker or in forked processes (`pool`); each takes `prefetch` from the
+    queue, and `limit` is how many may be in it or taken per worker.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class CelerySession:
         topic: str | None = None,
         workers: int = 2,
         pool: Pool = "threads",
+        prefetch: int = 1,
         limit: int = 1,
+        admission: Strategy[Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.lab = lab
@@ -54,13 +58,14 @@ class CelerySession:
         self._options = options
         self._topic = topic
         self._limit = limit
+        self._admission = admission
         client = connect(broker_url(settings, lab))
         self._room = Room(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
         self._records: list[TaskRecord] = []
         self._stack = ExitStack()
         self.topics = self._stack.enter_context(connect_kafka(lab))
-        self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, settings=settings)
+        self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
 
     def start(self) -> Self:
@@ -75,6 +80,10 @@ class CelerySession:
     def topic(self, name: str) -> Topic:
         """The topic of this class."""
         return self.topics.get(f"jobs.{name}")
+
+    def use(self, policy: str, **options: float) -> None:
+        """Dispatch by this policy from now on. Raises `SettingsError`."""
+        self.dispatcher.use(make_policy(policy, **options))
 
     def count(self) -> Count:
         """How full Celery is."""
@@ -91,9 +100,18 @@ class CelerySession:
         self._records += self._stream.read()
         return to_frame(self._records)
 
+    def turned_away(self) -> pd.DataFrame:
+        """What was shed or put aside at the dispatcher's door, counted by moment."""
+        return self.dispatcher.turned_away()
+
+    def wait_for_records(self, count: int, *, timeout: float) -> pd.DataFrame:
+        """Wait until so many records have come, and return them all; raises `DeadlineExceeded`."""
+        wait_until(lambda: len(self.records()) >= count, timeout=timeout, what=f"{count} records were to come")
+        return self.records()
+
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`."""
-        wait_until(self._all_done, timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
+        wait_until(_twice(self._all_done), timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
         return self.records()
 
     def stop(self) -> None:
@@ -122,6 +140,7 @@ class CelerySession:
             self._policy,
             self._options,
             limit=self._limit,
+            admission=self._admission,
             settings=self._settings,
         )
 
@@ -133,7 +152,20 @@ class CelerySession:
     def _all_done(self) -> bool:
         self.dispatcher.check()
         self.worker.check()
-        count = self.count()
-        if sum(count.waiting) or count.unacknowledged:
+        # Kafka first: what is committed there was in Celery before
+        if any(place.lag for places in self.lag().values() for place in places):
             return False
-        return not any(place.lag for places in self.lag().values() for place in places)
+        count = self.count()
+        return not (sum(count.waiting) or count.unacknowledged)
+
+
+def _twice(condition: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether it holds, and held at the look before: for a moment a task that a worker takes is counted nowhere."""
+    held = False
+
+    def holds_again() -> bool:
+        nonlocal held
+        before, held = held, condition()
+        return before and held
+
+    return holds_again

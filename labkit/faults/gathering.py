@@ -42,10 +42,10 @@ def from_records(
             f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
             "Take those of one: records[records['topic'] == …]."
         )
-    events = [*_of_workers(records), *_of_log(written), *committed]
+    events = [*_of_workers(records), *of_log(written), *committed]
     if receipts is not None:
-        events += _of_producer(receipts)
-    events += _given_up(records) if dead is None else _of_dead_letters(dead)
+        events += of_receipts(receipts)
+    events += _given_up(records) if dead is None else of_dead_letters(dead)
     return History(events)
 
 
@@ -83,7 +83,8 @@ def _without_retries(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
         yield event
 
 
-def _of_producer(receipts: pd.DataFrame) -> Iterator[Event]:
+def of_receipts(receipts: pd.DataFrame) -> Iterator[Event]:
+    """What the producer did, by its receipts."""
     events: list[dict[str, Any]] = []
     for row in _rows(receipts):
         refused = row["error"] is not None
@@ -98,7 +99,8 @@ def _of_producer(receipts: pd.DataFrame) -> Iterator[Event]:
     return _numbered(sorted(events, key=lambda event: event["at"]))
 
 
-def _of_log(written: Iterable[Record]) -> Iterator[Event]:
+def of_log(written: Iterable[Record]) -> Iterator[Event]:
+    """What is on the topic, by all of its records."""
     for seq, record in enumerate(written):
         yield Event(
             what="written",
@@ -119,7 +121,8 @@ def _task_id(record: Record) -> str | None:
         return None
 
 
-def _of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:
+def of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:
+    """What became a dead letter, by all records of the topic of dead letters."""
     letters = (record for record in dead if record.value is not None)  # the others say what was replayed or dropped
     for seq, letter in enumerate(letters):
         headers = {name: value.decode(errors="replace") for name, value in letter.headers}

@@ -14,16 +14,14 @@ from uuid import NAMESPACE_URL, uuid5
 
 from labkit.errors import LabError, PortInUse, ServerFailed
 from labkit.lab import mending, probe
+from labkit.lab.again import kept_state, start_again, wait_for_end
 from labkit.lab.folders import LabFolders, make_folder
 from labkit.lab.kafka_cache import Kafka
 from labkit.lab.kafka_server import aot_options, kafka_command, server_properties
-from labkit.lab.keeping import MARGIN, ServerCommand, identified, restart
+from labkit.lab.keeping import ServerCommand
 from labkit.lab.ports import is_free
-from labkit.lab.state import Broker, State, read_state, server_name
+from labkit.lab.state import Broker, State, server_name
 from labkit.lab.waiting import wait_for
-
-#: Seconds that the servers of a lab with a name have to end by themselves.
-GRACE = 15.0
 
 
 def broker_command(
@@ -63,7 +61,7 @@ def kill_broker(folders: LabFolders, node: int) -> None:
     """
     _, (broker,) = _look_up(folders, [node])
     broker.process.send_signal(signal.SIGKILL)
-    _wait_for_end(folders, broker)
+    wait_for_end(folders, broker.process, f"The broker {node}")
 
 
 def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float) -> State:
@@ -76,11 +74,12 @@ def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float
     for broker in brokers:
         broker.process.send_signal(signal.SIGTERM)
     for broker in brokers:
-        _wait_for_end(folders, broker)
+        wait_for_end(folders, broker.process, f"The broker {broker.node}")
         _wait_for_ports(broker, timeout)
         _make_room(folders.broker(broker.node))
-    pids = _ask_keeper(folders, state, brokers)
-    again = {node: replace(broker, process=identified(pids[node])) for node, broker in zip(nodes, brokers, strict=True)}
+    names = {server_name(broker.node, len(state.brokers)): broker for broker in brokers}
+    processes = start_again(folders, state.keeper, {name: broker.process for name, broker in names.items()})
+    again = {broker.node: replace(broker, process=processes[name]) for name, broker in names.items()}
     state = state.evolve(brokers=tuple(again.get(broker.node, broker) for broker in state.brokers))
     state.write(folders.state)
     try:
@@ -92,9 +91,7 @@ def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float
 
 
 def _look_up(folders: LabFolders, nodes: Sequence[int]) -> tuple[State, list[Broker]]:
-    state = read_state(folders.state)
-    if state is None or not state.keeper.alive():
-        raise LabError("The lab is not running, so none of its brokers can be killed or started again.")
+    state = kept_state(folders)
     found = {broker.node: broker for broker in state.brokers}
     for node in nodes:
         if node not in found:
@@ -102,43 +99,11 @@ def _look_up(folders: LabFolders, nodes: Sequence[int]) -> tuple[State, list[Bro
     return state, [found[node] for node in nodes]
 
 
-def _wait_for_end(folders: LabFolders, broker: Broker) -> None:
-    """Until the keeper knows: Linux shows a Java as ended while its last threads still are about to."""
-
-    def ended() -> bool:
-        return any("status" in entry and entry["pid"] == broker.process.pid for entry in mending.journal(folders))
-
-    if not wait_for(ended, GRACE):
-        broker.process.send_signal(signal.SIGKILL)
-        if not wait_for(ended, MARGIN):
-            raise ServerFailed(f"The broker {broker.node} could not be ended. Run `labkit down` and `labkit up`.")
-
-
 def _wait_for_ports(broker: Broker, timeout: float) -> None:
     """While a broker is away, a program may have one of its ports for an outgoing connection, which soon ends."""
     for port in (broker.port, broker.controller_port):
         if not wait_for(partial(is_free, port), timeout):
             raise PortInUse(f"Port {port} of broker {broker.node} is in use by another program. End that one first.")
-
-
-def _ask_keeper(folders: LabFolders, state: State, brokers: Sequence[Broker]) -> dict[int, int]:
-    """The new pids by node."""
-    names = {server_name(broker.node, len(state.brokers)): broker for broker in brokers}
-    restart(state.keeper, list(names), requests=folders.requests)
-    pids: dict[int, int] = {}
-
-    def started() -> bool:
-        last = {entry["server"]: entry["pid"] for entry in mending.journal(folders) if "status" not in entry}
-        for name, broker in names.items():
-            if last.get(name, broker.process.pid) != broker.process.pid:
-                pids[broker.node] = last[name]
-        return len(pids) == len(names)
-
-    answered = wait_for(started, MARGIN)
-    folders.requests.unlink(missing_ok=True)
-    if not answered:
-        raise ServerFailed("The keeper did not start the broker again. Run `labkit down` and `labkit up`.")
-    return pids
 
 
 def put_away_log(log: Path) -> None:

@@ -12,10 +12,11 @@ from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
 from labkit.lab import brokers as broker_life
+from labkit.lab import redis_life
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
 from labkit.lab.keeping import Keeping
-from labkit.lab.life import check_external, find_or_start, restart_brokers
+from labkit.lab.life import check_external, find_or_start, restart_brokers, restart_redis
 from labkit.lab.starting import start
 from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.settings import Settings, load_settings
@@ -118,8 +119,9 @@ class Lab:
 
     @property
     def redis_pid(self) -> int | None:
-        """The pid of Redis; None if it is an external one."""
-        return None if self._started is None or self._started.redis is None else self._started.redis.pid
+        """The pid of Redis; None if it is an external one, or has ended."""
+        state = self._state
+        return None if state is None or state.redis is None or not state.redis.alive() else state.redis.pid
 
     def kill_broker(self, node: int = 1) -> None:
         """SIGKILL the broker and return when it has ended. Raises `LabError` if the lab has no such broker."""
@@ -135,13 +137,33 @@ class Lab:
         Raises `LabError` if the lab has no such broker, `PortInUse`, and `ServerFailed`.
         """
         self._must_have_brokers()
-        state = restart_brokers(self.name, self._folders, nodes or (1,), self._settings)
+        self._note(restart_brokers(self.name, self._folders, nodes or (1,), self._settings))
+
+    def kill_redis(self) -> None:
+        """SIGKILL Redis and return when it has ended. Raises `LabError` if the lab has no Redis of its own."""
+        self._must_have_redis()
+        redis_life.kill_redis(self._folders)
+
+    def restart_redis(self) -> None:
+        """Start Redis again at its socket, and return when it has read its data and answers.
+
+        Whatever it had acknowledged is there. One that still runs is ended first, by SIGTERM.
+        Raises `LabError` if the lab has no Redis of its own, and `ServerFailed`.
+        """
+        self._must_have_redis()
+        self._note(restart_redis(self.name, self._folders, self._settings))
+
+    def _note(self, state: State) -> None:
         if self._keeping is not None:
             self._keeping.servers.update(state.servers())
 
     def _must_have_brokers(self) -> None:
         if self._started is None or not self._started.brokers:
             raise LabError("Kafka is an external one here (LABKIT_BOOTSTRAP_SERVERS), so labkit leaves it alone.")
+
+    def _must_have_redis(self) -> None:
+        if self._started is None or self._started.redis is None:
+            raise LabError("Redis is an external one here (LABKIT_REDIS_URL), so labkit leaves it alone.")
 
     def close(self) -> None:
         """End the servers if this object has started them. Closing twice is no error."""

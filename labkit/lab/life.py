@@ -11,7 +11,8 @@ from typing import Any
 
 from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
 from labkit.lab import brokers as broker_life
-from labkit.lab.brokers import GRACE
+from labkit.lab import redis_life
+from labkit.lab.again import GRACE
 from labkit.lab.connection import external_connection, librdkafka_config
 from labkit.lab.folders import LabFolders, make_folder
 from labkit.lab.keeping import Keeping, end_keeper
@@ -76,6 +77,12 @@ def restart_brokers(name: str, folders: LabFolders, nodes: Sequence[int], settin
     """End the brokers that still run, and start them again with their data; see `brokers.restart_brokers`."""
     with _only_one(name, folders):
         return broker_life.restart_brokers(folders, nodes, timeout=settings.start_timeout)
+
+
+def restart_redis(name: str, folders: LabFolders, settings: Settings) -> State:
+    """End Redis if it still runs, and start it again with its data; see `redis_life.restart_redis`."""
+    with _only_one(name, folders):
+        return redis_life.restart_redis(folders, timeout=settings.start_timeout)
 
 
 def stop(name: str, folders: LabFolders) -> bool:

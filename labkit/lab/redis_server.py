@@ -63,13 +63,19 @@ def _binary(path: Path) -> RedisBinary | None:
 
 
 def redis_command(binary: RedisBinary, *, data: Path, socket: Path, log: Path) -> list[str]:
-    """The command line that runs the server: no network, and every change is appended to a file."""
+    """The command line that runs the server: no network, and every change is appended to a file.
+
+    `appendfsync no`: the file is written before each answer, so that SIGKILL loses nothing that was acknowledged; when
+    it reaches the disk is left to the system, as Kafka leaves it. By the default, once a second, Redis puts off writing
+    while the disk is slow (flushAppendOnlyFile in its aof.c), and what it has answered meanwhile would die with it.
+    """
     options = {
         "port": "0",
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "dir": str(data),
         "appendonly": "yes",
+        "appendfsync": "no",
         "save": "",
         "logfile": str(log),
         "daemonize": "no",

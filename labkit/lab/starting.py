@@ -14,7 +14,8 @@ from shutil import rmtree
 
 from labkit.errors import LabError, PortInUse, ServerFailed
 from labkit.lab import mending, probe
-from labkit.lab.brokers import GRACE, broker_command, put_away_log
+from labkit.lab.again import GRACE
+from labkit.lab.brokers import broker_command, put_away_log
 from labkit.lab.folders import LabFolders, check_space
 from labkit.lab.kafka_cache import Kafka, prepare_kafka
 from labkit.lab.kafka_server import HOST

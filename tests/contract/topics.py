@@ -92,6 +92,15 @@ def test_what_a_group_committed_is_known(admin, topic, join):
     assert admin.committed(topic, "another-topic") == {}
 
 
+def test_the_groups_are_known_with_the_topics_of_which_they_have_committed(admin, topic, join):
+    poll_until(shared(member := join("worker-1")), member)
+    assert topic not in admin.groups()  # it has committed nothing
+    member.client.commit({TopicPartition(topic, 1): Position(7)})
+    assert admin.groups()[topic] == {topic}
+    member.close()
+    assert admin.groups()[topic] == {topic}
+
+
 def test_the_members_of_a_group_are_known(admin, topic, join):
     assert admin.members(topic) == {}
     members = [join("worker-1"), join("worker-2")]

@@ -25,6 +25,10 @@ def test_the_sequence_is_complete_and_numbered() -> None:
         "04_delivery_and_crashes",
         "05_more_workers_than_partitions",
         "06_share_groups",
+        "07_priority_starvation",
+        "08_celery_bridge",
+        "09_backpressure",
+        "10_priority_dispatcher",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ from labkit.measure.plots.style import (
     duration,
     new_figure,
     partition_colour,
+    priority_colour,
     say_empty,
     styled,
 )
@@ -32,6 +33,11 @@ CHARACTER = 0.0095
 LINE = 0.55
 
 
+By = Literal["partition", "priority"]
+
+_COLOURS = {"partition": partition_colour, "priority": priority_colour}
+
+
 class _Event(NamedTuple):
     label: str
     time: float
@@ -43,11 +49,12 @@ class _Event(NamedTuple):
 def gantt(
     records: pd.DataFrame,
     *,
+    by: By = "partition",
     workers: Iterable[str] = (),
     events: Mapping[str, float] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Gantt chart: a row per worker, a bar per attempt, coloured by partition; attempts that failed are hatched.
+    """Gantt chart: a row per worker, a bar per attempt, coloured by partition or priority; failed ones are hatched.
 
     `events`: label -> time in seconds since the epoch, drawn as vertical lines. Name `workers` to see those
     that did nothing.
@@ -62,25 +69,25 @@ def gantt(
     if records.empty:
         say_empty(axes, "no attempt")
         return figure
-    _draw_attempts(axes, records, names, start)
+    _draw_attempts(axes, records, by, names, start)
     axes.set_xlim(min([0.0, *(mark.time for mark in marks)]), max([end - start, *(mark.time for mark in marks)]) or 1)
     axes.set_ylim(len(names) - 0.5, -0.5 - LINE * lines)
     axes.set_xlabel("time since the first task was scheduled [s]")
     axes.grid(visible=False)
     _draw_events(axes, marks)
-    coloured_words(axes, [(f"partition {p}", partition_colour(p)) for p in sorted(set(records["partition"]))])
+    coloured_words(axes, [(f"{by} {number}", _COLOURS[by](number)) for number in sorted(set(records[by]))])
     return figure
 
 
-def _draw_attempts(axes: Axes, records: pd.DataFrame, names: list[str], start: float) -> None:
+def _draw_attempts(axes: Axes, records: pd.DataFrame, by: By, names: list[str], start: float) -> None:
     axes.set_yticks(range(len(names)), names)
     edge = 0.6 if records.groupby("worker").size().max() < FEW else 0.0
-    kinds: Any = records.groupby(["worker", "partition", "outcome"])
-    for (worker, partition, outcome), own in kinds:
+    kinds: Any = records.groupby(["worker", by, "outcome"])
+    for (worker, number, outcome), own in kinds:
         axes.broken_barh(
             list(zip(own["started_at"] - start, own["finished_at"] - own["started_at"], strict=True)),
             (names.index(worker) - 0.35, 0.7),
-            facecolors=partition_colour(partition),
+            facecolors=_COLOURS[by](number),
             edgecolor="white",
             linewidth=edge,
             hatch=None if outcome == DONE else "////",
@@ -116,6 +123,7 @@ def _draw_events(axes: Axes, events: list[_Event]) -> None:
             va="center",
             color=INK,
             fontsize=LABEL_SIZE,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},  # the line of another event ends behind it
         )
 
 

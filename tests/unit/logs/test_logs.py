@@ -21,13 +21,15 @@ COMPONENTS = get_args(Component)
 
 @pytest.fixture(autouse=True)
 def labkits_logger() -> Iterator[logging.Logger]:
-    """The logger as it was is put back, and the files are closed."""
-    logger = logging.getLogger("labkit")
-    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
-    yield logger
-    for handler in logger.handlers:
-        handler.close()
-    logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+    """The loggers as they were are put back, and the files are closed."""
+    loggers = [logging.getLogger(name) for name in ("labkit", "celery", "kombu")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield loggers[0]
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        for handler in logger.handlers:
+            handler.close()
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

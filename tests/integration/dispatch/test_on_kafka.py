@@ -1,0 +1,201 @@
+"""Dispatchers and bridges on a real Kafka, a real Redis and, where tasks are performed, a real Celery worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.dispatch import CelerySession, make_bridge
+from labkit.dispatch.making import BRIDGE, BRIDGE_GROUP, make_dispatcher
+from labkit.dispatch.records import RecordStream
+from labkit.dispatch.room import Room
+from labkit.errors import LabkitError, SettingsError, UnknownTopic
+from labkit.policies import PriorityClass
+from labkit.settings import Settings
+from labkit.taskqueue import Producer, new_task
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.transport.contract import ProducerConfig
+from labkit.taskqueue.waiting import wait_until
+from tests.integration.dispatch.handlers import effects
+from tests.integration.dispatch.rig import HIGH, LOW, Rig
+
+#: What a dispatcher may have taken before the test looks, per process of the worker.
+LIMIT = 3
+
+
+@pytest.fixture
+def rig(lab, topics, settings) -> Iterator[Rig]:
+    made = Rig(lab.redis_url, topics, settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def performed(lab, topics, at_work) -> Iterator[Rig]:
+    """As `rig`, with a worker behind the queue."""
+    made = Rig(lab.redis_url, topics, at_work)
+    yield made
+    made.close()
+
+
+def send_bad(topic: Topic) -> None:
+    client = topic.transport.producer(ProducerConfig())
+    client.send(
+        topic.full_name,
+        partition=0,
+        key=None,
+        value=b"\xff",
+        headers=(),
+        timestamp_ms=None,
+        on_delivery=lambda *_: None,
+    )
+    client.flush(10)
+    client.close(10)
+
+
+def test_two_dispatchers_share_the_work_and_never_overfill_the_queue(performed, client, at_work):
+    performed.topic("high", 2), performed.topic("low", 2)
+    stream = RecordStream(client, at_work)
+    stream.skip()
+    counting = Room(client, at_work, limit=LIMIT)
+    capacity = counting.count().capacity
+    assert capacity == 2 * LIMIT
+    records, most = [], 0
+    with (
+        performed.dispatcher("weighted", limit=LIMIT, name="d1", partitions=2) as one,
+        performed.dispatcher("weighted", limit=LIMIT, name="d2", partitions=2) as two,
+    ):
+        one.wait_until_balanced()
+        sent = performed.send("low", [new_task("sleep", 0.002) for _ in range(80)])
+        sent += performed.send("high", [new_task("sleep", 0.002) for _ in range(80)])
+
+        def over() -> bool:
+            nonlocal most
+            one.check(), two.check()
+            records.extend(stream.read())
+            count = counting.count()
+            most = max(most, sum(count.waiting) + count.unacknowledged)
+            return len(records) >= len(sent)
+
+        wait_until(over, timeout=30, what="all tasks were to be performed", interval=0.001)
+        shares = [sum(status.sent for status in each.status()) for each in (one, two)]
+    assert sorted(record.task_id for record in records) == sorted(sent)
+    assert {record.outcome for record in records} == {"done"}
+    assert min(shares) > 0
+    assert sum(shares) == len(sent)
+    assert capacity // 2 < most <= capacity
+    assert [performed.lag("high"), performed.lag("low")] == [0, 0]
+
+
+def test_after_a_stop_another_goes_on_where_it_was(rig):
+    ids = rig.produce("low", 120)
+    taken: list[str] = []
+    for name in ("d1", "d2"):
+        with rig.dispatcher(limit=10, name=name, classes=(LOW,)):
+            rig.workers(6)
+            wait_until(lambda: rig.queued() == 60, timeout=15, what="the queue was to fill")
+        taken += [message.id for message in rig.take_all()]
+        assert rig.lag("low") == 120 - len(taken)
+    assert taken == ids
+
+
+def test_the_bridge_waits_on_kafka_for_redis(own_redis, topics, settings, caplog):
+    rig = Rig(own_redis.url, topics, settings)
+    with rig.dispatcher(limit=None, classes=(LOW,)) as bridge:
+        first = rig.produce("low", 10)
+        rig.wait_for_lag("low")
+        own_redis.kill()
+        later = rig.produce("low", 10)
+        wait_until(lambda: "waits for Redis" in caplog.text, timeout=10, what="it was to say so")
+        assert rig.lag("low") == 10
+        assert bridge.status()[0].sent == 10
+        own_redis.start()
+        rig.wait_for_lag("low")
+    found = [message.id for message in rig.take_all()]
+    assert list(dict.fromkeys(found)) == first + later
+    rig.close()
+
+
+def test_a_bridge_makes_a_celery_task_of_every_record(lab, topics, client, at_work, unique_name, tmp_path):
+    topic, file = topics.create(unique_name, partitions=2), str(tmp_path / "effects")
+    tasks = [new_task("test-write", file) for _ in range(30)]
+    unknown = new_task("no-such-kind")
+    with Producer(topic, settings=at_work) as producer:
+        producer.send_many([*tasks[:15], unknown, *tasks[15:]])
+        producer.send(tasks[0])
+    send_bad(topic)
+    stream = RecordStream(client, at_work)
+    stream.skip()
+    records = []
+
+    def over() -> bool:
+        records.extend(stream.read())
+        return len(records) >= 33
+
+    with make_bridge(lab, topics, unique_name, group=unique_name, settings=at_work) as bridge:
+        wait_until(over, timeout=20, what="all records were to end")
+        (status,) = bridge.status()
+    assert (status.sent, status.dead, status.waiting) == (31, 2, 0)
+    assert sorted(effects(file)) == sorted(task.id for task in tasks)
+    outcomes = sorted(record.outcome for record in records)
+    assert outcomes == ["bad", "dead", *["done"] * 30, "repeated"]
+    assert {letter.error.partition(":")[0] for letter in DeadLetters(topics, unique_name).list()} == {
+        "BadRecord",
+        "UnknownKind",
+    }
+    assert not any(place.lag for place in topics.lag(unique_name, group=f"{unique_name}.{BRIDGE}"))
+    assert BRIDGE_GROUP == "celery_bridge"
+
+
+def test_a_bridge_needs_its_topic(lab, topics, settings, unique_name):
+    with pytest.raises(UnknownTopic, match=unique_name):
+        make_bridge(lab, topics, unique_name, settings=settings)
+
+
+@pytest.mark.parametrize("make", ["bridge", "dispatcher", "session"])
+def test_a_broker_whose_queue_cannot_be_counted_is_refused(lab, topics, unique_name, make):
+    topic = topics.create(unique_name, partitions=1)
+    rabbit = Settings(_env_file=None, celery_broker_url="amqp://rabbit")  # type: ignore[call-arg]
+    made = {
+        "bridge": lambda: make_bridge(lab, topics, topic.name, settings=rabbit),
+        "dispatcher": lambda: make_dispatcher(lab, topics, [PriorityClass(name=unique_name)], settings=rabbit),
+        "session": lambda: CelerySession(lab, classes=[HIGH, LOW], settings=rabbit),
+    }
+    with pytest.raises(SettingsError, match="Only a Redis"):
+        made[make]()
+
+
+def test_a_session_ends_when_everything_is_done(lab, settings):
+    with CelerySession(lab, classes=[HIGH, LOW], policy="weighted", workers=2, limit=2, settings=settings) as session:
+        sent = {}
+        for name in ("low", "high"):
+            with Producer(session.topic(name), settings=settings) as producer:
+                tasks = [new_task("sleep", 0.002) for _ in range(20)] + [new_task("no-such-kind")]
+                sent[name] = {receipt.task_id for receipt in producer.send_many(tasks)}
+        frame = session.drain(timeout=30)
+        assert set(frame["task_id"]) == sent["low"] | sent["high"]
+        assert frame["outcome"].value_counts().to_dict() == {"done": 40, "dead": 2}
+        assert frame.groupby("topic")["priority"].unique().map(list).to_dict() == {"jobs.high": [0], "jobs.low": [1]}
+        count = session.count()
+        assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 2)
+        assert session.drain(timeout=5).equals(frame), "nothing more came"
+        with Producer(session.topic("high"), settings=settings) as producer:
+            producer.send(new_task("sleep", 0.3))
+        assert len(session.drain(timeout=10)) == len(frame) + 1, "also a task that is still performed is waited for"
+
+
+def test_a_drain_that_cannot_end_says_so(lab, settings):
+    with CelerySession(lab, classes=[LOW], workers=1, settings=settings) as session:
+        with Producer(session.topic("low"), settings=settings) as producer:
+            producer.send(new_task("sleep", 1.0))
+        with pytest.raises(LabkitError, match=r"0\.3 s in vain: Celery was to finish"):
+            session.drain(timeout=0.3)
+        assert len(session.drain(timeout=10)) == 1
+
+
+def test_topics_of_the_classes_are_made(lab, topics: Topics, settings, unique_name):
+    made = make_dispatcher(lab, topics, [PriorityClass(name=unique_name)], partitions=3, settings=settings)
+    assert topics.get(f"jobs.{unique_name}").partitions == 3
+    made.stop()

@@ -1,0 +1,293 @@
+"""What a real Celery worker does with what it is sent, on a real Redis and a real Kafka."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery.exceptions import Reject
+from celery.exceptions import Retry as ComesAgain
+
+from labkit.dispatch.app import make_app
+from labkit.dispatch.envelope import Envelope
+from labkit.dispatch.kinds import celery_name, handler_of
+from labkit.dispatch.performing import Performer, sending_name
+from labkit.dispatch.records import RecordStream
+from labkit.dispatch.room import Room
+from labkit.dispatch.sender import Sender
+from labkit.errors import RedisUnreachable
+from labkit.measure.records import TaskRecord
+from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.task import new_task
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.waiting import wait_until
+from tests.integration.dispatch.conftest import envelope
+from tests.integration.dispatch.handlers import effects
+
+ENDS = {"done", "repeated", "dead"}
+
+
+class Work:
+    """Sends to the worker and hears what it did."""
+
+    def __init__(self, lab, client, settings) -> None:
+        self.app = make_app(lab.redis_url, settings)
+        self.sender = Sender(self.app)
+        self._room = Room(client, settings)
+        self._stream = RecordStream(client, settings)
+        self._stream.skip()
+        self.records: list[TaskRecord] = []
+
+    def send(self, *envelopes: Envelope) -> None:
+        self.sender.send(envelopes)
+
+    def wait_for(self, ended: int) -> list[TaskRecord]:
+        """The records, when so many tasks have ended and nothing is left."""
+
+        def came() -> bool:
+            self.records += self._stream.read()
+            return sum(record.outcome in ENDS for record in self.records) >= ended
+
+        wait_until(came, timeout=20, what=f"{ended} tasks were to end")
+        self.wait_for_empty()
+        return self.records
+
+    def wait_for_empty(self) -> None:
+        wait_until(lambda: self._room.count().taken == 0, timeout=10, what="all was to be acknowledged")
+
+
+@pytest.fixture
+def work(lab, client, at_work) -> Iterator[Work]:
+    made = Work(lab, client, at_work)
+    yield made
+    made.sender.close()
+
+
+@pytest.fixture
+def topics(lab, at_work) -> Iterator[Topics]:
+    """Those that the worker sees."""
+    with connect_kafka(lab) as unprefixed, Topics(unprefixed.transport, prefix=at_work.topic_prefix) as topics:
+        yield topics
+
+
+@pytest.fixture
+def file(tmp_path) -> str:
+    return str(tmp_path / "effects")
+
+
+def outcomes(records: list[TaskRecord]) -> list[tuple[str, int]]:
+    return [(record.outcome, record.attempt) for record in records]
+
+
+def test_a_task_is_done_once_and_leaves_its_record(work, file):
+    task = new_task("test-write", file, key="k")
+    work.send(envelope(task, rank=3, topic="jobs", offset=7))
+    (record,) = work.wait_for(1)
+    assert effects(file) == [task.id]
+    assert (record.task_id, record.kind, record.key, record.outcome) == (task.id, "test-write", "k", "done")
+    assert (record.topic, record.offset, record.priority, record.attempt) == ("jobs", 7, 3, 1)
+    assert record.worker.startswith("celery-")
+    assert record.received_at <= record.started_at <= record.finished_at
+
+
+def test_a_repeated_delivery_is_recognised_and_has_no_effect(work, file):
+    once = envelope(new_task("test-write", file))
+    work.send(once, once)
+    work.wait_for(2)
+    work.send(once)
+    records = work.wait_for(3)
+    assert sorted(record.outcome for record in records) == ["done", "repeated", "repeated"]
+    assert effects(file) == [once.task.id]
+
+
+def test_tasks_with_one_idempotency_key_are_one(work, file):
+    tasks = [new_task("test-write", file, idempotency_key=f"order-{file}") for _ in range(3)]
+    work.send(*map(envelope, tasks))
+    assert sorted(one.outcome for one in work.wait_for(3)) == ["done", "repeated", "repeated"]
+    assert len(effects(file)) == 1
+
+
+def test_a_handler_that_looks_after_itself_is_called_for_each_delivery(work, file):
+    twice = envelope(new_task("test-write-always", file))
+    work.send(twice, twice)
+    assert [one.outcome for one in work.wait_for(2)] == ["done", "done"]
+    assert effects(file) == [twice.task.id] * 2
+
+
+def test_a_failure_is_tried_again(work, file):
+    work.send(envelope(task := new_task("test-fail", {"file": file, "times": 1})))
+    failed, done = work.wait_for(1)
+    assert outcomes([failed, done]) == [("failed", 1), ("done", 2)]
+    assert failed.error == f"ValueError: {task.id} cannot be done"
+    assert done.started_at > failed.finished_at
+    assert effects(file) == [task.id] * 2
+
+
+def test_after_the_last_attempt_it_is_a_dead_letter_on_kafka(work, topics, unique_name, file):
+    topics.create(unique_name, partitions=1)
+    task = new_task("test-fail", {"file": file, "times": 99}, key="k")
+    work.send(envelope(task, topic=unique_name, offset=5))
+    records = work.wait_for(1)
+    assert outcomes(records) == [("failed", 1), ("failed", 2), ("dead", 3)]
+    (letter,) = DeadLetters(topics, unique_name).list()
+    assert letter.error == f"ValueError: {task.id} cannot be done"
+    assert (letter.attempts, letter.worker, letter.id) == (3, records[-1].worker, f"{unique_name}/0/5")
+    replayed = letter.task()
+    assert (replayed.id, replayed.kind, replayed.payload, replayed.key) == (task.id, "test-fail", task.payload, "k")
+
+
+def test_a_task_whose_topic_is_gone_is_given_up_all_the_same(work, unique_name, file):
+    work.send(envelope(new_task("test-fail", {"file": file, "times": 99}), topic=f"{unique_name}-gone"))
+    assert outcomes(work.wait_for(1)) == [("failed", 1), ("failed", 2), ("dead", 3)]
+    assert len(effects(file)) == 3
+
+
+def test_a_handler_that_ends_the_interpreter_does_not_end_the_worker(work, topics, unique_name, file):
+    topics.create(unique_name, partitions=1)
+    work.send(envelope(new_task("test-leave"), topic=unique_name))
+    assert outcomes(work.wait_for(1)) == [("failed", 1), ("failed", 2), ("dead", 3)]
+    work.send(envelope(task := new_task("test-write", file)))
+    work.wait_for(2)
+    assert effects(file) == [task.id]
+
+
+def test_a_task_that_is_in_progress_elsewhere_comes_again(work, file):
+    slow = envelope(new_task("test-wait", file))
+    work.send(slow, slow)
+    wait_until(lambda: bool(effects(file)), timeout=10, what="one of them was to begin")
+    wait_until(lambda: _eta(work) is not None, timeout=10, what="the other was to be postponed")
+    Path(f"{file}.go").touch()
+    assert [(one.outcome, one.attempt) for one in work.wait_for(2)] == [("done", 1), ("repeated", 1)]
+    assert effects(file) == [slow.task.id], "to wait for another run is no attempt"
+
+
+def _eta(work: Work) -> object:
+    """When the message that was postponed may begin."""
+    inspect = work.app.control.inspect(timeout=0.2)
+    return next((task for tasks in (inspect.scheduled() or {}).values() for task in tasks), None)
+
+
+# --- what is not labkit's
+
+
+def test_a_foreign_message_is_dropped_and_the_worker_goes_on(work, file):
+    name = sending_name("test-write")
+    for arguments in [("no envelope",), ({"task": {}},), ({**envelope().to_json(), "offset": "x"},), (), (1, 2, 3)]:
+        work.app.send_task(name, arguments, queue="labkit", priority=0)
+    work.app.send_task("somebody.elses.task", (1,), queue="labkit", priority=0)
+    work.send(envelope(task := new_task("test-write", file), rank=9))
+    (record,) = work.wait_for(1)
+    assert (record.task_id, record.outcome) == (task.id, "done")
+
+
+class Bomb:
+    """Has an effect when it is read."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.file),)
+
+
+def test_a_pickle_is_refused_unread(work, tmp_path, file):
+    bomb = str(tmp_path / "bomb")
+    pickle.loads(pickle.dumps(Bomb(bomb)))
+    Path(bomb).unlink()
+    work.app.send_task(sending_name("test-write"), (Bomb(bomb),), queue="labkit", serializer="pickle", priority=0)
+    work.send(envelope(task := new_task("test-write", file), rank=9))
+    (record,) = work.wait_for(1)
+    assert record.task_id == task.id
+    assert not Path(bomb).exists()
+
+
+# --- the performer itself, in this process
+
+
+class Request:
+    """What a Celery worker tells a task."""
+
+    def __init__(self, task, **how: object) -> None:
+        self._task = task
+        self._how = {"id": "1", "hostname": "w@host", "called_directly": False, "delivery_info": {}} | how
+
+    def __enter__(self):
+        self._task.push_request(**self._how)
+
+    def __exit__(self, *_: object) -> None:
+        self._task.pop_request()
+
+
+def performing(url: str, settings, **how):
+    app = make_app(url, settings)
+    records: list[TaskRecord] = []
+    given = {"retry": Retry(), "on_record": records.append, "give_up": lambda *_: None} | how
+    Performer(app, url, **given).register()
+    return app, records
+
+
+def test_a_foreign_message_leaves_a_log_line(lab, settings, caplog):
+    app, records = performing(lab.redis_url, settings)
+    perform = app.tasks[sending_name("test-write")]
+    with Request(perform), caplog.at_level(logging.ERROR, "labkit.celery"):
+        assert perform({"task": "nonsense"}) is None
+    assert "a message was dropped" in caplog.text
+    assert "not one of labkit" in caplog.text
+    assert records == []
+
+
+def test_a_task_that_cannot_come_again_is_kept_by_the_broker(settings, tmp_path):
+    """Celery's own way is to drop the message, and the task would be lost."""
+    nowhere = f"unix://{tmp_path}/no-redis.sock"
+    app, records = performing(nowhere, settings)
+    app.conf.task_publish_retry = False
+    app.conf.broker_transport_options["max_retries"] = 0
+    task = new_task("test-fail", {"file": str(tmp_path / "effects"), "times": 9})
+    perform = app.tasks[sending_name("test-fail")]
+    with Request(perform), pytest.raises(Reject) as rejected:
+        perform(envelope(task).to_json())
+    assert rejected.value.requeue is True
+    assert records == [], "without Redis nobody can tell whether it was done"
+
+
+def test_what_could_not_be_noted_of_an_attempt_makes_the_task_come_again(lab, client, settings, file, caplog):
+    def away(record: TaskRecord) -> None:
+        raise RedisUnreachable
+
+    app, _ = performing(lab.redis_url, settings, on_record=away)
+    perform = app.tasks[sending_name("test-write")]
+    task = new_task("test-write", file)
+    with Request(perform), pytest.raises(ComesAgain):
+        perform(envelope(task).to_json())
+    assert effects(file) == [task.id]
+    assert "has to come again" in caplog.text
+    assert Room(client, settings).count().taken == 1
+
+
+def test_leases_are_renewed_by_one_thread_however_many_tasks_there_are(lab, settings, file):
+    def renewing() -> int:
+        return sum(thread.name == "labkit-leases" for thread in threading.enumerate())
+
+    app, records = performing(lab.redis_url, settings)
+    perform, before = app.tasks[sending_name("test-write")], renewing()
+    with Request(perform):
+        for _ in range(40):
+            perform(envelope(new_task("test-write", file)).to_json())
+    assert len(records) == 40
+    assert renewing() <= before + 1
+
+
+def test_each_handler_is_one_celery_task(settings):
+    app, _ = performing("redis://r", settings)
+    assert app.tasks[celery_name(handler_of("message").handler)] is app.tasks[sending_name("process_file")]
+
+
+def test_to_ask_a_worker_by_celerys_remote_control_takes_no_room(work):
+    assert work.app.control.inspect(timeout=1.0, limit=1).ping()
+    work.wait_for_empty()

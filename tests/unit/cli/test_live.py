@@ -1,0 +1,71 @@
+"""What the live views show."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from labkit.cli.live import Rates, in_celery, picture
+from labkit.dispatch.room import Count
+from labkit.dispatch.status import ClassStatus
+from labkit.dispatch.watching import ClassLook, Look
+
+COUNT = Count(granted=0, unacknowledged=2, processes=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
+
+
+def class_look(name: str, *, lag: int | None = 7, held: str = "", waits: tuple[float, ...] = ()) -> ClassLook:
+    status = ClassStatus(name=name, topic=f"jobs.{name}", waiting=5, sent=40, shed=3, dead=1, held=held)
+    return ClassLook(status=status, on_kafka=lag, waits=waits)
+
+
+def look(*classes: ClassLook, count: Count | None = COUNT) -> Look:
+    return Look(classes=classes, count=count)
+
+
+def drawn(one: Look, *more: str, produced: dict[str, int] | None = None) -> list[str]:
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(picture(one, Rates(), *more, produced=produced))
+    return [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
+
+
+def test_a_row_per_class_fits_eighty_columns() -> None:
+    waits = tuple(number / 1000 for number in range(1, 102))
+    lines = drawn(
+        look(class_look("high", waits=waits), class_look("low", held="the queue is full", waits=(1.5, 2.5))),
+        "Beat: 5 periodic tasks sent",
+        produced={"jobs.high": 51, "jobs.low": 52},
+    )
+    assert [line.split() for line in lines if line.lstrip().startswith(("high", "low "))][:2] == [
+        ["high", "51", "7", "5", "40", "0.0", "3", "1", "51", "ms", "96", "ms"],
+        ["low", "52", "7", "5", "40", "0.0", "3", "1", "2.0", "s", "2.5", "s"],
+    ]
+    assert lines[-3:] == [
+        "Celery: high 3, low 1 wait, 2 taken by 2 processes; 7 of 8 places full",
+        "low is held: the queue is full",
+        "Beat: 5 periodic tasks sent",
+    ]
+
+
+def test_what_is_not_known_is_said() -> None:
+    one = look(class_look("high", lag=None), count=None)
+    assert one.kafka_is_away
+    lines = drawn(one)
+    assert lines[-2].split() == ["high", "?", "5", "40", "0.0", "3", "1"]
+    assert lines[-1] == "Celery: Redis does not answer"
+
+
+def test_without_a_worker_the_way_on_is_named() -> None:
+    assert "`labkit celery worker`" in in_celery(look(class_look("high"), count=COUNT._replace(processes=0)))
+
+
+def test_of_one_class_no_name_is_needed() -> None:
+    assert in_celery(look(class_look("bridge"))).startswith("Celery: 4 wait, 2 taken")
+
+
+def test_rates_are_between_two_looks() -> None:
+    moments = iter([10.0, 10.0, 12.0, 12.0])
+    rates = Rates(clock=lambda: next(moments))
+    assert [rates.per_second("a", 5), rates.per_second("b", 0)] == [0.0, 0.0]
+    assert [rates.per_second("a", 25), rates.per_second("b", 3)] == [pytest.approx(10.0), pytest.approx(1.5)]
