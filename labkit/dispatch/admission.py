@@ -59,8 +59,9 @@ class Admission:
     def admit(self, intakes: Mapping[str, Intake], taken: int, shed: dict[str, int]) -> float | None:
         """Let in who may come, in the order of arrival; after how many seconds to ask again, None if nobody waits.
 
-        `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or put
-        aside is counted by class. Raises `TransportError` if a task could not be spilled; it stands at the door then.
+        `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or
+        put aside is counted by class. Raises `TransportError` if a task could not be spilled; it stands at the door
+        then.
         """
         now = self._clock()
         self._hear(now)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: How often the room in Celery is looked at while tasks wait for it, in seconds.
-SAMPLE_INTERVAL = 0.01
+SAMPLE_INTERVAL = 0.005
 #: How long to wait before Redis is tried again, in seconds.
 RETRY_INTERVAL = 0.5
 #: How long the dispatchers of a group may take to share the partitions, in seconds.
