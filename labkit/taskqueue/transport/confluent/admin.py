@@ -42,6 +42,8 @@ _NOT_READY = {
     KafkaError._WAIT_COORD,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,  # this client knows of a new leader before that leader itself does
+    KafkaError.FENCED_LEADER_EPOCH,
 }
 _UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
