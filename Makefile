@@ -15,9 +15,9 @@ help:        ## list these targets
 lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
-# In three processes, each with a lab of its own, since many tests wait; tests/spreading.py says what runs where.
+# In four processes, each with a lab of its own, since many tests wait; tests/spreading.py says what runs where.
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check

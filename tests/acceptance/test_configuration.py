@@ -70,6 +70,7 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
     assert type_in("work", "--until-empty").wait(60) == 0
     bridge, worker, beat = type_in("bridge"), type_in("celery", "worker", "--pool", "solo"), type_in("celery", "beat")
 
+    celery_log = tmp_path / "found" / "logs" / "my-celery.txt"
     with Topics(connect_transport(lab.connection, "kafka-python"), prefix=prefix) as topics:
 
         def all_is_through() -> bool:
@@ -84,6 +85,8 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
                 )
                 and HEARTBEAT_TOPIC in topics.names()
                 and sum(topics.end_offsets(HEARTBEAT_TOPIC).values()) > 0
+                and celery_log.exists()
+                and "prints its message" in celery_log.read_text()
             )
 
         wait_until(all_is_through, timeout=60, what="the message and a heartbeat were to come through", interval=0.1)
@@ -101,6 +104,5 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
                for line in said[component].splitlines())  # fmt: skip
     assert "the producer to task_queue closes" in said["producer"]
     assert "joins worker_group" in said["worker"]
-    assert "prints its message" in said["celery"]
     # and no component writes where another one's configuration, or the one in the package, says
     assert {path.name for path in logs.iterdir()} == {f"my-{component}.txt" for component in COMPONENTS}
