@@ -73,7 +73,7 @@ class FaultRun:
     @property
     def in_vain(self) -> int:
         """How many faults struck when no task was left: they prove nothing. All clocks are of one machine here."""
-        ended = self.records["finished_at"].max()
+        ended = float(self.records["finished_at"].max())
         return sum(event.what == "fault" and event.note in STRIKES and event.at > ended for event in self.history)
 
     @property
