@@ -9,6 +9,8 @@ import sys
 import time
 
 from benchmarks import (
+    api_create,
+    api_faults,
     concurrency,
     cpu_bound,
     crashes,
@@ -17,11 +19,15 @@ from benchmarks import (
     endurance,
     first_lab,
     lab_start,
+    leases,
     memory,
+    message_faults,
     notebooks,
     producing,
     queues,
     report,
+    schemathesis_run,
+    view_rebuild,
     working,
 )
 from benchmarks.figure import save
@@ -37,6 +43,12 @@ BENCHMARKS = {
     "endurance": endurance.measure,
     "dispatching": dispatching.measure,
     "dispatch_faults": dispatch_faults.measure,
+    "view_rebuild": view_rebuild.measure,
+    "api_create": api_create.measure,
+    "api_faults": api_faults.measure,
+    "leases": leases.measure,
+    "message_faults": message_faults.measure,
+    "api_schemathesis": schemathesis_run.measure,
     "notebooks": notebooks.measure,
     "first_lab": first_lab.measure,
 }

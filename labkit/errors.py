@@ -162,3 +162,77 @@ class NotebookFailed(LabkitError):
 
 class UnknownParameter(LabkitError):
     """The notebook has no such parameter."""
+
+
+# --- jobs
+
+
+class IllegalTransition(LabkitError):
+    """The job may not become that."""
+
+
+class BadJobId(LabkitError):
+    """This is no id of a job."""
+
+
+class StoreFailed(LabkitError):
+    """The store of the jobs cannot be read or written."""
+
+
+class StoreInUse(LabkitError):
+    """Another process keeps the jobs of another topic in this store."""
+
+
+class ProcessedLogFailed(LabkitError):
+    """The log of the processed jobs cannot be read or written."""
+
+
+# --- messages
+
+
+class NotAMessage(LabkitError):
+    """This cannot be a message."""
+
+
+class UnknownQueue(LabkitError):
+    """There is no such queue of messages. `LABKIT_API_TOPICS` names them."""
+
+
+class BadGroupName(LabkitError):
+    """This cannot be the name of a group."""
+
+
+class TooManyGroups(LabkitError):
+    """Too many groups are polled at once."""
+
+
+class MessageTooLarge(LabkitError):
+    """The message is larger than a record may be."""
+
+
+class UnknownMessage(LabkitError):
+    """There is no message with this id, or it is older than ids are kept."""
+
+
+class StaleLease(LabkitError):
+    """The lease is over: the message was given to another poller, or will be."""
+
+
+class IndexLost(LabkitError):
+    """Redis has lost what it knew of the messages, and it is being read again from Kafka. Try again in a moment."""
+
+
+# --- the client of the HTTP API
+
+
+class ApiUnreachable(LabkitError):
+    """The HTTP API does not answer."""
+
+
+class ApiRefused(LabkitError):
+    """The HTTP API refused the request; `status` is the one of HTTP, `type` the type of the problem (RFC 9457)."""
+
+    def __init__(self, message: str | None = None, *, status: int = 0, type: str = "") -> None:  # noqa: A002
+        super().__init__(message)
+        self.status = status
+        self.type = type

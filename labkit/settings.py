@@ -88,6 +88,18 @@ class Settings(BaseSettings):
     beat_heartbeat: str = Field("10", description="when Beat has a heartbeat sent: every n seconds, a crontab, or off")
     beat_lag: str = Field("5", description="when Beat has the lag sampled: every n seconds, a crontab, or off")
 
+    # jobs
+    jobs_url: str | None = Field(None, description="SQLAlchemy's URL of the view of the jobs; by default SQLite")
+
+    # the HTTP API
+    api_port: int = Field(8000, ge=0, le=65535, description="the port of the HTTP API; 0 takes a free one")
+    api_token: SecretStr | None = Field(None, description="the token that requests must bring; by default a new one")
+    api_topics: str = Field("orders,emails,reports", description="the queues of messages, with commas between")
+    api_lease: float = Field(30.0, gt=0, description="how long a poller may keep a message before it acknowledges")
+    api_deliveries: int = Field(5, ge=1, description="how often a message is delivered before it is a dead letter")
+    api_max_lag: int = Field(10_000, ge=1, description="how many messages may wait in a queue before senders slow down")
+    api_require_key: bool = Field(False, description="whether POST requests must bring an Idempotency-Key")
+
     # what labkit writes
     results_dir: Path = Field(Path("results"), description="where records and figures go")
     records_dir: Path | None = Field(None, description="where every worker group leaves its records, as Parquet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labkit.cli import bridge, celery, dead, demo, dispatch, jupyter, lab, notebooks, produce, topics, work
+from labkit.cli import api, bridge, celery, dead, demo, dispatch, jobs, jupyter, lab, notebooks, produce, topics, work
 
 app = typer.Typer(
     name="labkit",
@@ -25,4 +25,6 @@ celery.add_commands(app)
 dispatch.add_commands(app)
 demo.add_commands(app)
 topics.add_commands(app)
+jobs.add_commands(app)
 dead.add_commands(app)
+api.add_commands(app)

@@ -101,6 +101,11 @@ class Lab:
         return redis_url(self._started)
 
     @property
+    def data_folder(self) -> Path:
+        """Where this lab keeps its data, and what goes with it may too. That of a private lab is gone at the end."""
+        return self._folders.root
+
+    @property
     def brokers(self) -> dict[int, int | None]:
         """The pid of each broker by its node id, counted from 1; None for one that has ended. {} if Kafka is external.
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from labkit.errors import SettingsError
 from labkit.settings import Settings
 
-Component = Literal["lab", "producer", "worker", "dispatcher", "celery", "beat"]
+Component = Literal["lab", "producer", "worker", "dispatcher", "celery", "beat", "api"]
 
 #: The name of the file in each component's folder.
 CONFIG_FILE = "logging_config.json"

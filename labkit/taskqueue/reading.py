@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from labkit.errors import BrokerUnreachable
@@ -13,15 +13,18 @@ from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, 
 PATIENCE = 15.0
 
 
-def read_topic(transport: Transport, name: str) -> Iterator[Record]:
+def read_topic(transport: Transport, name: str, *, floor: Mapping[int, int] | None = None) -> Iterator[Record]:
     """All records there now, in the order of their offsets per partition; `name` as on the broker.
 
+    With a `floor`, an offset per partition, only those at or beyond it; all of a partition that it does not name.
     Records of open transactions are waited for: one that was committed a moment ago may count as open yet.
     Raises `UnknownTopic`, and `BrokerUnreachable` if nothing comes for `PATIENCE` seconds.
     """
     with closing(transport.admin()) as admin:
         ends = admin.end_offsets(name)
         starts = admin.start_offsets(name)
+    for number, offset in (floor or {}).items():
+        starts[number] = max(starts.get(number, 0), offset)
     left = {TopicPartition(name, number): end for number, end in ends.items() if end > starts[number]}
     if not left:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from labkit.errors import TopicMismatch, TransportError, UnknownTopic
@@ -131,3 +133,13 @@ def test_an_admin_client_is_closed_twice_and_then_says_so(transport):
     admin.close()
     with pytest.raises(TransportError, match="closed"):
         admin.list_topics()
+
+
+def test_a_topic_made_anew_has_another_id(admin, unique_name):
+    ids = []
+    for _ in range(2):
+        admin.create_topic(unique_name, partitions=1)
+        ids.append(admin.describe_topic(unique_name).id)
+        assert admin.describe_topic(unique_name).id == ids[-1]
+        admin.delete_topic(unique_name)
+    assert len({str(UUID(topic_id)) for topic_id in ids}) == 2

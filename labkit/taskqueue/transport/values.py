@@ -78,9 +78,13 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicDescription:
-    """A topic's shape as the broker has it. `config` holds what was set on the topic itself, not the defaults."""
+    """A topic's shape as the broker has it. `config` holds what was set on the topic itself, not the defaults.
+
+    `id` is that of this very topic (KIP-516): one of the same name, made later or in another cluster, has another.
+    """
 
     name: str
+    id: str
     partitions: int
     replication_factor: int
     config: Mapping[str, str]

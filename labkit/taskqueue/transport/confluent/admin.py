@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
+from uuid import UUID
 
 import confluent_kafka
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
@@ -78,11 +79,13 @@ class ConfluentAdmin:
 
     def describe_topic(self, name: str) -> TopicDescription:
         """The topic's shape; raises `UnknownTopic`."""
-        partitions = self._partitions(name)
+        description = self._description(name)
+        partitions = description.partitions
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
         config = self._ask(lambda client: client.describe_configs([resource])[resource], name)
         return TopicDescription(
             name=name,
+            id=_uuid(description.topic_id),
             partitions=len(partitions),
             replication_factor=len(partitions[0].replicas),
             config={
@@ -202,9 +205,12 @@ class ConfluentAdmin:
             raise in_words(kafka_error(error), self._connection) from error
 
     def _partitions(self, name: str) -> list[Any]:
-        topics = TopicCollection([name])
-        partitions: list[Any] = self._ask(lambda client: client.describe_topics(topics)[name], name).partitions
+        partitions: list[Any] = self._description(name).partitions
         return partitions
+
+    def _description(self, name: str) -> Any:
+        topics = TopicCollection([name])
+        return self._ask(lambda client: client.describe_topics(topics)[name], name)
 
     def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         wanted = [confluent_kafka.TopicPartition(topic, partition.id) for partition in self._partitions(topic)]
@@ -233,6 +239,12 @@ class ConfluentAdmin:
             return len(partitions) >= count and all(partition.leader is not None for partition in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")
+
+
+def _uuid(theirs: Any) -> str:
+    """As others write it; librdkafka writes it in base 64."""
+    bits = (theirs.get_most_significant_bits(), theirs.get_least_significant_bits())
+    return str(UUID(bytes=b"".join(half.to_bytes(8, "big", signed=half < 0) for half in bits)))
 
 
 def _code(error: LabkitError) -> int | None:

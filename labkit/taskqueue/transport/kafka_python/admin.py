@@ -55,11 +55,13 @@ class KafkaPythonAdmin:
 
     def describe_topic(self, name: str) -> TopicDescription:
         """The topic's shape; raises `UnknownTopic`."""
-        partitions = self._partitions(name)
+        description = self._description(name)
+        partitions = description["partitions"]
         resource = ConfigResource(ConfigResourceType.TOPIC, name)
         found = self._ask(lambda: self._client.describe_configs([resource]))["topic"][name]
         return TopicDescription(
             name=name,
+            id=str(description["topic_id"]),
             partitions=len(partitions),
             replication_factor=len(partitions[0]["replica_nodes"]),
             config={
@@ -152,6 +154,10 @@ class KafkaPythonAdmin:
         raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
 
     def _partitions(self, name: str) -> list[dict[str, Any]]:
+        partitions: list[dict[str, Any]] = self._description(name)["partitions"]
+        return partitions
+
+    def _description(self, name: str) -> dict[str, Any]:
         def describe() -> Any:
             found = self._client.describe_topics([name])[0]
             if name in self._made and found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
@@ -159,10 +165,9 @@ class KafkaPythonAdmin:
                 raise kafka_errors.LeaderNotAvailableError(name)
             return found
 
-        found = self._ask(describe)
+        found: dict[str, Any] = self._ask(describe)
         self._check(found["error_code"], None, name)
-        partitions: list[dict[str, Any]] = found["partitions"]
-        return partitions
+        return found
 
     def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in self._partitions(topic)}

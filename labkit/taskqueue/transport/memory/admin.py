@@ -45,7 +45,11 @@ class MemoryAdmin:
         with self._cluster.changed:
             topic = self._cluster.topic(name)
             return TopicDescription(
-                name=name, partitions=len(topic.logs), replication_factor=1, config=dict(topic.config)
+                name=name,
+                id=str(topic.id),
+                partitions=len(topic.logs),
+                replication_factor=1,
+                config=dict(topic.config),
             )
 
     def list_topics(self) -> list[str]:

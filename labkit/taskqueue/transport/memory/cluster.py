@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
 from labkit.errors import UnknownTopic
 from labkit.taskqueue.partitioners import key_hash
@@ -18,6 +19,7 @@ class MemoryTopic:
 
     config: Mapping[str, str]
     logs: list[list[Record]]
+    id: UUID = field(default_factory=uuid4)
 
 
 class MemoryCluster:

@@ -1,0 +1,24 @@
+"""Queues of messages over Kafka and Redis, for the HTTP API: create, poll, acknowledge, follow."""
+
+from __future__ import annotations
+
+from labkit.api.messages.delivery import Delivery
+from labkit.api.messages.idempotency import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
+from labkit.api.messages.journey import GroupJourney, Journey, Station
+from labkit.api.messages.message import Message
+from labkit.api.messages.queues import MessageQueues, queue_names
+
+__all__ = [
+    "Begun",
+    "Delivery",
+    "GroupJourney",
+    "IdempotencyKeys",
+    "InFlight",
+    "Journey",
+    "Message",
+    "MessageQueues",
+    "Mismatch",
+    "Replay",
+    "Station",
+    "queue_names",
+]

@@ -1,0 +1,237 @@
+"""The feeder of one queue: it brings the topic's records into Redis, for the pollers of one group.
+
+Every process that is polled has one, and one of them at a time works: a claim in Redis says which. Should two work
+for a moment, nothing is fed twice: the records and the place up to which they were read are written in one step.
+To Kafka it commits, as the group `api.<group>`, the offset before which everything is acknowledged. So the lag that
+Kafka shows is that of the work, and should Redis lose its data, the queue begins again from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from uuid import uuid4
+
+import redis
+
+from labkit.api.messages import lease_scripts, placing_scripts
+from labkit.api.messages.burying import Burial
+from labkit.api.messages.leases import SEPARATOR, pack, unpack
+from labkit.api.messages.message import decode_message
+from labkit.api.messages.names import KEPT, bell_channel
+from labkit.api.messages.redis_client import ThreadScript, Word, unreachable
+from labkit.api.messages.sending import Sender
+from labkit.api.messages.topic_log import TopicLog
+from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable
+from labkit.settings import Settings
+from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
+
+log = logging.getLogger("labkit.api")
+
+#: How many messages are kept ready in Redis for each queue, and how many are brought at once.
+READY, BATCH = 2000, 500
+#: How long a claim lasts without being renewed, and how often it is renewed, in seconds.
+CLAIM, RENEWAL = 2.0, 0.25
+#: How long one look at the topic waits, in seconds.
+LOOK = 0.1
+#: After so many seconds without a poll, at the least, this process feeds the queue no more.
+IDLE = 60.0
+#: How often offsets are committed to Kafka at most, in seconds.
+COMMIT_INTERVAL = 1.0
+
+_KEPT_MS = round(KEPT * 1000)
+
+
+class Feeder:
+    """Feeds one queue from a thread of its own until `stop`, or until nobody has polled for a while."""
+
+    def __init__(
+        self,
+        topic: TopicLog,
+        group: str,
+        client: redis.Redis,
+        sender: Sender,
+        settings: Settings,
+        *,
+        measure: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topic = topic
+        self._group = group
+        self._queue = topic.names.queue(group)
+        self._client = client
+        self._burial = Burial(topic, group, sender)
+        self._most = settings.api_deliveries
+        self._idle = max(IDLE, 2 * settings.api_lease)
+        self._measure = measure
+        self._name = uuid4().hex
+        self._bell = (bell_channel(settings.topic_prefix), f"{topic.name}{SEPARATOR}{group}")
+        self._feed, self._begin, self._tend, self._buried, self._release = (
+            ThreadScript(client, text)
+            for text in (
+                placing_scripts.FEED,
+                placing_scripts.BEGIN,
+                lease_scripts.TEND,
+                lease_scripts.BURIED,
+                lease_scripts.RELEASE,
+            )
+        )
+        self._stop = threading.Event()
+        self._polled_at = measure()
+        self._thread = threading.Thread(target=self._run, name=f"feeder-{topic.name}-{group}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def polled(self) -> None:
+        """Somebody polls: go on."""
+        self._polled_at = self._measure()
+
+    def alive(self) -> bool:
+        """Whether it works, or waits for its turn."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End soon; `join` waits for it."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Return when it has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over():
+            try:
+                if self._claim():
+                    self._work()
+            except LabkitError as error:
+                log.warning("%s for %s is not fed for now: %s", self._topic.name, self._group, error)
+            self._stop.wait(RENEWAL)
+        with suppress(RedisUnreachable):  # then it runs out
+            self._release([self._queue.feeder], self._name)
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._measure() - self._polled_at > self._idle
+
+    def _claim(self) -> bool:
+        try:
+            return bool(self._client.set(self._queue.feeder, self._name, nx=True, px=round(CLAIM * 1000)))
+        except redis.RedisError as error:
+            raise unreachable(error) from error
+
+    def _work(self) -> None:
+        group = self._topic.topic.full_group(f"api.{self._group}")
+        config = ConsumerConfig(group=group, client_id=f"labkit-api-{self._name[:8]}")
+        with closing(self._topic.topic.transport.consumer(config)) as consumer:
+            turn = _Turn(self, consumer)
+            while not self._over() and turn.go_on():
+                pass
+
+
+class _Turn:
+    """What a feeder does from when it claims the queue until it lets go."""
+
+    def __init__(self, feeder: Feeder, consumer: ConsumerClient) -> None:
+        self._feeder = feeder
+        self._consumer = consumer
+        self._topic = feeder._topic
+        self._reads: list[TopicPartition] = []
+        self._ready = 0
+        self._tended_at = self._committed_at = float("-inf")
+        self._committed: dict[TopicPartition, Position] = {}
+
+    def go_on(self) -> bool:
+        """One round; False if another process feeds the queue."""
+        feeder = self._feeder
+        if len(self._reads) != self._topic.partitions:
+            self._take_places()
+        if feeder._measure() - self._tended_at >= RENEWAL and not self._tend():
+            return False
+        if self._ready >= READY:
+            feeder._stop.wait(LOOK / 4)
+            self._tended_at = float("-inf")  # how many are ready now?
+            return True
+        records = self._consumer.poll(LOOK, max_records=BATCH)
+        for place in {TopicPartition(record.topic, record.partition) for record in records}:
+            self._bring(place, [record for record in records if record.partition == place.partition])
+        return True
+
+    def _take_places(self) -> None:
+        """Read on from where Redis says; or, where it knows nothing of the group, from where Kafka does."""
+        places = [TopicPartition(self._topic.full_name, number) for number in range(self._topic.partitions)]
+        committed = self._consumer.committed(places)
+        with closing(self._topic.topic.transport.admin()) as admin:
+            starts = admin.start_offsets(self._topic.full_name)
+        words: list[Word] = []
+        for place in places:
+            known = committed[place]
+            start = starts[place.partition]
+            words += [place.partition, start if known is None else max(start, known.offset)]
+        offsets = self._feeder._begin([], self._feeder._queue.base, *words)
+        self._consumer.assign(places)
+        for place, offset in zip(places, offsets, strict=True):
+            self._consumer.seek(place, offset)
+        self._reads = places
+
+    def _bring(self, place: TopicPartition, records: Sequence[Record]) -> None:
+        feeder, names = self._feeder, self._topic.names
+        words: list[Word] = []
+        for record in records:
+            try:
+                message_id, _ = decode_message(record)
+            except BadRecord as error:
+                log.warning("%s It becomes a dead letter.", error)
+                feeder._burial.bury([(record, str(error), 0)])
+            else:
+                words += [record.offset, str(message_id), pack(record)]
+        head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell)
+        fed = feeder._feed([names.log], *head, place.partition, records[-1].offset + 1, *words)
+        if fed < 0:  # Redis has lost its data
+            self._reads = []
+        else:
+            self._ready += fed
+
+    def _tend(self) -> bool:
+        feeder = self._feeder
+        self._tended_at = feeder._measure()
+        claim = round(CLAIM * 1000)
+        found = feeder._tend(
+            [feeder._queue.feeder], feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell
+        )
+        if found is None:
+            return False
+        self._ready, dying, settled = found
+        self._bury(dying)
+        marks = {int(number): int(offset) for number, offset in zip(settled[::2], settled[1::2], strict=True)}
+        self._commit(marks)
+        return True
+
+    def _bury(self, dying: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        if not dying:
+            return
+        feeder = self._feeder
+        facts = []
+        for _, entry, count in dying:
+            record = unpack(entry, self._topic.full_name)
+            facts.append((record, f"It was delivered {int(count)} times and never acknowledged.", int(count)))
+        feeder._burial.bury(facts)
+        feeder._buried([], feeder._queue.base, self._topic.names.messages, feeder._group, *(one[0] for one in dying))
+        log.warning("%s: %d messages became dead letters of %s", self._topic.name, len(dying), feeder._group)
+
+    def _commit(self, marks: Mapping[int, int]) -> None:
+        if self._feeder._measure() - self._committed_at < COMMIT_INTERVAL:
+            return
+        self._committed_at = self._feeder._measure()
+        positions = {
+            TopicPartition(self._topic.full_name, number): Position(offset) for number, offset in marks.items()
+        }
+        if positions == self._committed:
+            return
+        try:
+            self._consumer.commit(positions)
+        except CommitRefused as error:
+            log.warning("%s: %s", self._topic.name, error)
+        self._committed = positions

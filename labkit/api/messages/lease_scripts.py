@@ -1,0 +1,195 @@
+"""The scripts in Redis that give messages out and take them back.
+
+Each is one step for all processes, and may be sent again when its answer was lost. `names` tells what they work on.
+They use nothing newer than Redis 6.2.
+"""
+
+from __future__ import annotations
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# --- leases
+
+# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
+_EXPIRE = """
+local function put_back(base, id, most)
+  redis.call('ZREM', base .. 'leases', id)
+  redis.call('HDEL', base .. 'tokens', id)
+  if tonumber(redis.call('HGET', base .. 'counts', id) or '0') >= tonumber(most) then
+    redis.call('RPUSH', base .. 'dying', id)
+  else
+    redis.call('LPUSH', base .. 'ready', id)
+  end
+end
+local function expire(base, most)
+  local over = redis.call('ZREVRANGEBYSCORE', base .. 'leases', now, '-inf', 'LIMIT', 0, 100)
+  for _, id in ipairs(over) do put_back(base, id, most) end
+  return #over
+end
+"""
+
+# KEYS: log, groups. ARGV: base of the queue, prefix of messages, group, ms of a lease, most deliveries, token.
+# The id, its record, how often it was delivered, when the lease ends, how many more are ready; or, if none is ready, 1
+# where records are known that were not fed yet, else 0; 2 if it is not known what is on the topic.
+TAKE = (
+    _NOW
+    + _EXPIRE
+    + """
+local base = ARGV[1]
+redis.call('ZADD', KEYS[2], now, ARGV[3])
+expire(base, ARGV[5])
+local id = redis.call('LPOP', base .. 'ready')
+if not id then
+  if redis.call('HEXISTS', KEYS[1], 'indexed') == 0 then return 2 end
+  local entries = redis.call('HGETALL', KEYS[1])
+  for index = 1, #entries, 2 do
+    local partition = string.match(entries[index], '^e(%d+)$')
+    if partition then
+      local reached = redis.call('HGET', base .. 'pos', partition)
+      if not reached or tonumber(reached) < tonumber(entries[index + 1]) then return 1 end
+    end
+  end
+  return 0
+end
+local count = redis.call('HINCRBY', base .. 'counts', id, 1)
+redis.call('HSET', base .. 'tokens', id, ARGV[6])
+redis.call('ZADD', base .. 'leases', now + ARGV[4], id)
+local key = ARGV[2] .. id
+if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'n:' .. ARGV[3], count, 'd:' .. ARGV[3], now) end
+return {id, redis.call('HGET', base .. 'held', id), count, now + ARGV[4], redis.call('LLEN', base .. 'ready')}
+"""
+)
+
+# 1: done, now or before; 0: the lease is not this one or is over; -1: there is no such message.
+_HAS_LEASE = """
+local function lease(base, key, id, token, done)
+  if redis.call('HGET', base .. 'tokens', id) == token then
+    return tonumber(redis.call('ZSCORE', base .. 'leases', id)) > now and 'ours' or 0
+  end
+  local before = redis.call('HGET', key, done)
+  if before and string.match(before, '%S+$') == token then return 1 end
+  return (redis.call('EXISTS', key) == 1 or redis.call('HEXISTS', base .. 'held', id) == 1) and 0 or -1
+end
+local function let_go(base, id)
+  local record = redis.call('HGET', base .. 'held', id)
+  if record then redis.call('ZREM', base .. 'open:' .. string.match(record, '^%d+'), id) end
+  redis.call('HDEL', base .. 'held', id)
+  redis.call('HDEL', base .. 'counts', id)
+end
+"""
+
+# ARGV: base of the queue, prefix of messages, group, id, token.
+ACK = (
+    _NOW
+    + _HAS_LEASE
+    + """
+local base, key = ARGV[1], ARGV[2] .. ARGV[4]
+local found = lease(base, key, ARGV[4], ARGV[5], 'a:' .. ARGV[3])
+if found ~= 'ours' then return found end
+redis.call('ZREM', base .. 'leases', ARGV[4])
+redis.call('HDEL', base .. 'tokens', ARGV[4])
+let_go(base, ARGV[4])
+if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'a:' .. ARGV[3], now .. ' ' .. ARGV[5]) end
+return 1
+"""
+)
+
+# ARGV: base of the queue, prefix of messages, group, id, token, most deliveries, channel, what to say there.
+NACK = (
+    _NOW
+    + _EXPIRE
+    + _HAS_LEASE
+    + """
+local base, key = ARGV[1], ARGV[2] .. ARGV[4]
+local found = lease(base, key, ARGV[4], ARGV[5], 'k:' .. ARGV[3])
+if found ~= 'ours' then return found end
+put_back(base, ARGV[4], ARGV[6])
+if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'k:' .. ARGV[3], ARGV[5]) end
+redis.call('PUBLISH', ARGV[7], ARGV[8])
+return 1
+"""
+)
+
+# --- what the feeder does besides
+
+# KEYS: feeder. ARGV: base of the queue, who feeds, ms of its claim, most deliveries, channel, what to say there.
+# false: another one feeds. Else how many are ready; the dying, each with its record and its deliveries; and per
+# partition the offset before which everything is acknowledged.
+TEND = (
+    _NOW
+    + _EXPIRE
+    + """
+local base = ARGV[1]
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return false end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if expire(base, ARGV[4]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
+local dying = {}
+for _, id in ipairs(redis.call('LRANGE', base .. 'dying', 0, 49)) do
+  dying[#dying + 1] = {id, redis.call('HGET', base .. 'held', id), redis.call('HGET', base .. 'counts', id)}
+end
+local settled, places = {}, redis.call('HGETALL', base .. 'pos')
+for index = 1, #places, 2 do
+  local first = redis.call('ZRANGE', base .. 'open:' .. places[index], 0, 0, 'WITHSCORES')
+  settled[#settled + 1] = places[index]
+  settled[#settled + 1] = first[2] or places[index + 1]
+end
+return {redis.call('LLEN', base .. 'ready'), dying, settled}
+"""
+)
+
+# ARGV: base of the queue, prefix of messages, group, ids: they are dead letters now.
+BURIED = (
+    _NOW
+    + _HAS_LEASE
+    + """
+local base = ARGV[1]
+for index = 4, #ARGV do
+  if redis.call('LREM', base .. 'dying', 1, ARGV[index]) == 1 then
+    let_go(base, ARGV[index])
+    local key = ARGV[2] .. ARGV[index]
+    if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'x:' .. ARGV[3], now) end
+  end
+end
+return 1
+"""
+)
+
+# KEYS: feeder. ARGV: who feeds.
+RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+# --- lag
+
+# KEYS: log, groups. ARGV: base of the topic, ms after which a group counts as gone.
+# The groups that polled lately count, or else the one that polled last; if none ever did, everything there is.
+LAG = (
+    _NOW
+    + """
+local names = redis.call('ZRANGEBYSCORE', KEYS[2], now - ARGV[2], '+inf')
+if #names == 0 then names = redis.call('ZREVRANGE', KEYS[2], 0, 0) end
+local entries = redis.call('HGETALL', KEYS[1])
+local starts, ends = {}, {}
+for index = 1, #entries, 2 do
+  local sort, partition = string.match(entries[index], '^([es])(%d+)$')
+  if sort == 'e' then ends[partition] = tonumber(entries[index + 1]) end
+  if sort == 's' then starts[partition] = tonumber(entries[index + 1]) end
+end
+local function behind(base)
+  local lag = base and redis.call('HLEN', base .. 'held') or 0
+  for partition, last in pairs(ends) do
+    local reached = base and redis.call('HGET', base .. 'pos', partition)
+    lag = lag + math.max(0, last - tonumber(reached or starts[partition] or 0))
+  end
+  return lag
+end
+if #names == 0 then return behind(nil) end
+local most = 0
+for _, name in ipairs(names) do most = math.max(most, behind(ARGV[1] .. 'q:' .. name .. ':')) end
+return most
+"""
+)

@@ -1,0 +1,240 @@
+"""The queues of messages: everything about them but HTTP.
+
+The log of all messages is in Kafka, one topic per queue; who has which message is in Redis, so that any process may
+create, give out and acknowledge. docs/message_api.md says what is guaranteed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+from uuid import UUID
+
+from labkit.api.messages import lease_scripts
+from labkit.api.messages.creating import Creator
+from labkit.api.messages.delivery import Delivery
+from labkit.api.messages.feeder import Feeder
+from labkit.api.messages.index import Index
+from labkit.api.messages.journey import Journey
+from labkit.api.messages.leases import SEPARATOR, Leases
+from labkit.api.messages.message import Message, check_group
+from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
+from labkit.api.messages.reservation import Reservations
+from labkit.api.messages.sending import Sender
+from labkit.api.messages.topic_log import TopicLog, open_topic
+from labkit.api.messages.travelling import journey_of
+from labkit.api.messages.waiting import Bell
+from labkit.errors import SettingsError, StaleLease, TooManyGroups, TransportError, UnknownQueue
+from labkit.lab.lab import Lab
+from labkit.settings import Settings, TransportName
+from labkit.taskqueue.producer import PARTITIONS_MAX_AGE
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport import connect_transport
+
+log = logging.getLogger("labkit.api")
+
+#: What sends, whatever `LABKIT_TRANSPORT` says: a request waits for one record, which takes kafka-python three times
+#: as long (5 ms against 1.7).
+SENDS_BY: TransportName = "confluent-kafka"
+#: How long a poll waits for what was queued before it came and is on its way to the queue, in seconds.
+CATCH_UP = 5.0
+#: After so many seconds without a poll a group holds up senders no more, unless it is the only one.
+GONE = 300.0
+#: How many queues one process feeds at once: each costs a thread and a connection.
+MOST_QUEUES = 100
+
+
+class MessageQueues:
+    """The queues named by `LABKIT_API_TOPICS`, for one process and one event loop.
+
+    `await start()` first, `await aclose()` at the end, or `async with`. Every call may raise `RedisUnreachable`.
+    """
+
+    def __init__(self, lab: Lab, settings: Settings) -> None:
+        self._lab = lab
+        self._settings = settings
+        self._names = queue_names(settings)
+        transport = connect_transport(lab.connection, settings.transport)
+        self._kafka = Topics(transport, prefix=settings.topic_prefix)
+        self._client = asynchronous(lab.redis_url)
+        self._thread_client = synchronous(lab.redis_url)
+        self._lag = AsyncScript(self._client, lease_scripts.LAG)
+        self._bell = Bell(self._client, settings.topic_prefix)
+        self._reservations = Reservations(self._client)
+        self._index = Index(self._reservations)
+        self._topics: dict[str, TopicLog] = {}
+        self._leases = Leases(self._client, self._topics, settings)
+        self._feeders: dict[tuple[str, str], Feeder] = {}
+        self._growing: asyncio.Task[None] | None = None
+        self._sender: Sender | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the queues."""
+        return self._names
+
+    async def start(self) -> None:
+        """Make what is missing on the broker and connect. Raises `TransportError`."""
+        self._sender = await asyncio.to_thread(self._open)
+        self._creator = Creator(
+            self._topics, self._reservations, self._sender, self._index, timeout=self._settings.delivery_timeout
+        )
+        await asyncio.gather(*(self._index.ensure(topic) for topic in self._topics.values()))
+        self._bell.start()
+        self._growing = asyncio.create_task(self._look_at_partitions(), name="partitions")
+
+    async def create(self, messages: Sequence[Message]) -> list[UUID]:
+        """Queue these messages, unless they are queued already, and return when Kafka has them all; ids in order.
+
+        The same message again, in one call or several, here or elsewhere, has the same id and is queued once.
+        Raises `UnknownQueue` and `MessageTooLarge`, and then nothing is done. After `NotAcknowledged`,
+        `DeadlineExceeded`, `IndexLost` or `RedisUnreachable` some may be queued: send the same ones again.
+        """
+        return await self._creator.create(messages)
+
+    async def poll(self, topic: str, group: str, *, wait: float, explicit: bool) -> Delivery | None:
+        """The next message of this queue for this group; None if none comes within `wait` seconds.
+
+        Every group gets all messages, each poller of a group others. With `explicit` the message is leased until it is
+        acknowledged; otherwise it counts as acknowledged now. What was queued before the call is found, also with
+        `wait=0`. Raises `UnknownQueue`, `BadGroupName` and `TooManyGroups`.
+        """
+        log_of = self._topic(topic)
+        check_group(group)
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        line = self._bell.line(f"{topic}{SEPARATOR}{group}")
+        while True:
+            self._feed(log_of, group)
+            heard = line.rings
+            found = await self._leases.take(log_of, group)
+            if found.more:
+                line.ring()
+            if found.delivery is not None:
+                if explicit:
+                    return found.delivery
+                if (done := await self._acknowledged(found.delivery)) is not None:
+                    return done
+                continue
+            if found.lost:
+                await self._index.build(log_of)
+                continue
+            left = came + max(wait, CATCH_UP if found.behind else 0.0) - loop.time()
+            if left <= 0:
+                return None
+            await line.wait(left, heard=heard)
+
+    async def ack(self, message_id: UUID, token: str) -> None:
+        """The message of this delivery is done; twice is no error. Raises `StaleLease` and `UnknownMessage`."""
+        await self._leases.ack(message_id, token)
+
+    async def nack(self, message_id: UUID, token: str) -> None:
+        """Give the message to the next poller at once; twice is no error. Raises `StaleLease`, `UnknownMessage`."""
+        await self._leases.nack(message_id, token)
+
+    async def journey(self, message_id: UUID) -> Journey | None:
+        """What has become of the message so far; None if there is none of that id, or it is too old."""
+        for topic in self._topics.values():
+            fields = await ask(self._client.hgetall(topic.names.messages + str(message_id)))
+            if fields:
+                return journey_of(message_id, topic.name, fields)
+        return None
+
+    async def lags(self) -> dict[str, int]:
+        """Per queue, how many messages are not acknowledged: by the group that is farthest behind.
+
+        Groups count that have polled within `GONE` seconds, or the last one that has; without any, all that is there.
+        """
+        topics = self._topics.values()
+        found = await asyncio.gather(*(self._lag_of(topic) for topic in topics))
+        return {topic.name: lag for topic, lag in zip(topics, found, strict=True)}
+
+    async def aclose(self) -> None:
+        """End in order. What was leased stays so until its time is over; nothing is lost."""
+        if self._growing is not None:
+            self._growing.cancel()
+            await asyncio.gather(self._growing, return_exceptions=True)
+        await self._bell.aclose()
+        await self._index.aclose()
+        await asyncio.to_thread(self._close)
+        await close(self._client)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _open(self) -> Sender:
+        for name in self._names:
+            self._topics[name] = open_topic(self._kafka, name)
+        return Sender(connect_transport(self._lab.connection, SENDS_BY), self._settings)
+
+    def _close(self) -> None:
+        for feeder in self._feeders.values():
+            feeder.stop()
+        for feeder in self._feeders.values():
+            feeder.join()
+        if self._sender is not None:
+            self._sender.close()
+        self._thread_client.close()
+        self._kafka.close()
+
+    def _topic(self, name: str) -> TopicLog:
+        if name not in self._topics:
+            raise UnknownQueue(f"There is no queue {name!r}; there are {', '.join(self._names)}.")
+        return self._topics[name]
+
+    def _feed(self, topic: TopicLog, group: str) -> None:
+        """See to it that somebody feeds the queue."""
+        feeder = self._feeders.get((topic.name, group))
+        if feeder is None or not feeder.alive():
+            if self._sender is None:
+                raise RuntimeError("the queues were not started")
+            self._feeders = {key: one for key, one in self._feeders.items() if one.alive()}
+            if len(self._feeders) >= MOST_QUEUES:
+                raise TooManyGroups(
+                    f"{MOST_QUEUES} queues are polled by this server already. Use fewer groups, or poll again when "
+                    "some have been quiet for a minute or two."
+                )
+            feeder = Feeder(topic, group, self._thread_client, self._sender, self._settings)
+            self._feeders[topic.name, group] = feeder
+            feeder.start()
+        feeder.polled()
+
+    async def _acknowledged(self, delivery: Delivery) -> Delivery | None:
+        """The delivery without its lease; None if that is over already, so that the message is somebody else's."""
+        try:
+            await self._leases.ack(delivery.id, delivery.token or "")
+        except StaleLease:
+            return None
+        return replace(delivery, token=None, leased_until=None)
+
+    async def _lag_of(self, topic: TopicLog) -> int:
+        names = topic.names
+        return int(await self._lag([names.log, names.groups], names.base, round(GONE * 1000)))
+
+    async def _look_at_partitions(self) -> None:
+        """A topic may grow while this runs."""
+        while True:
+            await asyncio.sleep(PARTITIONS_MAX_AGE)
+            for topic in self._topics.values():
+                try:
+                    await asyncio.to_thread(topic.look_again, self._kafka)
+                except TransportError as error:
+                    log.info("the partitions of %s are taken to be as before: %s", topic.name, error)
+
+
+def queue_names(settings: Settings) -> tuple[str, ...]:
+    """The names of the queues, in the order of the setting. Raises `SettingsError`."""
+    names = tuple(name.strip() for name in settings.api_topics.split(",") if name.strip())
+    if not names or len(set(names)) != len(names) or any(SEPARATOR in name for name in names):
+        raise SettingsError(
+            f"LABKIT_API_TOPICS is {settings.api_topics!r}. Name each queue once, with commas between and no "
+            f"{SEPARATOR} in the names."
+        )
+    return names

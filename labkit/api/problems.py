@@ -1,0 +1,166 @@
+"""Every error as problem+json (RFC 9457): what happened and what to do, and never a stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from labkit.api.allowed import allowed_methods
+from labkit.api.sizes import MAX_BATCH
+from labkit.errors import (
+    BadGroupName,
+    BadJobId,
+    DeadlineExceeded,
+    IndexLost,
+    LabkitError,
+    MessageTooLarge,
+    NotAMessage,
+    RedisUnreachable,
+    StaleLease,
+    StoreFailed,
+    TooManyGroups,
+    TransportError,
+    UnknownMessage,
+    UnknownQueue,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+#: The user's own mistakes, by the status and the name of the problem.
+MISTAKES: dict[type[LabkitError], tuple[int, str]] = {
+    BadGroupName: (422, "invalid"),
+    BadJobId: (422, "invalid"),
+    NotAMessage: (422, "invalid"),
+    UnknownQueue: (422, "unknown-queue"),
+    MessageTooLarge: (413, "too-large"),
+    UnknownMessage: (404, "unknown-message"),
+    StaleLease: (409, "stale-lease"),
+}
+#: What a client may try again as it is, in a moment.
+PASSING: dict[type[LabkitError], tuple[int, str]] = {
+    TooManyGroups: (429, "too-many-groups"),
+    TransportError: (503, "unavailable"),
+    RedisUnreachable: (503, "unavailable"),
+    StoreFailed: (503, "unavailable"),
+    IndexLost: (503, "unavailable"),
+    DeadlineExceeded: (503, "unavailable"),
+}
+#: After how many seconds, where nothing better is known.
+RETRY_AFTER = 1
+
+#: Of the mistakes in one request, so many are told.
+MOST_MISTAKES = 20
+
+
+class Problem(Exception):
+    """An answer that is an error. `name` makes the problem's type, `urn:labkit:<name>`; `more` are further members."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.name = name
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def response(self) -> JSONResponse:
+        """The answer as it goes out."""
+        body = {
+            "type": f"urn:labkit:{self.name}" if self.name else "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": encodable(self.detail),
+            **self.more,
+        }
+        return JSONResponse(body, self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+def later(status: int, detail: str, *, seconds: int = RETRY_AFTER, name: str | None = None) -> Problem:
+    """A problem that passes: the client is told in how many seconds to try again."""
+    return Problem(status, detail, name=name, headers={"Retry-After": str(seconds)})
+
+
+def encodable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (a lone surrogate, which JSON can name) written as an escape."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have the application answer each of its errors by a problem."""
+    app.add_exception_handler(Problem, _of_problem)
+    app.add_exception_handler(RequestValidationError, _of_mistakes)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(LabkitError, _of_labkit)
+    app.add_exception_handler(Exception, _of_defect)
+
+
+def _of_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+def _of_mistakes(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["type"] == "too_long" and tuple(one["loc"]) == ("body",) for one in found):
+        return Problem(413, f"At most {MAX_BATCH} messages fit in one request.", name="too-large").response()
+    if any(one["type"] == "json_invalid" for one in found):
+        return Problem(400, "The body is not JSON.", name="not-json").response()
+    if _body_is_no_json(request, found):
+        return Problem(
+            415, "The body must be JSON. Send the header `Content-Type: application/json`.", name="not-json"
+        ).response()
+    mistakes = [{"where": _where(one["loc"]), "what": encodable(str(one["msg"]))} for one in found[:MOST_MISTAKES]]
+    first = mistakes[0]
+    return Problem(
+        422, f"The request does not fit: {first['where']}: {first['what']}.", name="invalid", mistakes=mistakes
+    ).response()
+
+
+def _body_is_no_json(request: Request, found: Sequence[Any]) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    about_body = any(tuple(one["loc"]) == ("body",) and one["type"] != "missing" for one in found)
+    return about_body and not (kind == "application/json" or kind.endswith("+json"))
+
+
+def _where(places: Sequence[object]) -> str:
+    return encodable("/".join(str(place) for place in places))
+
+
+def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return Problem(404, "There is nothing at this address. `/openapi.json` lists what there is.").response()
+    if error.status_code == 405:
+        allowed = ", ".join(allowed_methods(request))
+        return Problem(405, f"Here the methods are: {allowed}.", headers={"Allow": allowed}).response()
+    return Problem(error.status_code, str(error.detail), headers=error.headers).response()
+
+
+def _of_labkit(_: Request, error: Exception) -> JSONResponse:
+    for kind in type(error).__mro__:
+        if kind in MISTAKES:
+            status, name = MISTAKES[kind]
+            return Problem(status, str(error), name=name).response()
+        if kind in PASSING:
+            status, name = PASSING[kind]
+            return later(status, str(error), name=name).response()
+    raise error  # a defect: the outermost handler answers, and the log has the traceback
+
+
+def _of_defect(_: Request, error: Exception) -> JSONResponse:
+    return Problem(500, "The server could not do that. Its log says why.", name="defect").response()

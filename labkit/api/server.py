@@ -1,0 +1,142 @@
+"""The HTTP API as a server in this process: on a thread of its own, so that a notebook or a command goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from labkit.api.app import make_app
+from labkit.api.security import Access, access_of
+from labkit.errors import LabkitError, PortInUse, ServerFailed
+from labkit.lab import Lab
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.waiting import wait_until
+
+#: How long the server may take to be ready, in seconds.
+START_TIMEOUT = 60.0
+#: How long requests that run may take to end when the server is stopped, in seconds.
+STOP_TIMEOUT = 10
+#: How long a thread of a process that only serves may run before another gets its turn, in seconds. With Python's 5 ms
+#: the threads that talk to Kafka would keep requests waiting.
+SWITCH_INTERVAL = 0.0005
+#: How many connections may wait to be accepted.
+BACKLOG = 2048
+
+
+class ApiServer:
+    """The API of the lab at `url`. A context manager: ready inside, stopped after.
+
+    `port` None takes that of the settings, 0 a free one. Raises `PortInUse`, `SettingsError`, and what the lab raises.
+    """
+
+    def __init__(
+        self, lab: Lab, *, port: int | None = None, access: Access | None = None, settings: Settings | None = None
+    ) -> None:
+        self._settings = settings or load_settings()
+        self.access = access or access_of(self._settings)
+        self._socket = _listen(self.access.host, self._settings.api_port if port is None else port)
+        self.port: int = self._socket.getsockname()[1]
+        self._app = make_app(lab, self._settings, self.access)
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                loop="asyncio",
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                access_log=False,  # it would write down the token of `?token=…`; the application has its own
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=STOP_TIMEOUT,
+            )
+        )
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens; without a slash at the end."""
+        host = f"[{self.access.host}]" if ":" in self.access.host else self.access.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def page(self) -> str:
+        """The address of the page, with the token that it needs."""
+        return f"{self.url}/" if self.access.token is None else f"{self.url}/?token={self.access.token}"
+
+    def start(self) -> Self:
+        """Return when requests are answered."""
+        self._thread.start()
+        wait_until(
+            lambda: self._server.started or not self._thread.is_alive(),
+            timeout=START_TIMEOUT,
+            what="the API was to get ready",
+        )
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise what the server ended with, if it has ended by itself."""
+        if self._thread.is_alive():
+            return
+        failure = self._app.state.failure or self._failure
+        if isinstance(failure, LabkitError):
+            raise failure
+        raise ServerFailed(f"The API has ended: {failure or 'its log says why'}.") from failure
+
+    def stop(self) -> None:
+        """Take no more requests, finish those that run, end the streams. Stopping twice is no error."""
+        self._server.should_exit = True
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - `check` raises it on the caller's thread
+            self._failure = failure
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Server(uvicorn.Server):
+    """Tells the application before it waits for requests to end, since a stream ends only when it is told."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn calls this once."""
+        self.config.app.state.services.closing.set()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # the protocol is named, since asyncio sends small answers at once (TCP_NODELAY) only where it is
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(
+            f"The API cannot listen on {host}, port {port}: {error.strerror}. Choose another port by `--port` or "
+            "LABKIT_API_PORT; 0 takes a free one."
+        ) from error
+    return listener

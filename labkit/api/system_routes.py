@@ -1,0 +1,60 @@
+"""The routes about the server itself: the page, health, the overview."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from labkit.api.models import Health, Overview
+from labkit.api.openapi import open_problems, problems
+from labkit.api.page import PAGE, POLICY
+from labkit.api.problems import later
+from labkit.api.services import OfServer
+from labkit.api.streams import LONGEST, Seconds, overview, overviews
+from labkit.errors import LabkitError
+
+#: How long each of the servers may take to answer before this one does not count as ready, in seconds.
+READY_TIMEOUT = 2.0
+
+system = APIRouter(tags=["system"])
+
+
+@system.get("/", response_class=HTMLResponse, responses=open_problems(), summary="The page")
+async def page() -> HTMLResponse:
+    """A page that shows the queues and the jobs live, and lets you create and poll."""
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+
+@system.get("/health/live", responses=open_problems(), summary="Is the server alive?")
+async def live() -> Health:
+    """It answers."""
+    return Health(status="alive")
+
+
+@system.get("/health/ready", responses=open_problems(503), summary="Can it work?")
+async def ready(services: OfServer) -> Health:
+    """Kafka, Redis and the store answer, or 503."""
+    try:
+        async with asyncio.timeout(READY_TIMEOUT):
+            await services.queues.lags()
+            await asyncio.to_thread(services.view.last_change)
+    except (LabkitError, TimeoutError) as error:
+        raise later(503, f"Not ready: {error or 'no answer in time'}", name="not-ready") from error
+    return Health(status="ready")
+
+
+@system.get("/overview", responses=problems(), summary="The queues and the jobs")
+async def get_overview(services: OfServer) -> Overview:
+    """How much of each queue is not finished, and how many jobs are in each state."""
+    return await overview(services)
+
+
+@system.get("/overview/stream", responses=problems(), response_class=EventSourceResponse, summary="The overview, live")
+async def stream_overview(services: OfServer, seconds: Seconds = LONGEST) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events "overview", one whenever it has changed."""
+    async for event in overviews(services, seconds):
+        yield event

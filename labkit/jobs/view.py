@@ -1,0 +1,227 @@
+"""The view of the jobs: what they are now, in a store that is built from the topic and can be built again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
+from labkit.jobs.catalogue import Catalogue
+from labkit.jobs.event import JobEvent, Status
+from labkit.jobs.follower import Follower, look_at_ends
+from labkit.jobs.job import Job
+from labkit.jobs.store import Store
+from labkit.jobs.writer import Jobs
+from labkit.lab import Lab
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.waiting import left_until
+
+log = logging.getLogger("labkit.jobs")
+
+#: How long reading and waiting may take, by default, in seconds.
+TIMEOUT = 30.0
+#: How long one wait for events is, in seconds.
+STEP = 0.1
+#: How often to look into the store while another process follows, in seconds.
+LOOK_INTERVAL = 0.02
+#: How often to try to follow while another process does, and again after an error, in seconds.
+TRY_AGAIN = 0.2
+#: How many jobs are mended at once.
+MENDED_AT_ONCE = 100
+
+JobList = list[Job]
+EventList = list[JobEvent]
+
+
+class JobView:
+    """What the jobs are, by all events up to some moment. A context manager; safe to use from several threads.
+
+    The store is a database (SQLAlchemy's URL). Several processes may have views on one store: one of them reads the
+    topic for all, and when it ends another does. `follow` goes on reading; `catch_up` and `wait_for` read too if
+    nobody follows. Everything else only asks the store.
+    A store that belongs to another topic, or to one of the same name in another cluster, is emptied and built anew.
+    `clock` gives seconds since the epoch.
+
+    All may raise `StoreFailed`; reading the topic raises what transports raise.
+    """
+
+    def __init__(
+        self, topic: Topic, url: str, *, settings: Settings | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.topic = topic
+        self._settings = settings
+        self._store = Store(url, clock=clock)
+        self._catalogue = Catalogue(topic)
+        self._follower = Follower(topic, self._store, self._catalogue)
+        #: held by the thread that reads for all threads of this process
+        self._turn = threading.Lock()
+        self._advanced = threading.Condition()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._trouble: LabkitError | None = None
+        self._writer: Jobs | None = None
+
+    def catch_up(self, *, timeout: float = TIMEOUT) -> None:
+        """Return when everything is in the store that is on the topic now.
+
+        Raises `DeadlineExceeded`, and `StoreInUse` if another process keeps another topic's jobs there.
+        """
+        topic = self._catalogue.look()
+        ends = look_at_ends(self._store, self._catalogue, topic)
+
+        def is_there() -> bool:
+            positions = self._store.positions(topic)
+            return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+
+        self._wait(is_there, timeout, f"the view was to catch up with {self.topic.name}")
+
+    def follow(self) -> None:
+        """Go on reading, in a thread, until `close`. Whatever fails is logged and tried again.
+
+        It also mends: a job whose last event is not the one that it is known by gets that one written again, so that
+        compaction keeps it.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
+            self._thread.start()
+
+    def get(self, job_id: int) -> Job | None:
+        """The job; None if it is not known here."""
+        return self._store.get(self._catalogue.id(), job_id)
+
+    def list(self, status: Status | None = None, after: int | None = None, limit: int = 50) -> JobList:
+        """Up to `limit` jobs in the order of their ids: those of this status, with an id above `after`."""
+        return self._store.page(self._catalogue.id(), status=status, after=after, limit=limit)
+
+    def events(self, job_id: int) -> EventList:
+        """All events of the job that are known here, by version, those of the same version by time."""
+        return self._store.events(self._catalogue.id(), job_id)
+
+    def counts(self) -> dict[Status, int]:
+        """How many jobs there are of every status."""
+        return self._store.counts(self._catalogue.id())
+
+    def changes_since(self, cursor: int, limit: int = 100) -> JobList:
+        """Up to `limit` jobs that have changed after the change of that number, in the order of their last change.
+
+        The last one's `change` is the next cursor; 0 begins with all. The numbers go on when the store is rebuilt.
+        """
+        return self._store.changes_since(self._catalogue.id(), cursor, limit)
+
+    def last_change(self) -> int:
+        """The number of the last change: the cursor of who wants to hear of later ones only."""
+        return self._store.last_change(self._catalogue.id())
+
+    def wait_for(self, job_id: int, version: int, timeout: float = TIMEOUT) -> Job:
+        """The job as soon as it has come to this version, or is DONE: how to read one's own write.
+
+        Raises `DeadlineExceeded`, and `StoreInUse` as `catch_up` does.
+        """
+        found: list[Job] = []
+
+        def is_there() -> bool:
+            job = self.get(job_id)
+            if job is not None and job.reached(version):
+                found.append(job)
+            return bool(found)
+
+        self._wait(is_there, timeout, f"job {job_id} was to come to version {version}")
+        return found[0]
+
+    def close(self) -> None:
+        """Stop following, and let go of everything. Closing twice is no error."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._turn:
+            self._follower.release()
+        if self._writer is not None:
+            self._writer.close()
+        self._catalogue.close()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait(self, is_there: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait for what another thread or process reads; read oneself if nobody does."""
+        deadline = time.monotonic() + timeout
+        my_turn = False
+        try:
+            while not is_there():
+                left = left_until(deadline)
+                if self._stop.is_set():
+                    raise StoreFailed(f"The view of the jobs was closed while {what}.")
+                if left == 0:
+                    raise self._too_late(timeout, what)
+                my_turn = my_turn or (self._thread is None and self._turn.acquire(blocking=False))
+                if not my_turn or self._step(min(left, STEP)) is None:
+                    with self._advanced:
+                        self._advanced.wait(min(left, LOOK_INTERVAL))
+        finally:
+            if my_turn:
+                self._follower.release()
+                self._turn.release()
+
+    def _step(self, timeout: float) -> bool | None:
+        advanced = self._follower.step(timeout)
+        if advanced:
+            with self._advanced:
+                self._advanced.notify_all()
+        return advanced
+
+    def _too_late(self, timeout: float, what: str) -> LabkitError:
+        holds = self._store.origin()
+        if holds is not None and holds != self._catalogue.id():
+            return StoreInUse(
+                f"The store {self._store.name} holds the jobs of {holds.name} (topic id {holds.id}), which another "
+                "process follows. Give every topic a store of its own (LABKIT_JOBS_URL)."
+            )
+        because = f" The last error: {self._trouble}" if self._trouble is not None else ""
+        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because}")
+
+    def _follow(self) -> None:
+        with self._turn:
+            while not self._stop.is_set():
+                try:
+                    self._follow_on()
+                except LabkitError as error:
+                    self._trouble = error
+                    log.warning("The view of the jobs is behind: %s", error)
+                self._stop.wait(TRY_AGAIN)
+
+    def _follow_on(self) -> None:
+        """Read until another process follows, or to the end."""
+        to_mend = True
+        while not self._stop.is_set() and (advanced := self._step(STEP)) is not None:
+            self._trouble = None
+            if not advanced and to_mend:
+                self._mend()
+            to_mend = advanced
+
+    def _mend(self) -> None:
+        topic = self._catalogue.id()
+        while outvoted := self._store.outvoted(topic, MENDED_AT_ONCE):
+            if self._writer is None:
+                self._writer = Jobs(self.topic, settings=self._settings)
+            for job in outvoted:
+                self._writer.write(job.event())
+            self._store.set_mended(topic, [job.job_id for job in outvoted])
+            log.info("%d jobs were written again, since their last event was an older one", len(outvoted))
+
+
+def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> JobView:
+    """The view of the topic in the store of the settings, by default in SQLite beside the lab's data."""
+    settings = settings or load_settings()
+    file = lab.data_folder / "jobs" / f"{topic.full_name}.sqlite"
+    return JobView(topic, settings.jobs_url or f"sqlite:///{file}", settings=settings)

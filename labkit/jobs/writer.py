@@ -1,0 +1,98 @@
+"""Writing the changes of jobs: a change counts when Kafka has acknowledged it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from labkit.errors import BadJobId, UnknownTopic
+from labkit.jobs.event import JOB_STATUS, MAX_JOB_ID, JobEvent, Status
+from labkit.jobs.job import MAX_ATTEMPTS, Job
+from labkit.settings import Settings
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.topics import Topic, Topics
+
+#: How the topic is kept: the last event of every job is enough, since the view has added up the others.
+CONFIG = {"cleanup.policy": "compact"}
+
+
+def jobs_topic(topics: Topics, *, name: str = JOB_STATUS, partitions: int = 1) -> Topic:
+    """The topic of the jobs as it is, with however many partitions; made if there is none."""
+    try:
+        return topics.get(name)
+    except UnknownTopic:
+        return topics.create(name, partitions=partitions, config=CONFIG)
+
+
+def new_job_id(rng: random.Random | None = None) -> int:
+    """An id for a job, drawn from 2**53 numbers.
+
+    Nobody is asked, so any process may draw. Among a million jobs two have the same id with a probability of 0.00006.
+    """
+    return (rng or random.SystemRandom()).randint(1, MAX_JOB_ID)
+
+
+def new_job(job_id: int | None = None, *, clock: Callable[[], float] = time.time) -> JobEvent:
+    """The first event of a job; its id is drawn if none is given. Raises `BadJobId`."""
+    number = new_job_id() if job_id is None else job_id
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_JOB_ID:
+        raise BadJobId(f"{number!r} is no id of a job; it is a whole number from 1 to {MAX_JOB_ID}.")
+    return JobEvent(job_id=number, status=Status.NEW, version=1, at=clock())
+
+
+class Jobs:
+    """Creates and changes jobs. A context manager; may be used from several threads.
+
+    It knows nothing of a job but what is handed in, and asks nobody: when two change a job at once, both events stand
+    on the topic, and everybody who reads them comes to the same job by `merge`.
+    `attempts` is how often a job may be tried; `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        attempts: int = MAX_ATTEMPTS,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.topic = topic
+        self._attempts = attempts
+        self._clock = clock
+        self._producer = Producer(topic, on_receipt=lambda receipt: None, settings=settings, clock=clock)
+
+    def create(self, job_id: int | None = None) -> Job:
+        """A new job, on the topic. To create one of the same id again changes nothing of it.
+
+        Raises `BadJobId`, `NotAcknowledged`, and `DeadlineExceeded` if the broker is away for too long.
+        """
+        return self.write(new_job(job_id, clock=self._clock))
+
+    def change(self, job: Job, status: Status, *, worker: str | None = None, error: str | None = None) -> Job:
+        """The job after this change, which is on the topic; `error` says why it has failed.
+
+        Raises `IllegalTransition` if the job cannot become that, and what `create` raises.
+        """
+        event = job.next_event(status, at=self._clock(), worker=worker, error=error, attempts=self._attempts)
+        self.write(event)
+        return job.with_event(event)
+
+    def write(self, event: JobEvent) -> Job:
+        """Put this event on the topic, as it is; the job by it alone."""
+        self._producer.send(event.to_task())
+        return Job.of(event)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._producer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

