@@ -29,6 +29,7 @@ def test_the_sequence_is_complete_and_numbered() -> None:
         "08_celery_bridge",
         "09_backpressure",
         "10_priority_dispatcher",
+        "11_job_status",
         "12_message_api",
     ]
 
