@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from labkit.api.security import Access
-from labkit.api.server import SWITCH_INTERVAL, ApiServer
+from labkit.api.server import ApiServer, tune_process
 from labkit.errors import LabkitError
 from labkit.lab import attach_lab
 from labkit.logs import configure
@@ -34,11 +34,11 @@ def main() -> None:
     stop = threading.Event()
     threading.Thread(target=_listen, args=(orders, stop), daemon=True).start()
     access = Access(token=job["token"])
-    sys.setswitchinterval(SWITCH_INTERVAL)
     with (
         attach_lab(settings=settings) as lab,
         ApiServer(lab, port=job["port"], access=access, settings=settings) as api,
     ):
+        tune_process()
         print(json.dumps({"port": api.port}), flush=True)  # noqa: T201 - the report to the parent
         while not stop.wait(LOOK_INTERVAL):
             api.check()

@@ -36,7 +36,7 @@ def _whole(value: object) -> object:
     raise ValueError("write a whole number")
 
 
-JobId = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_JOB_ID)]
+JobId = Annotated[int, Field(ge=1, le=MAX_JOB_ID), BeforeValidator(_whole)]
 
 _EXAMPLE_MESSAGE: JsonDict = {
     "timestamp": "2026-01-31T12:00:00Z",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -35,16 +34,16 @@ def api(
     The token is LABKIT_API_TOKEN, or else a new one each time. Several servers may run side by side.
     """
     from labkit.api.security import access_of
-    from labkit.api.server import SWITCH_INTERVAL, ApiServer
+    from labkit.api.server import ApiServer, tune_process
     from labkit.lab import attach_lab
     from labkit.settings import load_settings
 
     settings = load_settings()
     access = access_of(settings, host=host, with_token=token)
     start_logging("api")
-    sys.setswitchinterval(SWITCH_INTERVAL)
     with attach_lab(settings=settings) as lab, stop_on_signal() as stop:
         with ApiServer(lab, port=port, access=access, settings=settings) as server:
+            tune_process()
             print(f"The page: {server.page}")
             print(f"The API:  {server.url}/openapi.json tells what there is.")
             if access.token is not None:

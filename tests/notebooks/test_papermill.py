@@ -33,7 +33,7 @@ OTHER_VALUES = {
     "08_celery_bridge": {"SEED": 2718, "URGENT": 6, "ORDINARY": 36, "SERVICE_MS": 40},
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
     "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
-    "11_job_status": {"SEED": 2718, "JOBS": 200, "LATER": 20, "SERVICE_MS": 30, "PARTITIONS": 3},
+    "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
     "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
 }
 
