@@ -45,7 +45,7 @@ def a_life(job_id=1234, at=1.0):
 
 
 @settings(max_examples=50)
-@given(st.lists(events(jobs=4), max_size=12), st.lists(st.integers(0, 3), min_size=12, max_size=12), st.integers(0, 12))
+@given(st.lists(events(jobs=4), max_size=12), st.lists(st.integers(0, 3), min_size=14, max_size=14), st.integers(0, 12))
 def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, places, restart):
     with TemporaryDirectory() as folder, Topics(MemoryTransport()) as topics:
         topic = jobs_topic(topics)
