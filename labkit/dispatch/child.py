@@ -7,6 +7,7 @@ process finishes what it has begun and ends.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ from labkit.settings import load_settings
 def main() -> None:
     """Read the job, do it until the input ends."""
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # handlers print, and so does Celery
+    # its last words are to say why it ended; Celery keeps its errors from the handler of last resort
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     orders = os.fdopen(os.dup(sys.stdin.fileno()))
     job = json.loads(orders.readline())
     {"celery": _work, "dispatcher": _dispatch}[job["role"]](job, orders)
