@@ -17,7 +17,7 @@ lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 
 # In four processes, each with a lab of its own, since many tests wait; tests/spreading.py says what runs where.
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=30
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check
