@@ -16,8 +16,10 @@ lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
 # In four processes, each with a lab of its own, since many tests wait; tests/spreading.py says what runs where.
+# Then those that measure times, one after the other.
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=30
+	@$(BIN)/python -m pytest -m "not alone" -n 4 --no-loadscope-reorder --durations=30
+	@$(BIN)/python -m pytest -m alone --durations=6
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from tests.notebooks.each import each_of
 from tests.notebooks.structure import code_cells
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def cells_run(report: Path) -> int:
     return sum(int(suite.get("tests", 0)) for suite in ET.parse(report).getroot().iter("testsuite"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_of(NOTEBOOKS)
 @pytest.mark.usefixtures("kernels_in_lab")
 def test_the_committed_outputs_come_out_again(path: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.xml"

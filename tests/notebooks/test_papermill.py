@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from labkit.errors import NotebookFailed, UnknownParameter
 from labkit.experiments.notebooks import run_notebook
 from labkit.measure.records import read_records
+from tests.notebooks.each import each_of
 from tests.notebooks.structure import code_cells, tags
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ OTHER_VALUES = {
 #: Seconds for a notebook with its own values: it is to take well under 30 s on a machine that does nothing else.
 LONGEST_RUN = 45.0
 
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = each_of(NOTEBOOKS)
 
 
 #: Two that have pictures for the project: nbval runs every notebook with its own values anyway.
