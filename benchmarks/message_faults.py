@@ -205,7 +205,7 @@ def _never(name: str, what: str, values: Sequence[int], how: str, beside: dict[s
         name,
         what,
         [float(value) for value in values],
-        unit="",
+        unit="messages",
         better="lower",
         at_least=0,
         aim=0,
