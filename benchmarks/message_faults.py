@@ -91,6 +91,13 @@ def judge(
     )
 
 
+def held(reports: Sequence[dict[str, Any]]) -> set[str]:
+    """The tokens of deliveries that one process has got and not acknowledged. Pure."""
+    return {report["token"] for report in reports if "got" in report} - {
+        report["token"] for report in reports if "acked" in report
+    }
+
+
 def messages_under_faults(lab: Lab, load: Load, *, kills: int, seed: int) -> Run:
     """One run: create, poll and acknowledge everything, while `kills` processes of pollers are killed and replaced."""
     began = time.monotonic()
@@ -110,12 +117,17 @@ class _Crew:
     """The processes of one run. All pollers wait for the messages before they come."""
 
     def __init__(self, lab: Lab, load: Load, rng: random.Random) -> None:
-        self.reports: list[dict[str, Any]] = []
         self._lab = lab
         self._load = load
         self._rng = rng
         self._settings = {"topic_prefix": f"{uuid4().hex[:8]}.", "api_lease": load.lease, "api_deliveries": 100}
+        self._started: list[MessageChild] = []
         self._children = [self._start() for _ in range(load.processes)]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """What the processes have said so far, also those that were killed."""
+        return [report for child in self._started for report in child.heard.copy()]
 
     async def create(self) -> list[str]:
         """All messages, in batches; their ids."""
@@ -136,7 +148,7 @@ class _Crew:
             async with asyncio.timeout(PATIENCE):
                 while (await queues.lags())[QUEUE]:
                     await asyncio.sleep(0.1)
-            told = {report["acked"] for report in self.reports.copy() if "acked" in report}
+            told = {report["acked"] for report in self.reports if "acked" in report}
             journeys = [await queues.journey(UUID(message_id)) for message_id in created if message_id not in told]
         return {str(one.id) for one in journeys if one is not None and one.station is Station.ACKNOWLEDGED}
 
@@ -145,18 +157,23 @@ class _Crew:
         wait_until(lambda: self._acknowledged() >= count, timeout=PATIENCE, what=f"{count} were to be acknowledged")
 
     def kill_one(self) -> None:
-        """SIGKILL one process, and start another in its place."""
-        index = self._rng.randrange(len(self._children))
-        self._children[index].kill()
-        self._children[index] = self._start()
+        """SIGKILL one process that holds messages, and start another in its place."""
+        wait_until(self._holding, timeout=PATIENCE, what="a poller was to get a message")
+        victim = self._rng.choice(self._holding() or self._children)
+        victim.kill()
+        self._children[self._children.index(victim)] = self._start()
 
     def close(self) -> None:
         """End all that are left."""
         for child in self._children:
             child.kill()
 
+    def _holding(self) -> list[MessageChild]:
+        """The processes with messages that they have not acknowledged yet."""
+        return [child for child in self._children if held(child.heard.copy())]
+
     def _acknowledged(self) -> int:
-        return len({report["acked"] for report in self.reports.copy() if "acked" in report})
+        return len({report["acked"] for report in self.reports if "acked" in report})
 
     def _start(self) -> MessageChild:
         load = self._load
@@ -164,11 +181,11 @@ class _Crew:
         child = MessageChild(
             "pollers",
             job,
-            hear=self.reports.append,
             bootstrap_servers=self._lab.bootstrap_servers,
             redis_url=self._lab.redis_url,
             **self._settings,
         )
+        self._started.append(child)
         child.start()
         child.tell("go")
         return child

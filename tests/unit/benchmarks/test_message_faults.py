@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.message_faults import judge
+from benchmarks.message_faults import held, judge
 
 
 def got(message: str, token: str, until: float) -> dict[str, object]:
@@ -38,3 +38,7 @@ def test_two_within_a_lease_are_seen() -> None:
 
 def test_a_delivery_after_it_was_done_is_seen() -> None:
     assert run(got("m", "1", 10.0), acked("m", "1"), got("m", "2", 12.5)).after == ("m",)
+
+
+def test_a_process_holds_what_it_has_got_and_not_acknowledged() -> None:
+    assert held([got("m", "1", 10.0), got("n", "2", 10.0), acked("m", "1")]) == {"2"}
