@@ -8,6 +8,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from celery import bootsteps, signals
 from celery.apps.worker import Worker, install_worker_term_hard_handler
 from celery.exceptions import SecurityWarning
 from celery.platforms import EX_OK
+from celery.utils.threads import bound_open_broker_sockets, default_socket_timeout
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
@@ -30,6 +32,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_INTERVAL = 0.1
 #: How long to wait before the broker is tried again, in seconds.
 RECONNECT_INTERVAL = 1.0
+#: How long to try to close a connection that is lost, in seconds.
+CLOSE_TIMEOUT = 5.0
 #: How long a process of the pool may take to start, in seconds. Celery's 4 are too few for a computer that is busy.
 START_TIMEOUT = 30.0
 #: How often a process of the pool looks whether its worker is still there, in seconds.
@@ -78,6 +82,8 @@ class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
 
+    _timer: Any = None
+
     def start(self, consumer: Any) -> None:
         """There is a connection, and the loop is about to run."""
         consumer.controller.connected = True
@@ -85,8 +91,9 @@ class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer = consumer.timer.call_repeatedly(LOOK_INTERVAL, self._look, (consumer,))
 
     def stop(self, consumer: Any) -> None:
-        """The connection is lost, or the worker ends."""
-        self._timer.cancel()
+        """The connection is lost, perhaps before this step was started, or the worker ends."""
+        if self._timer is not None:
+            self._timer.cancel()
         consumer.controller.connected = False
         consumer.controller.end_if_idle()
 
@@ -110,11 +117,30 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         else:
             message.requeue()
 
+    def on_connection_error_after_connected(self, error: BaseException) -> None:
+        """Celery calls this when the connection is lost, and lets it go."""
+        self._close_channels()
+        super().on_connection_error_after_connected(error)
+
     def ensure_connected(self, conn: Any) -> Any:
         """Return when the connection stands."""
         return conn.ensure_connection(
             interval_start=RECONNECT_INTERVAL, interval_max=RECONNECT_INTERVAL, callback=maybe_shutdown
         )
+
+    def _close_channels(self) -> None:
+        """Close all channels while the connection still knows its address.
+
+        Celery ignores it when Kombu can't close one, and has it closed again later, when it knows its address no more:
+        an `AttributeError` that ends the worker, then or when a task is done that ran meanwhile. The first attempt
+        fails where a command was under way, the second one has nothing to wait for.
+        """
+        bound_open_broker_sockets(self.connection, CLOSE_TIMEOUT)
+        with default_socket_timeout(CLOSE_TIMEOUT):
+            for channel in list(self.connection.transport.channels):
+                for _ in range(2):
+                    with suppress(*self.connection_errors, *self.channel_errors):
+                        channel.close()
 
 
 def make_program(app: Celery, *, on_ready: Callable[[], object], **options: Any) -> Program:

@@ -187,6 +187,7 @@ def _presence_step(url: str, settings: Settings) -> type[bootsteps.StartStopStep
         requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
 
         _away = False
+        _timer: Any = None
 
         def start(self, consumer: Any) -> None:
             self._presence = Presence(connect(url), settings, name_of(consumer))
@@ -194,6 +195,8 @@ def _presence_step(url: str, settings: Settings) -> type[bootsteps.StartStopStep
             self._timer = consumer.timer.call_repeatedly(HEARTBEAT_INTERVAL, self._say, (consumer,))
 
         def stop(self, consumer: Any) -> None:
+            if self._timer is None:
+                return  # the connection was lost before this step was started
             self._timer.cancel()
             try:
                 self._presence.leave()
