@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from labkit.api.server import START_TIMEOUT
-from labkit.errors import DeadlineExceeded, WorkerFailed
 from labkit.lab import Lab
-from labkit.settings import Settings, environment_with, load_settings
-from labkit.taskqueue.child_process import ChildProcess
-from labkit.taskqueue.waiting import wait_until
-
-#: Settings that the process takes over from the object that starts it; everything else is in the environment.
-HANDED_ON = (
-    *("api_deliveries", "api_lease", "api_max_lag", "api_require_key", "api_topics", "jobs_url"),
-    *("topic_prefix", "transport", "session_timeout"),
-)
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.lab_process import LabProcess
 
 
-class ApiProcess:
-    """A server of the API in a process of its own, which ends with this one.
+class ApiProcess(LabProcess):
+    """A server of the API in a process of its own. `port` 0 takes a free one; `token` None needs none."""
 
-    A context manager: ready inside, stopped after. `port` 0 takes a free one; `token` None needs none. `log_dir` is
-    where its log goes, in a folder of its name.
-    """
+    module = "labkit.api.child"
+    handed_on = (
+        *("api_deliveries", "api_lease", "api_max_lag", "api_require_key", "api_topics", "jobs_url"),
+        *("data_dir", "topic_prefix", "transport", "session_timeout"),
+    )
 
     def __init__(
         self,
@@ -38,18 +30,10 @@ class ApiProcess:
         log_dir: Path | None = None,
         settings: Settings | None = None,
     ) -> None:
-        self.name = name
         self.token = token
         self._port = port
         self._heard = threading.Event()
-        job = {"port": port, "token": token, "log_dir": None if log_dir is None else str(log_dir / name)}
-        self._child = ChildProcess(
-            name,
-            "labkit.api.child",
-            job,
-            hear=self._hear,
-            environment=environment_with(**_whereabouts(lab, settings or load_settings())),
-        )
+        super().__init__(lab, name, {"port": port, "token": token}, settings or load_settings(), log_dir)
 
     @property
     def port(self) -> int:
@@ -61,70 +45,9 @@ class ApiProcess:
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._child.pid
-
-    def start(self) -> Self:
-        """Start it; returns when it answers. Raises `WorkerFailed` and `DeadlineExceeded`."""
-        self.launch()
-        return self.wait_until_ready()
-
-    def launch(self) -> None:
-        """Start it and do not wait: several get ready side by side."""
-        self._child.start()
-
-    def wait_until_ready(self) -> Self:
-        """Return when it answers."""
-        wait_until(
-            lambda: self._heard.is_set() or not self._child.alive(),
-            timeout=START_TIMEOUT,
-            what=f"{self.name} was to get ready",
-        )
-        self.check()
-        return self
-
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._child.alive()
-
-    def check(self) -> None:
-        """Raise `WorkerFailed` if it has ended by itself."""
-        if not self._child.alive():
-            self._child.join()
-            raise WorkerFailed(f"{self.name} ended although nobody asked it to.")
-
-    def kill(self) -> None:
-        """SIGKILL it."""
-        self._child.kill()
-
-    def stop(self) -> None:
-        """Let it answer what it has begun to and end; raises `WorkerFailed`."""
-        if self._child.alive():
-            self._child.ask_to_stop()
-            self._child.join()
-
     def _hear(self, message: dict[str, Any]) -> None:
         self._port = message["port"]
         self._heard.set()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except (WorkerFailed, DeadlineExceeded, KeyboardInterrupt):
-            if self.alive():
-                self.kill()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-
-def _whereabouts(lab: Lab, settings: Settings) -> dict[str, object]:
-    """The settings by which the process finds this lab, whatever its name is."""
-    handed_on = {name: getattr(settings, name) for name in HANDED_ON}
-    here = {"bootstrap_servers": lab.bootstrap_servers, "redis_url": lab.redis_url, "data_dir": settings.data_dir}
-    return {name: value for name, value in (here | handed_on).items() if value not in (None, "")}
+    def _is_ready(self) -> bool:
+        return self._heard.is_set()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import psutil
@@ -34,35 +32,9 @@ def settings(lab, unique_name):
 
 
 @pytest.fixture
-def type_in(settings, tmp_path):
-    """Start a command of labkit in an empty folder, attached to the session's servers, with names of its own there."""
-    started = []
-
-    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "LABKIT_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-                "LABKIT_REDIS_URL": settings.redis_url,
-                "LABKIT_TOPIC_PREFIX": settings.topic_prefix,
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+def surroundings(settings):
+    """Names of their own on the session's servers."""
+    return {"LABKIT_TOPIC_PREFIX": settings.topic_prefix}
 
 
 @pytest.fixture

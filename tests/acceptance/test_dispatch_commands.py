@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 
 import pytest
 import redis
@@ -20,6 +19,7 @@ from labkit.settings import load_settings
 from labkit.taskqueue import DeadLetters, Producer, Topics, connect, new_task, stock_tasks
 from labkit.taskqueue.transport import connect_transport
 from labkit.taskqueue.waiting import wait_until
+from tests.acceptance.commands import ended, said
 
 SUM = r"It adds up: produced (\d+) = done (\d+) \+ waiting (\d+) .*\+ shed (\d+) \+ dead (\d+)\."
 
@@ -36,33 +36,8 @@ def settings(prefix):
 
 
 @pytest.fixture
-def type_in(lab, tmp_path, prefix):
-    """Start a command of labkit in an empty folder, attached to the session's lab."""
-    started = []
-
-    def start(*words: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
-                "LABKIT_REDIS_URL": lab.redis_url,
-                "LABKIT_TOPIC_PREFIX": prefix,
-                **environment,
-            },
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+def surroundings(prefix):
+    return {"LABKIT_TOPIC_PREFIX": prefix}
 
 
 @pytest.fixture
@@ -76,19 +51,6 @@ def stream(lab, settings):
     """The records of what Celery's workers do."""
     with redis.Redis.from_url(lab.redis_url) as client:
         yield RecordStream(client, settings)
-
-
-def said(process: subprocess.Popen[str], status: int = 0) -> str:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    return err if status else out
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What it says when Ctrl-C was pressed."""
-    process.send_signal(signal.SIGINT)
-    return said(process)
 
 
 def wait_for(process: subprocess.Popen[str], condition, what: str) -> None:

@@ -1,55 +1,26 @@
 """`labkit jobs`, as a user types it."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
 from labkit.jobs import ProcessedLog
 from labkit.taskqueue import connect
 from labkit.taskqueue.waiting import wait_until
+from tests.acceptance.commands import ended, said
 
 
 @pytest.fixture
-def type_in(lab, tmp_path):
-    """Start `labkit jobs …` in an empty folder, attached to the session's Kafka."""
-    started = []
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit", "jobs", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
-                "LABKIT_REDIS_URL": lab.redis_url,
-                "LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+def surroundings(tmp_path):
+    return {"LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}"}
 
 
-def said(process: subprocess.Popen[str], status: int = 0) -> str:
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    return out if status == 0 else err
+@pytest.fixture
+def type_in(type_in):
+    """Start `labkit jobs …`."""
+    return partial(type_in, "jobs")
 
 
 def test_a_job_from_new_to_done(type_in, unique_name, tmp_path):
@@ -141,8 +112,7 @@ def test_who_follows_is_killed_and_another_takes_over(type_in, unique_name, tmp_
     first.kill()
     said(type_in("produce", "4", *topic))
     assert "job 4  NEW" in second.stdout.readline()
-    second.send_signal(signal.SIGINT)
-    said(second)
+    ended(second)
 
 
 def test_what_cannot_be_is_said(type_in, unique_name):

@@ -15,44 +15,7 @@ from labkit.lab.ports import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.waiting import wait_until
-
-
-@pytest.fixture
-def type_in(lab, tmp_path):
-    """Start a command of labkit in an empty folder, attached to the session's Kafka."""
-    started = []
-
-    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
-                "LABKIT_REDIS_URL": lab.redis_url,
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-
-
-def said(process: subprocess.Popen[str], status: int = 0) -> str:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    return out if status == 0 else err
+from tests.acceptance.commands import ended, said
 
 
 def test_messages_are_sent_one_by_one(type_in, unique_name):
@@ -104,8 +67,7 @@ def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):
             return unique_name in topics.names() and sum(topics.end_offsets(unique_name).values()) >= 20
 
         wait_until(twenty_are_there, timeout=30, what="tasks were to arrive")
-        process.send_signal(signal.SIGINT)
-        out = said(process)
+        out = ended(process)
         sent = int(re.search(r"Sent (\d+) tasks", out).group(1))
         assert sent == sum(topics.end_offsets(unique_name).values())
     assert f"{sent} acknowledged, 0 refused" in out
@@ -170,8 +132,7 @@ def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
             return False  # it does not listen yet
 
     wait_until(three_are_counted, timeout=30, what="the tasks were to be counted")
-    work.send_signal(signal.SIGINT)
-    assert "3 tasks done" in said(work)
+    assert "3 tasks done" in ended(work)
 
 
 def test_workers_wait_for_a_broker_that_went_away_and_say_so_once(type_in, tmp_path):
