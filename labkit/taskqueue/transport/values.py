@@ -110,8 +110,8 @@ class ProducerConfig:
 class ConsumerConfig:
     """How a consumer reads. Offsets are never committed by themselves; a new group reads from the earliest.
 
-    `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are
-    ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
+    `group` None: no group, only `assign`, and checksums are not compared. Partitions are assigned round robin over the
+    members, which are ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
     A member that is silent for `session_timeout` is dead and loses its partitions; one that does not poll for
     `max_poll_interval` leaves the group, and joins it again with its next poll.
     """
