@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
-from benchmarks.figure import Figure, measured
+from benchmarks.figure import Figure, measured, never
 from benchmarks.report import number
 from labkit.api.client import ApiClient
 from labkit.api.messages import Message
@@ -66,8 +66,21 @@ def measure(size: Size | None = None) -> Iterator[Figure]:
         "again what was not answered. Then the topic is read and compared with the answers."
     )
     longest = {"the longest run in s": max(run.seconds for run in runs)}
-    yield _never("api_faults_lost", "API servers killed: messages lost", [run.lost for run in runs], how, longest)
-    yield _never("api_faults_twice", "API servers killed: messages queued twice", [run.twice for run in runs], how)
+    yield never(
+        "api_faults_lost",
+        "API servers killed: messages lost",
+        [run.lost for run in runs],
+        unit="messages",
+        how=how,
+        beside=longest,
+    )
+    yield never(
+        "api_faults_twice",
+        "API servers killed: messages queued twice",
+        [run.twice for run in runs],
+        unit="messages",
+        how=how,
+    )
     yield _identical()
 
 
@@ -189,22 +202,6 @@ def _messages(how_many: int) -> list[Message]:
 
 def _turned(urls: Sequence[str], by: int) -> list[str]:
     return [*urls[by:], *urls[:by]]
-
-
-def _never(name: str, what: str, counts: Sequence[int], how: str, beside: dict[str, float] | None = None) -> Figure:
-    """What must not happen in any run."""
-    return measured(
-        name,
-        what,
-        counts,
-        unit="messages",
-        better="lower",
-        at_least=0,
-        aim=0,
-        how=how,
-        beside=beside,
-        judged="worst",
-    )
 
 
 def main() -> None:

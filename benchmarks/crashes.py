@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.figure import Figure, measured
+from benchmarks.figure import Figure, measured, never
 from benchmarks.report import number
 from labkit.faults.nemesis import FROZEN_SESSIONS, FaultName
 from labkit.faults.runs import FaultRun, Load, run_under_faults
@@ -72,13 +72,15 @@ def measure() -> Iterator[Figure]:
 def restart_figures(series: Series) -> Iterator[Figure]:
     """Clean stops repeat nothing."""
     runs = run_all(series)
-    yield _never("clean_stops_duplicates", "tasks done twice in rolling restarts under load", _duplicates(runs), series)
+    what = "tasks done twice in rolling restarts under load"
+    yield never("clean_stops_duplicates", what, _duplicates(runs), unit="tasks", how=describe(series))
 
 
 def crash_figures(series: Series) -> Iterator[Figure]:
     """Kills lose nothing, and repeat little."""
     runs = run_all(series)
-    yield _never("crash_runs_lost", "tasks lost when worker processes are killed", _count(runs, LOST), series)
+    what = "tasks lost when worker processes are killed"
+    yield never("crash_runs_lost", what, _count(runs, LOST), unit="tasks", how=describe(series))
     yield measured(
         "crash_runs_duplicates",
         "tasks done twice when worker processes are killed",
@@ -95,16 +97,12 @@ def crash_figures(series: Series) -> Iterator[Figure]:
 def soak_figures(series: Series) -> Iterator[Figure]:
     """What the soak demands."""
     runs = run_all(series)
-    yield _never("soak_lost", "soak: tasks lost", _count(runs, LOST), series)
-    yield _never(
-        "soak_out_of_order",
-        "soak: tasks out of order within a key, outside a redelivery",
-        _count(runs, OUT_OF_ORDER),
-        series,
-    )
-    yield _never(
-        "soak_other_anomalies", "soak: other anomalies that at least once does not allow", _others(runs), series
-    )
+    for name, what, counts in (
+        ("soak_lost", "tasks lost", _count(runs, LOST)),
+        ("soak_out_of_order", "tasks out of order within a key, outside a redelivery", _count(runs, OUT_OF_ORDER)),
+        ("soak_other_anomalies", "other anomalies that at least once does not allow", _others(runs)),
+    ):
+        yield never(name, f"soak: {what}", counts, unit="tasks", how=describe(series))
     yield measured(
         "soak_recovery",
         "soak: from the last fault to an empty queue, beyond the work itself",
@@ -159,21 +157,6 @@ def _run(series: Series, seed: int) -> FaultRun:
         flush=True,
     )
     return run
-
-
-def _never(name: str, what: str, counts: Sequence[int], series: Series) -> Figure:
-    """What must not happen in any run."""
-    return measured(
-        name,
-        what,
-        counts,
-        unit="tasks",
-        better="lower",
-        at_least=0,
-        aim=0,
-        how=describe(series),
-        judged="worst",
-    )
 
 
 def _count(runs: Sequence[FaultRun], anomaly: str) -> list[int]:

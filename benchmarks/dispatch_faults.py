@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.figure import Figure, measured
+from benchmarks.figure import Figure, never
 from benchmarks.report import number
 from labkit.faults.crew import REDIS_AWAY, DispatchFault
 from labkit.faults.dispatch_runs import DispatchRun, dispatch_under_faults
@@ -51,12 +51,15 @@ def measure(size: Size | None = None) -> Iterator[Figure]:
         load = replace(whole, tasks=size.tasks)
         runs = [_run(name, load, mixed_faults(size.faults, seed), seed) for seed in size.seeds]
         how = _describe(load, mixed_faults(size.faults, 1))
-        yield _never(f"{name}_faults_lost", f"{name} under faults: tasks lost", [run.lost for run in runs], how)
-        yield _never(
+        yield never(
+            f"{name}_faults_lost", f"{name} under faults: tasks lost", [run.lost for run in runs], unit="tasks", how=how
+        )
+        yield never(
             f"{name}_faults_double_effects",
             f"{name} under faults: effects had twice",
             [run.double_effects for run in runs],
-            how,
+            unit="tasks",
+            how=how,
             beside={
                 "the longest run in s": max(run.seconds for run in runs),
                 "anomalies that at least once does not allow": sum(not run.ok for run in runs),
@@ -86,22 +89,6 @@ def _describe(load: DispatchLoad, faults: Sequence[DispatchFault]) -> str:
         f"timeout of {load.visibility_timeout:g} s; {len(faults)} faults by SIGKILL at equal shares of the work: "
         f"{kinds}. Redis is away for {REDIS_AWAY:g} s each time. Effects are rows in SQLite, added in one transaction "
         "with the mark of `once_in`; the checker's verdict counts. Each run has a lab of its own."
-    )
-
-
-def _never(name: str, what: str, counts: Sequence[int], how: str, beside: dict[str, float] | None = None) -> Figure:
-    """What must not happen in any run."""
-    return measured(
-        name,
-        what,
-        counts,
-        unit="tasks",
-        better="lower",
-        at_least=0,
-        aim=0,
-        how=how,
-        beside=beside,
-        judged="worst",
     )
 
 

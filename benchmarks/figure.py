@@ -111,6 +111,24 @@ def measured(
     )
 
 
+def never(
+    name: str, what: str, counts: Sequence[int], *, unit: str, how: str, beside: dict[str, float] | None = None
+) -> Figure:
+    """A figure of what must not happen in any run."""
+    return measured(
+        name,
+        what,
+        [float(count) for count in counts],
+        unit=unit,
+        better="lower",
+        at_least=0,
+        aim=0,
+        how=how,
+        beside=beside,
+        judged="worst",
+    )
+
+
 def describe_machine() -> str:
     """Processor, cores, memory and system; nothing that names the machine."""
     memory = psutil.virtual_memory().total / 2**30

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
-from benchmarks.figure import Figure, measured
+from benchmarks.figure import Figure, never
 from benchmarks.message_child import MessageChild
 from benchmarks.report import number
 from labkit.api.messages import Message, MessageQueues, Station
@@ -204,9 +204,22 @@ def measure(load: Load | None = None, *, kills: int = 5, seeds: Sequence[int] = 
         "deliveries that were not the first": float(max(run.again for run in runs)),
         "the longest run in s": max(run.seconds for run in runs),
     }
-    yield _never("messages_lost", "pollers under faults: messages lost", [len(run.lost) for run in runs], how, beside)
+    yield never(
+        "messages_lost",
+        "pollers under faults: messages lost",
+        [len(run.lost) for run in runs],
+        unit="messages",
+        how=how,
+        beside=beside,
+    )
     shared = [len(run.shared) + len(run.after) for run in runs]
-    yield _never("messages_shared", "pollers under faults: at two within a lease, or after it was done", shared, how)
+    yield never(
+        "messages_shared",
+        "pollers under faults: at two within a lease, or after it was done",
+        shared,
+        unit="messages",
+        how=how,
+    )
 
 
 def _run(load: Load, kills: int, seed: int) -> Run:
@@ -215,21 +228,6 @@ def _run(load: Load, kills: int, seed: int) -> Run:
     print(f"  seed {seed}: lost {len(run.lost)}, at two {len(run.shared)}, after it was done {len(run.after)}, "
           f"again {run.again}, {run.seconds:.0f} s", flush=True)  # fmt: skip
     return run
-
-
-def _never(name: str, what: str, values: Sequence[int], how: str, beside: dict[str, float] | None = None) -> Figure:
-    return measured(
-        name,
-        what,
-        [float(value) for value in values],
-        unit="messages",
-        better="lower",
-        at_least=0,
-        aim=0,
-        how=how,
-        beside=beside,
-        judged="worst",
-    )
 
 
 def main() -> None:
