@@ -7,8 +7,8 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from labkit.api.problems import Problem, later
 from labkit.backpressure import Action, Gate, Strategy, make_strategy
@@ -42,6 +42,8 @@ class Doors:
         self._seen: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._let_in: Counter[str] = Counter()
+        #: those of them whose request is over: the next look at the lags sees them, if they were queued
+        self._through: Counter[str] = Counter()
         self._looked_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,7 +66,7 @@ class Doors:
 
     async def look(self) -> None:
         """See how long the queues are."""
-        before = self._let_in.copy()  # what is let in while we look may be counted there or not
+        before = self._through.copy()  # what is under way while we look may be counted there or not
         lags = await self._lags()
         now = self._clock()
         if self._looked_at is not None and now > self._looked_at:
@@ -74,14 +76,23 @@ class Doors:
                 self._rates[queue] = max(0.0, finished / passed)
         self._seen, self._looked_at = lags, now
         self._let_in -= before
+        self._through -= before
 
-    def enter(self, wanted: Counter[str]) -> None:
-        """Let in so many messages for each queue; raises `Problem` 429 if one of the doors is closed."""
+    @contextmanager
+    def enter(self, wanted: Counter[str]) -> Iterator[None]:
+        """Let in so many messages for each queue, which are queued inside the context.
+
+        Raises `Problem` 429 if one of the doors is closed.
+        """
         for queue in wanted:
             verdict = self._gates[queue].judge(self._clock(), lag=self.lags[queue])
             if verdict.action is not Action.ADMIT:
                 raise self._refusal(queue, verdict.reason)
         self._let_in += wanted
+        try:
+            yield
+        finally:
+            self._through += wanted
 
     def _refusal(self, queue: str, reason: str) -> Problem:
         seconds = self._seconds_until_open(queue)

@@ -117,6 +117,8 @@ def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:
     class KernelManager(AsyncKernelManager):
         async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async, like its parent's
             options |= {"env": environment, "transport_encryption": "auto"}
+            # Jupyter ends a kernel by an interrupt first, and the kernel may call that an error
+            options["extra_arguments"] = [*options.get("extra_arguments", []), "--log-level=CRITICAL"]
             await super()._async_start_kernel(**options)
 
     return KernelManager

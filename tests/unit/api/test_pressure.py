@@ -28,7 +28,8 @@ class Queue:
         asyncio.run(self.doors.look())
 
     def send(self, **counts: int) -> None:
-        self.doors.enter(Counter(counts))
+        with self.doors.enter(Counter(counts)):
+            pass
 
 
 def refused(queue: Queue, **counts: int) -> Problem:
@@ -44,6 +45,15 @@ def test_what_was_let_in_counts_before_it_is_seen():
         queue.send(orders=1)
     assert refused(queue, orders=1).status == 429
     assert queue.doors.lags == {"orders": 10, "emails": 0}
+
+
+def test_what_is_under_way_counts_until_a_look_that_began_after_it():
+    queue = Queue(limit=10)
+    with queue.doors.enter(Counter(orders=10)):
+        queue.seen(0)  # it is not on the topic yet
+        assert refused(queue, orders=1).status == 429
+    queue.seen(10)
+    assert queue.doors.lags["orders"] == 10
 
 
 def test_the_refusal_names_the_queue_the_reason_and_the_time():
