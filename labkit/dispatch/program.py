@@ -105,7 +105,8 @@ class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class CarefulConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer, which loses no task that this worker does not know, and waits a second for its broker.
+    """Celery's consumer, which loses no task that this worker does not know, waits a second for its broker, and does
+    not end when a connection is lost in the middle of a command.
 
     Celery itself throws away what it does not know, and its waits get longer, up to 30 s.
     """
