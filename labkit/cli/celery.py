@@ -63,6 +63,10 @@ def worker(
         concurrency=processes,
         name=the_name,
         on_ready=lambda: print(f"{the_name} is ready: {processes} at once ({the_pool}). Ctrl-C ends it.", flush=True),
+        on_ending=lambda taken: print(
+            f"{the_name} ends when what it has taken is done ({taken}); Ctrl-C again gives it back to the queue.",
+            flush=True,
+        ),
     )
     print(_summary(the_name, tally))
     if status != 0:

@@ -41,9 +41,10 @@ WATCH_INTERVAL = 0.5
 
 
 class Program(Worker):  # type: ignore[misc]
-    """Celery's worker; `on_ready` is called when the first task can come."""
+    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it is to end and has tasks."""
 
     on_ready: Callable[[], object]
+    on_ending: Callable[[int], object]
     #: whether somebody has asked it to end
     ending = False
     #: whether it has a connection to the broker, and its loop runs
@@ -101,6 +102,8 @@ class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.controller.ending and self._takes_tasks:
             consumer.task_consumer.cancel()
             self._takes_tasks = False
+            if state.reserved_requests:
+                consumer.controller.on_ending(len(state.reserved_requests))
         consumer.controller.end_if_idle()
 
 
@@ -144,7 +147,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                         channel.close()
 
 
-def make_program(app: Celery, *, on_ready: Callable[[], object], **options: Any) -> Program:
+def make_program(
+    app: Celery, *, on_ready: Callable[[], object], on_ending: Callable[[int], object], **options: Any
+) -> Program:
     """A worker that runs in this process when it is started; `options` are those of `celery.apps.worker.Worker`."""
     # Celery would put handlers of its own on the root logger; labkit's are configured already
     signals.setup_logging.connect(_leave_logging_alone)
@@ -156,7 +161,7 @@ def make_program(app: Celery, *, on_ready: Callable[[], object], **options: Any)
         # It warns root of messages that could run any code; here only JSON is accepted, and in containers all are root
         warnings.simplefilter("ignore", SecurityWarning)
         program: Program = app.subclass_with_self(Program, name="Program")(**options)
-    program.on_ready = on_ready
+    program.on_ready, program.on_ending = on_ready, on_ending
     return program
 
 

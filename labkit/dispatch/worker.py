@@ -76,15 +76,17 @@ def run_worker(
     name: str,
     prefetch: int = 1,
     on_ready: Callable[[], object] = lambda: None,
+    on_ending: Callable[[int], object] = lambda taken: None,
 ) -> int:
     """Work until SIGINT, SIGTERM or SIGHUP: then finish what is begun, and return the exit status.
 
     `prefetch` is how many tasks are taken per process, those that run included. `on_ready` is called when the first
-    task can come.
+    task can come, `on_ending` when it is to end, with the number of tasks that it has then, if there are any.
     """
     worker = make_program(
         app,
         on_ready=on_ready,
+        on_ending=on_ending,
         hostname=f"{name}@{socket.gethostname()}",
         pool=pool,
         concurrency=concurrency,

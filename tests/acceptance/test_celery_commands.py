@@ -124,7 +124,9 @@ def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, sen
     send(new_task("sleep", 600))
     wait_for(lambda: room.count().unacknowledged == 1, "the task was to be taken")
     worker.send_signal(signal.SIGINT)
-    send(new_task("sleep", 0.01))  # it may still be taken, for the worker looks every 0.1 s whether it is to end
+    said = worker.stdout.readline()
+    assert re.fullmatch(r"celery-\w+ ends when what it has taken is done \(1\); Ctrl-C again gives it back .*\n", said)
+    send(new_task("sleep", 0.01))
     worker.send_signal(signal.SIGINT)
     worker.communicate(timeout=60)
     wait_for(lambda: room.count().unacknowledged == 0, "nothing was to be taken any more")
