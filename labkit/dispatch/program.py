@@ -41,7 +41,7 @@ WATCH_INTERVAL = 0.5
 
 
 class Program(Worker):  # type: ignore[misc]
-    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it is to end and has tasks."""
+    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it ends and has tasks left."""
 
     on_ready: Callable[[], object]
     on_ending: Callable[[int], object]
