@@ -41,7 +41,7 @@ WATCH_INTERVAL = 0.5
 
 
 class Program(Worker):  # type: ignore[misc]
-    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it ends and has tasks left."""
+    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it ends with tasks left."""
 
     on_ready: Callable[[], object]
     on_ending: Callable[[int], object]
