@@ -152,11 +152,28 @@ def choose(page: Page, menu: str, item: str) -> None:
     page.get_by_role("menu").get_by_role("menuitem", name=item, exact=True).click()
 
 
+def open_notebook(page: Page, address: str) -> None:
+    """Return when the kernel has answered. JupyterLab says `idle` before, and runs only the first cell if asked then."""
+    answers: list[object] = []
+
+    def note(frame: str | bytes) -> None:
+        if b"kernel_info_reply" in (frame.encode() if isinstance(frame, str) else frame):
+            answers.append(frame)
+
+    def has_answered() -> bool:
+        page.title()  # lets Playwright hand over what has happened
+        return bool(answers)
+
+    page.on("websocket", lambda socket: socket.on("framereceived", note))
+    page.goto(address)
+    wait_until(has_answered, timeout=60, what="the kernel was to answer")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], page: Page, tmp_path: Path) -> None:
     before = NOTEBOOK.read_bytes()
     started = start(MAKE_LAB)
-    page.goto(started.address)
+    open_notebook(page, started.address)
     notebook = page.locator(".jp-NotebookPanel-notebook")
     cells = notebook.locator(".jp-CodeCell")
     code_cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
