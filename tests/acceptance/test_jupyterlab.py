@@ -153,7 +153,7 @@ def choose(page: Page, menu: str, item: str) -> None:
 
 
 def open_notebook(page: Page, address: str) -> None:
-    """Return when the kernel has answered. JupyterLab says `idle` before, and runs only the first cell if asked then."""
+    """Return when the kernel has answered. JupyterLab says `idle` before, and then runs only the first cell of all."""
     answers: list[object] = []
 
     def note(frame: str | bytes) -> None:
