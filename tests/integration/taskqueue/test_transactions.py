@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import closing, contextmanager
+from typing import get_args
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
 from labkit.errors import BrokerUnreachable
+from labkit.settings import TransportName
 from labkit.taskqueue import connect
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, TopicPartition
 from labkit.taskqueue.waiting import wait_until
@@ -19,22 +21,24 @@ from labkit.taskqueue.waiting import wait_until
 TIMEOUT = 20.0
 
 
-@pytest.fixture(params=["kafka_python", "confluent"])
-def library(request, monkeypatch):
-    """A client library, whose transactions are given up soon."""
-    monkeypatch.setattr(f"labkit.taskqueue.transport.{request.param}.transactions.WRITE_TIMEOUT", 1.5)
-    return {"kafka_python": "kafka-python", "confluent": "confluent-kafka"}[request.param]
+@pytest.fixture(params=get_args(TransportName))
+def library(request):
+    """A client library."""
+    return request.param
 
 
 @contextmanager
-def frozen_broker(lab):
-    """Kafka neither answers nor closes its connections."""
+def frozen_broker(lab, library):
+    """Kafka neither answers nor closes its connections, and the library's transactions are given up soon."""
     java = psutil.Process(lab.kafka_pid)
-    java.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        java.send_signal(signal.SIGCONT)
+    folder = library.removesuffix("-kafka").replace("-", "_")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"labkit.taskqueue.transport.{folder}.transactions.WRITE_TIMEOUT", 1.5)
+        java.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            java.send_signal(signal.SIGCONT)
 
 
 def values_up_to(topics, topic, last):
@@ -58,7 +62,7 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
 
         with closing(topic.transport.transactions(unique_name)) as transactions:
             transactions.write(both(b"before"))
-            with frozen_broker(lab):
+            with frozen_broker(lab, library):
                 start = time.monotonic()
                 with pytest.raises(BrokerUnreachable):
                     transactions.write(both(b"open"))
