@@ -122,7 +122,8 @@ class _Crew:
         self._rng = rng
         self._settings = {"topic_prefix": f"{uuid4().hex[:8]}.", "api_lease": load.lease, "api_deliveries": 100}
         self._started: list[MessageChild] = []
-        self._children = [self._start() for _ in range(load.processes)]
+        for _ in range(load.processes):
+            self._start()
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -159,23 +160,25 @@ class _Crew:
     def kill_one(self) -> None:
         """SIGKILL one process that holds messages, and start another in its place."""
         wait_until(self._holding, timeout=PATIENCE, what="a poller was to get a message")
-        victim = self._rng.choice(self._holding() or self._children)
-        victim.kill()
-        self._children[self._children.index(victim)] = self._start()
+        self._rng.choice(self._holding() or self._alive()).kill()
+        self._start()
 
     def close(self) -> None:
         """End all that are left."""
-        for child in self._children:
+        for child in self._started:
             child.kill()
+
+    def _alive(self) -> list[MessageChild]:
+        return [child for child in self._started if child.alive()]
 
     def _holding(self) -> list[MessageChild]:
         """The processes with messages that they have not acknowledged yet."""
-        return [child for child in self._children if held(child.heard.copy())]
+        return [child for child in self._alive() if held(child.heard.copy())]
 
     def _acknowledged(self) -> int:
         return len({report["acked"] for report in self.reports if "acked" in report})
 
-    def _start(self) -> MessageChild:
+    def _start(self) -> None:
         load = self._load
         job = {"role": "poll", "queue": QUEUE, "group": GROUP, "pollers": load.pollers, "seconds": load.seconds}
         child = MessageChild(
@@ -185,10 +188,9 @@ class _Crew:
             redis_url=self._lab.redis_url,
             **self._settings,
         )
-        self._started.append(child)
         child.start()
+        self._started.append(child)
         child.tell("go")
-        return child
 
 
 def measure(load: Load | None = None, *, kills: int = 5, seeds: Sequence[int] = (1, 2, 3)) -> Iterator[Figure]:

@@ -9,11 +9,17 @@ import subprocess
 TIMEOUT = 90.0
 
 
-def said(process: subprocess.Popen[str], status: int = 0) -> str:
-    """Its output; where it is to fail, its complaints."""
+def outcome(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
+    """Its output and its complaints."""
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == status, err
     assert "Traceback" not in err
+    return out, err
+
+
+def said(process: subprocess.Popen[str], status: int = 0) -> str:
+    """Its output; where it is to fail, its complaints."""
+    out, err = outcome(process, status)
     return err if status else out
 
 

@@ -10,27 +10,21 @@ import pytest
 
 
 @pytest.fixture
-def surroundings() -> dict[str, str]:
-    """What the tests of a file add to the environment of their commands."""
-    return {}
+def environment(lab) -> dict[str, str]:
+    """The environment of commands; a file of tests may add to it."""
+    return {**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url}
 
 
 @pytest.fixture
-def type_in(lab, tmp_path, surroundings):
+def type_in(tmp_path, environment):
     """Start a command of labkit."""
     started = []
 
-    def start(*words: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+    def start(*words: str, stdout: int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "labkit", *words],
             cwd=tmp_path,
-            env={
-                **os.environ,
-                "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
-                "LABKIT_REDIS_URL": lab.redis_url,
-                **surroundings,
-                **environment,
-            },
+            env=environment | more,
             stdout=stdout,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

@@ -77,11 +77,8 @@ def run(words: list[str], **options) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def environment(lab, tmp_path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers,
-        "LABKIT_REDIS_URL": lab.redis_url,
+def environment(environment, tmp_path) -> dict[str, str]:
+    return environment | {
         "LABKIT_TOPIC_PREFIX": f"{uuid4().hex[:8]}.",
         "LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}",
         "LABKIT_API_PORT": "0",

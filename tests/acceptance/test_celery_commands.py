@@ -21,6 +21,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Topics, WorkerGroup, new_task
 from labkit.taskqueue.transport import connect_transport
 from labkit.taskqueue.waiting import wait_until
+from tests.acceptance.commands import outcome
 
 #: How long a command may take for what it was asked, in seconds.
 TIMEOUT = 30.0
@@ -32,9 +33,9 @@ def settings(lab, unique_name):
 
 
 @pytest.fixture
-def surroundings(settings):
+def environment(environment, settings):
     """Names of their own on the session's servers."""
-    return {"LABKIT_TOPIC_PREFIX": settings.topic_prefix}
+    return environment | {"LABKIT_TOPIC_PREFIX": settings.topic_prefix}
 
 
 @pytest.fixture
@@ -69,10 +70,7 @@ def topics(lab, settings):
 def ended(process: subprocess.Popen[str], *, by: signal.Signals | None = None, status: int = 0) -> tuple[str, str]:
     if by is not None:
         process.send_signal(by)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status, err
-    assert "Traceback" not in err
-    return out, err
+    return outcome(process, status)
 
 
 def is_empty(room):
@@ -267,7 +265,7 @@ def test_a_broker_that_will_not_do_gets_one_paragraph(type_in, command, broker, 
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "reason"),
+    ("words", "more", "reason"),
     [
         (("worker", "--pool", "gevent"), {}, "choose one of prefork, threads, solo"),
         (("worker", "--pool", "solo", "--concurrency", "2"), {}, "one task at a time"),
@@ -276,8 +274,8 @@ def test_a_broker_that_will_not_do_gets_one_paragraph(type_in, command, broker, 
         (("beat",), {"LABKIT_BEAT_LAG": "off", "LABKIT_BEAT_HEARTBEAT": "off"}, "nothing to send"),
     ],
 )
-def test_mistakes_get_one_paragraph_and_status_1(type_in, words, environment, reason):
-    _, err = ended(type_in("celery", *words, **environment), status=1)
+def test_mistakes_get_one_paragraph_and_status_1(type_in, words, more, reason):
+    _, err = ended(type_in("celery", *words, **more), status=1)
     assert err.startswith("labkit: ")
     assert reason in err
     assert len(err.splitlines()) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import closing
@@ -19,14 +18,14 @@ ERROR = "ValueError: not [bold] enough"
 
 
 @pytest.fixture
-def dead(lab, tmp_path):
+def dead(tmp_path, environment):
     """Run `labkit dead …`; returns what it says, or with status 1 what it complains of."""
 
     def run(*words: str, status: int = 0, answer: str = "") -> str:
         done = subprocess.run(
             [sys.executable, "-m", "labkit", "dead", *words],
             cwd=tmp_path,
-            env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
+            env=environment,
             input=answer,
             capture_output=True,
             text=True,

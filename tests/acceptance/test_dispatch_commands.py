@@ -36,8 +36,8 @@ def settings(prefix):
 
 
 @pytest.fixture
-def surroundings(prefix):
-    return {"LABKIT_TOPIC_PREFIX": prefix}
+def environment(environment, prefix):
+    return environment | {"LABKIT_TOPIC_PREFIX": prefix}
 
 
 @pytest.fixture

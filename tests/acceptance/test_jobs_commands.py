@@ -13,8 +13,8 @@ from tests.acceptance.commands import ended, said
 
 
 @pytest.fixture
-def surroundings(tmp_path):
-    return {"LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}"}
+def environment(environment, tmp_path):
+    return environment | {"LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}"}
 
 
 @pytest.fixture

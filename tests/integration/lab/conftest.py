@@ -63,6 +63,11 @@ def in_another_process(own_settings: Settings) -> Iterator[Callable[[str], subpr
         process.communicate()
 
 
+def said_by_labkit(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What labkit itself has logged; on a busy computer client libraries say how busy it is."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("labkit.")]
+
+
 def produce(bootstrap_servers: str, topic: str, *values: str) -> None:
     """Create the topic if need be and produce to its one partition, each value acknowledged by `all`."""
     config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}

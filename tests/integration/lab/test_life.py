@@ -16,7 +16,7 @@ from labkit.lab.ports import free_ports
 from labkit.lab.state import read_state
 from labkit.lab.status import look
 from labkit.settings import Settings
-from tests.integration.lab.conftest import consume, produce
+from tests.integration.lab.conftest import consume, produce, said_by_labkit
 
 
 def test_a_lab_is_started_found_and_stopped_and_its_data_stays(own_settings: Settings, folders: LabFolders) -> None:
@@ -53,7 +53,7 @@ def test_labs_with_different_names_live_side_by_side(own_settings: Settings, cap
     with Lab("one", settings=own_settings) as one, Lab("two", settings=own_settings) as two:
         assert one.bootstrap_servers == f"{HOST}:{own_settings.port}"
         assert two.bootstrap_servers != one.bootstrap_servers
-        said = [record.getMessage() for record in caplog.records if record.name.startswith("labkit.")]
+        said = said_by_labkit(caplog)
         assert said == [
             f"Port {own_settings.port} is in use by another program, so Kafka is at {two.bootstrap_servers}."
         ]

@@ -23,7 +23,7 @@ from labkit.lab.state import Broker, State, read_state
 from labkit.lab.status import look
 from labkit.lab.waiting import wait_for
 from labkit.settings import Settings
-from tests.integration.lab.conftest import consume, pid_exists, produce
+from tests.integration.lab.conftest import consume, pid_exists, produce, said_by_labkit
 
 Run = Callable[[str], "subprocess.Popen[str]"]
 
@@ -70,7 +70,7 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     assert started
     assert again.port == state.port, "clients are still looking there"
     assert consume(address, "tasks", 100) == values
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("labkit.")]
+    said = said_by_labkit(caplog)
     assert said == ["Kafka was ended by SIGKILL. The lab 'default' is started again with its data."]
     assert not state.keeper.alive()
 
@@ -194,7 +194,7 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         produce(f"127.0.0.1:{state.port}", "works", "a record")
     finally:
         keeping.stop()
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("labkit.")]
+    said = said_by_labkit(caplog)
     assert len(said) == 1
     assert "could not use its AOT cache" in said[0]
     assert not copy.exists(), "the next start makes a new one"

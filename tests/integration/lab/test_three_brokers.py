@@ -20,7 +20,7 @@ from labkit.lab.waiting import wait_for
 from labkit.settings import Settings
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
-from tests.integration.lab.conftest import consume, pid_exists, produce
+from tests.integration.lab.conftest import consume, pid_exists, produce, said_by_labkit
 
 Run = Callable[[str], "subprocess.Popen[str]"]
 
@@ -105,7 +105,7 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
 
         state, started = life.up("default", folders, own_settings)
         assert not started
-        assert [record.getMessage() for record in caplog.records if record.name.startswith("labkit.")] == [
+        assert said_by_labkit(caplog) == [
             "Kafka 2 was ended by SIGKILL. It is started again with all data, and the rest goes on."
         ]
         assert look("default", own_settings).problem is None
