@@ -43,7 +43,7 @@ def _connection_from_job(job: dict[str, Any]) -> Connection:
 
 #: How long a thread may run before another gets its turn, in seconds. With Python's 5 ms, a thread that parses what
 #: was fetched would keep handlers waiting longer than many of them work.
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.000_05
 
 Say = Callable[[dict[str, Any]], None]
 

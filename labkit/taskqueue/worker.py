@@ -18,8 +18,8 @@ from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, 
 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1
-#: … when tasks are worked on, which will be to be committed …
-BUSY_TIMEOUT = 0.03
+#: … when no partition is assigned, or one just was, with which to begin …
+JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
 #: How long those who lose their partitions to another worker may finish what they have begun, in seconds.
@@ -115,9 +115,9 @@ class Worker(BaseWorker):
         """How long to wait for records; after `due` seconds a postponed task may begin, None if there is none."""
         if self._holdings.with_waiting():
             return ALONE_TIMEOUT
-        if not self._in_flight:
-            return POLL_TIMEOUT if self._adopted and self._partitions else BUSY_TIMEOUT
-        return BUSY_TIMEOUT if due is None else min(BUSY_TIMEOUT, due)
+        if not (self._adopted and self._partitions):
+            return JOINING_TIMEOUT
+        return POLL_TIMEOUT if due is None else min(POLL_TIMEOUT, due)
 
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""

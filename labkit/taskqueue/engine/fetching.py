@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from labkit.taskqueue.transport.contract import ConsumerClient, Record, TopicPartition
 
 MAX_POLL_RECORDS = 500
+#: How long a worker that holds as much as it may waits before it looks again whether there is room, in seconds.
+FULL_WAIT = 0.015
 #: When a worker has held as much as it may for so long, in seconds, it pauses fetching.
 PAUSE_AFTER = 1.0
 
@@ -36,6 +38,8 @@ class Fetching:
     def poll(self, held: int, patience: float) -> list[Record]:
         """What may be taken on beside the `held` tasks; waits at most `patience` seconds for it."""
         room = self._limit - held
+        if room <= 0 or self._paused:
+            patience = min(patience, FULL_WAIT)
         if room > 0 or self._paused:
             return self._client.poll(patience, max(1, min(room, MAX_POLL_RECORDS)))
         self._wait(patience)

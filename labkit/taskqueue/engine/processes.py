@@ -100,16 +100,13 @@ class Child:
         return self._read_line(from_child, None if timeout is None else time.monotonic() + timeout)
 
     def _read_line(self, pipe: IO[bytes], deadline: float | None) -> bytes | None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            while b"\n" not in self._buffer:
-                left = None if deadline is None else deadline - time.monotonic()
-                if (left is not None and left <= 0) or not selector.select(left):
-                    return None
-                part = os.read(pipe.fileno(), 65536)
-                if not part:
-                    return b""
-                self._buffer += part
+        while b"\n" not in self._buffer:
+            if deadline is not None and not _readable(pipe, deadline):
+                return None
+            part = os.read(pipe.fileno(), 65536)
+            if not part:
+                return b""
+            self._buffer += part
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 
@@ -117,3 +114,11 @@ class Child:
         if self._process is None:
             raise RuntimeError("the process was not started")
         return self._process
+
+
+def _readable(pipe: IO[bytes], deadline: float) -> bool:
+    """Whether there is something to read, or the other end is closed, before the deadline."""
+    left = deadline - time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return left > 0 and bool(selector.select(left))
