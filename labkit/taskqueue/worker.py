@@ -18,6 +18,8 @@ from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, 
 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1
+#: … when tasks are worked on, which will be to be committed, unless by processes, which polls take CPU time from …
+BUSY_TIMEOUT = 0.03
 #: … when no partition is assigned, or one just was, with which to begin …
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
@@ -117,7 +119,9 @@ class Worker(BaseWorker):
             return ALONE_TIMEOUT
         if not (self._adopted and self._partitions):
             return JOINING_TIMEOUT
-        return POLL_TIMEOUT if due is None else min(POLL_TIMEOUT, due)
+        is_busy = self._in_flight and self._config.executor != "processes"
+        usual = BUSY_TIMEOUT if is_busy else POLL_TIMEOUT
+        return usual if due is None else min(usual, due)
 
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""
