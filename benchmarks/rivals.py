@@ -16,7 +16,7 @@ from labkit.lab import Connection
 from labkit.settings import load_settings
 from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS
 from labkit.taskqueue.transport.confluent import client as confluent
-from labkit.taskqueue.transport.confluent import consumer as confluent_consumer
+from labkit.taskqueue.transport.confluent import consumer_settings as confluent_consumer
 from labkit.taskqueue.transport.confluent import producer as confluent_producer
 from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
@@ -57,7 +57,7 @@ def consumer_settings(transport: str, group: str = "benchmark") -> Settings:
     )
     if transport == "kafka-python":
         return kafka_python_consumer._settings(config)
-    return confluent_consumer._settings(config)
+    return confluent_consumer.settings_of(config)
 
 
 class KafkaPythonSender:

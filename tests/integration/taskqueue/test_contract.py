@@ -107,3 +107,14 @@ def test_closing_lets_go_of_every_thread_and_socket(transport, topic, unique_nam
 def doomed(transport: Transport) -> Iterator[object]:
     with ExitStack() as processes:
         yield lambda name, topic: processes.enter_context(closing(DoomedMember(transport, name, topic)))
+
+
+@pytest.mark.parametrize("transport", ["confluent-kafka"], indirect=True)  # the other one joins in `poll` alone
+def test_what_a_member_is_assigned_while_it_leaves_is_never_begun(join):
+    first = join("worker-1")
+    poll_until(lambda: first.events == [("assigned", [0, 1])], first)
+    second = join("worker-2")
+    poll_until(lambda: first.events[-1] == ("assigned", [0]), first)
+    second.close()  # has not heard of its partition yet
+    assert second.events == []
+    poll_until(lambda: first.events[-1] == ("assigned", [0, 1]), first)

@@ -20,6 +20,7 @@ from labkit.taskqueue.transport.checks import (
     must_still_have,
 )
 from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.consumer_settings import settings_of
 from labkit.taskqueue.transport.confluent.partitions import to_offsets, to_ours, to_theirs
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
@@ -28,13 +29,8 @@ from labkit.taskqueue.waiting import left_until
 
 #: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
 POLL_SLICE = 0.1
-#: How often a member says that it lives and hears of a rebalance, in seconds; a third of the session at most.
-HEARTBEAT_INTERVAL = 0.3
-#: How long the broker holds a fetch when there is nothing new, in ms. A partition that was just resumed or
-#: assigned may wait as long until it is fetched.
-FETCH_MAX_WAIT_MS = 100
-#: librdkafka wants a group's name even where none is joined.
-NO_GROUP = "labkit-without-a-group"
+#: How long leaving the group may take, and one wait meanwhile, in seconds; and how much is thrown away at once.
+LEAVE_TIMEOUT, LEAVE_SLICE, MANY = 2.0, 0.02, 1000
 
 #: The codes by which a broker says that a group has moved on.
 REFUSED_COMMITS = {
@@ -52,7 +48,7 @@ class ConfluentConsumer:
     def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
         self._connection = connection
         self._config = config
-        self._client = connect(Consumer, connection, **_settings(config))
+        self._client = connect(Consumer, connection, **settings_of(config))
         self._assignment: frozenset[TopicPartition] = frozenset()
         # what to do when the assignment begins, from `seek` and `pause` before the library can do it
         self._starts: dict[TopicPartition, int] | None = None
@@ -63,6 +59,7 @@ class ConfluentConsumer:
         self._error: BaseException | None = None
         self._woken = threading.Event()
         self._subscribed = False
+        self._leaving = False
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
@@ -70,14 +67,18 @@ class ConfluentConsumer:
         must_have_group(self._config.group)
 
         def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+            if self._leaving:
+                self._client.unassign()
+                return
             self._assignment = to_ours(partitions)
             self._starts = {}
             self._call(on_assigned, sorted(self._assignment))
             self._begin()
 
         def revoked(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-            if partitions:
-                self._call(on_revoked, sorted(to_ours(partitions)))
+            mine = to_ours(partitions) & self._assignment  # what comes while this one leaves was never begun
+            if mine:
+                self._call(on_revoked, sorted(mine))
             self._assignment = frozenset()
             self._revocations += 1
 
@@ -199,10 +200,27 @@ class ConfluentConsumer:
         if self._closed:
             return
         try:
+            if self._subscribed:
+                self._leave()
             self._client.close()
         finally:
             self._closed = True
         self._raise_from_callback()
+
+    def _leave(self) -> None:
+        """Leave the group as long as its events are answered.
+
+        librdkafka may wait for ever for what becomes of an event that it meets while it closes (its issue 4884).
+        """
+        self._leaving = True
+        deadline = time.monotonic() + LEAVE_TIMEOUT
+        try:
+            self._client.unsubscribe()
+            self._client.consume(MANY, 0)
+            while self._client.assignment() and left_until(deadline):
+                self._client.consume(MANY, LEAVE_SLICE)
+        except KafkaException as error:
+            LOGGER.warning("leaving the group: %s", kafka_error(error).str())
 
     def _look_up(self, topics: Iterable[str]) -> None:
         """Get to know these topics now: librdkafka would take a second for one that it has not heard of."""
@@ -276,21 +294,3 @@ class ConfluentConsumer:
 
     def _commit_error(self, error: KafkaError) -> LabkitError:
         return CommitRefused() if error.code() in REFUSED_COMMITS else in_words(error, self._connection)
-
-
-def _settings(config: ConsumerConfig) -> dict[str, object]:
-    session_timeout_ms = int(config.session_timeout * 1000)
-    return {
-        "client_id": config.client_id,
-        "group_id": config.group or NO_GROUP,
-        "enable_auto_commit": False,
-        "enable_auto_offset_store": False,
-        "auto_offset_reset": "earliest",
-        "isolation_level": "read_committed",
-        "enable_partition_eof": True,
-        "partition_assignment_strategy": "roundrobin",
-        "session_timeout_ms": session_timeout_ms,
-        "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
-        "max_poll_interval_ms": max(int(config.max_poll_interval * 1000), session_timeout_ms),
-        "fetch_wait_max_ms": FETCH_MAX_WAIT_MS,
-    }
