@@ -72,7 +72,7 @@ def join(transport: Transport, topic: str) -> Iterator[Callable[..., Member]]:
 
 
 class Outbox:
-    """A producer and what came of each record it sent, in the order in which it became known."""
+    """A producer and what came of each record it sent, in no order: it may become known on two threads."""
 
     def __init__(self, transport: Transport, **config: object) -> None:
         self.client: ProducerClient = transport.producer(ProducerConfig(**config))
