@@ -16,8 +16,8 @@ from labkit.lab import Connection
 from labkit.settings import load_settings
 from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS
 from labkit.taskqueue.transport.confluent import client as confluent
-from labkit.taskqueue.transport.confluent import consumer_settings as confluent_consumer
 from labkit.taskqueue.transport.confluent import producer as confluent_producer
+from labkit.taskqueue.transport.confluent.consumer_settings import settings_of as confluent_consumer_settings
 from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
 from labkit.taskqueue.transport.kafka_python import consumer as kafka_python_consumer
@@ -57,7 +57,7 @@ def consumer_settings(transport: str, group: str = "benchmark") -> Settings:
     )
     if transport == "kafka-python":
         return kafka_python_consumer._settings(config)
-    return confluent_consumer.settings_of(config)
+    return confluent_consumer_settings(config)
 
 
 class KafkaPythonSender:
