@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.figure import Figure, alternate, measured, ratios
 from benchmarks.rivals import KafkaPythonSender, producer_settings
+from labkit.api.api_process import ApiProcess
 from labkit.api.messages import Message
 from labkit.api.messages.message import encode_message
-from labkit.api.process import ApiProcess
 from labkit.api.server import SWITCH_INTERVAL
 from labkit.lab import Lab
 from labkit.settings import load_settings

@@ -20,14 +20,14 @@ from uuid import UUID
 
 from benchmarks.figure import Figure, measured, never
 from benchmarks.report import number
+from labkit.api.api_process import ApiProcess
 from labkit.api.client import ApiClient
 from labkit.api.messages import Message
-from labkit.api.process import ApiProcess
 from labkit.lab import Lab
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect
-from labkit.taskqueue.reading import read_topic
 from labkit.taskqueue.task import Task
+from labkit.taskqueue.topics import read_topic
 
 AUTHOR = UUID("6f1f4c50-6f3f-4d3a-9b6f-3c1f0c0e7a11")
 TOPIC = "orders"

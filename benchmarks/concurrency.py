@@ -13,8 +13,8 @@ from benchmarks.shift import HOW, Shift, work_off
 from labkit.lab import Lab
 from labkit.settings import TransportName
 from labkit.taskqueue import Producer, Topic, connect, new_task, uniform
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.task import Task
 
 REPEATS = 3

@@ -19,8 +19,8 @@ from benchmarks.shift import work_off
 from labkit.lab import Lab
 from labkit.settings import TransportName
 from labkit.taskqueue import Producer, Topic, connect, new_task
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.task import Task
 
 #: Many short runs by turns, since a machine's clock speed may drift by more within a long one than is measured here.

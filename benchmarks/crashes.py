@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from benchmarks.figure import Figure, measured, never
 from benchmarks.report import number
 from labkit.faults.nemesis import FROZEN_SESSIONS, FaultName
-from labkit.faults.runs import FaultRun, Load, run_under_faults
 from labkit.faults.verdict import DUPLICATE, LOST, OUT_OF_ORDER
+from labkit.faults.worker_run import FaultRun, WorkerLoad, run_under_faults
 from labkit.lab import Lab
 from labkit.taskqueue import uniform
 
@@ -27,7 +27,7 @@ class Series:
     """The same run with one seed after the other, each on a lab of its own."""
 
     name: str
-    load: Load
+    load: WorkerLoad
     faults: Callable[[int], Sequence[FaultName]]
     seeds: Sequence[int]
 
@@ -46,19 +46,19 @@ def soak(*, tasks: int = 100_000, faults: int = 50, seeds: int = 10) -> Series:
     Four partitions per worker: with four for three workers, whoever has two would be left with them at the end, and
     its work would look like slow recovery.
     """
-    load = Load(tasks=tasks, service=uniform(10, 50), partitions=12)
+    load = WorkerLoad(tasks=tasks, service=uniform(10, 50), partitions=12)
     return Series(name="soak", load=load, faults=lambda seed: mixed_faults(faults, seed), seeds=range(1, seeds + 1))
 
 
 def crash_runs() -> Series:
     """Worker processes are killed, as in `make test`."""
-    load = Load(tasks=10_000, service=uniform(5, 15), concurrency=4)
+    load = WorkerLoad(tasks=10_000, service=uniform(5, 15), concurrency=4)
     return Series(name="crash runs", load=load, faults=lambda seed: ["kill worker"] * 15, seeds=(1, 2, 3))
 
 
 def restarts() -> Series:
     """Workers are asked to stop, and replaced, one after the other, which takes a second or two each."""
-    load = Load(tasks=4_000, service=uniform(50, 150), concurrency=4)
+    load = WorkerLoad(tasks=4_000, service=uniform(50, 150), concurrency=4)
     return Series(name="restarts", load=load, faults=lambda seed: ["replace worker"] * 15, seeds=(1, 2, 3))
 
 

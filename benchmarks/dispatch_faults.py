@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from benchmarks.figure import Figure, never
 from benchmarks.report import number
-from labkit.faults.crew import REDIS_AWAY, DispatchFault
-from labkit.faults.dispatch_runs import DispatchRun, dispatch_under_faults
-from labkit.faults.dispatch_scene import ODD_ONE, DispatchLoad
+from labkit.faults.deployment import REDIS_AWAY, DispatchFault
+from labkit.faults.dispatch_run import DispatchRun, dispatch_under_faults
+from labkit.faults.testbed import ODD_ONE, DispatchLoad
 from labkit.lab import Lab
 
 #: Of ten faults, so many of each.

@@ -13,20 +13,20 @@ import redis
 
 from benchmarks import queueing
 from benchmarks.figure import Figure, alternate, measured, ratios
+from labkit.celery_app.application import QUEUE, broker_url, key_prefix, make_app
+from labkit.celery_app.capacity import Capacity, Presence, connect
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.kinds import SLEEP_KIND
+from labkit.celery_app.performer import sending_name
 from labkit.dispatch import CelerySession, make_dispatcher
-from labkit.dispatch.app import QUEUE, broker_url, key_prefix, make_app
 from labkit.dispatch.dispatcher import BATCH, SAMPLE_INTERVAL
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.kinds import SLEEP_KIND
-from labkit.dispatch.performing import sending_name
-from labkit.dispatch.processes import CeleryWorker
-from labkit.dispatch.room import Presence, Room, connect
+from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
 from labkit.policies import PriorityClass
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import Producer, Task, Topics, new_task
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 REPEATS = 5
 #: How long anything may take, in seconds.
@@ -212,7 +212,7 @@ def _overfilling_figure(lab: Lab) -> Figure:
 def _overfilling(lab: Lab) -> tuple[int, int]:
     """The most tasks beyond the limit, and how often it was looked."""
     settings = load_settings()
-    room = Room(connect(broker_url(settings, lab)), settings, limit=CONTENDED_LIMIT)
+    room = Capacity(connect(broker_url(settings, lab)), settings, limit=CONTENDED_LIMIT)
     known = PriorityClass(name=f"crowd-{uuid4().hex}")
     excess: list[int] = []
     with (

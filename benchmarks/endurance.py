@@ -9,7 +9,7 @@ import psutil
 from benchmarks.figure import Figure, measured
 from labkit.lab import Lab
 from labkit.taskqueue import Producer, Topic, WorkerGroup, connect, new_task
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 REPEATS = 3
 TASKS = 1_000_000
@@ -82,5 +82,5 @@ def _work_off_a_batch(topic: Topic, group: WorkerGroup, producer: Producer) -> N
 
 def _worker_process() -> psutil.Process:
     children = psutil.Process().children()
-    [worker] = [child for child in children if "labkit.taskqueue.process" in child.cmdline()]
+    [worker] = [child for child in children if "labkit.taskqueue.worker_process" in child.cmdline()]
     return worker

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import shell
 from benchmarks.figure import Figure, alternate, measured, ratios
 from labkit.lab.jars import KAFKA_VERSION, kafka_jars
-from labkit.lab.java import find_java
+from labkit.lab.kafka_server import find_java
 from labkit.settings import load_settings
 
 REPEATS = 7

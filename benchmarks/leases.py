@@ -21,7 +21,7 @@ from labkit.errors import DeadlineExceeded
 from labkit.lab import Lab
 from labkit.settings import load_settings
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.transport.share import ShareConfig, ShareGroups
+from labkit.taskqueue.transport.share_contract import ShareConfig, ShareGroups
 
 MESSAGES, BATCH, POLLERS, REPEATS = 2_000, 100, 10, 5
 QUEUE = "orders"

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from labkit.api.messages import Delivery, Message, MessageQueues
+from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.sending import Sender
 from labkit.errors import LabkitError, StaleLease
 from labkit.lab import attach_lab
+from labkit.process.child_process import ChildProcess
 from labkit.settings import environment_with, load_settings
-from labkit.taskqueue.child_process import ChildProcess
 
 #: How long one poll waits, in seconds.
 WAIT = 0.5
@@ -123,7 +123,7 @@ def _die_when(moment: str) -> None:
         raise AssertionError("it is dead")
 
     if moment == "reserved":
-        Sender.send = die  # type: ignore[method-assign, assignment]
+        RecordSender.send = die  # type: ignore[method-assign, assignment]
     else:
         Reservations.mark = die  # type: ignore[method-assign, assignment]
 

@@ -23,7 +23,7 @@ from benchmarks.report import number
 from labkit.api.messages import Message, MessageQueues, Station
 from labkit.lab import Lab
 from labkit.settings import load_settings
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 QUEUE, GROUP = "orders", "pollers"
 AUTHOR = UUID("4f0f5f0e-2b8e-4c8e-9a43-0d7f6a1c9b11")

@@ -13,15 +13,15 @@ import pandas as pd
 
 from benchmarks.figure import Figure, measured
 from benchmarks.one_server import busy_times, met_nobody, share_while_both_wait
+from labkit.celery_app.kinds import SLEEP_KIND
 from labkit.dispatch import CelerySession
-from labkit.dispatch.kinds import SLEEP_KIND
 from labkit.lab import Lab
 from labkit.measure import metrics
 from labkit.measure.records import SHED
 from labkit.policies import PriorityClass, make_policy
 from labkit.simulate.dispatch import Arrivals, poisson_arrivals, simulate_dispatch
 from labkit.taskqueue import Producer, Task, new_task
-from labkit.theory import queueing
+from labkit.theory import queues
 
 SEED = 5
 #: How long a run may take, in seconds.
@@ -155,7 +155,7 @@ def _waiting_figure(lab: Lab, utilisation: float) -> Figure:
     way = float(metrics.times(met_nobody(records))["waiting_s"].mean())
     busy = busy_times(records, way).dropna()
     moments = [float((busy**power).mean()) for power in (1, 2)]
-    formula = np.array(queueing.mean_waits_single(rates, [moments[0]] * 2, [moments[1]] * 2))
+    formula = np.array(queues.mean_waits_single(rates, [moments[0]] * 2, [moments[1]] * 2))
     live = _settled(records) - way
     simulated = np.array([_simulated_waits(classes, rates, busy.to_numpy(), rng) for _ in range(REPLICATIONS)])
     over, beside = _judged(live, formula, simulated, ["high", "low"], scale=1000, unit="ms")
@@ -222,7 +222,7 @@ def _blocking_figure(lab: Lab) -> Figure:
 
 def _figure_of_blocking(records: pd.DataFrame, rate: float, busy: float, simulate: partial[float]) -> Figure:
     live = float((records["outcome"] == SHED).mean())
-    formula = queueing.blocking(rate, 1 / busy, SERVERS, CAPACITY)
+    formula = queues.blocking(rate, 1 / busy, SERVERS, CAPACITY)
     simulated = np.array([[simulate()] for _ in range(REPLICATIONS)])
     over, beside = _judged(np.array([live]), np.array([formula]), simulated, ["blocked"], scale=100, unit="%")
     return measured(

@@ -15,8 +15,8 @@ from benchmarks.shift import HOW, work_off
 from labkit.lab import Lab
 from labkit.settings import TransportName
 from labkit.taskqueue import Producer, Topic, connect, new_task
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 
 REPEATS = 5
 #: Tasks per run: some seconds of each.

@@ -14,7 +14,7 @@ import kafka
 from benchmarks.figure import Settings
 from labkit.lab import Connection
 from labkit.settings import load_settings
-from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS
+from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS
 from labkit.taskqueue.transport.confluent import client as confluent
 from labkit.taskqueue.transport.confluent import producer as confluent_producer
 from labkit.taskqueue.transport.confluent.consumer_settings import settings_of as confluent_consumer_settings

@@ -14,7 +14,7 @@ from uuid import uuid4
 import schemathesis
 from schemathesis import Case, HookContext
 
-from labkit.api.idempotency import HEADER, KEY_PATTERN
+from labkit.api.idempotency_route import HEADER, KEY_PATTERN
 
 #: How long a poll waits and a stream lasts here, in seconds.
 SHORT = 0.02

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figure import Figure, never
-from labkit.api.process import ApiProcess
+from labkit.api.api_process import ApiProcess
 from labkit.lab import Lab
 
 #: The figure asks for so many cases; this many are drawn per operation and phase to get them.

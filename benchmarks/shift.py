@@ -14,10 +14,10 @@ from uuid import uuid4
 from benchmarks.rivals import LONGEST
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue import Topic
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
-from labkit.taskqueue.process import SWITCH_INTERVAL
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_process import SWITCH_INTERVAL
 
 #: What the figures say of it.
 HOW = (

@@ -11,20 +11,20 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks.figure import Figure, alternate, measured
-from labkit.jobs import JobEvent, JobView, Status, jobs_topic
-from labkit.jobs.event import version_of
+from labkit.jobs import JobEvent, JobStatus, JobView, jobs_topic
+from labkit.jobs.job import version_of
 from labkit.jobs.writer import new_job_id
 from labkit.lab import Lab
 from labkit.settings import TransportName
 from labkit.taskqueue import Producer, Topic, connect
-from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.topics import read_topic
 
 EVENTS = 1_000_000
 PARTITIONS = 4
 #: Every second job fails once: four events a job.
 LIVES = (
-    ((Status.NEW, 0), (Status.RUNNING, 1), (Status.DONE, 1)),
-    ((Status.NEW, 0), (Status.RUNNING, 1), (Status.FAILED, 1), (Status.RUNNING, 2), (Status.DONE, 2)),
+    ((JobStatus.NEW, 0), (JobStatus.RUNNING, 1), (JobStatus.DONE, 1)),
+    ((JobStatus.NEW, 0), (JobStatus.RUNNING, 1), (JobStatus.FAILED, 1), (JobStatus.RUNNING, 2), (JobStatus.DONE, 2)),
 )
 JOBS = EVENTS // 4
 #: The lives of so many jobs lie among each other on the topic.
@@ -74,7 +74,7 @@ def _rebuild(topic: Topic) -> float:
             view.catch_up(timeout=PATIENCE)
             took = time.perf_counter() - began
             counts = view.counts()
-    if counts[Status.DONE] != JOBS:
+    if counts[JobStatus.DONE] != JOBS:
         raise RuntimeError(f"The view holds {counts} of {EVENTS} events.")
     return took
 
@@ -109,7 +109,7 @@ def _batches() -> Iterator[list[JobEvent]]:
         ]
 
 
-def _event(job_id: int, status: Status, attempt: int, *, at: float) -> JobEvent:
+def _event(job_id: int, status: JobStatus, attempt: int, *, at: float) -> JobEvent:
     return JobEvent(
         job_id=job_id,
         status=status,
@@ -117,5 +117,5 @@ def _event(job_id: int, status: Status, attempt: int, *, at: float) -> JobEvent:
         at=at,
         worker=f"consumer-{job_id % 8}" if attempt else None,
         attempt=attempt,
-        error="RuntimeError: attempt 1 was to fail" if status is Status.FAILED else None,
+        error="RuntimeError: attempt 1 was to fail" if status is JobStatus.FAILED else None,
     )

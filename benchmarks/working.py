@@ -15,8 +15,8 @@ from labkit.lab import Lab
 from labkit.measure.records import TaskRecord
 from labkit.settings import TransportName, load_settings
 from labkit.taskqueue import Producer, Topic, connect, new_task
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.worker import Worker
 
 PAYLOAD = "x" * 100

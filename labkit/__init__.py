@@ -30,16 +30,16 @@ if TYPE_CHECKING:
         stock_tasks,
         uniform,
     )
-    from labkit.taskqueue.door import Door
+    from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.once import once
 
 __all__ = [
     "CelerySession",
     "DeadLetters",
-    "Door",
     "Lab",
     "PriorityClass",
     "Producer",
+    "ProducerAdmission",
     "Retry",
     "Task",
     "Topic",
@@ -62,7 +62,7 @@ __all__ = [
 #: Where a name is found, if not in `labkit.taskqueue`.
 _ELSEWHERE = {
     "CelerySession": "labkit.dispatch",
-    "Door": "labkit.taskqueue.door",
+    "ProducerAdmission": "labkit.taskqueue.admission",
     "Lab": "labkit.lab",
     "PriorityClass": "labkit.policies",
     "handles": "labkit.dispatch",

@@ -11,13 +11,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labkit.api.job_routes import creating_jobs, jobs
-from labkit.api.limits import BodyLimit
-from labkit.api.message_routes import creating, messages
+from labkit.api.job_routes import job_creation, jobs
+from labkit.api.message_routes import message_creation, messages
 from labkit.api.messages import queue_names
 from labkit.api.openapi import describe
 from labkit.api.problems import add_handlers
-from labkit.api.security import OPEN_PATHS, Access, Guard
+from labkit.api.security import OPEN_PATHS, Access, BodyLimit, Guard
 from labkit.api.services import Services
 from labkit.api.system_routes import system
 from labkit.lab import Lab
@@ -54,7 +53,7 @@ def make_app(lab: Lab, settings: Settings, access: Access) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.failure = None
-    app.state.routers = (creating, messages, creating_jobs, jobs, system)
+    app.state.routers = (message_creation, messages, job_creation, jobs, system)
     for router in app.state.routers:
         app.include_router(router)
     add_handlers(app)

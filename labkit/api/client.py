@@ -18,9 +18,9 @@ import httpx
 from httpx_sse import connect_sse
 
 from labkit.api.messages import Message
-from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, JourneyOut, Overview
+from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, JourneyOut, OverviewOut
 from labkit.errors import ApiRefused, ApiUnreachable
-from labkit.jobs import Status
+from labkit.jobs import JobStatus
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
 PATIENCE = 30.0
@@ -102,7 +102,7 @@ class ApiClient:
         """All changes of the job, in order."""
         return [JobEventOut.model_validate(one) for one in self._ask("GET", f"/jobs/{job_id}/events").json()]
 
-    def jobs(self, status: Status | None = None, *, page: int = 500) -> Iterator[JobOut]:
+    def jobs(self, status: JobStatus | None = None, *, page: int = 500) -> Iterator[JobOut]:
         """All jobs (of this status) in the order of their ids, read `page` at a time."""
         after: int | None = 0
         while after is not None:
@@ -130,9 +130,9 @@ class ApiClient:
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
-    def overview(self) -> Overview:
+    def overview(self) -> OverviewOut:
         """The queues and how many jobs are in each state."""
-        return Overview.model_validate_json(self._ask("GET", "/overview").content)
+        return OverviewOut.model_validate_json(self._ask("GET", "/overview").content)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from labkit.api.idempotency import HEADER, OnceRoute, key_of
+from labkit.api.idempotency_route import HEADER, IdempotentRoute, key_of
 from labkit.api.message_routes import IdempotencyKey
 from labkit.api.models import JobEventOut, JobIn, JobOut, JobPage
 from labkit.api.openapi import problems
@@ -18,7 +18,7 @@ from labkit.api.problems import Problem, later
 from labkit.api.services import OfServer, Services
 from labkit.api.streams import LONGEST, Seconds, changes
 from labkit.errors import DeadlineExceeded
-from labkit.jobs import MAX_JOB_ID, Job, Status
+from labkit.jobs import MAX_JOB_ID, Job, JobStatus
 
 #: The most jobs on one page.
 LONGEST_PAGE = 1_000
@@ -29,11 +29,11 @@ LARGEST = 2**63 - 1
 
 JobId = Annotated[int, Path(ge=1, le=MAX_JOB_ID, json_schema_extra={"example": 1234})]
 
-creating_jobs = APIRouter(tags=["jobs"], route_class=OnceRoute)
+job_creation = APIRouter(tags=["jobs"], route_class=IdempotentRoute)
 jobs = APIRouter(tags=["jobs"])
 
 
-@creating_jobs.post(
+@job_creation.post(
     "/jobs",
     status_code=201,
     responses={200: {"model": JobOut, "description": "There is such a job already"}, **problems(409, 415)},
@@ -56,7 +56,7 @@ async def create_job(
 @jobs.get("/jobs", responses=problems(), summary="List jobs")
 async def list_jobs(
     services: OfServer,
-    status: Annotated[Status | None, Query(description="only jobs of this status")] = None,
+    status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_JOB_ID, description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 50,
 ) -> JobPage:

@@ -10,8 +10,8 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
-from labkit.api.idempotency import HEADER, KEY_PATTERN, OnceRoute
-from labkit.api.models import Batch, DeliveryOut, JourneyOut, Lease
+from labkit.api.idempotency_route import HEADER, KEY_PATTERN, IdempotentRoute
+from labkit.api.models import DeliveryOut, JourneyOut, LeaseIn, MessageBatch
 from labkit.api.openapi import problems
 from labkit.api.services import OfServer
 from labkit.errors import UnknownMessage, UnknownQueue
@@ -23,7 +23,7 @@ LONGEST_WAIT = 30.0
 #: The group of pollers that name none.
 DEFAULT_GROUP = "api"
 
-#: As a parameter of routes that heed it; `OnceRoute` reads it.
+#: As a parameter of routes that heed it; `IdempotentRoute` reads it.
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -34,12 +34,12 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-creating = APIRouter(prefix="/message", tags=["messages"], route_class=OnceRoute)
+message_creation = APIRouter(prefix="/message", tags=["messages"], route_class=IdempotentRoute)
 messages = APIRouter(prefix="/message", tags=["messages"])
 
 
-@creating.post("/create", responses=problems(409, 415, 429), summary="Queue messages")
-async def create(batch: Batch, services: OfServer, _key: IdempotencyKey = None) -> list[UUID]:
+@message_creation.post("/create", responses=problems(409, 415, 429), summary="Queue messages")
+async def create(batch: MessageBatch, services: OfServer, _key: IdempotencyKey = None) -> list[UUID]:
     """Queue these messages, all or none, and answer with their ids in order when Kafka has acknowledged them.
 
     The same message (author, timestamp, topic, title and body) has the same id and is queued once, however often it is
@@ -95,14 +95,14 @@ async def journey(message_id: UUID, services: OfServer) -> JourneyOut:
 
 
 @messages.post("/{message_id:uuid}/ack", status_code=204, responses=problems(409, 415), summary="Acknowledge")
-async def ack(message_id: UUID, lease: Lease, services: OfServer) -> None:
+async def ack(message_id: UUID, lease: LeaseIn, services: OfServer) -> None:
     """The message is done. Any server of the API may be asked."""
     await services.queues.ack(message_id, lease.lease)
     log.info("acknowledged %s", message_id)
 
 
 @messages.post("/{message_id:uuid}/nack", status_code=204, responses=problems(409, 415), summary="Give back")
-async def nack(message_id: UUID, lease: Lease, services: OfServer) -> None:
+async def nack(message_id: UUID, lease: LeaseIn, services: OfServer) -> None:
     """The message is not done: it is delivered again, at once, unless that was the last time."""
     await services.queues.nack(message_id, lease.lease)
     log.info("given back %s", message_id)

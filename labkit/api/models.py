@@ -10,9 +10,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from labkit.api.limits import MAX_BATCH, MAX_TEXT, MAX_TITLE
 from labkit.api.messages import Delivery, GroupJourney, Journey, Message, Station
-from labkit.api.sizes import MAX_BATCH, MAX_TEXT, MAX_TITLE
-from labkit.jobs import MAX_JOB_ID, Job, JobEvent, Status
+from labkit.jobs import MAX_JOB_ID, Job, JobEvent, JobStatus
 
 #: https://www.rfc-editor.org/rfc/rfc3339#section-5.6; Pydantic alone would take numbers and dates for times.
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -63,7 +63,7 @@ class MessageIn(BaseModel):
         return Message(timestamp=self.timestamp, title=self.title, body=self.body, author=self.author, topic=self.topic)
 
 
-Batch = Annotated[list[MessageIn], Field(min_length=1, max_length=MAX_BATCH)]
+MessageBatch = Annotated[list[MessageIn], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class MessageOut(BaseModel):
@@ -113,7 +113,7 @@ class DeliveryOut(BaseModel):
         )
 
 
-class Lease(BaseModel):
+class LeaseIn(BaseModel):
     """Which delivery is meant: the `lease` that came with it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"lease": "3f0c9a…"}]})
@@ -184,7 +184,7 @@ class JobOut(BaseModel):
     """A job as far as it is known. `version` counts its changes; `at` is when the last one was."""
 
     job_id: int
-    status: Status
+    status: JobStatus
     version: int
     attempt: int
     at: datetime
@@ -211,7 +211,7 @@ class JobEventOut(BaseModel):
     """One change of a job."""
 
     job_id: int
-    status: Status
+    status: JobStatus
     version: int
     attempt: int
     at: datetime
@@ -247,11 +247,11 @@ class QueueOut(BaseModel):
     limit: int
 
 
-class Overview(BaseModel):
+class OverviewOut(BaseModel):
     """The queues, and how many jobs are in each state. `changes` is the number of the last change of a job."""
 
     queues: list[QueueOut]
-    jobs: dict[Status, int]
+    jobs: dict[JobStatus, int]
     changes: int
 
 

@@ -10,9 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from labkit.api.allowed import allowed_methods
-from labkit.api.sizes import MAX_BATCH
+from labkit.api.limits import MAX_BATCH
 from labkit.errors import (
     BadGroupName,
     BadJobId,
@@ -29,6 +29,17 @@ from labkit.errors import (
     UnknownMessage,
     UnknownQueue,
 )
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes whose path is that of the request, sorted."""
+    methods: set[str] = set()
+    for route in (route for router in request.app.state.routers for route in router.routes):
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= set(getattr(route, "methods", None) or ())
+    return sorted(methods)
+
 
 MEDIA_TYPE = "application/problem+json"
 

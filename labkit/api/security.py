@@ -1,4 +1,5 @@
-"""Who may ask: the token, the Host header, and requests that another site's page makes a browser send.
+"""Who may ask, and how much: the token, the Host header, requests that another site's page makes a browser send, and
+the limit on the size of a body.
 
 The token is given as to Jupyter: by the header `Authorization: token …` (or `Bearer …`), or by `?token=…`, since a
 browser's EventSource cannot send headers. On the loopback address every web page of the user's browser could reach the
@@ -14,8 +15,10 @@ from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labkit.api.limits import MAX_BODY
 from labkit.api.problems import Problem
 from labkit.errors import SettingsError
 from labkit.settings import Settings
@@ -147,3 +150,37 @@ def _check_token(headers: Headers, query: bytes, token: str) -> None:
             name="token",
             headers={"WWW-Authenticate": 'Bearer realm="labkit"'},
         )
+
+
+TOO_LARGE = f"The body is larger than {MAX_BODY:,} bytes. Send the messages in several requests."
+
+
+class BodyLimit:
+    """Answers 413 to a body that is too large, as soon as that is known. ASGI middleware.
+
+    Starlette has such a middleware too; its answer is plain text.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by a problem, or hand on and count."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdecimal() or int(announced) > MAX_BODY:
+            await Problem(413, TOO_LARGE, name="too-large").response()(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise HTTPException(413, TOO_LARGE)  # the one error that FastAPI lets through while it reads a body
+            return message
+
+        await self._app(scope, counted, send)

@@ -17,7 +17,7 @@ from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 #: How long the server may take to be ready, in seconds.
 START_TIMEOUT = 60.0

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from fastapi import Depends, Request
 
 from labkit.api.messages import IdempotencyKeys, MessageQueues, queue_names
-from labkit.api.pressure import Doors
+from labkit.api.queue_admission import QueueAdmission
 from labkit.jobs import Jobs, JobView, jobs_topic, open_view
 from labkit.lab import Lab
 from labkit.settings import Settings
@@ -21,7 +21,7 @@ class Services:
 
     queues: MessageQueues
     keys: IdempotencyKeys
-    doors: Doors
+    doors: QueueAdmission
     jobs: Jobs
     view: JobView
 
@@ -61,7 +61,7 @@ class Services:
         await self.queues.start()
         self.keys = IdempotencyKeys(self._lab, self.settings)
         opened.push_async_callback(self.keys.aclose)
-        self.doors = Doors(self.queues.lags, self.names, self.settings.api_max_lag)
+        self.doors = QueueAdmission(self.queues.lags, self.names, self.settings.api_max_lag)
         opened.push_async_callback(self.doors.aclose)
         await self.doors.start()
 

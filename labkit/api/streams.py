@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import Query
 from fastapi.sse import ServerSentEvent
 
-from labkit.api.models import JobOut, Overview, QueueOut
+from labkit.api.models import JobOut, OverviewOut, QueueOut
 from labkit.api.services import Services
 
 #: How long a stream lasts at most, in seconds.
@@ -52,13 +52,13 @@ async def overviews(services: Services, seconds: float) -> AsyncIterator[ServerS
             last = text
 
 
-async def overview(services: Services) -> Overview:
+async def overview(services: Services) -> OverviewOut:
     """The queues and the jobs at this moment."""
     lags, limit = services.doors.lags, services.settings.api_max_lag
     queues = [QueueOut(name=name, unfinished=lags[name], limit=limit) for name in services.names]
     view = services.view
     changes, counts = await asyncio.to_thread(lambda: (view.last_change(), view.counts()))
-    return Overview(queues=queues, jobs=counts, changes=changes)
+    return OverviewOut(queues=queues, jobs=counts, changes=changes)
 
 
 async def _looks(services: Services, seconds: float) -> AsyncIterator[None]:

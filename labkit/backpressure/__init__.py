@@ -5,17 +5,17 @@ To add a strategy, add a module like `refuse`: it is found by being here, and kn
 
 from __future__ import annotations
 
-from labkit.backpressure.contract import Action, Sight, Strategy, Verdict
-from labkit.backpressure.gate import Gate
+from labkit.backpressure.contract import Action, AdmissionDecision, QueueView, Strategy
+from labkit.backpressure.gate import AdmissionState
 from labkit.backpressure.registry import STRATEGIES, discover, make_strategy, options_of, parse_strategy
 
 __all__ = [
     "STRATEGIES",
     "Action",
-    "Gate",
-    "Sight",
+    "AdmissionDecision",
+    "AdmissionState",
+    "QueueView",
     "Strategy",
-    "Verdict",
     "make_strategy",
     "options_of",
     "parse_strategy",

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, Action, Sight, Verdict, too_many
+from labkit.backpressure.contract import ADMITTED, Action, AdmissionDecision, QueueView, too_many
 from labkit.backpressure.registry import below_one, positive, strategy, whole
 
 
-class Limit(Struct, frozen=True):
+class AimdLimit(Struct, frozen=True):
     """How many tasks may be unfinished, 1 or more, and when that was last lowered, in seconds."""
 
     value: float
@@ -44,24 +44,24 @@ class Aimd:
         below_one(self.name, "beta", self.beta)
         whole(self.name, "start", self.start, least=1)
 
-    def begin(self) -> Limit:
+    def begin(self) -> AimdLimit:
         """The limit is that of the start."""
-        return Limit(float(self.start), -math.inf)
+        return AimdLimit(float(self.start), -math.inf)
 
-    def judge(self, sight: Sight, state: Limit, now: float) -> tuple[Verdict, Limit]:
+    def judge(self, sight: QueueView, state: AimdLimit, now: float) -> tuple[AdmissionDecision, AimdLimit]:
         """Move the limit by what was answered since the last time, then admit if there is room below it."""
         state = self._moved(sight, state, now)
         limit = math.floor(state.value)
         if sight.lag < limit:
             return ADMITTED, state
-        return Verdict(action=Action.REFUSE, reason=too_many(sight, limit)), state
+        return AdmissionDecision(action=Action.REFUSE, reason=too_many(sight, limit)), state
 
-    def _moved(self, sight: Sight, state: Limit, now: float) -> Limit:
+    def _moved(self, sight: QueueView, state: AimdLimit, now: float) -> AimdLimit:
         if sight.latency is None:
             return state
         if sight.latency > self.target:
             # what is answered within one latency after a cut was let in before it
             late_anyway = now < state.lowered_at + sight.latency
-            return state if late_anyway else Limit(max(1.0, state.value * self.beta), now)
+            return state if late_anyway else AimdLimit(max(1.0, state.value * self.beta), now)
         used = 2 * sight.lag >= state.value
-        return Limit(state.value + sight.answered / state.value, state.lowered_at) if used else state
+        return AimdLimit(state.value + sight.answered / state.value, state.lowered_at) if used else state

@@ -1,8 +1,8 @@
 """What a strategy against a growing queue sees and what it answers: its agreement with whoever keeps the door.
 
-A strategy is a pure function of a `Sight`, of its own state and of the time. It knows nothing of Kafka, of Celery or of
-clocks; its state is handed in and out, and a `Gate` keeps it. So the very same object decides in a simulation and on
-the live system, at the producer, at the worker or where tasks are admitted.
+A strategy is a pure function of a `QueueView`, of its own state and of the time. It knows nothing of Kafka, of Celery
+or of clocks; its state is handed in and out, and an `AdmissionState` keeps it. So the very same object decides in a
+simulation and on the live system, at the producer, at the worker or where tasks are admitted.
 
 Seconds may count from any moment, as long as all of them count from the same one.
 """
@@ -36,7 +36,7 @@ class Action(StrEnum):
     SPILL = "spill"
 
 
-class Sight(Struct, frozen=True, kw_only=True):
+class QueueView(Struct, frozen=True, kw_only=True):
     """All that a judgement rests on, besides the state and the time.
 
     `lag`: how many tasks are behind the door and not finished, waiting or in work, as Kafka counts it. `rank`: the
@@ -52,7 +52,7 @@ class Sight(Struct, frozen=True, kw_only=True):
     latency: float | None = None
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class AdmissionDecision(Struct, frozen=True, kw_only=True):
     """What to do with the task, why, and for `Action.WAIT` after how many `seconds`, above 0, to ask again."""
 
     action: Action
@@ -76,20 +76,20 @@ class Strategy(Protocol[S]):
         """The state at the beginning."""
         ...
 
-    def judge(self, sight: Sight, state: S, now: float) -> tuple[Verdict, S]:
+    def judge(self, sight: QueueView, state: S, now: float) -> tuple[AdmissionDecision, S]:
         """What to do with the task at the door at the time `now`, in seconds, and the state from then on. Pure."""
         ...
 
 
 #: The verdict of which there is nothing more to say.
-ADMITTED: Final = Verdict(action=Action.ADMIT)
+ADMITTED: Final = AdmissionDecision(action=Action.ADMIT)
 
 
-def wait(seconds: float, reason: str) -> Verdict:
+def wait(seconds: float, reason: str) -> AdmissionDecision:
     """Ask again in so many seconds, for this reason."""
-    return Verdict(action=Action.WAIT, reason=reason, seconds=seconds)
+    return AdmissionDecision(action=Action.WAIT, reason=reason, seconds=seconds)
 
 
-def too_many(sight: Sight, limit: float) -> str:
+def too_many(sight: QueueView, limit: float) -> str:
     """The reason for turning a task away where there is a limit."""
     return f"{sight.lag:,} tasks are not finished, and the limit is {limit:,g}"

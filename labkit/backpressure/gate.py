@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Generic
 
-from labkit.backpressure.contract import S, Sight, Strategy, Verdict
+from labkit.backpressure.contract import AdmissionDecision, QueueView, S, Strategy
 
 
-class Gate(Generic[S]):
+class AdmissionState(Generic[S]):
     """The memory of one door, live or simulated. One thread at a time may use it."""
 
     def __init__(self, strategy: Strategy[S]) -> None:
@@ -22,12 +22,12 @@ class Gate(Generic[S]):
         self._answers += 1
         self._latencies += latency
 
-    def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> Verdict:
-        """What to do with the task at the door at the time `now`; the other arguments are those of `Sight`.
+    def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
+        """What to do with the task at the door at the time `now`; the other arguments are those of `QueueView`.
 
         The verdict must be carried out: a task that is admitted counts as let in.
         """
-        sight = Sight(
+        sight = QueueView(
             lag=lag,
             rank=rank,
             lowest=lowest,

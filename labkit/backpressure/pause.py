@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, Sight, Verdict, wait
+from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
 from labkit.backpressure.registry import positive, strategy, whole
 from labkit.errors import SettingsError
 
@@ -48,7 +48,7 @@ class Pause:
         """The door is open."""
         return Flow(paused=False)
 
-    def judge(self, sight: Sight, state: Flow, now: float) -> tuple[Verdict, Flow]:
+    def judge(self, sight: QueueView, state: Flow, now: float) -> tuple[AdmissionDecision, Flow]:
         """Admit while the door is open; shut it at `high`, open it at `low`."""
         paused = sight.lag > self.low if state.paused else sight.lag >= self.high
         if not paused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.backpressure.contract import ADMITTED, Action, Sight, Verdict, too_many
+from labkit.backpressure.contract import ADMITTED, Action, AdmissionDecision, QueueView, too_many
 from labkit.backpressure.registry import strategy, whole
 
 
@@ -28,10 +28,10 @@ class ShedLowest:
     def begin(self) -> None:
         """There is nothing to remember."""
 
-    def judge(self, sight: Sight, state: None, now: float) -> tuple[Verdict, None]:
+    def judge(self, sight: QueueView, state: None, now: float) -> tuple[AdmissionDecision, None]:
         """Admit while fewer than `limit` are unfinished, or in exchange for a less urgent one that waits."""
         if sight.lag < self.limit:
             return ADMITTED, None
         makes_room = sight.lowest is not None and sight.lowest > sight.rank
         action = Action.SHED_LOWEST if makes_room else Action.SHED_NEWEST
-        return Verdict(action=action, reason=too_many(sight, self.limit)), None
+        return AdmissionDecision(action=action, reason=too_many(sight, self.limit)), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.backpressure.contract import ADMITTED, Action, Sight, Verdict, too_many
+from labkit.backpressure.contract import ADMITTED, Action, AdmissionDecision, QueueView, too_many
 from labkit.backpressure.registry import strategy, whole
 
 
@@ -15,7 +15,7 @@ class ShedNewest:
     """At admission: beyond `limit` unfinished tasks the next one is dropped (tail drop).
 
     With random arrivals and exponential service times this is M/M/c/K with K = `limit`: how much is dropped is
-    `labkit.theory.queueing.blocking`.
+    `labkit.theory.queues.blocking`.
     """
 
     name: ClassVar[str] = "shed_newest"
@@ -28,8 +28,8 @@ class ShedNewest:
     def begin(self) -> None:
         """There is nothing to remember."""
 
-    def judge(self, sight: Sight, state: None, now: float) -> tuple[Verdict, None]:
+    def judge(self, sight: QueueView, state: None, now: float) -> tuple[AdmissionDecision, None]:
         """Admit while fewer than `limit` are unfinished."""
         if sight.lag < self.limit:
             return ADMITTED, None
-        return Verdict(action=Action.SHED_NEWEST, reason=too_many(sight, self.limit)), None
+        return AdmissionDecision(action=Action.SHED_NEWEST, reason=too_many(sight, self.limit)), None

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, Sight, Verdict, wait
+from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
 from labkit.backpressure.registry import positive, strategy, whole
 
 
@@ -42,7 +42,7 @@ class Slow:
         """Nothing has been let in."""
         return Sent(None)
 
-    def judge(self, sight: Sight, state: Sent, now: float) -> tuple[Verdict, Sent]:
+    def judge(self, sight: QueueView, state: Sent, now: float) -> tuple[AdmissionDecision, Sent]:
         """Admit when the gap since the last task is as long as the lag asks for."""
         beyond = max(0, sight.lag - self.threshold)
         due = now if state.at is None else state.at + beyond * self.per_task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.backpressure.contract import ADMITTED, Action, Sight, Verdict, too_many
+from labkit.backpressure.contract import ADMITTED, Action, AdmissionDecision, QueueView, too_many
 from labkit.backpressure.registry import strategy, whole
 
 
@@ -27,8 +27,8 @@ class Spill:
     def begin(self) -> None:
         """There is nothing to remember."""
 
-    def judge(self, sight: Sight, state: None, now: float) -> tuple[Verdict, None]:
+    def judge(self, sight: QueueView, state: None, now: float) -> tuple[AdmissionDecision, None]:
         """Admit while fewer than `limit` are unfinished."""
         if sight.lag < self.limit:
             return ADMITTED, None
-        return Verdict(action=Action.SPILL, reason=too_many(sight, self.limit)), None
+        return AdmissionDecision(action=Action.SPILL, reason=too_many(sight, self.limit)), None

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, Sight, Verdict, wait
+from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
 from labkit.backpressure.registry import positive, strategy, whole
 
 
@@ -42,7 +42,7 @@ class TokenBucket:
         """The bucket is full."""
         return Bucket(-math.inf)
 
-    def judge(self, sight: Sight, state: Bucket, now: float) -> tuple[Verdict, Bucket]:
+    def judge(self, sight: QueueView, state: Bucket, now: float) -> tuple[AdmissionDecision, Bucket]:
         """Admit if there is a token, or else ask again when there is one."""
         token_at = state.full_at - (self.burst - 1) / self.rate
         if now >= token_at:

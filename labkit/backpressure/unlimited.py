@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.backpressure.contract import ADMITTED, Sight, Verdict
+from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView
 from labkit.backpressure.registry import strategy
 
 
@@ -19,6 +19,6 @@ class Unlimited:
     def begin(self) -> None:
         """There is nothing to remember."""
 
-    def judge(self, sight: Sight, state: None, now: float) -> tuple[Verdict, None]:
+    def judge(self, sight: QueueView, state: None, now: float) -> tuple[AdmissionDecision, None]:
         """Admit."""
         return ADMITTED, None

@@ -9,7 +9,7 @@ from labkit.errors import LabkitError
 
 def main() -> None:
     """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130."""
-    from labkit.cli.app import app
+    from labkit.cli.commands import app
 
     try:
         app()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.console import Group, RenderableType
 
-    from labkit.dispatch.room import Count
-    from labkit.dispatch.watching import Look
+    from labkit.celery_app.capacity import Count
+    from labkit.dispatch.monitor import DispatcherSnapshot
 
 log = logging.getLogger("labkit.dispatcher")
 
@@ -25,8 +25,8 @@ REDRAW_INTERVAL = 0.5
 
 def follow(
     stop: threading.Event,
-    look: Callable[[], Look],
-    draw: Callable[[Look], RenderableType],
+    look: Callable[[], DispatcherSnapshot],
+    draw: Callable[[DispatcherSnapshot], RenderableType],
     *,
     seconds: float | None = None,
 ) -> None:
@@ -64,7 +64,7 @@ class Rates:
         return (count - before) / (now - then) if now > then else 0.0
 
 
-def picture(look: Look, rates: Rates, *more: str, produced: Mapping[str, int] | None = None) -> Group:
+def picture(look: DispatcherSnapshot, rates: Rates, *more: str, produced: Mapping[str, int] | None = None) -> Group:
     """A table with a row per class, Celery's queue, why who is held, and the lines in `more`.
 
     `produced`, by topic, is a column of its own where it is known. The lag includes what waits here.
@@ -95,7 +95,7 @@ def picture(look: Look, rates: Rates, *more: str, produced: Mapping[str, int] | 
     return Group(table, in_celery(look), *held, *more)
 
 
-def in_celery(look: Look) -> str:
+def in_celery(look: DispatcherSnapshot) -> str:
     """Celery's queue in one line."""
     count = look.count
     if count is None:
@@ -108,14 +108,14 @@ def in_celery(look: Look) -> str:
     )
 
 
-def left_on_kafka(look: Look) -> str:
+def left_on_kafka(look: DispatcherSnapshot) -> str:
     """For a summary: what the group has not settled, by class."""
     if look.kafka_is_away:
         return "Kafka does not answer, so it is not known how many tasks are left."
     return f"Left on Kafka: {', '.join(f'{one.status.name} {one.on_kafka}' for one in look.classes)}."
 
 
-def _waiting(look: Look, count: Count) -> str:
+def _waiting(look: DispatcherSnapshot, count: Count) -> str:
     levels = [f"{one.status.name} {waiting}" for one, waiting in zip(look.classes, count.waiting, strict=False)]
     return f"{sum(count.waiting)} wait" if len(levels) == 1 else f"{', '.join(levels)} wait"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from labkit.celery_app.kinds import handles
+from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.dispatcher import Dispatcher
-from labkit.dispatch.kinds import handles
-from labkit.dispatch.making import make_bridge, make_dispatcher
-from labkit.dispatch.processes import CeleryWorker, DispatcherProcess
+from labkit.dispatch.factory import make_bridge, make_dispatcher
+from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
 from labkit.dispatch.session import CelerySession
-from labkit.dispatch.status import ClassStatus
 
 __all__ = [
     "CelerySession",

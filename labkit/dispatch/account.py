@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import redis
 from msgspec import Struct
 
-from labkit.dispatch.app import LEVELS, key_prefix, level_key
+from labkit.celery_app.application import LEVELS, key_prefix, level_key
 from labkit.errors import RedisUnreachable
 from labkit.measure.records import DEAD, DONE, SHED, Receipt
-from labkit.taskqueue.engine.progress import Memo
+from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
 
 if TYPE_CHECKING:
     from labkit.settings import Settings
@@ -110,7 +110,7 @@ def unsettled(admin: AdminClient, topic: Topic, group: str) -> dict[int, Unsettl
     for partition, end in sorted(admin.end_offsets(topic.full_name).items()):
         position = committed.get(partition)
         begin = starts[partition] if position is None else position.offset
-        finished = frozenset[int]() if position is None else Memo.decode(position.metadata, begin).finished
+        finished = frozenset[int]() if position is None else OffsetMetadata.decode(position.metadata, begin).finished
         found[partition] = Unsettled(begin, end, frozenset(offset for offset in finished if begin <= offset < end))
     return found
 

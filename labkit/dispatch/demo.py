@@ -17,22 +17,16 @@ from uuid import uuid4
 
 import redis
 
+from labkit.celery_app.application import broker_url
+from labkit.celery_app.beat import Beat
+from labkit.celery_app.capacity import connect
+from labkit.celery_app.kinds import SLEEP_KIND
+from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.account import Account, account, ids_in_celery, unsettled
-from labkit.dispatch.app import broker_url
-from labkit.dispatch.beat import Beat
 from labkit.dispatch.dispatcher import Dispatcher, group_of
-from labkit.dispatch.kinds import SLEEP_KIND
-from labkit.dispatch.making import (
-    BRIDGE_GROUP,
-    DISPATCHER_GROUP,
-    class_topic,
-    make_bridge,
-    make_dispatcher,
-)
-from labkit.dispatch.processes import CeleryWorker
-from labkit.dispatch.records import RecordStream
-from labkit.dispatch.room import connect
-from labkit.dispatch.watching import Look, Watch
+from labkit.dispatch.factory import BRIDGE_GROUP, DISPATCHER_GROUP, class_topic, make_bridge, make_dispatcher
+from labkit.dispatch.monitor import DispatcherMonitor, DispatcherSnapshot
+from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.errors import RedisUnreachable, WorkerFailed
 from labkit.lab import Lab
 from labkit.measure.fates import fate_of_each
@@ -98,8 +92,10 @@ class Demo:
         self._worker = CeleryWorker(
             lab, pool="threads", concurrency=SERVERS, settings=settings, log_dir=settings.results_dir / "logs"
         )
-        self._watch = Watch(lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings)
-        self._sources = [_Producing(topics, source, random.Random(f"{seed}:{source.topic}")) for source in sources]
+        self._watch = DispatcherMonitor(
+            lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings
+        )
+        self._sources = [_SourceProducer(topics, source, random.Random(f"{seed}:{source.topic}")) for source in sources]
         self._running = ExitStack()
 
     def start(self) -> Self:
@@ -114,7 +110,7 @@ class Demo:
             source.start()
         return self
 
-    def look(self) -> Look:
+    def look(self) -> DispatcherSnapshot:
         """How it stands now. Raises `WorkerFailed` if a part of it could not go on."""
         self._worker.check()
         if self.beat is not None:
@@ -230,7 +226,7 @@ def _work(rng: random.Random) -> Iterator[Task]:
     return (new_task(SLEEP_KIND, rng.expovariate(1 / MEAN_SERVICE), rng=rng) for _ in repeat(None))
 
 
-class _Producing:
+class _SourceProducer:
     """One source at work, in a thread of its own."""
 
     def __init__(self, topics: Topics, source: Source, rng: random.Random) -> None:

@@ -5,7 +5,7 @@
 
 A class that is held keeps its place in Kafka: nothing is committed that is not in Celery. The offset is committed
 after Celery's broker has the task. A dispatcher that dies in between leaves a task that is sent again, and whoever
-performs it recognises it (`labkit.dispatch.performing`).
+performs it recognises it (`labkit.celery_app.performer`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,20 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
-from labkit.dispatch.admission import Admission
-from labkit.dispatch.choosing import BATCH, Chooser
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.intake import Intake
-from labkit.dispatch.joining import wait_until_joined
-from labkit.dispatch.room import Count, Room
-from labkit.dispatch.sender import Sender
-from labkit.dispatch.status import ClassCounts, ClassStatus
+from labkit.celery_app.capacity import Capacity, Count
+from labkit.celery_app.envelope import Envelope
+from labkit.dispatch.celery_sender import CelerySender
+from labkit.dispatch.class_status import ClassCounts, ClassStatus
+from labkit.dispatch.dispatcher_admission import DispatcherAdmission
+from labkit.dispatch.intake import Intake, wait_until_joined
+from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
-from labkit.measure.records import TaskRecord
-from labkit.measure.turned_away import turned_away_frame
+from labkit.measure.records import TaskRecord, turned_away_frame
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.engine.config import MAX_IN_FLIGHT, WorkerConfig
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig
 from labkit.taskqueue.members import ThreadMember
 from labkit.taskqueue.topics import Topic
 
@@ -69,10 +67,10 @@ class Dispatcher:
         topics: Sequence[Topic],
         classes: Sequence[PriorityClass],
         policy: Policy,
-        sender: Sender,
+        sender: CelerySender,
         *,
-        room: Room | None = None,
-        admission: Admission | None = None,
+        room: Capacity | None = None,
+        admission: DispatcherAdmission | None = None,
         group: str,
         name: str,
         on_record: Callable[[TaskRecord], object] = lambda record: None,
@@ -98,7 +96,7 @@ class Dispatcher:
             known.name: self._intake(topic, known, rank, on_record, settings)
             for rank, (topic, known) in enumerate(zip(topics, classes, strict=True))
         }
-        self._chooser = Chooser(self._intakes, ledger, policy, self._counts, clock)
+        self._chooser = Scheduler(self._intakes, ledger, policy, self._counts, clock)
         self._members = [ThreadMember(intake) for intake in self._intakes.values()]
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -120,7 +118,7 @@ class Dispatcher:
         return [self._counts.status(name, topic=one.topic.name, waiting=len(one.line)) for name, one in self._all]
 
     def turned_away(self) -> pd.DataFrame:
-        """What was shed or put aside at the door so far (see `labkit.measure.turned_away`)."""
+        """What was shed or put aside at the door so far (see `labkit.measure.records`)."""
         return turned_away_frame(()) if self._admission is None else self._admission.turned_away()
 
     def use(self, policy: Policy) -> None:
@@ -249,7 +247,7 @@ class Dispatcher:
         self.count = self._room.reserve(wanted)
         return self.count
 
-    def _hand_over(self, chosen: Sequence[tuple[str, Item]]) -> None:
+    def _hand_over(self, chosen: Sequence[tuple[str, WorkItem]]) -> None:
         if not chosen:
             return
         now = self._clock()
@@ -262,7 +260,7 @@ class Dispatcher:
         for intake in self._intakes.values():
             intake.line.put_back()
 
-    def _envelope(self, name: str, item: Item, at: float) -> Envelope:
+    def _envelope(self, name: str, item: WorkItem, at: float) -> Envelope:
         assert item.task is not None
         rank = list(self._intakes).index(name)
         return Envelope.of(item, item.task, topic=self._intakes[name].topic.name, rank=rank, at=at)

@@ -1,4 +1,5 @@
-"""What brings the tasks of one class from Kafka to the dispatcher: a worker that works on nothing itself.
+"""What brings the tasks of one class from Kafka to the dispatcher: a worker that works on nothing itself, and the line
+in which they wait, first come, first served.
 
 It is `labkit.taskqueue.worker.Worker` in everything that concerns Kafka: offsets are committed when their tasks are in
 Celery, or dropped, or dead letters; what is finished beyond the commit point is remembered; rebalances and dead letters
@@ -7,15 +8,138 @@ are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from labkit.dispatch.waiting_line import WaitingLine
 from labkit.policies import Backlog, PriorityClass
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.group_state import GroupState, group_state_of
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.worker import Worker
+
+#: How a task gets back to that end of the line from which it was taken.
+_Back = Callable[[WorkItem], object]
+
+
+class IntakeQueue(Shards):
+    """A line that the dispatcher takes from, at its head or, to shed the newest, at its end.
+
+    Its worker fills it and, in a rebalance, takes it away. A task that was taken is in the dispatcher's hands until it
+    is `done` or put back; the worker waits for that. `on_change` is called when tasks have come or the line is closed.
+    Where it has a door, what comes stands there first, and does not count as waiting until it is let in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("none")
+        self.has_door = False
+        self._door: deque[WorkItem] = deque()
+        self._line: deque[WorkItem] = deque()
+        self._in_hand: dict[WorkItem, _Back] = {}
+        self._settled = threading.Condition()
+        self.on_change: Callable[[], object] = lambda: None
+
+    def put(self, items: Iterable[WorkItem]) -> None:
+        """Tasks have come, in this order."""
+        with self._settled:
+            (self._door if self.has_door else self._line).extend(items)
+        self.on_change()
+
+    def at_door(self) -> WorkItem | None:
+        """The first task at the door; None if there is none."""
+        with self._settled:
+            return self._door[0] if self._door and not self._halted else None
+
+    def let_in(self) -> None:
+        """The first task at the door joins the line."""
+        with self._settled:
+            if self._door and not self._halted:
+                self._line.append(self._door.popleft())
+
+    def take_at_door(self) -> WorkItem | None:
+        """The first task at the door, which does not join the line; None as for `take_first`."""
+        return self._take(self._door, deque.popleft, self._door.appendleft)
+
+    def __len__(self) -> int:
+        with self._settled:
+            return 0 if self._halted else len(self._line)
+
+    def head(self) -> WorkItem | None:
+        """The task that has waited longest; None if none does."""
+        with self._settled:
+            return self._line[0] if self._line and not self._halted else None
+
+    def take_first(self) -> WorkItem | None:
+        """The task that has waited longest; None if none does, or if the line is being taken away."""
+        return self._take(self._line, deque.popleft, self._line.appendleft)
+
+    def take_last(self) -> WorkItem | None:
+        """The task that came last; None as for `take_first`."""
+        return self._take(self._line, deque.pop, self._line.append)
+
+    def put_back(self) -> None:
+        """Nothing has become of what is in the dispatcher's hands: all of it goes back to where it was taken."""
+        with self._settled:
+            for item, back in reversed(self._in_hand.items()):
+                item.attempt = 0
+                back(item)
+            self._in_hand.clear()
+            self._settled.notify_all()
+
+    def done(self, item: WorkItem) -> None:
+        """The task that was taken is settled."""
+        with self._settled:
+            self._in_hand.pop(item, None)
+            self._settled.notify_all()
+
+    def postpone(self, item: WorkItem, delay: float) -> None:
+        """The task goes back to where it was taken; here it is the dispatcher who knows when to try again."""
+        with self._settled:
+            back = self._in_hand.pop(item, None)
+            if back is not None:
+                back(item)
+            self._settled.notify_all()
+
+    def release_due(self) -> float | None:
+        """Nothing is ever postponed."""
+        return None
+
+    def halt(self) -> None:
+        """Give nothing more to the dispatcher, from now on; `drop` is to follow."""
+        with self._settled:
+            self._halted = True
+        self.on_change()
+
+    def drop(self, *, timeout: float | None) -> bool:
+        """Wait for what is in the dispatcher's hands, and forget the rest.
+
+        False if some of it still was there after `timeout` seconds.
+        """
+        self.halt()
+        with self._settled:
+            settled = self._settled.wait_for(lambda: not self._in_hand, timeout)
+            self._in_hand.clear()
+            self._line.clear()
+            self._door.clear()
+            self._halted = False
+        return settled
+
+    def close(self) -> None:
+        """No more tasks come, and those that still wait are others' now."""
+        self.halt()
+
+    def _take(self, line: deque[WorkItem], end: Callable[[deque[WorkItem]], WorkItem], back: _Back) -> WorkItem | None:
+        with self._settled:
+            if self._halted or not line:
+                return None
+            item = end(line)
+            self._in_hand[item] = back
+            return item
 
 
 class Intake(Worker):
@@ -25,9 +149,9 @@ class Intake(Worker):
     _may_be_killed = False
 
     @property
-    def line(self) -> WaitingLine:
+    def line(self) -> IntakeQueue:
         """Who waits."""
-        return cast(WaitingLine, self._lanes)
+        return cast(IntakeQueue, self._lanes)
 
     @property
     def attempts(self) -> Attempts:
@@ -47,8 +171,8 @@ class Intake(Worker):
         """Call this whenever the line has changed; to be set before `run`."""
         self.line.on_change = call
 
-    def _new_lanes(self) -> WaitingLine:
-        return WaitingLine()
+    def _new_lanes(self) -> IntakeQueue:
+        return IntakeQueue()
 
     def _new_executor(self, work: Work) -> Executor:
         return _Nobody()
@@ -62,3 +186,21 @@ class _Nobody:
 
     def join(self) -> None:
         """Nothing to do."""
+
+
+def wait_until_joined(intakes: Mapping[str, Intake], check: Callable[[], object], *, timeout: float) -> None:
+    """Return when each intake, by the name of its group, has what is its due; `check` raises if it cannot come.
+
+    Raises `DeadlineExceeded` after `timeout` seconds for one of them.
+    """
+    for group, intake in intakes.items():
+        stand = group_state_of("group", intake.topic, group)
+
+        def joined(intake: Intake = intake, stand: GroupState = stand) -> bool:
+            check()
+            return stand.is_balanced({intake.name: intake.status().partitions}, killed=())
+
+        try:
+            wait_until(joined, timeout=timeout, what=f"{intake.name} was to get its partitions")
+        finally:
+            stand.close()

@@ -8,20 +8,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from labkit.backpressure import Strategy
-from labkit.dispatch.app import broker_url
+from labkit.celery_app.application import broker_url
+from labkit.celery_app.capacity import Capacity, Count, connect
+from labkit.celery_app.celery_worker import Pool
+from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
-from labkit.dispatch.making import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
-from labkit.dispatch.processes import CeleryWorker
-from labkit.dispatch.records import RecordStream
-from labkit.dispatch.room import Count, Room, connect
-from labkit.dispatch.worker import Pool
+from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
+from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
 from labkit.measure.records import TaskRecord, to_frame
 from labkit.policies import PriorityClass, make_policy
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic
-from labkit.taskqueue.waiting import wait_until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class CelerySession:
         self._limit = limit
         self._admission = admission
         client = connect(broker_url(settings, lab))
-        self._room = Room(client, settings, limit=limit)
+        self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
         self._records: list[TaskRecord] = []
         self._stack = ExitStack()

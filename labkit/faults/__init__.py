@@ -1,10 +1,9 @@
 """Faults: histories of runs in which things were broken on purpose, and the checker that says what went wrong."""
 
 from labkit.faults.checker import check
-from labkit.faults.commits import COMMITS_TOPIC, group_commits
-from labkit.faults.files import read_history, write_history
-from labkit.faults.gathering import from_records
-from labkit.faults.history import Event, History
+from labkit.faults.commit_log import COMMITS_TOPIC, group_commits
+from labkit.faults.history import Event, History, read_history, write_history
+from labkit.faults.sources import from_records
 from labkit.faults.verdict import (
     ANOMALIES,
     DEAD_TWICE,

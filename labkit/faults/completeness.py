@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labkit.faults.facts import Facts, Place, place_of
+from labkit.faults.facts import Facts, Position, position_of
 from labkit.faults.history import Event
 from labkit.faults.verdict import LOST, SKIPPED, UNWRITTEN, Anomaly
 
@@ -17,12 +17,12 @@ def lost_tasks(facts: Facts) -> Iterator[Anomaly]:
     """Promised tasks that nobody finished and that are no dead letters."""
     for task in facts.promised():
         promises = facts.written.get(task, []) or facts.acknowledged[task]
-        places = [place for place in map(place_of, promises) if place is not None]
+        places = [place for place in map(position_of, promises) if place is not None]
         if task not in facts.finished and not facts.is_given_up(task, places):
             yield _lost(facts, task, places[0] if places else None)
 
 
-def _lost(facts: Facts, task: str, place: Place | None) -> Anomaly:
+def _lost(facts: Facts, task: str, place: Position | None) -> Anomaly:
     claim = None if place is None else facts.claim(place)
     if claim is not None:
         said = (
@@ -50,7 +50,7 @@ def acknowledged_but_unwritten(facts: Facts) -> Iterator[Anomaly]:
         return
     for task, acknowledgements in facts.acknowledged.items():
         for event in acknowledgements:
-            place = place_of(event)
+            place = position_of(event)
             if place is None:  # acks=0: the broker does not say where
                 there = task in facts.written
             else:
@@ -67,7 +67,7 @@ def acknowledged_but_unwritten(facts: Facts) -> Iterator[Anomaly]:
                 )
 
 
-def _at(place: Place | None) -> str:
+def _at(place: Position | None) -> str:
     return "" if place is None else f" at {place}"
 
 
@@ -113,7 +113,7 @@ def _stints(facts: Facts) -> dict[int, list[_Stint]]:
     for worker, events in facts.own.items():
         current: dict[int, _Stint] = {}
         for event in events:
-            place = place_of(event)
+            place = position_of(event)
             if place is None:
                 continue
             if event.what == "assigned":

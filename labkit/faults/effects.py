@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.dispatch.kinds import handles
+from labkit.celery_app.kinds import handles
 from labkit.faults.history import Event
 from labkit.taskqueue.once import create_once_table, once_in
 from labkit.taskqueue.task import Task
@@ -40,7 +40,7 @@ def payload(database: Path, *, seconds: float, fails: bool = False) -> dict[str,
 
 def create_effects(database: Path) -> None:
     """Make the file and its tables."""
-    with writing(database) as connection:
+    with connection_to(database) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
         create_once_table(connection)
         connection.execute(_CREATE)
@@ -52,7 +52,7 @@ def have_effect(task: Task) -> None:
     time.sleep(task.payload["seconds"])
     if task.payload["fails"]:
         raise Refused(task.id)
-    with writing(Path(task.payload["database"])) as connection, connection:
+    with connection_to(Path(task.payload["database"])) as connection, connection:
         if once_in(connection, task):
             add_effect(connection, task)
 
@@ -64,13 +64,13 @@ def add_effect(connection: sqlite3.Connection, task: Task) -> None:
 
 def count_effects(database: Path) -> int:
     """How many effects there were so far."""
-    with writing(database) as connection:
+    with connection_to(database) as connection:
         return int(connection.execute("SELECT count(*) FROM effects").fetchone()[0])
 
 
 def read_effects(database: Path) -> list[Event]:
     """Every effect as two events: what has an effect was finished, and the effect itself."""
-    with writing(database) as connection:
+    with connection_to(database) as connection:
         rows = connection.execute("SELECT number, task, worker, at FROM effects ORDER BY number").fetchall()
     return [event for row in rows for event in _events(*row)]
 
@@ -81,7 +81,7 @@ def _events(number: int, task: str, worker: str, at: float) -> Iterator[Event]:
 
 
 @contextmanager
-def writing(database: Path) -> Iterator[sqlite3.Connection]:
+def connection_to(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection, closed at the end. Processes are killed here, not the machine: nothing need reach the disk."""
     with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT)) as connection:
         connection.execute("PRAGMA synchronous=OFF")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from labkit.faults.history import Event, What
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a record stands on the topic."""
 
     partition: int
@@ -21,11 +21,11 @@ class Place(NamedTuple):
         return f"offset {self.offset} of partition {self.partition}"
 
 
-def place_of(event: Event) -> Place | None:
+def position_of(event: Event) -> Position | None:
     """Where the event's record stands; None if the event does not say."""
     if event.partition is None or event.offset is None:
         return None
-    return Place(event.partition, event.offset)
+    return Position(event.partition, event.offset)
 
 
 class Facts:
@@ -59,11 +59,11 @@ class Facts:
         """The tasks that must be done: those acknowledged, and those on the topic."""
         return list(dict.fromkeys([*self.acknowledged, *self.written]))
 
-    def is_given_up(self, task: str, places: Iterable[Place]) -> bool:
+    def is_given_up(self, task: str, places: Iterable[Position]) -> bool:
         """Whether the task is among the dead letters; those that were no tasks have only a place."""
         return task in self.dead or any(place in self.dead_at for place in places)
 
-    def claim(self, place: Place) -> Event | None:
+    def claim(self, place: Position) -> Event | None:
         """A commit that says that the record at this place is done, of several the nearest; None if no commit does."""
         commits = self._by_commit_point.get(place.partition, [])
         nearest = bisect_right(commits, place.offset, key=_commit_point)
@@ -79,12 +79,12 @@ class Facts:
         return dict(found)
 
     @cached_property
-    def _remembered(self) -> dict[Place, Event]:
+    def _remembered(self) -> dict[Position, Event]:
         """Per place beyond a commit point, the commit that says that it is done."""
-        found: dict[Place, Event] = {}
+        found: dict[Position, Event] = {}
         for commit in self._commits:
             for offset in commit.beyond:
-                found.setdefault(Place(commit.partition or 0, offset), commit)
+                found.setdefault(Position(commit.partition or 0, offset), commit)
         return found
 
 
@@ -96,10 +96,10 @@ def _by_task(events: Iterable[Event]) -> Mapping[str, list[Event]]:
     return dict(found)
 
 
-def _by_place(events: Iterable[Event]) -> Mapping[Place, list[Event]]:
-    found: defaultdict[Place, list[Event]] = defaultdict(list)
+def _by_place(events: Iterable[Event]) -> Mapping[Position, list[Event]]:
+    found: defaultdict[Position, list[Event]] = defaultdict(list)
     for event in events:
-        place = place_of(event)
+        place = position_of(event)
         if place is not None:
             found[place].append(event)
     return dict(found)

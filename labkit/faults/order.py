@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from labkit.faults.facts import Facts, Place, place_of
+from labkit.faults.facts import Facts, Position, position_of
 from labkit.faults.history import Event
 from labkit.faults.verdict import GOING_BACK, OUT_OF_ORDER, Anomaly
 
@@ -15,7 +15,7 @@ def offsets_going_back(facts: Facts) -> Iterator[Anomaly]:
     for events in facts.own.values():
         known: dict[int, int] = {}
         for event in events:
-            place = place_of(event)
+            place = position_of(event)
             if place is None or event.what not in ("assigned", "committed", "received"):
                 continue
             partition, offset = place
@@ -26,7 +26,7 @@ def offsets_going_back(facts: Facts) -> Iterator[Anomaly]:
                 known[partition] = offset
 
 
-def _going_back(event: Event, place: Place, known: int) -> Anomaly:
+def _going_back(event: Event, place: Position, known: int) -> Anomaly:
     did = {
         "committed": f"committed offset {place.offset}",
         "assigned": f"was told to start at offset {place.offset}",
@@ -64,17 +64,17 @@ def _by_key(events: Iterable[Event]) -> dict[tuple[int, str], list[tuple[int, Ev
 
 def _overtaking(facts: Facts, attempts: list[tuple[int, Event]]) -> Iterator[Anomaly]:
     """One anomaly per task that began too early; `attempts` are one worker's on one key of one partition."""
-    begun: dict[Place, tuple[int, Event]] = {}
-    done: dict[Place, int] = {}
+    begun: dict[Position, tuple[int, Event]] = {}
+    done: dict[Position, int] = {}
     for number, event in attempts:
-        place = place_of(event)
+        place = position_of(event)
         if place is None:
             continue
         if event.what == "started":
             begun.setdefault(place, (number, event))
         else:
             done[place] = number
-    slowest: Place | None = None  # of all earlier places, the one that was finished last
+    slowest: Position | None = None  # of all earlier places, the one that was finished last
     for place in sorted(begun):
         number, event = begun[place]
         if slowest is not None and number < done[slowest]:
@@ -83,12 +83,12 @@ def _overtaking(facts: Facts, attempts: list[tuple[int, Event]]) -> Iterator[Ano
             slowest = place
 
 
-def _delivered_once(facts: Facts, place: Place) -> bool:
+def _delivered_once(facts: Facts, place: Position) -> bool:
     """Whether no other delivery can have ended this task before."""
     return all(len(events.get(place, [])) <= 1 for events in (facts.received_at, facts.finished_at))
 
 
-def _out_of_order(event: Event, before: Place) -> Anomaly:
+def _out_of_order(event: Event, before: Position) -> Anomaly:
     return Anomaly(
         name=OUT_OF_ORDER,
         task=event.task,

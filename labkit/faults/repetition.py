@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from labkit.faults.facts import Facts, place_of
+from labkit.faults.facts import Facts, position_of
 from labkit.faults.history import Event
 from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, Anomaly
 
@@ -18,7 +18,7 @@ def duplicates(facts: Facts) -> Iterator[Anomaly]:
 
 
 def _why(facts: Facts, events: Sequence[Event]) -> str:
-    copies = sorted({place for place in map(place_of, events) if place is not None})
+    copies = sorted({place for place in map(position_of, events) if place is not None})
     if len(copies) > 1:
         return f"by {_actors(events)}: it is on the topic more than once, at {' and at '.join(map(str, copies))}"
     deliveries = sum(len(facts.received_at.get(place, [])) for place in copies)

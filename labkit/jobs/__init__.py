@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from labkit.jobs.consumer import JobConsumer
-from labkit.jobs.event import JOB_STATUS, MAX_JOB_ID, JobEvent, Status, merge
-from labkit.jobs.job import MAX_ATTEMPTS, Job
-from labkit.jobs.processed import ProcessedJob, ProcessedLog
+from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus, merge
+from labkit.jobs.job_consumer import JobConsumer
+from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView, open_view
 from labkit.jobs.writer import Jobs, jobs_topic
 
@@ -19,11 +18,11 @@ __all__ = [
     "Job",
     "JobConsumer",
     "JobEvent",
+    "JobStatus",
     "JobView",
     "Jobs",
     "ProcessedJob",
     "ProcessedLog",
-    "Status",
     "jobs_topic",
     "merge",
     "open_view",

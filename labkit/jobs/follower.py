@@ -1,14 +1,136 @@
-"""Bringing the store up to date: whoever holds its lock reads the topic for all."""
+"""The follower of the topic of the jobs: whoever holds the store's lock reads the topic into the store, for all.
+
+`Catalogue` asks the broker which topic it is and where it begins and ends; `Reader` reads it from given offsets on.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
-from labkit.jobs.catalogue import Catalogue
-from labkit.jobs.reader import Reader
+from labkit.errors import BadRecord
+from labkit.jobs.job import JobEvent
 from labkit.jobs.store import Store, StoreMoved, TopicId
+from labkit.jobs.tables import Placed
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, Record, TopicPartition
+
+T = TypeVar("T")
+
+
+class Catalogue:
+    """Asks the broker about one topic. Safe to use from several threads. Raises `TransportError` and its subclasses."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic
+        self._admin: AdminClient | None = None
+        self._lock = threading.Lock()
+        self._id: TopicId | None = None
+
+    def id(self) -> TopicId:
+        """Which topic it was at the last look; raises `UnknownTopic`."""
+        return self._id or self.look()
+
+    def look(self) -> TopicId:
+        """Which topic it is now; raises `UnknownTopic`."""
+        self._id = TopicId(self._topic.full_name, self._ask(lambda admin, name: admin.describe_topic(name)).id)
+        return self._id
+
+    def starts(self) -> dict[int, int]:
+        """Per partition, the offset of the first record kept."""
+        return self._ask(lambda admin, name: admin.start_offsets(name))
+
+    def ends(self) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return self._ask(lambda admin, name: admin.end_offsets(name))
+
+    def close(self) -> None:
+        """Let go of the connection; the next question makes another."""
+        with self._lock:
+            admin, self._admin = self._admin, None
+            if admin is not None:
+                admin.close()
+
+    def _ask(self, question: Callable[[AdminClient, str], T]) -> T:
+        with self._lock:
+            if self._admin is None:
+                self._admin = self._topic.transport.admin()
+            return question(self._admin, self._topic.full_name)
+
+
+log = logging.getLogger("labkit.jobs")
+
+#: How many events are added to the store at once, at most.
+BATCH = 50_000
+#: How many records one poll may bring.
+MAX_POLL_RECORDS = 5_000
+
+
+class EventBatch(NamedTuple):
+    """The events between two offsets per partition."""
+
+    events: list[Placed]
+    before: Mapping[int, int]
+    after: Mapping[int, int]
+
+
+class Reader:
+    """Reads on from the offsets `positions`; a partition that is not among them from its beginning.
+
+    Used from one thread at a time. Raises what a consumer raises (`labkit.taskqueue.transport.contract`).
+    """
+
+    def __init__(self, topic: Topic, positions: Mapping[int, int]) -> None:
+        self._topic = topic
+        #: what the store has, by what is known here
+        self.positions = dict(positions)
+        self._starts: dict[int, int] = {}
+        self._consumer: ConsumerClient = topic.transport.consumer(ConsumerConfig(max_poll_records=MAX_POLL_RECORDS))
+
+    def read(self, starts: Mapping[int, int]) -> None:
+        """Read these partitions, each from where it was read to or from this offset, whichever comes later."""
+        if starts.keys() != self._starts.keys():
+            self._starts = {number: max(start, self.positions.get(number, start)) for number, start in starts.items()}
+            self._consumer.assign([self._place(number) for number in sorted(self._starts)])
+            for number, start in self._starts.items():
+                self._consumer.seek(self._place(number), start)
+
+    def poll(self, timeout: float, ends: Mapping[int, int]) -> EventBatch:
+        """What has come within `timeout` seconds; while there is more, up to `ends`, some `BATCH` events at once."""
+        records = more = self._consumer.poll(timeout)
+        while more and len(records) < BATCH and any(end > self._position(number) for number, end in ends.items()):
+            records += (more := self._consumer.poll(timeout))
+        after = {number: self._position(number) for number in self._starts}
+        return EventBatch(_events(records), dict(self.positions), after)
+
+    def took(self, batch: EventBatch) -> None:
+        """The batch is in the store."""
+        self.positions.update(batch.after)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic.full_name, partition)
+
+    def _position(self, partition: int) -> int:
+        known = self._consumer.position(self._place(partition))
+        return self._starts[partition] if known is None else max(known, self._starts[partition])
+
+
+def _events(records: list[Record]) -> list[Placed]:
+    events = []
+    for record in records:
+        try:
+            events.append(Placed(record.partition, record.offset, JobEvent.of(record)))
+        except BadRecord as error:
+            log.warning("%s The view passes it over.", error)
+    return events
+
 
 #: How often to look whether the topic has grown or is another one, and whether the store is, in seconds.
 LOOK_AGAIN = 1.0

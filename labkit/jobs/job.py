@@ -1,24 +1,166 @@
-"""A job as far as it is known, and what may become of it."""
+"""A job: its changes, as they stand on the topic `job-status`, and what may become of it.
+
+A change, an event, is a task of the kind "job": its key is the job's id, its payload the event. So everything that is
+made for tasks works for events too. Its version counts the changes of the job:
+
+    NEW 1    RUNNING of attempt a: 2a    DONE or FAILED of attempt a: 2a + 1
+
+Of all events of a job the greatest, by `merge`, is what the job is. Which one that is does not depend on the order in
+which they are read, nor on how often. So partitions that are added, several writers, redelivered tasks and compaction
+cannot take a job backwards.
+"""
 
 from __future__ import annotations
 
-from typing import Self
+import math
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import NAMESPACE_OID, uuid5
 
-from msgspec import Struct
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
-from labkit.errors import IllegalTransition
-from labkit.jobs.event import JobEvent, Status, merge, version_of
+from labkit.errors import BadRecord, IllegalTransition
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.transport.contract import Record
+
+#: The topic of the jobs, and the kind of the tasks on it.
+JOB_STATUS, JOB_KIND = "job-status", "job"
+
+#: The largest id of a job: what a browser's numbers hold exactly.
+MAX_JOB_ID = 2**53 - 1
+
+
+class JobStatus(StrEnum):
+    """What a job may be."""
+
+    NEW = "NEW"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+#: Which wins where all else is equal: an end over what leads to it, and among the ends the good one.
+_WEIGHT = {JobStatus.NEW: 0, JobStatus.RUNNING: 1, JobStatus.FAILED: 2, JobStatus.DONE: 3}
+
+
+class JobEvent(Struct, frozen=True, kw_only=True, gc=False):
+    """One change of a job. `at` is in seconds since the epoch; `worker` is who made the change.
+
+    Raises `ValueError` for a version that does not go with the status.
+    """
+
+    job_id: Annotated[int, Meta(ge=1, le=MAX_JOB_ID)]
+    status: JobStatus
+    version: Annotated[int, Meta(ge=1)]
+    at: float
+    worker: str | None = None
+    attempt: Annotated[int, Meta(ge=0)] = 0
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.at):
+            raise ValueError(f"{self.at} is not a time")
+        if self.version != version_of(self.status, self.attempt):
+            raise ValueError(f"attempt {self.attempt} is not {self.status} in version {self.version}")
+
+    def to_task(self) -> Task:
+        """The task that stands for this event. The same event has the same id, however often it is sent."""
+        key = str(self.job_id)
+        identity = f"{key}/{self.version}/{self.status}/{self.at!r}/{self.worker}"
+        return Task(
+            id=str(uuid5(NAMESPACE_OID, identity)),
+            kind=JOB_KIND,
+            key=key,
+            payload=to_builtins(self),
+            created_at=self.at,
+        )
+
+    @classmethod
+    def of(cls, record: Record) -> JobEvent:
+        """The event that stands in a record; raises `BadRecord`, which says what is wrong and where."""
+        try:
+            value = _decode(record.value or b"")
+        except ValueError as error:
+            raise _bad(record, str(error)) from error
+        event = value.payload
+        if value.kind != JOB_KIND:
+            raise _bad(record, f"it is a task of the kind {value.kind!r}")
+        if record.key != b"%d" % event.job_id:
+            raise _bad(record, f"its key {record.key!r} is not the id of job {event.job_id}")
+        return event
+
+    @classmethod
+    def of_task(cls, task: Task) -> JobEvent:
+        """The event that a worker was handed as a task; raises `BadRecord`."""
+        try:
+            event = convert(task.payload, JobEvent)
+        except ValidationError as error:
+            raise BadRecord(f"The task {task.id} is no change of a job: {error}.") from error
+        if (task.kind, task.key) != (JOB_KIND, str(event.job_id)):
+            raise BadRecord(
+                f"The task {task.id} is no change of a job: its kind is {task.kind!r}, its key {task.key!r}."
+            )
+        return event
+
+
+class _EventValue(Struct):
+    """What stands in a record's value, as far as it matters here (see `labkit.taskqueue.task`)."""
+
+    kind: str
+    payload: JobEvent
+
+
+_decode = Decoder(_EventValue).decode
+
+
+def _bad(record: Record, reason: str) -> BadRecord:
+    where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+    return BadRecord(f"The record at {where} is no change of a job: {reason}.")
+
+
+def version_of(status: JobStatus, attempt: int) -> int:
+    """The version of a job of this status. Raises `ValueError` if attempt 0 is anything but NEW."""
+    if (attempt == 0) != (status is JobStatus.NEW) or attempt < 0:
+        raise ValueError(f"attempt {attempt} cannot be {status}")
+    return 1 if status is JobStatus.NEW else 2 * attempt + (status is not JobStatus.RUNNING)
+
+
+def merge(one: JobEvent, other: JobEvent) -> JobEvent:
+    """What the job is by these two events of it: the greater one.
+
+    DONE is final and wins over all; else the higher version; at the same version DONE over FAILED, then the earlier
+    time, then the smaller worker (nobody is the smallest). This is a total order, so `merge` is a join: commutative,
+    associative and idempotent.
+    """
+    if (ending := _ending(one)) != (other_ending := _ending(other)):
+        return one if ending > other_ending else other
+    return one if _place(one) <= _place(other) else other
+
+
+def _ending(event: JobEvent) -> tuple[bool, int]:
+    return event.status is JobStatus.DONE, event.version
+
+
+def _place(event: JobEvent) -> tuple[Any, ...]:
+    """Where the event stands among those of its version, the greatest first."""
+    return (-_WEIGHT[event.status], event.at, *_text(event.worker), *_text(event.error))
+
+
+def _text(text: str | None) -> tuple[bool, str]:
+    return text is not None, text or ""
+
 
 #: How often a job may be tried at most.
 MAX_ATTEMPTS = 10
 
 #: What a job of each status may become.
-TRANSITIONS: dict[Status, tuple[Status, ...]] = {
-    Status.NEW: (Status.RUNNING,),
-    Status.RUNNING: (Status.DONE, Status.FAILED),
-    Status.FAILED: (Status.RUNNING,),
-    Status.DONE: (),
+TRANSITIONS: dict[JobStatus, tuple[JobStatus, ...]] = {
+    JobStatus.NEW: (JobStatus.RUNNING,),
+    JobStatus.RUNNING: (JobStatus.DONE, JobStatus.FAILED),
+    JobStatus.FAILED: (JobStatus.RUNNING,),
+    JobStatus.DONE: (),
 }
 
 
@@ -30,7 +172,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """
 
     job_id: int
-    status: Status
+    status: JobStatus
     version: int
     at: float
     worker: str | None = None
@@ -50,7 +192,7 @@ class Job(Struct, frozen=True, kw_only=True):
             worker=event.worker,
             attempt=event.attempt,
             error=event.error,
-            created_at=event.at if event.status is Status.NEW else None,
+            created_at=event.at if event.status is JobStatus.NEW else None,
         )
 
     def event(self) -> JobEvent:
@@ -70,17 +212,17 @@ class Job(Struct, frozen=True, kw_only=True):
         job, mine = self, self.event()
         if merge(mine, event) != mine:
             job = replace(Job.of(event), created_at=self.created_at, change=self.change)
-        if event.status is Status.NEW:
+        if event.status is JobStatus.NEW:
             job = replace(job, created_at=min(event.at, event.at if job.created_at is None else job.created_at))
         return job
 
     def reached(self, version: int) -> bool:
         """Whether the job has come to this version, or has ended by a DONE of an earlier attempt."""
-        return self.version >= version or self.status is Status.DONE
+        return self.version >= version or self.status is JobStatus.DONE
 
     def next_event(
         self,
-        status: Status,
+        status: JobStatus,
         *,
         at: float,
         worker: str | None = None,
@@ -92,7 +234,7 @@ class Job(Struct, frozen=True, kw_only=True):
         `attempts` is how often the job may be tried at most.
         """
         self._must_be_able_to_become(status, attempts)
-        attempt = self.attempt + (status is Status.RUNNING)
+        attempt = self.attempt + (status is JobStatus.RUNNING)
         return JobEvent(
             job_id=self.job_id,
             status=status,
@@ -103,11 +245,11 @@ class Job(Struct, frozen=True, kw_only=True):
             error=error,
         )
 
-    def _must_be_able_to_become(self, status: Status, attempts: int) -> None:
+    def _must_be_able_to_become(self, status: JobStatus, attempts: int) -> None:
         possible = TRANSITIONS[self.status]
         what = f"Job {self.job_id} is {self.status} (version {self.version}) and cannot become {status}"
         if status not in possible:
             may = f"it may become {' or '.join(possible)}" if possible else "that is its end"
             raise IllegalTransition(f"{what}: {may}.")
-        if status is Status.RUNNING and self.attempt >= attempts:
+        if status is JobStatus.RUNNING and self.attempt >= attempts:
             raise IllegalTransition(f"{what}: it was tried {self.attempt} times, and {attempts} are all it has.")

@@ -15,12 +15,9 @@ from sqlalchemy import Connection, Select, delete, exists, func, insert, select,
 from sqlalchemy.exc import SQLAlchemyError
 
 from labkit.errors import StoreFailed
-from labkit.jobs.batch import Placed, add_events
 from labkit.jobs.database import FollowLock, open_database
-from labkit.jobs.event import JobEvent, Status
-from labkit.jobs.job import Job
-from labkit.jobs.rows import event_of, job_of
-from labkit.jobs.tables import job_events, jobs, metadata, origin, positions
+from labkit.jobs.job import Job, JobEvent, JobStatus
+from labkit.jobs.tables import Placed, add_events, event_of, job_events, job_of, jobs, metadata, origin, positions
 
 
 class TopicId(NamedTuple):
@@ -103,7 +100,7 @@ class Store:
         rows = self._ask(topic, _JOBS.where(jobs.c.job_id == job_id))
         return job_of(rows[0]) if rows else None
 
-    def page(self, topic: TopicId, *, status: Status | None, after: int | None, limit: int) -> list[Job]:
+    def page(self, topic: TopicId, *, status: JobStatus | None, after: int | None, limit: int) -> list[Job]:
         """Jobs in the order of their ids."""
         query = _JOBS.order_by(jobs.c.job_id).limit(limit)
         if status is not None:
@@ -117,10 +114,10 @@ class Store:
         query = _EVENTS.where(job_events.c.job_id == job_id)
         return [event_of(row) for row in self._ask(topic, query.order_by(job_events.c.version, job_events.c.at))]
 
-    def counts(self, topic: TopicId) -> dict[Status, int]:
+    def counts(self, topic: TopicId) -> dict[JobStatus, int]:
         """How many jobs there are of every status."""
         found = self._ask(topic, select(jobs.c.status, func.count()).group_by(jobs.c.status))
-        return dict.fromkeys(Status, 0) | {Status(row[0]): row[1] for row in found}
+        return dict.fromkeys(JobStatus, 0) | {JobStatus(row[0]): row[1] for row in found}
 
     def changes_since(self, topic: TopicId, cursor: int, limit: int) -> list[Job]:
         """The jobs that have changed after the change of that number, in the order of their last change."""

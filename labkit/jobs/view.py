@@ -10,16 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
-from labkit.jobs.catalogue import Catalogue
-from labkit.jobs.event import JobEvent, Status
-from labkit.jobs.follower import Follower, look_at_ends
-from labkit.jobs.job import Job
+from labkit.jobs.follower import Catalogue, Follower, look_at_ends
+from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.store import Store
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.settings import Settings, load_settings
+from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.waiting import left_until
 
 log = logging.getLogger("labkit.jobs")
 
@@ -94,7 +92,7 @@ class JobView:
         """The job; None if it is not known here."""
         return self._store.get(self._catalogue.id(), job_id)
 
-    def list(self, status: Status | None = None, after: int | None = None, limit: int = 50) -> JobList:
+    def list(self, status: JobStatus | None = None, after: int | None = None, limit: int = 50) -> JobList:
         """Up to `limit` jobs in the order of their ids: those of this status, with an id above `after`."""
         return self._store.page(self._catalogue.id(), status=status, after=after, limit=limit)
 
@@ -102,7 +100,7 @@ class JobView:
         """All events of the job that are known here, by version, those of the same version by time."""
         return self._store.events(self._catalogue.id(), job_id)
 
-    def counts(self) -> dict[Status, int]:
+    def counts(self) -> dict[JobStatus, int]:
         """How many jobs there are of every status."""
         return self._store.counts(self._catalogue.id())
 

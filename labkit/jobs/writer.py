@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from labkit.errors import BadJobId, UnknownTopic
-from labkit.jobs.event import JOB_STATUS, MAX_JOB_ID, JobEvent, Status
-from labkit.jobs.job import MAX_ATTEMPTS, Job
+from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.topics import Topic, Topics
@@ -40,7 +39,7 @@ def new_job(job_id: int | None = None, *, clock: Callable[[], float] = time.time
     number = new_job_id() if job_id is None else job_id
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_JOB_ID:
         raise BadJobId(f"{number!r} is no id of a job; it is a whole number from 1 to {MAX_JOB_ID}.")
-    return JobEvent(job_id=number, status=Status.NEW, version=1, at=clock())
+    return JobEvent(job_id=number, status=JobStatus.NEW, version=1, at=clock())
 
 
 class Jobs:
@@ -71,7 +70,7 @@ class Jobs:
         """
         return self.write(new_job(job_id, clock=self._clock))
 
-    def change(self, job: Job, status: Status, *, worker: str | None = None, error: str | None = None) -> Job:
+    def change(self, job: Job, status: JobStatus, *, worker: str | None = None, error: str | None = None) -> Job:
         """The job after this change, which is on the topic; `error` says why it has failed.
 
         Raises `IllegalTransition` if the job cannot become that, and what `create` raises.

@@ -15,14 +15,14 @@ from pathlib import Path
 import psutil
 
 from labkit.errors import LabkitError
+from labkit.lab.aot_cache import aot_is_intact, discard_aot, made_folder, read_note
 from labkit.lab.folders import cache_folder, data_folder, named_lab
 from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars, locked_jars
-from labkit.lab.java import find_java
-from labkit.lab.kafka_cache import aot_is_intact, discard_aot, made_folder, read_note
-from labkit.lab.life import check_external
-from labkit.lab.ports import is_free
+from labkit.lab.kafka_server import find_java
+from labkit.lab.lifecycle import check_external
+from labkit.lab.probe import is_free
 from labkit.lab.redis_server import find_redis
-from labkit.lab.starting import ROOM
+from labkit.lab.startup import ROOM
 from labkit.lab.state import running_state
 from labkit.settings import Settings
 
@@ -33,7 +33,7 @@ MEMORY = 700_000_000
 PYTHONS = ((3, 11), (3, 13))
 
 
-class Verdict(Enum):
+class Health(Enum):
     """What a check has found. NOTE: it works, and there is something to know."""
 
     GOOD = "✓"
@@ -46,7 +46,7 @@ class Finding:
     """One prerequisite; `says` tells what is there, or what is wrong and how to mend it."""
 
     what: str
-    verdict: Verdict
+    verdict: Health
     says: str
 
 
@@ -56,78 +56,78 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield Finding(what, *check(settings))
         except LabkitError as error:
-            yield Finding(what, Verdict.BAD, str(error))
+            yield Finding(what, Health.BAD, str(error))
 
 
-Found = tuple[Verdict, str]
+Found = tuple[Health, str]
 
 
 def _python(_: Settings) -> Found:
     oldest, newest = (".".join(map(str, version)) for version in PYTHONS)
     version = ".".join(map(str, sys.version_info[:3]))
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Verdict.BAD, f"{version}; labkit needs {oldest} to {newest}. Install one of them and labkit in it."
-    return Verdict.GOOD, version
+        return Health.BAD, f"{version}; labkit needs {oldest} to {newest}. Install one of them and labkit in it."
+    return Health.GOOD, version
 
 
 def _java(settings: Settings) -> Found:
     java = find_java(settings)
-    return Verdict.GOOD, f"{java.major} in {java.home}"
+    return Health.GOOD, f"{java.major} in {java.home}"
 
 
 def _jars(settings: Settings) -> Found:
     if settings.kafka_home is not None:
-        return Verdict.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
+        return Health.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
     damaged = damaged_jars(settings)
     for jar in damaged:
         jar.unlink()
     if damaged:
         names = ", ".join(jar.name for jar in damaged)
-        return Verdict.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
+        return Health.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
     jars = locked_jars()
     missing = [jar for jar in jars if not (jar_folder(settings) / jar.file_name).exists()]
     if missing:
         size = sum(jar.size for jar in missing) / 1e6
         return (
-            Verdict.NOTE,
+            Health.NOTE,
             f"{len(missing)} jars of {len(jars)} are missing; `labkit up` fetches them ({size:.0f} MB).",
         )
-    return Verdict.GOOD, f"{len(jars)} jars, each as in the lock file"
+    return Health.GOOD, f"{len(jars)} jars, each as in the lock file"
 
 
 def _caches(settings: Settings) -> Found:
-    if _jars(settings)[0] is not Verdict.GOOD:
-        return Verdict.NOTE, "not made yet; the first `labkit up` makes them (about 15 s)."
+    if _jars(settings)[0] is not Health.GOOD:
+        return Health.NOTE, "not made yet; the first `labkit up` makes them (about 15 s)."
     made = made_folder(settings, find_java(settings), kafka_jars(settings))
     if read_note(made) is None:
-        return Verdict.NOTE, "not made yet; the next `labkit up` makes them (about 15 s)."
+        return Health.NOTE, "not made yet; the next `labkit up` makes them (about 15 s)."
     intact = aot_is_intact(made)
     if intact is None:
-        return Verdict.NOTE, "This Java uses no AOT cache, so Kafka starts in about 3 s instead of 1 s."
+        return Health.NOTE, "This Java uses no AOT cache, so Kafka starts in about 3 s instead of 1 s."
     if not intact:
         discard_aot(made / "aot")
-        return Verdict.BAD, "The AOT cache was damaged and is deleted. `labkit up` makes a new one (about 15 s)."
-    return Verdict.GOOD, "formatted template and AOT cache"
+        return Health.BAD, "The AOT cache was damaged and is deleted. `labkit up` makes a new one (about 15 s)."
+    return Health.GOOD, "formatted template and AOT cache"
 
 
 def _redis(_: Settings) -> Found:
     binary = find_redis()
-    return Verdict.GOOD, f"{binary} in {binary.path}"
+    return Health.GOOD, f"{binary} in {binary.path}"
 
 
 def _disk(settings: Settings) -> Found:
     folder = _existing(data_folder(settings))
     free = shutil.disk_usage(folder).free
     if free < ROOM:
-        return Verdict.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
-    return Verdict.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
+        return Health.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
+    return Health.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
 
 
 def _memory(_: Settings) -> Found:
     free = psutil.virtual_memory().available
     if free < MEMORY:
-        return Verdict.BAD, f"{free / 1e6:.0f} MB free, a lab needs {MEMORY / 1e6:.0f} MB. Close some programs."
-    return Verdict.GOOD, f"{free / 1e9:.1f} GB free"
+        return Health.BAD, f"{free / 1e6:.0f} MB free, a lab needs {MEMORY / 1e6:.0f} MB. Close some programs."
+    return Health.GOOD, f"{free / 1e9:.1f} GB free"
 
 
 def _folders(settings: Settings) -> Found:
@@ -139,52 +139,52 @@ def _folders(settings: Settings) -> Found:
                 pass
         except OSError as error:
             return (
-                Verdict.BAD,
+                Health.BAD,
                 f"{folder} cannot be written: {error.strerror}. Set LABKIT_DATA_DIR or LABKIT_CACHE_DIR.",
             )
-    return Verdict.GOOD, " and ".join(map(str, folders))
+    return Health.GOOD, " and ".join(map(str, folders))
 
 
 def _port(settings: Settings) -> Found:
     state = running_state(named_lab(settings, settings.lab), settings)
     if state is not None:
         ports = ", ".join(str(broker.port) for broker in state.brokers) or "an external one's"
-        return Verdict.GOOD, f"The lab {settings.lab!r} is running; Kafka's port: {ports}."
+        return Health.GOOD, f"The lab {settings.lab!r} is running; Kafka's port: {ports}."
     if not is_free(settings.port):
-        return Verdict.NOTE, f"{settings.port} is in use by another program; the lab will take a free one and say so."
-    return Verdict.GOOD, f"{settings.port} is free"
+        return Health.NOTE, f"{settings.port} is in use by another program; the lab will take a free one and say so."
+    return Health.GOOD, f"{settings.port} is free"
 
 
 def _locale(_: Settings) -> Found:
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if encoding.upper().replace("-", "") != "UTF8":
-        return Verdict.BAD, f"Texts are written as {encoding}. Set LC_ALL=C.UTF-8 in the environment."
-    return Verdict.GOOD, encoding
+        return Health.BAD, f"Texts are written as {encoding}. Set LC_ALL=C.UTF-8 in the environment."
+    return Health.GOOD, encoding
 
 
 def _jupyter(_: Settings) -> Found:
     if importlib.util.find_spec("jupyterlab") is None:
-        return Verdict.NOTE, "not installed; `pip install labkit[notebooks]` brings it."
-    return Verdict.GOOD, "installed"
+        return Health.NOTE, "not installed; `pip install labkit[notebooks]` brings it."
+    return Health.GOOD, "installed"
 
 
 def _external_kafka(settings: Settings) -> Found:
     if settings.bootstrap_servers is None:
-        return Verdict.GOOD, "not set; the lab starts its own"
+        return Health.GOOD, "not set; the lab starts its own"
     check_external(settings)
-    return Verdict.GOOD, f"{settings.bootstrap_servers} answers"
+    return Health.GOOD, f"{settings.bootstrap_servers} answers"
 
 
 def _external_redis(settings: Settings) -> Found:
     if settings.redis_url is None:
-        return Verdict.GOOD, "not set; the lab starts its own"
+        return Health.GOOD, "not set; the lab starts its own"
     import redis
 
     try:
         redis.Redis.from_url(settings.redis_url, socket_timeout=5).ping()
     except (redis.RedisError, ValueError) as error:
-        return Verdict.BAD, f"No Redis answers at LABKIT_REDIS_URL: {error}."
-    return Verdict.GOOD, "answers"
+        return Health.BAD, f"No Redis answers at LABKIT_REDIS_URL: {error}."
+    return Health.GOOD, "answers"
 
 
 _CHECKS: dict[str, Callable[[Settings], Found]] = {

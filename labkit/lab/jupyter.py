@@ -16,7 +16,7 @@ import requests
 
 from labkit.errors import ServerFailed
 from labkit.lab.folders import named_lab
-from labkit.lab.keeping import ServerCommand, launch
+from labkit.lab.supervisor import ServerCommand, launch
 from labkit.settings import Settings
 
 #: The port that JupyterLab takes if it is free; the next free one otherwise.

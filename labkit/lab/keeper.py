@@ -37,7 +37,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.
 PR_SET_PDEATHSIG = 1
 
 
-class Server:
+class ServerProcess:
     """One server and what became of it."""
 
     def __init__(self, name: str, argv: list[str], folder: str, output: str, grace: float) -> None:
@@ -107,7 +107,7 @@ class Keeper:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.owner: int | None = spec["owner"]
-        self.servers = [Server(**server) for server in spec["servers"]]
+        self.servers = [ServerProcess(**server) for server in spec["servers"]]
         self.exits: str = spec["exits"]
         self.requests: str | None = spec["requests"]
         self.state: str | None = spec["state"]
@@ -201,7 +201,7 @@ class Keeper:
                 server.running = False
                 self._note(server, {"status": os.waitstatus_to_exitcode(status), "asked": self.stopping})
 
-    def _note(self, server: Server, what: dict[str, Any]) -> None:
+    def _note(self, server: ServerProcess, what: dict[str, Any]) -> None:
         entry = {"server": server.name, "pid": server.pid, **what, "at": time.time()}
         try:
             with open(self.exits, "a", encoding="utf-8") as file:  # noqa: PTH123 (pathlib would double the start-up)

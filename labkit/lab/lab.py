@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
-from labkit.lab import brokers as broker_life
-from labkit.lab import redis_life
+from labkit.lab import restart
+from labkit.lab import restart as broker_life
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
-from labkit.lab.keeping import Keeping
-from labkit.lab.life import check_external, find_or_start, restart_brokers, restart_redis
-from labkit.lab.starting import start
+from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers, restart_redis
+from labkit.lab.startup import start
 from labkit.lab.state import State, read_state, redis_url, running_state
+from labkit.lab.supervisor import Supervisor
 from labkit.settings import Settings, load_settings
 
 #: The name that a private lab goes by.
@@ -54,7 +54,7 @@ class Lab:
         self._take(name or PRIVATE, folders, settings, state, keeping)
 
     def _take(
-        self, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Keeping | None
+        self, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Supervisor | None
     ) -> None:
         self.name = name
         self._folders = folders
@@ -65,7 +65,7 @@ class Lab:
 
     @classmethod
     def _of(
-        cls, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Keeping | None
+        cls, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Supervisor | None
     ) -> Self:
         lab = cls.__new__(cls)
         lab._take(name, folders, settings, state, keeping)
@@ -147,7 +147,7 @@ class Lab:
     def kill_redis(self) -> None:
         """SIGKILL Redis and return when it has ended. Raises `LabError` if the lab has no Redis of its own."""
         self._must_have_redis()
-        redis_life.kill_redis(self._folders)
+        restart.kill_redis(self._folders)
 
     def restart_redis(self) -> None:
         """Start Redis again at its socket, and return when it has read its data and answers.
@@ -235,7 +235,7 @@ def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> 
     return Lab._of(name, folders, settings, state, None)
 
 
-def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[State | None, Keeping | None]:
+def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[State | None, Supervisor | None]:
     if settings.bootstrap_servers is not None:
         check_external(settings)
     if _all_external(settings):
@@ -246,7 +246,7 @@ def _find_or_start(name: str, folders: LabFolders, settings: Settings) -> tuple[
 
 def _start_named(
     name: str, folders: LabFolders, brokers: int | None, settings: Settings
-) -> tuple[State | None, Keeping | None]:
+) -> tuple[State | None, Supervisor | None]:
     if settings.bootstrap_servers is not None:
         check_external(settings)
     if _all_external(settings):
@@ -257,7 +257,9 @@ def _start_named(
     return state, keeping
 
 
-def _start_private(folders: LabFolders, brokers: int | None, settings: Settings) -> tuple[State | None, Keeping | None]:
+def _start_private(
+    folders: LabFolders, brokers: int | None, settings: Settings
+) -> tuple[State | None, Supervisor | None]:
     try:
         if settings.bootstrap_servers is not None:
             check_external(settings)

@@ -1,14 +1,42 @@
-"""Is a server ready? A record goes through Kafka and back; Redis answers PING."""
+"""What can be seen of a server from outside: is a port free, and is the server ready?
+
+Ready is a Kafka through which a record goes and comes back, and a Redis that answers PING.
+"""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from labkit.errors import ServerFailed
+from labkit.lab.condition import wait_for
 from labkit.lab.kafka_server import HOST
-from labkit.lab.waiting import wait_for
+
+
+def is_free(port: int) -> bool:
+    """Can a server listen on the port now?"""
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:
+            return False  # macOS would let us listen beside a server that listens on every address
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on. Another program may still be quicker, so a start must cope with that."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in sockets]
+
 
 #: The topic of the record that shows that Kafka works. It is deleted before a start is called ready.
 PROBE_TOPIC = "__labkit_probe"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from labkit.lab.folders import LabFolders
 from labkit.lab.kafka_server import HOST
-from labkit.lab.process import ProcessId
+from labkit.lab.process_id import ProcessId
 from labkit.settings import Settings
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.

@@ -90,7 +90,7 @@ def rates(records: pd.DataFrame, bins: int = BINS, turned_away: pd.DataFrame | N
 
     A task is offered when it was first scheduled, and served when it left (see `offered_and_finished`).
 
-    Given what was turned away (see `labkit.measure.turned_away`), there is a column accepted_per_s between the two:
+    Given what was turned away (see `labkit.measure.records`), there is a column accepted_per_s between the two:
     that is what left a record, and what was turned away is offered on top, at its moment, as often as it came. What
     was turned away before the start or after the last task left is not in a bin.
     """

@@ -1,6 +1,6 @@
-"""What a task leaves behind: a receipt when it is sent, a record per attempt, and the DataFrames of both.
+"""What a task leaves behind: a receipt when it is sent, a record per attempt, or a note that it was turned away.
 
-Every figure and every number is drawn from these DataFrames. pandas is imported when the first one is made,
+Every figure and every number is drawn from the DataFrames of these. pandas is imported when the first one is made,
 because a worker process only fills in records and should not wait a second for it.
 """
 
@@ -16,6 +16,7 @@ from labkit.errors import RecordsUnreadable
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 #: The outcomes of an attempt: the handler returned; it raised and the task is tried again; it raised, or killed its
 #: worker, for the last time; the record was not a task. What is dead or bad is a dead letter from then on.
@@ -175,3 +176,36 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."
+
+
+class TurnedAway(Struct, frozen=True, kw_only=True):
+    """One task that was turned away: when, on the clock of the records, how, and of which class.
+
+    `action` is that of the verdict: refuse, shed_newest, shed_lowest or spill.
+    """
+
+    at: float
+    action: str
+    priority: int
+
+
+#: The columns of the DataFrame, in order: those of `TurnedAway` and how many `tasks` share them.
+TURNED_AWAY_COLUMNS = (*TurnedAway.__struct_fields__, "tasks")
+
+_TURNED_AWAY_DTYPES = {"at": "float64", "action": "str", "priority": "int64"}
+
+
+def turned_away_frame(tasks: Iterable[TurnedAway]) -> pd.DataFrame:
+    """How many tasks were turned away at each moment, shape (moments, len(COLUMNS)), in the order of time.
+
+    There is one row per moment, action and class. Dtypes are float64, str and int64, also when there is no row.
+    """
+    import pandas as pd
+
+    given = list(tasks)
+    columns = {
+        name: pd.Series([getattr(one, name) for one in given], dtype=dtype)
+        for name, dtype in _TURNED_AWAY_DTYPES.items()
+    }
+    counts = pd.DataFrame(columns).groupby(list(_TURNED_AWAY_DTYPES), sort=True).size().rename("tasks").astype("int64")
+    return counts.reset_index()

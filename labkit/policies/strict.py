@@ -15,7 +15,7 @@ class Strict:
     """The most urgent class goes first, whatever the others have waited; nothing in service is interrupted.
 
     The head-of-the-line discipline of Cobham 1954. A class starves when the more urgent ones and itself together
-    offer as much as the servers can do: see `labkit.theory.queueing.mean_waits`.
+    offer as much as the servers can do: see `labkit.theory.queues.mean_waits`.
     """
 
     name: ClassVar[str] = "strict"

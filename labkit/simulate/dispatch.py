@@ -32,7 +32,7 @@ class Arrivals(NamedTuple):
     scheduled_at: npt.NDArray[np.float64]
 
 
-class _Task(NamedTuple):
+class _ClassTask(NamedTuple):
     number: int
     rank: int
     offset: int
@@ -79,13 +79,13 @@ def simulate_dispatch(
         raise ValueError(f"there are {len(classes)} classes, so ranks go from 0 to {len(classes) - 1}")
     tasks = _in_order_of_arrival(rank, scheduled_at, service)
     clock = simpy.Environment(initial_time=tasks[0].arrival if tasks else 0.0)
-    system = _System(clock, policy, classes, servers, capacity)
+    system = _DispatchSystem(clock, policy, classes, servers, capacity)
     clock.process(system.receive(tasks))
     clock.run()
     return to_frame(system.records)
 
 
-class _System:
+class _DispatchSystem:
     def __init__(
         self,
         clock: simpy.Environment,
@@ -98,13 +98,13 @@ class _System:
         self._clock = clock
         self._policy = policy
         self._ledger = Ledger(classes)
-        self._waiting: dict[str, deque[_Task]] = {one.name: deque() for one in classes}
+        self._waiting: dict[str, deque[_ClassTask]] = {one.name: deque() for one in classes}
         self._idle = simpy.Store(clock)
         self._idle.items = [f"worker-{number}" for number in range(1, servers + 1)]
         self._taken = 0
         self._capacity = capacity
 
-    def receive(self, tasks: Sequence[_Task]) -> Generator[simpy.Event, object, None]:
+    def receive(self, tasks: Sequence[_ClassTask]) -> Generator[simpy.Event, object, None]:
         queues = list(self._waiting.values())
         for task in tasks:
             # a sum of two floats may have gone past the arrival by a rounding
@@ -128,12 +128,12 @@ class _System:
         ]
         return self._ledger.view(backlogs, taken=self._taken, capacity=self._capacity)
 
-    def _start(self, task: _Task, decision: Decision) -> None:
+    def _start(self, task: _ClassTask, decision: Decision) -> None:
         self._ledger.note(decision)
         self._taken += 1
         self._clock.process(self._serve(task, self._clock.now))
 
-    def _serve(self, task: _Task, received: float) -> Generator[simpy.Event, str, None]:
+    def _serve(self, task: _ClassTask, received: float) -> Generator[simpy.Event, str, None]:
         worker = yield self._idle.get()
         begin = self._clock.now
         yield self._clock.timeout(task.service)
@@ -142,7 +142,7 @@ class _System:
         self.records.append(self._record(task, worker, received, begin))
         self._dispatch()
 
-    def _record(self, task: _Task, worker: str, received: float, begin: float) -> TaskRecord:
+    def _record(self, task: _ClassTask, worker: str, received: float, begin: float) -> TaskRecord:
         return TaskRecord(
             task_id=f"task-{task.number}",
             kind=SIMULATED,
@@ -168,7 +168,7 @@ def _in_order_of_arrival(
     rank: Sequence[int] | npt.NDArray[np.int64],
     scheduled_at: Sequence[float] | npt.NDArray[np.float64],
     service: Sequence[float] | npt.NDArray[np.float64],
-) -> list[_Task]:
+) -> list[_ClassTask]:
     given = enumerate(zip(rank, scheduled_at, service, strict=True), start=1)
     order = sorted(given, key=lambda task: float(task[1][1]))
     offsets: dict[int, int] = {}
@@ -176,11 +176,11 @@ def _in_order_of_arrival(
     for number, (own, arrival, seconds) in order:
         offset = offsets.get(int(own), 0)
         offsets[int(own)] = offset + 1
-        tasks.append(_Task(number, int(own), offset, float(arrival), float(seconds)))
+        tasks.append(_ClassTask(number, int(own), offset, float(arrival), float(seconds)))
     return tasks
 
 
-def _backlog(waiting: deque[_Task], known: PriorityClass) -> Backlog:
+def _backlog(waiting: deque[_ClassTask], known: PriorityClass) -> Backlog:
     if not waiting:
         return _NOTHING
     arrived = waiting[0].arrival

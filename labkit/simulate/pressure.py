@@ -21,9 +21,8 @@ import numpy.typing as npt
 import pandas as pd
 import simpy
 
-from labkit.backpressure import Action, Gate, Strategy, Verdict
-from labkit.measure.records import DONE, TaskRecord, to_frame
-from labkit.measure.turned_away import TurnedAway, turned_away_frame
+from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
+from labkit.measure.records import DONE, TaskRecord, TurnedAway, to_frame, turned_away_frame
 from labkit.simulate.worker_group import SIMULATED
 
 
@@ -35,14 +34,14 @@ class Retries(NamedTuple):
 
 
 class PressureRun(NamedTuple):
-    """What a run gives: the records, and what was turned away (see `labkit.measure.turned_away`)."""
+    """What a run gives: the records, and what was turned away (see `labkit.measure.records`)."""
 
     records: pd.DataFrame
     turned_away: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _ClientTask:
     number: int
     rank: int
     arrival: float
@@ -53,7 +52,7 @@ class _Task:
 class _Copy:
     """One sending of a task."""
 
-    task: _Task
+    task: _ClientTask
     attempt: int
     sent_at: float
     offset: int = -1
@@ -89,20 +88,20 @@ def simulate_pressure(
         raise ValueError("a client must wait for more than 0 s and send at least one copy")
     tasks = _in_order_of_arrival([0] * len(scheduled_at) if rank is None else rank, scheduled_at, service)
     clock = simpy.Environment(initial_time=tasks[0].arrival if tasks else 0.0)
-    system = _System(clock, strategy, servers, retries)
+    system = _PressureSystem(clock, strategy, servers, retries)
     clock.process(system.receive(tasks))
     clock.run()
     return PressureRun(to_frame(system.records), turned_away_frame(system.turned_away))
 
 
-class _System:
+class _PressureSystem:
     def __init__(
         self, clock: simpy.Environment, strategy: Strategy[Any], servers: int, retries: Retries | None
     ) -> None:
         self.records: list[TaskRecord] = []
         self.turned_away: list[TurnedAway] = []
         self._clock = clock
-        self._gate = Gate(strategy)
+        self._gate = AdmissionState(strategy)
         self._retries = retries
         self._door: deque[_Copy] = deque()
         self._asks_again = False
@@ -113,14 +112,14 @@ class _System:
         self._admitted = 0
         self._heard: set[int] = set()
 
-    def receive(self, tasks: Sequence[_Task]) -> Generator[simpy.Event, object, None]:
+    def receive(self, tasks: Sequence[_ClientTask]) -> Generator[simpy.Event, object, None]:
         for task in tasks:
             # one step may be short of the arrival by a rounding, a second one is exact
             while self._clock.now < task.arrival:
                 yield self._clock.timeout(task.arrival - self._clock.now)
             self._clock.process(self._client(task))
 
-    def _client(self, task: _Task) -> Generator[simpy.Event, object, None]:
+    def _client(self, task: _ClientTask) -> Generator[simpy.Event, object, None]:
         patience, copies = self._retries or Retries(0.0, 1)
         for attempt in range(1, copies + 1):
             self._send(_Copy(task, attempt, self._clock.now))
@@ -148,7 +147,7 @@ class _System:
         self._asks_again = False
         self._let_in()
 
-    def _judge(self, rank: int) -> Verdict:
+    def _judge(self, rank: int) -> AdmissionDecision:
         lowest = max((one for one, waiting in self._ranks.items() if waiting), default=None)
         return self._gate.judge(self._clock.now, lag=len(self._queue) + self._busy, rank=rank, lowest=lowest)
 
@@ -225,7 +224,7 @@ def _in_order_of_arrival(
     rank: Sequence[int] | npt.NDArray[np.int64],
     scheduled_at: Sequence[float] | npt.NDArray[np.float64],
     service: Sequence[float] | npt.NDArray[np.float64],
-) -> list[_Task]:
+) -> list[_ClientTask]:
     given = enumerate(zip(rank, scheduled_at, service, strict=True), start=1)
-    tasks = (_Task(number, int(own), float(arrival), float(seconds)) for number, (own, arrival, seconds) in given)
+    tasks = (_ClientTask(number, int(own), float(arrival), float(seconds)) for number, (own, arrival, seconds) in given)
     return sorted(tasks, key=lambda task: task.arrival)

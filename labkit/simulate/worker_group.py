@@ -1,15 +1,18 @@
-"""A round-robin worker group under a simulated clock, whose workers join, leave and die at given moments.
+"""Workers under a simulated clock: a round-robin group that changes, and one worker that does several tasks at once.
 
-It gives back the same DataFrame as a group on a broker, so that the same metrics and plots hold for both.
-What it leaves out: the time to send, fetch and commit. A task is committed as soon as it is done, so only a
-task that dies with its worker is done again. Times are in seconds, on whatever clock the arrivals are.
+The workers of a group join, leave and die at given moments. It gives back the same DataFrame as a group on a broker, so
+that the same metrics and plots hold for both. What it leaves out: the time to send, fetch and commit. A task is
+committed as soon as it is done, so only a task that dies with its worker is done again.
+
+Times are in seconds, on whatever clock the arrivals are.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -34,7 +37,7 @@ class Change:
     what: Literal["joins", "leaves", "dies"]
 
 
-class _Task(NamedTuple):
+class _PartitionTask(NamedTuple):
     number: int
     partition: int
     offset: int
@@ -42,7 +45,7 @@ class _Task(NamedTuple):
     service: float
 
 
-_Queues = dict[int, deque[_Task]]
+_Queues = dict[int, deque[_PartitionTask]]
 
 
 def simulate_worker_group(
@@ -85,16 +88,16 @@ def simulate_worker_group(
     return to_frame(records)
 
 
-def _tasks(partition: Sequence[int], scheduled_at: Sequence[float], service: Sequence[float]) -> list[_Task]:
+def _tasks(partition: Sequence[int], scheduled_at: Sequence[float], service: Sequence[float]) -> list[_PartitionTask]:
     offsets: defaultdict[int, int] = defaultdict(int)
     tasks = []
     for number, (own, arrival, seconds) in enumerate(zip(partition, scheduled_at, service, strict=True), start=1):
-        tasks.append(_Task(number, int(own), offsets[own], float(arrival), float(seconds)))
+        tasks.append(_PartitionTask(number, int(own), offsets[own], float(arrival), float(seconds)))
         offsets[own] += 1
     return tasks
 
 
-def _queues(tasks: list[_Task], partitions: int) -> _Queues:
+def _queues(tasks: list[_PartitionTask], partitions: int) -> _Queues:
     queues: _Queues = {number: deque() for number in range(partitions)}
     for task in tasks:
         queues.setdefault(task.partition, deque()).append(task)
@@ -114,7 +117,9 @@ def _generation(
         yield from _serve(worker, [queues[number] for number in own], start, until, death)
 
 
-def _serve(worker: str, own: list[deque[_Task]], start: float, until: float, death: float) -> Iterator[TaskRecord]:
+def _serve(
+    worker: str, own: list[deque[_PartitionTask]], start: float, until: float, death: float
+) -> Iterator[TaskRecord]:
     now = start
     while waiting := [queue for queue in own if queue]:
         first = min(waiting, key=lambda queue: (queue[0].arrival, queue[0].number))
@@ -127,7 +132,7 @@ def _serve(worker: str, own: list[deque[_Task]], start: float, until: float, dea
         yield _record(task, worker, begin, now)
 
 
-def _record(task: _Task, worker: str, begin: float, end: float) -> TaskRecord:
+def _record(task: _PartitionTask, worker: str, begin: float, end: float) -> TaskRecord:
     return TaskRecord(
         task_id=f"task-{task.number}",
         kind=SIMULATED,
@@ -147,3 +152,34 @@ def _record(task: _Task, worker: str, begin: float, end: float) -> TaskRecord:
         outcome=DONE,
         error=None,
     )
+
+
+#: The columns of what is returned.
+LANE_COLUMNS = ("task", "lane", "server", "started_at", "finished_at")
+
+
+def simulate_lanes(lanes: Sequence[Hashable], service: Sequence[float], servers: int) -> pd.DataFrame:
+    """When each task is done, one row per task in the order of finishing, with the columns `COLUMNS`; times in seconds.
+
+    `lanes` and `service` (seconds) have one entry per task, in the order of the partition. Raises ValueError if they
+    differ in length, or if there is no server.
+    """
+    if servers < 1:
+        raise ValueError("there must be at least one server")
+    waiting: dict[Hashable, deque[int]] = {}
+    for task, (lane, _) in enumerate(zip(lanes, service, strict=True)):
+        waiting.setdefault(lane, deque()).append(task)
+    ready = deque(waiting)
+    idle = list(range(servers))
+    running: list[tuple[float, int, int, float]] = []  # finishes, task, server, started
+    rows, now = [], 0.0
+    while ready or running:
+        while ready and idle:
+            task = waiting[ready.popleft()].popleft()
+            heapq.heappush(running, (now + service[task], task, heapq.heappop(idle), now))
+        now, task, server, started = heapq.heappop(running)
+        heapq.heappush(idle, server)
+        rows.append((task, lanes[task], server, started, now))
+        if waiting[lanes[task]]:
+            ready.append(lanes[task])
+    return pd.DataFrame(rows, columns=list(LANE_COLUMNS))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from labkit.lab import Lab
 from labkit.settings import TransportName, load_settings
 from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
-from labkit.taskqueue.engine.deadline import check_time, time_left
-from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.handler import check_time, time_left
+from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.producer import Producer
-from labkit.taskqueue.service import ServiceTime, constant, exponential, uniform
+from labkit.taskqueue.service_time import ServiceTime, constant, exponential, uniform
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.transport import connect_transport

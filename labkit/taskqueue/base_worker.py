@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from labkit.errors import WorkerFailed
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.dead_letter_writer import DeadLetterClient
 from labkit.taskqueue.engine.executors import Executor, make_executor
-from labkit.taskqueue.engine.lanes import Lanes
-from labkit.taskqueue.engine.letters import LetterWriter
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.topics import Topic
 
 
@@ -37,7 +37,7 @@ class BaseWorker(ABC):
     `clock` gives seconds since the epoch, `measure` only measures; `rng` spreads the times of further attempts.
     """
 
-    _lanes: Lanes
+    _lanes: Shards
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class BaseWorker(ABC):
             clock=clock,
         )
         self._executor = self._new_executor(work)
-        self._letters = LetterWriter(topic, worker=name, group=group, wall_clock=clock)
+        self._letters = DeadLetterClient(topic, worker=name, group=group, wall_clock=clock)
         self._crash: BaseException | None = None
         self._stop = threading.Event()
         self._partitions: tuple[int, ...] = ()
@@ -98,7 +98,7 @@ class BaseWorker(ABC):
         )
 
     @abstractmethod
-    def _new_lanes(self) -> Lanes:
+    def _new_lanes(self) -> Shards:
         """The lanes of this kind of worker."""
 
     def _new_executor(self, work: Work) -> Executor:

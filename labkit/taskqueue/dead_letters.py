@@ -21,9 +21,8 @@ from typing import Self
 from msgspec import Struct
 
 from labkit.errors import BadRecord, UnknownDeadLetter, UnknownTopic
-from labkit.taskqueue.reading import read_topic
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.topics import Topic, Topics, read_topic
 from labkit.taskqueue.transport.contract import (
     Headers,
     Outgoing,
@@ -73,7 +72,7 @@ def ensure_dead_topic(topic: Topic) -> None:
         )
 
 
-def bury(topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float) -> Outgoing:
+def encode_dead_letter(topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float) -> Outgoing:
     """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch."""
     facts = [
         (TOPIC, topic.name.encode()),
@@ -121,7 +120,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, record: Record) -> Self:
-        """What `bury` wrote; raises `BadRecord` for a record of anybody else."""
+        """What `encode_dead_letter` wrote; raises `BadRecord` for a record of anybody else."""
         try:
             # the last one: a record may be given up twice, as when the dead letters themselves are worked on
             begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
@@ -142,7 +141,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
             raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
 
 
-Letters = list[DeadLetter]
+DeadLetterList = list[DeadLetter]
 
 
 class DeadLetters:
@@ -153,7 +152,7 @@ class DeadLetters:
         self._topic = topic
         self._full_name = dead_topic(topics.prefix + topic)
 
-    def list(self) -> Letters:
+    def list(self) -> DeadLetterList:
         """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all.
 
         What anybody else has put on the topic of dead letters is left out with a warning.
@@ -196,7 +195,7 @@ class DeadLetters:
                 transactions.write(records + [self._tombstone(letter) for letter in batch])
         return len(letters)
 
-    def _find(self, ids: Sequence[str]) -> Letters:
+    def _find(self, ids: Sequence[str]) -> DeadLetterList:
         letters = {letter.id: letter for letter in self.list()}
         for letter_id in ids:
             if letter_id not in letters:

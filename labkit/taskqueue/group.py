@@ -16,16 +16,15 @@ from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.engine.config import HELD_AT_MOST, Executor, Handler, Mode, Order, WorkerConfig
 from labkit.taskqueue.engine.executors import is_asynchronous
-from labkit.taskqueue.engine.retry import Retry
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.group_state import group_state_of
 from labkit.taskqueue.members import Member, ProcessMember, ThreadMember, worker_class
-from labkit.taskqueue.process import connection_to_job
-from labkit.taskqueue.service import ServiceTime, constant
-from labkit.taskqueue.standing import standing
+from labkit.taskqueue.service_time import ServiceTime, constant
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.worker_process import connection_to_job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +42,7 @@ class WorkerGroup:
     `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
     Each worker does up to `concurrency` tasks at once, as far as the `order` lets it ("partition", "key" or "none"),
     in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
-    What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.config.WorkerConfig`.
+    What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.worker_config.WorkerConfig`.
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
     `on_record` gets every attempt's record as soon as it is known here, from any thread. With `log_dir`, worker
     processes log there by the worker's `logging_config.json`, each in a folder of its name.
@@ -69,7 +68,7 @@ class WorkerGroup:
         lock: float = 30.0,
         order: Order | None = None,
         concurrency: int = 1,
-        executor: Executor | None = None,
+        executor: ExecutorName | None = None,
         timeout: float | None = None,
         retry: Retry | None = None,
         max_in_flight: int | None = None,
@@ -101,7 +100,7 @@ class WorkerGroup:
         self._records: list[TaskRecord] = []
         self._on_record = on_record
         self._log_dir = log_dir
-        self._standing = standing(mode, topic, group)
+        self._standing = group_state_of(mode, topic, group)
         self._members: dict[str, Member] = {}
         self._numbers = count(1)
         self._killed: set[str] = set()

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
+from labkit.process.child_process import ChildProcess
 from labkit.settings import Settings, environment_with
-from labkit.taskqueue.child_process import ChildProcess
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 #: How long a process may take to get ready, in seconds.
 START_TIMEOUT = 60.0

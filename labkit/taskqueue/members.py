@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from labkit.errors import Unsupported, WorkerFailed
 from labkit.measure.records import DONE, TaskRecord
+from labkit.process.child_process import ChildProcess
 from labkit.taskqueue.base_worker import BaseWorker, WorkerStatus
-from labkit.taskqueue.child_process import ChildProcess
-from labkit.taskqueue.engine.config import Mode
-from labkit.taskqueue.share import ShareWorker
+from labkit.taskqueue.engine.worker_config import Mode
+from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.worker import Worker
 
 #: How long a process may take to report what it has done, in seconds.
@@ -112,7 +112,7 @@ class ThreadMember:
 
 
 class ProcessMember:
-    """A worker in a process of its own (`labkit.taskqueue.process`), which ends when this process does.
+    """A worker in a process of its own (`labkit.taskqueue.worker_process`), which ends when this process does.
 
     It reports its records and its assignment as JSON lines.
     """
@@ -123,7 +123,7 @@ class ProcessMember:
         self._partitions: tuple[int, ...] = ()
         self._done = self._failed = 0
         self._caught_up = threading.Event()
-        self._child = ChildProcess(name, "labkit.taskqueue.process", job, hear=self._hear)
+        self._child = ChildProcess(name, "labkit.taskqueue.worker_process", job, hear=self._hear)
 
     @property
     def pid(self) -> int:

@@ -21,9 +21,9 @@ from typing import Any, TypeVar, overload
 
 from labkit.errors import InProgress, SettingsError
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
-from labkit.taskqueue.lease import Begin, Lease, Renewer, connect_redis
+from labkit.taskqueue.run_lease import LeaseRenewer, RunLease, RunState, connect_redis
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.waiting import LOOK_INTERVAL
+from labkit.taskqueue.timeouts import LOOK_INTERVAL
 
 __all__ = ["create_once_table", "once", "once_in"]
 
@@ -71,16 +71,16 @@ class _Runs:
     """The runs of one handler. Its name is part of the key: two handlers of one task have an effect each."""
 
     def __init__(self, handler: str, ttl: float, lease: float, url: str | None) -> None:
-        self.renewing = Renewer(lease / 3).renewing
+        self.renewing = LeaseRenewer(lease / 3).renewing
         self._handler = handler
         self._ttl = ttl
         self._lease = lease
         self._url = url
 
-    def lease(self, task: Task) -> Lease:
+    def lease(self, task: Task) -> RunLease:
         client, prefix = connect_redis(self._url)
         key = f"{prefix}labkit:once:{self._handler}:{identity(task)}"
-        return Lease(client, key, lease=self._lease, ttl=self._ttl)
+        return RunLease(client, key, lease=self._lease, ttl=self._ttl)
 
     def pauses(self) -> Iterator[float]:
         """How long to wait before each further look whether another run has ended; over when its lease must be."""
@@ -88,21 +88,21 @@ class _Runs:
         while time.monotonic() < deadline:
             yield LOOK_INTERVAL
 
-    def may_run(self, begin: Begin, task: Task) -> bool:
-        if begin is Begin.IN_PROGRESS:
+    def may_run(self, begin: RunState, task: Task) -> bool:
+        if begin is RunState.IN_PROGRESS:
             raise InProgress(
                 f"Task {task.id} is in progress elsewhere, and that run lives: this delivery waited {self._lease:g} s "
                 "for it. Try it again later."
             )
-        if begin is Begin.DONE:
+        if begin is RunState.DONE:
             log.info("task %s was done before by %s and is skipped", task.id, self._handler)
-        return begin is Begin.BEGUN
+        return begin is RunState.BEGUN
 
 
 def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task], Any]:
-    def begin(lease: Lease) -> Begin:
+    def begin(lease: RunLease) -> RunState:
         begun, pauses = lease.begin(), runs.pauses()
-        while begun is Begin.IN_PROGRESS and (pause := next(pauses, None)) is not None:
+        while begun is RunState.IN_PROGRESS and (pause := next(pauses, None)) is not None:
             time.sleep(pause)
             begun = lease.begin()
         return begun
@@ -128,9 +128,9 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
     """Redis is asked from a thread: a call is short, and a client of asyncio would be bound to one loop."""
     in_thread = asyncio.to_thread
 
-    async def begin(lease: Lease) -> Begin:
+    async def begin(lease: RunLease) -> RunState:
         begun, pauses = await in_thread(lease.begin), runs.pauses()
-        while begun is Begin.IN_PROGRESS and (pause := next(pauses, None)) is not None:
+        while begun is RunState.IN_PROGRESS and (pause := next(pauses, None)) is not None:
             await asyncio.sleep(pause)
             begun = await in_thread(lease.begin)
         return begun

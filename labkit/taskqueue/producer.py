@@ -14,11 +14,11 @@ from labkit.backpressure import Action
 from labkit.errors import BrokerUnreachable, NotAccepted, NotAcknowledged
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.door import Door
+from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
-from labkit.taskqueue.transport.contract import Delivery, ProducerConfig
+from labkit.taskqueue.transport.contract import ProducerConfig, RecordMetadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +34,8 @@ class Producer:
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
     every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
-    With a `door` (see `labkit.taskqueue.door`) each task is judged before it is sent: the producer waits for it, or
-    raises `NotAccepted`; one that is shed is not sent, and has no receipt.
+    With a `door` (see `labkit.taskqueue.admission`) each task is judged before it is sent: the producer waits for it,
+    or raises `NotAccepted`; one that is shed is not sent, and has no receipt.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Producer:
         *,
         partitioner: Partitioner | None = None,
         on_receipt: Callable[[Receipt], object] | None = None,
-        door: Door | None = None,
+        door: ProducerAdmission | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
@@ -210,7 +210,7 @@ class _Sending:
         self._clock = clock
         self._on_receipt = on_receipt
 
-    def __call__(self, delivery: Delivery | None, error: Exception | None) -> None:
+    def __call__(self, delivery: RecordMetadata | None, error: Exception | None) -> None:
         task, produced_at = self._task, self._produced_at
         self.receipt = Receipt(
             task_id=task.id,

@@ -25,7 +25,7 @@ from labkit.taskqueue.transport.contract import Headers, Record
 TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
 
 
-class _Value(Struct):
+class _TaskValue(Struct):
     """What stands in a record's value."""
 
     kind: str
@@ -34,7 +34,7 @@ class _Value(Struct):
     created_at: float
 
 
-_from_json = Decoder(_Value).decode
+_from_json = Decoder(_TaskValue).decode
 _write_value = Encoder().encode
 
 # The payload is written by json, since msgspec would turn NaN into null and bytes into text, unasked.
@@ -63,7 +63,7 @@ class Task(Struct, frozen=True, kw_only=True):
         """Key, value and headers for the topic; raises `TaskNotEncodable`."""
         try:
             payload = Raw(_to_json(self.payload))
-            value = _write_value(_Value(self.kind, payload, self.priority, _finite(self.created_at)))
+            value = _write_value(_TaskValue(self.kind, payload, self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
             headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
             if self.idempotency_key is not None:

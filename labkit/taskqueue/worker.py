@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from labkit.errors import KillsItsWorker, TransportError
 from labkit.taskqueue.base_worker import BaseWorker
-from labkit.taskqueue.engine.burial import Burial
-from labkit.taskqueue.engine.fetching import MAX_POLL_RECORDS, Fetching
-from labkit.taskqueue.engine.holding import DELIVERIES, Holding
-from labkit.taskqueue.engine.holdings import Holdings
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.engine.lanes import Lanes
+from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
+from labkit.taskqueue.engine.dead_letter_writer import DeadLetterWriter
+from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
+from labkit.taskqueue.engine.partition_state import DELIVERIES, PartitionState
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
@@ -42,8 +42,8 @@ class Worker(BaseWorker):
     #: whether a task may be to blame when this process dies
     _may_be_killed = True
 
-    def _new_lanes(self) -> Lanes:
-        return Lanes(self._config.order)
+    def _new_lanes(self) -> Shards:
+        return Shards(self._config.order)
 
     def _set_up(self) -> None:
         self._client: ConsumerClient | None = None
@@ -71,9 +71,9 @@ class Worker(BaseWorker):
             )
         )
         suspects = self._config.max_in_flight if self._may_be_killed else 0
-        self._holdings = Holdings(client, self.topic.full_name, suspects=suspects)
-        self._fetching = Fetching(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
-        self._burial = Burial(self._letters, client)
+        self._holdings = AssignedPartitions(client, self.topic.full_name, suspects=suspects)
+        self._fetching = Fetcher(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
+        self._burial = DeadLetterWriter(self._letters, client)
         self._is_on = True
         log.info("%s joins %s", self.name, self._group)
         self._executor.start()
@@ -142,11 +142,11 @@ class Worker(BaseWorker):
         if first:
             self._holdings.begin(first)
         received_at = self._clock()
-        items: list[Item] = []
+        items: list[WorkItem] = []
         for record in self._arrived:
             holding = held[record.partition]
             if holding.progress.receive(record.offset):
-                item = Item(record, received_at, holding)
+                item = WorkItem(record, received_at, holding)
                 self._attempts.journal.received(item)
                 (holding.waiting if holding.holds_back else items).append(item)
                 self._in_flight += 1
@@ -161,7 +161,7 @@ class Worker(BaseWorker):
             elif holding.next_is_alone():
                 self._begin_alone(holding)
 
-    def _begin_alone(self, holding: Holding) -> None:
+    def _begin_alone(self, holding: PartitionState) -> None:
         if holding.to_blame():
             self._attempts.refuse(holding.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
         else:
@@ -180,12 +180,12 @@ class Worker(BaseWorker):
             self._finish(item)
         dead.extendleft(item for item in reversed(mine) if item not in buried)
 
-    def _finish(self, item: Item) -> None:
+    def _finish(self, item: WorkItem) -> None:
         if self._is_mine(item):
             self._holdings.finish(item)
             self._in_flight -= 1
 
-    def _is_mine(self, item: Item) -> bool:
+    def _is_mine(self, item: WorkItem) -> bool:
         return self._holdings.get(item.record.partition) is item.owner
 
     def _held(self) -> int:

@@ -1,7 +1,8 @@
 """Balls in bins: how tasks spread over partitions when each one lands in a partition drawn at random.
 
 Balls are tasks (or keys), bins are partitions, all equally likely unless shares are given. Counts are pure
-numbers. Textbook: Mitzenmacher & Upfal, "Probability and Computing", chapter 5.
+numbers. Textbook: Mitzenmacher & Upfal, "Probability and Computing", chapter 5. Here is also what growing a topic does
+to keys that are placed by hash modulo the number of partitions.
 """
 
 from __future__ import annotations
@@ -108,3 +109,12 @@ def zipf_shares(keys: int, exponent: float = 1.0) -> Shares:
 def bin_shares(key_shares: Sequence[float] | Shares, bin_of_key: Sequence[int], bins: int) -> Shares:
     """The share of each bin when key i, with its share of the balls, goes to `bin_of_key[i]`. Shape (bins,)."""
     return np.asarray(np.bincount(bin_of_key, weights=key_shares, minlength=bins), dtype=np.float64)
+
+
+def share_of_keys_moved(before: int, after: int) -> float:
+    """The share of keys whose partition changes when a topic grows from `before` to `after` partitions.
+
+    A key with hash h stays if h mod n = h mod m. Over one period of lcm(n, m) hashes, which are equally
+    likely, these are h = 0 … n - 1 alone (n < m, Chinese remainder theorem), so 1 - n / lcm(n, m) move.
+    """
+    return 1 - min(before, after) / math.lcm(before, after)

@@ -11,16 +11,16 @@ import time
 import psutil
 import pytest
 
-from labkit.dispatch.app import make_app
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.periodic import HEARTBEAT_TOPIC, lag_series
-from labkit.dispatch.room import Room, connect
-from labkit.dispatch.sender import Sender
+from labkit.celery_app.application import make_app
+from labkit.celery_app.capacity import Capacity, connect
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.periodic_tasks import HEARTBEAT_TOPIC, lag_series
+from labkit.dispatch.celery_sender import CelerySender
 from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import Topics, WorkerGroup, new_task
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.waiting import wait_until
 from tests.acceptance.commands import outcome
 
 #: How long a command may take for what it was asked, in seconds.
@@ -41,7 +41,7 @@ def environment(environment, settings):
 @pytest.fixture
 def send(settings):
     """Put tasks into Celery's queue, as a dispatcher does."""
-    sender = Sender(make_app(settings.redis_url, settings))
+    sender = CelerySender(make_app(settings.redis_url, settings))
 
     def send(*tasks, rank=0):
         now = time.time()
@@ -58,7 +58,7 @@ def send(settings):
 
 @pytest.fixture
 def room(settings):
-    return Room(connect(settings.redis_url), settings)
+    return Capacity(connect(settings.redis_url), settings)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_worker_and_beat_wait_for_a_redis_that_went_away_and_say_so_once(type_in
         own.restart_redis()
         assert "goes on: Redis answers again" in worker.stderr.readline()
         assert beat.stdout.readline().startswith("This Beat has the schedule")
-        room = Room(connect(own.redis_url), settings)
+        room = Capacity(connect(own.redis_url), settings)
         wait_for(lambda: room.count().processes == 2, "the worker was to be back")
         out, err = ended(worker, by=signal.SIGINT)
         assert err == ""

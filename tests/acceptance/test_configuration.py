@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.dispatch.periodic import HEARTBEAT_TOPIC
+from labkit.celery_app.periodic_tasks import HEARTBEAT_TOPIC
 from labkit.taskqueue import Topics
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.waiting import wait_until
 
 COMPONENTS = ("producer", "worker", "dispatcher", "celery", "beat")
 

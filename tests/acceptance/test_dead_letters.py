@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 
 from labkit.taskqueue import Producer, connect, stock_tasks
-from labkit.taskqueue.dead_letters import bury, ensure_dead_topic
+from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, TopicPartition
-from labkit.taskqueue.waiting import wait_until
 
 ERROR = "ValueError: not [bold] enough"
 
@@ -47,7 +47,7 @@ def topic(lab, unique_name):
             producer.send_many(stock_tasks(4, seed=1))
         ensure_dead_topic(topic)
         letters = [
-            bury(topic, record, error=ERROR, attempts=3, worker="worker-1", at=1_700_000_000.0)
+            encode_dead_letter(topic, record, error=ERROR, attempts=3, worker="worker-1", at=1_700_000_000.0)
             for record in records_of(topic, 4)
         ]
         with closing(topic.transport.transactions(unique_name)) as transactions:

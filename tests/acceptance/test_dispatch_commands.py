@@ -11,14 +11,14 @@ import subprocess
 import pytest
 import redis
 
+from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch import CeleryWorker
-from labkit.dispatch.records import RecordStream
 from labkit.lab import Lab
 from labkit.policies import POLICIES
 from labkit.settings import load_settings
 from labkit.taskqueue import DeadLetters, Producer, Topics, connect, new_task, stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.waiting import wait_until
 from tests.acceptance.commands import ended, said
 
 SUM = r"It adds up: produced (\d+) = done (\d+) \+ waiting (\d+) .*\+ shed (\d+) \+ dead (\d+)\."

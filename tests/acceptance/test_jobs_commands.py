@@ -8,7 +8,7 @@ import pytest
 
 from labkit.jobs import ProcessedLog
 from labkit.taskqueue import connect
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 from tests.acceptance.commands import ended, said
 
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from labkit.lab import Lab
 from labkit.settings import load_settings
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"

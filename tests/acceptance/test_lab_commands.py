@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from labkit.lab.ports import free_ports
-from labkit.lab.waiting import wait_for
+from labkit.lab.condition import wait_for
+from labkit.lab.probe import free_ports
 from labkit.settings import environment_with
 
 LABKIT = Path(sys.executable).with_name("labkit")

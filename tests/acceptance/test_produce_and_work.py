@@ -11,10 +11,10 @@ from urllib.request import urlopen
 import pytest
 
 from labkit.lab import Lab
-from labkit.lab.ports import free_ports
+from labkit.lab.probe import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 from tests.acceptance.commands import ended, said
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from labkit.errors import BadRecord, TransportError, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue import new_task
-from labkit.taskqueue.dead_letters import DeadLetters, bury, dead_topic, ensure_dead_topic
+from labkit.taskqueue.dead_letters import DeadLetters, dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
-from labkit.taskqueue.waiting import wait_until
 from tests.contract.fixtures import TIMEOUT
 
 AT = 1_700_000_000.25
@@ -43,7 +43,7 @@ def record_of(topic, task, *, partition=1, offset=17):
 
 
 def given_up(topic, record, *, error="ValueError: no", at=AT):
-    return bury(topic, record, error=error, attempts=3, worker="worker-1", at=at)
+    return encode_dead_letter(topic, record, error=error, attempts=3, worker="worker-1", at=at)
 
 
 def some(topic, count):

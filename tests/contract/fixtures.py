@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from labkit.errors import UnknownTopic
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     AdminClient,
     ConsumerClient,
     ConsumerConfig,
-    Delivery,
     ProducerClient,
     ProducerConfig,
     Record,
+    RecordMetadata,
     TopicPartition,
     Transport,
 )
-from labkit.taskqueue.waiting import wait_until
 
 #: How long anything on the broker may take, in seconds.
 TIMEOUT = 20.0
@@ -76,7 +76,7 @@ class Outbox:
 
     def __init__(self, transport: Transport, **config: object) -> None:
         self.client: ProducerClient = transport.producer(ProducerConfig(**config))
-        self.outcomes: list[tuple[Delivery | None, Exception | None]] = []
+        self.outcomes: list[tuple[RecordMetadata | None, Exception | None]] = []
 
     def __enter__(self) -> Outbox:
         return self
@@ -99,7 +99,7 @@ class Outbox:
             self.send(topic, value, partition=partition)
         self.client.flush(TIMEOUT)
 
-    def delivered(self) -> list[Delivery]:
+    def delivered(self) -> list[RecordMetadata]:
         """Flush; all records must have been acknowledged."""
         self.client.flush(TIMEOUT)
         assert [error for _, error in self.outcomes if error is not None] == []

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import NotAcknowledged, TransportError, UnknownTopic
 from labkit.taskqueue.partitioners import key_hash
-from labkit.taskqueue.transport import Delivery, TopicPartition
+from labkit.taskqueue.transport import RecordMetadata, TopicPartition
 from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES
 from tests.contract.fixtures import TIMEOUT, Outbox, read
 
@@ -27,7 +27,7 @@ from tests.contract.fixtures import TIMEOUT, Outbox, read
 )
 def test_a_record_comes_back_as_it_was_sent(topic, outbox, reader, key, value, headers):
     outbox.send(topic, value, partition=1, key=key, headers=headers, timestamp_ms=1_700_000_000_123)
-    assert outbox.delivered() == [Delivery(1, 0)]
+    assert outbox.delivered() == [RecordMetadata(1, 0)]
     reader.assign([TopicPartition(topic, 1)])
     assert read(reader, 1) == [(topic, 1, 0, key, value, headers, 1_700_000_000_123)]
 
@@ -53,7 +53,7 @@ def test_records_keep_their_order_within_a_partition(topic, outbox, reader):
         mine = [record for record in records if record.partition == partition]
         assert [record.offset for record in mine] == list(range(300))
         assert [int(record.value) for record in mine] == [n for n in numbers if n % 2 == partition]
-    assert sorted(delivered) == [Delivery(p, o) for p in (0, 1) for o in range(300)]  # told from any thread
+    assert sorted(delivered) == [RecordMetadata(p, o) for p in (0, 1) for o in range(300)]  # told from any thread
 
 
 def test_the_client_puts_a_key_where_java_puts_it(admin, unique_name, outbox):
@@ -117,14 +117,14 @@ def test_a_partition_that_was_just_added_can_be_used(admin, topic, outbox):
     outbox.delivered()
     admin.grow_topic(topic, partitions=3)
     outbox.send(topic, partition=2)
-    assert outbox.delivered() == [Delivery(0, 0), Delivery(2, 0)]
+    assert outbox.delivered() == [RecordMetadata(0, 0), RecordMetadata(2, 0)]
 
 
 def test_a_producer_serves_several_threads(topic, outbox, admin):
     with ThreadPoolExecutor(4) as threads:
         for thread in range(4):
             threads.submit(lambda p=thread % 2: [outbox.send(topic, partition=p) for _ in range(100)]).result()
-    assert sorted(outbox.delivered()) == [Delivery(p, o) for p in (0, 1) for o in range(200)]
+    assert sorted(outbox.delivered()) == [RecordMetadata(p, o) for p in (0, 1) for o in range(200)]
     assert admin.end_offsets(topic) == {0: 200, 1: 200}
 
 
@@ -136,7 +136,7 @@ def test_a_new_topic_loses_no_record_that_was_acknowledged(admin, unique_name, o
         outbox.outcomes.clear()
         for record in range(40):
             outbox.send(name, b"%d" % record, partition=record % 4)
-        assert sorted(outbox.delivered()) == [Delivery(p, o) for p in range(4) for o in range(10)]
+        assert sorted(outbox.delivered()) == [RecordMetadata(p, o) for p in range(4) for o in range(10)]
         assert admin.end_offsets(name) == dict.fromkeys(range(4), 10)
         admin.delete_topic(name)
 
@@ -161,7 +161,7 @@ def test_an_acknowledgement_comes_without_a_flush(topic, transport):
 def test_acknowledged_records_arrive(transport, topic, reader, acks, compression):
     with Outbox(transport, acks=acks, compression=compression) as outbox:
         outbox.send_all(topic, [b"value" * 100] * 50)
-        assert sorted(outbox.delivered()) == [Delivery(0, offset) for offset in range(50)]
+        assert sorted(outbox.delivered()) == [RecordMetadata(0, offset) for offset in range(50)]
     reader.assign([TopicPartition(topic, 0)])
     assert [record.value for record in read(reader, 50)] == [b"value" * 100] * 50
 
@@ -169,7 +169,7 @@ def test_acknowledged_records_arrive(transport, topic, reader, acks, compression
 def test_without_acks_nobody_knows_the_offset(transport, topic, reader):
     with Outbox(transport, acks="0") as outbox:
         outbox.send(topic)
-        assert outbox.delivered() == [Delivery(0, -1)]
+        assert outbox.delivered() == [RecordMetadata(0, -1)]
     reader.assign([TopicPartition(topic, 0)])
     assert read(reader, 1)[0].offset == 0
 
@@ -177,13 +177,13 @@ def test_without_acks_nobody_knows_the_offset(transport, topic, reader):
 def test_without_retries_a_record_arrives_too(transport, topic):
     with Outbox(transport, retries=0) as outbox:
         outbox.send(topic)
-        assert outbox.delivered() == [Delivery(0, 0)]
+        assert outbox.delivered() == [RecordMetadata(0, 0)]
 
 
 def test_closing_flushes(transport, topic, admin):
     with Outbox(transport, linger_ms=100) as outbox:
         outbox.send(topic)
-    assert outbox.outcomes == [(Delivery(0, 0), None)]
+    assert outbox.outcomes == [(RecordMetadata(0, 0), None)]
     assert admin.end_offsets(topic)[0] == 1
 
 

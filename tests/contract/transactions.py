@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from labkit.errors import CommitRefused, NotAcknowledged, TransportError, UnknownTopic
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, Position, TopicPartition
-from labkit.taskqueue.waiting import wait_until
 from tests.contract.fixtures import SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, poll_until, read, shared
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from labkit.api.messages.delivery import Delivery
-from labkit.api.messages.idempotency import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
+from labkit.api.messages.idempotency_keys import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
 from labkit.api.messages.journey import GroupJourney, Journey, Station
-from labkit.api.messages.message import Message
+from labkit.api.messages.message import Delivery, Message
 from labkit.api.messages.queues import MessageQueues, queue_names
 
 __all__ = [

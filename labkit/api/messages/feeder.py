@@ -17,14 +17,12 @@ from uuid import uuid4
 
 import redis
 
-from labkit.api.messages import lease_scripts, placing_scripts
-from labkit.api.messages.burying import Burial
+from labkit.api.messages import lease_scripts, placement_scripts
 from labkit.api.messages.leases import SEPARATOR, pack, unpack
 from labkit.api.messages.message import decode_message
-from labkit.api.messages.names import KEPT, bell_channel
+from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
 from labkit.api.messages.redis_client import ThreadScript, Word, unreachable
-from labkit.api.messages.sending import Sender
-from labkit.api.messages.topic_log import TopicLog
+from labkit.api.messages.topic_log import KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
@@ -53,7 +51,7 @@ class Feeder:
         topic: TopicLog,
         group: str,
         client: redis.Redis,
-        sender: Sender,
+        sender: RecordSender,
         settings: Settings,
         *,
         measure: Callable[[], float] = time.monotonic,
@@ -62,7 +60,7 @@ class Feeder:
         self._group = group
         self._queue = topic.names.queue(group)
         self._client = client
-        self._burial = Burial(topic, group, sender)
+        self._burial = DeadLetterSender(topic, group, sender)
         self._most = settings.api_deliveries
         self._idle = max(IDLE, 2 * settings.api_lease)
         self._measure = measure
@@ -71,8 +69,8 @@ class Feeder:
         self._feed, self._begin, self._tend, self._buried, self._release = (
             ThreadScript(client, text)
             for text in (
-                placing_scripts.FEED,
-                placing_scripts.BEGIN,
+                placement_scripts.FEED,
+                placement_scripts.BEGIN,
                 lease_scripts.TEND,
                 lease_scripts.BURIED,
                 lease_scripts.RELEASE,

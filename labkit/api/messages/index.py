@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from labkit.api.messages.reservation import Place, Reservations
+from labkit.api.messages.reservation import RecordPosition, Reservations
 from labkit.api.messages.topic_log import TopicLog
-from labkit.taskqueue.reading import read_topic
 from labkit.taskqueue.task import TASK_ID
+from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record
 
 log = logging.getLogger("labkit.api")
@@ -31,7 +31,9 @@ class Index:
         self._reservations = reservations
         self._building: dict[str, asyncio.Task[None]] = {}
 
-    async def find(self, topic: TopicLog, wanted: Iterable[str], *, floor: Mapping[int, int]) -> dict[str, Place]:
+    async def find(
+        self, topic: TopicLog, wanted: Iterable[str], *, floor: Mapping[int, int]
+    ) -> dict[str, RecordPosition]:
         """Where those of the wanted ids are that stand on the topic at or beyond the floor."""
         return await asyncio.to_thread(_find, topic, frozenset(wanted), floor)
 
@@ -67,15 +69,15 @@ class Index:
             log.info("%s: found %d messages on the topic in %.1f s", topic.name, count, time.monotonic() - began)
 
 
-def _places(records: Iterable[Record]) -> Iterator[tuple[str, Place]]:
+def _places(records: Iterable[Record]) -> Iterator[tuple[str, RecordPosition]]:
     for record in records:
         message_id = _id_of(record)
         if message_id is not None:
-            yield message_id, Place(record.partition, record.offset)
+            yield message_id, RecordPosition(record.partition, record.offset)
 
 
-def _find(topic: TopicLog, wanted: frozenset[str], floor: Mapping[int, int]) -> dict[str, Place]:
-    found: dict[str, Place] = {}
+def _find(topic: TopicLog, wanted: frozenset[str], floor: Mapping[int, int]) -> dict[str, RecordPosition]:
+    found: dict[str, RecordPosition] = {}
     for message_id, place in _places(read_topic(topic.topic.transport, topic.full_name, floor=floor)):
         if message_id in wanted:
             found.setdefault(message_id, place)

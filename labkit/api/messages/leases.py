@@ -18,11 +18,9 @@ from msgspec import Struct, msgpack
 from redis.asyncio import Redis
 
 from labkit.api.messages import lease_scripts
-from labkit.api.messages.delivery import Delivery
-from labkit.api.messages.message import check_group, decode_message
-from labkit.api.messages.names import QueueNames, bell_channel
+from labkit.api.messages.message import Delivery, check_group, decode_message
 from labkit.api.messages.redis_client import AsyncScript
-from labkit.api.messages.topic_log import TopicLog
+from labkit.api.messages.topic_log import QueueNames, TopicLog, bell_channel
 from labkit.errors import BadGroupName, StaleLease, UnknownMessage
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import Record

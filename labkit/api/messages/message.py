@@ -1,4 +1,4 @@
-"""A message and its id.
+"""A message, its id, and one delivery of it to a poller.
 
 The id is a UUID of version 5 (https://www.rfc-editor.org/rfc/rfc9562#section-5.5) over a canonical form of the whole
 message. So the same message has the same id in every process and after every restart, without anybody remembering it.
@@ -119,3 +119,22 @@ def check_group(group: str) -> None:
             f"{group[:120]!r} cannot be the name of a group. Use up to 100 letters, digits, dots, dashes and "
             "underscores, a letter or digit first."
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One delivery of a message to one poller of `group`.
+
+    `deliveries`: how often the group was given it, with this time. `token` names the lease, for `ack` and `nack`; None
+    where the message counts as acknowledged already. `leased_until` is in seconds since the epoch, by the clock of
+    Redis; None without a lease.
+    """
+
+    id: UUID
+    message: Message
+    group: str
+    partition: int
+    offset: int
+    deliveries: int
+    token: str | None = None
+    leased_until: float | None = None

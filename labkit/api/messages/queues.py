@@ -14,19 +14,17 @@ from typing import Self
 from uuid import UUID
 
 from labkit.api.messages import lease_scripts
-from labkit.api.messages.creating import Creator
-from labkit.api.messages.delivery import Delivery
+from labkit.api.messages.creation import Creator
 from labkit.api.messages.feeder import Feeder
 from labkit.api.messages.index import Index
-from labkit.api.messages.journey import Journey
+from labkit.api.messages.journey import Journey, journey_of
 from labkit.api.messages.leases import SEPARATOR, Leases
-from labkit.api.messages.message import Message, check_group
+from labkit.api.messages.long_poll import Bell
+from labkit.api.messages.message import Delivery, Message, check_group
+from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.sending import Sender
 from labkit.api.messages.topic_log import TopicLog, open_topic
-from labkit.api.messages.travelling import journey_of
-from labkit.api.messages.waiting import Bell
 from labkit.errors import SettingsError, StaleLease, TooManyGroups, TransportError, UnknownQueue
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
@@ -69,7 +67,7 @@ class MessageQueues:
         self._leases = Leases(self._client, self._topics, settings)
         self._feeders: dict[tuple[str, str], Feeder] = {}
         self._growing: asyncio.Task[None] | None = None
-        self._sender: Sender | None = None
+        self._sender: RecordSender | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,10 +167,10 @@ class MessageQueues:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _open(self) -> Sender:
+    def _open(self) -> RecordSender:
         for name in self._names:
             self._topics[name] = open_topic(self._kafka, name)
-        return Sender(connect_transport(self._lab.connection, SENDS_BY), self._settings)
+        return RecordSender(connect_transport(self._lab.connection, SENDS_BY), self._settings)
 
     def _close(self) -> None:
         for feeder in self._feeders.values():

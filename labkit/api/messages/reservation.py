@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from labkit.api.messages import placing_scripts
-from labkit.api.messages.names import KEPT
+from labkit.api.messages import placement_scripts
 from labkit.api.messages.redis_client import AsyncScript, ask
-from labkit.api.messages.topic_log import TopicLog
+from labkit.api.messages.topic_log import KEPT, TopicLog
 
 #: How long a reservation lasts without being held, in seconds: so long a crash keeps others from its messages.
 RESERVATION = 3.0
@@ -27,7 +26,7 @@ RESERVATION = 3.0
 _KEPT_MS = round(KEPT * 1000)
 
 
-class Place(NamedTuple):
+class RecordPosition(NamedTuple):
     """Where a message stands on its topic."""
 
     partition: int
@@ -65,9 +64,9 @@ class Reservations:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._reserve = AsyncScript(client, placing_scripts.RESERVE)
-        self._hold = AsyncScript(client, placing_scripts.HOLD)
-        self._mark = AsyncScript(client, placing_scripts.MARK)
+        self._reserve = AsyncScript(client, placement_scripts.RESERVE)
+        self._hold = AsyncScript(client, placement_scripts.HOLD)
+        self._mark = AsyncScript(client, placement_scripts.MARK)
 
     async def reserve(self, topic: TopicLog, ids: Sequence[str], *, owner: str) -> Reserved | None:
         """Reserve those that nobody has; None if Redis does not know what is on the topic."""
@@ -88,7 +87,7 @@ class Reservations:
         """Let others take over at once."""
         await self._hold([], topic.names.messages, owner, 0, *ids)
 
-    async def mark(self, topic: TopicLog, places: Mapping[str, Place]) -> None:
+    async def mark(self, topic: TopicLog, places: Mapping[str, RecordPosition]) -> None:
         """These messages stand on the topic; of several places of one, the first that is told stays."""
         words = [word for message_id, place in places.items() for word in (message_id, *place)]
         await self._mark([topic.names.log], topic.names.messages, _KEPT_MS, *words)

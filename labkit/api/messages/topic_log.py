@@ -1,14 +1,86 @@
-"""The topic of one queue as the message API knows it."""
+"""The topic of one queue as the message API knows it, and under which names Redis keeps what belongs to it.
+
+    <prefix>labkit:api:<id of the topic>:          as Kafka knows the topic: one that is made anew begins anew
+        log                 hash: indexed, e<partition> the known end of the partition, s<partition> its start
+        m:<message>         hash: the message's reservation, place and journey; kept for `KEPT`
+        groups              sorted set: the groups, by when they polled last
+        q:<group>:…         what one group has of the topic: see `QueueNames`
+    <prefix>labkit:api:key:<key>                   an Idempotency-Key
+
+Times are in ms since the epoch, by the clock of Redis, which is the only one that all processes share.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
 
-from labkit.api.messages.names import TopicNames, api_prefix
 from labkit.errors import TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letters import ensure_dead_topic
 from labkit.taskqueue.topics import Topic, Topics
+
+#: How long a message's id and journey are known, in seconds: as long as Kafka keeps records by default.
+KEPT = 7 * 24 * 3600.0
+
+
+def api_prefix(topic_prefix: str) -> str:
+    """What all names begin with."""
+    return f"{topic_prefix}labkit:api:"
+
+
+def bell_channel(topic_prefix: str) -> str:
+    """The channel on which is said that a queue has something new."""
+    return f"{api_prefix(topic_prefix)}bell"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The names for one topic; `base` goes before all of them."""
+
+    base: str
+
+    @property
+    def log(self) -> str:
+        """What is known of the partitions."""
+        return f"{self.base}log"
+
+    @property
+    def messages(self) -> str:
+        """What goes before a message's id."""
+        return f"{self.base}m:"
+
+    @property
+    def groups(self) -> str:
+        """When each group polled last."""
+        return f"{self.base}groups"
+
+    def queue(self, group: str) -> QueueNames:
+        """The names for one group."""
+        return QueueNames(f"{self.base}q:{group}:")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNames:
+    """The names for what one group has of a topic; `base` goes before all of them.
+
+    pos      hash: the offset up to which records were fed, per partition
+    ready    list: the ids that wait for a poller
+    held     hash: the records of the ids that are not acknowledged
+    counts   hash: how often each was delivered
+    leases   sorted set: the ids that pollers have, by when their leases end
+    tokens   hash: the token of each lease
+    dying    list: the ids that are to become dead letters
+    open:<partition>  sorted set: the ids that are not acknowledged, by offset
+    feeder   the process that feeds this queue
+    """
+
+    base: str
+
+    @property
+    def feeder(self) -> str:
+        """Who feeds the queue."""
+        return f"{self.base}feeder"
+
 
 #: With how many partitions the topic of a queue is made.
 PARTITIONS = 2

@@ -11,10 +11,10 @@ from contextlib import suppress
 
 from labkit.errors import BadRecord, InProgress
 from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.engine.journal import Journal
-from labkit.taskqueue.engine.lanes import Lanes
-from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.task_log import TaskLog
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import Task
 
 #: Stands in the record of what was no task.
@@ -35,7 +35,7 @@ class Attempts:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: Shards,
         *,
         topic: str,
         worker: str,
@@ -44,8 +44,8 @@ class Attempts:
         on_record: Callable[[TaskRecord], object],
         clock: Callable[[], float],
     ) -> None:
-        self.done: deque[Item] = deque()
-        self.dead: deque[Item] = deque()
+        self.done: deque[WorkItem] = deque()
+        self.dead: deque[WorkItem] = deque()
         #: how many attempts did not end well
         self.failures = 0
         self._counting = threading.Lock()
@@ -56,9 +56,9 @@ class Attempts:
         self._rng = rng
         self._on_record = on_record
         self._clock = clock
-        self.journal = Journal(worker, topic)
+        self.journal = TaskLog(worker, topic)
 
-    def begin(self, item: Item) -> Task | None:
+    def begin(self, item: WorkItem) -> Task | None:
         """The task to work on; None if the record is not one, and there is nothing more to do with it."""
         item.started_at = self._clock()
         item.attempt += 1
@@ -72,7 +72,7 @@ class Attempts:
         self.journal.started(item, item.task)
         return item.task
 
-    def end(self, item: Item, error: BaseException | None) -> None:
+    def end(self, item: WorkItem, error: BaseException | None) -> None:
         """The handler has returned, or has raised this error."""
         if error is None:
             self._write(item, DONE, None)
@@ -91,27 +91,27 @@ class Attempts:
             self._write(item, FAILED, describe(error))
             self._lanes.postpone(item, delay)
 
-    def hand_on(self, item: Item) -> None:
+    def hand_on(self, item: WorkItem) -> None:
         """Somebody else has the task now, and will leave the record of what becomes of it."""
         self.journal.handed_on(item)
         self.done.append(item)
         self._lanes.done(item)
 
-    def shed(self, item: Item, reason: str) -> None:
+    def shed(self, item: WorkItem, reason: str) -> None:
         """The task is dropped on purpose, unbegun."""
         self._put_away(item, SHED, reason)
 
-    def spill(self, item: Item, where: str) -> None:
+    def spill(self, item: WorkItem, where: str) -> None:
         """The task stands on another topic now, for later."""
         self._put_away(item, SPILLED, where)
 
-    def _put_away(self, item: Item, outcome: str, reason: str) -> None:
+    def _put_away(self, item: WorkItem, outcome: str, reason: str) -> None:
         self._look_into(item)
         self._write(item, outcome, reason)
         self.done.append(item)
         self._lanes.done(item)
 
-    def refuse(self, item: Item, error: BaseException, *, deliveries: int) -> None:
+    def refuse(self, item: WorkItem, error: BaseException, *, deliveries: int) -> None:
         """This task is not begun again, after so many deliveries."""
         item.started_at = self._clock()
         item.attempt = deliveries
@@ -119,17 +119,17 @@ class Attempts:
         self._give_up(item, DEAD, error)
 
     @staticmethod
-    def _look_into(item: Item) -> None:
+    def _look_into(item: WorkItem) -> None:
         """See which task it is, for the record; one that is unreadable has none."""
         with suppress(BadRecord):
             item.task = Task.decode(item.record)
 
-    def _give_up(self, item: Item, outcome: str, error: BaseException) -> None:
+    def _give_up(self, item: WorkItem, outcome: str, error: BaseException) -> None:
         item.error = error
         self._write(item, outcome, describe(error))
         self.dead.append(item)
 
-    def _write(self, item: Item, outcome: str, error: str | None) -> None:
+    def _write(self, item: WorkItem, outcome: str, error: str | None) -> None:
         record, task = item.record, item.task or _NO_TASK
         produced_at = record.timestamp_ms / 1000
         written = TaskRecord(

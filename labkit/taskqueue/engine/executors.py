@@ -10,12 +10,11 @@ from typing import Any, Protocol, cast
 
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.config import Handler, WorkerConfig
-from labkit.taskqueue.engine.deadline import task_deadline
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.engine.lanes import Lanes
-from labkit.taskqueue.engine.processes import Child
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work, task_deadline
+from labkit.taskqueue.engine.process_pool import HandlerProcess
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import Handler, WorkerConfig
 from labkit.taskqueue.task import Task
 
 #: What a handler may raise that is its own failure. A SystemExit would end its thread unseen.
@@ -50,7 +49,7 @@ class InThread:
     """Runs the handler in the thread itself.
 
     `timeout` is the time per attempt in seconds. A thread cannot be stopped from outside, so the handler must ask:
-    see `labkit.taskqueue.engine.deadline`.
+    see `labkit.taskqueue.engine.handler`.
     """
 
     def __init__(self, handler: Handler, timeout: float | None) -> None:
@@ -78,7 +77,7 @@ class ThreadExecutor:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: Shards,
         attempts: Attempts,
         runners: Sequence[Runner],
         *,
@@ -124,7 +123,7 @@ class AsyncioExecutor:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: Shards,
         attempts: Attempts,
         handler: Callable[[Task], Awaitable[object]],
         *,
@@ -183,7 +182,7 @@ class AsyncioExecutor:
             self._ended.set_exception(error)
         self._fill()
 
-    async def _work_on(self, item: Item) -> None:
+    async def _work_on(self, item: WorkItem) -> None:
         task = self._attempts.begin(item)
         if task is not None:
             self._attempts.end(item, await self._try(task))
@@ -207,7 +206,7 @@ def is_asynchronous(handler: Callable[..., Any]) -> bool:
 def make_executor(
     config: WorkerConfig,
     work: Work,
-    lanes: Lanes,
+    lanes: Shards,
     attempts: Attempts,
     *,
     name: str,
@@ -225,7 +224,9 @@ def make_executor(
         return AsyncioExecutor(lanes, attempts, handler, config=config, name=name, on_crash=on_crash)
     described = work.describe() if config.executor == "processes" else {}
     runners: list[Runner] = [
-        Child(described, config.timeout) if config.executor == "processes" else InThread(function, config.timeout)
+        HandlerProcess(described, config.timeout)
+        if config.executor == "processes"
+        else InThread(function, config.timeout)
         for _ in range(config.concurrency)
     ]
     return ThreadExecutor(lanes, attempts, runners, name=name, on_crash=on_crash)

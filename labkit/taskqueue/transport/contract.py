@@ -16,19 +16,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.share import ShareGroups
+from labkit.taskqueue.transport.share_contract import ShareGroups
 from labkit.taskqueue.transport.values import (
     MAX_OUTGOING_BYTES,
     MAX_RECORD_BYTES,
     NO_OFFSET,
     TRANSACTION_TIMEOUT,
     ConsumerConfig,
-    Delivery,
     Headers,
     Outgoing,
     Position,
     ProducerConfig,
     Record,
+    RecordMetadata,
     TopicDescription,
     TopicPartition,
 )
@@ -41,7 +41,6 @@ __all__ = [
     "AdminClient",
     "ConsumerClient",
     "ConsumerConfig",
-    "Delivery",
     "Headers",
     "OnAssignment",
     "OnDelivery",
@@ -50,6 +49,7 @@ __all__ = [
     "ProducerClient",
     "ProducerConfig",
     "Record",
+    "RecordMetadata",
     "TopicDescription",
     "TopicPartition",
     "TransactionClient",
@@ -58,7 +58,7 @@ __all__ = [
 
 #: Called once per record: with a Delivery when acknowledged, else with a `NotAcknowledged`. It may be called
 #: from any thread, before `send` returns or after; it must be quick, must not raise and must not send.
-OnDelivery = Callable[[Delivery | None, Exception | None], None]
+OnDelivery = Callable[[RecordMetadata | None, Exception | None], None]
 
 
 class ProducerClient(Protocol):

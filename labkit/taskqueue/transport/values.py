@@ -62,7 +62,7 @@ class Outgoing(NamedTuple):
     headers: Headers = ()
 
 
-class Delivery(NamedTuple):
+class RecordMetadata(NamedTuple):
     """Where the broker put a record that it has acknowledged."""
 
     partition: int

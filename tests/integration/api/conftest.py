@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from labkit.api.api_process import ApiProcess
 from labkit.api.client import ApiClient
-from labkit.api.process import ApiProcess
 from labkit.lab import Lab
 from labkit.settings import Settings, load_settings
 

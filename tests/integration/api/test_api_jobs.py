@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from labkit.errors import ApiRefused
-from labkit.jobs import Status
+from labkit.jobs import JobStatus
 from tests.integration.api.conftest import TOKEN
 
 ALLOWED = {"Authorization": f"token {TOKEN}"}
@@ -17,9 +17,9 @@ ALLOWED = {"Authorization": f"token {TOKEN}"}
 
 def test_a_job_is_there_when_one_asks_for_its_version(client):
     made = client.create_job(1234)
-    assert (made.job_id, made.status, made.version) == (1234, Status.NEW, 1)
+    assert (made.job_id, made.status, made.version) == (1234, JobStatus.NEW, 1)
     assert client.job(1234, version=1) == made
-    assert [event.status for event in client.job_events(1234)] == [Status.NEW]
+    assert [event.status for event in client.job_events(1234)] == [JobStatus.NEW]
 
 
 def test_a_known_job_stays_as_it_is(api, client):
@@ -57,9 +57,9 @@ def test_pages_and_filters(client):
     for job_id in ids:
         client.create_job(job_id)
     client.job(ids[-1], version=1)
-    assert [job.job_id for job in client.jobs(Status.NEW, page=2) if job.job_id in ids] == ids
-    assert list(client.jobs(Status.FAILED)) == []
-    assert client.overview().jobs[Status.NEW] >= len(ids)
+    assert [job.job_id for job in client.jobs(JobStatus.NEW, page=2) if job.job_id in ids] == ids
+    assert list(client.jobs(JobStatus.FAILED)) == []
+    assert client.overview().jobs[JobStatus.NEW] >= len(ids)
 
 
 def test_changes_come_live(client, api):

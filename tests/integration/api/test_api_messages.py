@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from labkit.api.api_process import ApiProcess
 from labkit.api.client import ApiClient, new_message
-from labkit.api.process import ApiProcess
 from labkit.errors import ApiRefused
 from labkit.taskqueue import Topics
 from labkit.taskqueue.transport import connect_transport

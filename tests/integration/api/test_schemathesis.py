@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.schemathesis_run import TOKEN, fuzz
-from labkit.api.process import ApiProcess
+from labkit.api.api_process import ApiProcess
 
 
 @pytest.mark.timeout(300)

@@ -11,18 +11,18 @@ from uuid import uuid4
 import pytest
 import redis
 
-from labkit.dispatch.app import make_app
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.kinds import import_handlers
-from labkit.dispatch.processes import CeleryWorker
-from labkit.dispatch.room import connect
+from labkit.celery_app.application import make_app
+from labkit.celery_app.capacity import connect
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.kinds import import_handlers
+from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
 from labkit.lab.redis_server import find_redis
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.task import Task, new_task
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.waiting import wait_until
 from tests.integration.dispatch.handlers import MODULE
 
 

@@ -10,17 +10,17 @@ from uuid import uuid4
 
 import redis
 
+from labkit.celery_app.application import LEVELS, key_prefix, level_key, make_app
+from labkit.celery_app.capacity import Capacity, Presence, connect
 from labkit.dispatch import Dispatcher
-from labkit.dispatch.app import LEVELS, key_prefix, level_key, make_app
-from labkit.dispatch.room import Presence, Room, connect
-from labkit.dispatch.sender import Sender
+from labkit.dispatch.celery_sender import CelerySender
 from labkit.measure.records import TaskRecord
 from labkit.policies import Policy, PriorityClass, make_policy
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, new_task
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.waiting import wait_until
 
 HIGH, LOW = PriorityClass(name="high"), PriorityClass(name="low")
 
@@ -63,8 +63,8 @@ class Rig:
             [self.topic(one.name) for one in classes],
             classes,
             make_policy(policy, **options) if isinstance(policy, str) else policy,
-            Sender(make_app(self._url, self.settings)),
-            room=None if limit is None else Room(self.client, self.settings, dispatcher=name, limit=limit),
+            CelerySender(make_app(self._url, self.settings)),
+            room=None if limit is None else Capacity(self.client, self.settings, dispatcher=name, limit=limit),
             group=self._group,
             name=name,
             on_record=on_record or self.records.append,
@@ -106,7 +106,7 @@ class Rig:
         return list(iter(self.take, None))
 
     def queued(self) -> int:
-        return sum(Room(self.client, self.settings).count().waiting)
+        return sum(Capacity(self.client, self.settings).count().waiting)
 
     def next(self) -> Message:
         """As `take`, and waits for it."""

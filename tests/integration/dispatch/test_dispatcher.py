@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.dispatch import room as room_module
+from labkit.celery_app import capacity as room_module
 from labkit.errors import RedisUnreachable, WorkerFailed
 from labkit.policies import Decision, PriorityClass, make_policy
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.task import new_task
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.waiting import wait_until
 from tests.integration.dispatch.rig import HIGH, LOW, Rig, wait_for_status
 
 

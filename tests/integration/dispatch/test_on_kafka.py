@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from labkit.celery_app.capacity import Capacity
+from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch import CelerySession, make_bridge
-from labkit.dispatch.making import BRIDGE, BRIDGE_GROUP, make_dispatcher
-from labkit.dispatch.records import RecordStream
-from labkit.dispatch.room import Room
+from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, make_dispatcher
 from labkit.errors import LabkitError, SettingsError, UnknownTopic
 from labkit.policies import PriorityClass
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, new_task
 from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
-from labkit.taskqueue.waiting import wait_until
 from tests.integration.dispatch.handlers import effects
 from tests.integration.dispatch.rig import HIGH, LOW, Rig
 
@@ -59,7 +59,7 @@ def test_two_dispatchers_share_the_work_and_never_overfill_the_queue(performed, 
     performed.topic("high", 2), performed.topic("low", 2)
     stream = RecordStream(client, at_work)
     stream.skip()
-    counting = Room(client, at_work, limit=LIMIT)
+    counting = Capacity(client, at_work, limit=LIMIT)
     capacity = counting.count().capacity
     assert capacity == 2 * LIMIT
     records, most = [], 0

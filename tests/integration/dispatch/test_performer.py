@@ -12,21 +12,21 @@ import pytest
 from celery.exceptions import Reject
 from celery.exceptions import Retry as ComesAgain
 
-from labkit.dispatch.app import make_app
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.kinds import celery_name, handler_of
-from labkit.dispatch.performing import Performer, sending_name
-from labkit.dispatch.records import RecordStream
-from labkit.dispatch.room import Room
-from labkit.dispatch.sender import Sender
+from labkit.celery_app.application import make_app
+from labkit.celery_app.capacity import Capacity
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.kinds import celery_name, handler_of
+from labkit.celery_app.performer import Performer, sending_name
+from labkit.celery_app.record_stream import RecordStream
+from labkit.dispatch.celery_sender import CelerySender
 from labkit.errors import RedisUnreachable
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import DeadLetters
-from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import new_task
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.waiting import wait_until
 from tests.integration.dispatch.conftest import envelope
 from tests.integration.dispatch.handlers import effects
 
@@ -38,8 +38,8 @@ class Work:
 
     def __init__(self, lab, client, settings) -> None:
         self.app = make_app(lab.redis_url, settings)
-        self.sender = Sender(self.app)
-        self._room = Room(client, settings)
+        self.sender = CelerySender(self.app)
+        self._room = Capacity(client, settings)
         self._stream = RecordStream(client, settings)
         self._stream.skip()
         self.records: list[TaskRecord] = []
@@ -267,7 +267,7 @@ def test_what_could_not_be_noted_of_an_attempt_makes_the_task_come_again(lab, cl
         perform(envelope(task).to_json())
     assert effects(file) == [task.id]
     assert "has to come again" in caplog.text
-    assert Room(client, settings).count().taken == 1
+    assert Capacity(client, settings).count().taken == 1
 
 
 def test_leases_are_renewed_by_one_thread_however_many_tasks_there_are(lab, settings, file):

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.dispatch.app import make_app
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.lag import CELERY_GROUP, Lag, LagSample, LagStream
-from labkit.dispatch.periodic import HEARTBEAT, HEARTBEAT_TOPIC, LAG, PeriodicTasks, lag_series
-from labkit.dispatch.room import connect
-from labkit.dispatch.sender import Sender
+from labkit.celery_app.application import make_app
+from labkit.celery_app.capacity import connect
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.periodic_tasks import (
+    CELERY_GROUP,
+    HEARTBEAT,
+    HEARTBEAT_TOPIC,
+    LAG,
+    Lag,
+    LagSample,
+    LagStream,
+    PeriodicTasks,
+    lag_series,
+)
+from labkit.dispatch.celery_sender import CelerySender
 from labkit.errors import RedisUnreachable
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, new_task, stock_tasks
@@ -61,7 +70,7 @@ def test_the_lag_of_every_group_and_of_celery_is_a_series(app, topics, settings,
         group.drain(timeout=30)
     with Producer(topic) as producer:
         producer.send_many(stock_tasks(3, seed=2))
-    sender = Sender(app)
+    sender = CelerySender(app)
     sender.send([Envelope(task=new_task("sleep"), topic="work", partition=0, offset=0, rank=n, produced_at=0, sent_at=0)
                  for n in (0, 9)])  # fmt: skip
     sender.close()

@@ -1,13 +1,13 @@
 """A Celery worker that does not know a task makes a dead letter of it; Celery itself would throw it away."""
 
-from labkit.dispatch.app import make_app
-from labkit.dispatch.kinds import HANDLERS, handles
-from labkit.dispatch.records import RecordStream
-from labkit.dispatch.sender import Sender
+from labkit.celery_app.application import make_app
+from labkit.celery_app.kinds import HANDLERS, handles
+from labkit.celery_app.record_stream import RecordStream
+from labkit.dispatch.celery_sender import CelerySender
 from labkit.taskqueue import DeadLetters, Topics
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.task import new_task
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 from tests.integration.dispatch.conftest import envelope
 
 
@@ -18,7 +18,7 @@ def test_a_task_that_the_worker_does_not_know_is_a_dead_letter(lab, client, at_w
     records.skip()
     with connect_kafka(lab) as plain, Topics(plain.transport, prefix=at_work.topic_prefix) as topics:
         topics.create(unique_name, partitions=1)
-        sender = Sender(make_app(lab.redis_url, at_work))
+        sender = CelerySender(make_app(lab.redis_url, at_work))
         sender.send([envelope(task, topic=unique_name)])
         sender.close()
         letters = DeadLetters(topics, unique_name)

@@ -13,13 +13,13 @@ import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from labkit.errors import LabkitError
+from labkit.lab.aot_cache import CLUSTER_ID, Kafka, prepare_kafka
 from labkit.lab.connection import Connection
-from labkit.lab.kafka_cache import CLUSTER_ID, Kafka, prepare_kafka
 from labkit.lab.kafka_server import format_command, kafka_command, server_properties
-from labkit.lab.ports import free_ports
+from labkit.lab.probe import free_ports
 from labkit.settings import load_settings
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.waiting import wait_until
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "student", "correct-horse"

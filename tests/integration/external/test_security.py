@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
-from labkit.lab.ports import free_ports
+from labkit.lab.probe import free_ports
 from labkit.taskqueue.transport import ConsumerConfig, ProducerConfig, TopicPartition, connect_transport
 from labkit.taskqueue.transport.confluent import client as confluent_client
 from labkit.taskqueue.transport.kafka_python import client as kafka_python_client

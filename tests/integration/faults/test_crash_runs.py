@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.faults.runs import Load, run_under_faults
+from labkit.faults.worker_run import WorkerLoad, run_under_faults
 from labkit.taskqueue import uniform
-from labkit.taskqueue.engine.config import WorkerConfig
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 
 TASKS, WORKERS, KILLS = 10_000, 3, 15
-CRASH_LOAD = Load(tasks=TASKS, service=uniform(5, 15), workers=WORKERS, concurrency=4)
+CRASH_LOAD = WorkerLoad(tasks=TASKS, service=uniform(5, 15), workers=WORKERS, concurrency=4)
 #: Of the tasks, in the runs with kills.
 DUPLICATES_AT_MOST = 0.05
 

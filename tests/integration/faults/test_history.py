@@ -8,7 +8,7 @@ import pytest
 
 from labkit.faults import COMMITS_TOPIC, check, from_records, group_commits, read_history, write_history
 from labkit.taskqueue import Producer, WorkerGroup, connect, constant, stock_tasks
-from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.topics import read_topic
 
 TASKS = 300
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.faults.nemesis import FaultName
-from labkit.faults.runs import Load, run_under_faults
+from labkit.faults.worker_run import WorkerLoad, run_under_faults
 from labkit.lab import Lab
 from labkit.taskqueue import uniform
 
@@ -11,7 +11,7 @@ WORKERS = 3
 
 
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
-    load = Load(tasks=3_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    load = WorkerLoad(tasks=3_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
     run = run_under_faults(lab, load, ["replace worker"] * 15, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s")
     assert run.verdict.ok(allow=()), run.verdict
@@ -22,7 +22,7 @@ def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
 
 def test_nothing_is_lost_when_workers_and_the_broker_fail_by_turns():
     faults: list[FaultName] = ["kill worker", "kill broker", "freeze worker", "replace worker"]
-    load = Load(tasks=2_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    load = WorkerLoad(tasks=2_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
     with Lab() as of_its_own:
         run = run_under_faults(of_its_own, load, faults, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s", f"recovery {run.recovery:.1f} s")

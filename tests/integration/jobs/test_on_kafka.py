@@ -6,12 +6,12 @@ from itertools import count
 
 import pytest
 
-from labkit.jobs import JobConsumer, Jobs, JobView, ProcessedLog, Status, jobs_topic, open_view
-from labkit.jobs.consumer import mock_work
+from labkit.jobs import JobConsumer, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic, open_view
+from labkit.jobs.job_consumer import mock_work
 from labkit.taskqueue import Producer, connect
-from labkit.taskqueue.reading import read_topic
-from labkit.taskqueue.service import uniform
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.service_time import uniform
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import read_topic
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
@@ -27,8 +27,8 @@ def test_a_reader_sees_its_own_write(topics, lab, unique_name):
         job = jobs.create()
         assert view.wait_for(job.job_id, 1) == view.get(job.job_id)
         view.follow()
-        job = jobs.change(job, Status.RUNNING, worker="w")
-        job = jobs.change(job, Status.DONE, worker="w")
+        job = jobs.change(job, JobStatus.RUNNING, worker="w")
+        job = jobs.change(job, JobStatus.DONE, worker="w")
         assert view.wait_for(job.job_id, job.version).event() == job.event()
     with open_view(topic, lab) as view:  # goes on where it was
         assert view.get(job.job_id).event() == job.event()
@@ -74,14 +74,14 @@ def test_growing_from_1_to_4_partitions_under_load(topics, lab, unique_name, tmp
             one.run(timeout=0.5)
             two.run(timeout=0.5)
         view.catch_up()
-        assert view.counts() == dict.fromkeys(Status, 0) | {Status.DONE: len(created)}
+        assert view.counts() == dict.fromkeys(JobStatus, 0) | {JobStatus.DONE: len(created)}
         for group in ("one", "two"):
             lines = [job.job_id for job in ProcessedLog(tmp_path / "processed_jobs.log", group).read()]
             assert sorted(lines) == sorted(created * 2)
     # what was read in any other order, by a view of its own, is the same
     with JobView(topic, f"sqlite:///{tmp_path / 'other.sqlite'}") as other:
         other.catch_up()
-        assert other.counts()[Status.DONE] == len(created)
+        assert other.counts()[JobStatus.DONE] == len(created)
 
 
 def test_compaction_by_the_broker_keeps_the_view(lab, unique_name, tmp_path):
@@ -98,8 +98,8 @@ def test_compaction_by_the_broker_keeps_the_view(lab, unique_name, tmp_path):
             },
         )
         with Jobs(topic) as jobs, open_view(topic, lab) as view:
-            running = jobs.change(jobs.create(1234), Status.RUNNING, worker="a")
-            done = jobs.change(running, Status.DONE, worker="a")
+            running = jobs.change(jobs.create(1234), JobStatus.RUNNING, worker="a")
+            done = jobs.change(running, JobStatus.DONE, worker="a")
             jobs.write(running.event())
             view.follow()
             wait_until(lambda: topics.end_offsets(unique_name)[0] >= 5, timeout=30, what="DONE was to be written again")
@@ -127,10 +127,10 @@ def test_a_view_waits_for_a_broker_that_comes_back(tmp_path):
             view.follow()
             view.wait_for(1, 1)
             own.kill_broker()
-            assert view.get(1).status is Status.NEW  # the store answers all the same
+            assert view.get(1).status is JobStatus.NEW  # the store answers all the same
             own.restart_broker()
             with Producer(topic) as producer:
                 from labkit.jobs.writer import new_job
 
                 producer.send(new_job(2).to_task())
-            assert view.wait_for(2, 1).status is Status.NEW
+            assert view.wait_for(2, 1).status is JobStatus.NEW

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from labkit.errors import StoreFailed, StoreInUse
-from labkit.jobs import Jobs, JobView, Status, jobs_topic
+from labkit.jobs import Jobs, JobStatus, JobView, jobs_topic
 from labkit.taskqueue import Topics
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +44,8 @@ def topics():
 
 def live(jobs, *job_ids):
     for job_id in job_ids:
-        running = jobs.change(jobs.create(job_id), Status.RUNNING, worker="w")
-        jobs.change(running, Status.DONE, worker="w")
+        running = jobs.change(jobs.create(job_id), JobStatus.RUNNING, worker="w")
+        jobs.change(running, JobStatus.DONE, worker="w")
 
 
 def test_a_view_goes_on_and_pages(topics, url):
@@ -59,9 +59,9 @@ def test_a_view_goes_on_and_pages(topics, url):
         live(jobs, 5)  # nothing new
     with JobView(topic, url) as view:
         view.catch_up()
-        assert view.counts() == {Status.NEW: 1, Status.RUNNING: 0, Status.DONE: 30, Status.FAILED: 0}
+        assert view.counts() == {JobStatus.NEW: 1, JobStatus.RUNNING: 0, JobStatus.DONE: 30, JobStatus.FAILED: 0}
         assert [job.job_id for job in view.changes_since(cursor)] == [31]
-        assert [job.job_id for job in view.list(Status.DONE, after=10, limit=3)] == [11, 12, 13]
+        assert [job.job_id for job in view.list(JobStatus.DONE, after=10, limit=3)] == [11, 12, 13]
         assert {event.version for event in view.events(5)} == {1, 2, 3}
         assert view.get(31).worker is None
 
@@ -71,7 +71,7 @@ def test_a_large_rebuild(topics, url):
     with Jobs(topic) as jobs, JobView(topic, url) as view:
         live(jobs, *range(1, 1001))
         view.catch_up()
-        assert view.counts()[Status.DONE] == 1000
+        assert view.counts()[JobStatus.DONE] == 1000
 
 
 def test_one_of_two_views_follows_and_the_other_takes_over(topics, url):
@@ -106,8 +106,8 @@ def test_the_store_of_another_topic(topics, url):
 def test_a_stale_event_is_mended(topics, url):
     topic = jobs_topic(topics)
     with Jobs(topic) as jobs, JobView(topic, url) as view:
-        running = jobs.change(jobs.create(1), Status.RUNNING, worker="w")
-        jobs.change(running, Status.DONE, worker="w")
+        running = jobs.change(jobs.create(1), JobStatus.RUNNING, worker="w")
+        jobs.change(running, JobStatus.DONE, worker="w")
         jobs.write(running.event())
         view.follow()
         wait_until(lambda: topics.end_offsets(topic.name)[0] == 5, timeout=10, what="DONE was to be written again")

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from labkit.lab import life
+from labkit.lab import lifecycle
 from labkit.lab.folders import LabFolders, data_folder, named_lab
-from labkit.lab.ports import free_ports
+from labkit.lab.probe import free_ports
 from labkit.settings import Settings, environment_with
 
 
@@ -29,7 +29,7 @@ def own_settings(tmp_path: Path) -> Iterator[Settings]:
     yield settings
     labs = data_folder(settings) / "labs"
     for folder in labs.iterdir() if labs.exists() else ():
-        life.stop(folder.name, LabFolders(folder))
+        lifecycle.stop(folder.name, LabFolders(folder))
 
 
 @pytest.fixture

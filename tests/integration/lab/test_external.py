@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from labkit.errors import BrokerUnreachable, LabError, LabNotRunning
-from labkit.lab import Lab, attach_lab, life, open_lab
+from labkit.lab import Lab, attach_lab, lifecycle, open_lab
 from labkit.lab.folders import named_lab
-from labkit.lab.ports import free_ports
+from labkit.lab.probe import free_ports
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce
 
@@ -52,7 +52,7 @@ def test_an_external_redis_and_an_own_kafka(lab: Lab, own_settings: Settings) ->
 
 
 def test_an_external_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, own_settings: Settings) -> None:
-    monkeypatch.setattr(life, "EXTERNAL_TIMEOUT", 0.5)
+    monkeypatch.setattr(lifecycle, "EXTERNAL_TIMEOUT", 0.5)
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     settings = own_settings.model_copy(update={"bootstrap_servers": nobody})
     with pytest.raises(BrokerUnreachable, match=f"{nobody}, which LABKIT_BOOTSTRAP_SERVERS names"):

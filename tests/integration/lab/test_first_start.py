@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 
 from labkit.lab import Lab
+from labkit.lab.aot_cache import prepare_kafka, read_note
+from labkit.lab.condition import wait_for
 from labkit.lab.jars import jar_folder, kafka_jars
-from labkit.lab.kafka_cache import prepare_kafka, read_note
-from labkit.lab.process import process_id
-from labkit.lab.waiting import wait_for
+from labkit.lab.process_id import process_id
 from labkit.settings import Settings, environment_with
 
 PREPARE = (
-    "from labkit.settings import Settings; from labkit.lab.kafka_cache import prepare_kafka; prepare_kafka(Settings())"
+    "from labkit.settings import Settings; from labkit.lab.aot_cache import prepare_kafka; prepare_kafka(Settings())"
 )
 
 

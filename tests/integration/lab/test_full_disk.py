@@ -11,11 +11,11 @@ import pytest
 from confluent_kafka import Producer
 
 from labkit.errors import DiskFull
-from labkit.lab import life
+from labkit.lab import lifecycle
+from labkit.lab.condition import wait_for
 from labkit.lab.folders import named_lab
-from labkit.lab.ports import free_ports
-from labkit.lab.status import look
-from labkit.lab.waiting import wait_for
+from labkit.lab.lab_status import look
+from labkit.lab.probe import free_ports
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce
 
@@ -37,7 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_is_explained_and_nothing_acknowledged_is_lost(small_disk: Path) -> None:
     settings = Settings(data_dir=small_disk, port=free_ports(1)[0])
     folders = named_lab(settings, "default")
-    state, _ = life.up("default", folders, settings)
+    state, _ = lifecycle.up("default", folders, settings)
     try:
         address = f"127.0.0.1:{state.port}"
         produce(address, "kept", "a record")
@@ -48,13 +48,13 @@ def test_a_disk_that_fills_up_is_explained_and_nothing_acknowledged_is_lost(smal
         assert wait_for(lambda: not state.running(), 20), "Kafka ends when it cannot write"
         assert "disk is full" in (look("default", settings).problem or "")
         with pytest.raises(DiskFull, match="MB left; 100 MB are needed"):
-            life.up("default", folders, settings)
+            lifecycle.up("default", folders, settings)
 
         (small_disk / "filling").unlink()
-        again, _ = life.up("default", folders, settings)
+        again, _ = lifecycle.up("default", folders, settings)
         assert consume(f"127.0.0.1:{again.port}", "kept", 1) == ["a record"]
     finally:
-        life.stop("default", folders)
+        lifecycle.stop("default", folders)
 
 
 def fill(path: Path) -> None:

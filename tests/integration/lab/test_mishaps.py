@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab import Lab, life, open_lab, starting
+from labkit.lab import Lab, lifecycle, open_lab, startup
+from labkit.lab.aot_cache import prepare_kafka
+from labkit.lab.condition import wait_for
 from labkit.lab.folders import LabFolders
-from labkit.lab.kafka_cache import prepare_kafka
-from labkit.lab.process import process_id
+from labkit.lab.lab_status import look
+from labkit.lab.process_id import process_id
 from labkit.lab.redis_server import find_redis
-from labkit.lab.starting import Plan
+from labkit.lab.startup import Plan
 from labkit.lab.state import Broker, State, read_state
-from labkit.lab.status import look
-from labkit.lab.waiting import wait_for
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, pid_exists, produce, said_by_labkit
 
@@ -40,7 +40,7 @@ sys.stdin.read()
 FORK = """
 import os
 from labkit.lab import open_lab
-from labkit.lab.status import look
+from labkit.lab.lab_status import look
 from labkit.settings import load_settings
 with open_lab() as lab:
     child = os.fork()
@@ -57,7 +57,7 @@ UP = "from labkit.cli import main; import sys; sys.argv = ['labkit', 'up']; main
 def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     own_settings: Settings, folders: LabFolders, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state, _ = life.up("default", folders, own_settings)
+    state, _ = lifecycle.up("default", folders, own_settings)
     address = f"127.0.0.1:{state.port}"
     values = [f"record {number}" for number in range(100)]
     produce(address, "tasks", *values)
@@ -66,7 +66,7 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     assert kafka.wait(10)
     assert wait_for(lambda: "SIGKILL" in (look("default", own_settings).problem or ""), 5)
 
-    again, started = life.up("default", folders, own_settings)
+    again, started = lifecycle.up("default", folders, own_settings)
     assert started
     assert again.port == state.port, "clients are still looking there"
     assert consume(address, "tasks", 100) == values
@@ -76,7 +76,7 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
 
 
 def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, folders: LabFolders) -> None:
-    state, _ = life.up("default", folders, own_settings)
+    state, _ = lifecycle.up("default", folders, own_settings)
     for process in (state.keeper, *state.servers().values()):
         process.send_signal(signal.SIGKILL)
     assert wait_for(lambda: not any(server.alive() for server in state.servers().values()), 10)
@@ -85,7 +85,7 @@ def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, fol
         False,
         "It was not stopped properly. `labkit up` starts it again with its data.",
     )
-    assert life.up("default", folders, own_settings)[1]
+    assert lifecycle.up("default", folders, own_settings)[1]
     assert state.socket is not None
     assert not Path(state.socket).exists(), "nor is the folder of its socket left"
 
@@ -116,16 +116,16 @@ def test_a_start_that_is_killed_leaves_nothing_and_the_next_one_works(
     (state,) = states[-1:]
     assert state is not None
     assert not state.ready, "it was killed in the middle"
-    assert life.up("default", folders, own_settings)[1]
+    assert lifecycle.up("default", folders, own_settings)[1]
     assert not any(process.alive() for process in (state.keeper, *state.servers().values()))
 
 
 def test_ctrl_c_while_starting_leaves_nothing(folders: LabFolders, in_another_process: Run) -> None:
-    starting = in_another_process(UP)
+    startup = in_another_process(UP)
     states: list[State | None] = []
     assert wait_for(lambda: states.append(read_state(folders.state)) or states[-1] is not None, 30, interval=0.002)
-    starting.send_signal(signal.SIGINT)
-    assert starting.wait(20) == 130
+    startup.send_signal(signal.SIGINT)
+    assert startup.wait(20) == 130
     (state,) = states[-1:]
     assert state is not None
     assert not any(process.alive() for process in (state.keeper, *state.servers().values()))
@@ -189,7 +189,7 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         throw_away=False,
         timeout=60,
     )
-    state, keeping = starting._start(plan, own_settings)
+    state, keeping = startup._start(plan, own_settings)
     try:
         produce(f"127.0.0.1:{state.port}", "works", "a record")
     finally:

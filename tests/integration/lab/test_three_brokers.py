@@ -12,11 +12,11 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from labkit.errors import LabError
-from labkit.lab import Lab, attach_lab, life
+from labkit.lab import Lab, attach_lab, lifecycle
+from labkit.lab.condition import wait_for
 from labkit.lab.folders import LabFolders
+from labkit.lab.lab_status import look
 from labkit.lab.state import read_state
-from labkit.lab.status import look
-from labkit.lab.waiting import wait_for
 from labkit.settings import Settings
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
@@ -103,7 +103,7 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
         )
         assert [server.pid is None for server in found.servers] == [False, True, False, False, False]
 
-        state, started = life.up("default", folders, own_settings)
+        state, started = lifecycle.up("default", folders, own_settings)
         assert not started
         assert said_by_labkit(caplog) == [
             "Kafka 2 was ended by SIGKILL. It is started again with all data, and the rest goes on."
@@ -113,14 +113,14 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
         assert {node for node, pid in lab.brokers.items() if pid != before[node]} == {2}
         pids = [keeper, lab.redis_pid or 0, *(pid or 0 for pid in lab.brokers.values())]
     with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
-        life.up("default", folders, own_settings, brokers=1)
+        lifecycle.up("default", folders, own_settings, brokers=1)
 
     owner.kill()
     owner.wait()
     assert wait_for(lambda: not any(map(pid_exists, pids)), 20), "nor is the one left that was started again"
     assert read_state(folders.state) is None
     with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
-        life.up("default", folders, own_settings, brokers=1)
+        lifecycle.up("default", folders, own_settings, brokers=1)
 
 
 def test_the_one_broker_of_a_lab_is_killed_and_started_again(unique_name: str) -> None:

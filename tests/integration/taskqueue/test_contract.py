@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from labkit.lab import Lab
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     ConsumerConfig,
     Outgoing,
@@ -21,7 +22,6 @@ from labkit.taskqueue.transport import (
     Transport,
     connect_transport,
 )
-from labkit.taskqueue.waiting import wait_until
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read
 from tests.contract.groups import *  # noqa: F403

@@ -6,10 +6,10 @@ import pytest
 
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, new_task, stock_tasks
 from labkit.taskqueue.dead_letters import DeadLetters
-from labkit.taskqueue.engine.holding import DELIVERIES
-from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.partition_state import DELIVERIES
+from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.waiting import wait_until
 from tests import handlers
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, stock_tasks, uniform
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 SETTINGS = Settings(_env_file=None)
 

@@ -14,10 +14,10 @@ import redis
 
 from labkit.errors import InProgress, LeaseLost, RedisUnreachable
 from labkit.settings import environment_with
-from labkit.taskqueue.lease import Begin, Lease, connect_redis
 from labkit.taskqueue.once import once
+from labkit.taskqueue.run_lease import RunLease, RunState, connect_redis
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.timeouts import wait_until
 
 #: Long enough to be renewed in time on a busy machine, in seconds.
 LEASE = 1.0
@@ -240,18 +240,18 @@ def test_redis_is_looked_for_again_when_it_does_not_answer(lab, task, monkeypatc
 
 
 def test_every_step_may_be_sent_again_when_its_answer_was_lost(client, unique_name):
-    lease = Lease(client, unique_name, lease=60, ttl=60)
-    assert [lease.begin(), lease.begin()] == [Begin.BEGUN, Begin.BEGUN]
+    lease = RunLease(client, unique_name, lease=60, ttl=60)
+    assert [lease.begin(), lease.begin()] == [RunState.BEGUN, RunState.BEGUN]
     lease.finish()
     lease.finish()
-    assert lease.begin() is Begin.DONE
+    assert lease.begin() is RunState.DONE
 
 
 def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
-    late = Lease(client, unique_name, lease=0.05, ttl=60)
-    other = Lease(client, unique_name, lease=60, ttl=60)
-    assert late.begin() is Begin.BEGUN
-    wait_until(lambda: other.begin() is Begin.BEGUN, timeout=10, what="the first lease ends")
+    late = RunLease(client, unique_name, lease=0.05, ttl=60)
+    other = RunLease(client, unique_name, lease=60, ttl=60)
+    assert late.begin() is RunState.BEGUN
+    wait_until(lambda: other.begin() is RunState.BEGUN, timeout=10, what="the first lease ends")
     before = client.get(unique_name)
     assert not late.renew()
     late.give_back()
@@ -265,11 +265,11 @@ def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
 
 
 def test_a_late_run_that_nobody_overtook_is_done(client, unique_name):
-    late = Lease(client, unique_name, lease=0.05, ttl=60)
-    assert late.begin() is Begin.BEGUN
+    late = RunLease(client, unique_name, lease=0.05, ttl=60)
+    assert late.begin() is RunState.BEGUN
     wait_until(lambda: not client.exists(unique_name), timeout=10, what="the lease ends")
     late.finish()
-    assert Lease(client, unique_name, lease=60, ttl=60).begin() is Begin.DONE
+    assert RunLease(client, unique_name, lease=60, ttl=60).begin() is RunState.DONE
 
 
 # --- deliveries in processes

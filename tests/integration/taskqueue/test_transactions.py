@@ -15,8 +15,8 @@ from kafka import TopicPartition as KafkaPartition
 from labkit.errors import BrokerUnreachable
 from labkit.settings import TransportName
 from labkit.taskqueue import connect
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, TopicPartition
-from labkit.taskqueue.waiting import wait_until
 
 TIMEOUT = 20.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.backpressure import Action, Sight, make_strategy
+from labkit.backpressure import Action, QueueView, make_strategy
 
 AIMD = make_strategy("aimd", target=1.0, beta=0.5, start=8)
 
@@ -12,21 +12,21 @@ def after(sight, state=None, now=10.0):
 
 
 def good(answered=1, lag=8):
-    return Sight(lag=lag, answered=answered, latency=0.9)
+    return QueueView(lag=lag, answered=answered, latency=0.9)
 
 
 def late(latency=1.5):
-    return Sight(lag=8, answered=1, latency=latency)
+    return QueueView(lag=8, answered=1, latency=latency)
 
 
 def test_beyond_the_limit_tasks_are_refused():
-    assert AIMD.judge(Sight(lag=7), AIMD.begin(), 0.0)[0].action is Action.ADMIT
-    refused = AIMD.judge(Sight(lag=8), AIMD.begin(), 0.0)[0]
+    assert AIMD.judge(QueueView(lag=7), AIMD.begin(), 0.0)[0].action is Action.ADMIT
+    refused = AIMD.judge(QueueView(lag=8), AIMD.begin(), 0.0)[0]
     assert (refused.action, refused.reason) == (Action.REFUSE, "8 tasks are not finished, and the limit is 8")
 
 
 def test_without_answers_the_limit_stays():
-    assert after(Sight(lag=8)) == AIMD.begin()
+    assert after(QueueView(lag=8)) == AIMD.begin()
 
 
 def test_a_limit_full_of_good_answers_raises_it_by_about_one():
@@ -58,6 +58,6 @@ def test_what_was_let_in_before_a_cut_does_not_cut_again():
 def test_it_never_falls_below_one():
     state = AIMD.begin()
     for second in range(20):
-        verdict, state = AIMD.judge(Sight(lag=0, answered=1, latency=1.5), state, 10.0 + 2 * second)
+        verdict, state = AIMD.judge(QueueView(lag=0, answered=1, latency=1.5), state, 10.0 + 2 * second)
     assert state.value == 1.0
     assert verdict.action is Action.ADMIT

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.backpressure import STRATEGIES, Action, Gate, Sight, Verdict, make_strategy
+from labkit.backpressure import STRATEGIES, Action, AdmissionDecision, AdmissionState, QueueView, make_strategy
 from labkit.errors import NotAccepted
 
 SIGHTS = st.builds(
-    Sight,
+    QueueView,
     lag=st.integers(0, 400),
     rank=st.integers(0, 3),
     lowest=st.none() | st.integers(0, 3),
@@ -37,7 +37,7 @@ def test_a_judgement_is_pure_and_says_what_can_be_done(name, looks):
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(start=st.floats(0.0, 1e9), lags=st.lists(st.integers(0, 400), max_size=20))
 def test_the_door_opens_again_when_nothing_is_left(name, start, lags):
-    gate = Gate(make_strategy(name))
+    gate = AdmissionState(make_strategy(name))
     for lag in lags:
         gate.judge(start, lag=lag)
     now = start
@@ -51,12 +51,12 @@ def test_the_door_opens_again_when_nothing_is_left(name, start, lags):
 
 
 def test_a_refusal_is_raised_for_the_sender():
-    refused, _ = make_strategy("refuse", limit=1_000).judge(Sight(lag=1_200), None, 0.0)
+    refused, _ = make_strategy("refuse", limit=1_000).judge(QueueView(lag=1_200), None, 0.0)
     with pytest.raises(NotAccepted, match=r"not accepted: 1,200 tasks are not finished, and the limit is 1,000\. Send"):
         refused.or_raise()
 
 
 @pytest.mark.parametrize("action", sorted(set(Action) - {Action.REFUSE}))
 def test_other_verdicts_are_not_raised(action):
-    verdict = Verdict(action=action)
+    verdict = AdmissionDecision(action=action)
     assert verdict.or_raise() is verdict

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from labkit.backpressure import Action, Gate, Sight, Verdict
+from labkit.backpressure import Action, AdmissionDecision, AdmissionState, QueueView
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,19 @@ class Diary:
         return ()
 
     def judge(self, sight, state, now):
-        return Verdict(action=Action.ADMIT), (*state, (now, sight))
+        return AdmissionDecision(action=Action.ADMIT), (*state, (now, sight))
 
 
 def test_the_strategy_sees_what_the_door_sees_and_keeps_its_state():
-    gate = Gate(Diary())
+    gate = AdmissionState(Diary())
     assert gate.state == ()
     assert gate.judge(1.0, lag=3).action is Action.ADMIT
     gate.judge(2.0, lag=4, rank=1, lowest=2)
-    assert gate.state == ((1.0, Sight(lag=3)), (2.0, Sight(lag=4, rank=1, lowest=2)))
+    assert gate.state == ((1.0, QueueView(lag=3)), (2.0, QueueView(lag=4, rank=1, lowest=2)))
 
 
 def test_answers_are_averaged_since_the_last_judgement():
-    gate = Gate(Diary())
+    gate = AdmissionState(Diary())
     gate.answered(1.0)
     gate.answered(4.0)
     gate.judge(5.0, lag=0)

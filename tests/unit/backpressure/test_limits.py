@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.backpressure import Action, Sight, make_strategy
+from labkit.backpressure import Action, QueueView, make_strategy
 
 LIMITED = {
     "refuse": Action.REFUSE,
@@ -19,15 +19,15 @@ def judged(name, sight, **options):
 
 
 def test_unlimited_admits_whatever_waits():
-    assert judged("unlimited", Sight(lag=10**9)).action is Action.ADMIT
+    assert judged("unlimited", QueueView(lag=10**9)).action is Action.ADMIT
 
 
 @pytest.mark.parametrize("name", LIMITED)
 def test_the_limit_is_the_most_that_is_unfinished(name):
-    assert judged(name, Sight(lag=6), limit=7).action is Action.ADMIT
-    full = judged(name, Sight(lag=7), limit=7)
+    assert judged(name, QueueView(lag=6), limit=7).action is Action.ADMIT
+    full = judged(name, QueueView(lag=7), limit=7)
     assert (full.action, full.reason) == (LIMITED[name], "7 tasks are not finished, and the limit is 7")
-    assert judged(name, Sight(lag=900), limit=7).action is LIMITED[name]
+    assert judged(name, QueueView(lag=900), limit=7).action is LIMITED[name]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_the_limit_is_the_most_that_is_unfinished(name):
     ],
 )
 def test_shed_lowest_drops_one_that_is_less_urgent_if_it_waits(rank, lowest, action):
-    sight = Sight(lag=7, rank=rank, lowest=lowest)
+    sight = QueueView(lag=7, rank=rank, lowest=lowest)
     assert judged("shed_lowest", sight, limit=7).action is action
     assert judged("shed_lowest", sight, limit=8).action is Action.ADMIT

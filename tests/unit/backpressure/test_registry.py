@@ -12,7 +12,7 @@ from labkit.errors import SettingsError
 
 CLOSED = '''
 from dataclasses import dataclass
-from labkit.backpressure.contract import Action, Sight, Verdict
+from labkit.backpressure.contract import Action, QueueView, AdmissionDecision
 from labkit.backpressure.registry import strategy
 
 @strategy
@@ -21,8 +21,8 @@ class Closed:
     """Refuses everything."""
     name = "closed"
     def begin(self) -> None: ...
-    def judge(self, sight: Sight, state: None, now: float) -> tuple[Verdict, None]:
-        return Verdict(action=Action.REFUSE, reason="it is closed"), None
+    def judge(self, sight: QueueView, state: None, now: float) -> tuple[AdmissionDecision, None]:
+        return AdmissionDecision(action=Action.REFUSE, reason="it is closed"), None
 '''
 
 

@@ -4,16 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from labkit.backpressure import Action, Gate, make_strategy
+from labkit.backpressure import Action, AdmissionState, make_strategy
 
 
 def test_there_is_no_gap_up_to_the_threshold():
-    gate = Gate(make_strategy("slow", threshold=5))
+    gate = AdmissionState(make_strategy("slow", threshold=5))
     assert [gate.judge(0.0, lag=lag).action for lag in (0, 3, 5)] == [Action.ADMIT] * 3
 
 
 def test_the_gap_grows_with_the_lag_beyond_the_threshold():
-    gate = Gate(make_strategy("slow", threshold=5, per_task=0.25, look=10.0))
+    gate = AdmissionState(make_strategy("slow", threshold=5, per_task=0.25, look=10.0))
     assert gate.judge(8.0, lag=7).action is Action.ADMIT, "no task came before this one"
     early = gate.judge(8.125, lag=7)
     assert (early.action, early.seconds) == (Action.WAIT, 0.375)
@@ -24,7 +24,7 @@ def test_the_gap_grows_with_the_lag_beyond_the_threshold():
 
 
 def test_it_looks_again_before_a_long_gap_is_over():
-    gate = Gate(make_strategy("slow", threshold=0, per_task=1.0, look=0.5))
+    gate = AdmissionState(make_strategy("slow", threshold=0, per_task=1.0, look=0.5))
     gate.judge(0.0, lag=0)
     assert gate.judge(0.0, lag=1_000_000).seconds == 0.5
     assert gate.judge(0.5, lag=0).action is Action.ADMIT
@@ -32,7 +32,7 @@ def test_it_looks_again_before_a_long_gap_is_over():
 
 @pytest.mark.parametrize("lag", [6, 12])
 def test_a_sender_who_waits_as_told_keeps_the_gap(lag):
-    gate, now, sent = Gate(make_strategy("slow", threshold=5, per_task=0.1, look=0.07)), 0.0, []
+    gate, now, sent = AdmissionState(make_strategy("slow", threshold=5, per_task=0.1, look=0.07)), 0.0, []
     while len(sent) < 20:
         verdict = gate.judge(now, lag=lag)
         if verdict.action is Action.ADMIT:

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.backpressure import Action, Gate, make_strategy
+from labkit.backpressure import Action, AdmissionState, make_strategy
 
 
 def let_in(rate, burst, arrivals):
     """When each task is let in, if each waits as long as it is told and nobody overtakes."""
-    gate, now, moments = Gate(make_strategy("token_bucket", rate=rate, burst=burst)), 0.0, []
+    gate, now, moments = AdmissionState(make_strategy("token_bucket", rate=rate, burst=burst)), 0.0, []
     for arrival in arrivals:
         now = max(now, arrival)
         while (verdict := gate.judge(now, lag=0)).action is Action.WAIT:
@@ -28,7 +28,7 @@ def test_the_bucket_fills_while_nobody_comes_and_never_above_the_burst():
 
 
 def test_who_waits_is_told_why():
-    gate = Gate(make_strategy("token_bucket", rate=2.0, burst=1))
+    gate = AdmissionState(make_strategy("token_bucket", rate=2.0, burst=1))
     gate.judge(0.0, lag=0)
     assert gate.judge(0.125, lag=0).seconds == 0.375
     assert gate.judge(0.125, lag=0).reason == "more than 2 tasks a second come"

@@ -17,11 +17,11 @@ from benchmarks.crashes import (
 )
 from labkit.faults.checker import check
 from labkit.faults.history import Event, History
-from labkit.faults.runs import FaultRun, Load
+from labkit.faults.worker_run import FaultRun, WorkerLoad
 from labkit.measure.records import to_frame
 from labkit.taskqueue import constant
 
-LOAD = Load(tasks=4, service=constant(1))
+LOAD = WorkerLoad(tasks=4, service=constant(1))
 
 
 def series(seeds) -> Series:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import dispatch_faults
 from benchmarks.dispatch_faults import LOADS, MIXTURE, Size, measure, mixed_faults
-from labkit.faults.dispatch_runs import DispatchRun
+from labkit.faults.dispatch_run import DispatchRun
 from labkit.faults.history import Event, History
 
 WRITTEN = Event(what="written", by="log", seq=0, at=0.0, task="a", partition=0, offset=0)

@@ -11,8 +11,8 @@ from benchmarks.queues import BOUNDS, RIVAL_TASKS, settings
 from benchmarks.redis_rivals import CELERY, DRAMATIQ, fastest_threads
 from benchmarks.shift import work_off
 from labkit.taskqueue import Producer, Topics, new_task
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
 
 

@@ -7,24 +7,24 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from labkit.celery_app.capacity import Count
 from labkit.cli.live import Rates, in_celery, picture
-from labkit.dispatch.room import Count
-from labkit.dispatch.status import ClassStatus
-from labkit.dispatch.watching import ClassLook, Look
+from labkit.dispatch.class_status import ClassStatus
+from labkit.dispatch.monitor import ClassSnapshot, DispatcherSnapshot
 
 COUNT = Count(granted=0, unacknowledged=2, processes=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
 
 
-def class_look(name: str, *, lag: int | None = 7, held: str = "", waits: tuple[float, ...] = ()) -> ClassLook:
+def class_look(name: str, *, lag: int | None = 7, held: str = "", waits: tuple[float, ...] = ()) -> ClassSnapshot:
     status = ClassStatus(name=name, topic=f"jobs.{name}", waiting=5, sent=40, shed=3, dead=1, held=held)
-    return ClassLook(status=status, on_kafka=lag, waits=waits)
+    return ClassSnapshot(status=status, on_kafka=lag, waits=waits)
 
 
-def look(*classes: ClassLook, count: Count | None = COUNT) -> Look:
-    return Look(classes=classes, count=count)
+def look(*classes: ClassSnapshot, count: Count | None = COUNT) -> DispatcherSnapshot:
+    return DispatcherSnapshot(classes=classes, count=count)
 
 
-def drawn(one: Look, *more: str, produced: dict[str, int] | None = None) -> list[str]:
+def drawn(one: DispatcherSnapshot, *more: str, produced: dict[str, int] | None = None) -> list[str]:
     console = Console(width=80, record=True, file=StringIO())
     console.print(picture(one, Rates(), *more, produced=produced))
     return [line.rstrip() for line in console.export_text().splitlines() if line.strip()]

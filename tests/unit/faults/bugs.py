@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.transport.contract import ConsumerClient, Delivery, Record, TopicPartition
+from labkit.taskqueue.transport.contract import ConsumerClient, Record, RecordMetadata, TopicPartition
 from tests.unit.faults.run import Run, Sender
 from tests.unit.faults.worker import Worker, place_of
 
@@ -180,7 +180,7 @@ class BelievesItself(Sender):
         payload = "x" * 2_000_000 if self._sent % 20 == 0 else None
         super().send(task.evolve(payload=payload))
 
-    def answered(self, task: Task, delivery: Delivery | None) -> None:
+    def answered(self, task: Task, delivery: RecordMetadata | None) -> None:
         partition = delivery.partition if delivery else 0
-        super().answered(task, Delivery(partition, self._ends[partition]))
+        super().answered(task, RecordMetadata(partition, self._ends[partition]))
         self._ends[partition] += 1

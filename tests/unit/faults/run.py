@@ -11,11 +11,11 @@ from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import (
     ConsumerClient,
     ConsumerConfig,
-    Delivery,
     OnAssignment,
     Position,
     ProducerConfig,
     Record,
+    RecordMetadata,
     TopicPartition,
 )
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -120,13 +120,13 @@ class Sender:
         self.run.note("sent", self.name, task=task.id)
         self.hand_over(task, lambda delivery, error: self.answered(task, delivery))
 
-    def hand_over(self, task: Task, answer: Callable[[Delivery | None, Exception | None], None]) -> None:
+    def hand_over(self, task: Task, answer: Callable[[RecordMetadata | None, Exception | None], None]) -> None:
         key, value, headers = task.encode()
         self.run.producer.send(
             TOPIC, partition=None, key=key, value=value, headers=headers, timestamp_ms=None, on_delivery=answer
         )
 
-    def answered(self, task: Task, delivery: Delivery | None) -> None:
+    def answered(self, task: Task, delivery: RecordMetadata | None) -> None:
         if delivery is None:
             self.run.note("refused", self.name, task=task.id)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.dispatch.kinds import handler_of
+from labkit.celery_app.kinds import handler_of
 from labkit.faults import effects
 from labkit.faults.checker import check
 from labkit.faults.effects import EFFECT_KIND, Refused, have_effect
@@ -51,7 +51,7 @@ def test_one_that_fails_has_none(database):
 
 def test_a_task_without_an_effect_is_lost_and_one_with_two_is_told(database):
     lost, doubled = task_for(database), task_for(database)
-    with effects.writing(database) as connection, connection:
+    with effects.connection_to(database) as connection, connection:
         effects.add_effect(connection, doubled)
         effects.add_effect(connection, doubled)
     verdict = check(History([*written(lost, doubled), *effects.read_effects(database)]))
@@ -61,7 +61,7 @@ def test_a_task_without_an_effect_is_lost_and_one_with_two_is_told(database):
 
 def test_an_effect_whose_transaction_was_not_committed_is_none(database):
     task = task_for(database)
-    with effects.writing(database) as connection:
+    with effects.connection_to(database) as connection:
         effects.add_effect(connection, task)  # and then its process dies
     assert effects.count_effects(database) == 0
     have_effect(task)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from labkit.jobs import JobEvent, Status
-from labkit.jobs.event import version_of
+from labkit.jobs import JobEvent, JobStatus
+from labkit.jobs.job import version_of
 
 
 @st.composite
 def events(draw: st.DrawFn, *, jobs: int = 1) -> JobEvent:
-    status = draw(st.sampled_from(Status))
-    attempt = 0 if status is Status.NEW else draw(st.integers(1, 3))
+    status = draw(st.sampled_from(JobStatus))
+    attempt = 0 if status is JobStatus.NEW else draw(st.integers(1, 3))
     return JobEvent(
         job_id=draw(st.integers(1, jobs)),
         status=status,
@@ -19,5 +19,5 @@ def events(draw: st.DrawFn, *, jobs: int = 1) -> JobEvent:
         at=float(draw(st.integers(0, 3))),
         worker=draw(st.sampled_from([None, "", "a", "b"])),
         attempt=attempt,
-        error=draw(st.sampled_from([None, "", "no"])) if status is Status.FAILED else None,
+        error=draw(st.sampled_from([None, "", "no"])) if status is JobStatus.FAILED else None,
     )

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import DeadlineExceeded, SettingsError, StoreFailed, StoreInUse
-from labkit.jobs import Job, JobEvent, Jobs, JobView, Status, jobs_topic, merge
+from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
 from labkit.taskqueue import Producer, Topics, new_task
-from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.waiting import wait_until
 from tests.unit.jobs.drawn import events
 
 
@@ -38,9 +38,9 @@ def states(view):
 
 
 def a_life(job_id=1234, at=1.0):
-    job = Job.of(JobEvent(job_id=job_id, status=Status.NEW, version=1, at=at))
-    running = job.with_event(job.next_event(Status.RUNNING, at=at + 1, worker="w"))
-    done = running.with_event(running.next_event(Status.DONE, at=at + 2, worker="w"))
+    job = Job.of(JobEvent(job_id=job_id, status=JobStatus.NEW, version=1, at=at))
+    running = job.with_event(job.next_event(JobStatus.RUNNING, at=at + 1, worker="w"))
+    done = running.with_event(running.next_event(JobStatus.DONE, at=at + 2, worker="w"))
     return [job.event(), running.event(), done.event()]
 
 
@@ -61,7 +61,7 @@ def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, pl
             view.catch_up()
             assert states(view) == greatest(drawn)
             for job in view.list(limit=1000):
-                news = [e.at for e in drawn if e.job_id == job.job_id and e.status is Status.NEW]
+                news = [e.at for e in drawn if e.job_id == job.job_id and e.status is JobStatus.NEW]
                 assert job.created_at == min(news, default=None)
                 assert reduce(merge, view.events(job.job_id)) == job.event()
 
@@ -69,10 +69,10 @@ def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, pl
 def test_pages_filters_and_counts(topic, view):
     put(topic, [event for job_id in range(1, 8) for event in a_life(job_id)[: 1 + job_id % 3]])
     view.catch_up()
-    assert view.counts() == {Status.NEW: 2, Status.RUNNING: 3, Status.DONE: 2, Status.FAILED: 0}
+    assert view.counts() == {JobStatus.NEW: 2, JobStatus.RUNNING: 3, JobStatus.DONE: 2, JobStatus.FAILED: 0}
     first = view.list(limit=3)
     assert [job.job_id for job in first + view.list(after=3, limit=3)] == [1, 2, 3, 4, 5, 6]
-    assert [job.job_id for job in view.list(Status.RUNNING, after=1)] == [4, 7]
+    assert [job.job_id for job in view.list(JobStatus.RUNNING, after=1)] == [4, 7]
     assert [event.version for event in view.events(2)] == [1, 2, 3]
     assert view.get(99) is None
     assert view.events(99) == []
@@ -83,8 +83,8 @@ def test_a_reader_sees_its_own_write(topic, view):
         job = jobs.create(1234)
         assert view.wait_for(1234, job.version, timeout=10).event() == job.event()
         view.follow()
-        job = jobs.change(job, Status.RUNNING, worker="w")
-        assert view.wait_for(1234, job.version, timeout=10).status is Status.RUNNING
+        job = jobs.change(job, JobStatus.RUNNING, worker="w")
+        assert view.wait_for(1234, job.version, timeout=10).status is JobStatus.RUNNING
     with pytest.raises(DeadlineExceeded, match="job 1234 was to come to version 9"):
         view.wait_for(1234, 9, timeout=0.2)
 
@@ -119,7 +119,7 @@ def test_changes_come_in_order_and_go_on_after_a_rebuild(topic, url, tmp_path):
         assert first[-1].change == cursor
         put(topic, a_life(1)[:1] + a_life(2)[1:])  # the first says nothing new
         view.catch_up()
-        assert [(job.job_id, job.status) for job in view.changes_since(cursor)] == [(2, Status.DONE)]
+        assert [(job.job_id, job.status) for job in view.changes_since(cursor)] == [(2, JobStatus.DONE)]
         cursor = view.last_change()
     for file in tmp_path.glob("jobs.sqlite*"):
         file.unlink()
@@ -136,7 +136,7 @@ def test_a_store_that_is_deleted_meanwhile_is_built_again(topic, view, tmp_path)
     for file in tmp_path.glob("jobs.sqlite*"):
         if not file.name.endswith(".lock"):
             file.unlink()
-    assert view.wait_for(1234, 3, timeout=10).status is Status.DONE
+    assert view.wait_for(1234, 3, timeout=10).status is JobStatus.DONE
 
 
 def test_a_topic_that_was_made_anew_is_another_one(topics, topic, view):
@@ -223,7 +223,7 @@ def test_compaction_takes_nothing_from_a_topic_that_was_followed(drawn):
             view.follow()
             view.catch_up()
             before = greatest(drawn)
-            later = {job_id: event for job_id, event in before.items() if event.status is not Status.NEW}
+            later = {job_id: event for job_id, event in before.items() if event.status is not JobStatus.NEW}
 
             def mended():
                 left = greatest(compacted(topic))

@@ -5,18 +5,18 @@ import random
 import pytest
 
 from labkit.errors import BadJobId, IllegalTransition
-from labkit.jobs import MAX_JOB_ID, JobEvent, Jobs, Status, jobs_topic
+from labkit.jobs import MAX_JOB_ID, JobEvent, Jobs, JobStatus, jobs_topic
 from labkit.jobs.writer import new_job_id
-from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.topics import read_topic
 
 
 def test_what_is_written_is_acknowledged_and_there(topic):
     with Jobs(topic) as jobs:
         job = jobs.create(1234)
-        job = jobs.change(job, Status.RUNNING, worker="w")
-        job = jobs.change(job, Status.FAILED, worker="w", error="no")
-        job = jobs.change(job, Status.RUNNING, worker="w")
-        job = jobs.change(job, Status.DONE, worker="w")
+        job = jobs.change(job, JobStatus.RUNNING, worker="w")
+        job = jobs.change(job, JobStatus.FAILED, worker="w", error="no")
+        job = jobs.change(job, JobStatus.RUNNING, worker="w")
+        job = jobs.change(job, JobStatus.DONE, worker="w")
         events = [JobEvent.of(record) for record in read_topic(topic.transport, topic.full_name)]
     assert [event.version for event in events] == [1, 2, 3, 4, 5]
     assert {event.job_id for event in events} == {1234}
@@ -27,10 +27,10 @@ def test_an_illegal_change_writes_nothing(topic):
     with Jobs(topic, attempts=1) as jobs:
         job = jobs.create()
         with pytest.raises(IllegalTransition):
-            jobs.change(job, Status.DONE)
-        failed = jobs.change(jobs.change(job, Status.RUNNING), Status.FAILED)
+            jobs.change(job, JobStatus.DONE)
+        failed = jobs.change(jobs.change(job, JobStatus.RUNNING), JobStatus.FAILED)
         with pytest.raises(IllegalTransition, match="1 are all"):
-            jobs.change(failed, Status.RUNNING)
+            jobs.change(failed, JobStatus.RUNNING)
         assert len(list(read_topic(topic.transport, topic.full_name))) == 3
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from labkit.errors import ServerFailed
-from labkit.lab.keeping import Keeping, ServerCommand, end_keeper, launch, restart
-from labkit.lab.process import ProcessId, process_id
-from labkit.lab.waiting import wait_for
+from labkit.lab.condition import wait_for
+from labkit.lab.process_id import ProcessId, process_id
+from labkit.lab.supervisor import ServerCommand, Supervisor, end_supervisor, launch, restart
 
 SLEEP = ["/bin/sleep", "1000"]
 #: A server that takes no notice of SIGTERM, and says when it is that far.
@@ -26,7 +26,7 @@ STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1000; d
 OWNER = """
 import json, os, sys
 from pathlib import Path
-from labkit.lab.keeping import ServerCommand, launch
+from labkit.lab.supervisor import ServerCommand, launch
 folder = Path(sys.argv[1])
 argv, grace = json.loads(sys.argv[2]), float(sys.argv[3])
 commands = [ServerCommand(name=n, argv=argv, folder=folder, output=folder / n, grace=grace) for n in ("one", "two")]
@@ -55,7 +55,7 @@ def command(folder: Path, argv: list[str], *, grace: float = 5.0, name: str = "s
     return ServerCommand(name=name, argv=argv, folder=folder, output=folder / name, grace=grace)
 
 
-def start(folder: Path, *commands: ServerCommand) -> Keeping:
+def start(folder: Path, *commands: ServerCommand) -> Supervisor:
     return launch(
         commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"]
     )
@@ -101,7 +101,7 @@ class Owner:
             stream.close()
         self.process.kill()
         self.process.wait()
-        end_keeper(self.keeper, self.servers, 5)
+        end_supervisor(self.keeper, self.servers, 5)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_crashed_server_is_noted_and_the_others_go_on(folder: Path) -> None:
     keeping.stop()
 
 
-def start_again(folder: Path, keeping: Keeping, *names: str) -> ProcessId:
+def start_again(folder: Path, keeping: Supervisor, *names: str) -> ProcessId:
     """Ask for servers, and return who the one is that was started."""
     before = len(noted(folder))
     restart(keeping.keeper, names, requests=folder / "requests")
@@ -211,7 +211,7 @@ def test_a_program_that_does_not_exist_says_so_in_its_output(folder: Path) -> No
 
 
 def test_a_keeper_that_cannot_start_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labkit.lab.keeping._SCRIPT", folder / "no-keeper.py")
+    monkeypatch.setattr("labkit.lab.supervisor._SCRIPT", folder / "no-keeper.py")
     with pytest.raises(ServerFailed, match=r"could not be started: .*no-keeper\.py"):
         start(folder, command(folder, SLEEP))
 
@@ -237,7 +237,7 @@ def test_detached_servers_outlive_their_owner_until_they_are_asked(folder: Path,
     owners.append(owner := Owner(folder, "detach"))
     assert owner.process.wait(10) == 0
     assert all(process.alive() for process in owner.everyone())
-    end_keeper(owner.keeper, owner.servers, 5)
+    end_supervisor(owner.keeper, owner.servers, 5)
     assert all_ended(owner.everyone())
     assert not (folder / "state").exists()
 

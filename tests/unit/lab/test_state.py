@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.lab.folders import LabFolders
-from labkit.lab.process import ProcessId, process_id
+from labkit.lab.process_id import ProcessId, process_id
 from labkit.lab.state import Broker, State, read_state, running_state
 from labkit.settings import Settings
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labkit.measure import BAD, FAILED, metrics, receipts_to_frame, to_frame
-from labkit.measure.turned_away import TurnedAway, turned_away_frame
+from labkit.measure.records import TurnedAway, turned_away_frame
 
 counts = st.lists(st.integers(0, 1000), min_size=1, max_size=12)
 

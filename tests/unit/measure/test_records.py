@@ -1,5 +1,7 @@
 """Records and receipts as DataFrames, and through Parquet and back."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 
@@ -20,7 +22,7 @@ from labkit.measure import (
     with_receipts,
     write_records,
 )
-from labkit.measure.records import COLUMNS, RECEIPT_COLUMNS
+from labkit.measure.records import COLUMNS, RECEIPT_COLUMNS, TURNED_AWAY_COLUMNS, TurnedAway, turned_away_frame
 
 DTYPES = {
     "task_id": "str",
@@ -192,3 +194,20 @@ def test_a_worker_can_fill_in_records_without_waiting_for_pandas():
     heavy = {"pandas", "numpy", "pyarrow", "scipy", "matplotlib"}
     code = f"import sys, labkit.measure; print(sorted({heavy!r} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_one_row_per_moment_action_and_class_in_the_order_of_time():
+    given = [(2.0, "shed_newest", 1), (1.0, "refuse", 0), (2.0, "shed_newest", 1), (2.0, "shed_newest", 0)]
+    frame = turned_away_frame(TurnedAway(at=at, action=action, priority=rank) for at, action, rank in given)
+    assert tuple(frame.columns) == TURNED_AWAY_COLUMNS
+    assert [tuple(row) for row in frame.itertuples(index=False)] == [
+        (1.0, "refuse", 0, 1),
+        (2.0, "shed_newest", 0, 1),
+        (2.0, "shed_newest", 1, 2),
+    ]
+
+
+def test_nothing_turned_away_has_the_same_columns():
+    full = turned_away_frame([TurnedAway(at=1.0, action="spill", priority=0)])
+    assert turned_away_frame([]).dtypes.to_dict() == full.dtypes.to_dict()
+    assert turned_away_frame([]).empty

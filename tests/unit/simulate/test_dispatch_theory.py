@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from labkit.measure.metrics import times
 from labkit.policies import PriorityClass, make_policy
 from labkit.simulate.dispatch import poisson_arrivals, simulate_dispatch
-from labkit.theory.queueing import blocking, mean_waits
+from labkit.theory.queues import blocking, mean_waits
 
 SEED = 20_25
 SERVERS = 3

@@ -7,8 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit.backpressure import make_strategy
-from labkit.measure import turned_away
-from labkit.measure.records import COLUMNS
+from labkit.measure.records import COLUMNS, TURNED_AWAY_COLUMNS
 from labkit.simulate.pressure import Retries, simulate_pressure
 
 #: Each strategy with options so tight that it does something in a short run.
@@ -46,7 +45,7 @@ def test_one_server_and_nothing_at_the_door():
         ("task-2", 1, 1, 0.5, 2.0, 3.0),
         ("task-3", 2, 1, 4.0, 4.0, 4.5),
     ]
-    assert tuple(away.columns) == turned_away.COLUMNS
+    assert tuple(away.columns) == TURNED_AWAY_COLUMNS
     assert away.empty
 
 
@@ -54,7 +53,7 @@ def test_one_server_and_nothing_at_the_door():
 def test_what_finds_the_queue_full_is_turned_away(name, action):
     records, away = simulate(name, [0.0, 0.1, 0.2, 0.5, 0.5, 1.0], [1.0] * 6)
     assert records["task_id"].tolist() == ["task-1", "task-2", "task-3", "task-6"]
-    assert rows(away, *turned_away.COLUMNS) == [(0.5, action, 0, 2)]
+    assert rows(away, *TURNED_AWAY_COLUMNS) == [(0.5, action, 0, 2)]
 
 
 def test_the_newest_of_the_lowest_class_makes_room():

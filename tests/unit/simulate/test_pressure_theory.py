@@ -11,7 +11,7 @@ from labkit.backpressure import make_strategy
 from labkit.measure.metrics import recovery_time, successful, times
 from labkit.simulate.pressure import Retries, simulate_pressure
 from labkit.taskqueue.arrivals import steps, utilisation_levels
-from labkit.theory.queueing import blocking
+from labkit.theory.queues import blocking
 
 SEED = 20_25
 SERVERS, MEAN = 3, 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.taskqueue.dead_letters import MAX_ERROR, DeadLetters, bury, dead_topic, ensure_dead_topic
+from labkit.taskqueue.dead_letters import MAX_ERROR, DeadLetters, dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -22,7 +22,7 @@ def test_names_are_without_the_prefix_and_places_with_it():
     with Topics(MemoryTransport(), prefix="ada.") as topics:
         topic = topics.create("tasks", partitions=1)
         record = Record("ada.tasks", 0, 3, b"k", b"v", (), 5)
-        letter = bury(topic, record, error="e", attempts=1, worker="w", at=1.5)
+        letter = encode_dead_letter(topic, record, error="e", attempts=1, worker="w", at=1.5)
         assert (letter.topic, letter.partition, letter.key) == ("ada.tasks.dead", 0, b"tasks/0/3")
         assert dict(letter.headers) == {
             "dead-topic": b"tasks",
@@ -43,7 +43,9 @@ def test_the_largest_record_with_the_longest_error_can_be_written():
         topic = topics.create("tasks", partitions=1)
         ensure_dead_topic(topic)
         record = Record("tasks", 0, 3, None, b"x" * MAX_RECORD_BYTES, (), 5)
-        letter = bury(topic, record, error="\N{SNOWMAN}" * 2 * MAX_ERROR, attempts=1, worker="w" * 100, at=1.5)
+        letter = encode_dead_letter(
+            topic, record, error="\N{SNOWMAN}" * 2 * MAX_ERROR, attempts=1, worker="w" * 100, at=1.5
+        )
         assert MAX_RECORD_BYTES < len(letter.value or b"") + sum(len(c) for _, c in letter.headers) < MAX_OUTGOING_BYTES
         topics.transport.transactions("t").write([letter])
         assert [len(found.error) for found in DeadLetters(topics, "tasks").list()] == [MAX_ERROR]

@@ -7,10 +7,10 @@ import pytest
 from labkit.errors import DeadlineExceeded, HandlerNotFound, LabkitError, Unsupported
 from labkit.measure.records import read_records
 from labkit.settings import Settings
-from labkit.taskqueue.engine.work import describe_handler, find_handler
+from labkit.taskqueue.engine.handler import describe_handler, find_handler
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.producer import Producer
-from labkit.taskqueue.service import constant
+from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport

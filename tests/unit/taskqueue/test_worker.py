@@ -8,19 +8,17 @@ import pytest
 
 from labkit.errors import InProgress, SettingsError, WorkerFailed
 from labkit.settings import Settings
-from labkit.taskqueue.engine.config import WorkerConfig
-from labkit.taskqueue.engine.deadline import check_time, time_left
-from labkit.taskqueue.engine.fetching import PAUSE_AFTER
-from labkit.taskqueue.engine.holding import UNCLEAN_STARTS
-from labkit.taskqueue.engine.progress import Memo, PartitionProgress
-from labkit.taskqueue.engine.retry import Retry
-from labkit.taskqueue.engine.work import Work
+from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
+from labkit.taskqueue.engine.handler import Work, check_time, time_left
+from labkit.taskqueue.engine.offset_tracker import OffsetMetadata, OffsetTracker
+from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
+from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.waiting import wait_until
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
@@ -347,14 +345,14 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
     thread = run_in_thread(lost)
     committed = lambda: topics._client.committed("g", "t")  # noqa: E731
     wait_until(
-        lambda: len(lost_records) == 19 and len(Memo.decode(committed()[0].metadata, 0).finished) == 19,
+        lambda: len(lost_records) == 19 and len(OffsetMetadata.decode(committed()[0].metadata, 0).finished) == 19,
         timeout=10,
         what="all but one were to be committed",
     )
     assert committed()[0].offset == 0
     start = committed()[0]
 
-    done_again = PartitionProgress(start.offset, Memo.decode(start.metadata, start.offset).finished)
+    done_again = OffsetTracker(start.offset, OffsetMetadata.decode(start.metadata, start.offset).finished)
     assert [offset for offset in range(20) if done_again.receive(offset)] == [0]
     blocked.set()
     lost.stop()
@@ -366,7 +364,7 @@ def test_what_waited_while_tasks_were_suspected_still_goes_before_what_came_late
     topics.create("t", partitions=1)
     send(topics, stock_tasks(200, seed=1, keys=1))
     with closing(topics.transport.consumer(ConsumerConfig(group="g"))) as died:
-        died.commit({TopicPartition("t", 0): Position(0, Memo(starts=UNCLEAN_STARTS).encode(0))})
+        died.commit({TopicPartition("t", 0): Position(0, OffsetMetadata(starts=UNCLEAN_STARTS).encode(0))})
     worker, records = make(topics, order="key", max_in_flight=20)
     run_until_empty(topics, worker)
     assert [r.offset for r in records] == list(range(200))

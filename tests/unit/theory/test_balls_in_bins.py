@@ -1,7 +1,10 @@
 """Balls in bins, against every way the balls can fall."""
 
+from __future__ import annotations
+
 import math
 from itertools import pairwise, product
+from math import lcm
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from labkit.theory.balls_in_bins import (
     load_deviation,
     mean_load,
     share_band,
+    share_of_keys_moved,
     zipf_shares,
 )
 
@@ -107,3 +111,19 @@ def test_zipf_shares():
 
 def test_the_shares_of_the_bins():
     assert bin_shares([0.5, 0.3, 0.2], [1, 1, 3], 5).tolist() == pytest.approx([0, 0.8, 0, 0.2, 0])
+
+
+sizes = st.integers(1, 40)
+
+
+@given(sizes, sizes)
+def test_the_closed_form_is_what_counting_gives(before, after):
+    period = lcm(before, after)
+    moved = sum(h % before != h % after for h in range(period))
+    assert abs(share_of_keys_moved(before, after) - moved / period) < 1e-12
+
+
+def test_known_shares():
+    assert share_of_keys_moved(2, 4) == 1 / 2
+    assert abs(share_of_keys_moved(2, 3) - 2 / 3) < 1e-12
+    assert share_of_keys_moved(5, 5) == 0

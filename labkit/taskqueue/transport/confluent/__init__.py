@@ -6,7 +6,7 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent.admin import ConfluentAdmin
 from labkit.taskqueue.transport.confluent.consumer import ConfluentConsumer
 from labkit.taskqueue.transport.confluent.producer import ConfluentProducer
-from labkit.taskqueue.transport.confluent.share import ConfluentShareGroups
+from labkit.taskqueue.transport.confluent.share_groups import ConfluentShareGroups
 from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
 from labkit.taskqueue.transport.contract import (
     AdminClient,
@@ -16,7 +16,7 @@ from labkit.taskqueue.transport.contract import (
     ProducerConfig,
     TransactionClient,
 )
-from labkit.taskqueue.transport.share import ShareGroups
+from labkit.taskqueue.transport.share_contract import ShareGroups
 
 __all__ = ["ConfluentTransport"]
 

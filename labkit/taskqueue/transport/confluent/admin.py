@@ -22,10 +22,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports 
 
 from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
-from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT
 
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0

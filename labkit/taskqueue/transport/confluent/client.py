@@ -1,17 +1,19 @@
-"""What all three confluent-kafka clients share: their settings, how they connect, and their errors in words."""
+"""What all confluent-kafka clients share: settings, connecting, how partitions are written, errors in words."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
+from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT, refused, ssl_context, unreachable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000
@@ -108,3 +110,18 @@ def client_settings(connection: Connection) -> dict[str, object]:
         "socket.nagle.disable": True,
         "allow.auto.create.topics": False,
     }
+
+
+def to_offsets(positions: Mapping[TopicPartition, Position]) -> list[confluent_kafka.TopicPartition]:
+    """As confluent-kafka writes positions."""
+    return [confluent_kafka.TopicPartition(*partition, *position) for partition, position in positions.items()]
+
+
+def to_ours(partitions: Iterable[confluent_kafka.TopicPartition]) -> frozenset[TopicPartition]:
+    """As labkit writes partitions."""
+    return frozenset(TopicPartition(tp.topic, tp.partition) for tp in partitions)
+
+
+def to_theirs(partitions: Sequence[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
+    """As confluent-kafka writes partitions."""
+    return [confluent_kafka.TopicPartition(*tp) for tp in partitions]

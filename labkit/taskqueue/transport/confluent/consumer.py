@@ -12,20 +12,22 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaErr
 
 from labkit.errors import CommitRefused, LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.checks import (
-    must_be_assigned,
-    must_be_member,
-    must_be_open,
-    must_have_group,
-    must_still_have,
+from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.transport import checks
+from labkit.taskqueue.transport.confluent.client import (
+    REFUSALS,
+    REQUEST_TIMEOUT,
+    connect,
+    in_words,
+    kafka_error,
+    to_offsets,
+    to_ours,
+    to_theirs,
 )
-from labkit.taskqueue.transport.confluent.client import REFUSALS, REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.confluent.consumer_settings import settings_of
-from labkit.taskqueue.transport.confluent.partitions import to_offsets, to_ours, to_theirs
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
-from labkit.taskqueue.waiting import left_until
 
 #: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -64,7 +66,7 @@ class ConfluentConsumer:
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
-        must_have_group(self._config.group)
+        checks.must_have_group(self._config.group)
 
         def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
             if self._leaving:
@@ -98,7 +100,7 @@ class ConfluentConsumer:
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
-        must_be_open("consumer", closed=self._closed)
+        checks.must_be_open("consumer", closed=self._closed)
         self._raise_from_callback()
         if self._starts is not None:
             self._begin()
@@ -121,10 +123,10 @@ class ConfluentConsumer:
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
-        must_be_open("consumer", closed=self._closed)
-        must_have_group(self._config.group)
+        checks.must_be_open("consumer", closed=self._closed)
+        checks.must_have_group(self._config.group)
         if self._subscribed:
-            must_still_have(positions, self._assignment)
+            checks.must_still_have(positions, self._assignment)
         if not positions:
             return
         try:
@@ -137,19 +139,19 @@ class ConfluentConsumer:
 
     def membership(self, positions: Mapping[TopicPartition, Position]) -> Any:
         """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
-        must_be_open("consumer", closed=self._closed)
-        must_be_member(subscribed=self._subscribed)
+        checks.must_be_open("consumer", closed=self._closed)
+        checks.must_be_member(subscribed=self._subscribed)
         # first the generation: should another begin before the look at the partitions, the broker refuses this one
         found = self._client.consumer_group_metadata()
-        must_still_have(positions, self._assignment)
+        checks.must_still_have(positions, self._assignment)
         if not self._client.memberid():  # Kafka would take the offsets of such a one
             raise CommitRefused
         return found
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition."""
-        must_be_open("consumer", closed=self._closed)
-        must_have_group(self._config.group)
+        checks.must_be_open("consumer", closed=self._closed)
+        checks.must_have_group(self._config.group)
         try:
             answers = self._client.committed(to_theirs(partitions), timeout=COMMITTED_TIMEOUT)
         except KafkaException as error:
@@ -164,14 +166,14 @@ class ConfluentConsumer:
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset from which `poll` goes on, as far as the client knows without asking."""
-        must_be_assigned([partition], self._assignment)
+        checks.must_be_assigned([partition], self._assignment)
         [found] = self._client.position([confluent_kafka.TopicPartition(*partition)])
         known = max(found.offset, self._ends.get(partition, OFFSET_INVALID))
         return None if known < 0 else known
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
-        must_be_assigned([partition], self._assignment)
+        checks.must_be_assigned([partition], self._assignment)
         self._ends.pop(partition, None)
         if self._starts is not None:
             self._starts[partition] = offset
@@ -183,14 +185,14 @@ class ConfluentConsumer:
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
-        must_be_assigned(partitions, self._assignment)
+        checks.must_be_assigned(partitions, self._assignment)
         self._paused.update(partitions)
         if self._starts is None:
             self._client.pause(to_theirs(partitions))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these partitions again."""
-        must_be_assigned(partitions, self._assignment)
+        checks.must_be_assigned(partitions, self._assignment)
         self._paused.difference_update(partitions)
         if self._starts is None:
             self._client.resume(to_theirs(partitions))

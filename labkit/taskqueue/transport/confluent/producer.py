@@ -10,18 +10,18 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
-    Delivery,
     Headers,
     OnDelivery,
     ProducerConfig,
+    RecordMetadata,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.waiting import wait_until
 
 #: How many KiB may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_KIB = 32 * 1024
@@ -133,7 +133,7 @@ def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> 
     if error is None:
         offset = message.offset()
         if offset is not None:
-            on_delivery(Delivery(message.partition(), offset), None)
+            on_delivery(RecordMetadata(message.partition(), offset), None)
         else:
             on_delivery(None, NotAcknowledged("The record was acknowledged without an offset, so it may be lost."))
     else:
@@ -144,7 +144,7 @@ def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> 
 
 def _report_without_offset(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> None:
     if error is None:
-        on_delivery(Delivery(message.partition(), NO_OFFSET), None)
+        on_delivery(RecordMetadata(message.partition(), NO_OFFSET), None)
     else:
         _report(on_delivery, error, message)
 

@@ -22,7 +22,7 @@ _UNREAD = -1
 
 
 class ShareGroupAdmin:
-    """See `labkit.taskqueue.transport.share.ShareGroups`, of which it is the part that asks."""
+    """See `labkit.taskqueue.transport.share_contract.ShareGroups`, of which it is the part that asks."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -10,10 +10,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
-from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error, to_offsets
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
-from labkit.taskqueue.transport.confluent.partitions import to_offsets
 from labkit.taskqueue.transport.contract import (
     TRANSACTION_TIMEOUT,
     ConsumerClient,
@@ -22,7 +22,6 @@ from labkit.taskqueue.transport.contract import (
     TopicPartition,
 )
 from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
-from labkit.taskqueue.waiting import left_until
 
 #: How long one transaction may take, and the look at the topics before it, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT

@@ -16,7 +16,7 @@ from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer
 from labkit.taskqueue.transport.kafka_python.producer import KafkaPythonProducer
 from labkit.taskqueue.transport.kafka_python.transactions import KafkaPythonTransactions
 from labkit.taskqueue.transport.library_logs import route_logs
-from labkit.taskqueue.transport.share import ShareGroups, no_share_groups
+from labkit.taskqueue.transport.share_contract import ShareGroups, no_share_groups
 
 __all__ = ["KafkaPythonTransport"]
 

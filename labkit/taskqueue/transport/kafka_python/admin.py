@@ -12,10 +12,10 @@ from kafka.protocol.consumer import OffsetSpec
 
 from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words
-from labkit.taskqueue.waiting import wait_until
 
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0

@@ -13,7 +13,7 @@ from kafka.net.selector import NetworkSelector
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.reach import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT, refused, ssl_context, unreachable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000

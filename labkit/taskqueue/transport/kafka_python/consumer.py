@@ -14,6 +14,7 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from labkit.errors import CommitRefused
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import (
     must_be_assigned,
     must_be_member,
@@ -32,7 +33,6 @@ from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, c
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
-from labkit.taskqueue.waiting import left_until
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1

@@ -12,18 +12,18 @@ from kafka import KafkaProducer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
-    Delivery,
     Headers,
     OnDelivery,
     ProducerConfig,
+    RecordMetadata,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
-from labkit.taskqueue.waiting import left_until, wait_until
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -154,7 +154,7 @@ class _Report:
     def success(self, metadata: Any) -> None:
         offset = metadata.offset
         if offset >= 0:
-            self._on_delivery(Delivery(metadata.partition, offset), None)
+            self._on_delivery(RecordMetadata(metadata.partition, offset), None)
         else:
             self.failure(LookupError("the broker acknowledged it without an offset"))
 
@@ -170,7 +170,7 @@ class _ReportWithoutOffset(_Report):
     __slots__ = ()
 
     def success(self, metadata: Any) -> None:
-        self._on_delivery(Delivery(metadata.partition, NO_OFFSET), None)
+        self._on_delivery(RecordMetadata(metadata.partition, NO_OFFSET), None)
 
 
 def _settings(config: ProducerConfig) -> dict[str, object]:

@@ -14,6 +14,7 @@ from kafka.structs import ConsumerGroupMetadata
 
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
 from labkit.taskqueue.transport.contract import (
     TRANSACTION_TIMEOUT,
@@ -25,9 +26,8 @@ from labkit.taskqueue.transport.contract import (
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
-from labkit.taskqueue.transport.reach import unreachable
+from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
-from labkit.taskqueue.waiting import left_until
 
 #: How long one transaction may take, in seconds.
 WRITE_TIMEOUT = TRANSACTION_TIMEOUT

@@ -10,9 +10,8 @@ from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.memory.admin import MemoryAdmin
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
 from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
-from labkit.taskqueue.transport.memory.producer import MemoryProducer
-from labkit.taskqueue.transport.memory.transactions import MemoryTransactions
-from labkit.taskqueue.transport.share import ShareGroups, no_share_groups
+from labkit.taskqueue.transport.memory.producer import MemoryProducer, MemoryTransactions
+from labkit.taskqueue.transport.share_contract import ShareGroups, no_share_groups
 
 __all__ = ["MemoryAdmin", "MemoryConsumer", "MemoryProducer", "MemoryTransactions", "MemoryTransport"]
 

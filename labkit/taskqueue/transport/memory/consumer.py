@@ -14,8 +14,7 @@ from labkit.taskqueue.transport.checks import (
     must_still_have,
 )
 from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
-from labkit.taskqueue.transport.memory.cluster import MemoryCluster
-from labkit.taskqueue.transport.memory.group import MemoryGroup
+from labkit.taskqueue.transport.memory.cluster import MemoryCluster, MemoryGroup
 
 #: How often a `poll` that waits looks whether a member has died, in seconds.
 LOOK_INTERVAL = 0.05

@@ -12,7 +12,7 @@ from labkit.errors import BrokerUnreachable, LabkitError, NotAcknowledged, Redis
 from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import connect
-from labkit.taskqueue.reading import read_topic
+from labkit.taskqueue.topics import read_topic
 from tests.integration.api.messages.conftest import new_message
 
 pytestmark = pytest.mark.anyio

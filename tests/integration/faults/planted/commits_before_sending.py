@@ -7,11 +7,11 @@ import signal
 from collections.abc import Sequence
 
 from labkit.dispatch.dispatcher import Dispatcher
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.waiting import wait_until
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.timeouts import wait_until
 
 
-def commit_and_die(self: Dispatcher, chosen: Sequence[tuple[str, Item]]) -> None:
+def commit_and_die(self: Dispatcher, chosen: Sequence[tuple[str, WorkItem]]) -> None:
     if not chosen:
         return
     for name, item in chosen:

@@ -6,15 +6,15 @@ import os
 import signal
 from collections.abc import Sequence
 
-from labkit.dispatch.envelope import Envelope
-from labkit.dispatch.sender import Sender
+from labkit.celery_app.envelope import Envelope
+from labkit.dispatch.celery_sender import CelerySender
 
-_send = Sender.send
+_send = CelerySender.send
 
 
-def send_and_die(self: Sender, envelopes: Sequence[Envelope]) -> None:
+def send_and_die(self: CelerySender, envelopes: Sequence[Envelope]) -> None:
     _send(self, envelopes)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-Sender.send = send_and_die  # type: ignore[method-assign]
+CelerySender.send = send_and_die  # type: ignore[method-assign]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labkit.dispatch.kinds import handles
-from labkit.faults.effects import add_effect, writing
+from labkit.celery_app.kinds import handles
+from labkit.faults.effects import add_effect, connection_to
 from labkit.taskqueue.task import Task
 
 
 def _add(task: Task) -> None:
-    with writing(Path(task.payload["database"])) as connection, connection:
+    with connection_to(Path(task.payload["database"])) as connection, connection:
         add_effect(connection, task)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from labkit.api.messages import GroupJourney, Station
-from labkit.api.messages.travelling import journey_of
+from labkit.api.messages.journey import journey_of
 
 ID = UUID(int=1)
 PLACE = {b"accepted": b"1500", b"partition": b"1", b"offset": b"42", b"queued": b"2000"}

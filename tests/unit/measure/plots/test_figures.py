@@ -12,7 +12,7 @@ from PIL import Image
 
 from labkit.measure import FAILED, metrics, plots, receipts_to_frame, to_frame
 from labkit.measure.plots.style import BLUE, PALE, VERMILLION, partition_colour, priority_colour, worker_colour
-from labkit.measure.turned_away import TurnedAway, turned_away_frame
+from labkit.measure.records import TurnedAway, turned_away_frame
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band
 
 OF_RECORDS = {

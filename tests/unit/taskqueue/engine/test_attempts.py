@@ -8,9 +8,9 @@ import random
 import pytest
 
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.item import Item
-from labkit.taskqueue.engine.lanes import Lanes
-from labkit.taskqueue.engine.retry import Retry
+from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
 
@@ -23,7 +23,7 @@ class Made:
     def __init__(self, value: tuple = TASK.encode(), *, on_record=None) -> None:  # type: ignore[type-arg]
         key, body, headers = value
         self.records: list = []
-        self.lanes = Lanes("none")
+        self.lanes = Shards("none")
         self.attempts = Attempts(
             self.lanes,
             topic="t",
@@ -33,7 +33,7 @@ class Made:
             on_record=on_record or self.records.append,
             clock=lambda: 20.0,
         )
-        self.item = Item(Record("t", 0, 42, key, body, headers, 10_000), 11.0, None)
+        self.item = WorkItem(Record("t", 0, 42, key, body, headers, 10_000), 11.0, None)
         self.lanes.put([self.item])
         assert self.lanes.take() is self.item
 

@@ -1,0 +1,53 @@
+"""The HTTP API as a process of its own, which can be killed: for tests, fault runs and notebooks."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from labkit.lab import Lab
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.lab_process import LabProcess
+
+
+class ApiProcess(LabProcess):
+    """A server of the API in a process of its own. `port` 0 takes a free one; `token` None needs none."""
+
+    module = "labkit.api.server_process"
+    handed_on = (
+        *("api_deliveries", "api_lease", "api_max_lag", "api_require_key", "api_topics", "jobs_url"),
+        *("data_dir", "topic_prefix", "transport", "session_timeout"),
+    )
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        port: int = 0,
+        token: str | None = None,
+        name: str = "api",
+        log_dir: Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.token = token
+        self._port = port
+        self._heard = threading.Event()
+        super().__init__(lab, name, {"port": port, "token": token}, settings or load_settings(), log_dir)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, known once it has started."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        self._port = message["port"]
+        self._heard.set()
+
+    def _is_ready(self) -> bool:
+        return self._heard.is_set()

@@ -1,0 +1,133 @@
+"""The store of Idempotency-Keys, after draft-ietf-httpapi-idempotency-key-header-07.
+
+no key --begin--> in flight, renewed while this process lives --finish--> answered, for `KEPT` seconds
+   ^                |
+   +---- give back, or the process has died
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+from labkit.api.messages.redis_client import AsyncScript, asynchronous, close
+from labkit.api.messages.topic_log import api_prefix
+from labkit.errors import RedisUnreachable
+from labkit.lab.lab import Lab
+from labkit.settings import Settings
+
+log = logging.getLogger("labkit.api")
+
+#: How long an answer is kept, in seconds.
+KEPT = 24 * 3600.0
+#: How long a key is in flight when its process has died, and how often a living process renews it, in seconds.
+IN_FLIGHT, RENEWAL = 3.0, 1.0
+
+# KEYS: key. ARGV: fingerprint, token, ms in flight. What is found, or "begun".
+_BEGIN = """
+local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'token', 'answer')
+if found[1] then
+  if found[1] ~= ARGV[1] then return {'mismatch'} end
+  if found[3] then return {'replay', found[3]} end
+  if found[2] ~= ARGV[2] then return {'in flight'} end
+end
+redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'begun'}
+"""
+
+# KEYS: key. ARGV: fingerprint, token, answer, ms to keep it. Also where the mark has run out and nobody else has begun.
+_FINISH = """
+local found = redis.call('HMGET', KEYS[1], 'token', 'answer')
+if found[2] or (found[1] and found[1] ~= ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2], 'answer', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+
+# KEYS: key. ARGV: token, ms in flight; 0 gives it back.
+_RENEW = """
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The request is to be performed, and then finished or given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The request was performed before, and this was the answer."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The first request under this key is still being performed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The key was used for another request."""
+
+
+class IdempotencyKeys:
+    """The keys, as one process sees them. Every call may raise `RedisUnreachable`. `aclose` at the end."""
+
+    def __init__(self, lab: Lab, settings: Settings) -> None:
+        self._client = asynchronous(lab.redis_url)
+        self._prefix = f"{api_prefix(settings.topic_prefix)}key:"
+        self._begin = AsyncScript(self._client, _BEGIN)
+        self._finish = AsyncScript(self._client, _FINISH)
+        self._renew = AsyncScript(self._client, _RENEW)
+        self._ours: dict[str, tuple[str, str]] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def begin(self, key: str, fingerprint: str) -> Begun | Replay | InFlight | Mismatch:
+        """Whether the request with this key is to be performed; `fingerprint` is what tells requests apart."""
+        token = uuid4().hex
+        found = await self._begin([self._prefix + key], fingerprint, token, round(IN_FLIGHT * 1000))
+        if found[0] == b"begun":
+            self._ours[key] = (fingerprint, token)
+            self._keep_renewing()
+            return Begun()
+        if found[0] == b"replay":
+            return Replay(found[1].decode())
+        return InFlight() if found[0] == b"in flight" else Mismatch()
+
+    async def finish(self, key: str, answer: str) -> None:
+        """Keep the answer. One that another process has given meanwhile, taking this one for dead, stays."""
+        fingerprint, token = self._ours.pop(key)
+        await self._finish([self._prefix + key], fingerprint, token, answer, round(KEPT * 1000))
+
+    async def give_back(self, key: str) -> None:
+        """The request left nothing behind: the key may be used again."""
+        _, token = self._ours.pop(key)
+        await self._renew([self._prefix + key], token, 0)
+
+    async def aclose(self) -> None:
+        """Let go of the connection; what is in flight runs out."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewing
+        await close(self._client)
+
+    def _keep_renewing(self) -> None:
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew_all(), name="idempotency keys")
+
+    async def _renew_all(self) -> None:
+        while self._ours:
+            await asyncio.sleep(RENEWAL)
+            for key, (_, token) in list(self._ours.items()):
+                try:
+                    await self._renew([self._prefix + key], token, round(IN_FLIGHT * 1000))
+                except RedisUnreachable as error:
+                    log.warning("an Idempotency-Key was not renewed: %s", error)

@@ -1,0 +1,179 @@
+"""The capacity of Celery's queue: what is taken, how much may be, and reservations that keep dispatchers apart.
+
+Taken is what waits on every priority level of the queue, plus what workers have taken and not acknowledged (kombu's
+hash `unacked`), plus what other dispatchers have reserved and are about to send. How much of that there may be is a
+limit per running worker process. Each worker says every second how many processes it has; one that is silent for
+`SILENCE` seconds does not count.
+
+All of it is one script in Redis, so that no two dispatchers ever see the same capacity left. A reservation lasts until
+the dispatcher makes its next one, at most `RESERVATION` seconds: then its dispatcher is taken for dead. One that was
+only frozen meanwhile sends its batch beyond the limit, which is the most that can go wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import redis
+
+from labkit.celery_app.application import LEVELS, key_prefix, level_key, redis_py_url
+from labkit.errors import RedisUnreachable
+from labkit.settings import Settings
+
+#: How long a reservation lasts, in seconds.
+RESERVATION = 5.0
+#: After so many seconds without a sign, a worker's processes no longer count.
+SILENCE = 5.0
+
+# KEYS: unacked, workers' processes, workers' last signs, reservations, the priority levels.
+# ARGV: dispatcher, wanted, limit per process, ms of silence, ms of a reservation.
+_COUNT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local waiting = {}
+local taken = redis.call('HLEN', KEYS[1])
+local unacknowledged = taken
+for index = 5, #KEYS do
+  waiting[index - 4] = redis.call('LLEN', KEYS[index])
+  taken = taken + waiting[index - 4]
+end
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[4])) do
+  redis.call('ZREM', KEYS[3], worker)
+  redis.call('HDEL', KEYS[2], worker)
+end
+local processes = 0
+for _, number in ipairs(redis.call('HVALS', KEYS[2])) do processes = processes + number end
+local reserved = 0
+local entries = redis.call('HGETALL', KEYS[4])
+for index = 1, #entries, 2 do
+  local number, ends = string.match(entries[index + 1], '(%d+) (%d+)')
+  if tonumber(ends) <= now then
+    redis.call('HDEL', KEYS[4], entries[index])
+  elseif entries[index] ~= ARGV[1] then
+    reserved = reserved + number
+  end
+end
+local capacity = processes * ARGV[3]
+local granted = math.max(0, math.min(tonumber(ARGV[2]), capacity - taken - reserved))
+if ARGV[1] ~= '' then
+  if granted > 0 then
+    redis.call('HSET', KEYS[4], ARGV[1], string.format('%d %d', granted, now + ARGV[5]))
+  else
+    redis.call('HDEL', KEYS[4], ARGV[1])
+  end
+end
+return {granted, unacknowledged, processes, reserved, waiting}
+"""
+
+
+class Count(NamedTuple):
+    """Celery's queue at one moment.
+
+    `granted`: how many may be sent now. `waiting`: per priority level. `unacknowledged`: taken by workers and not
+    finished. `reserved`: by other dispatchers. `processes`: of all running workers.
+    """
+
+    granted: int
+    unacknowledged: int
+    processes: int
+    reserved: int
+    waiting: tuple[int, ...]
+    limit: int
+
+    @property
+    def taken(self) -> int:
+        """What fills the queue."""
+        return sum(self.waiting) + self.unacknowledged + self.reserved
+
+    @property
+    def capacity(self) -> int:
+        """How much may fill it."""
+        return self.processes * self.limit
+
+
+class Capacity:
+    """The room in the queue of one Celery application. `limit` is how many tasks may be taken per worker process.
+
+    `dispatcher` names who reserves. Every call may raise `RedisUnreachable`.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, dispatcher: str = "", limit: int = 1) -> None:
+        prefix = key_prefix(settings)
+        self._client = client
+        self._dispatcher = dispatcher
+        self._limit = limit
+        self._keys = [
+            f"{prefix}unacked",
+            workers_key(prefix),
+            signs_key(prefix),
+            f"{prefix}reserved",
+            *(level_key(prefix, level) for level in range(LEVELS)),
+        ]
+        self._script = client.register_script(_COUNT)
+
+    def reserve(self, wanted: int) -> Count:
+        """Count, and reserve up to `wanted` places; what was reserved before is free again."""
+        return self._ask(self._dispatcher, wanted)
+
+    def count(self) -> Count:
+        """Count, and reserve nothing."""
+        return self._ask("", 0)
+
+    def _ask(self, dispatcher: str, wanted: int) -> Count:
+        arguments: list[str | int] = [dispatcher, wanted, self._limit, round(SILENCE * 1000), round(RESERVATION * 1000)]
+        try:
+            found: Any = self._script(keys=self._keys, args=arguments)
+        except redis.RedisError as error:  # also a Redis that is full, or a replica: it is to be asked again
+            raise RedisUnreachable(f"Redis could not be asked for Celery's queue: {error}") from error
+        granted, unacknowledged, processes, reserved, waiting = found
+        return Count(granted, unacknowledged, processes, reserved, tuple(waiting), self._limit)
+
+
+class Presence:
+    """Says in Redis that a worker runs. `name` is Celery's name of the worker."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, name: str) -> None:
+        prefix = key_prefix(settings)
+        self._client = client
+        self._workers, self._signs = workers_key(prefix), signs_key(prefix)
+        self._name = name
+
+    def say(self, processes: int) -> None:
+        """The worker lives and has so many processes (or threads) for tasks."""
+        seconds, micros = self._now()
+        with self._client.pipeline() as pipe:
+            pipe.hset(self._workers, self._name, str(processes))
+            pipe.zadd(self._signs, {self._name: seconds * 1000 + micros // 1000})
+            pipe.execute()
+
+    def leave(self) -> None:
+        """The worker ends."""
+        with self._client.pipeline() as pipe:
+            pipe.hdel(self._workers, self._name)
+            pipe.zrem(self._signs, self._name)
+            pipe.execute()
+
+    def _now(self) -> tuple[int, int]:
+        found: Any = self._client.time()  # the clock of Redis is the only one that all share
+        return int(found[0]), int(found[1])
+
+
+def running_workers(client: redis.Redis, settings: Settings) -> dict[str, int]:
+    """The processes of each worker that has given a sign lately, by its name."""
+    found: Any = client.hgetall(workers_key(key_prefix(settings)))
+    return {name.decode(): int(number) for name, number in sorted(found.items())}
+
+
+def workers_key(prefix: str) -> str:
+    """The name of the hash of processes by worker."""
+    return f"{prefix}workers"
+
+
+def signs_key(prefix: str) -> str:
+    """The name of the sorted set of the workers' last signs, in ms by the clock of Redis."""
+    return f"{prefix}signs"
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for the Redis at this URL, for threads to share."""
+    return redis.Redis.from_url(redis_py_url(url))

@@ -1,0 +1,161 @@
+"""How a Celery worker takes a message from Redis: in one step, so that none is lost when it dies.
+
+kombu takes in two: BRPOP removes a message from its list, and when the answer has come, the worker notes it among the
+unacknowledged. A worker or a Redis that is killed in between loses it. Here one script does both. Since no script can
+wait for a message, whoever finds none waits for a bell: a sorted set with one entry, which is rung after each send.
+One that sends by kombu's own transport does not ring; its messages are found within a second.
+"""
+# mypy: allow-untyped-calls, disable-error-code="assignment"
+# kombu has types, but not everywhere
+
+from __future__ import annotations
+
+from queue import Empty
+from time import monotonic, time
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+
+#: The name of this transport, in place of kombu's "redis".
+TRANSPORT = "labkit"
+
+TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:Transport"
+
+#: The name of the bell, after the prefix.
+BELL = "bell"
+
+# KEYS: unacked, unacked_index, bell, the levels in their order. ARGV: now, in seconds.
+# What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who else waits.
+_TAKE = """
+local function read(message)
+  local properties = cjson.decode(message).properties
+  local place = properties.delivery_info
+  return properties.delivery_tag, ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
+end
+for index = 4, #KEYS do
+  local message = redis.call('LINDEX', KEYS[index], -1)
+  if message then
+    local tag, names = read(message)
+    redis.call('RPOP', KEYS[index])
+    redis.call('ZADD', KEYS[2], ARGV[1], tag)
+    redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
+    for further = index, #KEYS do
+      if redis.call('EXISTS', KEYS[further]) == 1 then
+        redis.call('ZADD', KEYS[3], 0, '')
+        return {KEYS[index], message}
+      end
+    end
+    redis.call('DEL', KEYS[3])
+    return {KEYS[index], message}
+  end
+end
+redis.call('DEL', KEYS[3])
+return false
+"""
+
+
+class _QoS(redis.QoS):
+    """What is unacknowledged; what was taken by the script is noted in Redis already."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        if delivery_tag == self.channel.taken:
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+
+class _PublishBatch(redis.PublishBatch):
+    """Messages that are sent together; the bell rings once, after the last."""
+
+    def flush(self) -> None:
+        if self._buffered:
+            self.channel.ring(self.pipeline)
+        super().flush()
+
+
+class Channel(redis.Channel):
+    """kombu's channel, but for how messages are taken. `taken` is the tag of the message that came last."""
+
+    QoS = _QoS
+    taken: str | None = None
+    _waits = False
+
+    def ring(self, client: Any) -> None:
+        """Wake who waits for a message."""
+        client.zadd(BELL, {"": 0})
+
+    def create_publish_batch(self, max_size: int) -> _PublishBatch:
+        """A batch whose end is heard."""
+        return _PublishBatch(self, max_size)
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        if options.get("_publish_batch") is not None:
+            super()._put(queue, message, **options)
+            return
+        level = self._get_message_priority(message, reverse=False)
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            pipe.lpush(self._q_for_pri(queue, level), dumps(message))
+            self.ring(pipe)
+            pipe.execute()
+        self._maybe_update_queues_expire(client, queue)
+
+    def _do_restore_message(
+        self, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False
+    ) -> None:
+        super()._do_restore_message(payload, exchange, routing_key, pipe, leftmost)
+        self.ring(pipe)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for a message, or where there was none just now, for the bell."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._in_poll = connection = self.client.connection
+        self._brpop_sent_at = monotonic()
+        prefix = self.global_keyprefix
+        if self._waits:
+            connection.send_command("BZPOPMIN", prefix + BELL, timeout or self.brpop_timeout)
+            return
+        levels = [self._q_for_pri(queue, level) for level in self.priority_steps for queue in queues]
+        keys = [prefix + key for key in (self.unacked_key, self.unacked_index_key, BELL, *levels)]
+        connection.send_command("EVAL", _TAKE, len(keys), *keys, time())
+
+    def _brpop_read(self, **options: Any) -> bool:
+        waited, self._waits = self._waits, False
+        try:
+            answer = self._answer(**options)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if waited:
+            raise Empty
+        if not answer:
+            self._waits = True
+            raise Empty
+        key, message = map(bytes_to_str, answer)
+        queue = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        payload = loads(message)
+        self.taken = payload["properties"]["delivery_tag"]
+        self.connection._deliver(payload, queue)
+        if self.taken not in self.qos._delivered:
+            # its consumer acknowledges nothing, as those of Celery's remote control
+            self.qos._remove_from_indices(self.taken).execute()
+        return True
+
+    def _answer(self, **options: Any) -> Any:
+        """What Redis answered; after an error the next turn connects again."""
+        connection = self.client.connection
+        try:
+            return self.client.parse_response(connection, "TAKE", **options)
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+
+
+class Transport(redis.Transport):
+    """kombu's transport over Redis with this channel."""
+
+    Channel = Channel

@@ -1,0 +1,190 @@
+"""Celery's own worker as a program of labkit: what it prints, how it is ended, and what ends with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps, signals
+from celery.apps.worker import Worker, install_worker_term_hard_handler
+from celery.exceptions import SecurityWarning
+from celery.platforms import EX_OK
+from celery.utils.threads import bound_open_broker_sockets, default_socket_timeout
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = logging.getLogger("labkit.celery")
+
+#: What ends a worker in order. Celery would have a closed terminal (SIGHUP) start it anew in the background.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: How often a worker that is to end looks whether a task still runs, in seconds.
+LOOK_INTERVAL = 0.1
+#: How long to wait before the broker is tried again, in seconds.
+RECONNECT_INTERVAL = 1.0
+#: How long to try to close a connection that is lost, in seconds.
+CLOSE_TIMEOUT = 5.0
+#: How long a process of the pool may take to start, in seconds. Celery's 4 are too few for a computer that is busy.
+START_TIMEOUT = 30.0
+#: How often a process of the pool looks whether its worker is still there, in seconds.
+WATCH_INTERVAL = 0.5
+
+
+class Program(Worker):  # type: ignore[misc]
+    """Celery's worker. `on_ready` is called when the first task can come, `on_ending` when it ends with tasks left."""
+
+    on_ready: Callable[[], object]
+    on_ending: Callable[[int], object]
+    #: whether somebody has asked it to end
+    ending = False
+    #: whether it has a connection to the broker, and its loop runs
+    connected = False
+
+    def on_consumer_ready(self, consumer: Any) -> None:
+        """Celery calls this once."""
+        super().on_consumer_ready(consumer)
+        self.on_ready()
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Celery calls this to set its handlers of signals."""
+        super().install_platform_tweaks(worker)
+        for number in ENDING:
+            signal.signal(number, self._end_in_order)
+
+    def end_if_idle(self) -> None:
+        """When it is to end and no task runs, leave the loop; with status 0, not with 1 as Celery after Ctrl-C."""
+        if self.ending and not (self.connected and state.reserved_requests):
+            state.should_stop = EX_OK
+
+    def _end_in_order(self, number: int, _frame: FrameType | None) -> None:
+        self.ending = True
+        # a second one ends the tasks that run; they go back to the queue
+        install_worker_term_hard_handler(self, sig=signal.Signals(number).name)
+        if not self.connected:
+            self.end_if_idle()
+
+
+class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Of Celery's consumer: when the worker is to end, takes no more tasks and lets those finish that run.
+
+    Celery itself ends the processes of its pool first, and may lose the results of those which finish meanwhile: then
+    their tasks are not acknowledged and go back to the queue, although they are done.
+    """
+
+    requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
+
+    _timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """There is a connection, and the loop is about to run."""
+        consumer.controller.connected = True
+        self._takes_tasks = True
+        self._timer = consumer.timer.call_repeatedly(LOOK_INTERVAL, self._look, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        """The connection is lost, perhaps before this step was started, or the worker ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+        consumer.controller.connected = False
+        consumer.controller.end_if_idle()
+
+    def _look(self, consumer: Any) -> None:
+        if consumer.controller.ending and self._takes_tasks:
+            consumer.task_consumer.cancel()
+            self._takes_tasks = False
+            if state.reserved_requests:
+                consumer.controller.on_ending(len(state.reserved_requests))
+        consumer.controller.end_if_idle()
+
+
+class CarefulConsumer(Consumer):  # type: ignore[misc]
+    """Celery's consumer, which loses no task that this worker does not know, waits a second for its broker, and does
+    not end when a connection is lost in the middle of a command.
+
+    Celery itself throws away what it does not know, and its waits get longer, up to 30 s.
+    """
+
+    def on_unknown_task(self, _body: object, message: Any, _error: object) -> None:
+        """Celery calls this for a task that nobody has registered."""
+        if self.app.on_unknown(message):
+            message.ack_log_error(log, self.connection_errors)
+        else:
+            message.requeue()
+
+    def on_connection_error_after_connected(self, error: BaseException) -> None:
+        """Celery calls this when the connection is lost, and lets it go."""
+        self._close_channels()
+        super().on_connection_error_after_connected(error)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return when the connection stands."""
+        return conn.ensure_connection(
+            interval_start=RECONNECT_INTERVAL, interval_max=RECONNECT_INTERVAL, callback=maybe_shutdown
+        )
+
+    def _close_channels(self) -> None:
+        """Close all channels while the connection still knows its address.
+
+        Celery ignores it when Kombu can't close one, and has it closed again later, when it knows its address no more:
+        an `AttributeError` that ends the worker, then or when a task is done that ran meanwhile. The first attempt
+        fails where a command was under way, the second one has nothing to wait for.
+        """
+        bound_open_broker_sockets(self.connection, CLOSE_TIMEOUT)
+        with default_socket_timeout(CLOSE_TIMEOUT):
+            for channel in list(self.connection.transport.channels):
+                for _ in range(2):
+                    with suppress(*self.connection_errors, *self.channel_errors):
+                        channel.close()
+
+
+def make_program(
+    app: Celery, *, on_ready: Callable[[], object], on_ending: Callable[[int], object], **options: Any
+) -> Program:
+    """A worker that runs in this process when it is started; `options` are those of `celery.apps.worker.Worker`."""
+    # Celery would put handlers of its own on the root logger; labkit's are configured already
+    signals.setup_logging.connect(_leave_logging_alone)
+    signals.worker_process_init.connect(_ParentWatch(os.getpid()), weak=False)
+    app.steps["consumer"].add(EndingStep)
+    app.conf.worker_consumer = f"{__name__}:{CarefulConsumer.__name__}"
+    app.conf.worker_proc_alive_timeout = START_TIMEOUT
+    with warnings.catch_warnings():
+        # It warns root of messages that could run any code; here only JSON is accepted, and in containers all are root
+        warnings.simplefilter("ignore", SecurityWarning)
+        program: Program = app.subclass_with_self(Program, name="Program")(**options)
+    program.on_ready, program.on_ending = on_ready, on_ending
+    return program
+
+
+def _leave_logging_alone(**_: object) -> None:
+    pass
+
+
+class _ParentWatch:
+    """In a process of the pool: ends it when its worker is gone, also by SIGKILL.
+
+    Celery asks Linux to do that, from a moment after the fork on; macOS can't.
+    """
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+
+    def __call__(self, **_: object) -> None:
+        if os.getpid() == self._worker:
+            return  # the pool "solo" has no processes
+        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        never = threading.Event()
+        while os.getppid() == self._worker:
+            never.wait(WATCH_INTERVAL)
+        os._exit(1)

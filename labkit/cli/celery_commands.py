@@ -1,0 +1,149 @@
+"""`labkit celery …`: a Celery worker or Beat in this terminal, and how Celery stands."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.common import choose, start_logging, stop_on_signal
+from labkit.errors import LabkitError, WorkerFailed
+
+if TYPE_CHECKING:
+    from labkit.celery_app.celery_status import CeleryStatus, OutcomeCounter
+
+#: How often it is looked whether Beat could go on, in seconds.
+CHECK_INTERVAL = 0.2
+
+celery_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.add_typer(celery_app, name="celery", help="Celery's worker and Beat in this terminal, and how Celery stands.")
+
+
+@celery_app.command()
+def worker(
+    pool: Annotated[
+        str, typer.Option(help="Where tasks run: prefork (processes), threads, or solo (one task at a time).")
+    ] = "prefork",
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many tasks at once.", show_default="2; with --pool solo: 1"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of this worker; no other may have it.", show_default="a new one")
+    ] = None,
+) -> None:
+    """Perform the tasks in Celery's queue until Ctrl-C; then finish those that run."""
+    start_logging("celery")
+    from typing import get_args
+
+    from labkit.celery_app.celery_status import OutcomeCounter, reachable_broker
+    from labkit.celery_app.celery_worker import Pool, run_worker, worker_app
+    from labkit.dispatch.factory import new_name
+    from labkit.settings import load_settings
+
+    pools: dict[str, Pool] = {one: one for one in get_args(Pool)}
+    the_pool = choose("pool", pool, pools)
+    if the_pool == "solo" and concurrency not in (None, 1):
+        raise LabkitError("With --pool solo there is one task at a time; leave --concurrency out.")
+    processes = concurrency or (1 if the_pool == "solo" else 2)
+    the_name = name or new_name("celery")
+    settings = load_settings()
+    reachable_broker(settings)
+    tally = OutcomeCounter(processes)
+    status = run_worker(
+        worker_app(settings, tally=tally),
+        pool=the_pool,
+        concurrency=processes,
+        name=the_name,
+        on_ready=lambda: print(f"{the_name} is ready: {processes} at once ({the_pool}). Ctrl-C ends it.", flush=True),
+        on_ending=lambda taken: print(
+            f"{the_name} ends when what it has taken is done ({taken}); Ctrl-C again gives it back to the queue.",
+            flush=True,
+        ),
+    )
+    print(_summary(the_name, tally))
+    if status != 0:
+        raise WorkerFailed(f"{the_name} could not go on; celery.log in the folder of logs says why.")
+
+
+@celery_app.command()
+def beat() -> None:
+    """Send the periodic tasks of LABKIT_BEAT_HEARTBEAT and LABKIT_BEAT_LAG to Celery's workers until Ctrl-C.
+
+    Of several Beats one is at work; the others wait and take over when it ends.
+    """
+    start_logging("beat")
+    from labkit.celery_app.beat import Beat
+    from labkit.celery_app.celery_status import reachable_broker
+    from labkit.settings import load_settings
+
+    settings = load_settings()
+    reachable_broker(settings)
+    with stop_on_signal() as stop, Beat(settings=settings, say=lambda words: print(words, flush=True)) as running:
+        while not stop.wait(CHECK_INTERVAL):
+            running.check()
+    print(f"Beat has ended: {running.sent} periodic tasks sent.")
+
+
+@celery_app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show Celery's workers, what waits on each priority level, what is taken and how much may be."""
+    from labkit.celery_app.celery_status import celery_status
+    from labkit.settings import load_settings
+
+    found = celery_status(load_settings())
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        _show(found)
+
+
+def _summary(name: str, tally: OutcomeCounter) -> str:
+    from labkit.celery_app.celery_status import PERIODIC
+    from labkit.measure.records import DEAD, DONE, FAILED, REPEATED
+
+    return (
+        f"{name} has ended: {tally.total(DONE)} tasks done, {tally.total(FAILED)} attempts failed, "
+        f"{tally.total(DEAD)} tasks given up, {tally.total(REPEATED)} recognised as done before, "
+        f"{tally.total(PERIODIC)} periodic tasks."
+    )
+
+
+def _show(found: CeleryStatus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"Celery at {found.broker}", highlight=False, soft_wrap=True)
+    if found.workers:
+        workers = Table("worker", box=None, pad_edge=False, header_style="bold")
+        workers.add_column("tasks at once", justify="right")
+        for name, processes in found.workers.items():
+            workers.add_row(name, str(processes))
+        console.print(workers)
+    else:
+        console.print("No worker is running; `labkit celery worker` starts one.", highlight=False)
+    levels = Table("priority", box=None, pad_edge=False, header_style="bold")
+    levels.add_column("waiting", justify="right")
+    for level, count in enumerate(found.waiting):
+        if count:
+            levels.add_row(f"{level} (most urgent)" if level == 0 else str(level), str(count))
+    if levels.row_count:
+        console.print(levels)
+    console.print(*_facts(found), sep="\n", highlight=False, soft_wrap=True)
+
+
+def _facts(found: CeleryStatus) -> list[str]:
+    return [
+        f"waiting   {sum(found.waiting)} on all priority levels",
+        f"running   {found.unacknowledged} with workers, not acknowledged yet",
+        f"reserved  {found.reserved} by dispatchers that are about to send",
+        f"taken     {found.taken} of {found.capacity} ({found.limit} per task at once)",
+    ]

@@ -1,0 +1,212 @@
+"""`labkit dispatch`: the priority dispatcher in this terminal, and its classes, written one value per class with commas
+between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand
+
+from labkit.cli.common import start_logging, stop_on_signal
+from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from labkit.dispatch.class_status import ClassStatus
+    from labkit.policies import PriorityClass
+
+
+N = TypeVar("N")
+D = TypeVar("D")
+
+
+def parse_classes(
+    names: str,
+    *,
+    weights: str | None = None,
+    shares: str | None = None,
+    deadlines: str | None = None,
+    limits: str | None = None,
+) -> list[PriorityClass]:
+    """The classes in rank order. Where a value is left out, as in `,100`, the class has its default.
+
+    Raises `LabkitError` for what is no number, for values that are not one per class, and for what makes no sense.
+    """
+    from labkit.policies import Ledger, PriorityClass
+
+    known = [name.strip() for name in names.split(",")]
+    if not all(known):
+        raise LabkitError(f"The classes {names!r} do not all have a name; write them like high,low.")
+    columns = zip(
+        known,
+        _numbers("weights", weights, known, float, 1.0),
+        _numbers("shares", shares, known, float, 0.0),
+        _numbers("deadlines", deadlines, known, float, None),
+        _numbers("limits", limits, known, int, None),
+        strict=True,
+    )
+    classes = [
+        PriorityClass(name=name, weight=weight, share=share, relative_deadline=deadline, limit=limit)
+        for name, weight, share, deadline, limit in columns
+    ]
+    Ledger(classes)  # whether they go together
+    return classes
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, float]:
+    """The options of a policy, each written name=value; raises `LabkitError`."""
+    options = {}
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not found:
+            raise LabkitError(f"--option {text!r} is not written name=value, like rate=0.5.")
+        options[name.strip()] = _number("option", value, float)
+    return options
+
+
+def _numbers(
+    option: str, text: str | None, classes: Sequence[str], kind: Callable[[str], N], default: D
+) -> Sequence[N | D]:
+    if text is None:
+        return [default] * len(classes)
+    words = text.split(",")
+    if len(words) != len(classes):
+        raise LabkitError(
+            f"--{option} {text!r} does not have one value for each of the {len(classes)} classes "
+            f"{', '.join(classes)}; write them with commas between."
+        )
+    return [_number(option, word, kind) if word.strip() else default for word in words]
+
+
+def _number(option: str, word: str, kind: Callable[[str], N]) -> N:
+    try:
+        return kind(word)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise LabkitError(f"--{option}: {word.strip()!r} is not a {what}.") from None
+
+
+#: The original design: the most urgent class goes straight to Celery, the others wait while its queue is full.
+DEFAULT_POLICY = "reserve"
+
+
+class ListsPolicies(TyperCommand):
+    """A command whose help ends with the policies there are; they are imported only for that."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Name each policy with its options and what it does."""
+        from labkit.policies import POLICIES, options_of
+
+        rows = []
+        for name, kind in sorted(POLICIES.items()):
+            summary = (kind.__doc__ or "").strip().splitlines()[0]
+            options = ", ".join(options_of(name))
+            rows.append((name, f"{summary} Options: {options}." if options else summary))
+        with formatter.section("Policies"):
+            formatter.write_dl(rows)
+
+
+Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.command(cls=ListsPolicies)(dispatch)
+
+
+def dispatch(
+    policy: Policy = DEFAULT_POLICY,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the policy, as name=value; may be repeated.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="The classes, the most urgent first; their topics are jobs.<class>.", show_default="LABKIT_CLASSES"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="For weighted: a weight per class, as 4,1. One left out is 1.")
+    ] = None,
+    shares: Annotated[
+        str | None, typer.Option(help="For quota: the guaranteed share of each class, as 0,0.2. One left out is 0.")
+    ] = None,
+    deadlines: Annotated[
+        str | None, typer.Option(help="For earliest_deadline: seconds per class, as 1,10. One left out is never due.")
+    ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            help="How many of each class may wait here, as ,100: the newest beyond are dropped. Left out: any."
+        ),
+    ] = None,
+    admission: Annotated[
+        str | None,
+        typer.Option(help="A strategy at the door, as pause:high=100,low=50 or spill:limit=100."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many tasks per worker process fill Celery's queue.", show_default="LABKIT_CELERY_LIMIT"
+        ),
+    ] = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 2,
+) -> None:
+    """Hand tasks to Celery as a policy decides.
+
+    The tasks are of several classes. `labkit produce --topic jobs.high` feeds it, `labkit celery worker` performs them.
+    Several dispatchers share the work. What is held keeps its place in Kafka; while Redis or Kafka is away, all of it
+    does. Ctrl-C ends it.
+    """
+    from labkit.backpressure import parse_strategy
+    from labkit.cli.live import Rates, follow, left_on_kafka, picture
+    from labkit.dispatch.factory import DISPATCHER_GROUP, make_dispatcher
+    from labkit.dispatch.monitor import DispatcherMonitor
+    from labkit.lab import attach_lab
+    from labkit.policies import make_policy
+    from labkit.settings import load_settings
+    from labkit.taskqueue import connect
+
+    settings = load_settings()
+    known = parse_classes(
+        classes or settings.classes, weights=weights, shares=shares, deadlines=deadlines, limits=limits
+    )
+    options = parse_options(option or ())
+    make_policy(policy, **options)  # what is wrong with it should be said before any topic is made
+    door = None if admission is None else parse_strategy(admission)
+    limit = limit or settings.celery_limit
+    rates = Rates()
+    start_logging("dispatcher")
+    started = time.monotonic()
+    with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
+        dispatcher = make_dispatcher(
+            lab,
+            topics,
+            known,
+            policy,
+            options,
+            limit=limit,
+            admission=door,
+            partitions=partitions,
+            settings=settings,
+        )
+        with DispatcherMonitor(
+            lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings
+        ) as watch:
+            with dispatcher:
+                follow(stop, watch.look, lambda look: picture(look, rates))
+            left = watch.look()
+    print(_summary(dispatcher.status(), time.monotonic() - started))
+    for action, number in dispatcher.turned_away().groupby("action")["tasks"].sum().items():
+        print(f"{number} tasks were turned away at the door: {action}.")
+    print(left_on_kafka(left))
+
+
+def _summary(classes: Sequence[ClassStatus], seconds: float) -> str:
+    words = [f"{one.name} {one.sent} sent, {one.shed} shed, {one.dead} dead" for one in classes]
+    return f"Dispatched {sum(one.sent for one in classes)} tasks in {seconds:.1f} s: {'; '.join(words)}."

@@ -1,0 +1,275 @@
+"""`labkit jobs …`: create jobs, work on them, and see what they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.common import choose, start_logging, stop_on_signal
+from labkit.errors import LabkitError, UnknownTopic
+
+if TYPE_CHECKING:
+    from labkit.jobs import Job, JobEvent, JobView
+    from labkit.lab import Lab
+    from labkit.measure.records import Receipt
+    from labkit.taskqueue import Task, Topics
+
+#: How many jobs are created when neither ids nor a number are given.
+DEFAULT_COUNT = 10
+#: Up to this many jobs are shown one by one.
+SHOWN_ONE_BY_ONE = 20
+#: How often to look for changes, in seconds, and how many to take at once.
+WATCH_INTERVAL, TAKEN_AT_ONCE = 0.2, 1000
+
+TopicName = Annotated[str, typer.Option("--topic", help="The topic of the jobs.")]
+NewTopicName = Annotated[str, typer.Option("--topic", help="The topic of the jobs; made if it does not exist.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+#: As in `labkit.jobs.job`, which the help must not wait for.
+JOB_STATUS = "job-status"
+
+jobs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.add_typer(jobs_app, name="jobs", help="Create jobs, work on them, and see what becomes of them.")
+
+
+@jobs_app.command()
+def produce(
+    job_ids: Annotated[
+        list[int] | None, typer.Argument(metavar="[ID...]", help="The jobs' ids, as 1234; drawn without.")
+    ] = None,
+    number: Annotated[int | None, typer.Option("--count", min=1, help="How many jobs; 10 without ids.")] = None,
+    rate: Annotated[float, typer.Option(help="Jobs per second.")] = 50.0,
+    forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
+    topic: NewTopicName = JOB_STATUS,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 1,
+) -> None:
+    """Create jobs at a steady rate. A new job is NEW until a consumer works on it."""
+    from labkit.jobs import jobs_topic
+    from labkit.taskqueue import Producer
+    from labkit.taskqueue.arrivals import constant
+
+    if job_ids and (number or forever):
+        raise LabkitError("Name the jobs by their ids, or say how many by --count or --forever, not both.")
+    tasks = _new_jobs(job_ids, None if forever else number or DEFAULT_COUNT)
+    moments = constant(rate)
+    tally = _JobCounts()
+    start_logging("producer")
+    with _lab() as (_, topics), stop_on_signal() as stop:
+        target = jobs_topic(topics, name=topic, partitions=partitions)
+        with Producer(target, on_receipt=tally.take) as producer:
+            producer.submit_on_schedule(tally.watch(tasks), moments, stop=stop)
+            producer.flush()
+    print(f"{tally.acknowledged} jobs are NEW on {topic}.")
+    if tally.refused:
+        raise LabkitError(f"{tally.refused} jobs were not acknowledged; the last reason: {tally.reason}")
+
+
+@jobs_app.command()
+def consume(
+    group: Annotated[str, typer.Option(help="The group: its members share the jobs, another one gets all of them.")],
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds with nothing to do.", show_default="never")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many jobs each worker does at once.")] = 1,
+    service: Annotated[
+        str, typer.Option(help="How long a job takes, in ms: constant:20, uniform:10,50, exponential:20.")
+    ] = "uniform:10,50",
+    failing: Annotated[float, typer.Option(min=0, max=1, help="The share of the attempts that fail.")] = 0.0,
+    attempts: Annotated[int, typer.Option(min=1, help="How often a job is tried before it stays FAILED.")] = 3,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where every processed job gets a line.", show_default="processed_jobs.log in LABKIT_RESULTS_DIR"
+        ),
+    ] = None,
+    topic: NewTopicName = JOB_STATUS,
+    seed: Annotated[int, typer.Option(help="Of the service times and of what fails.")] = 0,
+) -> None:
+    """Work on NEW jobs: RUNNING, then DONE or FAILED; until Ctrl-C, or until there is nothing to do."""
+    from labkit.jobs import JobConsumer, ProcessedLog, jobs_topic, open_view
+    from labkit.jobs.job_consumer import mock_work
+    from labkit.settings import load_settings
+    from labkit.taskqueue import Retry
+    from labkit.taskqueue.service_time import parse_service
+
+    work = mock_work(parse_service(service), seed=seed, failing=failing)
+    path = log or load_settings().results_dir / "processed_jobs.log"
+    processed = ProcessedLog(path, group)
+    start_logging("worker")
+    with _lab() as (lab, topics), stop_on_signal() as stop:
+        target = jobs_topic(topics, name=topic)
+        with open_view(target, lab) as view:
+            view.follow()
+            consumer = JobConsumer(
+                target,
+                group=group,
+                log=processed,
+                view=view,
+                work=work,
+                name=f"consumer-{os.getpid()}",
+                workers=workers,
+                concurrency=concurrency,
+                retry=Retry(attempts=attempts),
+            )
+            with consumer:
+                consumer.run(timeout=timeout, stop=stop)
+    print(f"{consumer.processed} jobs processed by {group}. Log: {path}")
+
+
+@jobs_app.command("list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only those that are NEW, RUNNING, DONE or FAILED.")] = None,
+    after: Annotated[int | None, typer.Option(help="Only those with an id above this one: the next page.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    topic: TopicName = JOB_STATUS,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs in the order of their ids, as they are now."""
+    from labkit.jobs import JobStatus
+
+    wanted = None if status is None else choose("status", status.upper(), {one.value: one for one in JobStatus})
+    with _view(topic) as view:
+        view.catch_up()
+        found, counts = view.list(wanted, after, limit), view.counts()
+    if as_json:
+        print(json.dumps([_in_json(job) for job in found], indent=2))
+        return
+    if found:
+        _print_table(found, f"jobs on {topic}")
+    print(", ".join(f"{counts[one]} {one}" for one in JobStatus) + ".")
+    if len(found) == limit:
+        print(f"There may be more: --after {found[-1].job_id}")
+
+
+@jobs_app.command()
+def show(
+    job_id: Annotated[int, typer.Argument(metavar="ID", help="The job.")],
+    topic: TopicName = JOB_STATUS,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job and every change of it that is on the topic."""
+    with _view(topic) as view:
+        view.catch_up()
+        job, events = view.get(job_id), view.events(job_id)
+    if job is None:
+        raise LabkitError(f"There is no job {job_id} on {topic}. `labkit jobs list` shows those there are.")
+    if as_json:
+        print(json.dumps({**_in_json(job), "events": [_in_json(event) for event in events]}, indent=2))
+    else:
+        print(f"job {job_id} is {job.status} (version {job.version})")
+        _print_table(events, "its changes; the greatest version counts, of DONE any")
+
+
+@jobs_app.command()
+def watch(topic: TopicName = JOB_STATUS) -> None:
+    """Print a line for every job that changes, from now on until Ctrl-C."""
+    with _view(topic) as view, stop_on_signal() as stop:
+        view.catch_up()
+        view.follow()
+        cursor = view.last_change()
+        print(f"Watching {topic}; Ctrl-C ends it.", flush=True)
+        while not stop.wait(WATCH_INTERVAL):
+            for job in view.changes_since(cursor, TAKEN_AT_ONCE):
+                by = f" by {job.worker}" if job.worker else ""
+                because = f": {job.error}" if job.error else ""
+                print(f"{_clock(job.at)}  job {job.job_id}  {job.status}{by}{because}", flush=True)
+                cursor = job.change
+
+
+@contextmanager
+def _lab() -> Iterator[tuple[Lab, Topics]]:
+    """The lab that is running, and its topics; raises `LabNotRunning`."""
+    from labkit.lab import attach_lab
+    from labkit.taskqueue import connect
+
+    with attach_lab() as lab, connect(lab) as topics:
+        yield lab, topics
+
+
+@contextmanager
+def _view(name: str) -> Iterator[JobView]:
+    from labkit.jobs import open_view
+
+    with _lab() as (lab, topics):
+        try:
+            topic = topics.get(name)
+        except UnknownTopic as error:
+            raise UnknownTopic(f"There is no topic {name!r} yet. `labkit jobs produce` makes it.") from error
+        with open_view(topic, lab) as view:
+            yield view
+
+
+def _new_jobs(job_ids: list[int] | None, number: int | None) -> Iterable[Task]:
+    """Tasks for these jobs, all checked; or for this many that are drawn, without end if None."""
+    from labkit.jobs.writer import new_job
+
+    if job_ids:
+        return [new_job(job_id).to_task() for job_id in job_ids]
+    return islice((new_job().to_task() for _ in count()), number)
+
+
+class _JobCounts:
+    """Counts what the broker has acknowledged, and shows the first jobs one by one."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str | None] = {}
+        self.acknowledged = self.refused = 0
+        self.reason: str | None = None
+
+    def watch(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        for task in tasks:
+            self._ids[task.id] = task.key
+            yield task
+
+    def take(self, receipt: Receipt) -> None:
+        """Count one receipt; the client calls this from one thread."""
+        job_id = self._ids.pop(receipt.task_id)
+        if receipt.error is not None:
+            self.refused += 1
+            self.reason = receipt.error
+            return
+        self.acknowledged += 1
+        if self.acknowledged <= SHOWN_ONE_BY_ONE:
+            print(f"job {job_id} -> partition {receipt.partition}, offset {receipt.offset}", flush=True)
+        elif self.acknowledged == SHOWN_ONE_BY_ONE + 1:
+            print("…", flush=True)
+
+
+def _print_table(rows: Iterable[Job | JobEvent], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    table.add_column("job", justify="right", no_wrap=True)
+    for column in ("status", "version", "attempt", "at", "worker", "error"):
+        table.add_column(column)
+    for row in rows:
+        numbers = str(row.version), str(row.attempt)
+        # Text, since brackets in an error are no markup
+        table.add_row(str(row.job_id), row.status, *numbers, _clock(row.at), row.worker or "", Text(row.error or ""))
+    Console().print(table)
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="milliseconds")[:23]
+
+
+def _in_json(row: Job | JobEvent) -> dict[str, object]:
+    from msgspec import to_builtins
+
+    fields: dict[str, object] = to_builtins(row)
+    return fields

@@ -1,0 +1,183 @@
+"""`labkit produce`: put tasks on a topic."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections import Counter
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
+from labkit.errors import LabkitError, UnknownTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.live import Live
+
+    from labkit.measure.records import Receipt
+    from labkit.taskqueue import Task, Topic, Topics
+    from labkit.taskqueue.admission import ProducerAdmission
+
+#: How many tasks are sent when neither messages nor a number are given.
+DEFAULT_COUNT = 10
+#: Up to this many tasks are shown one by one; more are summed up in a live line.
+SHOWN_ONE_BY_ONE = 20
+#: How often the live line is drawn again, in seconds.
+REDRAW_INTERVAL = 0.2
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.command()(produce)
+
+
+def produce(
+    messages: Annotated[list[str] | None, typer.Argument(help="What to send; stock tasks without.")] = None,
+    topic: Annotated[str, typer.Option(help="The topic; made if it does not exist.")] = "task_queue",
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 2,
+    rate: Annotated[float, typer.Option(help="Tasks per second.")] = 50.0,
+    count: Annotated[int | None, typer.Option(min=1, help="How many tasks; 10 stock tasks without.")] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
+    arrivals: Annotated[str, typer.Option(help="constant, poisson or burst.")] = "constant",
+    keys: Annotated[int | None, typer.Option(min=1, help="Give each task one of so many keys.")] = None,
+    partitioner: Annotated[str | None, typer.Option(help="key_hash, round_robin, sticky, random or naive.")] = None,
+    backpressure: Annotated[
+        str | None,
+        typer.Option(help="A strategy that judges each task by the group's lag, as slow:threshold=100 or refuse."),
+    ] = None,
+    group: Annotated[str, typer.Option(help="With --backpressure: whose lag counts.")] = "worker_group",
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat arrivals, keys and task ids; all new without.", show_default=False)
+    ] = None,
+) -> None:
+    """Put tasks on a topic, at a steady rate, and say where the broker put them."""
+    from labkit.backpressure import parse_strategy
+    from labkit.taskqueue import Producer
+    from labkit.taskqueue.admission import ProducerAdmission
+    from labkit.taskqueue.arrivals import ARRIVALS
+    from labkit.taskqueue.partitioners import PARTITIONERS
+
+    rng = random.Random(seed)
+    moments = choose("arrivals", arrivals, ARRIVALS)(rate, rng)
+    partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
+    total = None if forever else count or (len(messages) if messages else DEFAULT_COUNT)
+    tally = _ReceiptCounts(one_by_one=total is not None and total <= SHOWN_ONE_BY_ONE)
+    strategy = None if backpressure is None else parse_strategy(backpressure)
+    start_logging("producer")
+    with attached_topics() as topics, stop_on_signal() as stop:
+        target = _get_or_create(topics, topic, partitions)
+        door = None if strategy is None else ProducerAdmission(strategy, target, group=group)
+        with Producer(target, partitioner=partition_of, on_receipt=tally.take, door=door) as producer, tally.live():
+            tasks = tally.watch(_tasks(messages, keys, rng), total)
+            producer.submit_on_schedule(tasks, moments, stop=stop)
+            producer.flush()
+    print(tally.summary(topic))
+    if door is not None:
+        door.close()
+        _say_turned_away(door)
+    if tally.refused:
+        raise LabkitError(f"{tally.refused} tasks were not acknowledged; the last reason: {tally.reason}")
+
+
+def _say_turned_away(door: ProducerAdmission) -> None:
+    counts = door.turned_away().groupby("action")["tasks"].sum()
+    for action, number in counts.items():
+        print(f"{number} tasks were turned away at the door: {action}.")
+
+
+def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> Iterator[tuple[Task, str]]:
+    """Tasks without end, each with the text that stands for it."""
+    from labkit.taskqueue.task import MESSAGE_KIND, STOCK_KIND, new_task, stock_messages
+
+    kind = MESSAGE_KIND if messages else STOCK_KIND
+    for message in cycle(messages) if messages else stock_messages():
+        key = None if keys is None else f"key-{rng.randrange(keys)}"
+        yield new_task(kind, message, key=key, rng=rng), message
+
+
+def _get_or_create(topics: Topics, name: str, partitions: int) -> Topic:
+    try:
+        return topics.get(name)
+    except UnknownTopic:
+        return topics.create(name, partitions=partitions)
+
+
+class _ReceiptCounts:
+    """Counts receipts, which come from a thread of the client, and shows them."""
+
+    def __init__(self, *, one_by_one: bool) -> None:
+        self._one_by_one = one_by_one
+        self._lock = threading.Lock()
+        self._texts: dict[str, str] = {}
+        self._per_partition: Counter[int] = Counter()
+        self._sent = 0
+        self._lateness = self._latest = 0.0
+        self._first = self._last = 0.0
+        self._last_line = ""
+        self.refused = 0
+        self.reason = ""
+
+    def watch(self, tasks: Iterator[tuple[Task, str]], total: int | None) -> Iterator[Task]:
+        """Pass on `total` tasks (None: all) and remember their texts until their receipts come."""
+        for task, text in islice(tasks, total):
+            with self._lock:
+                self._texts[task.id] = text
+                self._sent += 1
+            yield task
+
+    def take(self, receipt: Receipt) -> None:
+        """Count one receipt."""
+        with self._lock:
+            text = self._texts.pop(receipt.task_id)
+            late = receipt.produced_at - receipt.scheduled_at
+            self._lateness += late
+            self._latest = max(self._latest, late)
+            self._first = self._first or receipt.produced_at
+            self._last = receipt.produced_at
+            if receipt.partition is None:
+                self.refused += 1
+                self.reason = receipt.error or ""
+                line = f"{text} -> not acknowledged: {receipt.error}"
+            else:
+                self._per_partition[receipt.partition] += 1
+                line = f"{text} -> partition {receipt.partition}, offset {receipt.offset}"
+            self._last_line = line
+        if self._one_by_one:
+            print(line, flush=True)
+
+    def live(self) -> Live:
+        """A line that is drawn again and again while tasks are sent; nothing where nobody could see it."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(quiet=self._one_by_one or not sys.stdout.isatty())
+        return Live(get_renderable=self._line, console=console, refresh_per_second=1 / REDRAW_INTERVAL, transient=True)
+
+    def _line(self) -> str:
+        with self._lock:
+            return f"sent {self._sent}, acknowledged {self._acknowledged}, {self._rate():.1f}/s   {self._last_line}"
+
+    def summary(self, topic: str) -> str:
+        """What was sent, in words."""
+        settled = self._acknowledged + self.refused
+        if settled == 0:
+            return f"Sent nothing to {topic}."
+        spread = ", ".join(f"partition {number}: {count}" for number, count in sorted(self._per_partition.items()))
+        return (
+            f"Sent {settled} tasks to {topic} at {self._rate():.1f}/s: {self._acknowledged} acknowledged, "
+            f"{self.refused} refused ({spread or 'none'}). The generator was late by "
+            f"{1000 * self._lateness / settled:.1f} ms on average, {1000 * self._latest:.1f} ms at most."
+        )
+
+    @property
+    def _acknowledged(self) -> int:
+        return self._per_partition.total()
+
+    def _rate(self) -> float:
+        settled = self._acknowledged + self.refused
+        return (settled - 1) / (self._last - self._first) if self._last > self._first else 0.0

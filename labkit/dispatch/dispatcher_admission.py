@@ -1,0 +1,183 @@
+"""Back-pressure at a dispatcher: a strategy decides who gets in from Kafka, by what is not finished behind its door.
+
+Behind the door is what waits for the dispatcher and what is in Celery. In front of it tasks keep their place on Kafka.
+What is spilled goes to the topic `<topic>.later`, as it was: a dispatcher or a bridge for that topic brings it back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from labkit.backpressure import Action, AdmissionState, Strategy
+from labkit.dispatch.intake import Intake
+from labkit.errors import NotAcknowledged
+from labkit.measure.records import DONE, TaskRecord, TurnedAway, turned_away_frame
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The topic for what is spilled, from the name of the topic it comes from.
+LATER = ".later"
+#: How often to look at what Celery has finished, in seconds.
+LOOK_INTERVAL = 0.05
+#: How old the number of tasks in Celery may be, in seconds: then it is counted again, and who was let in is sent.
+MAX_AGE = 0.01
+#: How long a spilled task may take to be acknowledged by Kafka, in seconds.
+SPILL_TIMEOUT = 10.0
+
+
+class DispatcherAdmission:
+    """Keeps the door of one dispatcher; used from its thread.
+
+    `finished` gives the records that came since it was last asked: for a strategy that goes by the latency, which
+    counts from when a task was sent to Celery. Times are seconds since the epoch by `clock`.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy[Any],
+        *,
+        finished: Callable[[], list[TaskRecord]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._gate = AdmissionState(strategy)
+        self._finished = finished
+        self._clock = clock
+        self._looked_at = 0.0
+        self._shut_until = 0.0
+        self._turned_away: list[TurnedAway] = []
+        self._spill: dict[str, _SpillTopic] = {}
+        self.reason = ""
+
+    def admit(self, intakes: Mapping[str, Intake], taken: int, shed: dict[str, int]) -> float | None:
+        """Let in who may come, in the order of arrival; after how many seconds to ask again, None if nobody waits.
+
+        `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or
+        put aside is counted by class. Raises `TransportError` if a task could not be spilled; it stands at the door
+        then.
+        """
+        now = self._clock()
+        self._hear(now)
+        while (found := _first_at_door(intakes)) is not None:
+            if now < self._shut_until:
+                return self._shut_until - now
+            rank, intake = found
+            lines = [other.line for other in intakes.values()]
+            waiting = [number for number, line in enumerate(lines) if len(line)]
+            verdict = self._gate.judge(
+                now,
+                lag=taken + sum(len(line) for line in lines),
+                rank=rank,
+                lowest=max(waiting, default=None),
+            )
+            self.reason = verdict.reason
+            if verdict.action is Action.WAIT:
+                self._shut_until = now + verdict.seconds
+                return verdict.seconds
+            turned_away = self._carry_out(verdict.action, verdict.reason, intake, rank, list(intakes.values()))
+            if turned_away is not None:
+                shed[list(intakes)[turned_away]] += 1
+            if self._clock() - now >= MAX_AGE:
+                return 0.0
+        return None
+
+    def turned_away(self) -> pd.DataFrame:
+        """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""
+        return turned_away_frame(self._turned_away)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for spill in self._spill.values():
+            spill.close()
+
+    def _hear(self, now: float) -> None:
+        if now - self._looked_at >= LOOK_INTERVAL:
+            self._looked_at = now
+            for record in self._finished():
+                if record.outcome == DONE:
+                    self._gate.answered(record.finished_at - record.received_at)
+
+    def _carry_out(self, action: Action, reason: str, intake: Intake, rank: int, intakes: list[Intake]) -> int | None:
+        """The rank of the task that was turned away, if one was."""
+        if action is Action.ADMIT or action is Action.SHED_LOWEST:
+            intake.line.let_in()
+        if action is Action.ADMIT:
+            return None
+        if action is Action.SHED_LOWEST:
+            rank, intake = max((place, other) for place, other in enumerate(intakes) if len(other.line))
+            item = intake.line.take_last()
+        else:
+            item = intake.line.take_at_door()
+        if item is None:
+            return None  # its partitions are being taken away
+        if action is Action.SPILL:
+            self._put_aside(intake, item)
+        else:
+            intake.attempts.shed(item, reason)
+        self._turned_away.append(TurnedAway(at=self._clock(), action=action, priority=rank))
+        return rank
+
+    def _put_aside(self, intake: Intake, item: WorkItem) -> None:
+        spill = self._spill.get(intake.topic.name)
+        if spill is None:
+            spill = self._spill[intake.topic.name] = _SpillTopic(intake.topic)
+        try:
+            spill.write(item)
+        except BaseException:
+            intake.line.postpone(item, 0)
+            raise
+        intake.attempts.spill(item, f"put aside to {intake.topic.name}{LATER}")
+
+
+class _SpillTopic:
+    """Writes to the topic for later, which is made when it is first needed."""
+
+    def __init__(self, topic: Topic) -> None:
+        with Topics(topic.transport, prefix=topic.prefix) as topics:
+            self._topic = topics.create(f"{topic.name}{LATER}", partitions=topic.partitions)
+        self._client: ProducerClient = topic.transport.producer(ProducerConfig())
+
+    def write(self, item: WorkItem) -> None:
+        """Return when Kafka has the record, as it was."""
+        answers: list[Exception | None] = []
+        answered = threading.Event()
+
+        def hear(_delivery: RecordMetadata | None, error: Exception | None) -> None:
+            answers.append(error)
+            answered.set()
+
+        record = item.record
+        self._client.send(
+            self._topic.full_name,
+            partition=record.partition % self._topic.partitions,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            timestamp_ms=record.timestamp_ms,
+            on_delivery=hear,
+        )
+        if not answered.wait(SPILL_TIMEOUT) or answers[0] is not None:
+            raise NotAcknowledged(f"A task could not be put aside to {self._topic.name}: {answers or 'no answer'}.")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close(SPILL_TIMEOUT)
+
+
+def _first_at_door(intakes: Mapping[str, Intake]) -> tuple[int, Intake] | None:
+    """Whose first task at the door came first, with the rank of its class."""
+    found = [
+        (item.record.timestamp_ms, rank, intake)
+        for rank, intake in enumerate(intakes.values())
+        if (item := intake.line.at_door()) is not None
+    ]
+    if not found:
+        return None
+    _, rank, intake = min(found, key=lambda one: one[:2])
+    return rank, intake

@@ -1,0 +1,130 @@
+"""The factory of dispatchers and bridges for a lab, from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import redis
+from msgspec import convert
+
+from labkit.backpressure import Strategy
+from labkit.celery_app.application import broker_url, make_app
+from labkit.celery_app.capacity import Capacity, connect
+from labkit.celery_app.kinds import import_handlers
+from labkit.celery_app.record_stream import RecordStream
+from labkit.dispatch.celery_sender import CelerySender
+from labkit.dispatch.dispatcher import Dispatcher
+from labkit.dispatch.dispatcher_admission import DispatcherAdmission
+from labkit.lab import Lab, attach_lab
+from labkit.policies import PriorityClass, make_policy
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.topics import Topics
+
+#: The name of the class of a bridge, which has only one.
+BRIDGE = "bridge"
+#: The groups that bridges and dispatchers form.
+BRIDGE_GROUP, DISPATCHER_GROUP = "celery_bridge", "dispatcher"
+
+
+def class_topic(name: str) -> str:
+    """The topic of a priority class."""
+    return f"jobs.{name}"
+
+
+def make_dispatcher(
+    lab: Lab,
+    topics: Topics,
+    classes: Sequence[PriorityClass],
+    policy: str = "strict",
+    options: Mapping[str, float] | None = None,
+    *,
+    limit: int | None = None,
+    admission: Strategy[Any] | None = None,
+    name: str | None = None,
+    partitions: int = 2,
+    settings: Settings | None = None,
+) -> Dispatcher:
+    """A dispatcher for the topics `jobs.<class>`, which are made if they do not exist.
+
+    `limit`: how many tasks may be taken per process of Celery's workers, by default as in the settings. `admission`
+    says who gets in (see `labkit.dispatch.dispatcher_admission`). The records of what is shed or given up go where
+    those of Celery's workers go. Raises `SettingsError`.
+    """
+    settings = settings or load_settings()
+    name = name or new_name("dispatcher")
+    import_handlers(settings)
+    url = broker_url(settings, lab)
+    client = connect(url)
+    found = topics.names()
+    return Dispatcher(
+        [
+            topics.get(topic) if topic in found else topics.create(topic, partitions=partitions)
+            for topic in (class_topic(one.name) for one in classes)
+        ],
+        classes,
+        make_policy(policy, **(options or {})),
+        CelerySender(make_app(url, settings)),
+        group=DISPATCHER_GROUP,
+        room=Capacity(client, settings, dispatcher=name, limit=limit or settings.celery_limit),
+        admission=None if admission is None else _door(admission, client, settings),
+        name=name,
+        on_record=RecordStream(client, settings).append,
+        settings=settings,
+    )
+
+
+def make_bridge(
+    lab: Lab,
+    topics: Topics,
+    topic: str = "task_queue",
+    *,
+    group: str = BRIDGE_GROUP,
+    name: str | None = None,
+    settings: Settings | None = None,
+) -> Dispatcher:
+    """A bridge: every record of the topic becomes a Celery task. Raises `UnknownTopic` and `SettingsError`."""
+    settings = settings or load_settings()
+    import_handlers(settings)
+    url = broker_url(settings, lab)
+    return Dispatcher(
+        [topics.get(topic)],
+        [PriorityClass(name=BRIDGE)],
+        make_policy("strict"),
+        CelerySender(make_app(url, settings)),
+        group=group,
+        name=name or new_name("bridge"),
+        on_record=RecordStream(connect(url), settings).append,
+        settings=settings,
+    )
+
+
+def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
+    """What a `DispatcherProcess` asked for."""
+    lab = attach_lab(settings=settings)
+    topics = connect_kafka(lab)
+    if job["topic"] is not None:
+        return make_bridge(lab, topics, job["topic"], name=job["name"], settings=settings)
+    return make_dispatcher(
+        lab,
+        topics,
+        convert(job["classes"], list[PriorityClass]),
+        job["policy"],
+        job["options"],
+        limit=job["limit"],
+        name=job["name"],
+        settings=settings,
+    )
+
+
+def _door(strategy: Strategy[Any], client: redis.Redis, settings: Settings) -> DispatcherAdmission:
+    finished = RecordStream(client, settings)
+    finished.skip()
+    return DispatcherAdmission(strategy, finished=finished.read)
+
+
+def new_name(what: str) -> str:
+    """A name that no other process has."""
+    return f"{what}-{uuid4().hex[:6]}"

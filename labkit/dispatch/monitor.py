@@ -1,0 +1,147 @@
+"""How a dispatcher stands at one moment: Kafka, its classes, Celery's queue and what Celery's workers did last.
+
+For live views. Either server may be away: what only it could tell is None then, and comes back by itself.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
+
+from labkit.celery_app.application import broker_url
+from labkit.celery_app.capacity import Capacity, Count, connect
+from labkit.celery_app.record_stream import RecordStream
+from labkit.dispatch.account import unsettled
+from labkit.dispatch.class_status import ClassStatus
+from labkit.dispatch.dispatcher import Dispatcher, group_of
+from labkit.errors import BrokerUnreachable, RedisUnreachable
+from labkit.measure.records import DONE, TaskRecord
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+    from labkit.settings import Settings
+    from labkit.taskqueue.topics import Topics
+    from labkit.taskqueue.transport.contract import AdminClient
+
+#: Of how many tasks of each class the waiting times are kept.
+LAST = 100
+
+
+class ClassSnapshot(Struct, frozen=True, kw_only=True):
+    """One class. `on_kafka`: records that are not settled, those that its dispatcher has taken included.
+
+    `waits`: how long the last tasks that are done have waited, in seconds from when they were due to be sent until
+    Celery began with them.
+    """
+
+    status: ClassStatus
+    on_kafka: int | None
+    waits: tuple[float, ...]
+
+    @property
+    def median_wait(self) -> float | None:
+        """The median of `waits`."""
+        return statistics.median(self.waits) if self.waits else None
+
+    @property
+    def long_wait(self) -> float | None:
+        """The 95th percentile of `waits`."""
+        return statistics.quantiles(self.waits, n=20, method="inclusive")[-1] if len(self.waits) > 1 else None
+
+
+class DispatcherSnapshot(Struct, frozen=True, kw_only=True):
+    """All classes in rank order, and Celery's queue; None if Redis did not answer."""
+
+    classes: tuple[ClassSnapshot, ...]
+    count: Count | None
+
+    @property
+    def kafka_is_away(self) -> bool:
+        """Whether Kafka did not answer."""
+        return any(one.on_kafka is None for one in self.classes)
+
+
+class DispatcherMonitor:
+    """Looks at one dispatcher of this process. A context manager.
+
+    `limit` is how many tasks may be taken per process of Celery's workers. Records from before are passed
+    over.
+    """
+
+    def __init__(
+        self, lab: Lab, topics: Topics, dispatcher: Dispatcher, *, group: str, limit: int, settings: Settings
+    ) -> None:
+        client = connect(broker_url(settings, lab))
+        self._dispatcher = dispatcher
+        self._topics = {one.name: topics.get(one.topic) for one in dispatcher.status()}
+        self._transport = topics.transport
+        self._group = group
+        self._room = Capacity(client, settings, limit=limit)
+        self._stream = RecordStream(client, settings)
+        self._skipped = False
+        self._admin: AdminClient | None = None
+        self._waits: dict[str, deque[float]] = {}
+
+    def look(self) -> DispatcherSnapshot:
+        """How it stands now. Raises `WorkerFailed` if the dispatcher could not go on."""
+        self._dispatcher.check()
+        count = self._ask_redis()
+        on_kafka = self._ask_kafka()
+        return DispatcherSnapshot(
+            classes=tuple(
+                ClassSnapshot(
+                    status=status,
+                    on_kafka=None if on_kafka is None else on_kafka[status.name],
+                    waits=tuple(self._waits.get(status.topic, ())),
+                )
+                for status in self._dispatcher.status()
+            ),
+            count=count,
+        )
+
+    def _take(self, record: TaskRecord) -> None:
+        if record.outcome == DONE:
+            waits = self._waits.setdefault(record.topic, deque(maxlen=LAST))
+            waits.append(max(0.0, record.started_at - record.scheduled_at))
+
+    def __enter__(self) -> Self:
+        with suppress(RedisUnreachable):  # the first look that succeeds will do it
+            self._pass_over()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._admin is not None:
+            self._admin.close()
+
+    def _ask_redis(self) -> Count | None:
+        try:
+            self._pass_over()
+            for record in self._stream.read():
+                self._take(record)
+            return self._room.count()
+        except RedisUnreachable:
+            return None
+
+    def _pass_over(self) -> None:
+        if not self._skipped:
+            self._stream.skip()
+            self._skipped = True
+
+    def _ask_kafka(self) -> dict[str, int] | None:
+        try:
+            if self._admin is None:
+                self._admin = self._transport.admin()
+            return {name: self._left(self._admin, name) for name in self._topics}
+        except BrokerUnreachable:
+            return None
+
+    def _left(self, admin: AdminClient, name: str) -> int:
+        found = unsettled(admin, self._topics[name], group_of(self._group, name))
+        return sum(partition.size for partition in found.values())

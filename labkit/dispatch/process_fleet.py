@@ -1,0 +1,98 @@
+"""Celery's workers and dispatchers as processes, which can be killed and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import to_builtins
+
+from labkit.celery_app.application import broker_url
+from labkit.celery_app.capacity import connect, running_workers
+from labkit.celery_app.celery_worker import Pool
+from labkit.dispatch.dispatcher import group_of
+from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, new_name
+from labkit.lab import Lab
+from labkit.policies import PriorityClass
+from labkit.settings import Settings, load_settings
+from labkit.taskqueue.lab_process import LabProcess
+from labkit.taskqueue.topics import Topics
+
+
+class _DispatchProcess(LabProcess):
+    module = "labkit.dispatch.dispatcher_process"
+    handed_on = (
+        "celery_broker_url",
+        "celery_imports",
+        "celery_results",
+        "celery_visibility_timeout",
+        "session_timeout",
+        "topic_prefix",
+    )
+
+
+class CeleryWorker(_DispatchProcess):
+    """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks.
+
+    Prefork is Celery's own default; threads start at once, and suit tasks that wait. `prefetch` is how many tasks are
+    taken per process, those that run included; Celery's own default is 4, with which urgent tasks wait behind others.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        pool: Pool = "prefork",
+        concurrency: int = 2,
+        prefetch: int = 1,
+        name: str | None = None,
+        log_dir: Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or load_settings()
+        job = {"role": "celery", "pool": pool, "concurrency": concurrency, "prefetch": prefetch}
+        super().__init__(lab, name or new_name("celery"), job, settings, log_dir)
+        self._settings = settings
+        self._client = connect(broker_url(settings, lab))
+
+    def _is_ready(self) -> bool:
+        return self.name in running_workers(self._client, self._settings)
+
+
+class DispatcherProcess(_DispatchProcess):
+    """A dispatcher, or with a `topic` a bridge, in a process of its own, which can be killed."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        topics: Topics,
+        classes: Sequence[PriorityClass] = (),
+        policy: str = "strict",
+        options: Mapping[str, float] | None = None,
+        *,
+        topic: str | None = None,
+        limit: int | None = None,
+        name: str | None = None,
+        log_dir: Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        name = name or new_name("dispatcher")
+        job = {
+            "role": "dispatcher",
+            "topic": topic,
+            "classes": to_builtins(list(classes)),
+            "policy": policy,
+            "options": dict(options or {}),
+            "limit": limit,
+        }
+        super().__init__(lab, name, job, settings or load_settings(), log_dir)
+        self._topics = topics
+        self._groups = (
+            [group_of(BRIDGE_GROUP, BRIDGE)] if topic else [group_of(DISPATCHER_GROUP, one.name) for one in classes]
+        )
+
+    def _is_ready(self) -> bool:
+        return all(
+            any(member.startswith(f"{self.name}.") and places for member, places in self._topics.members(group).items())
+            for group in self._groups
+        )

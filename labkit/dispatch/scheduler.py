@@ -1,0 +1,95 @@
+"""Which tasks of a dispatcher go to Celery next: the policy is asked, and its answers are carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from labkit.celery_app.capacity import Count
+from labkit.celery_app.kinds import handler_of
+from labkit.dispatch.class_status import ClassCounts
+from labkit.dispatch.intake import Intake
+from labkit.errors import UnknownKind
+from labkit.policies import Decision, Ledger, Policy, View
+from labkit.taskqueue.engine.work_item import WorkItem
+
+#: How many tasks go to Celery at once, at most: what two dispatchers together may send too many.
+BATCH = 50
+
+
+class Scheduler:
+    """Takes from the lines of the `intakes`, by the names of their classes in rank order, what its policy starts.
+
+    What the policy sheds, and what Celery can do nothing with, ends here and is counted. Used from one thread, but for
+    `use`. `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        intakes: Mapping[str, Intake],
+        ledger: Ledger,
+        policy: Policy,
+        counts: ClassCounts,
+        clock: Callable[[], float],
+    ) -> None:
+        self._intakes = intakes
+        self._by = policy, ledger
+        self._counts = counts
+        self._clock = clock
+
+    def use(self, policy: Policy) -> None:
+        """Decide by this policy from now on; what the one before owed lapses."""
+        _, ledger = self._by
+        self._by = policy, Ledger(ledger.classes)
+
+    def choose(self, count: Count, *, is_full: bool) -> list[tuple[str, WorkItem]]:
+        """Ask the policy until it starts and sheds nothing more, a batch at most.
+
+        `is_full`: Celery granted less than was wanted. Otherwise what is granted says nothing of what came meanwhile.
+        """
+        chosen: list[tuple[str, WorkItem]] = []
+        capacity = count.taken + count.granted
+        policy, ledger = self._by
+        for _ in range(BATCH):
+            view = self._view(ledger, taken=count.taken + len(chosen), capacity=capacity)
+            if view.full and view.backlogged and not is_full:
+                break
+            decision = policy.decide(view, self._clock())
+            self._counts.held = decision.held
+            if decision.start is None:
+                if chosen or not decision.shed:
+                    break  # who was chosen does not wait while others are dropped
+                self._drop(decision)
+                continue
+            item = self._intakes[decision.start].line.take_first()
+            if item is None:
+                break  # its partitions are being taken away
+            if self._fits(decision.start, item):
+                ledger.note(decision)
+                chosen.append((decision.start, item))
+        return chosen
+
+    def _view(self, ledger: Ledger, *, taken: int, capacity: int) -> View:
+        backlogs = [self._intakes[known.name].backlog(known) for known in ledger.classes]
+        return ledger.view(backlogs, taken=taken, capacity=capacity)
+
+    def _drop(self, decision: Decision) -> None:
+        for name in decision.shed:
+            intake = self._intakes[name]
+            item = intake.line.take_last()
+            if item is not None:
+                intake.attempts.shed(item, f"more waited than {name!r} may have waiting")
+                self._counts.shed[name] += 1
+
+    def _fits(self, name: str, item: WorkItem) -> bool:
+        """Whether Celery can do something with it; what it cannot becomes a dead letter."""
+        intake = self._intakes[name]
+        task = intake.attempts.begin(item)
+        if task is not None:
+            try:
+                handler_of(task.kind)
+                return True
+            except UnknownKind as error:
+                intake.attempts.refuse(item, error, deliveries=1)
+                intake.line.done(item)
+        self._counts.dead[name] += 1
+        return False

@@ -1,0 +1,86 @@
+"""Back-pressure at the producer: a strategy decides whether a task is sent, by how far the group lags behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
+from labkit.errors import SettingsError
+from labkit.measure.records import TurnedAway, turned_away_frame
+from labkit.taskqueue.topics import Topic, Topics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How old what is known of the lag may be, in seconds.
+MAX_AGE = 0.05
+
+#: What these do is done behind the door, where a producer has no hand in it.
+ONLY_AT_ADMISSION = ("shed_lowest", "spill")
+
+
+class ProducerAdmission:
+    """Judges each task before a producer sends it; may be used from several threads.
+
+    The lag is that of `group` on the topic, asked for every `MAX_AGE` seconds; what was let in since counts as not
+    finished, so it is never taken for too small by what one producer sends itself. Call `answered` with the latency of
+    what is finished, in seconds, for a strategy that goes by it. `wall_clock` gives seconds since the epoch.
+    Raises `SettingsError` for a strategy that only a dispatcher can carry out.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy[Any],
+        topic: Topic,
+        *,
+        group: str = "worker_group",
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        if strategy.name in ONLY_AT_ADMISSION:
+            raise SettingsError(
+                f"The strategy {strategy.name!r} is for a dispatcher: a producer cannot reach what it has sent. "
+                "Use it with `labkit dispatch --admission`, or take another one here."
+            )
+        self._gate = AdmissionState(strategy)
+        self._topic = topic
+        self._group = group
+        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._lag = 0
+        self._since = 0
+        self._known_at = -MAX_AGE
+        self._turned_away: list[TurnedAway] = []
+
+    def judge(self, rank: int = 0) -> AdmissionDecision:
+        """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`."""
+        with self._lock:
+            now = self._clock()
+            if now - self._known_at >= MAX_AGE:
+                self._lag = sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group))
+                self._known_at, self._since = now, 0
+            verdict = self._gate.judge(now, lag=self._lag + self._since, rank=rank)
+            if verdict.action is Action.ADMIT:
+                self._since += 1
+            elif verdict.action is not Action.WAIT:
+                self._turned_away.append(TurnedAway(at=self._wall_clock(), action=verdict.action, priority=rank))
+            return verdict
+
+    def answered(self, latency: float) -> None:
+        """A task was finished, `latency` seconds after it should have been sent."""
+        with self._lock:
+            self._gate.answered(latency)
+
+    def turned_away(self) -> pd.DataFrame:
+        """What was refused or dropped so far, counted by moment (see `labkit.measure.records`)."""
+        with self._lock:
+            return turned_away_frame(self._turned_away)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._topics.close()

@@ -1,0 +1,100 @@
+"""What a worker does with a task: a handler, or a simulated service time. Another process can be told by JSON.
+
+A handler in a thread cannot be stopped, so it asks how much time its attempt has left:
+
+def handler(task):
+    for part in parts(task):
+        check_time()          # raises TaskTimedOut when the time is over: the attempt has failed
+        work_on(part)
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self
+
+from labkit.errors import HandlerNotFound, TaskTimedOut
+from labkit.taskqueue.engine.worker_config import Handler
+from labkit.taskqueue.service_time import ServiceTime, constant, parse_service
+
+_NOTHING = constant(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A handler, or else a service time drawn from the seed (as it stands: an empty task)."""
+
+    handler: Handler | None = None
+    service: ServiceTime = _NOTHING
+    seed: int = 0
+
+    def function(self) -> Handler:
+        """What to call with each task."""
+        return self.handler or self.service.handler(self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values; raises `HandlerNotFound` if another process could not import the handler."""
+        if self.handler is not None:
+            return {"handler": describe_handler(self.handler)}
+        return {"service": str(self.service), "seed": self.seed}
+
+    @classmethod
+    def of(cls, described: dict[str, Any]) -> Self:
+        """What `describe` described; raises `HandlerNotFound`."""
+        if "handler" in described:
+            return cls(handler=find_handler(described["handler"]))
+        return cls(service=parse_service(described["service"]), seed=described["seed"])
+
+
+def describe_handler(handler: Handler) -> str:
+    """`module:function` for a handler that another process can import; raises `HandlerNotFound`."""
+    module, name = getattr(handler, "__module__", None), getattr(handler, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        raise HandlerNotFound(
+            f"{handler!r} lives only in this process, so a worker process cannot import it. "
+            "Put the function into a module of its own, or use workers in threads."
+        )
+    return f"{module}:{name}"
+
+
+def find_handler(name: str) -> Handler:
+    """The function that `module:function` names; raises `HandlerNotFound`."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise HandlerNotFound(f"The handler {name!r} could not be imported: {error}.") from error
+    if not callable(found):
+        raise HandlerNotFound(f"{name} is not a function.")
+    return found  # type: ignore[no-any-return]
+
+
+_deadline: ContextVar[float | None] = ContextVar("labkit_deadline", default=None)
+
+
+@contextmanager
+def task_deadline(timeout: float) -> Iterator[None]:
+    """Inside, the attempt has `timeout` seconds."""
+    token = _deadline.set(time.monotonic() + timeout)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def time_left() -> float | None:
+    """Seconds that this attempt has left, negative when they are over; None if there is no limit."""
+    deadline = _deadline.get()
+    return None if deadline is None else deadline - time.monotonic()
+
+
+def check_time() -> None:
+    """Raise `TaskTimedOut` if this attempt has no time left."""
+    left = time_left()
+    if left is not None and left < 0:
+        raise TaskTimedOut

@@ -1,0 +1,189 @@
+"""Which task may begin: the order that is kept, and what waits.
+
+Every task stands in a shard; tasks of one shard go one after the other, different shards side by side. What a shard is
+makes the order: one per partition, one per key, or one per task. In a share group there is no order, and whoever feeds
+the shards decides what becomes of each task that comes out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+from queue import SimpleQueue
+
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import Order
+
+#: What tasks have in common that go one after the other, per order. A task without a key has a lane of its own.
+SHARD_OF: dict[Order, Callable[[WorkItem], object]] = {
+    "partition": lambda item: item.record.partition,
+    "key": lambda item: item.record.key if item.record.key is not None else item,
+    "none": lambda item: item,
+}
+
+
+class _Shard(deque[WorkItem]):
+    """The tasks of one lane, the first of which runs or may."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: object) -> None:
+        super().__init__()
+        self.name = name
+
+
+class Shards:
+    """Hands out tasks in order. Safe to use from many threads; `take` waits, everything else is quick.
+
+    `clock` is in seconds and decides when a postponed task may begin again.
+    """
+
+    def __init__(self, order: Order, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lane_of = SHARD_OF[order]
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lanes: dict[object, _Shard] = {}
+        self._ready: SimpleQueue[_Shard | None] = SimpleQueue()
+        self._postponed: list[tuple[float, int, _Shard]] = []
+        self._tickets = count()
+        self._running = 0
+        self._halted = False
+        self._idle = threading.Event()
+        self._idle.set()
+        self._on_ready: Callable[[], object] | None = None
+
+    def when_ready(self, call: Callable[[], object]) -> None:
+        """Call this whenever a task has become ready, from whatever thread: for those that cannot wait in `take`."""
+        self._on_ready = call
+
+    def put(self, items: Iterable[WorkItem]) -> None:
+        """Tasks have come, in this order."""
+        with self._lock:
+            for item in items:
+                name = item.lane = self._lane_of(item)
+                lane = self._lanes.get(name)
+                if lane is None:
+                    lane = self._lanes[name] = _Shard(name)
+                    lane.append(item)
+                    self._ready.put(lane)
+                else:
+                    lane.append(item)
+        self._say_ready()
+
+    def take(self, *, wait: bool = True) -> WorkItem | None:
+        """The next task that may begin; waits for one. None after `close` (or, without `wait`, if there is none)."""
+        while True:
+            if not wait and self._ready.empty():
+                return None
+            lane = self._ready.get()
+            if lane is None:
+                self._ready.put(None)  # for the next that asks
+                return None
+            with self._lock:
+                if not lane:
+                    continue  # was dropped meanwhile
+                if self._halted:
+                    continue  # `drop` or `close` follows
+                self._running += 1
+                self._idle.clear()
+                return lane[0]
+
+    def done(self, item: WorkItem) -> None:
+        """The task that was taken is finished; the next of its lane may begin."""
+        with self._lock:
+            lane = self._end(item)
+            if lane is None:
+                return
+            lane.popleft()
+            if not lane:
+                del self._lanes[lane.name]
+                return
+            self._ready.put(lane)
+        self._say_ready()
+
+    def postpone(self, item: WorkItem, delay: float) -> None:
+        """The task that was taken begins again after `delay` seconds, before the others of its lane."""
+        with self._lock:
+            lane = self._end(item)
+            if lane is not None:
+                heapq.heappush(self._postponed, (self._clock() + delay, next(self._tickets), lane))
+
+    def release_due(self) -> float | None:
+        """Let postponed tasks begin whose time has come; how long until the next, in seconds, None if there is none."""
+        now = self._clock()
+        released = False
+        with self._lock:
+            while self._postponed and self._postponed[0][0] <= now:
+                self._ready.put(heapq.heappop(self._postponed)[2])
+                released = True
+            left = self._postponed[0][0] - now if self._postponed else None
+        if released:
+            self._say_ready()
+        return left
+
+    def halt(self) -> None:
+        """Begin no more, from now on; `drop` is to follow."""
+        with self._lock:
+            self._halted = True
+
+    def drop(self, *, timeout: float | None) -> bool:
+        """Begin no more, wait for those that run and forget the rest; False if some still run after `timeout` seconds.
+
+        Those that still run then are no longer known here: what they report later is ignored.
+        """
+        self.halt()
+        settled = self._idle.wait(timeout)
+        with self._lock:
+            for lane in self._lanes.values():
+                lane.clear()
+            self._lanes.clear()
+            self._postponed.clear()
+            self._running = 0
+            self._idle.set()
+            self._halted = False
+        return settled
+
+    def close(self) -> None:
+        """No more tasks: `take` returns None from now on."""
+        self._ready.put(None)
+        self._say_ready()
+
+    def _end(self, item: WorkItem) -> _Shard | None:
+        """The lane of a running task, None if it was dropped."""
+        lane = self._lanes.get(item.lane)
+        if lane is None or not lane or lane[0] is not item:
+            return None
+        self._running -= 1
+        if self._running == 0:
+            self._idle.set()
+        return lane
+
+    def _say_ready(self) -> None:
+        if self._on_ready is not None:
+            self._on_ready()
+
+
+class ShareShards(Shards):
+    """Tells by `moved` that a task has come out; those to be tried again are left in `put_off`, with their delay.
+
+    A lane would keep such a task until its time has come. But its lock may be over before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("none")
+        self.moved = threading.Event()
+        self.put_off: deque[tuple[WorkItem, float]] = deque()
+
+    def done(self, item: WorkItem) -> None:
+        """The task that was taken is finished."""
+        super().done(item)
+        self.moved.set()
+
+    def postpone(self, item: WorkItem, delay: float) -> None:
+        """The task that was taken is to begin again after `delay` seconds, here or elsewhere."""
+        self.put_off.append((item, delay))
+        self.done(item)

@@ -1,0 +1,99 @@
+"""How a group of workers stands, by the broker's word: who has what, and how much is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from labkit.taskqueue.engine.worker_config import Mode
+from labkit.taskqueue.topics import PartitionLag, Topic, Topics
+from labkit.taskqueue.transport.contract import AdminClient
+from labkit.theory.assignment import round_robin
+
+
+class GroupState(Protocol):
+    """One group on one topic. Its connections are opened again when it is used after `close`."""
+
+    def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
+        """Whether these workers, with the partitions they know of, have all that is theirs; none of the killed has."""
+        ...
+
+    def lag(self) -> list[PartitionLag]:
+        """How far the group is behind, one entry per partition, in order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+class ConsumerGroupState:
+    """A consumer group, whose members share the partitions out."""
+
+    def __init__(self, topic: Topic, group: str) -> None:
+        self._topic = topic
+        self._group = group
+        self._topics = Topics(topic.transport, prefix=topic.prefix)
+
+    def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
+        """Whether the partitions are dealt out round robin to the living workers."""
+        known = self._topics.members(self._group)
+        if not mine.keys() <= known.keys() or set(killed) & known.keys():
+            return False
+        held = {name: tuple(p for topic, p in pairs if topic == self._topic.name) for name, pairs in known.items()}
+        if any(held[name] != partitions for name, partitions in mine.items()):
+            return False
+        # even shares are not enough: a rebalance that is still under way may show some, and others follow
+        sharing = [name for name, partitions in held.items() if partitions or name in mine]
+        dealt = round_robin(range(self._topics.get(self._topic.name).partitions), sharing)
+        return all(held[name] == partitions for name, partitions in dealt.items())
+
+    def lag(self) -> list[PartitionLag]:
+        """How far the group is behind, one entry per partition, in order."""
+        return self._topics.lag(self._topic.name, group=self._group)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._topics.close()
+
+
+class ShareGroupState:
+    """A share group, whose members all read all partitions. Raises `Unsupported` if the transport has none."""
+
+    def __init__(self, topic: Topic, group: str) -> None:
+        self._topic = topic
+        self._group = topic.full_group(group)
+        self._groups = topic.transport.share_groups()
+        self._admin: AdminClient | None = None
+
+    def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
+        """Whether these workers are members and may read. The killed ones take nothing from them."""
+        members = self._groups.members(self._group)
+        return all(members.get(name) for name in mine)
+
+    def lag(self) -> list[PartitionLag]:
+        """How many records are neither accepted nor given up, one entry per partition, in order.
+
+        They may lie anywhere: `committed` is only the end less their number.
+        """
+        if self._admin is None:
+            self._admin = self._topic.transport.admin()
+        starts = self._admin.start_offsets(self._topic.full_name)
+        ends = self._admin.end_offsets(self._topic.full_name)
+        left = self._groups.lag(self._group, self._topic.full_name)
+        return [
+            PartitionLag(partition=partition, committed=end - left.get(partition, end - starts[partition]), end=end)
+            for partition, end in sorted(ends.items())
+        ]
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._groups.close()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+
+def group_state_of(mode: Mode, topic: Topic, group: str) -> GroupState:
+    """How a group of that mode stands."""
+    return ShareGroupState(topic, group) if mode == "share" else ConsumerGroupState(topic, group)

@@ -1,0 +1,159 @@
+"""A lease in Redis: of all deliveries of one task, one at a time may run the handler, until one of them is done.
+
+    no key  --begin-->  run:<token>, for `lease` seconds  --finish-->  done:<token>, for `ttl` seconds
+       ^------------------- give back, or not renewed in time
+
+The lease is short and renewed while the handler runs. A fixed one would have to be longer than the slowest handler,
+and a task whose worker was killed would wait that long. Every step is one script, so that it is atomic, and names its
+run by a random token, as in https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/: a run that was
+stopped for longer than its lease finds another's token and leaves the key alone. Each script may be sent again when
+its answer was lost. redis-py's own `Lock` is not enough here: to check the token and to leave the mark is one step.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import redis
+
+from labkit.errors import LeaseLost, RedisUnreachable, SettingsError
+from labkit.lab.lab import attach_lab
+from labkit.settings import load_settings
+
+log = logging.getLogger("labkit.worker")
+
+_BEGIN = """
+local found = redis.call('GET', KEYS[1])
+if found and found ~= 'run:' .. ARGV[1] then
+  return string.sub(found, 1, 5) == 'done:' and 2 or 1
+end
+redis.call('SET', KEYS[1], 'run:' .. ARGV[1], 'PX', ARGV[2])
+return 0
+"""
+
+_RENEW = """
+if redis.call('GET', KEYS[1]) ~= 'run:' .. ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+# Without a key nobody else runs: the lease ended, but the effect is there, and is marked so that it stays the only one.
+_FINISH = """
+local found = redis.call('GET', KEYS[1])
+if found and found ~= 'run:' .. ARGV[1] and found ~= 'done:' .. ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], 'done:' .. ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+_GIVE_BACK = """
+if redis.call('GET', KEYS[1]) ~= 'run:' .. ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+class RunState(IntEnum):
+    """What became of an attempt to begin."""
+
+    BEGUN, IN_PROGRESS, DONE = range(3)
+
+
+class RunLease:
+    """The claim of one run on one key; `lease` and `ttl` in seconds. Every call may raise `RedisUnreachable`."""
+
+    def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float) -> None:
+        self.key = key
+        self._client = client
+        self._token = uuid4().hex
+        self._lease_ms = round(lease * 1000)
+        self._ttl_ms = round(ttl * 1000)
+
+    def begin(self) -> RunState:
+        """Take the lease if nobody has it and the work is not done."""
+        return RunState(self._eval(_BEGIN, self._lease_ms))
+
+    def renew(self) -> bool:
+        """Let the lease begin anew; False if it is no longer ours."""
+        return bool(self._eval(_RENEW, self._lease_ms))
+
+    def finish(self) -> None:
+        """Mark the work as done; raises `LeaseLost` if another run has taken over meanwhile."""
+        if not self._eval(_FINISH, self._ttl_ms):
+            raise LeaseLost
+
+    def give_back(self) -> None:
+        """The work failed: the next run may begin at once."""
+        self._eval(_GIVE_BACK)
+
+    def _eval(self, script: str, *times: int) -> Any:
+        try:
+            return self._client.eval(script, 1, self.key, self._token, *times)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            connect_redis.cache_clear()  # a lab that was started again may be found elsewhere
+            raise RedisUnreachable(
+                f"Redis could not be asked: {error} Is the lab running? `labkit status` tells."
+            ) from error
+
+
+class LeaseRenewer:
+    """Renews the leases of this process, from one thread that ends when there are none.
+
+    `interval` is in seconds.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._leases: set[RunLease] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def renewing(self, lease: RunLease) -> Iterator[None]:
+        """Inside, the lease is kept."""
+        with self._lock:
+            self._leases.add(lease)
+            if self._thread is None or not self._thread.is_alive():  # in a forked child it is not
+                self._thread = threading.Thread(target=self._work, name="labkit-leases", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leases.discard(lease)
+
+    def _work(self) -> None:
+        pause = threading.Event().wait
+        while True:
+            pause(self._interval)
+            with self._lock:
+                leases = list(self._leases)
+                if not leases:
+                    self._thread = None
+                    return
+            for lease in leases:
+                self._renew(lease)
+
+    def _renew(self, lease: RunLease) -> None:
+        try:
+            lease.renew()  # one that is lost is noticed when its run finishes
+        except RedisUnreachable as error:
+            log.warning("the lease %s was not renewed: %s", lease.key, error)
+
+
+@cache
+def connect_redis(url: str | None) -> tuple[redis.Redis, str]:
+    """A client that threads may share, and the prefix for its keys; without a URL, for the Redis of the lab.
+
+    Raises `SettingsError` if the URL is none, and `LabNotRunning`.
+    """
+    settings = load_settings()
+    url = url or settings.redis_url or attach_lab(settings=settings).redis_url
+    try:
+        return redis.Redis.from_url(url), settings.topic_prefix
+    except ValueError as error:
+        raise SettingsError(f"{url!r} is not the URL of a Redis: {error}") from error

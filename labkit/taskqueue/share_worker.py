@@ -1,0 +1,222 @@
+"""One worker of a share group (KIP-932): any member may get any task, one at a time, for as long as a lock lasts."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import count
+from typing import TypeVar, cast
+
+from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
+from labkit.taskqueue.base_worker import BaseWorker
+from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
+from labkit.taskqueue.engine.partition_state import PartitionState
+from labkit.taskqueue.engine.shard import ShareShards
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.transport.share_contract import (
+    DELIVERIES,
+    Acknowledgement,
+    ShareClient,
+    ShareConfig,
+    SharedRecord,
+)
+
+#: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
+POLL_TIMEOUT = 0.1
+#: How long verdicts wait at most for others that go to the broker with them, in seconds.
+COMMIT_INTERVAL = 0.1
+#: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
+BEGIN_WITHIN = 0.5
+
+#: In a share group no worker holds a partition.
+_NOBODY = cast(PartitionState, None)
+
+Taken = TypeVar("Taken")
+
+log = logging.getLogger("labkit.worker")
+
+
+class ShareWorker(BaseWorker):
+    """Works on one topic until it is told to stop, as `labkit.taskqueue.worker.Worker` does, in a share group.
+
+    Each poll locks some records for this worker. A task that is done is accepted. One whose handler raises is tried
+    again here as long as there is time, else released for any worker; when its attempts are used up, it becomes a
+    dead letter and is rejected, as is a record that is no task. The attempts count anew with each delivery, and the
+    last delivery that the group allows is not worked on, but goes to the dead letters: if it failed too, the broker
+    would give up the record without a word. `on_assignment` is never called: the client does not tell.
+    """
+
+    _lanes: ShareShards
+
+    def _new_lanes(self) -> ShareShards:
+        return ShareShards()
+
+    def _set_up(self) -> None:
+        self._burial = ShareDeadLetterWriter(self._letters)
+        # each record of the last poll is in one of these until it has its verdict, or among the dead
+        self._waiting: deque[WorkItem] = deque()
+        self._later: list[tuple[float, int, WorkItem]] = []
+        self._tickets = count()
+        self._running: set[WorkItem] = set()
+        self._without_verdict = 0
+        self._locked_at = self._committed_at = self._measure()
+        self._verdicts = 0
+
+    def stop(self) -> None:
+        """Ask the worker to finish the tasks it has begun, release the others, and leave the group."""
+        self._stop.set()
+        self._lanes.moved.set()
+
+    def run(self) -> None:
+        """Join the group and work until `stop`; then leave. Raises `WorkerFailed`, `Unsupported`."""
+        with closing(self._join()) as client:
+            self._is_on = True
+            log.info("%s joins the share group %s", self.name, self._group)
+            self._executor.start()
+            try:
+                while not self._stop.is_set():
+                    self._turn(client)
+                self._finish(client)
+            finally:
+                self._is_on = False
+                self._lanes.close()
+                self._burial.close()
+        self._raise_crash()
+        self._executor.join()
+        log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
+
+    def _join(self) -> ShareClient:
+        config = ShareConfig(
+            group=self.topic.full_group(self._group),
+            client_id=self.name,
+            lock=self._config.lock,
+            max_poll_records=self._config.max_in_flight,
+        )
+        client = self.topic.transport.share_groups().consumer(config)
+        client.subscribe([self.topic.full_name])
+        return client
+
+    def _turn(self, client: ShareClient) -> None:
+        """Get records if none is left, else wait until a task comes out; then say what becomes of which."""
+        if self._without_verdict:
+            self._lanes.moved.wait(self._patience())
+        else:
+            self._locked_at = self._measure()
+            self._receive(self._poll(client))
+        self._settle(client)
+        self._feed()
+
+    def _poll(self, client: ShareClient) -> list[SharedRecord]:
+        try:
+            return client.poll(POLL_TIMEOUT)
+        except BrokerUnreachable as error:
+            log.warning("%s: %s", self.name, error)
+            self._stop.wait(POLL_TIMEOUT)
+            return []
+
+    def _patience(self) -> float:
+        due = self._later[0][0] - self._measure() if self._later else POLL_TIMEOUT
+        return min(POLL_TIMEOUT, max(0.0, due))
+
+    def _receive(self, records: Iterable[SharedRecord]) -> None:
+        received_at = self._clock()
+        # what was delivered most often comes first, so that it is not released again and again
+        for record, deliveries in sorted(records, key=lambda shared: -shared.deliveries):
+            item = WorkItem(record, received_at, _NOBODY)
+            self._attempts.journal.received(item)
+            self._without_verdict += 1
+            if deliveries < DELIVERIES:
+                self._waiting.append(item)
+            else:
+                reason = "its workers died at it, or it took longer than its lock"
+                error = KillsItsWorker(f"It was delivered {deliveries} times and never finished: {reason}.")
+                self._attempts.refuse(item, error, deliveries=deliveries)
+
+    def _feed(self) -> None:
+        """Let as many begin as may be worked on at once; what waits here can still be released."""
+        now = self._measure()
+        items = []
+        while len(self._running) < self._config.concurrency:
+            if self._later and self._later[0][0] <= now:
+                item = heapq.heappop(self._later)[2]
+            elif self._waiting:
+                item = self._waiting.popleft()
+            else:
+                break
+            self._running.add(item)
+            items.append(item)
+        self._lanes.put(items)
+
+    def _settle(self, client: ShareClient) -> None:
+        """Say what becomes of the tasks that came out, and of those for which there is no time left."""
+        self._lanes.moved.clear()
+        for item in _all_of(self._attempts.done):
+            self._decide(client, item, "accept")
+            self._done += 1
+        self._bury(client)
+        self._put_off(client)
+        if self._is_over(BEGIN_WITHIN):
+            for item in [*self._waiting, *(item for _, _, item in self._later)]:
+                self._decide(client, item, "release")
+            self._waiting.clear()
+            self._later.clear()
+        if not self._without_verdict or self._measure() - self._committed_at >= COMMIT_INTERVAL:
+            self._commit(client)
+
+    def _bury(self, client: ShareClient) -> None:
+        dead = _all_of(self._attempts.dead)
+        if dead and self._burial.bury(dead):
+            for item in dead:
+                self._decide(client, item, "reject")
+        elif self._is_over(1.0):
+            for item in dead:
+                self._decide(client, item, "release")
+        else:
+            self._attempts.dead.extend(dead)
+
+    def _put_off(self, client: ShareClient) -> None:
+        for item, delay in _all_of(self._lanes.put_off):
+            if self._is_over(BEGIN_WITHIN, after=delay):
+                self._decide(client, item, "release")
+            else:
+                self._running.discard(item)
+                heapq.heappush(self._later, (self._measure() + delay, next(self._tickets), item))
+
+    def _decide(self, client: ShareClient, item: WorkItem, verdict: Acknowledgement) -> None:
+        self._running.discard(item)
+        self._without_verdict -= 1
+        client.acknowledge(item.record, verdict)
+        self._verdicts += 1
+
+    def _commit(self, client: ShareClient) -> None:
+        """Tell the broker the verdicts. What it refuses, or does not hear of, is delivered again."""
+        self._committed_at = self._measure()
+        if not self._verdicts:
+            return
+        try:
+            client.commit()
+        except TransportError as error:
+            log.warning("%s: up to %d tasks will be delivered again: %s", self.name, self._verdicts, error)
+        self._verdicts = 0
+
+    def _is_over(self, part: float, *, after: float = 0.0) -> bool:
+        """Whether this part of the locks' time is over, now or `after` so many seconds; at the end, all time is."""
+        if self._stop.is_set() and part == BEGIN_WITHIN:
+            return True
+        return self._measure() + after - self._locked_at >= part * self._config.lock
+
+    def _finish(self, client: ShareClient) -> None:
+        """Release what has not begun, and wait for what has."""
+        self._settle(client)
+        while self._without_verdict and self._crash is None:
+            self._lanes.moved.wait(POLL_TIMEOUT)
+            self._settle(client)
+        self._commit(client)
+
+
+def _all_of(queue: deque[Taken]) -> list[Taken]:
+    """What is in the queue now, taken out."""
+    return [queue.popleft() for _ in range(len(queue))]

@@ -1,0 +1,31 @@
+"""Waiting for what must come, and for no longer than a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from labkit.errors import DeadlineExceeded
+from labkit.lab.condition import wait_for
+
+#: How long to wait between two looks at a condition on the broker, in seconds.
+LOOK_INTERVAL = 0.02
+
+
+def left_until(deadline: float) -> float:
+    """How many seconds are left until this moment of `time.monotonic`; 0 if it has passed."""
+    return max(0.0, deadline - time.monotonic())
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    timeout: float,
+    what: str,
+    interval: float = LOOK_INTERVAL,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Return as soon as the condition holds; `DeadlineExceeded`, which names `what`, after `timeout` seconds."""
+    if not wait_for(condition, timeout, interval=interval, clock=clock, pause=pause):
+        raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.")

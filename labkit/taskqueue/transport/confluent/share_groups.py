@@ -1,0 +1,213 @@
+"""Share groups over confluent-kafka's `ShareConsumer`, which is a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, KafkaException, ShareConsumer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports these names without exporting them
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from labkit.errors import CommitRefused, LabkitError, TransportError, Unsupported
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.checks import must_be_open
+from labkit.taskqueue.transport.confluent.client import (
+    REFUSALS,
+    REQUEST_TIMEOUT,
+    client_settings,
+    connect,
+    in_words,
+    kafka_error,
+)
+from labkit.taskqueue.transport.contract import Record, TopicPartition
+from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.share_contract import (
+    DELIVERIES,
+    Acknowledgement,
+    ShareClient,
+    ShareConfig,
+    SharedRecord,
+)
+
+if TYPE_CHECKING:
+    from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
+
+
+_ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
+    "accept": AcknowledgeType.ACCEPT,
+    "release": AcknowledgeType.RELEASE,
+    "reject": AcknowledgeType.REJECT,
+}
+#: The codes by which a broker says that a lock was over.
+_LOCK_LOST = {KafkaError.INVALID_RECORD_STATE, KafkaError.SHARE_SESSION_NOT_FOUND, KafkaError.FENCED_STATE_EPOCH}
+#: The codes by which a broker refuses the settings of a group.
+_NOT_ALLOWED = {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
+#: librdkafka warns with every new client that this is a preview; docs/share_groups.md says what that means.
+_LOG_ERRORS = 3
+
+
+class ConfluentShareConsumer:
+    """See `labkit.taskqueue.transport.share_contract.ShareClient`."""
+
+    def __init__(self, connection: Connection, config: ShareConfig) -> None:
+        self._connection = connection
+        self._group = config.group
+        _configure(connection, config)
+        self._client = ShareConsumer(_share_settings(connection, config))
+        self._closed = False
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group for these topics, at the next `poll`."""
+        self._client.subscribe(list(topics))
+
+    def poll(self, timeout: float) -> list[SharedRecord]:
+        """Records that came within `timeout`, locked for this member."""
+        must_be_open("share consumer", closed=self._closed)
+        try:
+            messages = self._client.poll(timeout)
+        except IllegalStateException as error:
+            raise TransportError(f"Not all records of the last poll have their verdict: {error}") from error
+        except KafkaException as error:
+            raise self._in_words(kafka_error(error)) from error
+        return [_shared(message) for message in messages if self._is_record(message)]
+
+    def acknowledge(self, record: Record, verdict: Acknowledgement) -> None:
+        """What becomes of this record."""
+        must_be_open("share consumer", closed=self._closed)
+        self._client.acknowledge_offset(record.topic, record.partition, record.offset, _ACKNOWLEDGEMENTS[verdict])
+
+    def commit(self) -> None:
+        """Tell the broker all verdicts since the last commit."""
+        must_be_open("share consumer", closed=self._closed)
+        try:
+            answers = self._client.commit_sync(REQUEST_TIMEOUT)
+        except KafkaException as error:
+            raise self._in_words(kafka_error(error)) from error
+        errors = [kafka_error(answer) for answer in answers.values() if answer is not None]
+        # what is open is worse than what is refused, so it is told first
+        errors.sort(key=lambda error: error.code() in _LOCK_LOST)
+        if errors:
+            raise self._in_words(errors[0])
+
+    def close(self) -> None:
+        """Leave the group; what has no verdict is released."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._client.close()
+        except KafkaException as error:
+            raise self._in_words(kafka_error(error)) from error
+
+    def _is_record(self, message: Any) -> bool:
+        """Raise what the user must mend; anything else that is no record is only logged."""
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal() or error.code() in REFUSALS:
+            raise self._in_words(error)
+        LOGGER.warning("%s", error.str())
+        return False
+
+    def _in_words(self, error: KafkaError) -> LabkitError:
+        if error.code() in _LOCK_LOST:
+            return CommitRefused("The lock on a record was over, so it is another worker's by now.")
+        if error.code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return TransportError(
+                f"{self._group!r} is no share group: a consumer group has that name, or the group was deleted. "
+                "Give the share group a name of its own."
+            )
+        if error.code() == KafkaError.UNSUPPORTED_VERSION:
+            return _no_share_groups(error)
+        return in_words(error, self._connection)
+
+
+def _configure(connection: Connection, config: ShareConfig) -> None:
+    """Make the settings of the group; raises `Unsupported` if the broker does not allow them."""
+    wanted = {
+        "share.auto.offset.reset": "earliest",
+        "share.isolation.level": "read_committed",
+        "share.record.lock.duration.ms": str(int(config.lock * 1000)),
+        "share.delivery.count.limit": str(DELIVERIES),
+    }
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
+    resource = ConfigResource(ResourceType.GROUP, config.group, incremental_configs=entries)
+    admin: AdminClient = connect(AdminClient, connection, client_id=config.client_id)
+    [answer] = admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT).values()
+    _await(answer, connection)
+
+
+def _await(answer: Future[None], connection: Connection) -> None:
+    try:
+        answer.result()
+    except KafkaException as exception:
+        error = kafka_error(exception)
+        raise (_no_share_groups(error) if error.code() in _NOT_ALLOWED else in_words(error, connection)) from exception
+
+
+def _no_share_groups(error: KafkaError) -> Unsupported:
+    return Unsupported(
+        f"This Kafka refused the share group: {error.str()} labkit knows the share groups (KIP-932) of Kafka 4.4. "
+        "How long a lock may last is set there by group.share.min.record.lock.duration.ms and "
+        "group.share.max.record.lock.duration.ms: by default 15 to 60 s, in the lab from 1 s on."
+    )
+
+
+def _share_settings(connection: Connection, config: ShareConfig) -> dict[str, object]:
+    settings = client_settings(connection)
+    del settings["allow.auto.create.topics"]  # not known to the preview
+    return settings | {
+        "group.id": config.group,
+        "client.id": config.client_id,
+        "share.acknowledgement.mode": "explicit",
+        "max.poll.records": config.max_poll_records,
+        "logger": LOGGER.getChild("librdkafka"),
+        "log_level": _LOG_ERRORS,
+    }
+
+
+def _shared(message: Any) -> SharedRecord:
+    place = message.topic(), message.partition(), message.offset()
+    record = Record(*place, message.key(), message.value(), tuple(message.headers() or ()), message.timestamp()[1])
+    return SharedRecord(record, message.delivery_count())
+
+
+class ConfluentShareGroups:
+    """See `labkit.taskqueue.transport.share_contract.ShareGroups`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._admin: ShareGroupAdmin | None = None
+
+    def consumer(self, config: ShareConfig) -> ShareClient:
+        """A new member, connected."""
+        return ConfluentShareConsumer(self._connection, config)
+
+    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
+        """The members of the group by client id, with the partitions they read."""
+        return self._asking().members(group)
+
+    def lag(self, group: str, topic: str) -> dict[int, int]:
+        """How many records of each partition have neither been accepted nor given up."""
+        return self._asking().lag(group, topic)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _asking(self) -> ShareGroupAdmin:
+        if self._admin is None:
+            # it imports kafka-python, which workers do without
+            from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
+
+            self._admin = ShareGroupAdmin(self._connection)
+        return self._admin

@@ -1,0 +1,109 @@
+"""Keys of requests, over several processes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from labkit.api.messages import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
+from labkit.api.messages import idempotency_keys as module
+
+pytestmark = pytest.mark.anyio
+
+
+class Stores(AsyncExitStack):
+    """As many as asked for, on one Redis."""
+
+    def __init__(self, lab, settings) -> None:
+        super().__init__()
+        self._made = (lab, settings)
+
+    def one(self) -> IdempotencyKeys:
+        store = IdempotencyKeys(*self._made)
+        self.push_async_callback(store.aclose)
+        return store
+
+
+@pytest.fixture
+def stores(lab, make_settings) -> Stores:
+    return Stores(lab, make_settings())
+
+
+async def test_the_first_answer_is_replayed_everywhere(stores) -> None:
+    async with stores:
+        first, second = stores.one(), stores.one()
+        assert await first.begin("k", "f") == Begun()
+        assert await second.begin("k", "f") == InFlight()
+        assert await first.begin("k", "f") == InFlight()
+        await first.finish("k", "the answer")
+        assert await second.begin("k", "f") == Replay("the answer")
+        assert await first.begin("k", "f") == Replay("the answer")
+
+
+async def test_another_request_under_the_same_key_is_a_mismatch_always(stores) -> None:
+    async with stores:
+        store = stores.one()
+        await store.begin("k", "f")
+        assert await store.begin("k", "other") == Mismatch()
+        await store.finish("k", "a")
+        assert await store.begin("k", "other") == Mismatch()
+        assert await store.begin("k2", "other") == Begun()
+
+
+async def test_a_key_that_was_given_back_is_new(stores) -> None:
+    async with stores:
+        store = stores.one()
+        await store.begin("k", "f")
+        await store.give_back("k")
+        assert await store.begin("k", "other") == Begun()
+
+
+async def test_of_many_at_once_one_begins(stores) -> None:
+    async with stores:
+        found = await asyncio.gather(*(stores.one().begin("k", "f") for _ in range(20)))
+        assert found.count(Begun()) == 1
+        assert found.count(InFlight()) == 19
+
+
+async def test_the_mark_of_a_dead_process_runs_out_and_that_of_a_living_one_does_not(stores, monkeypatch) -> None:
+    monkeypatch.setattr(module, "IN_FLIGHT", 0.4)
+    monkeypatch.setattr(module, "RENEWAL", 0.1)
+    async with stores:
+        living, other = stores.one(), stores.one()
+        await living.begin("alive", "f")
+        dead = IdempotencyKeys(*stores._made)
+        await dead.begin("dead", "f")
+        await dead.aclose()  # renews no more
+        async with asyncio.timeout(5):
+            while await other.begin("dead", "f") == InFlight():
+                await asyncio.sleep(0.02)
+        for _ in range(30):
+            assert await other.begin("alive", "f") == InFlight()
+            await asyncio.sleep(0.02)
+        await living.finish("alive", "late")
+        assert await other.begin("alive", "f") == Replay("late")
+
+
+async def test_one_that_was_taken_for_dead_leaves_the_other_s_answer_alone(stores, monkeypatch) -> None:
+    monkeypatch.setattr(module, "IN_FLIGHT", 0.05)
+    monkeypatch.setattr(module, "RENEWAL", 60)
+    async with stores:
+        slow, quick = stores.one(), stores.one()
+        await slow.begin("k", "f")
+        async with asyncio.timeout(5):
+            while await quick.begin("k", "f") == InFlight():
+                await asyncio.sleep(0.01)
+        await quick.finish("k", "quick")
+        await slow.finish("k", "slow")
+        assert await slow.begin("k", "f") == Replay("quick")
+
+
+async def test_answers_are_kept_for_a_day(stores) -> None:
+    async with stores:
+        store = stores.one()
+        await store.begin("k", "f")
+        await store.finish("k", "a")
+        (name,) = await store._client.keys(f"{store._prefix}*")
+        assert 86_390 < await store._client.ttl(name) <= 86_400

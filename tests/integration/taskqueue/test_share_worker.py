@@ -1,0 +1,218 @@
+"""Share groups (KIP-932) on the real broker: workers that share partitions, records that are locked one by one."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import pytest
+
+from labkit.errors import CommitRefused, TransportError, WorkerFailed
+from labkit.settings import Settings
+from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.transport.contract import TopicPartition
+from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareClient, ShareConfig, SharedRecord
+
+SETTINGS = Settings(_env_file=None)
+#: As short as the lab's broker allows, in seconds.
+LOCK = 1.0
+
+
+@pytest.fixture
+def topics(lab):
+    with connect(lab, transport="confluent-kafka") as topics:
+        yield topics
+
+
+def share(topic, group, **options) -> WorkerGroup:
+    return WorkerGroup(topic, group=group, mode="share", settings=SETTINGS, **options)
+
+
+def send(topic, count, *, seed=1) -> list[Task]:
+    """Tasks that the broker can hand out one by one: it gives what a producer sent as a batch to one worker."""
+    tasks = stock_tasks(count, seed=seed)
+    with Producer(topic, settings=Settings(_env_file=None, linger_ms=0)) as producer:
+        for task in tasks:
+            producer.send_many([task])
+    return tasks
+
+
+def receive(client: ShareClient, count: int) -> list[SharedRecord]:
+    """So many records in one poll, which is tried again while none come."""
+    found: list[SharedRecord] = []
+    wait_until(lambda: bool(found.extend(client.poll(0.2)) or found), timeout=20, what="records were to come")
+    assert len(found) == count
+    return found
+
+
+@pytest.fixture
+def member(topics: Topics, unique_name):
+    """A member of a share group on a topic with three records."""
+    config = ShareConfig(group=unique_name, client_id="a", lock=LOCK)
+    with topics.fresh(unique_name, partitions=1) as topic, closing(topics.transport.share_groups()) as groups:
+        send(topic, 3)
+        with closing(groups.consumer(config)) as client:
+            client.subscribe([unique_name])
+            yield client
+
+
+def test_a_verdict_each(topics: Topics, unique_name, member):
+    first = receive(member, 3)
+    for (record, _), verdict in zip(first, ("accept", "release", "reject"), strict=True):
+        member.acknowledge(record, verdict)
+    member.commit()
+    [again] = receive(member, 1)
+    assert again == SharedRecord(first[1].record, 2)
+    with closing(topics.transport.share_groups()) as groups:
+        assert groups.members(unique_name) == {"a": {TopicPartition(unique_name, 0)}}
+        assert groups.lag(unique_name, unique_name) == {0: 1}
+        assert groups.members("nobody") == groups.lag("nobody", unique_name) == {}
+    with pytest.raises(TransportError, match="Not all records of the last poll have their verdict"):
+        member.poll(0.1)
+
+
+def test_a_verdict_after_the_lock_is_refused(topics: Topics, unique_name, member):
+    late = receive(member, 3)
+    with closing(topics.transport.share_groups()) as groups:
+        config = ShareConfig(group=unique_name, client_id="b", lock=LOCK)
+        with closing(groups.consumer(config)) as other:
+            other.subscribe([unique_name])
+            again = receive(other, 3)
+            assert [deliveries for _, deliveries in again] == [2, 2, 2]
+            member.acknowledge(late[0].record, "accept")
+            with pytest.raises(CommitRefused, match="lock"):
+                member.commit()
+
+
+def test_more_workers_than_partitions_all_get_tasks(topics: Topics, unique_name):
+    with (
+        topics.fresh(unique_name, partitions=1) as topic,
+        share(topic, unique_name, workers=4, service=constant(20), max_in_flight=2) as group,
+    ):
+        send(topic, 80)
+        records = group.drain(timeout=30)
+        assert group.lag()[0].lag == 0
+    assert len(records) == records["task_id"].nunique() == 80
+    assert set(records.groupby("worker").size().index) == {f"worker-{number}" for number in range(1, 5)}
+
+
+def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
+    release = threading.Event()
+    tasks = stock_tasks(20, seed=1)
+
+    def handler(task: Task) -> None:
+        if task.id == tasks[0].id:
+            assert release.wait(20)
+
+    with (
+        topics.fresh(unique_name, partitions=1) as topic,
+        share(topic, unique_name, workers=2, handler=handler, max_in_flight=1) as group,
+    ):
+        send(topic, 20)
+        wait_until(lambda: group.attempts() == 19, timeout=20, what="all other tasks were to be done")
+        release.set()
+        assert len(group.drain(timeout=20)) == 20
+
+
+def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topics, unique_name):
+    tasks = stock_tasks(5, seed=1)
+
+    def handler(task: Task) -> None:
+        if task.id == tasks[2].id:
+            raise ValueError("no")
+
+    with topics.fresh(unique_name, partitions=1) as topic:
+        retry = Retry(attempts=3, first=0.01)
+        with share(topic, unique_name, workers=2, handler=handler, retry=retry) as group:
+            send(topic, 5)
+            with closing(topics.transport.transactions(unique_name)) as client:
+                from labkit.taskqueue.transport import Outgoing
+
+                client.write([Outgoing(topic.full_name, 0, None, b"no task")])
+            records = group.drain(timeout=30)
+        outcomes = records[records["task_id"] == tasks[2].id]["outcome"]
+        assert list(outcomes) == ["failed", "failed", "dead"]
+        assert records["outcome"].value_counts().to_dict() == {"done": 4, "failed": 2, "dead": 1, "bad": 1}
+        letters = {letter.offset: letter for letter in DeadLetters(topics, topic.name).list()}
+        assert (letters[2].error, letters[2].attempts) == ("ValueError: no", 3)
+        assert (letters[5].value, len(letters)) == (b"no task", 2)
+        topics.delete(f"{topic.name}.dead")
+
+
+def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, unique_name, member):
+    for delivery in range(1, DELIVERIES):
+        records = receive(member, 3 if delivery == 1 else 1)
+        for record, deliveries in records:
+            assert deliveries == delivery
+            member.acknowledge(record, "release" if record.offset == 1 else "accept")
+        member.commit()
+    topic = topics.get(unique_name)
+    with share(topic, unique_name, lock=LOCK) as group:
+        records = group.drain(timeout=20)
+    assert list(records["outcome"]) == ["dead"]
+    [letter] = DeadLetters(topics, topic.name).list()
+    assert letter.attempts == DELIVERIES
+    assert "delivered 10 times" in letter.error
+    topics.delete(f"{topic.name}.dead")
+
+
+def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, unique_name):
+    with (
+        topics.fresh(unique_name, partitions=1) as topic,
+        share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=LOCK) as group,
+    ):
+        send(topic, 30)
+        wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=20, what="both workers were to be busy")
+        group.kill("worker-2")
+        records = group.drain(timeout=30)
+    assert records["task_id"].nunique() == 30
+    # what worker-2 had done and the broker had not heard of is done again
+    assert set(records[records["task_id"].duplicated()]["worker"]) <= {"worker-1"}
+
+
+def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics, unique_name):
+    release, begun = threading.Event(), []
+
+    def handler(task: Task) -> None:
+        begun.append(task.id)
+        if len(begun) == 1:
+            assert release.wait(20)
+
+    with (
+        topics.fresh(unique_name, partitions=1) as topic,
+        share(topic, unique_name, workers=2, handler=handler, lock=LOCK) as group,
+    ):
+        [task] = send(topic, 1)
+        wait_until(lambda: len(begun) == 2, timeout=20, what="the task was to begin again")
+        release.set()
+        wait_until(lambda: group.attempts() == 2, timeout=20, what="both were to end")
+        records = group.drain(timeout=20)
+    assert list(records["task_id"]) == [task.id] * 2
+    assert records["worker"].nunique() == 2
+
+
+def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics: Topics, unique_name):
+    with topics.fresh(unique_name, partitions=2) as topic:
+        send(topic, 60)
+        with share(topic, unique_name, service=constant(20)) as group:
+            group.wait_for_progress("worker-1", tasks=5)
+        first = group.records()
+        with share(topic, unique_name, workers=2, name="later") as group:
+            assert group.add() == "later-3"
+            group.stop_worker("later-1")
+            second = group.drain(timeout=30)
+    assert 5 <= len(first) < 60
+    assert len({*first["task_id"], *second["task_id"]}) == len(first) + len(second) == 60
+
+
+def test_what_the_broker_refuses_is_said(topics: Topics, unique_name):
+    with topics.fresh(unique_name, partitions=1) as topic:
+        with pytest.raises(WorkerFailed, match="lock may last"):
+            share(topic, unique_name, lock=0.1).start()
+        with (
+            WorkerGroup(topic, group=unique_name, settings=SETTINGS),
+            pytest.raises(WorkerFailed, match="a consumer group has that name"),
+        ):
+            share(topic, unique_name).start()

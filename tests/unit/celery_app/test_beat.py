@@ -1,0 +1,65 @@
+"""What Beat is told, and how a run that is sent twice is recognised."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery.schedules import schedule
+from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
+from redis import SSLConnection, UnixDomainSocketConnection
+
+from labkit.celery_app.application import BEAT_SILENCE
+from labkit.celery_app.beat import MAX_INTERVAL, beat_app, run_id
+from labkit.celery_app.periodic_tasks import HEARTBEAT, LAG
+from labkit.errors import SettingsError
+from labkit.settings import Settings
+
+SOCKET = "unix:///tmp/redis.sock"
+MOMENT = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def entry(name=HEARTBEAT, last_run_at=MOMENT, prefix=""):
+    app = beat_app(SOCKET, Settings(topic_prefix=prefix))
+    return RedBeatSchedulerEntry(name, HEARTBEAT, schedule(10), last_run_at=last_run_at, app=app)
+
+
+def test_two_that_know_of_the_same_last_run_give_the_next_the_same_id():
+    assert run_id(entry()) == run_id(entry())
+
+
+def test_other_runs_tasks_and_users_have_other_ids():
+    others = [entry(last_run_at=MOMENT + timedelta(microseconds=1)), entry(name=LAG), entry(prefix="me.")]
+    assert len({run_id(each) for each in (entry(), *others)}) == 4
+
+
+def test_what_is_off_is_not_in_the_schedule():
+    assert beat_app(SOCKET, Settings(beat_lag="off")).conf.beat_schedule.keys() == {HEARTBEAT}
+
+
+def test_redbeat_keeps_to_our_redis_prefix_and_silence():
+    app = beat_app(SOCKET, Settings(topic_prefix="me."))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        ensure_conf(app)
+        pool = get_redis(app).connection_pool
+    assert [str(warning.message) for warning in warned] == []
+    assert (pool.connection_class, pool.connection_kwargs["path"]) == (UnixDomainSocketConnection, "/tmp/redis.sock")
+    assert app.redbeat_conf.lock_key.startswith("me.labkit:celery:redbeat:")
+    assert app.redbeat_conf.schedule_key.startswith("me.labkit:celery:redbeat:")
+    # it ticks, and renews its lock, several times before others take it for dead
+    assert 3 * MAX_INTERVAL < app.redbeat_conf.lock_timeout == BEAT_SILENCE <= 8
+
+
+def test_redbeat_speaks_tls_and_knows_the_password():
+    app = beat_app("rediss://:secret@redis.example:6380/2", Settings())
+    ensure_conf(app)
+    pool = get_redis(app).connection_pool
+    assert pool.connection_class is SSLConnection
+    assert (pool.connection_kwargs["password"], pool.connection_kwargs["db"]) == ("secret", 2)
+
+
+def test_another_broker_is_refused():
+    with pytest.raises(SettingsError, match="amqp"):
+        beat_app("amqp://localhost", Settings())

@@ -1,0 +1,43 @@
+"""How a Celery worker lets a lost connection go."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.worker.consumer import Consumer
+
+from labkit.celery_app.program import CarefulConsumer
+
+
+class HalfWay:
+    """A channel that can't be closed while a command is under way."""
+
+    closed = False
+    attempts = 0
+
+    def close(self) -> None:
+        self.attempts += 1
+        if self.attempts == 1:
+            raise ConnectionError("it is lost")
+        self.closed = True
+
+
+def consumer_of(*channels: HalfWay) -> Any:
+    consumer = CarefulConsumer.__new__(CarefulConsumer)
+    consumer.connection_errors, consumer.channel_errors = (ConnectionError,), (LookupError,)
+    consumer.connection = SimpleNamespace(
+        transport=SimpleNamespace(channels=list(channels)), _connection=None, _transport=None
+    )
+    return consumer
+
+
+def test_all_channels_are_closed_before_celery_forgets_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = [HalfWay(), HalfWay()]
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        Consumer, "on_connection_error_after_connected", lambda self, error: seen.extend(one.closed for one in channels)
+    )
+    consumer_of(*channels).on_connection_error_after_connected(ConnectionError())
+    assert seen == [True, True]

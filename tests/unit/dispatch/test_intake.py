@@ -1,0 +1,118 @@
+"""The line of one class: who is first, what goes back where it was, and what a rebalance waits for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from labkit.dispatch.intake import IntakeQueue
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.transport.contract import Record
+
+
+def items(count: int, start: int = 0) -> list[WorkItem]:
+    return [WorkItem(Record("t", 0, start + n, None, b"", (), 0), 0.0, None) for n in range(count)]
+
+
+@pytest.fixture
+def line():
+    return IntakeQueue()
+
+
+def offsets(line: IntakeQueue) -> list[int]:
+    return [item.record.offset for item in iter(line.take_first, None)]
+
+
+def test_first_come_first_served(line):
+    line.put(items(3))
+    line.put(items(2, start=3))
+    assert len(line) == 5
+    assert line.head().record.offset == 0
+    assert offsets(line) == [0, 1, 2, 3, 4]
+    assert len(line) == 0
+    assert line.head() is None
+    assert line.take_last() is None
+
+
+def test_the_newest_is_taken_at_the_end(line):
+    line.put(items(3))
+    assert [line.take_last().record.offset, line.take_last().record.offset] == [2, 1]
+    assert offsets(line) == [0]
+
+
+def test_what_is_put_back_stands_where_it_was_and_was_never_begun(line):
+    line.put(items(6))
+    taken = [line.take_first(), line.take_first(), line.take_last(), line.take_last()]
+    for item in taken:
+        item.attempt += 1
+    line.put_back()
+    assert len(line) == 6
+    assert offsets(line) == [0, 1, 2, 3, 4, 5]
+    assert {item.attempt for item in taken} == {0}
+
+
+def test_what_is_done_is_not_put_back(line):
+    line.put(items(3))
+    first, second = line.take_first(), line.take_first()
+    line.done(first)
+    line.put_back()
+    assert line.take_first() is second
+
+
+def test_a_postponed_task_goes_back_where_it_was(line):
+    line.put(items(3))
+    first, last = line.take_first(), line.take_last()
+    line.postpone(last, 1.0)
+    line.postpone(first, 1.0)
+    assert offsets(line) == [0, 1, 2]
+    assert line.release_due() is None
+
+
+@pytest.mark.parametrize("end", ["done", "put_back"])
+def test_drop_waits_for_what_is_in_hand_and_forgets_the_rest(line, end):
+    line.put(items(3))
+    taken = line.take_first()
+    dropped = threading.Event()
+    thread = threading.Thread(target=lambda: (line.drop(timeout=10), dropped.set()))
+    thread.start()
+    assert not dropped.wait(0.05)
+    assert line.take_first() is None, "what is being taken away is not given out"
+    assert line.done(taken) is None if end == "done" else line.put_back() is None
+    assert dropped.wait(5)
+    thread.join()
+    assert len(line) == 0
+    line.put(items(1, start=9))
+    assert offsets(line) == [9], "after a rebalance the line goes on"
+
+
+def test_what_outlasts_a_drop_does_not_come_back(line):
+    line.put(items(2))
+    late = line.take_first()
+    assert line.drop(timeout=0) is False
+    again = items(1)
+    line.put(again)
+    line.postpone(late, 0)
+    line.put_back()
+    line.done(late)
+    assert len(line) == 1
+    assert line.take_first() is again[0]
+    line.done(again[0])
+    assert line.drop(timeout=0) is True
+
+
+@pytest.mark.parametrize("end", ["halt", "close"])
+def test_a_line_that_is_halted_or_closed_gives_nothing_more(line, end):
+    line.put(items(3))
+    getattr(line, end)()
+    assert (len(line), line.head(), line.take_first(), line.take_last()) == (0, None, None, None)
+
+
+def test_the_dispatcher_hears_of_every_change(line):
+    heard = []
+    line.on_change = lambda: heard.append(len(line))
+    line.put(items(2))
+    line.halt()
+    line.drop(timeout=0)
+    line.close()
+    assert heard == [2, 0, 0, 0]

@@ -1,0 +1,180 @@
+"""Who works on jobs: each group on each once, the status moved by whoever is first."""
+
+import threading
+
+import pytest
+
+from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, ProcessedLog
+from labkit.jobs.job_consumer import mock_work
+from labkit.taskqueue import Retry
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.service_time import constant
+from labkit.taskqueue.topics import read_topic
+
+NOTHING = mock_work(constant(0))
+
+
+@pytest.fixture
+def consumer(topic, view, tmp_path):
+    def make(group="g", work=NOTHING, **options):
+        log = ProcessedLog(tmp_path / "processed_jobs.log", group)
+        return JobConsumer(topic, group=group, log=log, view=view, work=work, **options)
+
+    return make
+
+
+def create(topic, job_ids):
+    with Jobs(topic) as jobs:
+        for job_id in job_ids:
+            jobs.create(job_id)
+
+
+def lines(tmp_path, group="g"):
+    return sorted(
+        job.job_id for job in ProcessedLog(tmp_path / "processed_jobs.log", group).read() if job.group == group
+    )
+
+
+def versions(topic, job_id):
+    events = [JobEvent.of(record) for record in read_topic(topic.transport, topic.full_name)]
+    return [event.version for event in events if event.job_id == job_id]
+
+
+def test_new_jobs_become_done(topic, view, consumer, tmp_path):
+    create(topic, range(1, 11))
+    view.follow()
+    with consumer(workers=2, concurrency=3) as group:
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert view.counts()[JobStatus.DONE] == 10
+    assert lines(tmp_path) == list(range(1, 11))
+    assert group.processed == 10
+    assert versions(topic, 1) == [1, 2, 3]
+
+
+def test_a_second_group_works_on_all_and_leaves_the_status(topic, view, consumer, tmp_path):
+    create(topic, range(1, 6))
+    view.follow()
+    with consumer() as first:
+        first.run(timeout=0.3)
+    view.catch_up()
+    before = view.list()
+    with consumer("other") as second:
+        second.run(timeout=0.3)
+    view.catch_up()
+    assert second.processed == 5
+    assert (lines(tmp_path), lines(tmp_path, "other")) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    assert view.list() == before
+    assert versions(topic, 1) == [1, 2, 3]
+
+
+def test_what_a_group_has_processed_it_leaves(topic, view, consumer, tmp_path):
+    create(topic, [1, 2, 1])
+    view.follow()
+    with consumer() as group:
+        group.run(timeout=0.3)
+        create(topic, [2])
+        group.run(timeout=0.3)
+    assert group.processed == 2
+    assert lines(tmp_path) == [1, 2]
+
+
+def test_a_failed_attempt_is_made_again(topic, view, consumer, tmp_path):
+    seen = []
+
+    def work(job):
+        seen.append((job.attempt, job.status))
+        if job.attempt < 3:
+            raise RuntimeError("not yet")
+
+    create(topic, [1234])
+    view.follow()
+    with consumer(work=work, retry=Retry(attempts=3, first=0.01)) as group:
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert seen == [(1, JobStatus.RUNNING), (2, JobStatus.RUNNING), (3, JobStatus.RUNNING)]
+    assert [event.status for event in view.events(1234)] == [
+        *(
+            JobStatus.NEW,
+            JobStatus.RUNNING,
+            JobStatus.FAILED,
+            JobStatus.RUNNING,
+            JobStatus.FAILED,
+            JobStatus.RUNNING,
+            JobStatus.DONE,
+        ),
+    ]
+    assert view.events(1234)[2].error == "RuntimeError: not yet"
+    assert lines(tmp_path) == [1234]
+
+
+def test_a_job_that_stays_failed_is_a_dead_letter_and_may_be_replayed(topics, topic, view, consumer, tmp_path):
+    broken = threading.Event()
+    broken.set()
+
+    def work(job):
+        if broken.is_set():
+            raise RuntimeError("broken")
+
+    create(topic, [1234])
+    view.follow()
+    with consumer(work=work, retry=Retry(attempts=2, first=0.01)) as group:
+        group.run(timeout=0.3)
+        view.catch_up()
+        assert (view.get(1234).status, view.get(1234).attempt) == (JobStatus.FAILED, 2)
+        assert lines(tmp_path) == []
+        letters = DeadLetters(topics, topic.name)
+        [letter] = letters.list()
+        broken.clear()
+        letters.replay([letter.id])
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert (view.get(1234).status, view.get(1234).attempt) == (JobStatus.DONE, 3)
+    assert lines(tmp_path) == [1234]
+
+
+def test_a_job_that_another_worker_began_is_finished(topic, view, consumer):
+    with Jobs(topic) as jobs:
+        jobs.change(jobs.create(1234), JobStatus.RUNNING, worker="killed")
+    view.follow()
+    view.catch_up()
+    with consumer() as group:
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert (view.get(1234).status, view.get(1234).version) == (JobStatus.DONE, 3)
+
+
+def test_it_does_not_end_while_a_job_is_worked_on(topic, view, consumer):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work(job):
+        begun.set()
+        may_end.wait(20)
+
+    create(topic, [1])
+    with consumer(work=work) as group:
+        running = threading.Thread(target=group.run, kwargs={"timeout": 0.1})
+        running.start()
+        assert begun.wait(20)
+        running.join(0.5)
+        assert running.is_alive()
+        assert group.idle_for() == 0
+        may_end.set()
+        running.join(20)
+        assert not running.is_alive()
+
+
+def test_it_ends_when_it_is_told(consumer):
+    stop = threading.Event()
+    stop.set()
+    with consumer() as group:
+        group.run(timeout=None, stop=stop)
+
+
+def test_mock_work_is_drawn_from_seed_and_job():
+    waited = []
+    job = Job(job_id=5, status=JobStatus.RUNNING, version=2, at=1.0, attempt=1)
+    mock_work(constant(20), sleep=waited.append)(job)
+    assert waited == [0.02]
+    with pytest.raises(RuntimeError, match="attempt 1"):
+        mock_work(constant(0), failing=1.0)(job)

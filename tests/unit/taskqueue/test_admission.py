@@ -1,0 +1,127 @@
+"""The producer's door: strategies judge by the lag of the group, as it is in the in-memory broker."""
+
+import threading
+
+import pytest
+
+from labkit.backpressure import Action, make_strategy
+from labkit.errors import NotAccepted, SettingsError
+from labkit.settings import Settings
+from labkit.taskqueue.admission import MAX_AGE, ProducerAdmission
+from labkit.taskqueue.arrivals import constant
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+SETTINGS = Settings(_env_file=None)
+
+
+class Clock:
+    """Moves when somebody pauses."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def topics():
+    with Topics(MemoryTransport()) as topics:
+        topics.create("t", partitions=1)
+        yield topics
+
+
+def finish(topics: Topics, offset: int) -> None:
+    """The group has done everything before this offset."""
+    consumer = topics.transport.consumer(ConsumerConfig(group="worker_group"))
+    consumer.assign([TopicPartition("t", 0)])
+    consumer.commit({TopicPartition("t", 0): Position(offset)})
+    consumer.close()
+
+
+def door_of(topics: Topics, clock: Clock, name: str, **options: float) -> ProducerAdmission:
+    return ProducerAdmission(make_strategy(name, **options), topics.get("t"), clock=clock, wall_clock=clock)
+
+
+def test_a_full_door_refuses_and_the_sender_hears_why(topics, clock):
+    door = door_of(topics, clock, "refuse", limit=3)
+    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+        producer.send_many(stock_tasks(3, seed=1))
+        with pytest.raises(NotAccepted, match="the limit is 3"):
+            producer.send(stock_tasks(1, seed=2)[0])
+        finish(topics, 2)
+        clock.now += 2 * MAX_AGE
+        producer.send_many(stock_tasks(2, seed=3))
+    assert topics.end_offsets("t") == {0: 5}
+    assert list(door.turned_away()["action"]) == [Action.REFUSE]
+
+
+def test_what_was_let_in_counts_before_the_lag_is_looked_at_again(topics, clock):
+    door = door_of(topics, clock, "refuse", limit=2)
+    assert [door.judge().action for _ in range(3)] == [Action.ADMIT, Action.ADMIT, Action.REFUSE]
+
+
+def test_under_a_schedule_the_refused_are_counted_and_the_others_sent(topics, clock):
+    door = door_of(topics, clock, "refuse", limit=4)
+    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+        assert producer.submit_on_schedule(stock_tasks(10, seed=1), constant(1e6)) == 4
+        producer.flush()
+    assert topics.end_offsets("t") == {0: 4}
+    assert door.turned_away()["tasks"].sum() == 6
+
+
+def test_a_task_that_is_shed_is_not_sent(topics, clock):
+    door = door_of(topics, clock, "shed_newest", limit=1)
+    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+        assert producer.submit(stock_tasks(1, seed=1)[0])
+        assert not producer.submit(stock_tasks(1, seed=2)[0])
+        with pytest.raises(NotAccepted, match="dropped at the door"):
+            producer.send(stock_tasks(1, seed=3)[0])
+        assert producer.send_many(stock_tasks(5, seed=4)) == []
+    assert topics.end_offsets("t") == {0: 1}
+
+
+def test_the_producer_waits_as_long_as_the_door_says(topics, clock):
+    door = door_of(topics, clock, "token_bucket", rate=10, burst=1)
+    with Producer(topics.get("t"), door=door, settings=SETTINGS, pause=clock.pause) as producer:
+        producer.send_many(stock_tasks(11, seed=1))
+    assert clock.now == pytest.approx(101.0)
+
+
+def test_a_door_that_goes_by_latency_hears_of_it(topics, clock):
+    door = door_of(topics, clock, "aimd", start=4, target=1.0, beta=0.5)
+    assert [door.judge().action for _ in range(5)].count(Action.ADMIT) == 4
+    door.answered(3.0)
+    clock.now += 2 * MAX_AGE  # nothing of it was sent, so nothing lags
+    assert [door.judge().action for _ in range(4)].count(Action.ADMIT) == 2
+
+
+@pytest.mark.parametrize("name", ["spill", "shed_lowest"])
+def test_what_only_a_dispatcher_can_do_is_refused(topics, clock, name):
+    with pytest.raises(SettingsError, match="labkit dispatch"):
+        door_of(topics, clock, name)
+
+
+def test_a_producer_that_waits_at_the_door_can_be_stopped(topics, clock):
+    door = door_of(topics, clock, "pause", high=1, low=0, look=0.01)
+    stop = threading.Event()
+    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+        thread = threading.Thread(
+            target=producer.submit_on_schedule, args=(stock_tasks(5, seed=1), constant(1e6)), kwargs={"stop": stop}
+        )
+        thread.start()
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()

@@ -1,0 +1,36 @@
+"""Waiting ends with the condition or at the deadline."""
+
+import pytest
+
+from labkit.errors import DeadlineExceeded
+from labkit.taskqueue.timeouts import wait_until
+
+
+class Clock:
+    """A clock that moves only when somebody pauses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_it_returns_when_the_condition_holds():
+    clock = Clock()
+    wait_until(lambda: clock.now >= 3, timeout=10, what="x", interval=0.5, clock=clock, pause=clock.pause)
+    assert clock.now == 3
+
+
+def test_it_says_what_it_waited_for():
+    clock = Clock()
+    with pytest.raises(DeadlineExceeded, match="Waited 2 s in vain: the door was to open"):
+        wait_until(lambda: False, timeout=2, what="the door was to open", clock=clock, pause=clock.pause)
+    assert clock.now == pytest.approx(2)
+
+
+def test_a_condition_that_holds_at_once_needs_no_time():
+    wait_until(lambda: True, timeout=0, what="x")
