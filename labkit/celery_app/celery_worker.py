@@ -16,12 +16,12 @@ from celery import bootsteps
 
 from labkit.celery_app.application import HEARTBEAT_INTERVAL, broker_url, make_app, redis_py_url
 from labkit.celery_app.capacity import Presence, connect
+from labkit.celery_app.celery_overrides import make_program
 from labkit.celery_app.celery_status import PERIODIC, OutcomeCounter
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
-from labkit.celery_app.program import make_program
 from labkit.celery_app.record_stream import RecordStream
 from labkit.errors import BadRecord, LabkitError, UnknownKind, UnknownTopic
 from labkit.lab import attach_lab

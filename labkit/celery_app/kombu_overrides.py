@@ -1,9 +1,12 @@
-"""How a Celery worker takes a message from Redis: in one step, so that none is lost when it dies.
+"""The overrides of kombu's private parts: a worker takes a message in one step, so that none is lost when it dies.
 
 kombu takes in two: BRPOP removes a message from its list, and when the answer has come, the worker notes it among the
 unacknowledged. A worker or a Redis that is killed in between loses it. Here one script does both. Since no script can
 wait for a message, whoever finds none waits for a bell: a sorted set with one entry, which is rung after each send.
 One that sends by kombu's own transport does not ring; its messages are found within a second.
+
+The overrides were made for the version in `MADE_FOR`. A test fails when another is installed: then whoever moves it
+reads what has changed there first.
 """
 # mypy: allow-untyped-calls, disable-error-code="assignment"
 # kombu has types, but not everywhere
@@ -18,10 +21,13 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
+#: The version of the distribution whose private parts are used here.
+MADE_FOR = {"kombu": "5.7.0"}
+
 #: The name of this transport, in place of kombu's "redis".
 TRANSPORT = "labkit"
 
-TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:Transport"
+TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 
 #: The name of the bell, after the prefix.
 BELL = "bell"
@@ -155,7 +161,7 @@ class Channel(redis.Channel):
             raise
 
 
-class Transport(redis.Transport):
+class LabkitTransport(redis.Transport):
     """kombu's transport over Redis with this channel."""
 
     Channel = Channel

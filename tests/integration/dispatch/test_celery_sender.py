@@ -13,7 +13,7 @@ from labkit.dispatch import celery_sender as sender_module
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.errors import RedisUnreachable, UnknownKind
 from labkit.taskqueue.task import new_task
-from tests.integration.dispatch.conftest import envelope
+from tests.integration.celery_app.conftest import envelope
 
 
 def messages(client, settings, level: int) -> list[dict]:

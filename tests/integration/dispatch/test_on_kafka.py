@@ -18,7 +18,7 @@ from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
-from tests.integration.dispatch.handlers import effects
+from tests.integration.celery_app.handlers import effects
 from tests.integration.dispatch.rig import HIGH, LOW, Rig
 
 #: What a dispatcher may have taken before the test looks, per process of the worker.

@@ -10,7 +10,7 @@ from labkit.dispatch import handles
 from labkit.taskqueue.task import Task
 
 #: As in LABKIT_CELERY_IMPORTS.
-MODULE = "tests.integration.dispatch.handlers"
+MODULE = "tests.integration.celery_app.handlers"
 
 #: How long a handler waits at most to be let go, in seconds.
 PATIENCE = 20.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery.worker.consumer import Consumer
 
-from labkit.celery_app.program import CarefulConsumer
+from labkit.celery_app.celery_overrides import CarefulConsumer
 
 
 class HalfWay:

@@ -8,7 +8,7 @@ from labkit.celery_app.capacity import connect
 from labkit.celery_app.record_stream import RecordStream
 from labkit.errors import RedisUnreachable
 from labkit.taskqueue.task import new_task
-from tests.integration.dispatch.conftest import envelope
+from tests.integration.celery_app.conftest import envelope
 
 
 def record(number: int):

@@ -8,7 +8,7 @@ from labkit.taskqueue import DeadLetters, Topics
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
-from tests.integration.dispatch.conftest import envelope
+from tests.integration.celery_app.conftest import envelope
 
 
 def test_a_task_that_the_worker_does_not_know_is_a_dead_letter(lab, client, at_work, unique_name):

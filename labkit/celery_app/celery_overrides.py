@@ -1,4 +1,8 @@
-"""Celery's own worker as a program of labkit: what it prints, how it is ended, and what ends with it."""
+"""The overrides of Celery's private parts: its worker as a program of labkit, how it is ended, and what ends with it.
+
+They were made for the versions in `MADE_FOR`. A test fails when others are installed: then whoever moves them reads
+what has changed there first.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 log = logging.getLogger("labkit.celery")
+
+#: The versions of the distributions whose private parts are used here.
+MADE_FOR = {"celery": "5.7.0", "billiard": "4.3.2"}
 
 #: What ends a worker in order. Celery would have a closed terminal (SIGHUP) start it anew in the background.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

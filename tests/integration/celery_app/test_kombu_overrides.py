@@ -11,9 +11,9 @@ from kombu.transport.redis import Transport as KombuTransport
 
 from labkit.celery_app.application import QUEUE, make_app
 from labkit.celery_app.capacity import Capacity
-from labkit.celery_app.kombu_overrides import Transport
+from labkit.celery_app.kombu_overrides import LabkitTransport
 from labkit.taskqueue.timeouts import wait_until
-from tests.integration.dispatch.conftest import new_settings
+from tests.integration.celery_app.conftest import new_settings
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def die_with_an_answer_unread(app, room):
 
 
 def test_who_dies_with_the_answer_unread_leaves_the_message_to_others(app, room):
-    assert isinstance(app.connection_for_read().transport, Transport)
+    assert isinstance(app.connection_for_read().transport, LabkitTransport)
     app.send_task("anything", queue=QUEUE, task_id="the one")
     die_with_an_answer_unread(app, room)
     assert room.count().unacknowledged == 1

@@ -27,8 +27,8 @@ from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
-from tests.integration.dispatch.conftest import envelope
-from tests.integration.dispatch.handlers import effects
+from tests.integration.celery_app.conftest import envelope
+from tests.integration.celery_app.handlers import effects
 
 ENDS = {"done", "repeated", "dead"}
 

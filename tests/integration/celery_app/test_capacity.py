@@ -13,7 +13,7 @@ from labkit.celery_app.capacity import Capacity, Presence, connect, running_work
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.errors import RedisUnreachable
 from labkit.taskqueue.timeouts import wait_until
-from tests.integration.dispatch.conftest import envelope
+from tests.integration.celery_app.conftest import envelope
 
 
 @pytest.fixture
