@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from labkit.taskqueue.task import Task
 
@@ -17,6 +18,11 @@ def nothing(task: Task) -> None:
 async def nap(task: Task) -> None:
     """Wait, as for an answer from elsewhere."""
     await asyncio.sleep(NAP)
+
+
+def sleep_as_told(task: Task) -> None:
+    """Sleep for `payload` ms."""
+    time.sleep(task.payload / 1000)
 
 
 def count_up(task: Task) -> None:
