@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import psutil
 
-from labkit.lab.jars import KAFKA_VERSION
+from labkit.lab.jar_lock import KAFKA_VERSION
 
 RESULTS = Path(__file__).parent / "results"
 #: What a client library or a server was started with.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmarks import shell
 from benchmarks.figure import Figure, alternate, measured, ratios
-from labkit.lab.jars import KAFKA_VERSION, kafka_jars
+from labkit.lab.jar_lock import KAFKA_VERSION
+from labkit.lab.jars import kafka_jars
 from labkit.lab.kafka_server import find_java
 from labkit.settings import load_settings
 

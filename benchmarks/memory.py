@@ -26,7 +26,7 @@ def measure() -> list[Figure]:
             better="lower",
             at_least=700,
             aim=400,
-            how=f"Resident memory of both servers and their keeper, {IDLE:g} s after a private lab was ready.",
+            how=f"Resident memory of both servers and their supervisor, {IDLE:g} s after a private lab was ready.",
             beside={"proportional share (PSS) of the last run in MB": runs[-1][1]} if runs[-1][1] else {},
         )
     ]
@@ -36,8 +36,8 @@ def _idle_lab() -> tuple[float, float]:
     with Lab() as lab:
         time.sleep(IDLE)
         kafka = psutil.Process(lab.kafka_pid)
-        keeper = kafka.parents()[0]
-        servers = [kafka, psutil.Process(lab.redis_pid), keeper]
+        supervisor = kafka.parents()[0]
+        servers = [kafka, psutil.Process(lab.redis_pid), supervisor]
         infos = [server.memory_full_info() for server in servers]
     resident = sum(info.rss for info in infos) / 1e6
     return resident, sum(getattr(info, "pss", 0) for info in infos) / 1e6

@@ -6,15 +6,11 @@ import typer
 
 from labkit.cli import (
     api_command,
-    bridge_command,
     celery_commands,
-    dead_commands,
-    demo_commands,
-    dispatch_command,
+    dispatch_commands,
     job_commands,
-    jupyter_command,
     lab_commands,
-    notebook_command,
+    notebook_commands,
     produce_command,
     topic_commands,
     work_command,
@@ -29,16 +25,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-lab_commands.add_commands(app)
-jupyter_command.add_commands(app)
-notebook_command.add_commands(app)
-produce_command.add_commands(app)
-work_command.add_commands(app)
-bridge_command.add_commands(app)
-celery_commands.add_commands(app)
-dispatch_command.add_commands(app)
-demo_commands.add_commands(app)
-topic_commands.add_commands(app)
-job_commands.add_commands(app)
-dead_commands.add_commands(app)
-api_command.add_commands(app)
+for module in (
+    lab_commands,
+    notebook_commands,
+    produce_command,
+    work_command,
+    celery_commands,
+    dispatch_commands,
+    topic_commands,
+    job_commands,
+    api_command,
+):
+    module.add_commands(app)

@@ -1,17 +1,22 @@
-"""`labkit topics …`: list, create, describe, grow and delete topics, and show how far a group lags."""
+"""`labkit topics …` and `labkit dead …`: topics, how far a group lags on them, and their dead letters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from labkit.taskqueue import Topics
+    from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
+
 
 #: How often the lag is looked up again, in seconds.
 WATCH_INTERVAL = 0.5
@@ -21,10 +26,21 @@ Partitions = Annotated[int, typer.Option(min=1, help="How many partitions.")]
 
 topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+#: How much of an error is shown in the list, in characters.
+SHOWN_OF_ERROR = 60
+
+Topic = Annotated[str, typer.Option(help="The topic that the tasks were on.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The dead letter, as `labkit dead list` names it.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="The dead letters; or take --all.")]
+Every = Annotated[bool, typer.Option("--all", help="All of the topic's.")]
+
+dead_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this module on the application."""
     app.add_typer(topics_app, name="topics", help="List, create, describe, grow and delete topics.")
+    app.add_typer(dead_app, name="dead", help="List, show, replay and drop tasks that were given up.")
 
 
 @topics_app.command("list")
@@ -89,3 +105,109 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
             typer.confirm(f"Delete {name} with all its records?", abort=True)
         topics.delete(name)
         print(f"{name} is deleted.")
+
+
+@dead_app.command("list")
+def list_letters(
+    topic: Topic = "task_queue", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """List the dead letters of a topic, the oldest first."""
+    with attached_topics() as topics:
+        letters = _of(topics, topic).list()
+    if as_json:
+        print(json.dumps([_in_json(letter) for letter in letters], indent=2))
+    elif letters:
+        _print_table(letters, topic)
+    else:
+        print(f"{topic} has no dead letters.")
+
+
+@dead_app.command()
+def show(letter_id: Id) -> None:
+    """Show one as JSON: why it was given up, and the record as it was."""
+    with attached_topics() as topics:
+        letter = _of(topics, _topic_of(letter_id)).get(letter_id)
+    print(json.dumps(_in_json(letter), indent=2, ensure_ascii=False))
+
+
+@dead_app.command()
+def replay(ids: Ids = None, every: Every = False, topic: Topic = "task_queue") -> None:
+    """Put dead letters back on the topic they come from."""
+    with attached_topics() as topics:
+        for name, letters, chosen in _chosen(topics, ids, every, topic):
+            print(f"{letters.replay(chosen)} put back on {name}.")
+
+
+@dead_app.command()
+def drop(
+    ids: Ids = None,
+    every: Every = False,
+    topic: Topic = "task_queue",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop dead letters for good."""
+    with attached_topics() as topics:
+        for name, letters, chosen in _chosen(topics, ids, every, topic):
+            if not yes:
+                typer.confirm(f"Drop {len(chosen)} dead letters of {name} for good?", abort=True)
+            print(f"{letters.drop(chosen)} of {name} dropped.")
+
+
+def _of(topics: Topics, name: str) -> DeadLetters:
+    from labkit.taskqueue.dead_letters import DeadLetters
+
+    return DeadLetters(topics, name)
+
+
+def _chosen(topics: Topics, ids: list[str] | None, every: bool, topic: str) -> list[tuple[str, DeadLetters, list[str]]]:
+    """Per topic its name, its dead letters and the ids to act on."""
+    if bool(ids) == every:
+        raise LabkitError("Name dead letters by their ids, or take --all; `labkit dead list` shows them.")
+    if every:
+        letters = _of(topics, topic)
+        return [(topic, letters, [letter.id for letter in letters.list()])]
+    by_topic: dict[str, list[str]] = {}
+    for letter_id in ids or ():
+        by_topic.setdefault(_topic_of(letter_id), []).append(letter_id)
+    return [(name, _of(topics, name), named) for name, named in by_topic.items()]
+
+
+def _topic_of(letter_id: str) -> str:
+    topic, *place = letter_id.split("/")
+    if len(place) != 2:
+        raise LabkitError(f"{letter_id!r} is not the id of a dead letter; one looks like task_queue/0/17.")
+    return topic
+
+
+def _print_table(letters: list[DeadLetter], topic: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"dead letters of {topic}")
+    table.add_column("id", no_wrap=True)
+    for column in ("given up at", "by", "attempts", "error"):
+        table.add_column(column)
+    for letter in letters:
+        first_line = (letter.error.splitlines() or [""])[0][:SHOWN_OF_ERROR]
+        at = datetime.fromtimestamp(letter.at).astimezone().isoformat(sep=" ", timespec="seconds")
+        # Text, since brackets in an error are no markup
+        table.add_row(letter.id, at, letter.worker, str(letter.attempts), Text(first_line))
+    Console().print(table)
+
+
+def _in_json(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "worker": letter.worker,
+        "at": letter.at,
+        "key": _text(letter.key),
+        "value": _text(letter.value),
+        "headers": [[name, _text(content)] for name, content in letter.headers],
+    }
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode(errors="replace")

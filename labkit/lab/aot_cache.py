@@ -24,7 +24,8 @@ from typing import Any, Self
 
 from labkit.errors import ServerFailed
 from labkit.lab.folders import cache_folder, check_space, make_folder
-from labkit.lab.jars import file_sha256, kafka_jars, kafka_version
+from labkit.lab.jar_lock import file_sha256
+from labkit.lab.jars import kafka_jars, kafka_version
 from labkit.lab.kafka_server import (
     CONFIG_VERSION,
     HOST,
@@ -204,7 +205,7 @@ RECORDS = 2000
 def train(java: Java, jars: Sequence[Path], template: Path, folder: Path) -> Path:
     """Make an AOT cache in the empty folder and return its path.
 
-    Everything runs under keepers, so nothing is left running if this process is killed. Raises `ServerFailed`.
+    Everything runs under supervisors, so nothing is left running if this process is killed. Raises `ServerFailed`.
     """
     recording, cache = folder / "recording", folder / "aot"
     _record(java, jars, template, folder, recording)
@@ -224,32 +225,32 @@ def _record(java: Java, jars: Sequence[Path], template: Path, folder: Path, reco
     port, controller_port = free_ports(2)
     properties.write_text(server_properties(data=data, port=port, controller_port=controller_port), encoding="utf-8")
     record = ["-XX:AOTMode=record", f"-XX:AOTConfiguration={recording}"]
-    keeping = _launch(
+    supervisor = _launch(
         folder,
         "record",
         kafka_command(java, jars, properties=properties, logs=folder, temporary=folder, extra_options=record),
         grace=DEADLINE,
     )
     try:
-        wait_for_kafka(port, alive=keeping.servers["record"].alive, timeout=DEADLINE)
+        wait_for_kafka(port, alive=supervisor.servers["record"].alive, timeout=DEADLINE)
         _exercise(port)
     except BaseException:
-        keeping.stop(at_once=True)
+        supervisor.stop(at_once=True)
         raise
-    keeping.stop()
+    supervisor.stop()
 
 
 def _run_once(folder: Path, name: str, argv: list[str]) -> None:
-    keeping = _launch(folder, name, argv, grace=0.0)
+    supervisor = _launch(folder, name, argv, grace=0.0)
     try:
-        keeping.servers[name].wait(DEADLINE)
+        supervisor.servers[name].wait(DEADLINE)
     finally:
-        keeping.stop()
+        supervisor.stop()
 
 
 def _launch(folder: Path, name: str, argv: list[str], *, grace: float) -> Supervisor:
     server = ServerCommand(name=name, argv=argv, folder=folder, output=folder / f"{name}.out", grace=grace)
-    return launch([server], exits=folder / "exits.jsonl", log=folder / "keeper.log")
+    return launch([server], exits=folder / "exits.jsonl", log=folder / "supervisor.log")
 
 
 def _exercise(port: int) -> None:

@@ -86,7 +86,7 @@ def _words(folders: LabFolders) -> str:
 
 
 def journal(folders: LabFolders) -> list[dict[str, Any]]:
-    """What the keeper has noted: `status` and `asked` where a server has ended, neither where it was started again."""
+    """What the supervisor noted: `status` and `asked` where a server has ended, neither where it was started again."""
     try:
         text = folders.exits.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -17,7 +17,8 @@ import psutil
 from labkit.errors import LabkitError
 from labkit.lab.aot_cache import aot_is_intact, discard_aot, made_folder, read_note
 from labkit.lab.folders import cache_folder, data_folder, named_lab
-from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars, locked_jars
+from labkit.lab.jar_lock import locked_jars
+from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars
 from labkit.lab.kafka_server import find_java
 from labkit.lab.lifecycle import check_external
 from labkit.lab.probe import is_free

@@ -20,7 +20,7 @@ from urllib3.util import Retry
 
 from labkit.errors import DiskFull, DownloadError
 from labkit.lab.folders import check_space, make_folder
-from labkit.lab.jars import Jar, file_sha256, is_whole
+from labkit.lab.jar_lock import Jar, file_sha256, is_whole
 
 logger = logging.getLogger(__name__)
 

@@ -47,7 +47,7 @@ class LabFolders:
 
     @property
     def requests(self) -> Path:
-        """Which servers the keeper is asked to start again."""
+        """Which servers the supervisor is asked to start again."""
         return self.root / "restart.json"
 
     def broker(self, node: int) -> LabFolders:
@@ -67,9 +67,9 @@ class LabFolders:
         return self.logs / "exits.jsonl"
 
     @property
-    def keeper_log(self) -> Path:
-        """What the keeper says; usually nothing."""
-        return self.logs / "keeper.log"
+    def supervisor_log(self) -> Path:
+        """What the supervisor says; usually nothing."""
+        return self.logs / "supervisor.log"
 
     @property
     def state(self) -> Path:

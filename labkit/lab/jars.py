@@ -1,47 +1,14 @@
-"""Kafka's jars: which ones (the lock file), where from (a Maven repository) and where they are kept (the cache)."""
+"""Kafka's jars: where they are kept (the cache, or the user's own Kafka), and which of them are missing or damaged."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 from labkit.errors import LabError
 from labkit.lab.folders import cache_folder
+from labkit.lab.jar_lock import KAFKA_VERSION, file_sha256, is_whole, locked_jars
 from labkit.settings import Settings
-
-LOCK_FILE = Path(__file__).with_name("jars.lock.json")
-
-#: The version of Apache Kafka that the lock file holds.
-KAFKA_VERSION = "4.4.0"
-
-
-@dataclass(frozen=True, slots=True)
-class Jar:
-    """One file of the lock: `coordinates` are group:artifact:version, `size` is in bytes."""
-
-    coordinates: str
-    sha256: str
-    size: int
-
-    @property
-    def file_name(self) -> str:
-        """artifact-version.jar"""
-        _, artifact, version = self.coordinates.split(":")
-        return f"{artifact}-{version}.jar"
-
-    @property
-    def repository_path(self) -> str:
-        """Where the file stands in every Maven repository: group/artifact/version/file."""
-        group, artifact, version = self.coordinates.split(":")
-        return f"{group.replace('.', '/')}/{artifact}/{version}/{self.file_name}"
-
-
-def locked_jars() -> list[Jar]:
-    """The jars that Kafka needs, from the lock file in this package."""
-    return [Jar(**entry) for entry in json.loads(LOCK_FILE.read_text(encoding="utf-8"))]
 
 
 def jar_folder(settings: Settings) -> Path:
@@ -76,20 +43,6 @@ def damaged_jars(settings: Settings) -> list[Path]:
         for jar in locked_jars()
         if (folder / jar.file_name).exists() and file_sha256(folder / jar.file_name) != jar.sha256
     ]
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def is_whole(path: Path, jar: Jar) -> bool:
-    """Is the file there in its whole length?"""
-    try:
-        return path.stat().st_size == jar.size
-    except FileNotFoundError:
-        return False
 
 
 def kafka_version(jars: Sequence[Path]) -> str:

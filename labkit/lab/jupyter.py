@@ -1,4 +1,4 @@
-"""JupyterLab beside a lab: started under a keeper of its own, so that it ends with the process that started it."""
+"""JupyterLab beside a lab: started under a supervisor of its own, so that it ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Jupyter:
             output=self._log,
             grace=GRACE,
         )
-        self._keeping = launch([command], exits=lab.logs / "exits.jsonl", log=lab.logs / "keeper.log")
+        self._supervisor = launch([command], exits=lab.logs / "exits.jsonl", log=lab.logs / "supervisor.log")
         self._start_page = start_page
 
     def wait_until_ready(self, timeout: float) -> str:
         """The address with the token, once JupyterLab answers; raises `ServerFailed`."""
         deadline = time.monotonic() + timeout
         while (address := self._address()) is None:
-            if not self._keeping.servers["jupyter"].alive():
+            if not self._supervisor.servers["jupyter"].alive():
                 raise ServerFailed(f"JupyterLab could not start. It said last:\n{self._last_words()}")
             if time.monotonic() > deadline:
                 raise ServerFailed(f"JupyterLab did not answer in {timeout:g} s. It said last:\n{self._last_words()}")
@@ -75,11 +75,11 @@ class Jupyter:
 
     def wait(self) -> None:
         """Return when JupyterLab has ended, as by File > Shut Down."""
-        self._keeping.wait()
+        self._supervisor.wait()
 
     def close(self) -> None:
         """End JupyterLab and its kernels. Closing twice is no error."""
-        self._keeping.stop()
+        self._supervisor.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +107,7 @@ class Jupyter:
     def _runtime_file(self, ending: str) -> Path:
         from jupyter_core.paths import jupyter_runtime_dir
 
-        return Path(jupyter_runtime_dir()) / f"jpserver-{self._keeping.servers['jupyter'].pid}{ending}"
+        return Path(jupyter_runtime_dir()) / f"jpserver-{self._supervisor.servers['jupyter'].pid}{ending}"
 
     def _last_words(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")[-1500:].strip()

@@ -12,7 +12,6 @@ from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
 from labkit.lab import restart
-from labkit.lab import restart as broker_life
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
 from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers, restart_redis
@@ -47,28 +46,28 @@ class Lab:
         settings = settings or load_settings()
         if name is None:
             folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
-            state, keeping = _start_private(folders, brokers, settings)
+            state, supervisor = _start_private(folders, brokers, settings)
         else:
             folders = named_lab(settings, name)
-            state, keeping = _start_named(name, folders, brokers, settings)
-        self._take(name or PRIVATE, folders, settings, state, keeping)
+            state, supervisor = _start_named(name, folders, brokers, settings)
+        self._take(name or PRIVATE, folders, settings, state, supervisor)
 
     def _take(
-        self, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Supervisor | None
+        self, name: str, folders: LabFolders, settings: Settings, state: State | None, supervisor: Supervisor | None
     ) -> None:
         self.name = name
         self._folders = folders
         self._settings = settings
         self._started = state
-        self._keeping = keeping
+        self._supervisor = supervisor
         self._owner = os.getpid()
 
     @classmethod
     def _of(
-        cls, name: str, folders: LabFolders, settings: Settings, state: State | None, keeping: Supervisor | None
+        cls, name: str, folders: LabFolders, settings: Settings, state: State | None, supervisor: Supervisor | None
     ) -> Self:
         lab = cls.__new__(cls)
-        lab._take(name, folders, settings, state, keeping)
+        lab._take(name, folders, settings, state, supervisor)
         return lab
 
     @property
@@ -77,7 +76,7 @@ class Lab:
         if self._started is None:
             return None
         found = read_state(self._folders.state)
-        return found if found is not None and found.keeper == self._started.keeper else self._started
+        return found if found is not None and found.supervisor == self._started.supervisor else self._started
 
     @property
     def bootstrap_servers(self) -> str:
@@ -131,7 +130,7 @@ class Lab:
     def kill_broker(self, node: int = 1) -> None:
         """SIGKILL the broker and return when it has ended. Raises `LabError` if the lab has no such broker."""
         self._must_have_brokers()
-        broker_life.kill_broker(self._folders, node)
+        restart.kill_broker(self._folders, node)
 
     def restart_broker(self, *nodes: int) -> None:
         """Start brokers again with their data and ports, by default the first, and return when they are back.
@@ -159,8 +158,8 @@ class Lab:
         self._note(restart_redis(self.name, self._folders, self._settings))
 
     def _note(self, state: State) -> None:
-        if self._keeping is not None:
-            self._keeping.servers.update(state.servers())
+        if self._supervisor is not None:
+            self._supervisor.servers.update(state.servers())
 
     def _must_have_brokers(self) -> None:
         if self._started is None or not self._started.brokers:
@@ -173,13 +172,13 @@ class Lab:
     def close(self) -> None:
         """End the servers if this object has started them. Closing twice is no error."""
         with _lock:
-            if self._keeping is not None and self._owner == os.getpid():  # not in a forked child
-                self._keeping.stop()
-                self._keeping = None
+            if self._supervisor is not None and self._owner == os.getpid():  # not in a forked child
+                self._supervisor.stop()
+                self._supervisor = None
 
     def _runs_here(self) -> bool:
         state = self._state
-        return self._keeping is not None and state is not None and state.running()
+        return self._supervisor is not None and state is not None and state.running()
 
     def __enter__(self) -> Self:
         return self
@@ -214,9 +213,9 @@ def open_lab(name: str | None = None, *, settings: Settings | None = None) -> La
         opened = _opened.get(folders.root)
         if opened is not None and opened._runs_here():
             return opened
-        state, keeping = _find_or_start(name, folders, settings)
-        lab = Lab._of(name, folders, settings, state, keeping)
-        if keeping is not None:
+        state, supervisor = _find_or_start(name, folders, settings)
+        lab = Lab._of(name, folders, settings, state, supervisor)
+        if supervisor is not None:
             _opened[folders.root] = lab
         return lab
 
@@ -251,10 +250,10 @@ def _start_named(
         check_external(settings)
     if _all_external(settings):
         return None, None
-    state, keeping = find_or_start(name, folders, settings, brokers=brokers)
-    if keeping is None:
+    state, supervisor = find_or_start(name, folders, settings, brokers=brokers)
+    if supervisor is None:
         raise LabError(f"The lab {name!r} is running already. Attach to it with `open_lab({name!r})`.")
-    return state, keeping
+    return state, supervisor
 
 
 def _start_private(

@@ -12,7 +12,8 @@ from labkit.lab.aot_cache import made_folder, read_note
 from labkit.lab.connection import Connection, external_connection, librdkafka_config, plain_connection
 from labkit.lab.diagnosis import explain_end
 from labkit.lab.folders import cache_folder, named_lab
-from labkit.lab.jars import is_whole, jar_folder, kafka_jars, locked_jars
+from labkit.lab.jar_lock import is_whole, locked_jars
+from labkit.lab.jars import jar_folder, kafka_jars
 from labkit.lab.kafka_server import HOST, find_java
 from labkit.lab.process_id import ProcessId
 from labkit.lab.state import State, read_state, redis_url
@@ -135,7 +136,8 @@ def _servers(settings: Settings, state: State | None) -> list[ServerStatus]:
         servers.append(_server(state, "kafka", broker.process, f"{HOST}:{broker.port}", node))
     if state.redis is not None:
         servers.append(_server(state, "redis", state.redis, redis_url(state)))
-    return [*servers, _server(state, "keeper", state.keeper, "")]
+    # programs that read `labkit status --json` know the supervisor by this name
+    return [*servers, _server(state, "keeper", state.supervisor, "")]
 
 
 def _external(name: str, address: str) -> ServerStatus:

@@ -11,7 +11,6 @@ from typing import Any
 
 from labkit.errors import BrokerUnreachable, LabError, NotAuthorized
 from labkit.lab import restart
-from labkit.lab import restart as broker_life
 from labkit.lab.connection import external_connection, librdkafka_config
 from labkit.lab.diagnosis import how_it_ended
 from labkit.lab.folders import LabFolders, make_folder
@@ -62,7 +61,7 @@ def _mend(folders: LabFolders, settings: Settings) -> None:
     missing = [broker.node for broker in state.missing()]
     what = "It is" if len(missing) == 1 else "They are"
     logger.warning("%s. %s started again with all data, and the rest goes on.", reason, what)
-    broker_life.restart_brokers(folders, missing, timeout=settings.start_timeout)
+    restart.restart_brokers(folders, missing, timeout=settings.start_timeout)
 
 
 def _wanted_ports(port: int | None, remains: State | None, settings: Settings) -> list[int]:
@@ -74,13 +73,13 @@ def _wanted_ports(port: int | None, remains: State | None, settings: Settings) -
 
 
 def restart_brokers(name: str, folders: LabFolders, nodes: Sequence[int], settings: Settings) -> State:
-    """End the brokers that still run, and start them again with their data; see `brokers.restart_brokers`."""
+    """End the brokers that still run, and start them again with their data; see `restart.restart_brokers`."""
     with _only_one(name, folders):
-        return broker_life.restart_brokers(folders, nodes, timeout=settings.start_timeout)
+        return restart.restart_brokers(folders, nodes, timeout=settings.start_timeout)
 
 
 def restart_redis(name: str, folders: LabFolders, settings: Settings) -> State:
-    """End Redis if it still runs, and start it again with its data; see `redis_life.restart_redis`."""
+    """End Redis if it still runs, and start it again with its data; see `restart.restart_redis`."""
     with _only_one(name, folders):
         return restart.restart_redis(folders, timeout=settings.start_timeout)
 
@@ -119,9 +118,9 @@ def _clear_remains(name: str, folders: LabFolders) -> State | None:
 
 
 def _end(state: State, folders: LabFolders) -> None:
-    end_supervisor(state.keeper, list(state.servers().values()), GRACE)
+    end_supervisor(state.supervisor, list(state.servers().values()), GRACE)
     if state.socket is not None and not Path(state.socket).is_relative_to(folders.root):
-        rmtree(Path(state.socket).parent, ignore_errors=True)  # usually the keeper has done it
+        rmtree(Path(state.socket).parent, ignore_errors=True)  # usually the supervisor has done it
     folders.state.unlink(missing_ok=True)
 
 
@@ -160,10 +159,10 @@ def up(
     name: str, folders: LabFolders, settings: Settings, *, brokers: int | None = None, port: int | None = None
 ) -> tuple[State, bool]:
     """Start the lab and let it live on when this process ends; the bool is False if it was running already."""
-    state, keeping = find_or_start(name, folders, settings, brokers=brokers, port=port)
-    if keeping is None:
+    state, supervisor = find_or_start(name, folders, settings, brokers=brokers, port=port)
+    if supervisor is None:
         return state, False
     state = state.evolve(owner=None)
     state.write(folders.state)
-    keeping.detach()
+    supervisor.detach()
     return state, True

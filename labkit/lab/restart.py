@@ -31,15 +31,15 @@ GRACE = 15.0
 
 
 def kept_state(folders: LabFolders) -> State:
-    """What is noted about the lab, whose keeper is there; raises `LabError` if it is not."""
+    """What is noted about the lab, whose supervisor is there; raises `LabError` if it is not."""
     state = read_state(folders.state)
-    if state is None or not state.keeper.alive():
+    if state is None or not state.supervisor.alive():
         raise LabError("The lab is not running, so none of its servers can be killed or started again.")
     return state
 
 
 def wait_for_end(folders: LabFolders, server: ProcessId, name: str) -> None:
-    """Return when the keeper knows that the server has ended: Linux shows a Java as ended while its last threads
+    """Return when the supervisor knows that the server has ended: Linux shows a Java as ended while its last threads
     still are about to. One that takes too long is killed. Raises `ServerFailed`.
     """
 
@@ -52,9 +52,9 @@ def wait_for_end(folders: LabFolders, server: ProcessId, name: str) -> None:
             raise ServerFailed(f"{name} could not be ended. Run `labkit down` and `labkit up`.")
 
 
-def start_again(folders: LabFolders, keeper: ProcessId, servers: Mapping[str, ProcessId]) -> dict[str, ProcessId]:
-    """Ask the keeper for these servers, which have ended, by their names; the new processes. Raises `ServerFailed`."""
-    restart(keeper, list(servers), requests=folders.requests)
+def start_again(folders: LabFolders, supervisor: ProcessId, servers: Mapping[str, ProcessId]) -> dict[str, ProcessId]:
+    """Ask the supervisor for these servers, which have ended, by their names; the new ones. Raises `ServerFailed`."""
+    restart(supervisor, list(servers), requests=folders.requests)
     pids: dict[str, int] = {}
 
     def started() -> bool:
@@ -65,7 +65,7 @@ def start_again(folders: LabFolders, keeper: ProcessId, servers: Mapping[str, Pr
     answered = wait_for(started, MARGIN)
     folders.requests.unlink(missing_ok=True)
     if not answered:
-        raise ServerFailed("The keeper did not start the server again. Run `labkit down` and `labkit up`.")
+        raise ServerFailed("The supervisor did not start the server again. Run `labkit down` and `labkit up`.")
     return {name: identified(pid) for name, pid in pids.items()}
 
 
@@ -110,7 +110,7 @@ def kill_broker(folders: LabFolders, node: int) -> None:
 
 
 def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float) -> State:
-    """Start brokers again, with their data and ports, under the keeper of the lab; what is running from then on.
+    """Start brokers again, with their data and ports, under the supervisor of the lab; what is running from then on.
 
     It returns when they have their places in the cluster. One that still runs is ended first, by SIGTERM.
     Only one process at a time may do this. Raises `LabError` if there is no such broker, `PortInUse`, `ServerFailed`.
@@ -123,7 +123,7 @@ def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float
         _wait_for_ports(broker, timeout)
         _make_room(folders.broker(broker.node))
     names = {server_name(broker.node, len(state.brokers)): broker for broker in brokers}
-    processes = start_again(folders, state.keeper, {name: broker.process for name, broker in names.items()})
+    processes = start_again(folders, state.supervisor, {name: broker.process for name, broker in names.items()})
     again = {broker.node: replace(broker, process=processes[name]) for name, broker in names.items()}
     state = state.evolve(brokers=tuple(again.get(broker.node, broker) for broker in state.brokers))
     state.write(folders.state)
@@ -195,7 +195,7 @@ def kill_redis(folders: LabFolders) -> None:
 
 
 def restart_redis(folders: LabFolders, *, timeout: float) -> State:
-    """Start Redis again under the keeper of the lab, at its socket; what is running from then on.
+    """Start Redis again under the supervisor of the lab, at its socket; what is running from then on.
 
     It returns when Redis has read its data and answers. One that still runs is ended first, by SIGTERM.
     Only one process at a time may do this. Raises `LabError` if the lab has none, and `ServerFailed`.
@@ -204,7 +204,7 @@ def restart_redis(folders: LabFolders, *, timeout: float) -> State:
     redis.send_signal(signal.SIGTERM)
     wait_for_end(folders, redis, "Redis")
     put_away_log(folders.logs / "redis.log")
-    again = start_again(folders, state.keeper, {"redis": redis})["redis"]
+    again = start_again(folders, state.supervisor, {"redis": redis})["redis"]
     state = state.evolve(redis=again)
     state.write(folders.state)
     try:

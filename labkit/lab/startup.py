@@ -147,20 +147,20 @@ def _start_once(plan: Plan) -> tuple[State, Supervisor]:
         servers += _brokers(plan, plan.kafka, ports, controller_ports)
     folders.exits.unlink(missing_ok=True)
     put_away_log(folders.logs / "redis.log")
-    keeping = launch(
+    supervisor = launch(
         servers,
         exits=folders.exits,
-        log=folders.keeper_log,
+        log=folders.supervisor_log,
         state=folders.state,
         requests=folders.requests,
         remove=_throw_aways(plan, socket),
     )
     try:
         state = State(
-            keeper=keeping.keeper,
+            supervisor=supervisor.process,
             owner=process_id(os.getpid()),
-            brokers=_started(plan, keeping, ports, controller_ports),
-            redis=keeping.servers.get("redis"),
+            brokers=_started(plan, supervisor, ports, controller_ports),
+            redis=supervisor.servers.get("redis"),
             socket=None if socket is None else str(socket),
             versions=_versions(plan),
             started_at=time.time(),
@@ -170,20 +170,20 @@ def _start_once(plan: Plan) -> tuple[State, Supervisor]:
         state = state.evolve(ready=True)
         state.write(folders.state)
     except BaseException:
-        keeping.stop(at_once=True)
+        supervisor.stop(at_once=True)
         folders.state.unlink(missing_ok=True)
         raise
-    return state, keeping
+    return state, supervisor
 
 
 def _started(
-    plan: Plan, keeping: Supervisor, ports: Sequence[int], controller_ports: Sequence[int]
+    plan: Plan, supervisor: Supervisor, ports: Sequence[int], controller_ports: Sequence[int]
 ) -> tuple[Broker, ...]:
     if plan.kafka is None:
         return ()
     found = enumerate(zip(_names(plan), ports, controller_ports, strict=True), 1)
     return tuple(
-        Broker(node=node, process=keeping.servers[name], port=port, controller_port=controller_port)
+        Broker(node=node, process=supervisor.servers[name], port=port, controller_port=controller_port)
         for node, (name, port, controller_port) in found
     )
 

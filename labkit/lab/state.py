@@ -14,7 +14,7 @@ from labkit.lab.process_id import ProcessId
 from labkit.settings import Settings
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class State:
     `brokers` is empty and `redis` None where an external server is used instead.
     """
 
-    keeper: ProcessId
+    supervisor: ProcessId
     owner: ProcessId | None
     brokers: tuple[Broker, ...]
     redis: ProcessId | None
@@ -79,7 +79,7 @@ class State:
         return self._is_kept() and len(self.brokers) > 1 and bool(self.missing())
 
     def _is_kept(self) -> bool:
-        others = [process for process in (self.keeper, self.redis, self.owner) if process is not None]
+        others = [process for process in (self.supervisor, self.redis, self.owner) if process is not None]
         return self.ready and all(process.alive() for process in others)
 
     def write(self, path: Path) -> None:
@@ -105,7 +105,7 @@ def read_state(path: Path) -> State | None:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields.pop("format") != FORMAT:
             return None
-        for name in ("keeper", "owner", "redis"):
+        for name in ("supervisor", "owner", "redis"):
             fields[name] = None if fields[name] is None else ProcessId(**fields[name])
         brokers = [{**broker, "process": ProcessId(**broker["process"])} for broker in fields.pop("brokers")]
         return State(**fields, brokers=tuple(Broker(**broker) for broker in brokers))

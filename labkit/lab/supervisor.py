@@ -1,6 +1,6 @@
 """The owner's side of a supervisor: start servers under one, let go of it, or stop it.
 
-The supervisor itself is a program of its own, `labkit/lab/keeper.py`.
+The supervisor itself is a program of its own, `labkit/lab/supervisor_process.py`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from labkit.errors import ServerFailed
 from labkit.lab.process_id import ProcessId, process_id
 
-_SCRIPT = Path(__file__).with_name("keeper.py")
+_SCRIPT = Path(__file__).with_name("supervisor_process.py")
 
-#: How long a keeper may take beyond the time that it gives its servers, in seconds.
+#: How long a supervisor may take beyond the time that it gives its servers, in seconds.
 MARGIN = 5.0
 
-#: Keepers that live on; Python would complain if it had to throw away the object of a process that still runs.
+#: Supervisors that live on; Python would complain if it had to throw away the object of a process that still runs.
 _let_go: list[subprocess.Popen[bytes]] = []
 
 
@@ -38,13 +38,13 @@ class ServerCommand:
 
 
 class Supervisor:
-    """A keeper that this process has started, and the pids of its servers by name."""
+    """A supervisor that this process has started, and the pids of its servers by name."""
 
     def __init__(self, process: subprocess.Popen[bytes], pids: dict[str, int], grace: float) -> None:
-        self._process = process
+        self._popen = process
         self._pipe = process.stdin
         self._grace = grace
-        self.keeper = identified(process.pid)
+        self.process = identified(process.pid)
         self.servers = {name: identified(pid) for name, pid in pids.items()}
 
     def detach(self) -> None:
@@ -52,11 +52,11 @@ class Supervisor:
         assert self._pipe is not None
         self._pipe.write(b"detach\n")
         self._pipe.close()
-        _let_go.append(self._process)
+        _let_go.append(self._popen)
 
     def wait(self) -> None:
         """Return when every server has ended by itself."""
-        self._process.wait()
+        self._popen.wait()
 
     def stop(self, *, at_once: bool = False) -> None:
         """End the servers and return when all have ended. Stopping twice is no error.
@@ -68,8 +68,8 @@ class Supervisor:
             for server in self.servers.values():
                 server.send_signal(signal.SIGKILL)
         self._pipe.close()
-        end_supervisor(self.keeper, list(self.servers.values()), self._grace)
-        self._process.wait()
+        end_supervisor(self.process, list(self.servers.values()), self._grace)
+        self._popen.wait()
 
 
 def launch(
@@ -81,11 +81,11 @@ def launch(
     requests: Path | None = None,
     remove: Sequence[Path] = (),
 ) -> Supervisor:
-    """Start the servers under a new keeper; they end with this process unless `detach` is called.
+    """Start the servers under a new supervisor; they end with this process unless `detach` is called.
 
-    When all has ended, the keeper deletes the paths in `remove`, and the file `state` if the servers were asked to end.
-    How each of them ended is appended to the file `exits`. With `requests`, the keeper stays when all have ended, and
-    `restart` can ask it for them again. Raises `ServerFailed`.
+    When all has ended, the supervisor deletes the paths in `remove`, and the file `state` if the servers were asked to
+    end. How each of them ended is appended to the file `exits`. With `requests`, the supervisor stays when all have
+    ended, and `restart` can ask it for them again. Raises `ServerFailed`.
     """
     spec = {
         "owner": os.getpid(),
@@ -113,7 +113,7 @@ def launch(
 
 
 def _ask(process: subprocess.Popen[bytes], spec: bytes) -> bytes:
-    """Tell a keeper what to start; its answer, or nothing if it has ended, which is waited for."""
+    """Tell a supervisor what to start; its answer, or nothing if it has ended, which is waited for."""
     pipe, answers = process.stdin, process.stdout
     assert pipe is not None
     assert answers is not None
@@ -127,26 +127,26 @@ def _ask(process: subprocess.Popen[bytes], spec: bytes) -> bytes:
     finally:
         answers.close()
         if not answer:
-            pipe.close()  # a keeper that is still there ends its servers now
+            pipe.close()  # a supervisor that is still there ends its servers now
             process.wait()
     return answer
 
 
-def restart(keeper: ProcessId, names: Sequence[str], *, requests: Path) -> None:
-    """Ask a keeper to start these servers again; it notes their new pids in its file `exits`."""
+def restart(supervisor: ProcessId, names: Sequence[str], *, requests: Path) -> None:
+    """Ask a supervisor to start these servers again; it notes their new pids in its file `exits`."""
     part = requests.with_suffix(".part")
     part.write_text(json.dumps(list(names)), encoding="utf-8")
     part.replace(requests)
-    keeper.send_signal(signal.SIGUSR1)
+    supervisor.send_signal(signal.SIGUSR1)
 
 
-def end_supervisor(keeper: ProcessId, servers: Sequence[ProcessId], grace: float) -> None:
-    """Ask a keeper to end its servers and wait for it; end everything by SIGKILL if it does not answer."""
-    keeper.send_signal(signal.SIGTERM)
-    if not keeper.wait(grace + MARGIN):
-        keeper.send_signal(signal.SIGKILL)
-        keeper.wait(MARGIN)
-    for server in servers:  # only left over if the keeper was killed
+def end_supervisor(supervisor: ProcessId, servers: Sequence[ProcessId], grace: float) -> None:
+    """Ask a supervisor to end its servers and wait for it; end everything by SIGKILL if it does not answer."""
+    supervisor.send_signal(signal.SIGTERM)
+    if not supervisor.wait(grace + MARGIN):
+        supervisor.send_signal(signal.SIGKILL)
+        supervisor.wait(MARGIN)
+    for server in servers:  # only left over if the supervisor was killed
         server.send_signal(signal.SIGKILL)
         server.wait(MARGIN)
 

@@ -224,6 +224,6 @@ def test_a_lab_that_was_running_is_used_and_left_running(start: Callable[..., St
 def test_nothing_survives_when_the_command_is_killed(start: Callable[..., Started]) -> None:
     started = start([sys.executable, "-m", "labkit", "jupyter"])
     started.start_kernel()
-    assert len(started.processes()) >= 7  # the command, two keepers, Kafka, Redis, JupyterLab, the kernel
+    assert len(started.processes()) >= 7  # the command, two supervisors, Kafka, Redis, JupyterLab, the kernel
     started.process.kill()
     wait_until(lambda: not started.processes(), timeout=30, what="every process was to end", interval=0.05)

@@ -101,9 +101,9 @@ def test_status_for_programs(labkit: Labkit, port: int) -> None:
     found = json.loads(labkit("status", "--json").stdout)
     assert found["name"] == "default"
     assert found["running"] is True
-    kafka, redis, keeper = found["servers"]
+    kafka, redis, supervisor = found["servers"]
     assert (kafka["name"], kafka["address"]) == ("Kafka", f"127.0.0.1:{port}")
-    assert (redis["name"], keeper["name"]) == ("Redis", "keeper")
+    assert (redis["name"], supervisor["name"]) == ("Redis", "keeper")
     assert sum(server["memory"] for server in found["servers"]) < 700e6
 
 

@@ -30,7 +30,7 @@ def test_a_first_start_makes_the_caches_even_after_one_that_was_killed(tmp_path:
     killed = subprocess.Popen([sys.executable, "-c", PREPARE], env=environment_with(cache_dir=tmp_path))
     assert wait_for(lambda: bool(list(tmp_path.glob("made-*.part/training/server.log"))), 60)
     family = [process_id(child.pid) for child in psutil.Process(killed.pid).children(recursive=True)]
-    assert len([member for member in family if member is not None]) >= 2, "a keeper and Kafka"
+    assert len([member for member in family if member is not None]) >= 2, "a supervisor and Kafka"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert wait_for(lambda: not any(member is not None and member.alive() for member in family), 20)

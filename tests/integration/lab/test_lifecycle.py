@@ -35,7 +35,7 @@ def test_a_lab_is_started_found_and_stopped_and_its_data_stays(own_settings: Set
     assert state.running(), "closing what was attached to leaves it running"
 
     assert lifecycle.stop("default", folders)
-    assert not any(process.alive() for process in (state.keeper, *state.servers().values()))
+    assert not any(process.alive() for process in (state.supervisor, *state.servers().values()))
     assert not lifecycle.stop("default", folders)
     with pytest.raises(LabNotRunning, match="labkit up"):
         attach_lab(settings=own_settings)

@@ -27,12 +27,12 @@ from tests.integration.lab.conftest import consume, pid_exists, produce, said_by
 
 Run = Callable[[str], "subprocess.Popen[str]"]
 
-#: Opens the lab, says the pids of its keeper and its servers, and waits.
+#: Opens the lab, says the pids of its supervisor and its servers, and waits.
 OWNER = """
 import json, sys
 from labkit.lab import open_lab
 lab = open_lab()
-print(json.dumps([lab._keeping.keeper.pid, lab.kafka_pid, lab.redis_pid]), flush=True)
+print(json.dumps([lab._supervisor.process.pid, lab.kafka_pid, lab.redis_pid]), flush=True)
 sys.stdin.read()
 """
 
@@ -72,12 +72,12 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     assert consume(address, "tasks", 100) == values
     said = said_by_labkit(caplog)
     assert said == ["Kafka was ended by SIGKILL. The lab 'default' is started again with its data."]
-    assert not state.keeper.alive()
+    assert not state.supervisor.alive()
 
 
 def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, folders: LabFolders) -> None:
     state, _ = lifecycle.up("default", folders, own_settings)
-    for process in (state.keeper, *state.servers().values()):
+    for process in (state.supervisor, *state.servers().values()):
         process.send_signal(signal.SIGKILL)
     assert wait_for(lambda: not any(server.alive() for server in state.servers().values()), 10)
     found = look("default", own_settings)
@@ -117,7 +117,7 @@ def test_a_start_that_is_killed_leaves_nothing_and_the_next_one_works(
     assert state is not None
     assert not state.ready, "it was killed in the middle"
     assert lifecycle.up("default", folders, own_settings)[1]
-    assert not any(process.alive() for process in (state.keeper, *state.servers().values()))
+    assert not any(process.alive() for process in (state.supervisor, *state.servers().values()))
 
 
 def test_ctrl_c_while_starting_leaves_nothing(folders: LabFolders, in_another_process: Run) -> None:
@@ -128,7 +128,7 @@ def test_ctrl_c_while_starting_leaves_nothing(folders: LabFolders, in_another_pr
     assert startup.wait(20) == 130
     (state,) = states[-1:]
     assert state is not None
-    assert not any(process.alive() for process in (state.keeper, *state.servers().values()))
+    assert not any(process.alive() for process in (state.supervisor, *state.servers().values()))
     assert not folders.state.exists()
 
 
@@ -141,7 +141,7 @@ def test_a_pid_that_is_no_longer_ours_is_left_alone(
     assert found is not None
     recycled = replace(found, birth=found.birth - 100)
     stale = State(
-        keeper=recycled,
+        supervisor=recycled,
         owner=None,
         brokers=(Broker(node=1, process=recycled, port=own_settings.port, controller_port=1),),
         redis=recycled,
@@ -189,11 +189,11 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         throw_away=False,
         timeout=60,
     )
-    state, keeping = startup._start(plan, own_settings)
+    state, supervisor = startup._start(plan, own_settings)
     try:
         produce(f"127.0.0.1:{state.port}", "works", "a record")
     finally:
-        keeping.stop()
+        supervisor.stop()
     said = said_by_labkit(caplog)
     assert len(said) == 1
     assert "could not use its AOT cache" in said[0]

@@ -24,12 +24,12 @@ from tests.integration.lab.conftest import consume, pid_exists, produce, said_by
 
 Run = Callable[[str], "subprocess.Popen[str]"]
 
-#: Starts the lab with a name, says who its keeper is, and waits.
+#: Starts the lab with a name, says who its supervisor is, and waits.
 OWNER = """
 import sys
 from labkit.lab import Lab
 lab = Lab("default", brokers=3)
-print(lab._keeping.keeper.pid, flush=True)
+print(lab._supervisor.process.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -91,7 +91,7 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
 ) -> None:
     owner = in_another_process(OWNER)
     assert owner.stdout is not None
-    keeper = int(owner.stdout.readline())
+    supervisor = int(owner.stdout.readline())
     with attach_lab(settings=own_settings) as lab:
         before = lab.brokers
         assert lab.bootstrap_servers.startswith(f"127.0.0.1:{own_settings.port},")
@@ -109,9 +109,9 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
             "Kafka 2 was ended by SIGKILL. It is started again with all data, and the rest goes on."
         ]
         assert look("default", own_settings).problem is None
-        assert (state.keeper.pid, state.bootstrap_servers) == (keeper, lab.bootstrap_servers)
+        assert (state.supervisor.pid, state.bootstrap_servers) == (supervisor, lab.bootstrap_servers)
         assert {node for node, pid in lab.brokers.items() if pid != before[node]} == {2}
-        pids = [keeper, lab.redis_pid or 0, *(pid or 0 for pid in lab.brokers.values())]
+        pids = [supervisor, lab.redis_pid or 0, *(pid or 0 for pid in lab.brokers.values())]
     with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
         lifecycle.up("default", folders, own_settings, brokers=1)
 

@@ -27,7 +27,7 @@ def folders(tmp_path: Path) -> LabFolders:
 def state() -> State:
     kafka, redis = Broker(node=1, process=ProcessId(100, 0.0), port=1, controller_port=2), ProcessId(101, 0.0)
     return State(
-        keeper=GONE, owner=None, brokers=(kafka,), redis=redis, socket="", versions={}, started_at=0, ready=True
+        supervisor=GONE, owner=None, brokers=(kafka,), redis=redis, socket="", versions={}, started_at=0, ready=True
     )
 
 

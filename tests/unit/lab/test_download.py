@@ -12,7 +12,7 @@ import pytest
 
 from labkit.errors import DownloadError
 from labkit.lab.download import fetch_jars
-from labkit.lab.jars import Jar
+from labkit.lab.jar_lock import Jar
 
 
 class Repository(ThreadingHTTPServer):

@@ -10,14 +10,14 @@ import pytest
 
 from labkit.errors import LabError
 from labkit.lab import jars
-from labkit.lab.jars import Jar, damaged_jars, kafka_jars, kafka_version, locked_jars
-from labkit.lab.relock import lock_entries
+from labkit.lab.jar_lock import KAFKA_VERSION, Jar, lock_entries, locked_jars
+from labkit.lab.jars import damaged_jars, kafka_jars, kafka_version
 from labkit.settings import Settings
 
 
 def test_the_lock_file_holds_kafka_and_one_logging_of_one_version() -> None:
     versions = {jar.coordinates.rsplit(":", 1)[0]: jar.coordinates.rsplit(":", 1)[1] for jar in locked_jars()}
-    assert versions["org.apache.kafka:kafka_2.13"] == jars.KAFKA_VERSION
+    assert versions["org.apache.kafka:kafka_2.13"] == KAFKA_VERSION
     logging = {version for name, version in versions.items() if name.startswith("org.apache.logging.log4j:")}
     assert len(logging) == 1
     assert "org.apache.logging.log4j:log4j-slf4j-impl" in versions

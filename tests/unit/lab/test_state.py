@@ -34,7 +34,7 @@ def ended_process() -> ProcessId:
 def state() -> State:
     here = own_process()
     return State(
-        keeper=here,
+        supervisor=here,
         owner=None,
         brokers=(Broker(node=1, process=here, port=9092, controller_port=9),),
         redis=here,
@@ -55,7 +55,7 @@ def test_a_state_comes_back_as_it_was_written(state: State, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 0}', '{"format": 1, "keeper": 3}', '{"format": 2, "keeper": 3}']
+    "text", ["", "{", "[]", "{}", '{"format": 0}', '{"format": 2, "keeper": 3}', '{"format": 3, "supervisor": 3}']
 )
 def test_a_file_that_cannot_be_understood_is_no_state(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
@@ -67,7 +67,7 @@ def test_a_lab_runs_when_it_is_ready_and_all_its_processes_are_there(state: Stat
     assert state.running()
     assert state.evolve(redis=None).running()
     assert not state.evolve(ready=False).running()
-    for name in ("keeper", "redis", "owner"):
+    for name in ("supervisor", "redis", "owner"):
         assert not state.evolve(**{name: gone}).running()
     assert not state.evolve(brokers=brokers(gone)).running()
 
@@ -87,7 +87,7 @@ def test_a_lab_of_three_runs_as_long_as_two_are_there(state: State) -> None:
     assert three.can_be_mended()
     one_left = state.evolve(brokers=brokers(gone, gone, here))
     assert (one_left.running(), one_left.can_be_mended()) == (False, True)
-    assert not one_left.evolve(keeper=gone).can_be_mended()
+    assert not one_left.evolve(supervisor=gone).can_be_mended()
     assert not state.evolve(brokers=brokers(gone)).can_be_mended(), "a lab of one is started anew"
     assert (three.port, three.bootstrap_servers) == (9092, "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094")
     assert list(three.servers()) == ["kafka-1", "kafka-2", "kafka-3", "redis"]

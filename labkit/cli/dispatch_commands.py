@@ -1,5 +1,6 @@
-"""`labkit dispatch`: the priority dispatcher in this terminal, and its classes, written one value per class with commas
-between.
+"""`labkit dispatch`, the priority dispatcher in this terminal, and `labkit demo …`, a whole system for a while.
+
+Priority classes are written one value per class, with commas between.
 """
 
 from __future__ import annotations
@@ -15,14 +16,37 @@ from labkit.cli.common import start_logging, stop_on_signal
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.console import Group
 
     from labkit.dispatch.class_status import ClassStatus
+    from labkit.dispatch.demo import Demo
+    from labkit.dispatch.monitor import DispatcherSnapshot
+    from labkit.lab import Lab
     from labkit.policies import PriorityClass
+    from labkit.settings import Settings
+    from labkit.taskqueue import Topics
 
 
 N = TypeVar("N")
 D = TypeVar("D")
+
+
+#: The original design: the most urgent class goes straight to Celery, the others wait while its queue is full.
+DEFAULT_POLICY = "reserve"
+
+
+Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
+
+Seconds = Annotated[float, typer.Option(min=1, help="How long to produce; Ctrl-C ends it sooner.")]
+Seed = Annotated[int, typer.Option(help="Of the arrivals and the tasks.")]
+
+demo_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.command(cls=ListsPolicies)(dispatch)
+    app.add_typer(demo_app, name="demo", help="A whole system in one terminal, with a sum that adds up.")
 
 
 def parse_classes(
@@ -91,10 +115,6 @@ def _number(option: str, word: str, kind: Callable[[str], N]) -> N:
         raise LabkitError(f"--{option}: {word.strip()!r} is not a {what}.") from None
 
 
-#: The original design: the most urgent class goes straight to Celery, the others wait while its queue is full.
-DEFAULT_POLICY = "reserve"
-
-
 class ListsPolicies(TyperCommand):
     """A command whose help ends with the policies there are; they are imported only for that."""
 
@@ -109,14 +129,6 @@ class ListsPolicies(TyperCommand):
             rows.append((name, f"{summary} Options: {options}." if options else summary))
         with formatter.section("Policies"):
             formatter.write_dl(rows)
-
-
-Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Hang the commands of this module on the application."""
-    app.command(cls=ListsPolicies)(dispatch)
 
 
 def dispatch(
@@ -210,3 +222,54 @@ def dispatch(
 def _summary(classes: Sequence[ClassStatus], seconds: float) -> str:
     words = [f"{one.name} {one.sent} sent, {one.shed} shed, {one.dead} dead" for one in classes]
     return f"Dispatched {sum(one.sent for one in classes)} tasks in {seconds:.1f} s: {'; '.join(words)}."
+
+
+@demo_app.command()
+def bridge(seconds: Seconds = 60, seed: Seed = 0) -> None:
+    """Messages go over Kafka to Celery.
+
+    Producer, bridge, Celery worker, which prints them, and Beat. Uses the running lab, or starts it for as long as the
+    demo runs.
+    """
+    from labkit.dispatch.demo import bridge_demo
+
+    _run(lambda lab, topics, settings: bridge_demo(lab, topics, seed=seed, settings=settings), seconds)
+
+
+@demo_app.command(cls=ListsPolicies)
+def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed = 0) -> None:
+    """A high and a low class want more than Celery can do.
+
+    Two producers, dispatcher and Celery worker. Uses the running lab, or starts it for as long as the demo runs.
+    """
+    from labkit.dispatch.demo import priority_demo
+    from labkit.policies import make_policy
+
+    make_policy(policy)  # what is wrong with it should be said before a lab is started
+    _run(lambda lab, topics, settings: priority_demo(lab, topics, policy, seed=seed, settings=settings), seconds)
+
+
+def _run(make: Callable[[Lab, Topics, Settings], Demo], seconds: float) -> None:
+    from labkit.cli.live import Rates, follow, picture
+    from labkit.dispatch.demo import own_settings, own_topics
+    from labkit.lab import open_lab
+    from labkit.settings import load_settings
+
+    settings = own_settings(load_settings())
+    rates = Rates()
+    start_logging("dispatcher")
+    with stop_on_signal() as stop, open_lab(settings=settings) as lab, own_topics(lab, settings) as topics:
+        print(f"The demo runs on {lab.bootstrap_servers}, on topics that begin with {settings.topic_prefix}")
+        with make(lab, topics, settings) as demo:
+
+            def draw(look: DispatcherSnapshot) -> Group:
+                beat = () if demo.beat is None else (f"Beat: {demo.beat.sent} periodic tasks sent",)
+                return picture(look, rates, *beat, produced=demo.produced())
+
+            follow(stop, demo.look, draw, seconds=seconds)
+            total = demo.stop()
+    if demo.refused():
+        print(f"The broker did not acknowledge {demo.refused()} more tasks.")
+    if total.missing:
+        raise LabkitError(f"The sum does not add up: {total}. The logs are in {settings.results_dir / 'logs'}.")
+    print(f"It adds up: {total}.")

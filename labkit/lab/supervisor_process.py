@@ -1,7 +1,8 @@
 """The parent of a lab's servers: it starts them, watches them and ends them. Run as a script, standard library only.
 
-Standard input is a pipe from the owner, the process that opened the lab. Its first line is the `Spec` as JSON, and the
-keeper answers on standard output with one line, the servers' pids as JSON. Then the keeper ends the servers when
+Standard input is a pipe from the owner, the process that opened the lab. Its first line says as JSON what to
+start, and the supervisor answers on standard output with one line, the servers' pids as JSON. Then it ends the servers
+when
 
 - the pipe closes or the owner is no longer its parent: the owner has ended, even by SIGKILL;
 - SIGTERM or SIGINT arrives: this is how another process stops a lab;
@@ -10,9 +11,9 @@ keeper answers on standard output with one line, the servers' pids as JSON. Then
 SIGUSR1 asks it to start servers again that have ended: their names stand in the file `requests` as a JSON array. What
 still runs is left alone.
 
-`detach` on the pipe lets go of the owner: from then on only a signal ends the lab. Should the keeper itself be killed,
-Linux kills the servers (PR_SET_PDEATHSIG). How a server ended is written to the file `exits`, one JSON object a line,
-and its new pid when it was started again.
+`detach` on the pipe lets go of the owner: from then on only a signal ends the lab. Should the supervisor itself be
+killed, Linux kills the servers (PR_SET_PDEATHSIG). How a server ended is written to the file `exits`, one JSON object
+a line, and its new pid when it was started again.
 At the end the paths in `remove` are deleted, and the lab's state file unless the servers ended unasked: then the file
 tells the next start that there is something to mend.
 """
@@ -27,10 +28,10 @@ import sys
 import time
 from typing import Any, NoReturn
 
-#: How often the keeper looks whether its owner is still there, in seconds; the pipe usually tells at once.
+#: How often the supervisor looks whether its owner is still there, in seconds; the pipe usually tells at once.
 WATCH_INTERVAL = 0.5
 
-#: The signals that the keeper handles.
+#: The signals that the supervisor handles.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 
 #: Linux, <sys/prctl.h>
@@ -51,18 +52,18 @@ class ServerProcess:
 
     def start(self) -> None:
         """Fork and exec; a failed exec ends the child with status 127 and says why in its output."""
-        keeper = os.getpid()
-        # A signal that comes before the child has got rid of the keeper's handlers must wait, or it would be lost.
+        supervisor = os.getpid()
+        # A signal that comes before the child has got rid of the supervisor's handlers must wait, or it would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
         if self.pid == 0:
-            self._become(keeper)
+            self._become(supervisor)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self.running = True
 
-    def _become(self, keeper: int) -> NoReturn:
+    def _become(self, supervisor: int) -> NoReturn:
         try:
-            die_with_parent(keeper)
+            die_with_parent(supervisor)
             os.chdir(self.folder)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -78,7 +79,7 @@ class ServerProcess:
             os._exit(127)
 
     def kill(self, number: int) -> None:
-        """Send a signal. The pid is ours until it is reaped, and only the keeper reaps."""
+        """Send a signal. The pid is ours until it is reaped, and only the supervisor reaps."""
         if self.running:
             os.kill(self.pid, number)
 
@@ -102,7 +103,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(127)
 
 
-class Keeper:
+class SupervisorProcess:
     """The loop that waits for one of the reasons to end."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -243,4 +244,4 @@ def read_line(number: int) -> bytes:
 
 
 if __name__ == "__main__":
-    Keeper(json.loads(read_line(0))).run()
+    SupervisorProcess(json.loads(read_line(0))).run()

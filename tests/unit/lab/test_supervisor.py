@@ -1,4 +1,4 @@
-"""The keeper, with `sleep` and small shell scripts as its servers: in every way to end, no server is left."""
+"""The supervisor, with `sleep` and small shell scripts as its servers: in every way to end, no server is left."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from labkit.lab.supervisor import ServerCommand, launch
 folder = Path(sys.argv[1])
 argv, grace = json.loads(sys.argv[2]), float(sys.argv[3])
 commands = [ServerCommand(name=n, argv=argv, folder=folder, output=folder / n, grace=grace) for n in ("one", "two")]
-keeping = launch(commands, exits=folder / "exits", log=folder / "log", state=folder / "state", remove=[folder / "gone"])
+files = {"exits": folder / "exits", "log": folder / "log", "state": folder / "state"}
+supervisor = launch(commands, **files, remove=[folder / "gone"])
 if "detach" in sys.argv:
-    keeping.detach()
+    supervisor.detach()
 if "fork" in sys.argv and os.fork() == 0:
     os.read(0, 1)  # a child that holds the pipe open
     os._exit(0)
-pids = [keeping.keeper.pid, *(server.pid for server in keeping.servers.values())]
+pids = [supervisor.process.pid, *(server.pid for server in supervisor.servers.values())]
 print(json.dumps(pids), flush=True)
 if "detach" not in sys.argv:
     sys.stdin.read()
@@ -90,10 +91,10 @@ class Owner:
         )
         assert self.process.stdout is not None
         found = [process_id(pid) for pid in json.loads(self.process.stdout.readline())]
-        self.keeper, *self.servers = [process for process in found if process is not None]
+        self.supervisor, *self.servers = [process for process in found if process is not None]
 
     def everyone(self) -> list[ProcessId]:
-        return [self.keeper, *self.servers]
+        return [self.supervisor, *self.servers]
 
     def clear(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
@@ -101,7 +102,7 @@ class Owner:
             stream.close()
         self.process.kill()
         self.process.wait()
-        end_supervisor(self.keeper, self.servers, 5)
+        end_supervisor(self.supervisor, self.servers, 5)
 
 
 @pytest.fixture
@@ -117,43 +118,43 @@ def all_ended(processes: list[ProcessId]) -> bool:
 
 
 def test_stopping_ends_the_servers_and_cleans_up(folder: Path) -> None:
-    keeping = start(folder, command(folder, SLEEP))
-    assert keeping.servers["server"].alive()
-    keeping.stop()
-    assert all_ended([keeping.keeper, *keeping.servers.values()])
+    supervisor = start(folder, command(folder, SLEEP))
+    assert supervisor.servers["server"].alive()
+    supervisor.stop()
+    assert all_ended([supervisor.process, *supervisor.servers.values()])
     assert not (folder / "state").exists()
     assert not (folder / "gone").exists()
     assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("server", -signal.SIGTERM, True)]
-    keeping.stop()  # twice is no error
+    supervisor.stop()  # twice is no error
 
 
 def test_a_server_that_does_not_listen_is_killed_after_its_grace(folder: Path) -> None:
-    keeping = start(folder, command(folder, STUBBORN, grace=0.1))
+    supervisor = start(folder, command(folder, STUBBORN, grace=0.1))
     assert wait_for(lambda: said(folder) == "deaf\n", 10)
-    keeping.stop()
+    supervisor.stop()
     assert [end["status"] for end in ends(folder)] == [-signal.SIGKILL]
 
 
 def test_without_grace_servers_are_killed_at_once(folder: Path) -> None:
-    keeping = start(folder, command(folder, SLEEP, grace=0.0))
-    keeping.stop()
+    supervisor = start(folder, command(folder, SLEEP, grace=0.0))
+    supervisor.stop()
     assert [end["status"] for end in ends(folder)] == [-signal.SIGKILL]
 
 
 def test_a_crashed_server_is_noted_and_the_others_go_on(folder: Path) -> None:
-    keeping = start(folder, command(folder, SLEEP, name="one"), command(folder, SLEEP, name="two"))
-    keeping.servers["one"].send_signal(signal.SIGKILL)
-    assert keeping.servers["one"].wait(5)
+    supervisor = start(folder, command(folder, SLEEP, name="one"), command(folder, SLEEP, name="two"))
+    supervisor.servers["one"].send_signal(signal.SIGKILL)
+    assert supervisor.servers["one"].wait(5)
     assert wait_for(lambda: len(ends(folder)) == 1, 5)
     assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("one", -signal.SIGKILL, False)]
-    assert keeping.servers["two"].alive()
-    keeping.stop()
+    assert supervisor.servers["two"].alive()
+    supervisor.stop()
 
 
-def start_again(folder: Path, keeping: Supervisor, *names: str) -> ProcessId:
+def start_again(folder: Path, supervisor: Supervisor, *names: str) -> ProcessId:
     """Ask for servers, and return who the one is that was started."""
     before = len(noted(folder))
-    restart(keeping.keeper, names, requests=folder / "requests")
+    restart(supervisor.process, names, requests=folder / "requests")
     assert wait_for(lambda: len(noted(folder)) > before, 5)
     found = process_id(noted(folder)[-1]["pid"])
     assert found is not None
@@ -162,57 +163,57 @@ def start_again(folder: Path, keeping: Supervisor, *names: str) -> ProcessId:
 
 def test_a_server_that_has_ended_is_started_again_and_the_others_are_left_alone(folder: Path) -> None:
     commands = [command(folder, SLEEP, name=name) for name in ("one", "two", "three")]
-    keeping = launch(commands, exits=folder / "exits", log=folder / "log", requests=folder / "requests")
+    supervisor = launch(commands, exits=folder / "exits", log=folder / "log", requests=folder / "requests")
     for name in ("one", "two"):
-        keeping.servers[name].send_signal(signal.SIGKILL)
-        assert keeping.servers[name].wait(5)
+        supervisor.servers[name].send_signal(signal.SIGKILL)
+        assert supervisor.servers[name].wait(5)
     assert wait_for(lambda: len(ends(folder)) == 2, 5)
-    again = start_again(folder, keeping, "two", "three")
+    again = start_again(folder, supervisor, "two", "three")
     assert [(entry["server"], entry["pid"]) for entry in noted(folder) if "status" not in entry] == [("two", again.pid)]
-    assert keeping.servers["three"].alive()
-    keeping.stop()
-    assert all_ended([again, keeping.servers["three"], keeping.keeper])
+    assert supervisor.servers["three"].alive()
+    supervisor.stop()
+    assert all_ended([again, supervisor.servers["three"], supervisor.process])
     assert {(end["server"], end["asked"]) for end in ends(folder)[2:]} == {("two", True), ("three", True)}
 
 
-def test_when_all_have_ended_a_keeper_that_can_start_them_again_stays(folder: Path) -> None:
+def test_when_all_have_ended_a_supervisor_that_can_start_them_again_stays(folder: Path) -> None:
     one = command(folder, SLEEP, name="one")
-    keeping = launch([one], exits=folder / "exits", log=folder / "log", requests=folder / "requests")
-    keeping.servers["one"].send_signal(signal.SIGKILL)
+    supervisor = launch([one], exits=folder / "exits", log=folder / "log", requests=folder / "requests")
+    supervisor.servers["one"].send_signal(signal.SIGKILL)
     assert wait_for(lambda: len(ends(folder)) == 1, 5)
-    again = start_again(folder, keeping, "one")
+    again = start_again(folder, supervisor, "one")
     assert again.alive()
-    keeping.stop()
-    assert all_ended([again, keeping.keeper])
+    supervisor.stop()
+    assert all_ended([again, supervisor.process])
 
 
 def test_a_stray_signal_changes_nothing(folder: Path) -> None:
-    keeping = start(folder, command(folder, SLEEP))
-    keeping.keeper.send_signal(signal.SIGUSR1)
+    supervisor = start(folder, command(folder, SLEEP))
+    supervisor.process.send_signal(signal.SIGUSR1)
     assert wait_for(lambda: "nothing was started again" in (folder / "log").read_text(), 5)
-    assert keeping.servers["server"].alive()
-    keeping.stop()
+    assert supervisor.servers["server"].alive()
+    supervisor.stop()
 
 
 def test_when_all_servers_have_ended_unasked_the_state_stays(folder: Path) -> None:
-    keeping = start(folder, command(folder, ["/bin/sh", "-c", "exit 3"]))
-    keeping.wait()
+    supervisor = start(folder, command(folder, ["/bin/sh", "-c", "exit 3"]))
+    supervisor.wait()
     assert [(end["status"], end["asked"]) for end in ends(folder)] == [(3, False)]
     assert (folder / "state").exists(), "it tells the next start that there is something to mend"
-    keeping.stop()
+    supervisor.stop()
 
 
 def test_a_program_that_does_not_exist_says_so_in_its_output(folder: Path) -> None:
-    keeping = start(folder, command(folder, ["/no/such/program"]))
-    keeping.wait()
+    supervisor = start(folder, command(folder, ["/no/such/program"]))
+    supervisor.wait()
     assert [end["status"] for end in ends(folder)] == [127]
     assert "/no/such/program: " in (folder / "server").read_text()
-    keeping.stop()
+    supervisor.stop()
 
 
-def test_a_keeper_that_cannot_start_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labkit.lab.supervisor._SCRIPT", folder / "no-keeper.py")
-    with pytest.raises(ServerFailed, match=r"could not be started: .*no-keeper\.py"):
+def test_a_supervisor_that_cannot_start_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.lab.supervisor._SCRIPT", folder / "no-supervisor.py")
+    with pytest.raises(ServerFailed, match=r"could not be started: .*no-supervisor\.py"):
         start(folder, command(folder, SLEEP))
 
 
@@ -237,28 +238,28 @@ def test_detached_servers_outlive_their_owner_until_they_are_asked(folder: Path,
     owners.append(owner := Owner(folder, "detach"))
     assert owner.process.wait(10) == 0
     assert all(process.alive() for process in owner.everyone())
-    end_supervisor(owner.keeper, owner.servers, 5)
+    end_supervisor(owner.supervisor, owner.servers, 5)
     assert all_ended(owner.everyone())
     assert not (folder / "state").exists()
 
 
 def test_ctrl_c_in_the_owners_terminal_does_not_reach_the_servers(folder: Path, owners: list[Owner]) -> None:
     owners.append(owner := Owner(folder, "detach"))
-    assert {os.getsid(process.pid) for process in owner.everyone()} == {owner.keeper.pid}
+    assert {os.getsid(process.pid) for process in owner.everyone()} == {owner.supervisor.pid}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process die with its parent")
-def test_when_the_keeper_is_killed_linux_ends_the_servers(folder: Path, owners: list[Owner]) -> None:
+def test_when_the_supervisor_is_killed_linux_ends_the_servers(folder: Path, owners: list[Owner]) -> None:
     owners.append(owner := Owner(folder, "detach", argv=STUBBORN))
-    owner.keeper.send_signal(signal.SIGKILL)
+    owner.supervisor.send_signal(signal.SIGKILL)
     assert wait_for(lambda: all_ended(owner.servers), 10)
 
 
 def test_servers_inherit_no_files_from_the_owner(folder: Path) -> None:
     with (folder / "open").open("w"):
         listing = ["/bin/sh", "-c", "ls /dev/fd/"]
-        keeping = start(folder, command(folder, listing))
-        keeping.wait()
+        supervisor = start(folder, command(folder, listing))
+        supervisor.wait()
     # 3 is the listing itself
     assert set((folder / "server").read_text().split()) <= {"0", "1", "2", "3"}
-    keeping.stop()
+    supervisor.stop()

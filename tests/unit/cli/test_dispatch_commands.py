@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.cli.dispatch_command import parse_classes, parse_options
+from labkit.cli.dispatch_commands import parse_classes, parse_options
 from labkit.errors import LabkitError
 from labkit.policies import PriorityClass
 
