@@ -129,6 +129,10 @@ class TaskTimedOut(LabkitError):
     """The attempt took longer than it may."""
 
 
+class HandlerNotRun(LabkitError):
+    """The handler has returned before its work was done: it returned a coroutine, a generator or the like."""
+
+
 class ProcessDied(LabkitError):
     """The process that worked on the task has ended."""
 

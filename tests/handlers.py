@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from labkit.taskqueue.task import Task
 
@@ -38,3 +41,57 @@ def hang(task: Task) -> None:
     """Never return, if the payload says so; nothing can interrupt it but a signal."""
     while task.payload == "forever":
         pass
+
+
+class Unsayable(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+#: Everything that may come out of a handler instead of a result, by the payload of its task.
+RAISES: dict[str, Callable[[], BaseException]] = {
+    "error": lambda: ValueError("no"),
+    "exit": lambda: SystemExit(0),
+    "interrupt": KeyboardInterrupt,
+    "generator exit": GeneratorExit,
+    "cancelled": asyncio.CancelledError,
+    "stop": StopIteration,
+    "group": lambda: BaseExceptionGroup("all", [KeyboardInterrupt(), ValueError("no")]),
+    "unsayable": Unsayable,
+    "half a character": lambda: ValueError("\ud800"),
+    "large": lambda: ValueError("x" * 3_000_000),
+}
+
+
+async def _nothing() -> None: ...
+
+
+def _yields() -> Any:
+    yield
+
+
+async def _yields_later() -> Any:
+    yield
+
+
+RETURNS: dict[str, Callable[[], object]] = {
+    "coroutine": _nothing,
+    "generator": _yields,
+    "async generator": _yields_later,
+    "lazy": lambda: map(print, ["never"]),
+}
+
+
+def misbehave(task: Task) -> object:
+    """Raise or return what the payload says; do well if it says nothing of the kind."""
+    if task.payload in RAISES:
+        raise RAISES[task.payload]()
+    return RETURNS[task.payload]() if task.payload in RETURNS else None
+
+
+async def misbehave_later(task: Task) -> object:
+    """As `misbehave`, after others had their turn."""
+    await asyncio.sleep(0)
+    return misbehave(task)

@@ -11,7 +11,6 @@ made from when the run before it was, which is in Redis: both sendings have the 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -27,6 +26,7 @@ from labkit.celery_app.application import BEAT_SILENCE, QUEUE, broker_url, make_
 from labkit.celery_app.periodic_tasks import periods
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ EXPIRES = 60
 #: How Redis tells that it is away.
 AWAY = (redis.ConnectionError, redis.TimeoutError, OperationalError)
 
-log = logging.getLogger("labkit.beat")
+log = safe_logger("labkit.beat")
 
 
 def beat_app(url: str, settings: Settings) -> Celery:

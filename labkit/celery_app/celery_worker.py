@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -25,11 +24,12 @@ from labkit.celery_app.periodic_tasks import PeriodicTasks
 from labkit.celery_app.record_stream import RecordStream
 from labkit.errors import BadRecord, LabkitError, UnknownKind, UnknownTopic
 from labkit.lab import attach_lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, TaskRecord
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
-from labkit.taskqueue.engine.attempts import describe
+from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.transport.contract import Record
 
@@ -42,7 +42,7 @@ Pool = Literal["prefork", "threads", "solo"]
 #: What to do about a task that a worker does not know.
 UNKNOWN = "LABKIT_CELERY_IMPORTS must name the same modules for workers as for dispatchers and bridges."
 
-log = logging.getLogger("labkit.celery")
+log = safe_logger("labkit.celery")
 
 
 def worker_app(settings: Settings, *, retry: Retry | None = None, tally: OutcomeCounter | None = None) -> Celery:

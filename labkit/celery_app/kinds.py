@@ -9,7 +9,6 @@ A kind that nobody handles is a dead letter.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
+from labkit.logs.safe_logger import safe_logger
 from labkit.settings import Settings
-from labkit.taskqueue.engine.executors import is_asynchronous
+from labkit.taskqueue.engine.outcome import is_asynchronous
 from labkit.taskqueue.engine.worker_config import Handler
 from labkit.taskqueue.task import MESSAGE_KIND, STOCK_KIND, Task
 
-log = logging.getLogger("labkit.celery")
+log = safe_logger("labkit.celery")
 
 
 class Handling(NamedTuple):

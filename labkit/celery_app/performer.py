@@ -8,7 +8,6 @@ Celery's queue; after its last attempt the task becomes a dead letter on Kafka, 
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 import threading
@@ -24,8 +23,10 @@ from celery.exceptions import Reject
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
 from labkit.errors import BadRecord, InProgress, LabkitError, LeaseLost, RedisUnreachable
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
-from labkit.taskqueue.engine.attempts import LOOK_AGAIN, describe
+from labkit.taskqueue.engine.attempts import LOOK_AGAIN
+from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.once import once
 from labkit.taskqueue.task import Task
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: What a handler may raise that is its own failure.
 FAILURES = (Exception, SystemExit)
 
-log = logging.getLogger("labkit.celery")
+log = safe_logger("labkit.celery")
 
 
 class Performer:

@@ -11,7 +11,6 @@ for the same moment (the same id) leaves one sample.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from labkit.celery_app.application import QUEUE, broker_url, key_prefix, redis_p
 from labkit.celery_app.capacity import Capacity, connect
 from labkit.errors import InProgress, LabkitError, RedisUnreachable, SettingsError, UnknownTopic
 from labkit.lab import Lab, attach_lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import Producer
 from labkit.taskqueue import connect as connect_kafka
@@ -133,7 +133,7 @@ OFF = "off"
 #: How long a run is remembered, in seconds: longer than a Beat is frozen, other than on purpose.
 REMEMBERED = 24 * 3600.0
 
-log = logging.getLogger("labkit.celery")
+log = safe_logger("labkit.celery")
 
 
 class Period(NamedTuple):

@@ -10,7 +10,6 @@ performs it recognises it (`labkit.celery_app.performer`).
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from labkit.dispatch.dispatcher_admission import DispatcherAdmission
 from labkit.dispatch.intake import Intake, wait_until_joined
 from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TaskRecord, turned_away_frame
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.settings import Settings, load_settings
@@ -50,7 +50,7 @@ JOIN_TIMEOUT = 30.0
 #: No room is needed by those who do not look for it.
 _BOUNDLESS = Count(granted=BATCH, unacknowledged=0, processes=0, reserved=0, waiting=(), limit=0)
 
-log = logging.getLogger("labkit.dispatcher")
+log = safe_logger("labkit.dispatcher")
 
 
 class Dispatcher:

@@ -147,6 +147,8 @@ class Intake(Worker):
 
     # no task runs in this process, so none is to blame when it dies
     _may_be_killed = False
+    # a record that Redis does not take is one that has to be made again
+    _is_shielded = False
 
     @property
     def line(self) -> IntakeQueue:

@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from labkit.errors import BrokerUnreachable
+from labkit.errors import BrokerUnreachable, SettingsError
 from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
 from labkit.settings import Settings
-from labkit.taskqueue.engine.attempts import describe
+from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, outcome_of
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.service_time import ServiceTime
@@ -76,6 +77,9 @@ class JobConsumer:
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_handler(work)
+        if is_asynchronous(work):
+            raise SettingsError("The work on a job is a function, not an `async def`: jobs are worked on in threads.")
         self.name = name
         self._log = log
         self._view = view
@@ -150,11 +154,10 @@ class JobConsumer:
     def _process(self, event: JobEvent) -> None:
         started_at = self._clock()
         job = self._begin(self._known(event))
-        try:
-            self._work(job)
-        except Exception as error:
+        error = outcome_of(self._work, job)
+        if error is not None:
             self._failed[job.job_id] = self._end(job, JobStatus.FAILED, error=describe(error))
-            raise
+            raise error
         self._end(job, JobStatus.DONE)
         self._failed.pop(job.job_id, None)
         line = ProcessedJob(

@@ -14,6 +14,7 @@ from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.dead_letter_writer import DeadLetterClient
 from labkit.taskqueue.engine.executors import Executor, make_executor
+from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -34,10 +35,13 @@ class WorkerStatus:
 class BaseWorker(ABC):
     """Works on one topic until it is told to stop. `run` blocks; everything else may be called from elsewhere.
 
+    What `on_record` raises is logged. Failures count in `told`, which workers may share, by their kind.
     `clock` gives seconds since the epoch, `measure` only measures; `rng` spreads the times of further attempts.
     """
 
     _lanes: Shards
+    #: whether the worker goes on when a record cannot be handed over
+    _is_shielded = True
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class BaseWorker(ABC):
         config: WorkerConfig,
         on_record: Callable[[TaskRecord], object],
         on_assignment: Callable[[tuple[int, ...]], object] = lambda partitions: None,
+        told: FailureCounter | None = None,
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -67,8 +72,9 @@ class BaseWorker(ABC):
             worker=name,
             retry=config.retry,
             rng=rng or random.Random(name),
-            on_record=on_record,
+            on_record=shielded(on_record, "on_record") if self._is_shielded else on_record,
             clock=clock,
+            told=told,
         )
         self._executor = self._new_executor(work)
         self._letters = DeadLetterClient(topic, worker=name, group=group, wall_clock=clock)

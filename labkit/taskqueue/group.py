@@ -16,8 +16,9 @@ from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.engine.executors import is_asynchronous
+from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
 from labkit.taskqueue.group_state import group_state_of
 from labkit.taskqueue.members import Member, ProcessMember, ThreadMember, worker_class
@@ -44,8 +45,8 @@ class WorkerGroup:
     in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
     What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.worker_config.WorkerConfig`.
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
-    `on_record` gets every attempt's record as soon as it is known here, from any thread. With `log_dir`, worker
-    processes log there by the worker's `logging_config.json`, each in a folder of its name.
+    `on_record` gets every attempt's record as soon as it is known here, from any thread; what it raises is logged.
+    With `log_dir`, worker processes log there by the worker's `logging_config.json`, each in a folder of its name.
     In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
     seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
     More workers, also on other machines, may join the same group by its name.
@@ -82,6 +83,8 @@ class WorkerGroup:
         self.group = group
         self.mode = mode
         self._settings = settings or load_settings()
+        if handler is not None:
+            check_handler(handler)
         self._work = Work(handler, service or constant(0), seed)
         self._processes = processes
         self._name = name
@@ -98,7 +101,8 @@ class WorkerGroup:
         )
         self._clock = clock
         self._records: list[TaskRecord] = []
-        self._on_record = on_record
+        self._on_record = None if on_record is None else shielded(on_record, "on_record")
+        self._told = FailureCounter()
         self._log_dir = log_dir
         self._standing = group_state_of(mode, topic, group)
         self._members: dict[str, Member] = {}
@@ -260,6 +264,7 @@ class WorkerGroup:
             work=self._work,
             config=self._config,
             on_record=self._take,
+            told=self._told,
             clock=self._clock,
         )
         return ThreadMember(worker)

@@ -12,14 +12,14 @@ its id.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, overload
 
 from labkit.errors import InProgress, SettingsError
+from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
 from labkit.taskqueue.run_lease import LeaseRenewer, RunLease, RunState, connect_redis
 from labkit.taskqueue.task import Task
@@ -34,7 +34,7 @@ TTL = 7 * 24 * 3600.0
 #: (6 s), so that the lease of a killed worker has mostly ended when its tasks come to another.
 LEASE = 5.0
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 Handle = TypeVar("Handle", bound=Callable[[Task], Any])
 
@@ -55,14 +55,16 @@ def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url:
     comes, so that the module can be imported anywhere.
 
     The decorated handler raises what the handler raises, and `InProgress`, `LeaseLost`, `RedisUnreachable` and
-    `LabNotRunning`; after each of them the task is to be tried again. Raises `SettingsError` for times that cannot be.
+    `LabNotRunning`; after each of them the task is to be tried again. Raises `SettingsError` for times that cannot be,
+    and for a function with `yield`.
     """
     if not 0.01 <= lease <= ttl:
         raise SettingsError(f"A lease of {lease:g} s and a ttl of {ttl:g} s cannot be: 0.01 <= lease <= ttl.")
 
     def decorate(handler: Callable[[Task], Any]) -> Callable[[Task], Any]:
-        runs = _Runs(f"{handler.__module__}:{handler.__qualname__}", ttl, lease, url)
-        return _asynchronous(handler, runs) if inspect.iscoroutinefunction(handler) else _synchronous(handler, runs)
+        check_handler(handler)
+        runs = _Runs(name_of_handler(handler), ttl, lease, url)
+        return _asynchronous(handler, runs) if is_asynchronous(handler) else _synchronous(handler, runs)
 
     return decorate if handler is None else decorate(handler)
 
@@ -115,6 +117,8 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
         with runs.renewing(lease):
             try:
                 result = handler(task)
+                if (error := not_run(result)) is not None:
+                    raise error
             except BaseException:
                 lease.give_back()
                 raise
@@ -143,6 +147,8 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
         with runs.renewing(lease):
             try:
                 result = await handler(task)
+                if (error := not_run(result)) is not None:
+                    raise error
             except BaseException:  # also when it is cancelled
                 await in_thread(lease.give_back)
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from labkit.backpressure import Action
 from labkit.errors import BrokerUnreachable, NotAccepted, NotAcknowledged
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
@@ -23,7 +23,7 @@ from labkit.taskqueue.transport.contract import ProducerConfig, RecordMetadata
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger("labkit.producer")
+log = safe_logger("labkit.producer")
 
 #: How often the producer looks whether the topic has grown, in seconds.
 PARTITIONS_MAX_AGE = 5.0

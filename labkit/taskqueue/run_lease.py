@@ -12,7 +12,6 @@ its answer was lost. redis-py's own `Lock` is not enough here: to check the toke
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,10 @@ import redis
 
 from labkit.errors import LeaseLost, RedisUnreachable, SettingsError
 from labkit.lab.lab import attach_lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.settings import load_settings
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 _BEGIN = """
 local found = redis.call('GET', KEYS[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import deque
 from collections.abc import Iterable
 from contextlib import closing
@@ -11,6 +10,7 @@ from itertools import count
 from typing import TypeVar, cast
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
+from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.partition_state import PartitionState
@@ -36,7 +36,7 @@ _NOBODY = cast(PartitionState, None)
 
 Taken = TypeVar("Taken")
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 
 class ShareWorker(BaseWorker):
@@ -84,6 +84,7 @@ class ShareWorker(BaseWorker):
                 self._is_on = False
                 self._lanes.close()
                 self._burial.close()
+                self._attempts.sum_up()
         self._raise_crash()
         self._executor.join()
         log.info("%s left %s after %d tasks", self.name, self._group, self._settled())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 
 from labkit.errors import KillsItsWorker, TransportError
+from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import DeadLetterWriter
@@ -28,7 +28,7 @@ ALONE_TIMEOUT = 0.001
 #: The whole group waits for it.
 HANDOVER_TIMEOUT = 20.0
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 
 class Worker(BaseWorker):
@@ -91,6 +91,7 @@ class Worker(BaseWorker):
             if self._crash is None:
                 self._executor.join()
             self._partitions = ()
+            self._attempts.sum_up()
             log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
         self._raise_crash()
 

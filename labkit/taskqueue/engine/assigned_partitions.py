@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError
+from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
@@ -24,7 +25,7 @@ COMMIT_SHARE = 0.1
 #: … unless that would be less often than this, in seconds.
 MAX_COMMIT_INTERVAL = 0.05
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 
 class _Unsaved(NamedTuple):

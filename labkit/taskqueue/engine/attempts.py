@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from labkit.errors import BadRecord, InProgress
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
+from labkit.taskqueue.engine.failure import FailureCounter, describe, is_in_progress, is_news
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.task_log import TaskLog
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -23,13 +24,14 @@ _NO_TASK = Task(id="", kind="")
 #: When to look again at a task that is worked on elsewhere, in seconds.
 LOOK_AGAIN = 1.0
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 
 class Attempts:
     """Begins and ends the attempts of one worker; used by all threads of its executor.
 
-    Items that are through are left in `done` or `dead`, from which the worker takes them.
+    Items that are through are left in `done` or `dead`, from which the worker takes them. The first failure of each
+    kind in `told` is recorded whole, with the handler's own line; of the others it is recorded what was raised.
     `clock` gives seconds since the epoch.
     """
 
@@ -43,6 +45,7 @@ class Attempts:
         rng: random.Random,
         on_record: Callable[[TaskRecord], object],
         clock: Callable[[], float],
+        told: FailureCounter | None = None,
     ) -> None:
         self.done: deque[WorkItem] = deque()
         self.dead: deque[WorkItem] = deque()
@@ -56,6 +59,7 @@ class Attempts:
         self._rng = rng
         self._on_record = on_record
         self._clock = clock
+        self._told = told or FailureCounter()
         self.journal = TaskLog(worker, topic)
 
     def begin(self, item: WorkItem) -> Task | None:
@@ -65,8 +69,8 @@ class Attempts:
         if item.task is None:
             try:
                 item.task = Task.decode(item.record)
-            except BadRecord as error:
-                self._give_up(item, BAD, error)
+            except Exception as error:  # noqa: BLE001 - mostly `BadRecord`; whatever else it is, this record is to blame
+                self._give_up(item, BAD, error, describe(error))
                 self._lanes.done(item)
                 return None
         self.journal.started(item, item.task)
@@ -83,12 +87,14 @@ class Attempts:
             item.attempt -= 1  # somebody else is at it: that is no failure of this task
             self._lanes.postpone(item, LOOK_AGAIN)
             return
+        text, number = self._told.tell(error)
+        BaseException.with_traceback(error, None)  # it holds everything that the handler had in hand
         delay = self._retry.delay(item.attempt, self._rng)
         if delay is None:
-            self._give_up(item, DEAD, error)
+            self._give_up(item, DEAD, error, text, number)
             self._lanes.done(item)
         else:
-            self._write(item, FAILED, describe(error))
+            self._write(item, FAILED, text, number)
             self._lanes.postpone(item, delay)
 
     def hand_on(self, item: WorkItem) -> None:
@@ -105,6 +111,11 @@ class Attempts:
         """The task stands on another topic now, for later."""
         self._put_away(item, SPILLED, where)
 
+    def sum_up(self) -> None:
+        """Report how many failures there were of each kind, besides the first; at the end of the worker."""
+        for kind, count in self._told.repeated().items():
+            log.warning("%s: %d further attempts failed in the same way: %s", self._worker, count, kind)
+
     def _put_away(self, item: WorkItem, outcome: str, reason: str) -> None:
         self._look_into(item)
         self._write(item, outcome, reason)
@@ -116,20 +127,21 @@ class Attempts:
         item.started_at = self._clock()
         item.attempt = deliveries
         self._look_into(item)
-        self._give_up(item, DEAD, error)
+        self._give_up(item, DEAD, error, describe(error))
 
     @staticmethod
     def _look_into(item: WorkItem) -> None:
         """See which task it is, for the record; one that is unreadable has none."""
-        with suppress(BadRecord):
+        with suppress(Exception):
             item.task = Task.decode(item.record)
 
-    def _give_up(self, item: WorkItem, outcome: str, error: BaseException) -> None:
+    def _give_up(self, item: WorkItem, outcome: str, error: BaseException, text: str, number: int = 1) -> None:
         item.error = error
-        self._write(item, outcome, describe(error))
+        self._write(item, outcome, text, number)
         self.dead.append(item)
 
-    def _write(self, item: WorkItem, outcome: str, error: str | None) -> None:
+    def _write(self, item: WorkItem, outcome: str, error: str | None, number: int = 1) -> None:
+        """Leave the record; `number` says the how-manieth failure of its kind it is."""
         record, task = item.record, item.task or _NO_TASK
         produced_at = record.timestamp_ms / 1000
         written = TaskRecord(
@@ -157,24 +169,7 @@ class Attempts:
             with self._counting:
                 self.failures += 1
             name = task.id or f"at offset {record.offset} of partition {record.partition}"
-            # what is dropped on purpose is no news, and may be many
-            level = logging.INFO if outcome in (SHED, SPILLED) else logging.WARNING
+            # what is dropped on purpose is no news, and may be many; so may be what fails for one and the same reason
+            is_quiet = outcome in (SHED, SPILLED) or not is_news(number)
+            level = logging.INFO if is_quiet else logging.WARNING
             log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
-
-
-def is_in_progress(error: BaseException) -> bool:
-    """Whether the handler has found that its task is worked on elsewhere (see `labkit.taskqueue.once`)."""
-    return isinstance(error, InProgress) or (
-        isinstance(error, RemoteError) and str(error).startswith(f"{InProgress.__name__}:")
-    )
-
-
-class RemoteError(Exception):
-    """What a handler raised in another process, as it was described there."""
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line, as records and dead letters hold it."""
-    if isinstance(error, RemoteError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

@@ -10,14 +10,14 @@ second letter of the same record has the same key, so it replaces the first.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from labkit.errors import CommitRefused, TransportError
+from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
-from labkit.taskqueue.engine.attempts import describe
+from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -33,7 +33,7 @@ from labkit.taskqueue.transport.contract import (
 #: How long to wait after the broker did not answer, in seconds.
 RETRY_INTERVAL = 1.0
 
-log = logging.getLogger("labkit.worker")
+log = safe_logger("labkit.worker")
 
 
 class DeadLetterClient:
@@ -95,7 +95,7 @@ class DeadLetterClient:
             self._client = None
 
     def _letter(self, item: WorkItem, at: float) -> Outgoing:
-        error = describe(item.error) if item.error else ""
+        error = "" if item.error is None else describe(item.error)
         return encode_dead_letter(
             self._topic, item.record, error=error, attempts=item.attempt, worker=self.worker, at=at
         )

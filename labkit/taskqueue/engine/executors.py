@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, cast
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, cast
 
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.handler import Work, task_deadline
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
 from labkit.taskqueue.engine.process_pool import HandlerProcess
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Handler, WorkerConfig
 from labkit.taskqueue.task import Task
-
-#: What a handler may raise that is its own failure. A SystemExit would end its thread unseen.
-HANDLER_ERRORS = (Exception, SystemExit)
 
 
 class Executor(Protocol):
@@ -58,15 +57,10 @@ class InThread:
 
     def run(self, task: Task) -> BaseException | None:
         """Work on the task."""
-        try:
-            if self._timeout is None:
-                self._handler(task)
-            else:
-                with task_deadline(self._timeout):
-                    self._handler(task)
-        except HANDLER_ERRORS as error:
-            return error
-        return None
+        if self._timeout is None:
+            return outcome_of(self._handler, task)
+        with task_deadline(self._timeout):
+            return outcome_of(self._handler, task)
 
     def close(self) -> None:
         """Nothing to do."""
@@ -138,9 +132,10 @@ class AsyncioExecutor:
         self._timeout = config.timeout
         self._on_crash = on_crash
         self._loop = asyncio.new_event_loop()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[BaseException | None], WorkItem] = {}
         self._closing = threading.Event()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended.add_done_callback(lambda _: self._loop.stop())
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -156,11 +151,15 @@ class AsyncioExecutor:
 
     def _wake(self) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._fill)
+            self._loop.call_soon_threadsafe(self._on, self._fill)
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._ended)
+            while not self._ended.done():  # a handler may stop the loop, which goes on then
+                # a task that a handler has started raises these through the loop: that is for the handler to see
+                with suppress(SystemExit, KeyboardInterrupt):
+                    self._loop.run_forever()
+            self._ended.result()
         except BaseException as error:  # noqa: BLE001 - not the handler's: the worker must not go on without the loop
             self._on_crash(error)
         finally:
@@ -169,38 +168,37 @@ class AsyncioExecutor:
     def _fill(self) -> None:
         """Start as many as there is room for."""
         while len(self._running) < self._concurrency and (item := self._lanes.take(wait=False)) is not None:
-            running = self._loop.create_task(self._work_on(item))
-            self._running.add(running)
-            running.add_done_callback(self._over)
+            task = self._attempts.begin(item)
+            if task is not None:
+                running = self._loop.create_task(self._try(task))
+                self._running[running] = item
+                running.add_done_callback(partial(self._on, self._over))
         if self._closing.is_set() and not self._running and not self._ended.done():
             self._ended.set_result(None)
 
-    def _over(self, running: asyncio.Task[None]) -> None:
-        self._running.discard(running)
-        error = None if running.cancelled() else running.exception()
-        if error is not None and not self._ended.done():
-            self._ended.set_exception(error)
+    def _over(self, running: asyncio.Task[BaseException | None]) -> None:
+        # a handler may have cancelled its own task, or another's, even before that has begun
+        error = asyncio.CancelledError() if running.cancelled() else running.result()
+        self._attempts.end(self._running.pop(running), error)
         self._fill()
 
-    async def _work_on(self, item: WorkItem) -> None:
-        task = self._attempts.begin(item)
-        if task is not None:
-            self._attempts.end(item, await self._try(task))
+    def _on(self, step: Callable[..., None], *args: asyncio.Task[BaseException | None]) -> None:
+        """Take this step; if it fails, that is not the handler's, and the worker must not go on without the loop."""
+        try:
+            step(*args)
+        except BaseException as error:  # noqa: BLE001 - raised again at the end of the loop
+            if not self._ended.done():
+                self._ended.set_exception(error)
 
     async def _try(self, task: Task) -> BaseException | None:
+        """Work on the task; why it failed, None if it did not. Only the time limit cancels from outside."""
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                await self._handler(task)
-        except HANDLER_ERRORS as error:
-            if isinstance(error, TimeoutError) and limit.expired():
+                return not_run(await self._handler(task))
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and be cancelled by others
+            if type(error) is TimeoutError and limit.expired():
                 return TaskTimedOut(f"It took longer than {self._timeout:g} s and was cancelled.")
             return error
-        return None
-
-
-def is_asynchronous(handler: Callable[..., Any]) -> bool:
-    """Whether the handler is an `async def`, or an object whose call is one."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def make_executor(
@@ -214,6 +212,7 @@ def make_executor(
 ) -> Executor:
     """The executor that the configuration names. Raises `SettingsError` if the handler does not suit it."""
     function = work.function()
+    check_handler(function)
     if is_asynchronous(function) != (config.executor == "asyncio"):
         raise SettingsError(
             f"The executor is {config.executor!r}, and the handler is {'' if is_asynchronous(function) else 'not '}an "

@@ -1,7 +1,7 @@
 """`python -m labkit.taskqueue.engine.handler_process`: runs handlers in a process of its own, one after the other.
 
 The first line on standard input says what the work is, each further line is a task, as JSON; each is answered by one
-line on standard output: {} when the handler has returned, {"error": …} when it has raised. When the input ends, the
+line on standard output: {} when the handler has returned, {"failure": …} when it has raised. When the input ends, the
 process ends at once, also in the middle of a handler: whoever asked for the result is gone.
 """
 
@@ -12,12 +12,15 @@ import os
 import sys
 import threading
 from queue import SimpleQueue
-from typing import IO
+from typing import IO, Any
 
+from msgspec import to_builtins
 from msgspec.json import Decoder
 
 from labkit.errors import LabkitError
+from labkit.taskqueue.engine.failure import failure_of
 from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.outcome import outcome_of
 from labkit.taskqueue.task import Task
 
 
@@ -32,12 +35,8 @@ def main() -> None:
     _answer(answers, {})
     while True:
         task = read_task(lines.get())
-        try:
-            handler(task)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
-            _answer(answers, {"error": f"{type(error).__name__}: {error}"})
-        else:
-            _answer(answers, {})
+        error = outcome_of(handler, task)
+        _answer(answers, {} if error is None else {"failure": to_builtins(failure_of(error))})
 
 
 def _read(orders: IO[str], lines: SimpleQueue[str]) -> None:
@@ -46,7 +45,7 @@ def _read(orders: IO[str], lines: SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _answer(answers: IO[str], message: dict[str, str]) -> None:
+def _answer(answers: IO[str], message: dict[str, Any]) -> None:
     answers.write(json.dumps(message) + "\n")
     answers.flush()
 

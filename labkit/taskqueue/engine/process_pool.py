@@ -15,10 +15,11 @@ import sys
 import time
 from typing import IO, Any
 
+from msgspec import convert
 from msgspec.json import encode
 
 from labkit.errors import ProcessDied, TaskTimedOut, WorkerFailed
-from labkit.taskqueue.engine.attempts import RemoteError
+from labkit.taskqueue.engine.failure import Failure, RemoteError
 from labkit.taskqueue.task import Task
 
 #: How long a new process may take until it is ready, in seconds.
@@ -68,8 +69,8 @@ class HandlerProcess:
             return TaskTimedOut(f"It took longer than {self._timeout:g} s and its process was killed.")
         if answer == b"":
             return self._died()
-        error = json.loads(answer).get("error")
-        return None if error is None else RemoteError(error)
+        failure = json.loads(answer).get("failure")
+        return None if failure is None else RemoteError(convert(failure, Failure))
 
     def close(self) -> None:
         """End the process at once, if there is one."""

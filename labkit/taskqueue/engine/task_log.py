@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import logging
 
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.task import Task
 
-log = logging.getLogger("labkit.task")
+log = safe_logger("labkit.task")
 
 
 class TaskLog:
@@ -47,7 +48,8 @@ class TaskLog:
         """An attempt has ended."""
         if self.chatty:
             seconds = record.finished_at - record.started_at
-            self._write(record.outcome, item, task=record.task_id, seconds=seconds, error=record.error)
+            error = None if record.error is None else record.error.split("\n", 1)[0]  # the whole is in the record
+            self._write(record.outcome, item, task=record.task_id, seconds=seconds, error=error)
 
     def _write(self, state: str, item: WorkItem, **facts: object) -> None:
         record = item.record

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from labkit.errors import SettingsError
 from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, ProcessedLog
 from labkit.jobs.job_consumer import mock_work
 from labkit.taskqueue import Retry
@@ -77,6 +78,30 @@ def test_what_a_group_has_processed_it_leaves(topic, view, consumer, tmp_path):
         group.run(timeout=0.3)
     assert group.processed == 2
     assert lines(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("outcome", [KeyboardInterrupt(), (n for n in ())])
+def test_whatever_comes_out_of_the_work_but_a_result_is_a_failure(topic, view, consumer, outcome):
+    def work(job):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    create(topic, [1234])
+    view.follow()
+    with consumer(work=work, retry=Retry(attempts=1)) as group:
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert view.get(1234).status is JobStatus.FAILED
+
+
+async def coroutine(job): ...
+
+
+def test_work_that_would_never_run_is_refused(consumer):
+    for work in (coroutine, lambda job: (yield)):
+        with pytest.raises(SettingsError):
+            consumer(work=work)
 
 
 def test_a_failed_attempt_is_made_again(topic, view, consumer, tmp_path):

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import InProgress, SettingsError, WorkerFailed
+from labkit.errors import InProgress, SettingsError
 from labkit.settings import Settings
 from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
 from labkit.taskqueue.engine.handler import Work, check_time, time_left
@@ -31,6 +31,7 @@ def topics():
 
 
 AT_ONCE = Retry(first=0)
+CONFIG = WorkerConfig(retry=Retry(attempts=1))
 
 
 def make(topics: Topics, handler=lambda task: None, name="worker-1", **how):
@@ -90,7 +91,10 @@ def test_a_handler_that_raises_does_not_stop_the_worker(topics):
     run_until_empty(topics, worker)
     assert [r.outcome for r in records] == ["done", "failed", "failed", "dead", "done"]
     assert [r.attempt for r in records] == [1, 1, 2, 3, 1]
-    assert {r.error for r in records[1:4]} == {"ValueError: no such file"}
+    first, *further = [r.error for r in records[1:4]]
+    assert further == ["ValueError: no such file"] * 2
+    assert first.startswith("ValueError: no such file\n")
+    assert 'raise ValueError("no such file")' in first, "the first failure of a kind is shown with the handler's line"
     assert topics.end_offsets("t.dead") == {0: 1}
 
 
@@ -383,16 +387,28 @@ def test_a_handler_that_ends_the_thread_has_only_failed(topics):
     assert [r.outcome for r in records] == ["dead", "done"]
 
 
-def test_a_worker_that_cannot_report_stops_with_an_error(topics):
+@pytest.mark.parametrize("error", [BrokenPipeError("nobody listens"), SystemExit(), KeyboardInterrupt()])
+def test_a_worker_whose_records_nobody_takes_goes_on_and_says_so(topics, caplog, error):
     topics.create("t", partitions=1)
-    send(topics, stock_tasks(1, seed=1))
+    send(topics, stock_tasks(25, seed=1))
 
     def on_record(record):
-        raise BrokenPipeError("nobody listens")
+        raise error
 
-    worker = Worker(topics.get("t"), name="w", group="g", work=Work(print), config=WorkerConfig(), on_record=on_record)
-    with pytest.raises(WorkerFailed, match="nobody listens"):
-        worker.run()
+    worker = Worker(topics.get("t"), name="w", group="g", work=Work(len), config=CONFIG, on_record=on_record)
+    run_until_empty(topics, worker)
+    assert topics.end_offsets("t.dead") == {0: 25}, "the handler fails, and each task is a dead letter"
+    said = [line.getMessage() for line in caplog.records if line.getMessage().startswith("on_record failed")]
+    assert ["for the 1. time" in said[0], "for the 10. time" in said[1], len(said)] == [True, True, 2]
+
+
+def test_further_failures_of_a_kind_are_counted(topics, caplog):
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(25, seed=1))
+    worker, _ = make(topics, len, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    (line,) = [line.getMessage() for line in caplog.records if "in the same way" in line.getMessage()]
+    assert line.startswith("worker-1: 24 further attempts failed in the same way: TypeError")
 
 
 def test_every_state_change_is_a_structured_log_line(topics, caplog):
