@@ -46,7 +46,12 @@ class ConsumerGroupState:
         # even shares are not enough: a rebalance that is still under way may show some, and others follow
         sharing = [name for name, partitions in held.items() if partitions or name in mine]
         dealt = round_robin(range(self._topics.get(self._topic.name).partitions), sharing)
-        return all(held[name] == partitions for name, partitions in dealt.items())
+        has_others = any(topic != self._topic.name for pairs in known.values() for topic, _ in pairs)
+        shares = [held[name] for name in sorted(dealt)]
+        seats = (
+            range(len(shares)) if has_others else (0,)
+        )  # another topic was dealt out before, and not from its seat on
+        return any([*shares[seat:], *shares[:seat]] == [dealt[name] for name in sorted(dealt)] for seat in seats)
 
     def lag(self) -> list[PartitionLag]:
         """How far the group is behind, one entry per partition, in order."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
 from labkit.errors import CommitRefused
-from labkit.taskqueue.transport import Position, TopicPartition
-from tests.contract.fixtures import SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, poll_until, shared
+from labkit.taskqueue.transport import ConsumerConfig, Position, TopicPartition
+from tests.contract.fixtures import SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, Member, poll_until, shared
 
 LETTERS = [bytes([letter]) for letter in b"abcdef"]
 
@@ -34,6 +35,26 @@ def test_members_share_the_partitions_round_robin_by_their_names(admin, topic, j
     poll_until(shared(*members, partitions=5), *members)
     assert {tuple(member.partitions()) for member in members} == {(0, 3), (1, 4), (2,)}
     assert [member.partitions() for member in members] == [[2], [0, 3], [1, 4]]
+
+
+def test_members_of_different_topics_share_a_group(transport, admin, topic, outbox):
+    other = topic + "-2"
+    admin.create_topic(other, partitions=3)
+    outbox.send_all(topic, LETTERS[:3])
+    outbox.send_all(other, LETTERS[3:], partition=2)
+
+    def join_for(name, wanted):
+        return Member(transport.consumer(ConsumerConfig(group=topic, client_id=name)), wanted)
+
+    with closing(join_for("worker-1", topic)) as first:
+        poll_until(lambda: len(first.records) == 3, first)
+        with closing(join_for("worker-2", other)) as second, closing(join_for("worker-3", other)) as third:
+            everybody = (first, second, third)
+            poll_until(lambda: shared(first)() and shared(second, third, partitions=3)(), *everybody)
+            poll_until(lambda: len(second.records + third.records) == 3, *everybody)
+            assert set(first.values()) == set(LETTERS[:3])
+        poll_until(shared(first), first)
+    admin.delete_topic(other)
 
 
 def test_a_member_more_than_partitions_idles(join):
@@ -224,9 +245,6 @@ def test_a_topic_that_grows_is_noticed(admin, topic, outbox, join):
 
 
 def test_different_groups_each_get_everything(transport, topic, outbox, join):
-    from labkit.taskqueue.transport import ConsumerConfig
-    from tests.contract.fixtures import Member
-
     outbox.send_all(topic, LETTERS)
     mine = join("worker-1")
     theirs = Member(transport.consumer(ConsumerConfig(group=topic + "-2", client_id="worker-1")), topic)

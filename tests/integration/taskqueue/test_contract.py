@@ -23,7 +23,7 @@ from labkit.taskqueue.transport import (
     connect_transport,
 )
 from tests.contract.fixtures import *  # noqa: F403
-from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read
+from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read, shared
 from tests.contract.groups import *  # noqa: F403
 from tests.contract.producing import *  # noqa: F403
 from tests.contract.reading import *  # noqa: F403
@@ -118,3 +118,23 @@ def test_what_a_member_is_assigned_while_it_leaves_is_never_begun(join):
     second.close()  # has not heard of its partition yet
     assert second.events == []
     poll_until(lambda: first.events[-1] == ("assigned", [0, 1]), first)
+
+
+@pytest.mark.parametrize("transport", ["confluent-kafka", "kafka-python"], indirect=True)
+@pytest.mark.parametrize("others", ["confluent-kafka", "kafka-python"])
+def test_members_over_any_client_for_any_topic_share_a_group(lab, transport, others, admin, topic):
+    """The first leads the group, so each client shares the other's topics out, which it does not read itself."""
+    second_topic = topic + "-2"
+    admin.create_topic(second_topic, partitions=3)
+    theirs = connect_transport(lab.connection, others)
+
+    def join_for(transport, name, wanted):
+        return Member(transport.consumer(ConsumerConfig(group=topic, client_id=name)), wanted)
+
+    with closing(join_for(transport, "a", topic)) as leader:
+        poll_until(shared(leader), leader)
+        with closing(join_for(theirs, "b", second_topic)) as one, closing(join_for(theirs, "c", topic)) as two:
+            poll_until(lambda: shared(leader, two)() and shared(one, partitions=3)(), leader, one, two)
+            leader.close()
+            poll_until(lambda: shared(two)() and shared(one, partitions=3)(), one, two)
+    admin.delete_topic(second_topic)

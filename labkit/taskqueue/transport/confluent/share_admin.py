@@ -14,6 +14,7 @@ from kafka.admin import KafkaAdminClient
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import ask, connect
+from labkit.taskqueue.transport.kafka_python.overrides import ask_group_coordinator
 from labkit.taskqueue.transport.library_logs import route_logs
 from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
 
@@ -69,15 +70,8 @@ class ShareGroupAdmin:
     def _send(self, group: str, request: Any) -> Any:
         if self._admin is None:
             route_logs("kafka")
-            self._admin, _ = connect(KafkaAdminClient, self._connection, client_id="labkit-share-groups")
-        # kafka-python's own requests on groups go this way too; it is not public
-        admin: Any = self._admin
-
-        async def ask_coordinator() -> Any:
-            coordinators = await admin._find_coordinator_ids([group])
-            return await admin._manager.send(request, node_id=coordinators[group])
-
-        return admin._manager.run(ask_coordinator).groups[0]
+            self._admin = connect(KafkaAdminClient, self._connection, client_id="labkit-share-groups")
+        return ask_group_coordinator(self._admin, group, request).groups[0]
 
     def _check(self, answer: Any) -> None:
         if answer.error_code:

@@ -29,7 +29,7 @@ class KafkaPythonAdmin:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._client, _ = connect(KafkaAdminClient, connection, client_id="labkit-admin")
+        self._client = connect(KafkaAdminClient, connection, client_id="labkit-admin")
         self._made: set[str] = set()
         self._closed = False
 

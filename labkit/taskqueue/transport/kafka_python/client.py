@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import kafka
 import kafka.errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.contract import TopicPartition
+from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, open_network
 from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT, refused, ssl_context, unreachable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
@@ -21,13 +22,6 @@ METADATA_MAX_AGE_MS = 1000
 RECONNECT_MAX_MS = 500
 #: How long one request may take before its connection counts as dead, in ms.
 REQUEST_TIMEOUT_MS = 10_000
-
-_REFUSALS = (
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
-    kafka_errors.AuthorizationError,
-)
 
 #: How long to ask again while the cluster is not ready for a request, in seconds: right after its start, the
 #: coordinator of groups is not.
@@ -45,49 +39,22 @@ Client = TypeVar("Client")
 Answer = TypeVar("Answer")
 
 
-def connect(make: Callable[..., Client], connection: Connection, **config: object) -> tuple[Client, KafkaNetClient]:
-    """A client of kafka-python and the network client inside it; raises `BrokerUnreachable`, `NotAuthorized`."""
+def connect(make: Callable[..., Client], connection: Connection, **config: object) -> Client:
+    """A connected client of kafka-python; raises `BrokerUnreachable`, `NotAuthorized`."""
     opened: list[KafkaNetClient] = []
 
-    def open_network(**network_config: Any) -> KafkaNetClient:
-        net = NetworkSelector(**network_config)
-        opened.append(KafkaNetClient(net, _Manager(net, **network_config), **network_config))
+    def open_one(**network_config: Any) -> KafkaNetClient:
+        opened.append(open_network(**network_config))
         return opened[0]
 
-    settings = _settings(connection) | config | {"kafka_client": open_network}
+    settings = _settings(connection) | config | {"kafka_client": open_one}
     try:
-        return make(**settings), opened[0]
+        return make(**settings)
     except kafka_errors.KafkaError as error:
         # kafka-python leaves its thread and sockets behind when it cannot connect
         for network in opened:
             network.close()
         raise in_words(error, connection) from error
-
-
-class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
-    """Notes who was refused, so that the next try raises it; kafka-python 3.0.12 tries until the time is up."""
-
-    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
-        await super()._connect(node, conn, **options)
-        error = conn.init_future.exception
-        if isinstance(error, _REFUSALS):
-            self._auth_failures[node.node_id] = error
-
-    async def _build_transport(self, node: Any, **options: Any) -> Any:
-        return _heard_out(await super()._build_transport(node, **options))
-
-
-def _heard_out(transport: Any) -> Any:
-    """Reads what came before the connection was closed, then the close: kafka-python 3.0.12 drops both when it finds
-    them together, as with a broker's refusal on a busy computer."""
-    receive = transport._sock_recv
-
-    def data_first() -> tuple[bytes, Exception | None]:
-        data, error = receive()
-        return data, None if data else error
-
-    transport._sock_recv = data_first
-    return transport
 
 
 def ask(request: Callable[[], Answer], connection: Connection) -> Answer:
@@ -106,7 +73,7 @@ def ask(request: Callable[[], Answer], connection: Connection) -> Answer:
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:
     """The error of labkit that says the same."""
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, REFUSALS):
         return refused(connection, error)
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition: {error}")
@@ -132,3 +99,13 @@ def _settings(connection: Connection) -> dict[str, object]:
             "sasl_plain_password": connection.sasl_password,
         }
     return settings
+
+
+def to_ours(partitions: Iterable[kafka.TopicPartition]) -> list[TopicPartition]:
+    """As labkit writes partitions, in order."""
+    return sorted(TopicPartition(*partition) for partition in partitions)
+
+
+def to_theirs(partitions: Iterable[TopicPartition]) -> list[kafka.TopicPartition]:
+    """As kafka-python writes partitions."""
+    return [kafka.TopicPartition(*partition) for partition in partitions]

@@ -9,7 +9,6 @@ from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
-from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from labkit.errors import CommitRefused
@@ -29,8 +28,10 @@ from labkit.taskqueue.transport.contract import (
     Record,
     TopicPartition,
 )
-from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words
-from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener, keep_join, to_ours, to_theirs
+from labkit.taskqueue.transport.kafka_python.assignor import RoundRobin
+from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words, to_ours, to_theirs
+from labkit.taskqueue.transport.kafka_python.overrides import keep_join, position_of
+from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
 
@@ -61,7 +62,7 @@ class KafkaPythonConsumer:
     def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
         self._connection = connection
         self._config = config
-        self._client, self._network = connect(kafka.KafkaConsumer, connection, **_settings(config))
+        self._client = connect(kafka.KafkaConsumer, connection, **_settings(config))
         self._listener: RebalanceListener | None = None
         self._woken = threading.Event()
         self._closed = False
@@ -69,7 +70,7 @@ class KafkaPythonConsumer:
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
         must_have_group(self._config.group)
-        self._listener = RebalanceListener(self._client, self._network, on_assigned, on_revoked)
+        self._listener = RebalanceListener(self._client, on_assigned, on_revoked)
         self._client.subscribe(list(topics), listener=self._listener)
         for topic in topics:
             # without it, the first assignment is made before the topic's partitions are known, and is empty
@@ -136,9 +137,9 @@ class KafkaPythonConsumer:
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset from which `poll` goes on, as far as the client knows without asking."""
-        state = self._client._subscription.assignment.get(kafka.TopicPartition(*partition))
-        must_be_assigned([partition], [] if state is None else [partition])
-        return None if state.position is None else int(state.position.offset)
+        is_assigned, position = position_of(self._client, kafka.TopicPartition(*partition))
+        must_be_assigned([partition], [partition] if is_assigned else [])
+        return position
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
@@ -217,7 +218,7 @@ def _settings(config: ConsumerConfig) -> dict[str, object]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",
-        "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+        "partition_assignment_strategy": [RoundRobin],
         "session_timeout_ms": session_timeout_ms,
         "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
         "max_poll_interval_ms": int(config.max_poll_interval * 1000),

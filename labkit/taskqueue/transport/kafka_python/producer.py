@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from contextlib import closing, suppress
@@ -24,6 +25,8 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
+from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
+from labkit.taskqueue.transport.library_logs import LOGGER
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -31,6 +34,8 @@ BUFFER_BYTES = 32 * 1024 * 1024
 RECORD_OVERHEAD = 1000
 #: What is counted together, in bytes.
 CHUNK_BYTES = 1024 * 1024
+#: How long after its time was up a record may take to be refused, in seconds.
+SETTLING_MARGIN = 10.0
 #: How long `send` looks for a topic that the client has not heard of yet, in ms.
 TOPIC_PATIENCE_MS = 1000
 #: How long `send` looks for a partition that the client has not heard of yet, in seconds: a topic may have grown.
@@ -42,7 +47,10 @@ class KafkaPythonProducer:
 
     def __init__(self, connection: Connection, config: ProducerConfig) -> None:
         self._connection = connection
-        self._client, _ = connect(KafkaProducer, connection, **_settings(config))
+        self._settings = _settings(config)
+        self._settling_timeout = config.delivery_timeout + SETTLING_MARGIN
+        self._renewal = threading.Lock()
+        self._client = self._connect()
         self._closed = False
         self._report = _ReportWithoutOffset if config.acks == "0" else _Report
         # kafka-python 3 has no bound on its buffer (`buffer_memory` is gone). So one future per chunk is kept, and
@@ -63,11 +71,14 @@ class KafkaPythonProducer:
     ) -> None:
         """Hand over one record; waits while too much is under way."""
         must_hold_something(key, value)
+        if is_beyond_help(self._client) and not self._closed:
+            self._renew()
         report = self._report(on_delivery)
         try:
             future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
-        except kafka_errors.MessageSizeTooLargeError as error:
-            report.failure(error)
+        except (kafka_errors.MessageSizeTooLargeError, kafka_errors.IllegalStateError) as error:
+            must_be_open("producer", closed=self._closed)
+            report.failure(error)  # too large, or the client was made anew this moment
             return
         except (kafka_errors.KafkaError, ValueError) as error:
             self._mend(error, topic, partition)
@@ -92,13 +103,23 @@ class KafkaPythonProducer:
         if self._closed:
             return
         self._closed = True
-        try:
+        with suppress(kafka_errors.KafkaTimeoutError):
             self._flush(timeout)
-        except kafka_errors.KafkaTimeoutError:
-            # close() would raise for the same reason and leave its thread behind
-            self._client._sender.force_close()
-            self._client._sender.join()
-        self._client.close(timeout)
+        discard(self._client)
+
+    def _connect(self) -> KafkaProducer:
+        client = connect(KafkaProducer, self._connection, **self._settings)
+        make_lasting(client)
+        return client
+
+    def _renew(self) -> None:
+        """Make the client anew, once for all threads, when the broker has refused it for good."""
+        with self._renewal:
+            old = self._client
+            if is_beyond_help(old):
+                LOGGER.warning("the producer is made anew, since the broker refused it: %s", last_error(old))
+                self._client = self._connect()
+                discard(old)
 
     def _flush(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -140,7 +161,7 @@ class KafkaPythonProducer:
         if len(self._chunks) > BUFFER_BYTES // CHUNK_BYTES:
             # ends at the latest when the record times out, and its own report says how
             with suppress(kafka_errors.KafkaError, IndexError):
-                self._chunks.popleft().get()
+                self._chunks.popleft().get(self._settling_timeout)
 
 
 class _Report:

@@ -9,7 +9,7 @@ from typing import Any
 
 import kafka.errors as kafka_errors
 from kafka import KafkaProducer
-from kafka.producer.transaction_manager import TransactionalRequestResult
+from kafka.producer.transaction_manager import TransactionManager
 from kafka.structs import ConsumerGroupMetadata
 
 from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
@@ -26,6 +26,7 @@ from labkit.taskqueue.transport.contract import (
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
+from labkit.taskqueue.transport.kafka_python.overrides import discard, last_error, settle
 from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
 
@@ -65,8 +66,7 @@ class KafkaPythonTransactions:
         try:
             _write(client, records, positions or {}, member)
         except kafka_errors.KafkaError as error:
-            # what went wrong first tells more than what the library says of it later
-            cause = client._transaction_manager.last_error or error
+            cause = last_error(client) or error
             self._give_up(client)
             raise self._in_words(cause) from error
         except BaseException:
@@ -76,21 +76,21 @@ class KafkaPythonTransactions:
     def close(self) -> None:
         """Let go of every thread and socket."""
         self._closed = True
-        if self._producer is not None:
-            self._producer.close(ABORT_TIMEOUT)
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:  # nothing is open
+            discard(producer)
 
     def _connected(self) -> KafkaProducer:
         """The producer; a new one settles what the last one with this id left open."""
         if self._producer is None:
-            client, _ = connect(KafkaProducer, self._connection, **_settings(self._id))
+            client = connect(KafkaProducer, self._connection, **_settings(self._id))
             try:
-                _init(client)
+                settle(client, TransactionManager.initialize_transactions, time.monotonic() + TRANSACTION_TIMEOUT)
             except kafka_errors.KafkaError as error:
-                _discard(client)
+                discard(client)
                 raise self._in_words(error) from error
             except BaseException:
-                _discard(client)
+                discard(client)
                 raise
             self._producer = client
         return self._producer
@@ -115,9 +115,9 @@ class KafkaPythonTransactions:
         self._producer = None
         try:
             with suppress(kafka_errors.KafkaError):
-                _wait(client, client._transaction_manager.begin_abort(), time.monotonic() + ABORT_TIMEOUT)
+                settle(client, TransactionManager.begin_abort, time.monotonic() + ABORT_TIMEOUT)
         finally:
-            _discard(client)
+            discard(client)
 
     def _in_words(self, error: kafka_errors.KafkaError) -> LabkitError:
         if isinstance(error, (kafka_errors.CommitFailedError, kafka_errors.FencedInstanceIdError)):
@@ -139,30 +139,14 @@ def _write(
 ) -> None:
     """One transaction, written before its deadline."""
     deadline = time.monotonic() + WRITE_TIMEOUT
-    manager = client._transaction_manager
     client.begin_transaction()
     futures = [client.send(r.topic, r.value, r.key, list(r.headers), r.partition) for r in records]
     for future in futures:
         future.get(left_until(deadline))
     if member is not None:
-        _wait(client, manager.send_offsets_to_transaction(to_offsets(positions), member), deadline)
-    _wait(client, manager.begin_commit(), deadline)
-
-
-def _init(client: KafkaProducer) -> None:
-    _wait(client, client._transaction_manager.initialize_transactions(), time.monotonic() + TRANSACTION_TIMEOUT)
-
-
-def _wait(client: KafkaProducer, result: TransactionalRequestResult, deadline: float) -> None:
-    client._sender.wakeup()
-    if not result.wait(int(left_until(deadline) * 1000)):
-        raise kafka_errors.KafkaTimeoutError("the broker did not answer in time")
-
-
-def _discard(client: KafkaProducer) -> None:
-    client._sender.force_close()
-    client._sender.join()
-    client.close(0)
+        offsets = to_offsets(positions)
+        settle(client, lambda manager: manager.send_offsets_to_transaction(offsets, member), deadline)
+    settle(client, TransactionManager.begin_commit, deadline)
 
 
 def _settings(transactional_id: str) -> dict[str, Any]:

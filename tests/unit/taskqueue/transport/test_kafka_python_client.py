@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import closing
 
-from kafka.errors import KafkaConnectionError
+import pytest
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 
-from labkit.taskqueue.transport.kafka_python.client import _heard_out
+from labkit.taskqueue.transport.kafka_python import overrides
+from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector, _heard_out
 
 
 def test_what_came_before_the_close_is_read_before_it():
@@ -23,3 +27,61 @@ def test_what_came_before_the_close_is_read_before_it():
         data, error = transport._sock_recv()
         assert data == b""
         assert isinstance(error, KafkaConnectionError)
+
+
+@pytest.fixture
+def net(monkeypatch):
+    monkeypatch.setattr(overrides, "CALL_LIMIT", 0.2)
+    with closing(_BoundedSelector()) as net:
+        net.start()
+        yield net
+
+
+async def answer(value):
+    return value
+
+
+def never():
+    return Future()
+
+
+def test_a_call_gets_the_answer_or_the_error_of_the_io_thread(net):
+    async def fail():
+        raise LookupError("no")
+
+    assert net.run(answer, 7) == 7
+    assert net.run(lambda: Future().success(8)) == 8
+    with pytest.raises(LookupError, match="no"):
+        net.run(fail)
+
+
+def test_a_call_that_is_never_answered_ends(net):
+    with pytest.raises(KafkaTimeoutError, match="did not answer"):
+        net.run(never)
+
+
+def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
+    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    under_way, late = object(), Future()
+    net.callbacks.add(under_way)
+    ended = threading.Timer(1.0, lambda: net.call_soon_threadsafe(lambda: late.success("done")))
+    ended.start()
+    assert net.run(lambda: late) == "done"  # five times the limit
+    net.callbacks.discard(under_way)
+    ended.join()
+
+
+def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
+    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(overrides, "CALL_LIMIT", 60.0)
+    threading.Timer(0.1, net.stop).start()
+    with pytest.raises(KafkaConnectionError):
+        net.run(never)
+
+
+def test_a_closed_client_says_so():
+    net = _BoundedSelector()
+    net.start()
+    net.close()
+    with pytest.raises(KafkaConnectionError, match="closed"):
+        net.run(answer, 1)
