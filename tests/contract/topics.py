@@ -33,6 +33,33 @@ def test_a_description_holds_the_shape_and_what_was_set(admin, unique_name):
     admin.delete_topic(unique_name)
 
 
+def test_a_topic_of_the_same_name_that_is_made_later_has_another_id(admin, topic, unique_name):
+    missing = f"{unique_name}-missing"
+    first = admin.topic_ids([topic, missing])
+    assert first == {topic: admin.describe_topic(topic).id}
+    assert admin.topic_ids([]) == {}
+    admin.grow_topic(topic, partitions=3)
+    assert admin.topic_ids([topic]) == first
+    admin.delete_topic(topic)
+    assert admin.topic_ids([topic, missing]) == {}
+    admin.create_topic(topic, partitions=2)
+    assert admin.topic_ids([topic]).keys() == {topic}
+    assert admin.topic_ids([topic]) != first
+
+
+def test_whether_a_topic_could_be_made_is_told_without_making_it(admin, unique_name):
+    assert admin.create_topic(f"{unique_name}.a", partitions=1, validate_only=True) is True
+    assert f"{unique_name}.a" not in admin.list_topics()
+    assert admin.create_topic(f"{unique_name}_a", partitions=1) is True
+    assert admin.create_topic(f"{unique_name}_a", partitions=1, validate_only=True) is False
+    for config in ({}, {"validate_only": True}):
+        with pytest.raises(TransportError, match=f"collides with existing topic.*{unique_name}_a"):
+            admin.create_topic(f"{unique_name}.a", partitions=1, **config)
+        with pytest.raises(TransportError):
+            admin.create_topic("x" * 250, partitions=1, **config)
+    admin.delete_topic(f"{unique_name}_a")
+
+
 def test_topics_are_listed_in_order_without_the_internal_ones(admin, topic, join):
     poll_until(shared(member := join("worker-1")), member)  # so that Kafka has its topic of offsets
     names = admin.list_topics()

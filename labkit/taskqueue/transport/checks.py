@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from labkit.errors import CommitRefused, NotAcknowledged, TransportError
-from labkit.taskqueue.transport.contract import MAX_OUTGOING_BYTES, Headers, Outgoing, TopicPartition
+from labkit.taskqueue.transport.values import MAX_OUTGOING_BYTES, Headers, Outgoing, TopicPartition
 
 Kind = TypeVar("Kind")
 

@@ -6,19 +6,17 @@ broker; the prefix of `LABKIT_TOPIC_PREFIX` has been added before (see `labkit.t
 
 Every call may raise `BrokerUnreachable` or `NotAuthorized`, and `TransportError` on a client that is closed;
 further errors stand with the call. A broker that goes away later is waited for: `poll` returns [] until it is
-back, and records are sent again until their delivery timeout.
-Times are in seconds unless the name says otherwise.
+back, and records are sent again until their delivery timeout. Times are in seconds unless the name says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.share_contract import ShareGroups
 from labkit.taskqueue.transport.values import (
-    MAX_OUTGOING_BYTES,
     MAX_RECORD_BYTES,
     NO_OFFSET,
     TRANSACTION_TIMEOUT,
@@ -34,7 +32,6 @@ from labkit.taskqueue.transport.values import (
 )
 
 __all__ = [
-    "MAX_OUTGOING_BYTES",
     "MAX_RECORD_BYTES",
     "NO_OFFSET",
     "TRANSACTION_TIMEOUT",
@@ -104,13 +101,13 @@ class ConsumerClient(Protocol):
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`.
 
-        The callbacks run while `poll` (or `close`) waits for them, not always on its thread. `on_assigned` gets
-        all partitions of this consumer, after every rebalance, also when there are none. Each is read from its
-        committed offset, not paused, whoever had it before; the callback may `seek`, `pause` and `commit`.
+        The callbacks run while `poll` (or `close`) waits for them, not always on its thread. `on_assigned` gets all
+        partitions of this consumer, after every rebalance, also when there are none. Each is read from its committed
+        offset, not paused, whoever had it before; the callback may `seek`, `pause` and `commit`.
 
-        `on_revoked` gets all partitions too, if there are any, before another member has them, so that it may
-        still commit. When the group gave the partitions away already (the session timed out, or no poll came
-        in time), it is called too, and a commit then raises `CommitRefused`.
+        `on_revoked` gets all partitions too, if there are any, before another member has them, so that it may still
+        commit. When the group gave them away already (the session timed out, or no poll came in time), it is called
+        too, and a commit then raises `CommitRefused`.
 
         An error that a callback raises comes out of this `poll`, or of the next if this one has records.
         """
@@ -119,8 +116,7 @@ class ConsumerClient(Protocol):
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without joining a group, until `assign` or `close`.
 
-        They are read from the offset that the consumer's group has committed, or else from the earliest
-        record, unless `seek` says otherwise.
+        They are read from the group's committed offset, else from the earliest record, unless `seek` says otherwise.
         """
         ...
 
@@ -131,7 +127,7 @@ class ConsumerClient(Protocol):
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`, in the order of their offsets per partition; [] if none did.
 
-        It returns with the first that are there, at most `max_records` (by default `max_poll_records`).
+        At most `max_records`, by default `max_poll_records`.
         """
         ...
 
@@ -150,16 +146,16 @@ class ConsumerClient(Protocol):
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position | None]:
         """What the group has committed per partition; None where nothing was.
 
-        It waits for the end of a transaction that commits for one of them. If its client was killed, the broker
-        ends it, some seconds after `TRANSACTION_TIMEOUT`.
+        It waits for the end of a transaction that commits for one of them. If its client was killed, the broker ends
+        it, some seconds after `TRANSACTION_TIMEOUT`.
         """
         ...
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset from which `poll` goes on; None until that is known. The partition must be assigned.
 
-        It is beyond the last record that was returned and, after a `poll` that returned nothing, beyond what is no
-        record for anybody: the end of a transaction takes an offset too, and so does what was given up.
+        It is beyond the last record returned and, after a `poll` that returned nothing, beyond what is no record for
+        anybody: the end of a transaction takes an offset too, and so does what was given up.
         """
         ...
 
@@ -197,12 +193,10 @@ class TransactionClient(Protocol):
         """Write all records and commit the positions for the consumer's group, or nothing of it.
 
         The consumer is one of the same transport and has subscribed. After these errors nothing was written:
-        `CommitRefused` if its group has moved on (KIP-447), as for `commit`; `NotAcknowledged` for a record that is
-        too large; `UnknownTopic`; `ValueError` for a record with neither key nor value, and for positions without
-        such a consumer. After any other `TransportError`, as `BrokerUnreachable`, it is open whether it was
-        written, but never is it a part.
-        After any error the client can be used again; it first settles what was left open. No records, only
-        positions, is a transaction too.
+        `CommitRefused` if its group has moved on (KIP-447), as for `commit`; `NotAcknowledged` for a record that is too
+        large; `UnknownTopic`; `ValueError` for a record with neither key nor value, and for positions without such a
+        consumer. After any other `TransportError` it is open whether it was written, but never is it a part.
+        After any error the client can be used again; it first settles what was left open. Positions alone will do.
         """
         ...
 
@@ -221,15 +215,21 @@ class AdminClient(Protocol):
         partitions: int,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
+        validate_only: bool = False,
     ) -> bool:
         """Create a topic and return when it can be used: True if made now, False if the name was taken.
 
-        Without a replication factor the brokers' default applies (KIP-464).
+        Without a replication factor the brokers' default applies (KIP-464). With `validate_only` nothing is made.
+        Raises `TransportError` for what cannot be, such as a name that differs from another only by '.' for '_'.
         """
         ...
 
     def describe_topic(self, name: str) -> TopicDescription:
         """The topic's shape; raises `UnknownTopic`."""
+        ...
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics (KIP-516), without those that do not exist: see `TopicDescription.id`."""
         ...
 
     def list_topics(self) -> list[str]:

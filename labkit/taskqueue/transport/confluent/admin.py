@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -64,15 +65,18 @@ class ConfluentAdmin:
         partitions: int,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
+        validate_only: bool = False,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
         topic = NewTopic(name, partitions, replication_factor or _BROKERS_DEFAULT, config=dict(config or {}))
         try:
-            self._ask(lambda client: client.create_topics([topic])[name], name)
+            self._ask(lambda client: client.create_topics([topic], validate_only=validate_only)[name], name)
         except TransportError as error:
             if _code(error) == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
             raise
+        if validate_only:
+            return True
         self._made.add(name)
         self._wait_for_partitions(name, partitions)
         return True
@@ -94,6 +98,14 @@ class ConfluentAdmin:
                 if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
             },
         )
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics, without those that do not exist."""
+        found = {}
+        for name in names:
+            with suppress(UnknownTopic):
+                found[name] = _uuid(self._description(name).topic_id)
+        return found
 
     def list_topics(self) -> list[str]:
         """The names of all topics but Kafka's internal ones, sorted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import kafka
@@ -40,15 +40,20 @@ class KafkaPythonAdmin:
         partitions: int,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
+        validate_only: bool = False,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
         factor = replication_factor or _BROKERS_DEFAULT
         shape = {"num_partitions": partitions, "replication_factor": factor, "configs": dict(config or {})}
-        answer = self._ask(lambda: self._client.create_topics({name: shape}, raise_errors=False))
+        answer = self._ask(
+            lambda: self._client.create_topics({name: shape}, validate_only=validate_only, raise_errors=False)
+        )
         result = answer["topics"][0]
         if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
             return False
         self._check(result["error_code"], result["error_message"], name)
+        if validate_only:
+            return True
         self._made.add(name)
         self._wait_for_partitions(name, partitions)
         return True
@@ -70,6 +75,14 @@ class KafkaPythonAdmin:
                 if entry["config_source"] == _SET_ON_THE_TOPIC
             },
         )
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics, without those that do not exist."""
+        found = self._descriptions(list(names))
+        for topic in found:
+            if topic["error_code"] != kafka_errors.UnknownTopicOrPartitionError.errno:
+                self._check(topic["error_code"], None, topic["name"])
+        return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["error_code"] == 0}
 
     def list_topics(self) -> list[str]:
         """The names of all topics but Kafka's internal ones, sorted."""
@@ -158,16 +171,21 @@ class KafkaPythonAdmin:
         return partitions
 
     def _description(self, name: str) -> dict[str, Any]:
-        def describe() -> Any:
-            found = self._client.describe_topics([name])[0]
-            if name in self._made and found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-                # one that was made here is there, though not every broker may have heard of it yet
-                raise kafka_errors.LeaderNotAvailableError(name)
-            return found
-
-        found: dict[str, Any] = self._ask(describe)
+        [found] = self._descriptions([name])
         self._check(found["error_code"], None, name)
         return found
+
+    def _descriptions(self, names: list[str]) -> list[dict[str, Any]]:
+        def describe() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = self._client.describe_topics(names)
+            for topic in found:
+                if topic["name"] in self._made and topic["error_code"] == unknown:
+                    # one that was made here is there, though not every broker may have heard of it yet
+                    raise kafka_errors.LeaderNotAvailableError(topic["name"])
+            return found
+
+        unknown = kafka_errors.UnknownTopicOrPartitionError.errno
+        return self._ask(describe)
 
     def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in self._partitions(topic)}

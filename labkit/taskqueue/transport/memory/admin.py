@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from labkit.errors import TopicMismatch, TransportError
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
@@ -25,6 +25,7 @@ class MemoryAdmin:
         partitions: int,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
+        validate_only: bool = False,
     ) -> bool:
         """Create a topic: True if made now, False if the name was taken."""
         replicas = replication_factor or 1
@@ -36,6 +37,11 @@ class MemoryAdmin:
         with self._cluster.changed:
             if name in self._cluster.topics:
                 return False
+            alike = [other for other in self._cluster.topics if other.replace(".", "_") == name.replace(".", "_")]
+            if alike:
+                raise TransportError(f"The topic {name!r} collides with existing topic: {', '.join(alike)}.")
+            if validate_only:
+                return True
             self._cluster.topics[name] = MemoryTopic(config=dict(config or {}), logs=[[] for _ in range(partitions)])
             self._cluster.changed.notify_all()
             return True
@@ -51,6 +57,11 @@ class MemoryAdmin:
                 replication_factor=1,
                 config=dict(topic.config),
             )
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics, without those that do not exist."""
+        with self._cluster.changed:
+            return {name: str(self._cluster.topics[name].id) for name in names if name in self._cluster.topics}
 
     def list_topics(self) -> list[str]:
         """The names of all topics, sorted."""
