@@ -153,7 +153,7 @@ class Intake(Worker):
     @property
     def line(self) -> IntakeQueue:
         """Who waits."""
-        return cast(IntakeQueue, self._lanes)
+        return cast(IntakeQueue, self._shards)
 
     @property
     def attempts(self) -> Attempts:
@@ -173,7 +173,7 @@ class Intake(Worker):
         """Call this whenever the line has changed; to be set before `run`."""
         self.line.on_change = call
 
-    def _new_lanes(self) -> IntakeQueue:
+    def _new_shards(self) -> IntakeQueue:
         return IntakeQueue()
 
     def _new_executor(self, work: Work) -> Executor:

@@ -39,7 +39,7 @@ class BaseWorker(ABC):
     `clock` gives seconds since the epoch, `measure` only measures; `rng` spreads the times of further attempts.
     """
 
-    _lanes: Shards
+    _shards: Shards
     #: whether the worker goes on when a record cannot be handed over
     _is_shielded = True
 
@@ -65,9 +65,9 @@ class BaseWorker(ABC):
         self._on_assignment = on_assignment
         self._clock = clock
         self._measure = measure
-        self._lanes = self._new_lanes()
+        self._shards = self._new_shards()
         self._attempts = Attempts(
-            self._lanes,
+            self._shards,
             topic=topic.name,
             worker=name,
             retry=config.retry,
@@ -104,13 +104,13 @@ class BaseWorker(ABC):
         )
 
     @abstractmethod
-    def _new_lanes(self) -> Shards:
-        """The lanes of this kind of worker."""
+    def _new_shards(self) -> Shards:
+        """The shards of this kind of worker."""
 
     def _new_executor(self, work: Work) -> Executor:
-        """What takes the tasks from the lanes and works on them."""
+        """What takes the tasks from the shards and works on them."""
         return make_executor(
-            self._config, work, self._lanes, self._attempts, name=self.name, on_crash=self._executor_crashed
+            self._config, work, self._shards, self._attempts, name=self.name, on_crash=self._executor_crashed
         )
 
     @abstractmethod

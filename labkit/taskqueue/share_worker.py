@@ -49,9 +49,9 @@ class ShareWorker(BaseWorker):
     would give up the record without a word. `on_assignment` is never called: the client does not tell.
     """
 
-    _lanes: ShareShards
+    _shards: ShareShards
 
-    def _new_lanes(self) -> ShareShards:
+    def _new_shards(self) -> ShareShards:
         return ShareShards()
 
     def _set_up(self) -> None:
@@ -68,7 +68,7 @@ class ShareWorker(BaseWorker):
     def stop(self) -> None:
         """Ask the worker to finish the tasks it has begun, release the others, and leave the group."""
         self._stop.set()
-        self._lanes.moved.set()
+        self._shards.moved.set()
 
     def run(self) -> None:
         """Join the group and work until `stop`; then leave. Raises `WorkerFailed`, `Unsupported`."""
@@ -82,7 +82,7 @@ class ShareWorker(BaseWorker):
                 self._finish(client)
             finally:
                 self._is_on = False
-                self._lanes.close()
+                self._shards.close()
                 self._burial.close()
                 self._attempts.sum_up()
         self._raise_crash()
@@ -103,7 +103,7 @@ class ShareWorker(BaseWorker):
     def _turn(self, client: ShareClient) -> None:
         """Get records if none is left, else wait until a task comes out; then say what becomes of which."""
         if self._without_verdict:
-            self._lanes.moved.wait(self._patience())
+            self._shards.moved.wait(self._patience())
         else:
             self._locked_at = self._measure()
             self._receive(self._poll(client))
@@ -127,7 +127,7 @@ class ShareWorker(BaseWorker):
         # what was delivered most often comes first, so that it is not released again and again
         for record, deliveries in sorted(records, key=lambda shared: -shared.deliveries):
             item = WorkItem(record, received_at, _NOBODY)
-            self._attempts.journal.received(item)
+            self._attempts.task_log.received(item)
             self._without_verdict += 1
             if deliveries < DELIVERIES:
                 self._waiting.append(item)
@@ -149,11 +149,11 @@ class ShareWorker(BaseWorker):
                 break
             self._running.add(item)
             items.append(item)
-        self._lanes.put(items)
+        self._shards.put(items)
 
     def _settle(self, client: ShareClient) -> None:
         """Say what becomes of the tasks that came out, and of those for which there is no time left."""
-        self._lanes.moved.clear()
+        self._shards.moved.clear()
         for item in _all_of(self._attempts.done):
             self._decide(client, item, "accept")
             self._done += 1
@@ -179,7 +179,7 @@ class ShareWorker(BaseWorker):
             self._attempts.dead.extend(dead)
 
     def _put_off(self, client: ShareClient) -> None:
-        for item, delay in _all_of(self._lanes.put_off):
+        for item, delay in _all_of(self._shards.put_off):
             if self._is_over(BEGIN_WITHIN, after=delay):
                 self._decide(client, item, "release")
             else:
@@ -213,7 +213,7 @@ class ShareWorker(BaseWorker):
         """Release what has not begun, and wait for what has."""
         self._settle(client)
         while self._without_verdict and self._crash is None:
-            self._lanes.moved.wait(POLL_TIMEOUT)
+            self._shards.moved.wait(POLL_TIMEOUT)
             self._settle(client)
         self._commit(client)
 

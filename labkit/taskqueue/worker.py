@@ -42,7 +42,7 @@ class Worker(BaseWorker):
     #: whether a task may be to blame when this process dies
     _may_be_killed = True
 
-    def _new_lanes(self) -> Shards:
+    def _new_shards(self) -> Shards:
         return Shards(self._config.order)
 
     def _set_up(self) -> None:
@@ -56,7 +56,7 @@ class Worker(BaseWorker):
     def stop(self) -> None:
         """Ask the worker to finish the tasks in hand, commit, and leave the group."""
         self._stop.set()
-        self._lanes.halt()
+        self._shards.halt()
         if self._client is not None:
             self._client.wake_up()
 
@@ -85,7 +85,7 @@ class Worker(BaseWorker):
                 self._hand_over(None if self._crash is None else 0.0)
         finally:
             self._is_on = False
-            self._lanes.close()
+            self._shards.close()
             self._burial.close()
             client.close()
             if self._crash is None:
@@ -97,7 +97,7 @@ class Worker(BaseWorker):
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
-        records = self._fetching.poll(self._held(), self._patience(self._lanes.release_due()))
+        records = self._fetching.poll(self._held(), self._patience(self._shards.release_due()))
         with self._lock:
             if not self._adopted:
                 records = []  # from before the last rebalance: what is not adopted is paused
@@ -132,7 +132,7 @@ class Worker(BaseWorker):
             self._adopted = True
 
     def _hand_out(self) -> None:
-        """Give what has arrived to the lanes; raises `TransportError` if the broker does not answer."""
+        """Give what has arrived to the shards; raises `TransportError` if the broker does not answer."""
         if not self._arrived:
             return
         held = self._holdings.by_partition
@@ -148,16 +148,16 @@ class Worker(BaseWorker):
             holding = held[record.partition]
             if holding.progress.receive(record.offset):
                 item = WorkItem(record, received_at, holding)
-                self._attempts.journal.received(item)
+                self._attempts.task_log.received(item)
                 (holding.waiting if holding.holds_back else items).append(item)
                 self._in_flight += 1
         self._arrived.clear()
-        self._lanes.put(items)
+        self._shards.put(items)
 
     def _hand_out_alone(self) -> None:
         for holding in self._holdings.with_waiting():
             if not holding.alone:
-                self._lanes.put(holding.waiting)
+                self._shards.put(holding.waiting)
                 holding.waiting.clear()
             elif holding.next_is_alone():
                 self._begin_alone(holding)
@@ -167,7 +167,7 @@ class Worker(BaseWorker):
             self._attempts.refuse(holding.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
         else:
             self._holdings.begin_alone(holding)
-            self._lanes.put([holding.waiting.popleft()])
+            self._shards.put([holding.waiting.popleft()])
 
     def _take_in(self) -> None:
         """Count what is done, and bury what is dead."""
@@ -214,7 +214,7 @@ class Worker(BaseWorker):
 
     def _hand_over(self, timeout: float | None) -> None:
         """Finish what runs, commit, and forget the rest: whoever has the partitions next will do it."""
-        if not self._lanes.drop(timeout=timeout):
+        if not self._shards.drop(timeout=timeout):
             log.warning("%s gives up tasks that run longer than %g s; they will run again", self.name, timeout or 0)
         self._take_in()
         self._holdings.leave()

@@ -37,7 +37,7 @@ class Attempts:
 
     def __init__(
         self,
-        lanes: Shards,
+        shards: Shards,
         *,
         topic: str,
         worker: str,
@@ -52,7 +52,7 @@ class Attempts:
         #: how many attempts did not end well
         self.failures = 0
         self._counting = threading.Lock()
-        self._lanes = lanes
+        self._shards = shards
         self._topic = topic
         self._worker = worker
         self._retry = retry
@@ -60,7 +60,7 @@ class Attempts:
         self._on_record = on_record
         self._clock = clock
         self._told = told or FailureCounter()
-        self.journal = TaskLog(worker, topic)
+        self.task_log = TaskLog(worker, topic)
 
     def begin(self, item: WorkItem) -> Task | None:
         """The task to work on; None if the record is not one, and there is nothing more to do with it."""
@@ -71,9 +71,9 @@ class Attempts:
                 item.task = Task.decode(item.record)
             except Exception as error:  # noqa: BLE001 - mostly `BadRecord`; whatever else it is, this record is to blame
                 self._give_up(item, BAD, error, describe(error))
-                self._lanes.done(item)
+                self._shards.done(item)
                 return None
-        self.journal.started(item, item.task)
+        self.task_log.started(item, item.task)
         return item.task
 
     def end(self, item: WorkItem, error: BaseException | None) -> None:
@@ -81,27 +81,27 @@ class Attempts:
         if error is None:
             self._write(item, DONE, None)
             self.done.append(item)
-            self._lanes.done(item)
+            self._shards.done(item)
             return
         if is_in_progress(error):
             item.attempt -= 1  # somebody else is at it: that is no failure of this task
-            self._lanes.postpone(item, LOOK_AGAIN)
+            self._shards.postpone(item, LOOK_AGAIN)
             return
         text, number = self._told.tell(error)
         BaseException.with_traceback(error, None)  # it holds everything that the handler had in hand
         delay = self._retry.delay(item.attempt, self._rng)
         if delay is None:
             self._give_up(item, DEAD, error, text, number)
-            self._lanes.done(item)
+            self._shards.done(item)
         else:
             self._write(item, FAILED, text, number)
-            self._lanes.postpone(item, delay)
+            self._shards.postpone(item, delay)
 
     def hand_on(self, item: WorkItem) -> None:
         """Somebody else has the task now, and will leave the record of what becomes of it."""
-        self.journal.handed_on(item)
+        self.task_log.handed_on(item)
         self.done.append(item)
-        self._lanes.done(item)
+        self._shards.done(item)
 
     def shed(self, item: WorkItem, reason: str) -> None:
         """The task is dropped on purpose, unbegun."""
@@ -120,7 +120,7 @@ class Attempts:
         self._look_into(item)
         self._write(item, outcome, reason)
         self.done.append(item)
-        self._lanes.done(item)
+        self._shards.done(item)
 
     def refuse(self, item: WorkItem, error: BaseException, *, deliveries: int) -> None:
         """This task is not begun again, after so many deliveries."""
@@ -164,7 +164,7 @@ class Attempts:
             error=error,
         )
         self._on_record(written)
-        self.journal.ended(item, written)
+        self.task_log.ended(item, written)
         if outcome != DONE:
             with self._counting:
                 self.failures += 1

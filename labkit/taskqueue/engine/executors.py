@@ -21,14 +21,14 @@ from labkit.taskqueue.task import Task
 
 
 class Executor(Protocol):
-    """Takes tasks from the lanes and works on up to `concurrency` of them at once."""
+    """Takes tasks from the shards and works on up to `concurrency` of them at once."""
 
     def start(self) -> None:
         """Begin to take tasks."""
         ...
 
     def join(self) -> None:
-        """The lanes are closed: return when no handler runs any more."""
+        """The shards are closed: return when no handler runs any more."""
         ...
 
 
@@ -71,14 +71,14 @@ class ThreadExecutor:
 
     def __init__(
         self,
-        lanes: Shards,
+        shards: Shards,
         attempts: Attempts,
         runners: Sequence[Runner],
         *,
         name: str,
         on_crash: Callable[[BaseException], object],
     ) -> None:
-        self._lanes = lanes
+        self._shards = shards
         self._attempts = attempts
         self._on_crash = on_crash
         self._threads = [
@@ -97,7 +97,7 @@ class ThreadExecutor:
             thread.join()
 
     def _run(self, runner: Runner) -> None:
-        begin, end, take, run = self._attempts.begin, self._attempts.end, self._lanes.take, runner.run
+        begin, end, take, run = self._attempts.begin, self._attempts.end, self._shards.take, runner.run
         try:
             while (item := take()) is not None:
                 task = begin(item)
@@ -117,7 +117,7 @@ class AsyncioExecutor:
 
     def __init__(
         self,
-        lanes: Shards,
+        shards: Shards,
         attempts: Attempts,
         handler: Callable[[Task], Awaitable[object]],
         *,
@@ -125,7 +125,7 @@ class AsyncioExecutor:
         name: str,
         on_crash: Callable[[BaseException], object],
     ) -> None:
-        self._lanes = lanes
+        self._shards = shards
         self._attempts = attempts
         self._handler = handler
         self._concurrency = config.concurrency
@@ -140,7 +140,7 @@ class AsyncioExecutor:
 
     def start(self) -> None:
         """Begin to take tasks."""
-        self._lanes.when_ready(self._wake)
+        self._shards.when_ready(self._wake)
         self._thread.start()
 
     def join(self) -> None:
@@ -167,7 +167,7 @@ class AsyncioExecutor:
 
     def _fill(self) -> None:
         """Start as many as there is room for."""
-        while len(self._running) < self._concurrency and (item := self._lanes.take(wait=False)) is not None:
+        while len(self._running) < self._concurrency and (item := self._shards.take(wait=False)) is not None:
             task = self._attempts.begin(item)
             if task is not None:
                 running = self._loop.create_task(self._try(task))
@@ -204,7 +204,7 @@ class AsyncioExecutor:
 def make_executor(
     config: WorkerConfig,
     work: Work,
-    lanes: Shards,
+    shards: Shards,
     attempts: Attempts,
     *,
     name: str,
@@ -220,7 +220,7 @@ def make_executor(
         )
     if config.executor == "asyncio":
         handler = cast(Callable[[Task], Awaitable[object]], function)
-        return AsyncioExecutor(lanes, attempts, handler, config=config, name=name, on_crash=on_crash)
+        return AsyncioExecutor(shards, attempts, handler, config=config, name=name, on_crash=on_crash)
     described = work.describe() if config.executor == "processes" else {}
     runners: list[Runner] = [
         HandlerProcess(described, config.timeout)
@@ -228,4 +228,4 @@ def make_executor(
         else InThread(function, config.timeout)
         for _ in range(config.concurrency)
     ]
-    return ThreadExecutor(lanes, attempts, runners, name=name, on_crash=on_crash)
+    return ThreadExecutor(shards, attempts, runners, name=name, on_crash=on_crash)

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Order
 
-#: What tasks have in common that go one after the other, per order. A task without a key has a lane of its own.
+#: What tasks have in common that go one after the other, per order. A task without a key has a shard of its own.
 SHARD_OF: dict[Order, Callable[[WorkItem], object]] = {
     "partition": lambda item: item.record.partition,
     "key": lambda item: item.record.key if item.record.key is not None else item,
@@ -27,7 +27,7 @@ SHARD_OF: dict[Order, Callable[[WorkItem], object]] = {
 
 
 class _Shard(deque[WorkItem]):
-    """The tasks of one lane, the first of which runs or may."""
+    """The tasks of one shard, the first of which runs or may."""
 
     __slots__ = ("name",)
 
@@ -43,10 +43,10 @@ class Shards:
     """
 
     def __init__(self, order: Order, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lane_of = SHARD_OF[order]
+        self._shard_of = SHARD_OF[order]
         self._clock = clock
         self._lock = threading.Lock()
-        self._lanes: dict[object, _Shard] = {}
+        self._shards: dict[object, _Shard] = {}
         self._ready: SimpleQueue[_Shard | None] = SimpleQueue()
         self._postponed: list[tuple[float, int, _Shard]] = []
         self._tickets = count()
@@ -64,14 +64,14 @@ class Shards:
         """Tasks have come, in this order."""
         with self._lock:
             for item in items:
-                name = item.lane = self._lane_of(item)
-                lane = self._lanes.get(name)
-                if lane is None:
-                    lane = self._lanes[name] = _Shard(name)
-                    lane.append(item)
-                    self._ready.put(lane)
+                name = item.shard = self._shard_of(item)
+                shard = self._shards.get(name)
+                if shard is None:
+                    shard = self._shards[name] = _Shard(name)
+                    shard.append(item)
+                    self._ready.put(shard)
                 else:
-                    lane.append(item)
+                    shard.append(item)
         self._say_ready()
 
     def take(self, *, wait: bool = True) -> WorkItem | None:
@@ -79,38 +79,38 @@ class Shards:
         while True:
             if not wait and self._ready.empty():
                 return None
-            lane = self._ready.get()
-            if lane is None:
+            shard = self._ready.get()
+            if shard is None:
                 self._ready.put(None)  # for the next that asks
                 return None
             with self._lock:
-                if not lane:
+                if not shard:
                     continue  # was dropped meanwhile
                 if self._halted:
                     continue  # `drop` or `close` follows
                 self._running += 1
                 self._idle.clear()
-                return lane[0]
+                return shard[0]
 
     def done(self, item: WorkItem) -> None:
-        """The task that was taken is finished; the next of its lane may begin."""
+        """The task that was taken is finished; the next of its shard may begin."""
         with self._lock:
-            lane = self._end(item)
-            if lane is None:
+            shard = self._end(item)
+            if shard is None:
                 return
-            lane.popleft()
-            if not lane:
-                del self._lanes[lane.name]
+            shard.popleft()
+            if not shard:
+                del self._shards[shard.name]
                 return
-            self._ready.put(lane)
+            self._ready.put(shard)
         self._say_ready()
 
     def postpone(self, item: WorkItem, delay: float) -> None:
-        """The task that was taken begins again after `delay` seconds, before the others of its lane."""
+        """The task that was taken begins again after `delay` seconds, before the others of its shard."""
         with self._lock:
-            lane = self._end(item)
-            if lane is not None:
-                heapq.heappush(self._postponed, (self._clock() + delay, next(self._tickets), lane))
+            shard = self._end(item)
+            if shard is not None:
+                heapq.heappush(self._postponed, (self._clock() + delay, next(self._tickets), shard))
 
     def release_due(self) -> float | None:
         """Let postponed tasks begin whose time has come; how long until the next, in seconds, None if there is none."""
@@ -138,9 +138,9 @@ class Shards:
         self.halt()
         settled = self._idle.wait(timeout)
         with self._lock:
-            for lane in self._lanes.values():
-                lane.clear()
-            self._lanes.clear()
+            for shard in self._shards.values():
+                shard.clear()
+            self._shards.clear()
             self._postponed.clear()
             self._running = 0
             self._idle.set()
@@ -153,14 +153,14 @@ class Shards:
         self._say_ready()
 
     def _end(self, item: WorkItem) -> _Shard | None:
-        """The lane of a running task, None if it was dropped."""
-        lane = self._lanes.get(item.lane)
-        if lane is None or not lane or lane[0] is not item:
+        """The shard of a running task, None if it was dropped."""
+        shard = self._shards.get(item.shard)
+        if shard is None or not shard or shard[0] is not item:
             return None
         self._running -= 1
         if self._running == 0:
             self._idle.set()
-        return lane
+        return shard
 
     def _say_ready(self) -> None:
         if self._on_ready is not None:
@@ -170,7 +170,7 @@ class Shards:
 class ShareShards(Shards):
     """Tells by `moved` that a task has come out; those to be tried again are left in `put_off`, with their delay.
 
-    A lane would keep such a task until its time has come. But its lock may be over before.
+    A shard would keep such a task until its time has come. But its lock may be over before.
     """
 
     def __init__(self) -> None:

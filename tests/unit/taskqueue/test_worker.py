@@ -220,12 +220,12 @@ def test_the_order_is_kept_also_when_tasks_are_tried_again(topics, order):
 
     worker, records = make(topics, handler, order=order, concurrency=8)
     run_until_empty(topics, worker)
-    lanes = {}
+    shards = {}
     for r in records:
         if r.outcome == "done":
-            lanes.setdefault(r.partition if order == "partition" else r.key, []).append(r.offset)
-    assert sum(map(len, lanes.values())) == 60
-    assert all(offsets == sorted(offsets) for offsets in lanes.values())
+            shards.setdefault(r.partition if order == "partition" else r.key, []).append(r.offset)
+    assert sum(map(len, shards.values())) == 60
+    assert all(offsets == sorted(offsets) for offsets in shards.values())
 
 
 def test_a_task_that_waits_for_its_retry_does_not_hold_up_other_keys(topics):

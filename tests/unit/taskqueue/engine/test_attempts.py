@@ -23,9 +23,9 @@ class Made:
     def __init__(self, value: tuple = TASK.encode(), *, on_record=None) -> None:  # type: ignore[type-arg]
         key, body, headers = value
         self.records: list = []
-        self.lanes = Shards("none")
+        self.shards = Shards("none")
         self.attempts = Attempts(
-            self.lanes,
+            self.shards,
             topic="t",
             worker="d",
             retry=Retry(),
@@ -34,11 +34,11 @@ class Made:
             clock=lambda: 20.0,
         )
         self.item = WorkItem(Record("t", 0, 42, key, body, headers, 10_000), 11.0, None)
-        self.lanes.put([self.item])
-        assert self.lanes.take() is self.item
+        self.shards.put([self.item])
+        assert self.shards.take() is self.item
 
     def line_is_settled(self) -> bool:
-        return self.lanes.drop(timeout=0)
+        return self.shards.drop(timeout=0)
 
 
 @pytest.fixture

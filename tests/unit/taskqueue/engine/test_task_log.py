@@ -1,4 +1,4 @@
-"""What the journal says of a record, from when it comes until it is through."""
+"""What the task log says of a record, from when it comes until it is through."""
 
 import logging
 import random
@@ -15,13 +15,13 @@ from labkit.taskqueue.transport.contract import Record
 
 @pytest.fixture
 def said(caplog):
-    """Works on one record with a handler that raises the errors one by one; what the journal says of it."""
+    """Works on one record with a handler that raises the errors one by one; what the task log says of it."""
     caplog.set_level(logging.INFO, "labkit.task")
 
     def work_on(value, headers, *errors):
-        lanes = Shards("none", clock=lambda: 0.0)
+        shards = Shards("none", clock=lambda: 0.0)
         attempts = Attempts(
-            lanes,
+            shards,
             topic="t",
             worker="worker-1",
             retry=Retry(first=0),
@@ -30,13 +30,13 @@ def said(caplog):
             clock=lambda: 7.0,
         )
         item = WorkItem(Record("t", 0, 3, None, value, headers, 5), 6.0, None)
-        attempts.journal.received(item)
-        lanes.put([item])
+        attempts.task_log.received(item)
+        shards.put([item])
         for error in errors:
-            assert lanes.take(wait=False) is item
+            assert shards.take(wait=False) is item
             if attempts.begin(item) is not None:
                 attempts.end(item, error)
-            lanes.release_due()
+            shards.release_due()
         return [line.message for line in caplog.records if line.name == "labkit.task"]
 
     return work_on
