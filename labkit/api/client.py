@@ -10,8 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import httpx
@@ -21,6 +20,7 @@ from labkit.api.messages import Message
 from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, JourneyOut, OverviewOut
 from labkit.errors import ApiRefused, ApiUnreachable
 from labkit.jobs import JobStatus
+from labkit.resource import Resource
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
 PATIENCE = 30.0
@@ -34,7 +34,7 @@ PASSING = frozenset({429, 503})
 IN_FLIGHT = "urn:labkit:key-in-flight"
 
 
-class ApiClient:
+class ApiClient(Resource):
     """Jobs and messages by HTTP. A context manager.
 
     `urls` are the addresses of one or several servers of the same lab; when one does not answer, the next is asked.
@@ -138,14 +138,6 @@ class ApiClient:
         """Let go of the connections."""
         for client in self._clients:
             client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _ask(self, method: str, path: str, *, again: bool = True, **request: Any) -> httpx.Response:
         """The answer, once it is no error; tried again while that may help."""

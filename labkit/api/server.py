@@ -7,7 +7,6 @@ import gc
 import socket
 import sys
 import threading
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -16,6 +15,7 @@ from labkit.api.app import make_app
 from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.timeouts import wait_until
 
@@ -38,7 +38,7 @@ def tune_process() -> None:
     gc.freeze()
 
 
-class ApiServer:
+class ApiServer(Resource):
     """The API of the lab at `url`. A context manager: ready inside, stopped after.
 
     `port` None takes that of the settings, 0 a free one. Raises `PortInUse`, `SettingsError`, and what the lab raises.
@@ -113,16 +113,8 @@ class ApiServer:
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - `check` raises it on the caller's thread
             self._failure = failure
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
 
 

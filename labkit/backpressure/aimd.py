@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, Action, AdmissionDecision, QueueView, too_many
-from labkit.backpressure.registry import below_one, positive, strategy, whole
+from labkit.backpressure.strategy import ADMITTED, STRATEGIES, Action, AdmissionDecision, QueueView, too_many
 
 
 class AimdLimit(Struct, frozen=True):
@@ -19,7 +18,7 @@ class AimdLimit(Struct, frozen=True):
     lowered_at: float
 
 
-@strategy
+@STRATEGIES.register
 @dataclass(frozen=True, slots=True)
 class Aimd:
     """At the producer or at admission: beyond a limit tasks are refused, and the limit follows the latency.
@@ -40,9 +39,9 @@ class Aimd:
     start: int = 10
 
     def __post_init__(self) -> None:
-        positive(self.name, "target", self.target)
-        below_one(self.name, "beta", self.beta)
-        whole(self.name, "start", self.start, least=1)
+        STRATEGIES.positive(self, "target")
+        STRATEGIES.below_one(self, "beta")
+        STRATEGIES.whole(self, "start", least=1)
 
     def begin(self) -> AimdLimit:
         """The limit is that of the start."""

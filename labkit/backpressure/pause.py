@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
-from labkit.backpressure.registry import positive, strategy, whole
+from labkit.backpressure.strategy import ADMITTED, STRATEGIES, AdmissionDecision, QueueView, wait
 from labkit.errors import SettingsError
 
 
@@ -18,7 +17,7 @@ class Flow(Struct, frozen=True):
     paused: bool
 
 
-@strategy
+@STRATEGIES.register
 @dataclass(frozen=True, slots=True)
 class Pause:
     """At the worker or at admission: nothing more is let in from `high` unfinished tasks on until `low` are left.
@@ -35,9 +34,9 @@ class Pause:
     look: float = 0.1
 
     def __post_init__(self) -> None:
-        whole(self.name, "high", self.high, least=1)
-        whole(self.name, "low", self.low, least=0)
-        positive(self.name, "look", self.look)
+        STRATEGIES.whole(self, "high", least=1)
+        STRATEGIES.whole(self, "low", least=0)
+        STRATEGIES.positive(self, "look")
         if self.low >= self.high:
             raise SettingsError(
                 f"The strategy 'pause' is to go on at {self.low} tasks and to stop at {self.high}; "

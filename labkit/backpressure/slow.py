@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
-from labkit.backpressure.registry import positive, strategy, whole
+from labkit.backpressure.strategy import ADMITTED, STRATEGIES, AdmissionDecision, QueueView, wait
 
 
 class Sent(Struct, frozen=True):
@@ -17,7 +16,7 @@ class Sent(Struct, frozen=True):
     at: float | None
 
 
-@strategy
+@STRATEGIES.register
 @dataclass(frozen=True, slots=True)
 class Slow:
     """At the producer: a gap of `per_task` seconds for each unfinished task above `threshold`.
@@ -34,9 +33,9 @@ class Slow:
     look: float = 0.1
 
     def __post_init__(self) -> None:
-        whole(self.name, "threshold", self.threshold, least=0)
-        positive(self.name, "per_task", self.per_task)
-        positive(self.name, "look", self.look)
+        STRATEGIES.whole(self, "threshold", least=0)
+        STRATEGIES.positive(self, "per_task")
+        STRATEGIES.positive(self, "look")
 
     def begin(self) -> Sent:
         """Nothing has been let in."""

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from labkit.backpressure.contract import ADMITTED, AdmissionDecision, QueueView, wait
-from labkit.backpressure.registry import positive, strategy, whole
+from labkit.backpressure.strategy import ADMITTED, STRATEGIES, AdmissionDecision, QueueView, wait
 
 
 class Bucket(Struct, frozen=True):
@@ -18,7 +17,7 @@ class Bucket(Struct, frozen=True):
     full_at: float
 
 
-@strategy
+@STRATEGIES.register
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
     """Anywhere: at most `rate` tasks a second in the long run, and `burst` at once after a quiet time.
@@ -35,8 +34,8 @@ class TokenBucket:
     burst: int = 10
 
     def __post_init__(self) -> None:
-        positive(self.name, "rate", self.rate)
-        whole(self.name, "burst", self.burst, least=1)
+        STRATEGIES.positive(self, "rate")
+        STRATEGIES.whole(self, "burst", least=1)
 
     def begin(self) -> Bucket:
         """The bucket is full."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import NAMESPACE_URL, uuid5
 
@@ -27,6 +26,7 @@ from labkit.celery_app.periodic_tasks import periods
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run_id(entry: RedBeatSchedulerEntry) -> str:
     return str(uuid5(NAMESPACE_URL, f"{entry.key}@{entry.last_run_at.isoformat()}"))
 
 
-class Beat:
+class Beat(Resource):
     """One Beat, in a thread of this process. A context manager: started inside, ended after.
 
     `say` gets what a user wants to know, in words: when it has the schedule, when it waits for another Beat. Raises
@@ -119,12 +119,8 @@ class Beat:
         self._thread.join()
         self._app.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
 
     def _run(self) -> None:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import repeat
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -32,6 +31,7 @@ from labkit.lab import Lab
 from labkit.measure.fates import fate_of_each
 from labkit.measure.records import Receipt
 from labkit.policies import PriorityClass
+from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.arrivals import poisson
@@ -65,7 +65,7 @@ class Source(NamedTuple):
     tasks: Callable[[random.Random], Iterator[Task]]
 
 
-class Demo:
+class Demo(Resource):
     """Runs from `start` until `stop`, which gives the sum. A context manager; it stops at the end in any case.
 
     What `beat` sends is not part of the sum: those tasks begin in Celery, not on Kafka.
@@ -146,16 +146,8 @@ class Demo:
             on_kafka,
         )
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self._running.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`, without the sum."""
         self._running.close()
 
 

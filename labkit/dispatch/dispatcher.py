@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
@@ -30,6 +29,7 @@ from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TaskRecord, turned_away_frame
 from labkit.policies import Ledger, Policy, PriorityClass
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -53,7 +53,7 @@ _BOUNDLESS = Count(granted=BATCH, unacknowledged=0, processes=0, reserved=0, wai
 log = safe_logger("labkit.dispatcher")
 
 
-class Dispatcher:
+class Dispatcher(Resource):
     """One dispatcher; several of one `group` share the work. A context manager: joined inside, left after.
 
     `topics` are those of the classes, in rank order, the most urgent first. Without a `room` nobody looks how full
@@ -154,16 +154,8 @@ class Dispatcher:
         if self._admission is not None:
             self._admission.close()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
 
     @property

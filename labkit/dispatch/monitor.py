@@ -8,7 +8,6 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.errors import BrokerUnreachable, RedisUnreachable
 from labkit.measure.records import DONE, TaskRecord
+from labkit.resource import Resource
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -66,7 +66,7 @@ class DispatcherSnapshot(Struct, frozen=True, kw_only=True):
         return any(one.on_kafka is None for one in self.classes)
 
 
-class DispatcherMonitor:
+class DispatcherMonitor(Resource):
     """Looks at one dispatcher of this process. A context manager.
 
     `limit` is how many tasks may be taken per process of Celery's workers. Records from before are passed
@@ -109,14 +109,14 @@ class DispatcherMonitor:
             waits = self._waits.setdefault(record.topic, deque(maxlen=LAST))
             waits.append(max(0.0, record.started_at - record.scheduled_at))
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Pass over the records that are there."""
         with suppress(RedisUnreachable):  # the first look that succeeds will do it
             self._pass_over()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the connection."""
         if self._admin is not None:
             self._admin.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from labkit.backpressure import Strategy
@@ -18,6 +17,7 @@ from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
 from labkit.measure.records import TaskRecord, to_frame
 from labkit.policies import PriorityClass, make_policy
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.timeouts import wait_until
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class CelerySession:
+class CelerySession(Resource):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
@@ -118,16 +118,8 @@ class CelerySession:
         """End the dispatcher, then Celery's worker."""
         self._stack.close()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
 
     def _make(self) -> Dispatcher:

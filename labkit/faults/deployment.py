@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
-from types import TracebackType
 from typing import Literal, Self
 
 from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
 from labkit.errors import LabkitError
 from labkit.faults.history import Event
 from labkit.lab import Lab
+from labkit.resource import Resource
 
 Make = Callable[[], DispatcherProcess] | Callable[[], CeleryWorker]
 
@@ -23,7 +23,7 @@ DispatchFault = Literal["kill dispatcher", "kill celery worker", "kill redis"]
 REDIS_AWAY = 1.0
 
 
-class Deployment:
+class Deployment(Resource):
     """Dispatchers and Celery workers, each made by a function, and a nemesis among them; `events` tells what it did.
 
     A context manager: all ready inside, all ended after. Whatever is killed is replaced, while the rest goes on.
@@ -54,19 +54,18 @@ class Deployment:
             "kill redis": self._kill_redis,
         }
 
-    def __enter__(self) -> Self:
-        try:
-            _at_once([self._start_dispatchers, *(post.process.start for post in self._workers)])
-            return self
-        except BaseException:
-            self._kill_all()
-            raise
+    def start(self) -> Self:
+        """Start all of them; returns when they are ready."""
+        _at_once([self._start_dispatchers, *(post.process.start for post in self._workers)])
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End all of them, in order."""
         self._replacing.shutdown()
         _at_once([post.process.stop for post in self._all()])
+
+    def _give_up(self) -> None:
+        self._kill_all()
 
     def strike(self, fault: DispatchFault) -> None:
         """Do this; raises `LabkitError` if there is no fault of that name."""

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import BrokerUnreachable, SettingsError
@@ -15,6 +14,7 @@ from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
+from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, outcome_of
@@ -50,7 +50,7 @@ def mock_work(
     return work
 
 
-class JobConsumer:
+class JobConsumer(Resource):
     """Works on the NEW jobs of a topic, as a group of workers. A context manager: joined inside, left after.
 
     A job goes to RUNNING, and by the end of `work` to DONE, or to FAILED and, as often as `retry` says, to RUNNING
@@ -101,6 +101,7 @@ class JobConsumer:
         )
         #: jobs that failed here, since the view may not know it yet when they are tried again
         self._failed: dict[int, Job] = {}
+        self._stack = ExitStack()
         self._counting = threading.Lock()
         self._busy = 0
         self._idle_since = measure()
@@ -127,16 +128,14 @@ class JobConsumer:
         """One row per attempt on an event, as of any worker group; events that are not NEW are passed over."""
         return self._group.records()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.callback(self._jobs.close)
-            stack.enter_context(self._group)
-            self._stack = stack.pop_all()
+    def start(self) -> Self:
+        """Join the group."""
+        self._stack.callback(self._jobs.close)
+        self._stack.enter_context(self._group)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the group."""
         self._stack.close()
 
     def _nothing_is_left(self) -> bool:

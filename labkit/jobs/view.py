@@ -6,8 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
 from labkit.jobs.follower import Catalogue, Follower, look_at_ends
@@ -15,6 +13,7 @@ from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.store import Store
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topic
@@ -36,7 +35,7 @@ JobList = list[Job]
 EventList = list[JobEvent]
 
 
-class JobView:
+class JobView(Resource):
     """What the jobs are, by all events up to some moment. A context manager; safe to use from several threads.
 
     The store is a database (SQLAlchemy's URL). Several processes may have views on one store: one of them reads the
@@ -142,14 +141,6 @@ class JobView:
             self._writer.close()
         self._catalogue.close()
         self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait(self, is_there: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait for what another thread or process reads; read oneself if nobody does."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from labkit.errors import BadJobId, UnknownTopic
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus
+from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.topics import Topic, Topics
@@ -42,7 +41,7 @@ def new_job(job_id: int | None = None, *, clock: Callable[[], float] = time.time
     return JobEvent(job_id=number, status=JobStatus.NEW, version=1, at=clock())
 
 
-class Jobs:
+class Jobs(Resource):
     """Creates and changes jobs. A context manager; may be used from several threads.
 
     It knows nothing of a job but what is handed in, and asks nobody: when two change a job at once, both events stand
@@ -87,11 +86,3 @@ class Jobs:
     def close(self) -> None:
         """Let go of the connection."""
         self._producer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

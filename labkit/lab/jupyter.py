@@ -8,8 +8,7 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -17,6 +16,7 @@ import requests
 from labkit.errors import ServerFailed
 from labkit.lab.folders import named_lab
 from labkit.lab.supervisor import ServerCommand, launch
+from labkit.resource import Resource
 from labkit.settings import Settings
 
 #: The port that JupyterLab takes if it is free; the next free one otherwise.
@@ -35,7 +35,7 @@ SETTINGS = Path(__file__).with_name("jupyter_settings")
 WITH_COMMANDS = ["/bin/sh", "-c", 'PATH="$1:$PATH"; export PATH; shift; exec "$@"', "sh"]
 
 
-class Jupyter:
+class Jupyter(Resource):
     """A JupyterLab on this machine only, with a token. It ends with this process, also when that is killed.
 
     It starts in the background; `wait_until_ready` tells its address.
@@ -80,14 +80,6 @@ class Jupyter:
     def close(self) -> None:
         """End JupyterLab and its kernels. Closing twice is no error."""
         self._supervisor.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _address(self) -> str | None:
         information = self._information()

@@ -7,7 +7,6 @@ import tempfile
 import threading
 from pathlib import Path
 from shutil import rmtree
-from types import TracebackType
 from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
@@ -18,6 +17,7 @@ from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers,
 from labkit.lab.startup import start
 from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.lab.supervisor import Supervisor
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 
 #: The name that a private lab goes by.
@@ -28,7 +28,7 @@ _opened: dict[Path, Lab] = {}
 _lock = threading.RLock()
 
 
-class Lab:
+class Lab(Resource):
     """A running Kafka and Redis.
 
     Without a name, a private lab: on a free port, in a temporary folder that is deleted at the end. With a name, the
@@ -179,14 +179,6 @@ class Lab:
     def _runs_here(self) -> bool:
         state = self._state
         return self._supervisor is not None and state is not None and state.running()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         versions = {} if self._started is None else self._started.versions

@@ -5,9 +5,7 @@ To add a policy, add a module like `strict`: it is found by being here, and know
 
 from __future__ import annotations
 
-from labkit.policies.contract import Backlog, ClassView, Decision, Policy, PriorityClass, View
-from labkit.policies.ledger import Ledger
-from labkit.policies.registry import POLICIES, discover, make_policy, options_of
+from labkit.policies.policy import POLICIES, Backlog, ClassView, Decision, Ledger, Policy, PriorityClass, View
 
 __all__ = [
     "POLICIES",
@@ -22,4 +20,7 @@ __all__ = [
     "options_of",
 ]
 
-discover(__path__, __name__)
+#: The policy of that name with these options, and the options that it takes; both raise `SettingsError`.
+make_policy, options_of = POLICIES.make, POLICIES.options_of
+
+POLICIES.discover(__path__, __name__)

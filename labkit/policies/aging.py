@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import ClassView, Decision, View, hold, start
-from labkit.policies.registry import policy, positive
+from labkit.policies.policy import POLICIES, ClassView, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class Aging:
     """A task rises by `rate` classes per second while it waits, and the task that stands highest goes first.
@@ -25,7 +24,7 @@ class Aging:
     rate: float = 1.0
 
     def __post_init__(self) -> None:
-        positive(self.name, "rate", self.rate)
+        POLICIES.positive(self, "rate")
 
     def decide(self, view: View, now: float) -> Decision:
         """Start the class whose first task stands highest, and of equals the more urgent one, if there is room."""

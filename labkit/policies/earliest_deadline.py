@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import ClassView, Decision, View, hold, start
-from labkit.policies.registry import policy
+from labkit.policies.policy import POLICIES, ClassView, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class EarliestDeadline:
     """The task that is due first goes first. A class without a deadline waits for those that have one.

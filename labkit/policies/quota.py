@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import Decision, View, hold, start
-from labkit.policies.registry import policy
+from labkit.policies.policy import POLICIES, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class Quota:
     """A class that waits earns its share of each start, and goes first once it has earned a whole one.

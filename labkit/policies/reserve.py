@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import FULL, Decision, View, hold, start
-from labkit.policies.registry import policy
+from labkit.policies.policy import FULL, POLICIES, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """The most urgent class is started at once, also beyond the capacity; the others only while there is room.

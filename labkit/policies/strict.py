@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import Decision, View, hold, start
-from labkit.policies.registry import policy
+from labkit.policies.policy import POLICIES, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class Strict:
     """The most urgent class goes first, whatever the others have waited; nothing in service is interrupted.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.policies.contract import ClassView, Decision, View, hold, start
-from labkit.policies.registry import policy
+from labkit.policies.policy import POLICIES, ClassView, Decision, View, hold, start
 
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True, slots=True)
 class Weighted:
     """Classes take turns, and each turn is as long as the class is heavy: nobody starves, no capacity is left unused.

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from msgspec import to_builtins
 
 from labkit.errors import LabkitError, Unsupported, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
@@ -36,7 +36,7 @@ LAG_INTERVAL = 0.1
 JOIN_TIMEOUT = 30.0
 
 
-class WorkerGroup:
+class WorkerGroup(Resource):
     """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
@@ -219,16 +219,8 @@ class WorkerGroup:
             self._standing.close()
             self._leave_records()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
 
     def _balanced(self) -> bool:

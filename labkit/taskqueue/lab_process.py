@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.process.child_process import ChildProcess
+from labkit.resource import Resource
 from labkit.settings import Settings, environment_with
 from labkit.taskqueue.timeouts import wait_until
 
@@ -18,7 +18,7 @@ from labkit.taskqueue.timeouts import wait_until
 START_TIMEOUT = 60.0
 
 
-class LabProcess(ABC):
+class LabProcess(Resource, ABC):
     """Runs `python -m module`, and ends with this process. A context manager: ready inside, stopped after.
 
     The process finds the lab, whatever its name is, and takes over the settings `handed_on` from this one; everything
@@ -85,18 +85,13 @@ class LabProcess(ABC):
             self._child.ask_to_stop()
             self._child.join()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            if self.alive():
-                self.kill()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """As `stop`."""
         self.stop()
+
+    def _give_up(self) -> None:
+        if self.alive():
+            self.kill()
 
     def _is_up(self) -> bool:
         self.check()
@@ -107,7 +102,7 @@ class LabProcess(ABC):
         here = {"bootstrap_servers": lab.bootstrap_servers, "redis_url": lab.redis_url}
         return {name: value for name, value in (here | handed_on).items() if value not in (None, "")}
 
-    def _hear(self, message: dict[str, Any]) -> None:  # noqa: B027 - most have nothing to report
+    def _hear(self, message: dict[str, Any]) -> None:
         """It has reported this, on a thread."""
 
     @abstractmethod

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
 from labkit.errors import BrokerUnreachable, NotAccepted, NotAcknowledged
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import Receipt, receipts_to_frame
+from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
@@ -29,7 +29,7 @@ log = safe_logger("labkit.producer")
 PARTITIONS_MAX_AGE = 5.0
 
 
-class Producer:
+class Producer(Resource):
     """Sends tasks to one topic. A context manager; may be used from several threads.
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
@@ -144,14 +144,6 @@ class Producer:
         log.info("the producer to %s closes", self.topic.name)
         self._client.close(self._timeout)
         self._topics.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _look_at_partitions(self) -> None:
         try:

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
+from labkit.resource import Resource
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -58,7 +57,7 @@ class PartitionLag:
         return self.end - self.committed
 
 
-class Topics:
+class Topics(Resource):
     """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection."""
 
     def __init__(self, transport: Transport, *, prefix: str = "") -> None:
@@ -170,14 +169,6 @@ class Topics:
         if self._admin is not None:
             self._admin.close()
             self._admin = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _client(self) -> AdminClient:

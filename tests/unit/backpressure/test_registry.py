@@ -1,4 +1,4 @@
-"""Strategies by name."""
+"""The strategies that there are, by name."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,13 @@ import pytest
 
 import labkit.backpressure
 from labkit.backpressure import STRATEGIES, make_strategy, options_of
-from labkit.backpressure.registry import discover
 from labkit.errors import SettingsError
 
 CLOSED = '''
 from dataclasses import dataclass
-from labkit.backpressure.contract import Action, QueueView, AdmissionDecision
-from labkit.backpressure.registry import strategy
+from labkit.backpressure.strategy import STRATEGIES, Action, AdmissionDecision, QueueView
 
-@strategy
+@STRATEGIES.register
 @dataclass(frozen=True)
 class Closed:
     """Refuses everything."""
@@ -26,9 +24,9 @@ class Closed:
 '''
 
 
-def test_the_strategies_are_the_modules_that_hold_one():
+def test_every_module_holds_one_and_the_limits_are_in_one():
     modules = {path.stem for path in Path(labkit.backpressure.__path__[0]).glob("*.py")}
-    assert set(STRATEGIES) == modules - {"__init__", "contract", "gate", "registry"}
+    assert {kind.__module__.rpartition(".")[2] for kind in STRATEGIES.values()} == modules - {"__init__", "strategy"}
     assert {"unlimited", "refuse", "slow", "pause", "shed_newest", "shed_lowest", "spill"} <= set(STRATEGIES)
     assert {"token_bucket", "aimd"} <= set(STRATEGIES)
     assert all(kind.__doc__ for kind in STRATEGIES.values())
@@ -44,7 +42,7 @@ def test_a_new_file_is_a_new_strategy(tmp_path, monkeypatch):
     (tmp_path / "closed.py").write_text(CLOSED)
     monkeypatch.setattr(labkit.backpressure, "__path__", [*labkit.backpressure.__path__, str(tmp_path)])
     try:
-        discover([str(tmp_path)], "labkit.backpressure")
+        STRATEGIES.discover([str(tmp_path)], "labkit.backpressure")
         assert make_strategy("closed").name == "closed"
     finally:
         STRATEGIES.pop("closed", None)

@@ -29,3 +29,13 @@ def test_only_the_settings_read_the_environment() -> None:
         module.relative_to(ROOT / "labkit").as_posix() for module in MODULES if READS_ENVIRONMENT & names_used(module)
     }
     assert readers == {"settings.py"}
+
+
+def test_there_is_one_context_manager_for_all() -> None:
+    managers = {
+        module.relative_to(ROOT / "labkit").as_posix()
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "__exit__"
+    }
+    assert managers == {"resource.py"}

@@ -1,4 +1,4 @@
-"""Policies by name."""
+"""The policies that there are, by name."""
 
 import sys
 from pathlib import Path
@@ -8,14 +8,12 @@ import pytest
 import labkit.policies
 from labkit.errors import SettingsError
 from labkit.policies import POLICIES, make_policy, options_of
-from labkit.policies.registry import discover
 
 NEWEST_FIRST = '''
 from dataclasses import dataclass
-from labkit.policies.contract import Decision, View
-from labkit.policies.registry import policy
+from labkit.policies.policy import POLICIES, Decision, View
 
-@policy
+@POLICIES.register
 @dataclass(frozen=True)
 class Idle:
     """Never starts anything."""
@@ -27,7 +25,7 @@ class Idle:
 
 def test_the_policies_are_the_modules_that_hold_one():
     modules = {path.stem for path in Path(labkit.policies.__path__[0]).glob("*.py")}
-    assert set(POLICIES) == modules - {"__init__", "contract", "ledger", "registry"}
+    assert set(POLICIES) == modules - {"__init__", "policy"}
     assert {"strict", "reserve", "weighted", "aging", "earliest_deadline", "quota"} <= set(POLICIES)
     assert all(kind.__doc__ for kind in POLICIES.values())
 
@@ -36,7 +34,7 @@ def test_a_new_file_is_a_new_policy(tmp_path, monkeypatch):
     (tmp_path / "idle.py").write_text(NEWEST_FIRST)
     monkeypatch.setattr(labkit.policies, "__path__", [*labkit.policies.__path__, str(tmp_path)])
     try:
-        discover([str(tmp_path)], "labkit.policies")
+        POLICIES.discover([str(tmp_path)], "labkit.policies")
         assert make_policy("idle").name == "idle"
     finally:
         POLICIES.pop("idle", None)

@@ -1,4 +1,4 @@
-"""What a policy sees and what it answers: the agreement between the dispatchers, live or simulated, and the policies.
+"""What a policy sees, what it answers, and what a dispatcher remembers for it between two decisions.
 
 A policy is a pure function of a `View` and the time. It knows nothing of Kafka, of Celery or of clocks, and remembers
 nothing: what must be remembered between two decisions comes with the view, and a `Ledger` keeps it. So the very same
@@ -11,12 +11,14 @@ Seconds may count from any moment, as long as all of them count from the same on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from labkit.errors import SettingsError
+from labkit.registry import Registry
 
 #: Why a class is held that waits for room only.
 FULL = "the queue is full"
@@ -123,7 +125,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 class Policy(Protocol):
     """Which class is served next. Made by `make_policy`; its options are the fields of its class."""
 
-    #: As in `labkit dispatch --policy`; the name of its module.
+    #: As in `labkit dispatch --policy`.
     name: ClassVar[str]
 
     def decide(self, view: View, now: float) -> Decision:
@@ -142,3 +144,64 @@ def hold(view: View) -> Decision:
     waiting = view.backlogged
     shed = tuple(one.name for one in waiting if one.limit is not None and one.waiting > one.limit)
     return Decision(start=None, held={one.name: FULL for one in waiting}, shed=shed)
+
+
+#: The class of each policy by its name. Its docstring tells what it does, its fields are its options.
+POLICIES: Registry[Policy] = Registry("policy")
+
+
+class Ledger:
+    """The memory of one dispatcher, which makes the views its policy decides on.
+
+    It lives as long as the dispatcher: a new one begins with nothing owed. A class with nothing to do is owed nothing,
+    so nobody saves up for later.
+    """
+
+    def __init__(self, classes: Sequence[PriorityClass]) -> None:
+        """`classes` in rank order, most urgent first. Raises `SettingsError` if they do not go together."""
+        _must_go_together(classes)
+        self.classes = tuple(classes)
+        self._credits = dict.fromkeys((one.name for one in classes), 0.0)
+        self._last: str | None = None
+
+    def view(self, backlogs: Sequence[Backlog], *, taken: int, capacity: int) -> View:
+        """The view of these backlogs, one per class in rank order. What is owed to a class without any lapses.
+
+        Raises ValueError if there is not one backlog per class.
+        """
+        for known, backlog in zip(self.classes, backlogs, strict=True):
+            if not backlog.waiting:
+                self._credits[known.name] = 0.0
+        views = (self._class_view(rank, backlog) for rank, backlog in enumerate(backlogs))
+        return View(classes=tuple(views), taken=taken, capacity=capacity, last=self._last)
+
+    def note(self, decision: Decision) -> None:
+        """The decision has been carried out: what it started is on its way."""
+        if decision.start is not None:
+            self._last = decision.start
+            self._credits.update(decision.credits)
+
+    def _class_view(self, rank: int, backlog: Backlog) -> ClassView:
+        known = self.classes[rank]
+        return ClassView(
+            name=known.name,
+            rank=rank,
+            waiting=backlog.waiting,
+            arrived_at=backlog.arrived_at,
+            deadline=backlog.deadline,
+            weight=known.weight,
+            share=known.share,
+            limit=known.limit,
+            credit=self._credits[known.name],
+        )
+
+
+def _must_go_together(classes: Sequence[PriorityClass]) -> None:
+    if not classes:
+        raise SettingsError("There is no priority class; name at least one.")
+    twice = [name for name, times in Counter(one.name for one in classes).items() if times > 1]
+    if twice:
+        raise SettingsError(f"There are two priority classes named {twice[0]!r}; give each a name of its own.")
+    shares = math.fsum(one.share for one in classes)
+    if shares > 1:
+        raise SettingsError(f"The shares of the classes add up to {shares:g}; nobody can be guaranteed more than all.")

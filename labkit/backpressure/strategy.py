@@ -10,11 +10,12 @@ Seconds may count from any moment, as long as all of them count from the same on
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Final, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
 from labkit.errors import NotAccepted
+from labkit.registry import Registry
 
 #: What a strategy remembers from one judgement to the next: a frozen struct, or None if there is nothing.
 S = TypeVar("S")
@@ -69,7 +70,7 @@ class AdmissionDecision(Struct, frozen=True, kw_only=True):
 class Strategy(Protocol[S]):
     """What to do where a queue grows. Made by `make_strategy`; its options are the fields of its class."""
 
-    #: The name of its module.
+    #: As in `labkit produce --backpressure` and `labkit dispatch --admission`.
     name: ClassVar[str]
 
     def begin(self) -> S:
@@ -93,3 +94,39 @@ def wait(seconds: float, reason: str) -> AdmissionDecision:
 def too_many(sight: QueueView, limit: float) -> str:
     """The reason for turning a task away where there is a limit."""
     return f"{sight.lag:,} tasks are not finished, and the limit is {limit:,g}"
+
+
+#: The class of each strategy by its name. Its docstring tells what it does, its fields are its options.
+STRATEGIES: Registry[Strategy[Any]] = Registry("strategy")
+
+
+class AdmissionState(Generic[S]):
+    """The memory of one door, live or simulated. One thread at a time may use it."""
+
+    def __init__(self, strategy: Strategy[S]) -> None:
+        self.strategy = strategy
+        #: What the strategy remembers; for `aimd` it holds the limit of the moment.
+        self.state: S = strategy.begin()
+        self._answers = 0
+        self._latencies = 0.0
+
+    def answered(self, latency: float) -> None:
+        """A task was finished, `latency` seconds after it was let in."""
+        self._answers += 1
+        self._latencies += latency
+
+    def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
+        """What to do with the task at the door at the time `now`; the other arguments are those of `QueueView`.
+
+        The verdict must be carried out: a task that is admitted counts as let in.
+        """
+        sight = QueueView(
+            lag=lag,
+            rank=rank,
+            lowest=lowest,
+            answered=self._answers,
+            latency=self._latencies / self._answers if self._answers else None,
+        )
+        self._answers, self._latencies = 0, 0.0
+        verdict, self.state = self.strategy.judge(sight, self.state, now)
+        return verdict

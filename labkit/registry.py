@@ -1,0 +1,102 @@
+"""Classes by name: policies and strategies are chosen by a word, and a new one is known by its module being there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Generic, Protocol, TypeVar
+
+from labkit.errors import SettingsError
+
+
+class Named(Protocol):
+    """What a registry holds the classes of: frozen dataclasses, whose docstrings tell what they do."""
+
+    @property
+    def name(self) -> str:
+        """The word by which it is chosen."""
+        ...
+
+
+#: What the classes of a registry are made into.
+Made = TypeVar("Made", bound=Named)
+#: One of the classes.
+Kind = TypeVar("Kind", bound=type[Any])
+
+
+class Registry(dict[str, type[Made]], Generic[Made]):
+    """The classes of one sort, such as the policies, by their names; the fields of a class are its options."""
+
+    def __init__(self, sort: str) -> None:
+        super().__init__()
+        self._sort = sort
+
+    def register(self, kind: Kind) -> Kind:
+        """Enter a class under its name: a decorator."""
+        self[kind.name] = kind
+        return kind
+
+    def discover(self, folders: Iterable[str], package: str) -> None:
+        """Import every module of the package in these folders: each enters what it holds."""
+        for module in iter_modules(folders):
+            import_module(f"{package}.{module.name}")
+
+    def options_of(self, name: str) -> tuple[str, ...]:
+        """The options that it takes. Raises `SettingsError` if there is nothing of that name."""
+        if name not in self:
+            raise SettingsError(f"There is no {self._sort} {name!r}; there are {', '.join(sorted(self))}.")
+        return tuple(option.name for option in fields(self[name]))  # type: ignore[arg-type]  # they are dataclasses
+
+    def make(self, name: str, **options: float) -> Made:
+        """The one of that name with these options; what is not given has its default.
+
+        Raises `SettingsError` for an unknown name, for an option that it does not take and for a value that does not
+        fit.
+        """
+        known = self.options_of(name)
+        for option in options:
+            if option not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise SettingsError(f"The {self._sort} {name!r} has no option {option!r}; {takes}.")
+        make: Callable[..., Made] = self[name]
+        return make(**options)
+
+    def parse(self, text: str) -> Made:
+        """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
+        name, _, listed = text.partition(":")
+        options: dict[str, float] = {}
+        for pair in filter(None, listed.split(",")):
+            option, _, value = pair.partition("=")
+            try:
+                options[option.strip()] = float(value)
+            except ValueError:
+                raise SettingsError(
+                    f"{pair!r} is not an option of a {self._sort}. Write NAME or NAME:option=number,option=number, "
+                    "as slow:threshold=100."
+                ) from None
+        return self.make(name, **options)
+
+    def positive(self, made: Made, *options: str) -> None:
+        """Raises `SettingsError` unless each of these options is a number above 0."""
+        self._check(made, options, lambda value: value > 0, "a number above 0")
+
+    def below_one(self, made: Made, *options: str) -> None:
+        """Raises `SettingsError` unless each of these options is a number above 0 and below 1."""
+        self._check(made, options, lambda value: 0 < value < 1, "a number above 0 and below 1")
+
+    def whole(self, made: Made, *options: str, least: int) -> None:
+        """Raises `SettingsError` unless each of these options is a whole number of `least` or more."""
+        self._check(
+            made, options, lambda value: value == int(value) and value >= least, f"a whole number, {least} or more"
+        )
+
+    def _check(self, made: Made, options: Iterable[str], fits: Callable[[float], bool], instead: str) -> None:
+        for option in options:
+            value = getattr(made, option)
+            if not (isinstance(value, int | float) and math.isfinite(value) and fits(value)):
+                raise SettingsError(
+                    f"The option {option!r} of the {self._sort} {made.name!r} is {value!r}; give {instead}."
+                )

@@ -1,0 +1,34 @@
+"""What is begun is ended: the `with` statement for everything that holds a connection, a thread or a process."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+
+class Resource:
+    """A context manager: `start` on the way in, `close` on the way out."""
+
+    def start(self) -> Self:
+        """Begin; by default there is nothing to begin."""
+        return self
+
+    def close(self) -> None:
+        """End what has begun."""
+        raise NotImplementedError
+
+    def _give_up(self) -> None:
+        """End what has begun, after a start that failed."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
