@@ -1,19 +1,17 @@
-"""`python -m benchmarks.message_child`: creates or polls messages in a process of its own, which may be killed.
+"""A process that creates or polls messages, and may be killed: both its sides.
 
-The job comes as one JSON line on standard input, and reports go out as JSON lines on standard output. It says `ready`
-when it is connected, begins with the next line of its input, and ends when that ends.
+It reports `ready` when it is connected, begins with its next order, and ends with the order to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from msgspec.json import decode
 
 from labkit.api.messages import Delivery, Message, MessageQueues
 from labkit.api.messages.record_sender import RecordSender
@@ -21,13 +19,14 @@ from labkit.api.messages.reservation import Reservations
 from labkit.errors import LabkitError, StaleLease
 from labkit.lab import attach_lab
 from labkit.process.child_process import ChildProcess
+from labkit.process.parent_channel import ParentChannel
 from labkit.settings import environment_with, load_settings
 
 #: How long one poll waits, in seconds.
 WAIT = 0.5
 
 Job = dict[str, Any]
-Lines = asyncio.Queue[str | None]
+Orders = asyncio.Queue[bytes | None]
 
 
 class MessageChild(ChildProcess):
@@ -37,9 +36,9 @@ class MessageChild(ChildProcess):
         self.heard: list[Job] = []
         super().__init__(
             name,
-            "benchmarks.message_child",
+            __name__,
             job,
-            hear=hear or self.heard.append,
+            hear=lambda report: (hear or self.heard.append)(decode(report)),
             environment=environment_with(**settings),
         )
 
@@ -48,71 +47,69 @@ class MessageChild(ChildProcess):
         return any(word in report for report in self.heard)
 
 
-def say(**report: object) -> None:
-    """One line to the parent."""
-    sys.stdout.write(json.dumps(report) + "\n")
-    sys.stdout.flush()
+def main(parent: ParentChannel) -> None:
+    """The process's side."""
+    asyncio.run(_run(parent))
 
 
-async def run(job: Job) -> None:
+async def _run(parent: ParentChannel) -> None:
     """Connect, wait for the word, do the job."""
-    lines = _listen()
+    job = parent.job()
+    orders = _listen(parent)
     if job.get("dies"):
         _die_when(job["dies"])
     settings = load_settings()
     async with MessageQueues(attach_lab(settings=settings), settings) as queues:
-        say(ready=True)
-        await lines.get()
-        await {"create": _create, "poll": _poll}[job["role"]](queues, job, lines)
+        parent.report({"ready": True})
+        await orders.get()
+        await {"create": _create, "poll": _poll}[job["role"]](queues, job, parent, orders)
 
 
-def _listen() -> Lines:
-    """The lines of the input as they come; None at its end."""
-    loop, lines = asyncio.get_running_loop(), Lines()
+def _listen(parent: ParentChannel) -> Orders:
+    """The orders as they come; None for the one to stop."""
+    loop, orders = asyncio.get_running_loop(), Orders()
 
-    def pass_on() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-        loop.call_soon_threadsafe(lines.put_nowait, None)
+    def pass_on(order: bytes | None = None) -> None:
+        loop.call_soon_threadsafe(orders.put_nowait, order)
 
-    threading.Thread(target=pass_on, daemon=True).start()
-    return lines
+    parent.listen(on_order=pass_on, on_stop=pass_on)
+    return orders
 
 
-async def _create(queues: MessageQueues, job: Job, _: Lines) -> None:
+async def _create(queues: MessageQueues, job: Job, parent: ParentChannel, _: Orders) -> None:
     """The same messages, so many times at once."""
     messages = [Message.of_payload(payload) for payload in job["messages"]]
     answers = await asyncio.gather(*(queues.create(messages) for _ in range(job.get("times", 1))))
-    say(ids=[[str(message_id) for message_id in ids] for ids in answers])
+    parent.report({"ids": [[str(message_id) for message_id in ids] for ids in answers]})
 
 
-async def _poll(queues: MessageQueues, job: Job, lines: Lines) -> None:
-    """So many pollers, until the input ends."""
-    pollers = [asyncio.create_task(_poll_on(queues, job)) for _ in range(job["pollers"])]
-    await lines.get()
+async def _poll(queues: MessageQueues, job: Job, parent: ParentChannel, orders: Orders) -> None:
+    """So many pollers, until the order to stop."""
+    pollers = [asyncio.create_task(_poll_on(queues, job, parent)) for _ in range(job["pollers"])]
+    await orders.get()
     for poller in pollers:
         poller.cancel()
     await asyncio.gather(*pollers, return_exceptions=True)
 
 
-async def _poll_on(queues: MessageQueues, job: Job) -> None:
+async def _poll_on(queues: MessageQueues, job: Job, parent: ParentChannel) -> None:
     while True:
         try:
             got = await queues.poll(job["queue"], job["group"], wait=WAIT, explicit=True)
             if got is not None:
-                await _work(queues, got, job.get("seconds", 0.0))
+                await _work(queues, got, job.get("seconds", 0.0), parent)
         except StaleLease as error:
-            say(stale=str(error))
+            parent.report({"stale": str(error)})
         except LabkitError as error:  # a server is away: go on as a client would
-            say(trouble=str(error))
+            parent.report({"trouble": str(error)})
             await asyncio.sleep(0.05)
 
 
-async def _work(queues: MessageQueues, got: Delivery, seconds: float) -> None:
-    say(got=str(got.id), token=got.token, until=got.leased_until, deliveries=got.deliveries)
+async def _work(queues: MessageQueues, got: Delivery, seconds: float, parent: ParentChannel) -> None:
+    parent.report({"got": str(got.id), "token": got.token, "until": got.leased_until, "deliveries": got.deliveries})
     await asyncio.sleep(seconds)
     await queues.ack(got.id, got.token or "")
-    say(acked=str(got.id), token=got.token)
+    parent.report({"acked": str(got.id), "token": got.token})
 
 
 def _die_when(moment: str) -> None:
@@ -126,7 +123,3 @@ def _die_when(moment: str) -> None:
         RecordSender.send = die  # type: ignore[method-assign, assignment]
     else:
         Reservations.mark = die  # type: ignore[method-assign, assignment]
-
-
-if __name__ == "__main__":
-    asyncio.run(run(json.loads(sys.stdin.readline())))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+from labkit.errors import LabkitError
 
 
 class Resource:
@@ -24,11 +27,22 @@ class Resource:
     def __enter__(self) -> Self:
         try:
             return self.start()
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            _after(error, self._give_up)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            _after(error, self.close)
+
+
+def _after(error: BaseException, end: Callable[[], object]) -> None:
+    """End what has begun; what goes wrong then is added to this error, which came first and is the reason."""
+    try:
+        end()
+    except LabkitError as failure:
+        error.add_note(str(failure))

@@ -95,3 +95,8 @@ async def misbehave_later(task: Task) -> object:
     """As `misbehave`, after others had their turn."""
     await asyncio.sleep(0)
     return misbehave(task)
+
+
+def run_python(task: Task) -> None:
+    """Do what the payload says, which is Python."""
+    exec(task.payload, {})

@@ -6,10 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 from labkit.errors import LabkitError
+from labkit.process.signals import on_signals
 
 if TYPE_CHECKING:
     from labkit.logs import Component
@@ -46,16 +46,8 @@ def attached_topics() -> Iterator[Topics]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets, so that work ends cleanly; a second one interrupts."""
+    """An event that SIGINT and SIGTERM set, so that work ends cleanly; a second SIGINT interrupts what still waits."""
     stop = threading.Event()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    # an event has a lock, which whatever a signal interrupts may hold
+    with on_signals((signal.SIGINT, signal.SIGTERM), lambda _: stop.set(), once=(signal.SIGINT,)):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

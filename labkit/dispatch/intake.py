@@ -186,7 +186,11 @@ class _Nobody:
     def start(self) -> None:
         """Nothing to do."""
 
-    def join(self) -> None:
+    def join(self, timeout: float) -> bool:
+        """Nothing runs here."""
+        return True
+
+    def give_up(self) -> None:
         """Nothing to do."""
 
 

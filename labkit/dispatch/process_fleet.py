@@ -1,9 +1,15 @@
-"""Celery's workers and dispatchers as processes, which can be killed and frozen."""
+"""Celery's workers and dispatchers as processes, which can be killed and frozen: both their sides."""
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import to_builtins
 
@@ -13,14 +19,19 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.dispatch.dispatcher import group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, new_name
 from labkit.lab import Lab
+from labkit.logs import configure
 from labkit.policies import PriorityClass
+from labkit.process.parent_channel import ParentChannel
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.lab_process import LabProcess
 from labkit.taskqueue.topics import Topics
 
+#: How often a dispatcher looks whether it can still go on, in seconds.
+LOOK_INTERVAL = 0.1
+
 
 class _DispatchProcess(LabProcess):
-    module = "labkit.dispatch.dispatcher_process"
+    module = __name__
     handed_on = (
         "celery_broker_url",
         "celery_imports",
@@ -96,3 +107,38 @@ class DispatcherProcess(_DispatchProcess):
             any(member.startswith(f"{self.name}.") and places for member, places in self._topics.members(group).items())
             for group in self._groups
         )
+
+
+def main(parent: ParentChannel) -> None:
+    """Do the job until the order to stop; then finish what is begun."""
+    # Celery keeps its errors from the handler of last resort
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    job = parent.job()
+    {"celery": _work, "dispatcher": _dispatch}[job["role"]](job, parent)
+
+
+def _work(job: dict[str, Any], parent: ParentChannel) -> None:
+    from labkit.celery_app.celery_worker import run_worker, worker_app
+
+    settings = load_settings()
+    if job["log_dir"] is not None:
+        configure("celery", settings, Path(job["log_dir"]))
+    app = worker_app(settings)
+    # Celery's own way to end in order; until it has its handlers, there is nothing to finish
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    parent.listen(on_stop=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    options = {name: job[name] for name in ("pool", "concurrency", "prefetch", "name")}
+    sys.exit(run_worker(app, **options))
+
+
+def _dispatch(job: dict[str, Any], parent: ParentChannel) -> None:
+    from labkit.dispatch.factory import dispatcher_of_job
+
+    settings = load_settings()
+    if job["log_dir"] is not None:
+        configure("dispatcher", settings, Path(job["log_dir"]))
+    stop = threading.Event()
+    parent.listen(on_stop=stop.set)
+    with dispatcher_of_job(job, settings) as dispatcher:
+        while not stop.wait(LOOK_INTERVAL):
+            dispatcher.check()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from labkit.errors import RecordsUnreadable
 
@@ -24,6 +25,9 @@ DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
 #: Outcomes that are no attempts: a dispatcher has dropped the task, or put it on a topic for later; it was done before,
 #: by another delivery.
 SHED, SPILLED, REPEATED = "shed", "spilled", "repeated"
+
+
+_TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 
 
 class TaskRecord(Struct, frozen=True, kw_only=True):
@@ -52,6 +56,12 @@ class TaskRecord(Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+def printable(record: TaskRecord) -> TaskRecord:
+    """The record with its texts as UTF-8 can hold them: halves of surrogate pairs are written as `\\ud800`."""
+    texts = {name: value for name in _TEXT if isinstance(value := getattr(record, name), str)}
+    return replace(record, **{name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()})
+
+
 class Receipt(Struct, frozen=True, kw_only=True):
     """What became of one sent task. Times are seconds since the epoch.
 
@@ -68,7 +78,6 @@ class Receipt(Struct, frozen=True, kw_only=True):
     error: str | None
 
 
-_TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 _WHOLE = ("partition", "offset", "priority", "attempt")
 
 #: The columns of the DataFrame of records, in order.

@@ -1,27 +1,37 @@
-"""A process of our own: told what to do by a JSON line, reporting by JSON lines, and ended with this process."""
+"""A process of our own: told what to do, heard, logged, and ended whole, with all that it has started."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
+import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from contextlib import closing
+from signal import SIGKILL, Signals
+from typing import Any
+
+from msgspec.json import decode, encode
 
 from labkit.errors import WorkerFailed
+from labkit.process.child_watch import ChildWatch
+from labkit.process.output_log import OutputLog
+from labkit.process.parent_channel import CUT_OFF, FAILURE, STOP, WORDS
+from labkit.process.process_group import ProcessGroup
 
 #: How long a process has to end after it was asked to, in seconds.
 STOP_TIMEOUT = 30.0
+#: How long a killed process may take to be gone, in seconds.
+KILL_TIMEOUT = 10.0
 
 
 class ChildProcess:
-    """Runs `python -m module`.
+    """Runs `main(parent)` of a module in a process of its own, the head of a session and of a process group.
 
-    It gets its job by one JSON line on its standard input; when that input ends, it stops, so it does not outlive this
-    process. Each JSON line on its standard output goes to `hear`, on a thread. `environment` is by default this one's.
+    Its `job`, what it is told, and the order to stop go to it as lines of JSON over a private pipe; its reports come
+    over another, and go to `hear` as lines of JSON too, on the thread that watches over it. What it writes to its
+    standard output and error goes to `output`, by default a new one. Its standard input is empty.
+    When it ends, which is noticed by its process id, what is left of its group is killed, and `on_end` is called on
+    that thread. It does not outlive this process. `environment` is by default this one's.
     """
 
     def __init__(
@@ -30,18 +40,27 @@ class ChildProcess:
         module: str,
         job: Mapping[str, Any],
         *,
-        hear: Callable[[dict[str, Any]], object],
+        hear: Callable[[bytes], object],
+        on_end: Callable[[], object] = lambda: None,
         environment: Mapping[str, str] | None = None,
+        output: OutputLog | None = None,
     ) -> None:
         self.name = name
+        self.output = output or OutputLog(name)
         self._module = module
         self._job = job
         self._hear = hear
+        self._on_end = on_end
         self._environment = environment
-        self._process: subprocess.Popen[str] | None = None
-        self._last_words = ""
-        self._complaints: IO[str]
-        self._reader = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
+        self._group: ProcessGroup | None = None
+        self._watch: ChildWatch | None = None
+        self._status = 0
+        self._failure: str | None = None
+        self._error: BaseException | None = None
+        self._begun = threading.Event()
+        self._ended = threading.Event()
+        # also the one that starts it: Linux kills a child when the thread that has started it ends
+        self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
 
     @property
     def pid(self) -> int:
@@ -49,92 +68,111 @@ class ChildProcess:
         return self._started.pid
 
     def start(self) -> None:
-        """Start the process and hand it its job."""
-        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            env=self._environment,
-            start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops its own in order
-        )
-        self.tell(json.dumps(self._job))
-        self._reader.start()
+        """Start the process and hand it its job. Raises `WorkerFailed` if it cannot be started."""
+        self._thread.start()
+        self._begun.wait()
+        if self._group is None:
+            raise WorkerFailed(f"{self.name} could not be started: {self._error}") from self._error
+        self.tell(self._job)
 
     def alive(self) -> bool:
         """Whether the process was started and runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._group is not None and not self._ended.is_set()
 
-    def tell(self, line: str) -> None:
-        """Write a line to its standard input; raises `WorkerFailed` if it has ended with an error."""
-        try:
-            self._to_child.write(line + "\n")
-            self._to_child.flush()
-        except BrokenPipeError:
-            self.join()
-            raise
+    def tell(self, message: object) -> None:
+        """Tell it this, which can be written as JSON; raises `WorkerFailed` if it has ended or ends now."""
+        self._write(WORDS + encode(message) + b"\n")
 
     def ask_to_stop(self) -> None:
-        """Close the process's input, which is its sign to stop."""
-        if not self._to_child.closed:
-            try:
-                self._to_child.close()
-            except BrokenPipeError:
-                return  # it has ended already; `join` says how
-
-    def join(self) -> None:
-        """Return when the process has ended and everything it reported is read; raises `WorkerFailed`."""
-        process = self._started
+        """Ask it to finish what it has begun and to end; if it has ended already, `join` says how."""
         try:
-            status = process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise WorkerFailed(f"{self.name} did not stop within {STOP_TIMEOUT:g} s and was killed.") from None
-        last_words = self._let_go()
-        if status != 0:
-            raise WorkerFailed(f"{self.name} ended with status {status}: {last_words or 'it said nothing'}")
+            self._write(STOP + b"\n")
+        except WorkerFailed:
+            return
+
+    def join(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Return when the process has ended and everything that it reported was heard.
+
+        Raises `WorkerFailed` if it could not go on, or had to be killed after `timeout` seconds.
+        """
+        group = self._started
+        if not self._ended.wait(timeout):
+            group.signal(SIGKILL)
+            self._ended.wait(KILL_TIMEOUT)
+            raise WorkerFailed(f"{self.name} did not stop within {timeout:g} s and was killed.")
+        if self._error is not None:
+            raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
+        if self._status != 0:
+            said = self._why() or self.output.last_line() or "it said nothing"
+            raise WorkerFailed(f"{self.name} ended with status {self._status}: {said}")
 
     def kill(self) -> None:
-        """SIGKILL: the process ends in the middle of what it does."""
-        self._started.kill()
-        self._started.wait()
-        self._let_go()
+        """SIGKILL: the process ends in the middle of what it does, and with it all that it has started."""
+        self._started.signal(SIGKILL)
+        if not self._ended.wait(KILL_TIMEOUT):
+            raise WorkerFailed(f"{self.name} was killed and is still there after {KILL_TIMEOUT:g} s.")
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send this signal to the process."""
-        self._started.send_signal(number)
+    def signal(self, number: Signals) -> None:
+        """Send this signal to the process and all that it has started."""
+        self._started.signal(number)
+
+    def ending(self) -> str:
+        """With what the process has ended, in words: a signal or a status, and why, if it has said it."""
+        how = Signals(-self._status).name if self._status < 0 else f"status {self._status}"
+        why = self._why()
+        return how if why is None else f"{how}: {why}"
 
     @property
-    def _started(self) -> subprocess.Popen[str]:
-        if self._process is None:
+    def _started(self) -> ProcessGroup:
+        if self._group is None:
             raise RuntimeError(f"{self.name} was not started")
-        return self._process
+        return self._group
 
-    @property
-    def _to_child(self) -> IO[str]:
-        stream = self._started.stdin
-        if stream is None:
-            raise RuntimeError("the process was started without an input")
-        return stream
+    def _write(self, line: bytes) -> None:
+        if self._watch is None:
+            raise RuntimeError(f"{self.name} was not started")
+        try:
+            self._watch.orders.write(line)
+        except BrokenPipeError:
+            if self._ended.wait(KILL_TIMEOUT):
+                self.join()
+            raise WorkerFailed(f"{self.name} has ended, or does not listen any more.") from None
 
-    def _let_go(self) -> str:
-        """Close what led to the ended process; returns the last line of its complaints."""
-        if self._complaints.closed:
-            return self._last_words
-        self._reader.join()
-        self.ask_to_stop()
-        if self._started.stdout is not None:
-            self._started.stdout.close()
-        with self._complaints as complaints:
-            complaints.seek(0)
-            lines = complaints.read().split("\n")
-        self._last_words = next((line for line in reversed(lines) if line.strip()), "")
-        return self._last_words
+    def _run(self) -> None:
+        """All that the thread does."""
+        try:
+            self._launch_and_attend()
+        except BaseException as error:  # noqa: BLE001 - `start` or `join` raises it
+            self._error = error
+        finally:
+            self.output.close()
+            self._begun.set()
+            self._ended.set()
+            self._on_end()
 
-    def _read(self) -> None:
-        for line in self._started.stdout or ():
-            if not line.endswith("\n"):
-                return  # cut off by a kill
-            self._hear(json.loads(line))
+    def _launch_and_attend(self) -> None:
+        with closing(ChildWatch(on_line=self._take, on_output=self.output.write)) as watch:
+            ends = [end.inherited for end in (watch.orders, watch.reports, watch.output)]
+            words = ["labkit.process", self._module, *map(str, (*ends[:2], os.getpid()))]
+            group = ProcessGroup(
+                [sys.executable, "-m", *words], output=ends[2], inherited=ends[:2], environment=self._environment
+            )
+            try:
+                watch.handed_over()
+                self._watch, self._group = watch, group
+                self._begun.set()
+                watch.attend(group)
+            finally:
+                self._status = group.bury()
+            watch.read_rest()
+
+    def _take(self, line: bytes) -> None:
+        if line.startswith(FAILURE):
+            self._failure = decode(line[1:], type=str)
+        else:
+            self._hear(line[1:])
+
+    def _why(self) -> str | None:
+        if self._status == CUT_OFF:
+            return "what it ran has closed the descriptors that lead to this process"
+        return self._failure

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from labkit.errors import WorkerFailed
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
@@ -20,6 +22,12 @@ from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.topics import Topic
 
+#: How long a worker that leaves, or loses its partitions to another, may finish what it has begun, in seconds.
+#: In a rebalance the whole group waits for it.
+HANDOVER_TIMEOUT = 20.0
+#: How long threads without a task may take to end, and handlers that were given up, in seconds.
+GIVE_UP_TIMEOUT = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
@@ -30,6 +38,23 @@ class WorkerStatus:
     done: int
     failed: int
     running: bool
+
+
+class RunningTask(Struct, frozen=True, kw_only=True):
+    """A task that is worked on now, for so many `seconds`."""
+
+    task_id: str
+    kind: str
+    partition: int
+    offset: int
+    seconds: float
+
+    def __str__(self) -> str:
+        name = self.task_id or "without an id"
+        return (
+            f"task {name} ({self.kind!r}, offset {self.offset} of partition {self.partition}) "
+            f"has been running for {self.seconds:.1f} s"
+        )
 
 
 class BaseWorker(ABC):
@@ -80,6 +105,7 @@ class BaseWorker(ABC):
         self._letters = DeadLetterClient(topic, worker=name, group=group, wall_clock=clock)
         self._crash: BaseException | None = None
         self._stop = threading.Event()
+        self._left_behind: list[RunningTask] = []
         self._partitions: tuple[int, ...] = ()
         self._done = 0
         self._is_on = False
@@ -103,6 +129,21 @@ class BaseWorker(ABC):
             running=self._is_on,
         )
 
+    def running(self) -> list[RunningTask]:
+        """What is worked on now, what has run longest first."""
+        now = self._clock()
+        items = sorted(self._attempts.running.copy(), key=lambda item: item.started_at)
+        return [
+            RunningTask(
+                task_id="" if item.task is None else item.task.id,
+                kind="" if item.task is None else item.task.kind,
+                partition=item.record.partition,
+                offset=item.record.offset,
+                seconds=max(0.0, now - item.started_at),
+            )
+            for item in items
+        ]
+
     @abstractmethod
     def _new_shards(self) -> Shards:
         """The shards of this kind of worker."""
@@ -125,7 +166,18 @@ class BaseWorker(ABC):
         self._crash = error
         self.stop()
 
-    def _raise_crash(self) -> None:
-        """Raise `WorkerFailed` if the executor could not go on."""
+    def _end_executor(self) -> None:
+        """The tasks were handed over, or given up: end the handlers that still run, as far as that can be done."""
+        if self._executor.join(GIVE_UP_TIMEOUT):
+            return
+        self._left_behind = self.running()
+        self._executor.give_up()
+        self._executor.join(GIVE_UP_TIMEOUT)
+
+    def _raise_failure(self) -> None:
+        """Raise `WorkerFailed` if the executor could not go on, or if the worker had to leave tasks that ran."""
         if self._crash is not None:
             raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
+        if self._left_behind:
+            tasks = "; ".join(map(str, self._left_behind[:3]))
+            raise WorkerFailed(f"{self.name} has left tasks that would not end, and they will run again: {tasks}.")

@@ -5,33 +5,33 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from msgspec import to_builtins
-
-from labkit.errors import LabkitError, Unsupported, WorkerFailed
+from labkit.errors import LabkitError, WorkerFailed
 from labkit.measure.records import TaskRecord, to_frame, write_records
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
+from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
 from labkit.taskqueue.group_state import group_state_of
-from labkit.taskqueue.members import Member, ProcessMember, ThreadMember, worker_class
+from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.service_time import ServiceTime, constant
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic
-from labkit.taskqueue.worker_process import connection_to_job
+from labkit.taskqueue.worker_process import ProcessMember, worker_job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: How long to wait between two looks at the lag, in seconds: to ask costs time that the workers need.
-LAG_INTERVAL = 0.1
 #: How long the workers may take to share the partitions among them, in seconds.
 JOIN_TIMEOUT = 30.0
 
@@ -134,9 +134,9 @@ class WorkerGroup(Resource):
 
     def let_go(self, name: str) -> None:
         """This worker finishes its tasks in hand, commits and leaves; returns when it has."""
-        member = self._members.pop(name)
-        member.ask_to_stop()
-        member.join()
+        failures = stop_members([self._members.pop(name)], STOP_TIMEOUT)
+        if failures:
+            raise failures[0]
 
     def kill(self, name: str) -> None:
         """SIGKILL this worker's process. Its partitions are taken over when its session has timed out."""
@@ -180,6 +180,10 @@ class WorkerGroup(Resource):
             self._members[name].join()
             raise WorkerFailed(f"{name} ended although nobody asked it to.")
 
+    def output(self, name: str) -> str:
+        """What this worker's process has written to its standard output and error, handlers included: the newest."""
+        return self._members[name].output()
+
     def lag(self) -> list[PartitionLag]:
         """How far the group is behind, per partition."""
         return self._standing.lag()
@@ -187,16 +191,12 @@ class WorkerGroup(Resource):
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until every record on the topic is done and committed; return the records so far.
 
-        Raises `DeadlineExceeded` with what was left.
+        Raises `DeadlineExceeded` when `timeout` seconds are over, also when a handler never returns or Kafka does not
+        answer: it says how many tasks are left, and which have been running where.
         """
-        wait_until(
-            self._all_done,
-            timeout=timeout,
-            what=f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}",
-            interval=LAG_INTERVAL,
-        )
-        for member in self._members.values():
-            member.catch_up()
+        what = f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}"
+        members = list(self._members.values())
+        Drain(members, lag=self.lag, check=self.check, what=what, timeout=timeout).wait()
         return self.records()
 
     def attempts(self) -> int:
@@ -207,17 +207,19 @@ class WorkerGroup(Resource):
         """One row per attempt so far, ordered by the time at which it finished."""
         return to_frame(list(self._records))
 
-    def stop(self) -> None:
-        """All workers finish the task in hand, commit and leave."""
-        members, self._members = list(self._members.values()), {}
-        for member in members:
-            member.ask_to_stop()
-        try:
-            for member in members:
-                member.join()
-        finally:
-            self._standing.close()
-            self._leave_records()
+    def stop(self, *, timeout: float = STOP_TIMEOUT) -> None:
+        """All workers finish the tasks in hand, commit and leave, and end within `timeout` seconds whatever one does.
+
+        A process that has not ended by then is killed, a thread is left behind; either is said by `WorkerFailed`.
+        What interrupts it meanwhile, as a second Ctrl-C, is held back until all have ended.
+        """
+        with held_back(), ExitStack() as stack:  # all of it, whatever fails on the way
+            members, self._members = list(self._members.values()), {}
+            stack.callback(self._leave_records)
+            stack.callback(self._standing.close)
+            failures = stop_members(members, timeout)
+            if failures:
+                raise WorkerFailed(" ".join(str(failure) for failure in failures)) from failures[0]
 
     def close(self) -> None:
         """As `stop`."""
@@ -226,10 +228,6 @@ class WorkerGroup(Resource):
     def _balanced(self) -> bool:
         self.check()
         return self._standing.is_balanced(self.assignment(), killed=self._killed)
-
-    def _all_done(self) -> bool:
-        self.check()
-        return all(partition.lag == 0 for partition in self.lag())
 
     def _settled(self, name: str) -> int:
         self.check()
@@ -262,22 +260,8 @@ class WorkerGroup(Resource):
         return ThreadMember(worker)
 
     def _process_member(self, name: str) -> Member:
-        transport = self.topic.transport
-        if transport.connection is None:
-            raise Unsupported(f"The transport {transport.name!r} lives in this process; its workers must be threads.")
-        job = {
-            "name": name,
-            "connection": connection_to_job(transport.connection),
-            "transport": transport.name,
-            "topic": self.topic.name,
-            "partitions": self.topic.partitions,
-            "prefix": self.topic.prefix,
-            "group": self.group,
-            "work": self._work.describe(),
-            "config": to_builtins(self._config),
-            "log_dir": None if self._log_dir is None else str(self._log_dir / name),
-        }
-        return ProcessMember(name, job, self._take)
+        job = worker_job(self.topic, name=name, group=self.group, work=self._work, config=self._config)
+        return ProcessMember(job, on_record=self._take, log_dir=self._log_dir)
 
     def _leave_records(self) -> None:
         folder = self._settings.records_dir

@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from msgspec.json import decode
+
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.process.child_process import ChildProcess
+from labkit.process.output_log import OUTPUT_FILE, OutputLog
 from labkit.resource import Resource
 from labkit.settings import Settings, environment_with
 from labkit.taskqueue.timeouts import wait_until
@@ -19,10 +22,10 @@ START_TIMEOUT = 60.0
 
 
 class LabProcess(Resource, ABC):
-    """Runs `python -m module`, and ends with this process. A context manager: ready inside, stopped after.
+    """Runs `main(parent)` of `module`, and ends with this process. A context manager: ready inside, stopped after.
 
     The process finds the lab, whatever its name is, and takes over the settings `handed_on` from this one; everything
-    else is in the environment. `log_dir` is where its log goes, in a folder of its name.
+    else is in the environment. `log_dir` is where its log goes, and what it prints, in a folder of its name.
     """
 
     module: ClassVar[str]
@@ -30,12 +33,14 @@ class LabProcess(Resource, ABC):
 
     def __init__(self, lab: Lab, name: str, job: dict[str, Any], settings: Settings, log_dir: Path | None) -> None:
         self.name = name
+        folder = None if log_dir is None else log_dir.absolute() / name
         self._child = ChildProcess(
             name,
             self.module,
-            {**job, "name": name, "log_dir": None if log_dir is None else str(log_dir / name)},
-            hear=self._hear,
+            {**job, "name": name, "log_dir": None if folder is None else str(folder)},
+            hear=lambda report: self._hear(decode(report)),
             environment=environment_with(**self._whereabouts(lab, settings)),
+            output=OutputLog(name, None if folder is None else folder / OUTPUT_FILE),
         )
 
     @property
@@ -56,6 +61,10 @@ class LabProcess(Resource, ABC):
         """Return when it is ready. Raises `WorkerFailed` and `DeadlineExceeded`."""
         wait_until(self._is_up, timeout=START_TIMEOUT, what=f"{self.name} was to get ready")
         return self
+
+    def output(self) -> str:
+        """What it has printed, and what it ran: the newest of it."""
+        return self._child.output.text()
 
     def alive(self) -> bool:
         """Whether it runs."""
@@ -102,7 +111,7 @@ class LabProcess(Resource, ABC):
         here = {"bootstrap_servers": lab.bootstrap_servers, "redis_url": lab.redis_url}
         return {name: value for name, value in (here | handed_on).items() if value not in (None, "")}
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, report: dict[str, Any]) -> None:
         """It has reported this, on a thread."""
 
     @abstractmethod

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from itertools import product
+from typing import Protocol
 
 from labkit.errors import Unsupported, WorkerFailed
-from labkit.measure.records import DONE, TaskRecord
-from labkit.process.child_process import ChildProcess
-from labkit.taskqueue.base_worker import BaseWorker, WorkerStatus
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.taskqueue.base_worker import BaseWorker, RunningTask, WorkerStatus
 from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.worker import Worker
-
-#: How long a process may take to report what it has done, in seconds.
-ECHO_TIMEOUT = 10.0
 
 
 def worker_class(mode: Mode) -> type[BaseWorker]:
@@ -41,16 +39,23 @@ class Member(Protocol):
         """Whether it has begun and not ended."""
         ...
 
-    def catch_up(self) -> None:
-        """Return when everything that the worker has recorded until now is known here."""
+    def running(self, timeout: float) -> list[RunningTask] | None:
+        """What it works on now, the longest first; None if it does not answer within `timeout` seconds.
+
+        When it has answered, everything that it had recorded before is known here.
+        """
         ...
 
     def ask_to_stop(self) -> None:
-        """Finish the task in hand, commit and leave."""
+        """Finish the tasks in hand, commit and leave."""
         ...
 
-    def join(self) -> None:
-        """Return when the worker has ended; raises `WorkerFailed` if it ended with an error."""
+    def join(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Return when the worker has ended.
+
+        Raises `WorkerFailed` if it ended with an error, or had not ended after `timeout` seconds: then a process is
+        killed, and a thread is left behind.
+        """
         ...
 
     def kill(self) -> None:
@@ -61,6 +66,10 @@ class Member(Protocol):
         """Send this signal to the worker."""
         ...
 
+    def output(self) -> str:
+        """What its process has written to its standard output and error: the newest of it."""
+        ...
+
 
 class ThreadMember:
     """A worker in a thread of this process."""
@@ -68,7 +77,7 @@ class ThreadMember:
     def __init__(self, worker: BaseWorker) -> None:
         self.name = worker.name
         self._worker = worker
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=worker.name, daemon=True)
 
     def start(self) -> None:
@@ -83,16 +92,25 @@ class ThreadMember:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def catch_up(self) -> None:
-        """Nothing to do: a thread's records are known at once."""
+    def running(self, timeout: float) -> list[RunningTask]:
+        """What it works on now, the longest first."""
+        return self._worker.running()
 
     def ask_to_stop(self) -> None:
-        """Finish the task in hand, commit and leave."""
+        """Finish the tasks in hand, commit and leave."""
         self._worker.stop()
 
-    def join(self) -> None:
-        """Return when the worker has ended; raises `WorkerFailed` if it ended with an error."""
-        self._thread.join()
+    def join(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Return when the worker has ended; raises `WorkerFailed` if it ended with an error, or not in time."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        if self._thread.is_alive():
+            tasks = "; ".join(map(str, self._worker.running()[:3])) or "no task of it is running"
+            raise WorkerFailed(
+                f"{self.name} did not stop within {timeout:g} s, and its thread is left behind: {tasks}."
+            )
+        if isinstance(self._error, WorkerFailed):
+            raise self._error
         if self._error is not None:
             raise WorkerFailed(f"{self.name} ended with an error: {self._error}") from self._error
 
@@ -104,82 +122,28 @@ class ThreadMember:
         """A thread gets no signals; raises `Unsupported`."""
         raise Unsupported("A worker in a thread gets no signals. Make the group with processes=True.")
 
+    def output(self) -> str:
+        """A thread writes where this process writes; raises `Unsupported`."""
+        raise Unsupported("A worker in a thread has no output of its own. Make the group with processes=True.")
+
     def _run(self) -> None:
         try:
             self._worker.run()
-        except Exception as error:  # noqa: BLE001 - handed on by `join`
+        except BaseException as error:  # noqa: BLE001 - handed on by `join`
             self._error = error
 
 
-class ProcessMember:
-    """A worker in a process of its own (`labkit.taskqueue.worker_process`), which ends when this process does.
-
-    It reports its records and its assignment as JSON lines.
-    """
-
-    def __init__(self, name: str, job: dict[str, Any], on_record: Callable[[TaskRecord], object]) -> None:
-        self.name = name
-        self._on_record = on_record
-        self._partitions: tuple[int, ...] = ()
-        self._done = self._failed = 0
-        self._caught_up = threading.Event()
-        self._child = ChildProcess(name, "labkit.taskqueue.worker_process", job, hear=self._hear)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._child.pid
-
-    def start(self) -> None:
-        """Start the process and hand it its job."""
-        self._child.start()
-
-    def status(self) -> WorkerStatus:
-        """What the worker has reported so far."""
-        return WorkerStatus(
-            name=self.name,
-            partitions=self._partitions,
-            done=self._done,
-            failed=self._failed,
-            running=self._child.alive(),
-        )
-
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._child.alive()
-
-    def catch_up(self) -> None:
-        """Ask for an echo, which comes after all reports before it; raises `WorkerFailed` if none comes."""
-        self._caught_up.clear()
-        self._child.tell("echo")
-        if not self._caught_up.wait(ECHO_TIMEOUT):
-            raise WorkerFailed(f"{self.name} did not answer within {ECHO_TIMEOUT:g} s.")
-
-    def ask_to_stop(self) -> None:
-        """Close the process's input, which is its sign to stop."""
-        self._child.ask_to_stop()
-
-    def join(self) -> None:
-        """Return when the process has ended and everything it reported is read; raises `WorkerFailed`."""
-        self._child.join()
-
-    def kill(self) -> None:
-        """SIGKILL: the process ends in the middle of what it does, commits nothing and does not leave."""
-        self._child.kill()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send this signal to the process."""
-        self._child.signal(number)
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        if "echo" in message:
-            self._caught_up.set()
-        elif "assigned" in message:
-            self._partitions = tuple(message["assigned"])
-        else:
-            self._take(TaskRecord(**message))
-
-    def _take(self, record: TaskRecord) -> None:
-        self._done += record.outcome == DONE
-        self._failed += record.outcome != DONE
-        self._on_record(record)
+def stop_members(members: list[Member], timeout: float) -> list[Exception]:
+    """Ask all to stop and see that all end within `timeout` seconds, whatever one of them does; what went wrong."""
+    failures: list[Exception] = []
+    deadline = time.monotonic() + timeout
+    steps: list[Callable[[Member], object]] = [
+        lambda member: member.ask_to_stop(),
+        lambda member: member.join(max(0.0, deadline - time.monotonic())),
+    ]
+    for step, member in product(steps, members):
+        try:
+            step(member)
+        except Exception as failure:  # noqa: BLE001 - the others are to end all the same
+            failures.append(failure)
+    return failures

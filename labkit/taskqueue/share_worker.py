@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.base_worker import BaseWorker
+from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.shard import ShareShards
@@ -85,9 +85,10 @@ class ShareWorker(BaseWorker):
                 self._shards.close()
                 self._burial.close()
                 self._attempts.sum_up()
-        self._raise_crash()
-        self._executor.join()
+        if self._crash is None:
+            self._end_executor()
         log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
+        self._raise_failure()
 
     def _join(self) -> ShareClient:
         config = ShareConfig(
@@ -210,9 +211,10 @@ class ShareWorker(BaseWorker):
         return self._measure() + after - self._locked_at >= part * self._config.lock
 
     def _finish(self, client: ShareClient) -> None:
-        """Release what has not begun, and wait for what has."""
+        """Release what has not begun, and wait for what has, which is locked for this worker; but not for ever."""
         self._settle(client)
-        while self._without_verdict and self._crash is None:
+        deadline = self._measure() + HANDOVER_TIMEOUT
+        while self._without_verdict and self._crash is None and self._measure() < deadline:
             self._shards.moved.wait(POLL_TIMEOUT)
             self._settle(client)
         self._commit(client)

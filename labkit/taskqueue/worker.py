@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from labkit.errors import KillsItsWorker, TransportError
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.base_worker import BaseWorker
+from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import DeadLetterWriter
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
@@ -24,9 +24,6 @@ BUSY_TIMEOUT = 0.03
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
-#: How long those who lose their partitions to another worker may finish what they have begun, in seconds.
-#: The whole group waits for it.
-HANDOVER_TIMEOUT = 20.0
 
 log = safe_logger("labkit.worker")
 
@@ -82,18 +79,18 @@ class Worker(BaseWorker):
             while not self._stop.is_set():
                 self._turn(client)
             with self._lock:
-                self._hand_over(None if self._crash is None else 0.0)
+                self._hand_over(HANDOVER_TIMEOUT if self._crash is None else 0.0)
         finally:
             self._is_on = False
             self._shards.close()
             self._burial.close()
             client.close()
             if self._crash is None:
-                self._executor.join()
+                self._end_executor()
             self._partitions = ()
             self._attempts.sum_up()
             log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
-        self._raise_crash()
+        self._raise_failure()
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
@@ -212,10 +209,10 @@ class Worker(BaseWorker):
             self._partitions = ()
             self._on_assignment(())
 
-    def _hand_over(self, timeout: float | None) -> None:
+    def _hand_over(self, timeout: float) -> None:
         """Finish what runs, commit, and forget the rest: whoever has the partitions next will do it."""
         if not self._shards.drop(timeout=timeout):
-            log.warning("%s gives up tasks that run longer than %g s; they will run again", self.name, timeout or 0)
+            log.warning("%s gives up tasks that run longer than %g s; they will run again", self.name, timeout)
         self._take_in()
         self._holdings.leave()
         self._arrived.clear()

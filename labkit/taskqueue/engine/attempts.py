@@ -49,6 +49,8 @@ class Attempts:
     ) -> None:
         self.done: deque[WorkItem] = deque()
         self.dead: deque[WorkItem] = deque()
+        #: what is worked on now, also what the worker has given up meanwhile
+        self.running: dict[WorkItem, None] = {}
         #: how many attempts did not end well
         self.failures = 0
         self._counting = threading.Lock()
@@ -74,10 +76,12 @@ class Attempts:
                 self._shards.done(item)
                 return None
         self.task_log.started(item, item.task)
+        self.running[item] = None
         return item.task
 
     def end(self, item: WorkItem, error: BaseException | None) -> None:
         """The handler has returned, or has raised this error."""
+        self.running.pop(item, None)
         if error is None:
             self._write(item, DONE, None)
             self.done.append(item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,8 +13,8 @@ from typing import Protocol, cast
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.handler import Work, task_deadline
+from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
-from labkit.taskqueue.engine.process_pool import HandlerProcess
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Handler, WorkerConfig
@@ -27,8 +28,12 @@ class Executor(Protocol):
         """Begin to take tasks."""
         ...
 
-    def join(self) -> None:
-        """The shards are closed: return when no handler runs any more."""
+    def join(self, timeout: float) -> bool:
+        """The shards are closed: whether no handler runs any more, after `timeout` seconds at most."""
+        ...
+
+    def give_up(self) -> None:
+        """End the handlers that still run, as far as that can be done: what becomes of them does not matter."""
         ...
 
 
@@ -40,7 +45,7 @@ class Runner(Protocol):
         ...
 
     def close(self) -> None:
-        """No more tasks come."""
+        """No more tasks come; end the handler if it runs and can be ended. Any thread may call it."""
         ...
 
 
@@ -80,6 +85,8 @@ class ThreadExecutor:
     ) -> None:
         self._shards = shards
         self._attempts = attempts
+        self._runners = runners
+        self._given_up = False
         self._on_crash = on_crash
         self._threads = [
             threading.Thread(target=self._run, args=(runner,), name=f"{name}-{number}", daemon=True)
@@ -91,10 +98,18 @@ class ThreadExecutor:
         for thread in self._threads:
             thread.start()
 
-    def join(self) -> None:
-        """Return when all threads have ended."""
+    def join(self, timeout: float) -> bool:
+        """Whether all threads have ended, after `timeout` seconds at most."""
+        deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def give_up(self) -> None:
+        """End the processes of handlers; a thread cannot be ended and is left behind."""
+        self._given_up = True
+        for runner in self._runners:
+            runner.close()
 
     def _run(self, runner: Runner) -> None:
         begin, end, take, run = self._attempts.begin, self._attempts.end, self._shards.take, runner.run
@@ -102,7 +117,10 @@ class ThreadExecutor:
             while (item := take()) is not None:
                 task = begin(item)
                 if task is not None:
-                    end(item, run(task))
+                    error = run(task)
+                    if self._given_up:
+                        return  # it will run again elsewhere, and what it ended with is our doing
+                    end(item, error)
         except BaseException as error:  # noqa: BLE001 - not the handler's: the worker must not go on without this thread
             self._on_crash(error)
         finally:
@@ -134,6 +152,7 @@ class AsyncioExecutor:
         self._loop = asyncio.new_event_loop()
         self._running: dict[asyncio.Task[BaseException | None], WorkItem] = {}
         self._closing = threading.Event()
+        self._given_up = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._ended.add_done_callback(lambda _: self._loop.stop())
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -143,11 +162,18 @@ class AsyncioExecutor:
         self._shards.when_ready(self._wake)
         self._thread.start()
 
-    def join(self) -> None:
-        """Return when the loop has ended."""
+    def join(self, timeout: float) -> bool:
+        """Whether the loop has ended, after `timeout` seconds at most."""
         self._closing.set()
         self._wake()
-        self._thread.join()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Cancel what runs; what does not come to an `await` is left behind."""
+        self._given_up = True
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: [running.cancel() for running in self._running])
 
     def _wake(self) -> None:
         if not self._loop.is_closed():
@@ -179,7 +205,9 @@ class AsyncioExecutor:
     def _over(self, running: asyncio.Task[BaseException | None]) -> None:
         # a handler may have cancelled its own task, or another's, even before that has begun
         error = asyncio.CancelledError() if running.cancelled() else running.result()
-        self._attempts.end(self._running.pop(running), error)
+        item = self._running.pop(running)
+        if not self._given_up:
+            self._attempts.end(item, error)
         self._fill()
 
     def _on(self, step: Callable[..., None], *args: asyncio.Task[BaseException | None]) -> None:

@@ -1,41 +1,47 @@
-"""A process of our own: its job, its environment, its last words, and its end."""
+"""A process of our own: its job, its environment, what it says and prints, and its end, whatever it has started."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
+from msgspec.json import decode
 
 from labkit.errors import WorkerFailed
 from labkit.process.child_process import ChildProcess
 from labkit.taskqueue.timeouts import wait_until
 
-ECHO = """
-import json, os, sys
-job = json.loads(sys.stdin.readline())
-print(json.dumps({"job": job, "mark": os.environ.get("CHILD_MARK"), "parent": os.getppid()}), flush=True)
-for line in sys.stdin:
-    print(json.dumps({"heard": line.strip()}), flush=True)
-if job.get("end"):
-    print("on the way", file=sys.stderr)
-    sys.exit(job["end"])
-print(json.dumps({"ended": True}), flush=True)
+MODULE = "tests.unit.process.child_modules"
+#: Conditions usually come within a second; the computer may be busy.
+LONG = 60
+
+#: Starts a child, has it run what its argument says, and tells its process id and those of all that belongs to it.
+OWNER = f"""
+import sys, threading
+from labkit.process.child_process import ChildProcess
+heard = []
+child = ChildProcess("kept", {MODULE!r}, {{}}, hear=heard.append)
+child.start()
+child.tell(sys.argv[1])
+print(child.pid, flush=True)
+threading.Event().wait()
 """
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start():
     """Starts a process with this job, and ends it after the test."""
-    (tmp_path / "labkit_test_echo.py").write_text(ECHO)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "CHILD_MARK": "here"}
     started: list[ChildProcess] = []
 
-    def run(job: dict[str, object], *, environment=environment):
+    def run(job: dict[str, object], **options):
         heard: list[dict[str, object]] = []
-        child = ChildProcess("echo", "labkit_test_echo", job, hear=heard.append, environment=environment)
+        child = ChildProcess("echo", MODULE, job, hear=lambda line: heard.append(decode(line)), **options)
         child.start()
         started.append(child)
         return child, heard
@@ -46,16 +52,40 @@ def start(tmp_path, monkeypatch):
             child.kill()
 
 
+def do(child, heard, order):
+    """Have it run this; returns what it said."""
+    ready(heard)
+    before = len(heard)
+    child.tell(order)
+    wait_until(lambda: len(heard) > before or not child.alive(), timeout=LONG, what=f"{order} was to end")
+    return heard[-1].get("said")
+
+
+def ready(heard):
+    wait_until(lambda: bool(heard), timeout=LONG, what="it was to start")
+
+
+def gone(*pids):
+    wait_until(lambda: not any(runs(pid) for pid in pids), timeout=LONG, what=f"{pids} were to end")
+
+
+def runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_it_gets_its_job_and_its_environment_and_is_heard(start):
-    child, heard = start({"n": 1})
-    child.tell("hello")
+    child, heard = start({"n": 1}, environment={**os.environ, "CHILD_MARK": "here"})
+    child.tell("said = 6 * 7")
     child.ask_to_stop()
     child.join()
-    assert heard == [{"job": {"n": 1}, "mark": "here", "parent": os.getpid()}, {"heard": "hello"}, {"ended": True}]
+    assert heard == [{"job": {"n": 1}, "mark": "here", "parent": os.getpid()}, {"said": 42}, {"ended": True}]
     assert not child.alive()
 
 
-def test_it_ends_in_order_when_its_input_ends_and_can_be_joined_again(start):
+def test_it_ends_in_order_when_it_is_asked_and_can_be_joined_again(start):
     child, _ = start({})
     child.ask_to_stop()
     child.ask_to_stop()
@@ -63,39 +93,204 @@ def test_it_ends_in_order_when_its_input_ends_and_can_be_joined_again(start):
     child.join()
 
 
-def test_one_that_fails_says_its_last_words(start):
-    child, _ = start({"end": "no such lab"})
+def test_one_that_fails_says_why(start):
+    child, _ = start({"fails": "no such lab"})
     child.ask_to_stop()
     for _ in range(2):
         with pytest.raises(WorkerFailed, match="echo ended with status 1: no such lab"):
             child.join()
+    assert child.output.text() == "on the way\nno such lab\n"
+
+
+@pytest.mark.parametrize(
+    ("order", "how"),
+    [
+        ("1 / 0", "status 1: ZeroDivisionError: division by zero"),
+        ("raise SystemExit('that is all')", "status 1: that is all"),
+        ("import os; os._exit(3)", "status 3: it said nothing"),
+        ("import os; print('the last'); os.abort()", "status -6: the last"),
+        ("import os; os.closerange(3, 1000)", "has closed the descriptors"),
+        ("import os; os.closerange(3, 1000); open(os.devnull)", "has closed the descriptors"),
+    ],
+)
+def test_whatever_ends_it_is_said(start, order, how):
+    child, _ = start({})
+    child.tell(order)
+    wait_until(lambda: not child.alive(), timeout=LONG, what="it was to end")
+    with pytest.raises(WorkerFailed, match=how):
+        child.join()
+    with pytest.raises(WorkerFailed):
+        child.tell("said = 1")
+
+
+def test_a_thread_that_runs_for_ever_does_not_keep_it(start):
+    child, heard = start({})
+    do(child, heard, "import threading; threading.Thread(target=threading.Event().wait).start()")
+    child.ask_to_stop()
+    child.join(LONG)
+
+
+def test_one_that_does_not_stop_is_killed_in_time(start):
+    child, heard = start({})
+    ready(heard)
+    child.tell("import threading; threading.Event().wait()")
+    child.ask_to_stop()
+    with pytest.raises(WorkerFailed, match=r"did not stop within 0\.2 s and was killed"):
+        child.join(0.2)
+    assert not child.alive()
 
 
 def test_one_that_is_killed_is_gone_at_once(start):
     child, heard = start({})
-    wait_until(lambda: bool(heard), timeout=10, what="it was to start")
+    ready(heard)
     pid = child.pid
     child.kill()
     assert not child.alive()
     assert not Path(f"/proc/{pid}").exists() or sys.platform != "linux"
     with pytest.raises(WorkerFailed, match="status -9: it said nothing"):
         child.join()
+    child.kill()  # twice is no error
+
+
+def test_all_that_it_has_started_ends_with_it_however_it_ends(start):
+    for end in (ChildProcess.kill, ChildProcess.ask_to_stop, lambda child: child.tell("import os; os._exit(1)")):
+        child, heard = start({})
+        running = do(child, heard, "import subprocess; said = subprocess.Popen(['sleep', '1000']).pid")
+        child.tell("import os; os.system('sleep 1000 & sleep 1000 &')")
+        assert runs(running)
+        end(child)
+        wait_until(lambda child=child: not child.alive(), timeout=LONG, what="it was to end")
+        gone(running)
+
+
+def test_a_kill_does_not_wait_for_what_it_had_started(start):
+    child, heard = start({})
+    ready(heard)
+    pid = child.pid
+    # in a session of its own, which nobody kills: it keeps the pipes of the output open
+    child.tell("import os; os.system('setsid sleep 1000 & sleep 1000')")
+    wait_until(lambda: len(family(pid)) > 1, timeout=LONG, what="the sleeps were to begin")
+    sleeps = family(pid)
+    child.kill()
+    assert not child.alive()
+    for number in sleeps:
+        if runs(number):
+            os.kill(number, signal.SIGKILL)
+
+
+def family(pid):
+    return [one.pid for one in psutil.Process(pid).children(recursive=True) if one.name() == "sleep"]
 
 
 def test_it_can_be_stopped_and_go_on(start):
     child, heard = start({})
-    wait_until(lambda: bool(heard), timeout=10, what="it was to start")
+    ready(heard)
     child.signal(signal.SIGSTOP)
-    child.tell("late")
+    child.tell("said = 'x' * 1_000_000")  # more than fits into a pipe is no reason to wait
+    child.tell("said = len('" + "x" * 1_000_000 + "')")
     assert child.alive()
     child.signal(signal.SIGCONT)
-    wait_until(lambda: {"heard": "late"} in heard, timeout=10, what="it was to go on")
+    wait_until(lambda: {"said": 1_000_000} in heard, timeout=LONG, what="it was to go on")
     child.ask_to_stop()
     child.join()
 
 
 def test_one_that_was_not_started_says_so():
-    child = ChildProcess("echo", "labkit_test_echo", {}, hear=lambda _: None)
+    child = ChildProcess("echo", MODULE, {}, hear=lambda _: None)
     assert not child.alive()
     with pytest.raises(RuntimeError, match="echo was not started"):
         _ = child.pid
+
+
+@pytest.mark.parametrize(
+    ("order", "printed"),
+    [
+        ("print('a word')", "a word\n"),
+        ("import os; os.system(\"echo '{}'\")", "{}\n"),
+        ("import os; os.write(1, b'by number\\n')", "by number\n"),
+        ("import os; os.write(2, b'by number\\n')", "by number\n"),
+        ("import subprocess; subprocess.run(['echo', 'by a program'])", "by a program\n"),
+        (
+            "import sys; sys.stdout.buffer.write(b'no UTF-8: \\xff\\n'); sys.stdout.flush()",
+            "no UTF-8: \N{REPLACEMENT CHARACTER}\n",
+        ),
+        ("print('half a pair: \\ud800')", "half a pair: \\ud800\n"),
+        ("import ctypes; libc = ctypes.CDLL(None); libc.puts(b'by C'); libc.fflush(None)", "by C\n"),
+        ("import os; print(repr(os.read(0, 10)))", "b''\n"),
+        ("import os; os.fork() or print('by a copy') or os._exit(0); os.wait()", "by a copy\n"),
+        ("import sys; sys.stdout.close(); sys.stderr.write('still\\n')", "still\n"),
+    ],
+)
+def test_what_it_prints_is_kept_and_is_no_report(start, order, printed):
+    child, heard = start({})
+    ready(heard)
+    assert do(child, heard, order) is None
+    assert do(child, heard, "said = 'as before'") == "as before"
+    child.ask_to_stop()
+    child.join()
+    assert child.output.text() == printed
+    assert heard[1:] == [{"said": None}, {"said": "as before"}, {"ended": True}]
+
+
+def test_a_copy_that_comes_back_from_a_fork_says_nothing(start):
+    child, heard = start({})
+    ready(heard)
+    do(child, heard, "import os; said = 'parent' if os.fork() else 'copy'")
+    assert do(child, heard, "import os; said = os.wait()[1]") == 0
+    assert [report.get("said") for report in heard[1:]] == ["parent", 0]
+
+
+def test_what_it_changes_for_itself_does_not_hold_up_its_end(start, tmp_path):
+    child, heard = start({})
+    ready(heard)
+    do(
+        child,
+        heard,
+        f"import os, signal; os.chdir({str(tmp_path)!r}); os.umask(0o777); os.nice(5)\n"
+        "for number in (1, 2, 15, signal.SIGCHLD): signal.signal(number, signal.SIG_IGN)",
+    )
+    child.ask_to_stop()
+    child.join()
+
+
+def test_what_hears_may_fail_which_ends_the_process_and_is_said(start):
+    def hear(line: bytes) -> None:
+        raise ValueError("no ear for that")
+
+    child = ChildProcess("unheard", MODULE, {}, hear=hear)
+    child.start()
+    with pytest.raises(WorkerFailed, match=r"What unheard reported could not be taken: no ear for that"):
+        child.join()
+    assert not child.alive()
+
+
+BUSY = {
+    "waits": "import threading; threading.Event().wait()",
+    "waits for a program": "import os; os.system('sleep 1000')",
+    "holds the interpreter": "import re; re.match(r'(a+)+$', 'a' * 50 + 'b')",
+    "ignores signals": "import signal, threading; signal.signal(15, signal.SIG_IGN); threading.Event().wait()",
+    "has forked": "import os, threading; os.fork(); threading.Event().wait()",
+    "is stopped": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+}
+
+
+@pytest.mark.parametrize("order", BUSY.values(), ids=BUSY.keys())
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_its_parent_whatever_it_does_and_all_that_it_has_started_too(order, how):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, order], stdout=subprocess.PIPE, text=True)
+    with owner:
+        child = psutil.Process(int(owner.stdout.readline()))
+        if "sleep" in order or "fork" in order:
+            wait_until(lambda: bool(child.children()), timeout=LONG, what="it was to start something")
+        everybody = [one.pid for one in (child, *child.children(recursive=True), *psutil.Process(owner.pid).children())]
+        owner.send_signal(how)
+    gone(*everybody)
+
+
+def test_the_thread_that_asks_for_a_child_may_end_before_it(start):
+    started = []
+    asking = threading.Thread(target=lambda: started.append(start({})))
+    asking.start()
+    asking.join()
+    [(child, heard)] = started
+    assert do(child, heard, "said = 1") == 1

@@ -1,0 +1,61 @@
+"""`python -m labkit.process MODULE …`: what a `ChildProcess` runs. It calls `main(parent)` of the module.
+
+The other arguments are the descriptors of the orders and of the reports, and the process id of the parent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import threading
+import traceback
+
+from labkit.errors import LabkitError
+from labkit.process.parent_channel import ParentChannel
+
+#: How long a process may take to end when its work is over, in seconds: a handler's thread may run for ever.
+END_TIMEOUT = 5.0
+
+
+def main() -> int:
+    """Run the module; returns the status to end with."""
+    module, orders, reports, pid = sys.argv[1:]
+    sys.argv[1:] = []
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # line by line, so that nothing is lost when the process is killed; and every text can be printed
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    parent = ParentChannel(int(orders), int(reports), int(pid))
+    try:
+        importlib.import_module(module).main(parent)
+    except LabkitError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - into the log of this process
+        parent.fail(error)
+    except SystemExit as error:
+        return _status(error)
+    except BaseException as error:  # noqa: BLE001 - the parent tells the user
+        traceback.print_exc()
+        parent.fail(error)
+    else:
+        return 0
+    return 1
+
+
+def _status(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)  # noqa: T201 - as Python does
+    return 1
+
+
+def _end_in_time(status: int) -> None:
+    timer = threading.Timer(END_TIMEOUT, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    _end_in_time(main())

@@ -1,0 +1,168 @@
+"""The child's side of the protocol: its orders come from its parent, its reports go there, and it ends with it.
+
+Both go over descriptors that only this module knows. Standard input, output and error belong to whatever the process
+runs, which may print, read, start programs, fork, or close what it likes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, NoReturn
+
+from msgspec.json import decode, encode
+
+from labkit.errors import LabkitError
+
+#: How a line begins: with an order or a report, which are JSON and up to the two, …
+WORDS = b" "
+#: … with the order to stop, or with why the process could not go on, its last report, as JSON too.
+STOP, FAILURE = b".", b"!"
+#: The status with which a process ends that was cut off from its parent, since its descriptors were closed.
+CUT_OFF = 86
+#: How often a process looks whether its parent is still there, in seconds; the end of the orders usually tells at once.
+WATCH_INTERVAL = 0.5
+
+#: Ours begin here, away from the numbers that a handler's own files get, and that it may close.
+_FIRST_DESCRIPTOR = 64
+#: Linux, <sys/prctl.h>
+_PR_SET_PDEATHSIG = 1
+
+
+class ParentChannel:
+    """What leads to the parent. `orders` and `reports` are inherited descriptors, `parent` is its process id."""
+
+    def __init__(self, orders: int, reports: int, parent: int) -> None:
+        self._pid = os.getpid()
+        self._parent = parent
+        _die_with(parent)
+        self._orders = _Descriptor(orders)
+        self._reports = _Descriptor(reports)
+        self._reporting = threading.Lock()
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._stopped = False
+        threading.Thread(target=self._read, name="labkit-orders", daemon=True).start()
+
+    def job(self) -> dict[str, Any]:
+        """The first order: what this process is for."""
+        job: dict[str, Any] = decode(self._lines.get()[1:])
+        return job
+
+    def orders(self) -> Iterator[bytes]:
+        """The orders that come after the job, as JSON, one by one as they come; it ends with the order to stop."""
+        while not self._stopped:
+            line = self._lines.get()
+            if line.startswith(STOP):
+                self._stopped = True
+            else:
+                yield line[1:]
+
+    def listen(self, *, on_stop: Callable[[], object], on_order: Callable[[bytes], object] | None = None) -> None:
+        """Take the orders on a thread of its own: from now on they are not for `orders`.
+
+        A process that could not take its orders would not stop, so it ends when one of them fails.
+        """
+
+        def take() -> None:
+            try:
+                for order in self.orders():
+                    if on_order is not None:
+                        on_order(order)
+                on_stop()
+            except BaseException as error:  # noqa: BLE001 - it is reported, and the process ends
+                traceback.print_exc()
+                self.fail(error)
+                _leave(1)
+
+        threading.Thread(target=take, name="labkit-stop", daemon=True).start()
+
+    def report(self, message: object) -> None:
+        """Tell the parent, who hears of all reports in their order, also of the last ones before a kill."""
+        self._send(WORDS + encode(message))
+
+    def fail(self, error: BaseException) -> None:
+        """The last report: why this process could not go on. It ends now."""
+        why = str(error) if isinstance(error, LabkitError) else f"{type(error).__name__}: {error}"
+        self._send(FAILURE + encode(why))
+
+    def _send(self, line: bytes) -> None:
+        if os.getpid() != self._pid:  # a copy that a handler has forked came back from it
+            _leave(0)
+        data = memoryview(line + b"\n")
+        with self._reporting:
+            try:
+                while data:
+                    data = data[os.write(self._reports.checked(), data) :]
+            except BrokenPipeError:
+                self._end_with_parent()
+
+    def _read(self) -> None:
+        try:
+            buffer = b""
+            while True:
+                if not select.select([self._orders.checked()], [], [], WATCH_INTERVAL)[0]:
+                    if os.getppid() != self._parent:
+                        self._end_with_parent()
+                    continue
+                part = os.read(self._orders.checked(), 65536)
+                if not part:
+                    self._end_with_parent()
+                *lines, buffer = (buffer + part).split(b"\n")
+                for line in lines:
+                    self._lines.put(line)
+        except BaseException:  # noqa: BLE001 - without its orders the process would never end
+            traceback.print_exc()
+            _leave(1)
+
+    def _end_with_parent(self) -> NoReturn:
+        """The parent is gone, and with it everybody who could want what this process does."""
+        if os.getpgrp() == self._pid:
+            os.killpg(self._pid, signal.SIGKILL)  # with all that the handlers have started
+        os._exit(1)
+
+
+class _Descriptor:
+    """One of ours: under a number of its own, not handed on to programs, and known again should somebody close it."""
+
+    def __init__(self, inherited: int) -> None:
+        self._number = fcntl.fcntl(inherited, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        os.close(inherited)
+        self._identity = _identity(self._number)
+
+    def checked(self) -> int:
+        """The number; the process ends if it stands for something else by now, or for nothing."""
+        with suppress(OSError):
+            if _identity(self._number) == self._identity:
+                return self._number
+        print("The descriptors that lead to the parent were closed; this process ends.", file=sys.stderr)  # noqa: T201
+        return _leave(CUT_OFF)
+
+
+def _identity(number: int) -> tuple[int, int]:
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino
+
+
+def _leave(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a handler has closed it
+            stream.flush()
+    os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    """Let Linux kill this process when its parent ends, whatever it does then, also if that has happened already."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)

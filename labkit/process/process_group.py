@@ -1,0 +1,85 @@
+"""A process that is the head of a session and a process group: its signals, its end, and the end of the whole group."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+from labkit.process import process_guard
+
+log = logging.getLogger("labkit.process")
+
+
+class ProcessGroup:
+    """The group, from the start of its head until it is buried, which is up to the thread that has made it.
+
+    Linux kills the head when that thread ends: it must live as long as the group. The others of the group are killed
+    with the head by `bury`, and by the guard should this process be gone. `end_watch` holds a descriptor that is
+    readable when the head has ended; nothing where there is none. Only `bury` reaps, so the number stays the head's.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, output: int, inherited: Sequence[int], environment: Mapping[str, str] | None
+    ) -> None:
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=inherited,
+            env=environment,
+            start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops its own in order
+        )
+        self.pid = self._process.pid
+        self.end_watch = _end_watch(self.pid)
+        self._lock = threading.Lock()
+        self._buried = False
+        try:
+            process_guard.guard.add(self.pid)
+        except OSError as error:  # the child ends with us all the same, but perhaps not what it starts
+            log.warning("nobody watches over what process %d starts: %s", self.pid, error)
+
+    def has_ended(self) -> bool:
+        """Whether the head has ended; it is not reaped by that, if the system can look without."""
+        if hasattr(os, "waitid"):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self._process.poll() is not None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all of the group; nothing happens once it is buried. Any thread may call it."""
+        with self._lock:
+            if not self._buried:
+                _signal_group(self.pid, number)
+
+    def bury(self) -> int:
+        """Kill what is left of the group and reap the head; returns its status, a signal as a negative number."""
+        with self._lock:
+            _signal_group(self.pid, signal.SIGKILL)
+            status = self._process.wait()
+            self._buried = True
+        process_guard.guard.remove(self.pid)
+        for number in self.end_watch:
+            os.close(number)
+        self.end_watch = ()
+        return status
+
+
+def _end_watch(pid: int) -> tuple[int, ...]:
+    if sys.platform != "linux":
+        return ()
+    try:
+        return (os.pidfd_open(pid),)
+    except OSError:  # an old kernel, or a sandbox that imitates one
+        return ()
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # only what waits to be reaped is left; macOS says so by the latter
+        return

@@ -1,0 +1,80 @@
+"""Signals: acted upon on a thread, since what they interrupt may hold the lock that is needed; or held back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+#: What asks a program to end.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+log = logging.getLogger("labkit.process")
+
+
+@contextmanager
+def on_signals(
+    numbers: tuple[signal.Signals, ...],
+    call: Callable[[signal.Signals], object],
+    *,
+    once: tuple[signal.Signals, ...] = (),
+) -> Iterator[None]:
+    """Inside, `call` is called with each of these signals that comes, on one thread, one after the other.
+
+    Those in `once` have their former effect again from their second time on. Only the main thread may use it. What
+    `call` raises is logged, and the next signal is waited for.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):  # there are more than enough in the pipe
+            os.write(writer, bytes([number]))
+        if number in once:
+            signal.signal(number, before[signal.Signals(number)])
+
+    def act() -> None:
+        while number := os.read(reader, 1):
+            try:
+                call(signal.Signals(number[0]))
+            except Exception:
+                log.exception("%s could not be acted upon", signal.Signals(number[0]).name)
+        os.close(reader)
+
+    before = {number: signal.getsignal(number) for number in numbers}
+    threading.Thread(target=act, name="labkit-signals", daemon=True).start()
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writer)
+
+
+@contextmanager
+def held_back(numbers: tuple[signal.Signals, ...] = ENDING) -> Iterator[None]:
+    """Inside, these signals have no effect; what has come meanwhile, as a second Ctrl-C, has its effect afterwards.
+
+    Threads other than the main one are interrupted by no signal anyway: for them it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    came: list[int] = []
+    theirs = [number for number, handler in before.items() if handler not in (None, signal.SIG_IGN)]
+    for number in theirs:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number in theirs:
+            signal.signal(number, before[number])
+        for came_number in sorted(set(came)):
+            signal.raise_signal(came_number)

@@ -1,0 +1,133 @@
+"""The wait for a group to finish what is on its topic, never longer than it may take; it says what it waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from time import monotonic
+from typing import TypeVar
+
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, WorkerFailed
+from labkit.taskqueue.base_worker import RunningTask
+from labkit.taskqueue.members import Member
+from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.topics import PartitionLag
+
+#: How long to wait between two looks at the lag, in seconds: to ask costs time that the workers need.
+LAG_INTERVAL = 0.1
+#: How long the workers have to say what they are at when the time is over, in seconds, and as a part of that time.
+ANSWER_TIMEOUT, ANSWER_SHARE = 0.5, 0.1
+#: How many of a worker's tasks are named.
+NAMED = 3
+
+Answer = TypeVar("Answer")
+
+
+class Drain:
+    """One wait of `timeout` seconds. `lag` may take as long as it likes; `check` raises what is wrong with a worker."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        lag: Callable[[], list[PartitionLag]],
+        check: Callable[[], object],
+        what: str,
+        timeout: float,
+    ) -> None:
+        self._members = members
+        self._lag = lag
+        self._check = check
+        self._what = what
+        self._timeout = timeout
+        self._deadline = monotonic() + timeout
+        self._last: list[PartitionLag] | None = None
+        self._trouble = ""
+
+    def wait(self) -> list[PartitionLag]:
+        """Return when nothing is left and all that the workers have recorded is known here; how the group stands then.
+
+        Raises `DeadlineExceeded`, which says what the workers are at, when the time is over.
+        """
+        margin = min(ANSWER_TIMEOUT, ANSWER_SHARE * self._timeout)
+        pause = threading.Event().wait
+        while True:
+            # what `lag` asks may not answer for long: it is asked on a thread, which is left behind then
+            asked = _on_a_thread(self._lag)
+            while not asked.done():
+                self._check()
+                wait([asked], min(LAG_INTERVAL, self._left_but(margin)))
+            lag = self._result(asked)
+            if lag is not None and not any(partition.lag for partition in lag):
+                self._catch_up()
+                return lag
+            self._check()
+            pause(min(LAG_INTERVAL, self._left_but(margin)))
+
+    def _left_but(self, margin: float) -> float:
+        """How much time is left to wait; raises `DeadlineExceeded` if there is none."""
+        left = left_until(self._deadline - margin)
+        if not left:
+            number = "How many are left is not known." if self._last is None else f"{_left(self._last)} are left."
+            words = [number, self._trouble, *(_in_words(*answer) for answer in self._running())]
+            raise DeadlineExceeded(" ".join([self._begin(), *filter(None, words)]))
+        return left
+
+    def _result(self, asked: Future[list[PartitionLag]]) -> list[PartitionLag] | None:
+        try:
+            self._last = asked.result()
+        except BrokerUnreachable as error:  # it may come back in time
+            self._trouble = str(error)
+            return None
+        self._trouble = ""
+        return self._last
+
+    def _catch_up(self) -> None:
+        silent = [name for name, tasks in self._running() if tasks is None]
+        if silent:
+            raise DeadlineExceeded(f"{self._begin()} All are done, but {', '.join(silent)} did not say what was done.")
+
+    def _begin(self) -> str:
+        return f"Waited {self._timeout:g} s in vain: {self._what}."
+
+    def _running(self) -> list[tuple[str, list[RunningTask] | None]]:
+        """What each member works on, by its own word; None for those that do not answer in time."""
+
+        def ask(member: Member) -> list[RunningTask] | None:
+            try:
+                return member.running(left_until(self._deadline))
+            except WorkerFailed:
+                return None
+
+        if not self._members:
+            return []
+        with ThreadPoolExecutor(len(self._members), thread_name_prefix="labkit-drain") as pool:
+            names = [member.name for member in self._members]
+            return list(zip(names, pool.map(ask, self._members), strict=True))
+
+
+def _left(lag: Sequence[PartitionLag]) -> int:
+    return sum(partition.lag for partition in lag)
+
+
+def _in_words(name: str, tasks: list[RunningTask] | None) -> str:
+    if tasks is None:
+        return f"{name} does not answer."
+    if not tasks:
+        return f"{name} works on nothing."
+    more = f", and {len(tasks) - NAMED} more" if len(tasks) > NAMED else ""
+    return f"In {name}, {', '.join(map(str, tasks[:NAMED]))}{more}."
+
+
+def _on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
+    outcome: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="labkit-drain", daemon=True).start()
+    return outcome

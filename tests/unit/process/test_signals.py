@@ -1,0 +1,95 @@
+"""Signals that are acted upon without a lock, and work that none of them cuts short."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import pytest
+
+from labkit.process.signals import held_back, on_signals
+from labkit.taskqueue.timeouts import wait_until
+
+LONG = 60
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_signal_can_set_what_its_own_thread_holds_the_lock_of():
+    """With a lock in the handler, the thread that holds it would wait for itself."""
+    event = threading.Event()
+    with on_signals((signal.SIGUSR1,), lambda _: event.set()):
+        with event._cond:
+            send(signal.SIGUSR1)
+        assert event.wait(LONG)
+
+
+def test_each_signal_is_acted_upon_and_what_fails_does_not_stop_the_next(caplog):
+    heard = []
+
+    def act(number):
+        heard.append(number)
+        if len(heard) == 1:
+            raise ValueError("not yet")
+
+    with caplog.at_level(logging.ERROR), on_signals((signal.SIGUSR1, signal.SIGUSR2), act):
+        send(signal.SIGUSR1)
+        wait_until(lambda: len(heard) == 1, timeout=LONG, what="the first was to come")
+        send(signal.SIGUSR2)
+        wait_until(lambda: len(heard) == 2, timeout=LONG, what="the second was to come")
+    assert heard == [signal.SIGUSR1, signal.SIGUSR2]
+    assert "SIGUSR1 could not be acted upon" in caplog.text
+
+
+def test_the_second_one_has_its_former_effect_where_it_is_wished_and_all_have_it_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    came = threading.Event()
+    with on_signals((signal.SIGINT,), lambda _: came.set(), once=(signal.SIGINT,)):
+        send(signal.SIGINT)
+        assert came.wait(LONG)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_must_not_be_cut_short_is_not_and_the_interrupt_comes_afterwards(number):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupted)
+    done = 0
+    try:
+        with pytest.raises(KeyboardInterrupt), held_back():  # noqa: PT012 - it comes at the end
+            for _ in range(100):
+                send(number)
+                done += 1
+        assert signal.getsignal(number) is interrupted
+    finally:
+        signal.signal(number, before)
+    assert done == 100
+
+
+def test_a_signal_that_nobody_heeds_stays_so_and_other_threads_need_no_shelter():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_back():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        with pytest.raises(ValueError, match="as it was"), held_back():
+            raise ValueError("as it was")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    handlers = []
+
+    def elsewhere():
+        with held_back():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert handlers == [before]
