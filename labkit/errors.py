@@ -20,6 +20,10 @@ class SettingsError(LabkitError):
     """A setting does not fit. Compare your environment and `.env` with `.env.example`."""
 
 
+class TryAgainLater(LabkitError):
+    """Something that every task needs from labkit itself is away. That is no attempt of the task; it waits."""
+
+
 # --- the running lab
 
 
@@ -47,7 +51,7 @@ class ServerFailed(LabError):
     """A server of the lab ended or did not answer in time. `labkit logs` shows what it said."""
 
 
-class LabNotRunning(LabError):
+class LabNotRunning(LabError, TryAgainLater):
     """No lab is running. Start one with `labkit up`."""
 
 
@@ -141,16 +145,16 @@ class KillsItsWorker(LabkitError):
     """Every worker that had this task died at it."""
 
 
-class InProgress(LabkitError):
+class InProgress(TryAgainLater):
     """Another delivery of this task is in progress. Try it again later."""
 
 
-class LeaseLost(LabkitError):
+class LeaseLost(TryAgainLater):
     """This run of a task was taken for dead and another has begun, so this one does not count as done."""
 
 
-class RedisUnreachable(LabkitError):
-    """Redis does not answer. Is the lab running? `labkit status` tells."""
+class RedisUnreachable(TryAgainLater):
+    """Redis does not answer, or answers that it can do nothing now. Is the lab running? `labkit status` tells."""
 
 
 class DeadlineExceeded(LabkitError):
@@ -179,7 +183,7 @@ class BadJobId(LabkitError):
     """This is no id of a job."""
 
 
-class StoreFailed(LabkitError):
+class StoreFailed(TryAgainLater):
     """The store of the jobs cannot be read or written."""
 
 
@@ -187,7 +191,7 @@ class StoreInUse(LabkitError):
     """Another process keeps the jobs of another topic in this store."""
 
 
-class ProcessedLogFailed(LabkitError):
+class ProcessedLogFailed(TryAgainLater):
     """The log of the processed jobs cannot be read or written."""
 
 

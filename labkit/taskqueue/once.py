@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, overload
 
-from labkit.errors import InProgress, SettingsError
+from labkit.errors import InProgress, RedisUnreachable, SettingsError
 from labkit.logs.safe_logger import safe_logger
+from labkit.outage import Outage
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
-from labkit.taskqueue.run_lease import LeaseRenewer, RunLease, RunState, connect_redis
+from labkit.taskqueue.run_lease import LeaseKeeper, RunLease, RunState, connect_redis
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import LOOK_INTERVAL
 
@@ -35,6 +36,9 @@ TTL = 7 * 24 * 3600.0
 LEASE = 5.0
 
 log = safe_logger("labkit.worker")
+
+#: How often to look whether Redis is back, at most, in seconds.
+LOOK_AGAIN = 0.5
 
 Handle = TypeVar("Handle", bound=Callable[[Task], Any])
 
@@ -54,9 +58,10 @@ def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url:
     killed worker can last. The URL is that of a Redis, by default the lab's; the connection is made when the first task
     comes, so that the module can be imported anywhere.
 
-    The decorated handler raises what the handler raises, and `InProgress`, `LeaseLost`, `RedisUnreachable` and
-    `LabNotRunning`; after each of them the task is to be tried again. Raises `SettingsError` for times that cannot be,
-    and for a function with `yield`.
+    The decorated handler raises what the handler raises, and `TryAgainLater` where the handler was not called:
+    `InProgress`, `RedisUnreachable` or `LabNotRunning`; and `LeaseLost` after it was overtaken. To a worker these are
+    no attempts. Redis may be away when the handler returns: then this process makes the mark when Redis is back.
+    Raises `SettingsError` for times that cannot be, and for a function with `yield`.
     """
     if not 0.01 <= lease <= ttl:
         raise SettingsError(f"A lease of {lease:g} s and a ttl of {ttl:g} s cannot be: 0.01 <= lease <= ttl.")
@@ -73,7 +78,8 @@ class _Runs:
     """The runs of one handler. Its name is part of the key: two handlers of one task have an effect each."""
 
     def __init__(self, handler: str, ttl: float, lease: float, url: str | None) -> None:
-        self.renewing = LeaseRenewer(lease / 3).renewing
+        self._outage = Outage(log, f"@once of {handler}", "Redis", meanwhile="its tasks wait, which is no attempt")
+        self.keeper = LeaseKeeper(min(lease / 3, LOOK_AGAIN), self._outage)
         self._handler = handler
         self._ttl = ttl
         self._lease = lease
@@ -84,29 +90,46 @@ class _Runs:
         key = f"{prefix}labkit:once:{self._handler}:{identity(task)}"
         return RunLease(client, key, lease=self._lease, ttl=self._ttl)
 
+    def begin(self, lease: RunLease) -> RunState:
+        """Begin, unless a run of this process is done and only its mark was missing."""
+        try:
+            state = RunState.DONE if self.keeper.mark(lease.key) else lease.begin()
+        except RedisUnreachable as error:
+            self._outage.begins(error)
+            raise
+        self._outage.ends()
+        return state
+
+    def give_back(self, lease: RunLease) -> None:
+        """The handler has failed, and that is what is to be told. A lease that can't be given back runs out."""
+        try:
+            lease.give_back()
+        except RedisUnreachable as error:
+            self._outage.begins(error)
+
     def pauses(self) -> Iterator[float]:
         """How long to wait before each further look whether another run has ended; over when its lease must be."""
         deadline = time.monotonic() + self._lease
         while time.monotonic() < deadline:
             yield LOOK_INTERVAL
 
-    def may_run(self, begin: RunState, task: Task) -> bool:
-        if begin is RunState.IN_PROGRESS:
+    def may_run(self, state: RunState, task: Task) -> bool:
+        if state is RunState.IN_PROGRESS:
             raise InProgress(
                 f"Task {task.id} is in progress elsewhere, and that run lives: this delivery waited {self._lease:g} s "
                 "for it. Try it again later."
             )
-        if begin is RunState.DONE:
+        if state is RunState.DONE:
             log.info("task %s was done before by %s and is skipped", task.id, self._handler)
-        return begin is RunState.BEGUN
+        return state is RunState.BEGUN
 
 
 def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task], Any]:
     def begin(lease: RunLease) -> RunState:
-        begun, pauses = lease.begin(), runs.pauses()
+        begun, pauses = runs.begin(lease), runs.pauses()
         while begun is RunState.IN_PROGRESS and (pause := next(pauses, None)) is not None:
             time.sleep(pause)
-            begun = lease.begin()
+            begun = runs.begin(lease)
         return begun
 
     @wraps(handler)
@@ -114,15 +137,15 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
         lease = runs.lease(task)
         if not runs.may_run(begin(lease), task):
             return None
-        with runs.renewing(lease):
+        with runs.keeper.renewing(lease):
             try:
                 result = handler(task)
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:
-                lease.give_back()
+                runs.give_back(lease)
                 raise
-            lease.finish()
+            runs.keeper.finish(lease)
         return result
 
     return run
@@ -133,26 +156,26 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
     in_thread = asyncio.to_thread
 
     async def begin(lease: RunLease) -> RunState:
-        begun, pauses = await in_thread(lease.begin), runs.pauses()
+        begun, pauses = await in_thread(runs.begin, lease), runs.pauses()
         while begun is RunState.IN_PROGRESS and (pause := next(pauses, None)) is not None:
             await asyncio.sleep(pause)
-            begun = await in_thread(lease.begin)
+            begun = await in_thread(runs.begin, lease)
         return begun
 
     @wraps(handler)
     async def run(task: Task) -> Any:
-        lease = runs.lease(task)
+        lease = await in_thread(runs.lease, task)
         if not runs.may_run(await begin(lease), task):
             return None
-        with runs.renewing(lease):
+        with runs.keeper.renewing(lease):
             try:
                 result = await handler(task)
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:  # also when it is cancelled
-                await in_thread(lease.give_back)
+                await in_thread(runs.give_back, lease)
                 raise
-            await in_thread(lease.finish)
+            await in_thread(runs.keeper.finish, lease)
         return result
 
     return run

@@ -8,6 +8,8 @@ and a task whose worker was killed would wait that long. Every step is one scrip
 run by a random token, as in https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/: a run that was
 stopped for longer than its lease finds another's token and leaves the key alone. Each script may be sent again when
 its answer was lost. redis-py's own `Lock` is not enough here: to check the token and to leave the mark is one step.
+
+A run that ends while Redis is away has had its effect. Its mark is kept here and made as soon as Redis is back.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from uuid import uuid4
 
 import redis
 
-from labkit.errors import LeaseLost, RedisUnreachable, SettingsError
+from labkit.errors import LeaseLost, RedisUnreachable
 from labkit.lab.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
+from labkit.outage import Outage
+from labkit.redis_state import asked, redis_client
 from labkit.settings import load_settings
 
 log = safe_logger("labkit.worker")
@@ -38,9 +42,12 @@ redis.call('SET', KEYS[1], 'run:' .. ARGV[1], 'PX', ARGV[2])
 return 0
 """
 
+# Without a key nobody else runs: Redis was away for longer than the lease, which is taken again.
 _RENEW = """
-if redis.call('GET', KEYS[1]) ~= 'run:' .. ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local found = redis.call('GET', KEYS[1])
+if found and found ~= 'run:' .. ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], 'run:' .. ARGV[1], 'PX', ARGV[2])
+return 1
 """
 
 # Without a key nobody else runs: the lease ended, but the effect is there, and is marked so that it stays the only one.
@@ -92,23 +99,24 @@ class RunLease:
 
     def _eval(self, script: str, *times: int) -> Any:
         try:
-            return self._client.eval(script, 1, self.key, self._token, *times)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+            with asked(f"The lease {self.key} could not be looked at"):
+                return self._client.eval(script, 1, self.key, self._token, *times)
+        except RedisUnreachable:
             connect_redis.cache_clear()  # a lab that was started again may be found elsewhere
-            raise RedisUnreachable(
-                f"Redis could not be asked: {error} Is the lab running? `labkit status` tells."
-            ) from error
+            raise
 
 
-class LeaseRenewer:
-    """Renews the leases of this process, from one thread that ends when there are none.
-
-    `interval` is in seconds.
+class LeaseKeeper:
+    """Keeps the leases of this process, and makes the marks that could not be made; from one thread, which ends when
+    there are none. `interval` is in seconds.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, outage: Outage) -> None:
         self._interval = interval
-        self._leases: set[RunLease] = set()
+        self._outage = outage
+        self._running: set[RunLease] = set()
+        #: the runs that have had their effect, by their keys, and whose mark is missing
+        self._unmarked: dict[str, RunLease] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -116,33 +124,67 @@ class LeaseRenewer:
     def renewing(self, lease: RunLease) -> Iterator[None]:
         """Inside, the lease is kept."""
         with self._lock:
-            self._leases.add(lease)
-            if self._thread is None or not self._thread.is_alive():  # in a forked child it is not
-                self._thread = threading.Thread(target=self._work, name="labkit-leases", daemon=True)
-                self._thread.start()
+            self._running.add(lease)
+            self._work_on()
         try:
             yield
         finally:
             with self._lock:
-                self._leases.discard(lease)
+                self._running.discard(lease)
+
+    def finish(self, lease: RunLease) -> None:
+        """Mark the work as done, now or, if Redis is away, as soon as it is back. Raises `LeaseLost`."""
+        try:
+            lease.finish()
+        except RedisUnreachable as error:
+            self._outage.begins(error)
+            with self._lock:
+                self._unmarked[lease.key] = lease
+                self._work_on()
+
+    def mark(self, key: str) -> bool:
+        """Make the mark of an earlier run, if one is missing; whether there was one. Raises `RedisUnreachable`."""
+        lease = self._unmarked.get(key)
+        if lease is None:
+            return False
+        try:
+            lease.finish()
+        except LeaseLost:
+            log.warning("%s: another run has begun before Redis was told that this one was done", key)
+        with self._lock:
+            self._unmarked.pop(key, None)
+        return True
+
+    def _work_on(self) -> None:
+        if self._thread is None or not self._thread.is_alive():  # in a forked child it is not
+            self._thread = threading.Thread(target=self._work, name="labkit-leases", daemon=True)
+            self._thread.start()
 
     def _work(self) -> None:
         pause = threading.Event().wait
         while True:
             pause(self._interval)
             with self._lock:
-                leases = list(self._leases)
-                if not leases:
+                running, unmarked = list(self._running), list(self._unmarked)
+                if not running and not unmarked:
                     self._thread = None
                     return
-            for lease in leases:
-                self._renew(lease)
+            try:
+                for key in unmarked:
+                    self.mark(key)
+                for lease in running:
+                    self._renew(lease)
+            except RedisUnreachable as error:
+                self._outage.begins(error)
+            else:
+                self._outage.ends()
 
     def _renew(self, lease: RunLease) -> None:
-        try:
-            lease.renew()  # one that is lost is noticed when its run finishes
-        except RedisUnreachable as error:
-            log.warning("the lease %s was not renewed: %s", lease.key, error)
+        lease.renew()  # one that is lost is noticed when its run finishes
+        with self._lock:
+            over = lease not in self._running
+        if over and lease.key not in self._unmarked:
+            lease.give_back()  # it ended while it was renewed; a mark stays
 
 
 @cache
@@ -153,7 +195,4 @@ def connect_redis(url: str | None) -> tuple[redis.Redis, str]:
     """
     settings = load_settings()
     url = url or settings.redis_url or attach_lab(settings=settings).redis_url
-    try:
-        return redis.Redis.from_url(url), settings.topic_prefix
-    except ValueError as error:
-        raise SettingsError(f"{url!r} is not the URL of a Redis: {error}") from error
+    return redis_client(url), settings.topic_prefix

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
-from labkit.taskqueue.engine.failure import FailureCounter, describe, is_in_progress, is_news
+from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.task_log import TaskLog
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -21,7 +21,7 @@ from labkit.taskqueue.task import Task
 #: Stands in the record of what was no task.
 _NO_TASK = Task(id="", kind="")
 
-#: When to look again at a task that is worked on elsewhere, in seconds.
+#: When to look again at a task that is worked on elsewhere, or for which something is away, in seconds.
 LOOK_AGAIN = 1.0
 
 log = safe_logger("labkit.worker")
@@ -87,8 +87,8 @@ class Attempts:
             self.done.append(item)
             self._shards.done(item)
             return
-        if is_in_progress(error):
-            item.attempt -= 1  # somebody else is at it: that is no failure of this task
+        if is_no_attempt(error):
+            item.attempt -= 1  # somebody else is at it, or labkit lacks what it needs: no failure of this task
             self._shards.postpone(item, LOOK_AGAIN)
             return
         text, number = self._told.tell(error)

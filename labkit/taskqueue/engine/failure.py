@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 
 from msgspec import Struct
 
-from labkit.errors import InProgress
+from labkit.errors import TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 
 #: So many characters of a message are told, of the name of a class, and of everything that is told of one error.
@@ -50,13 +50,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     """One error, told. It crosses the border of a process.
 
     `text` is its class and message, `details` are the lines that led to it, its notes and its causes. Errors are of one
-    `kind` that have the same class and come from the same line. `in_progress`: another delivery of the task is at work.
+    `kind` that have the same class and come from the same line. `no_attempt`: see `is_no_attempt`.
     """
 
     text: str
     details: str
     kind: str
-    in_progress: bool = False
+    no_attempt: bool = False
 
     @property
     def whole(self) -> str:
@@ -76,7 +76,7 @@ def failure_of(error: BaseException) -> Failure:
     """This error, told. Never raises."""
     if type(error) is RemoteError:
         return error.failure
-    return Failure(text=_text(error), details=_details(error), kind=_kind(error), in_progress=is_in_progress(error))
+    return Failure(text=_text(error), details=_details(error), kind=_kind(error), no_attempt=is_no_attempt(error))
 
 
 def describe(error: BaseException) -> str:
@@ -84,11 +84,11 @@ def describe(error: BaseException) -> str:
     return error.failure.text if type(error) is RemoteError else _text(error)
 
 
-def is_in_progress(error: BaseException) -> bool:
-    """Whether the handler has found that its task is worked on elsewhere (see `labkit.taskqueue.once`)."""
+def is_no_attempt(error: BaseException) -> bool:
+    """Whether it is no fault of the handler: the task is worked on elsewhere, or labkit lacks something for it."""
     if type(error) is RemoteError:
-        return error.failure.in_progress
-    return issubclass(type(error), InProgress)  # isinstance would ask the error for its class
+        return error.failure.no_attempt
+    return issubclass(type(error), TryAgainLater)  # isinstance would ask the error for its class
 
 
 def printable(text: str, most: int = MOST_OF_MESSAGE) -> str:

@@ -4,7 +4,6 @@ from tests.integration.celery_app.conftest import (  # noqa: F401 - they are fix
     app,
     at_work,
     client,
-    own_redis,
     settings,
     topics,
 )

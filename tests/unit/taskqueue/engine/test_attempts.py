@@ -7,7 +7,9 @@ import random
 
 import pytest
 
+from labkit.errors import InProgress, LabNotRunning, LeaseLost, ProcessedLogFailed, RedisUnreachable, StoreFailed
 from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.failure import RemoteError, failure_of
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Retry
@@ -44,6 +46,21 @@ class Made:
 @pytest.fixture
 def made():
     return Made()
+
+
+AWAY = [InProgress(), LeaseLost(), RedisUnreachable(), ProcessedLogFailed(), StoreFailed(), LabNotRunning()]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_labkit_itself_lacks_is_no_attempt(made, error, remote):
+    """Also where the handler runs in another process, which tells of its error in words."""
+    made.attempts.begin(made.item)
+    made.attempts.end(made.item, RemoteError(failure_of(error)) if remote else error)
+    assert made.item.attempt == 0
+    assert not made.records
+    assert not made.attempts.done
+    assert not made.attempts.dead
 
 
 def test_who_hands_on_leaves_no_record_and_is_through(caplog):

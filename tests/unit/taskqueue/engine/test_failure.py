@@ -15,8 +15,8 @@ from labkit.taskqueue.engine.failure import (
     RemoteError,
     describe,
     failure_of,
-    is_in_progress,
     is_news,
+    is_no_attempt,
     printable,
     shielded,
 )
@@ -148,7 +148,7 @@ def test_any_error_is_told_within_bounds_and_as_plain_text(name):
     assert number == 1
     assert text == told.whole
     assert text.startswith(describe(caught))
-    assert not is_in_progress(caught)
+    assert not is_no_attempt(caught)
     for part in (describe(caught), told.text, told.details, told.kind):
         part.encode()
         assert "\x00" not in part
@@ -239,8 +239,8 @@ def test_what_another_process_has_told_is_taken_over():
     remote = RemoteError(told)
     assert failure_of(remote) is told
     assert describe(remote) == str(remote) == "InProgress: wait"
-    assert is_in_progress(remote)
-    assert not is_in_progress(RemoteError(failure_of(ValueError("InProgress: wait"))))
+    assert is_no_attempt(remote)
+    assert not is_no_attempt(RemoteError(failure_of(ValueError("InProgress: wait"))))
 
 
 def test_a_failure_is_news_the_first_the_tenth_the_hundredth_time():

@@ -1,0 +1,111 @@
+"""What an error says about Redis, and what about the command."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+import redis
+from redis._parsers.base import BaseParser
+
+from labkit.errors import RedisUnreachable, SettingsError
+from labkit.outage import Outage
+from labkit.redis_state import asked, is_away, redis_client, state_of
+
+#: As Redis 6.2, 7 and Valkey send them.
+AWAY = {
+    "LOADING Redis is loading the dataset in memory": "loading",
+    "OOM command not allowed when used memory > 'maxmemory'.": "full",
+    "OOM command not allowed when used memory > 'maxmemory'. script: f_3, on @user_script:7.": "full",
+    "ERR Error running script (call to f_3): @user_script:7: @user_script: 7: -OOM command not allowed": "full",
+    "READONLY You can't write against a read only replica.": "replica",
+    "ERR Error running script (call to f_3): @user_script:1: @user_script: 1: -READONLY You can't": "replica",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": "busy",
+    "MISCONF Redis is configured to save RDB snapshots, but it is currently not able to": "save",
+    "NOREPLICAS Not enough good replicas to write.": "replicas",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "master",
+    "CLUSTERDOWN The cluster is down": "cluster",
+    "TRYAGAIN Multiple keys request during rehashing of slot": "cluster",
+    "NOSCRIPT No matching script. Please use EVAL.": "scripts",
+    "EXECABORT Transaction discarded because of previous errors.": "transaction",
+    "NOAUTH Authentication required.": "password",
+    "WRONGPASS invalid username-password pair or user is disabled.": "password",
+    "NOPERM this user has no permissions to run the 'set' command": "user",
+    "ERR max number of clients reached": "answer",
+}
+ABOUT_THE_COMMAND = [
+    "WRONGTYPE Operation against a key holding the wrong kind of value",
+    "ERR unknown command 'FLY'",
+    "BUSYGROUP Consumer Group name already exists",
+    "BUSYKEY Target key name already exists.",
+    "ERR Error compiling script (new function): user_script:1: unexpected symbol",
+]
+
+
+@pytest.mark.parametrize(("answer", "word"), AWAY.items())
+def test_a_state_of_redis_is_told_in_words(answer, word):
+    error = BaseParser.parse_error(answer)
+    assert word in (state_of(error) or "")
+    with (
+        pytest.raises(RedisUnreachable, match=rf"The key could not be read, since Redis .*{word}"),
+        asked("The key could not be read"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("answer", AWAY)
+def test_the_same_within_a_pipeline(answer):
+    error = BaseParser.parse_error(answer)
+    with redis.Redis().pipeline() as pipe:
+        pipe.annotate_exception(error, 1, ("SET", "key", "value"))
+    assert is_away(error)
+
+
+@pytest.mark.parametrize(
+    "error", [redis.TimeoutError("frozen"), redis.ConnectionError("refused"), redis.InvalidResponse]
+)
+def test_without_an_answer_it_is_away_too(error):
+    with pytest.raises(RedisUnreachable), asked("The key could not be read"):
+        raise error
+
+
+@pytest.mark.parametrize("answer", ABOUT_THE_COMMAND)
+def test_what_is_wrong_with_a_command_is_a_defect_and_stays_one(answer):
+    error = BaseParser.parse_error(answer)
+    assert not is_away(error)
+    with pytest.raises(redis.ResponseError), asked("The key could not be read"):
+        raise error
+
+
+def test_other_errors_say_nothing_of_redis():
+    assert not is_away(OSError("LOADING"))
+
+
+def test_what_is_no_url_of_a_redis():
+    with pytest.raises(SettingsError, match="'localhost'"):
+        redis_client("localhost")
+
+
+def test_an_outage_is_said_once_however_many_threads_notice_and_once_when_it_is_over(caplog):
+    outage = Outage(logging.getLogger("labkit.worker"), "w-1", "Redis", meanwhile="its tasks wait")
+    outage.ends()
+    start = threading.Barrier(8)
+
+    def notice():
+        start.wait(30)
+        outage.begins("it is full")
+
+    threads = [threading.Thread(target=notice) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert outage.on
+    outage.ends()
+    outage.ends()
+    assert not outage.on
+    assert [record.getMessage() for record in caplog.records] == [
+        "w-1 waits for Redis, and its tasks wait: it is full",
+        "w-1 goes on: Redis answers again",
+    ]
