@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
 
 class Outage:
     """What `who` waits for. Safe to use from several threads.

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from labkit.errors import BrokerUnreachable, SettingsError
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, SettingsError, TransportError, TryAgainLater
 from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
+from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings
-from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.failure import describe, is_no_attempt
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, outcome_of
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
@@ -26,6 +29,8 @@ from labkit.taskqueue.topics import Topic
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log_of_jobs = logging.getLogger("labkit.jobs")
 
 #: How often to look whether there is nothing to do, in seconds.
 LOOK_INTERVAL = 0.1
@@ -50,12 +55,48 @@ def mock_work(
     return work
 
 
+@dataclass(slots=True)
+class _Run:
+    """A job in work, as far as it has come. `told` is the job as it ended, once Kafka has it."""
+
+    started_at: float
+    job: Job
+    finished_at: float | None = None
+    error: BaseException | None = None
+    told: Job | None = None
+
+    def work(self, work: JobWork, clock: Callable[[], float]) -> float:
+        """Do it, unless that was done; when it was finished."""
+        if self.finished_at is None:
+            error = outcome_of(work, self.job)
+            if error is not None and is_no_attempt(error):  # as that of an `@once` within, while Redis is away
+                raise error
+            self.error, self.finished_at = error, clock()
+        return self.finished_at
+
+
+@contextmanager
+def _needed(outage: Outage) -> Iterator[None]:
+    """Inside, the consumer uses what is its own. Where that is away, `TryAgainLater`: the job is not at fault."""
+    try:
+        yield
+    except (TryAgainLater, TransportError, DeadlineExceeded) as error:
+        outage.begins(error)
+        if isinstance(error, TryAgainLater):
+            raise
+        raise TryAgainLater(str(error)) from error
+    outage.ends()
+
+
 class JobConsumer(Resource):
     """Works on the NEW jobs of a topic, as a group of workers. A context manager: joined inside, left after.
 
     A job goes to RUNNING, and by the end of `work` to DONE, or to FAILED and, as often as `retry` says, to RUNNING
     again. A job that stays FAILED leaves a dead letter. A processed job gets a line in the `log`, which no job of the
     group has twice. Workers of other processes may join the group by its name.
+
+    What the consumer itself needs may be away: log, the view's store, Kafka. Then its jobs wait, which is no attempt,
+    and what is done of a job is not done again.
 
     Of several groups each works on every job, whatever the others have made of it; what one of them has changed
     already, the others leave. They see it in the `view`, and what they do not see in time loses by `merge`.
@@ -102,6 +143,11 @@ class JobConsumer(Resource):
         #: jobs that failed here, since the view may not know it yet when they are tried again
         self._failed: dict[int, Job] = {}
         self._stack = ExitStack()
+        self._runs: dict[int, _Run] = {}
+        # one for each, since what can be read cannot always be written
+        before, after = "its log, its view or the topic", "its log or the topic"
+        self._before = Outage(log_of_jobs, name, before, meanwhile="its jobs wait, which is no attempt")
+        self._after = Outage(log_of_jobs, name, after, meanwhile="jobs that it has worked on wait to be noted")
         self._counting = threading.Lock()
         self._busy = 0
         self._idle_since = measure()
@@ -146,26 +192,38 @@ class JobConsumer(Resource):
 
     def _handle(self, task: Task) -> None:
         event = JobEvent.of_task(task)
-        if event.status is JobStatus.NEW and event.job_id not in self._log:
+        if event.status is JobStatus.NEW:
             with self._at_work():
                 self._process(event)
 
     def _process(self, event: JobEvent) -> None:
-        started_at = self._clock()
-        job = self._begin(self._known(event))
-        error = outcome_of(self._work, job)
-        if error is not None:
-            self._failed[job.job_id] = self._end(job, JobStatus.FAILED, error=describe(error))
-            raise error
-        self._end(job, JobStatus.DONE)
-        self._failed.pop(job.job_id, None)
+        """Work on the job, or go on where it had to wait for something; raises what the work has raised."""
+        with _needed(self._before):
+            if event.job_id in self._log:
+                self._runs.pop(event.job_id, None)
+                return
+            run = self._runs.get(event.job_id)
+            if run is None:
+                run = self._runs[event.job_id] = _Run(self._clock(), self._begin(self._known(event)))
+        finished_at = run.work(self._work, self._clock)
+        with _needed(self._after):
+            run.told = run.told or self._end(run)
+            if run.error is None:
+                self._note(run, finished_at)
+        del self._runs[event.job_id]
+        if run.error is not None:
+            self._failed[event.job_id] = run.told
+            raise run.error
+        self._failed.pop(event.job_id, None)
+
+    def _note(self, run: _Run, finished_at: float) -> None:
         line = ProcessedJob(
-            job_id=job.job_id,
+            job_id=run.job.job_id,
             group=self._log.group,
             worker=self.name,
-            attempt=job.attempt,
-            started_at=started_at,
-            finished_at=self._clock(),
+            attempt=run.job.attempt,
+            started_at=run.started_at,
+            finished_at=finished_at,
         )
         if self._log.append(line):
             with self._counting:
@@ -184,11 +242,13 @@ class JobConsumer(Resource):
         may_run = job.status is JobStatus.NEW or (job.status is JobStatus.FAILED and job.attempt < MAX_ATTEMPTS)
         return self._jobs.change(job, JobStatus.RUNNING, worker=self.name) if may_run else job
 
-    def _end(self, job: Job, status: JobStatus, *, error: str | None = None) -> Job:
+    def _end(self, run: _Run) -> Job:
         """The job as DONE or FAILED, by the attempt that was begun; as it is if another group has finished it."""
+        job, status = run.job, JobStatus.DONE if run.error is None else JobStatus.FAILED
         known = self._known(job.event())
         if job.status is not JobStatus.RUNNING or known.status is JobStatus.DONE:
             return known
+        error = None if run.error is None else describe(run.error)
         return self._jobs.change(job, status, worker=self.name, error=error)
 
     @contextmanager

@@ -3,11 +3,15 @@
 Many processes may append to one log. Who appends holds a lock and has read what the others have appended, so no job of
 a group stands there twice, also when a worker was killed between its line and its commit. A file that has become too
 large is set aside as `.1`, the one before as `.2`, and so on; the oldest is dropped.
+
+A line that is none of a processed job is passed over, and said. A file that is taken away under way is begun anew; what
+this process knows of it, it still knows.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -21,10 +25,16 @@ from msgspec.json import Decoder, Encoder
 
 from labkit.errors import ProcessedLogFailed
 
+log = logging.getLogger("labkit.jobs")
+
 #: How large a file becomes, in bytes, and how many older ones are kept.
 MAX_BYTES, OLDER = 10_000_000, 4
 #: How long to wait for others who append, in seconds.
-LOCK_TIMEOUT = 30.0
+LOCK_TIMEOUT = 10.0
+#: By how much of its end a file is known again, in bytes.
+TAIL = 200
+#: How much of a line that is passed over is shown, in characters.
+SHOWN = 80
 
 
 class ProcessedJob(Struct, frozen=True, kw_only=True):
@@ -58,6 +68,10 @@ class ProcessedLog:
         self._done: set[int] = set()
         self._inode: int | None = None
         self._read_to = 0
+        #: what stood before that place; the number of a file that was deleted may be that of the next
+        self._tail = b""
+        #: the lines that were passed over, by their file and place, so that each is said once
+        self._said: set[tuple[int, int]] = set()
         with self._alone():
             pass  # it can be used, and what stands there is known
 
@@ -80,7 +94,7 @@ class ProcessedLog:
         """All jobs of all groups in the files that are kept, the oldest first."""
         for file in self._files():
             with file.open("rb") as lines:
-                yield from (_of_line(line) for line in lines if line.endswith(b"\n"))
+                yield from self._jobs(lines)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -91,31 +105,66 @@ class ProcessedLog:
                 with self._file_lock:
                     self._catch_up()
                     yield
-        except (OSError, Timeout, DecodeError) as error:
+        except (OSError, Timeout) as error:
             raise ProcessedLogFailed(
-                f"The log of the processed jobs, {self.path}, cannot be used: {error}. Name another file, "
-                "or move this one away: then jobs that are delivered again may stand in the new one too."
+                f"The log of the processed jobs, {self.path}, cannot be used: {error}. Mend that, or name another "
+                "file: then jobs that are delivered again may stand in the new one too."
             ) from error
 
     def _catch_up(self) -> None:
         with self.path.open("ab+") as file:
             _mend(file)
-            found = os.fstat(file.fileno())
-        if found.st_ino != self._inode or found.st_size < self._read_to:  # set aside, or another one
-            self._done = {job.job_id for job in self.read() if job.group == self.group}
-        elif found.st_size > self._read_to:
-            with self.path.open("rb") as lines:
-                lines.seek(self._read_to)
-                self._done.update(job.job_id for job in map(_of_line, lines) if job.group == self.group)
-        self._inode, self._read_to = found.st_ino, found.st_size
+            if not self._is_known(file):  # set aside, or another one
+                kept = set() if self._was_set_aside() else self._done
+                self._done = kept | {job.job_id for job in self.read() if job.group == self.group}
+            else:
+                file.seek(self._read_to)
+                self._done.update(job.job_id for job in self._jobs(file) if job.group == self.group)
+            self._remember(file)
+
+    def _is_known(self, file: BinaryIO) -> bool:
+        """Whether it is the file that was read last, with nothing gone from it."""
+        return os.fstat(file.fileno()).st_ino == self._inode and _before(file, self._read_to) == self._tail
+
+    def _remember(self, file: BinaryIO) -> None:
+        self._inode = os.fstat(file.fileno()).st_ino
+        self._read_to = file.seek(0, os.SEEK_END)
+        self._tail = _before(file, self._read_to)
+
+    def _was_set_aside(self) -> bool:
+        """Whether the file that was read last is one of the older ones now, so that nothing is missing."""
+        return any(file.stat().st_ino == self._inode for file in self._files()[:-1])
+
+    def _jobs(self, lines: BinaryIO) -> Iterator[ProcessedJob]:
+        """The jobs of the whole lines from here on."""
+        place = lines.tell()
+        for line in lines:
+            if line.endswith(b"\n"):
+                try:
+                    yield _of_line(line)
+                except (DecodeError, ValueError) as error:
+                    self._say(lines, place, line, error)
+            place += len(line)
+
+    def _say(self, file: BinaryIO, place: int, line: bytes, error: Exception) -> None:
+        seen = (os.fstat(file.fileno()).st_ino, place)
+        if seen not in self._said:
+            self._said.add(seen)
+            shown = line[:SHOWN].decode(errors="backslashreplace").rstrip()
+            log.warning(
+                "%s: the line at byte %d is no processed job and is passed over (%s): %s",
+                file.name,
+                place,
+                error,
+                shown,
+            )
 
     def _write(self, line: bytes) -> None:
-        with self.path.open("ab", buffering=0) as file:
+        with self.path.open("ab+", buffering=0) as file:
             if file.write(line) < len(line):
                 file.truncate(self._read_to)
                 raise OSError(errno.ENOSPC, "the line did not fit on the disk")
-            self._inode = os.fstat(file.fileno()).st_ino
-        self._read_to += len(line)
+            self._remember(file)
 
     def _rotate_if_due(self) -> None:
         if self._read_to < self._max_bytes:
@@ -132,6 +181,12 @@ class ProcessedLog:
 
     def _aside(self, number: int) -> Path:
         return self.path if number == 0 else self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _before(file: BinaryIO, place: int) -> bytes:
+    """Some of what stands before this place."""
+    start = file.seek(max(0, place - TAIL))
+    return file.read(place - start)
 
 
 def _mend(file: BinaryIO) -> None:

@@ -13,6 +13,7 @@ from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.store import Store
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
+from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.timeouts import left_until
@@ -61,6 +62,9 @@ class JobView(Resource):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble: LabkitError | None = None
+        self._outage = Outage(
+            log, f"The view of {topic.name}", "the topic or its store", meanwhile="shows the jobs as they were"
+        )
         self._writer: Jobs | None = None
 
     def catch_up(self, *, timeout: float = TIMEOUT) -> None:
@@ -78,7 +82,7 @@ class JobView(Resource):
         self._wait(is_there, timeout, f"the view was to catch up with {self.topic.name}")
 
     def follow(self) -> None:
-        """Go on reading, in a thread, until `close`. Whatever fails is logged and tried again.
+        """Go on reading, in a thread, until `close`. Whatever fails is said once and tried again.
 
         It also mends: a job whose last event is not the one that it is known by gets that one written again, so that
         compaction keeps it.
@@ -186,7 +190,7 @@ class JobView(Resource):
                     self._follow_on()
                 except LabkitError as error:
                     self._trouble = error
-                    log.warning("The view of the jobs is behind: %s", error)
+                    self._outage.begins(error)
                 self._stop.wait(TRY_AGAIN)
 
     def _follow_on(self) -> None:
@@ -194,6 +198,7 @@ class JobView(Resource):
         to_mend = True
         while not self._stop.is_set() and (advanced := self._step(STEP)) is not None:
             self._trouble = None
+            self._outage.ends()
             if not advanced and to_mend:
                 self._mend()
             to_mend = advanced

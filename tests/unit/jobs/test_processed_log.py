@@ -115,11 +115,56 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         ProcessedLog(tmp_path / "file" / "processed_jobs.log", "g")
 
 
-def test_a_file_of_something_else(path):
+GARBAGE = [
+    b"hello\n",
+    b"\xff\xfe\n",
+    b"\0\0\0\n",
+    b"\n",
+    b"{}\n",
+    b'{"job_id":"1"}\n',
+    b"[" * 5000 + b"\n",
+    b"x" * 200_000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda line: line[:8].hex())
+def test_a_line_of_something_else_is_passed_over_and_said_once(path, garbage, caplog):
+    log, other = ProcessedLog(path, "g"), ProcessedLog(path, "g")
+    assert log.append(a_job(1))
+    with path.open("ab") as file:
+        file.write(garbage)
+    assert other.append(a_job(2))
+    assert log.append(a_job(3))
+    assert not log.append(a_job(2))
+    assert ids(log) == [1, 2, 3]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2, "by each that reads it"
+    assert all(str(path) in text and "byte 8" in text and len(text) < 1000 for text in said)
+
+
+def test_a_file_of_something_else_is_gone_on_with(path, caplog):
     path.parent.mkdir()
     path.write_text("hello\n")
-    with pytest.raises(ProcessedLogFailed, match="move this one away"):
-        ProcessedLog(path, "g")
+    log = ProcessedLog(path, "g")
+    assert log.append(a_job(1))
+    assert ids(log) == [1]
+    assert "hello" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["deleted", "truncated", "replaced"])
+def test_a_file_that_is_taken_away_under_way_is_begun_anew_and_what_was_known_stays_so(path, what):
+    log = ProcessedLog(path, "g")
+    assert log.append(a_job(1))
+    if what == "truncated":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    if what == "replaced":
+        ProcessedLog(path, "g").append(a_job(7))
+    assert not log.append(a_job(1))
+    assert log.append(a_job(2))
+    assert ids(log) == ([7, 2] if what == "replaced" else [2])
+    assert log.append(a_job(7)) == (what != "replaced")
 
 
 def append_with_room_for_half(path: Path) -> None:
