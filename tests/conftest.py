@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from labkit.lab import Lab
 
-pytest_plugins = ["tests.spreading"]
+pytest_plugins = ["tests.spreading", "tests.watchdog"]
 
 # contract tests are imported by those that run them on one transport or another
 pytest.register_assert_rewrite("tests.contract")

@@ -1,13 +1,16 @@
-"""How the tests are spread over the processes of pytest-xdist: in which units, and which go first."""
+"""How the tests are spread over the processes of pytest-xdist: in which units, which go first, and what a death costs."""
 
 from __future__ import annotations
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 #: What takes longest goes first, so that no process waits for another one at the end.
 LONGEST_FIRST = ("tests/notebooks/", "tests/integration/", "tests/acceptance/")
+#: A process has this many tests at hand: it begins one only when it knows which comes after it.
+AT_HAND = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,10 +23,54 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 class _Spreading(LoadScopeScheduling):
-    """The tests of a file run in one process, for they share what they start; those on the other Kafka share that."""
+    """The tests of a file run in one process, for they share what they start; those on the other Kafka share that.
+
+    A process that dies costs the test it was at, which fails; all others are run by those that are left, and by the
+    process that xdist starts in its place. The base class runs the deadly test again, hands out units of which
+    nothing is left, after which a process waits for ever, and ends the run when two processes die at once.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         if file.startswith("tests/notebooks/"):
             return nodeid
         return file.rpartition("/")[0] if file.startswith("tests/integration/external/") else file
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Forget a process that has ended; returns the test that it was at, if any."""
+        crashed = None
+        for scope, unit in reversed(self.assigned_work.pop(node).items()):
+            left = {nodeid: False for nodeid, done in unit.items() if not done}
+            if left:
+                self._queue_first(scope, left)
+                crashed = next(iter(left))
+        if crashed is not None:
+            self._drop(crashed)
+        for other in self.nodes:
+            self._reschedule(other)
+        return crashed
+
+    def _drop(self, nodeid: str) -> None:
+        unit = self.workqueue[self._split_scope(nodeid)]
+        del unit[nodeid]
+        if not unit:
+            del self.workqueue[self._split_scope(nodeid)]
+
+    def _queue_first(self, scope: str, unit: dict[str, bool]) -> None:
+        self.workqueue[scope] = unit
+        self.workqueue.move_to_end(scope, last=False)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < AT_HAND:
+            self._assign_work_unit(node)
+        if not self.workqueue and not node.shutting_down:
+            node.shutdown()
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        scope, unit = next(iter(self.workqueue.items()))
+        try:
+            super()._assign_work_unit(node)
+        except OSError:  # it has died, which xdist will say in a moment
+            del self.assigned_work[node][scope]
+            self._queue_first(scope, unit)
+            node.shutdown()
