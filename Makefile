@@ -1,9 +1,13 @@
 # What one does with this project; `make` alone lists it. Written for GNU make 3.81 and newer.
-# PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13).
+# PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13); .venv is made anew where it is of another one.
+# VENV=.venv-3.12 names another folder for it, so that several can stay side by side.
 
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+# Plugins that no test of ours uses; to import them costs every process of a run several seconds.
+PYTEST := $(BIN)/python -m pytest -p no:nbval -p no:schemathesis
 
-.PHONY: help lab test check notebooks images bench soak lock clean lab-env dev-env
+.PHONY: help lab test quick unit check browser notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
 # Where it is set, each process would compile pandas and its like anew: 7 s for the imports of a notebook.
@@ -15,17 +19,26 @@ help:        ## list these targets
 lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
-# In four processes, each with a lab of its own, since many tests wait; tests/spreading.py says what runs where.
-# Then those that measure times, one after the other.
+quick: dev-env ## run the unit and contract tests that need no server, in less than a minute
+	@$(PYTEST) tests/unit -m "not slow and not alone" --hypothesis-profile=quick -n 2 -q
+
+unit: dev-env ## run all tests that need no server
+	@$(PYTEST) tests/unit -m "not alone" -n 2
+
+# In four processes, each with a lab of its own, since many tests wait; tests/scheduler.py says what runs where.
+# Then those that measure times, one after the other, in a process that may be killed when one hangs.
 test: check  ## run every check and every test
-	@$(BIN)/python -m pytest -m "not alone" -n 4 --no-loadscope-reorder --durations=30
-	@$(BIN)/python -m pytest -m alone --durations=6
+	@$(PYTEST) -m "not alone" -n 4 --no-loadscope-reorder --durations=30
+	@$(PYTEST) -m alone -n 1 --durations=6
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+browser: dev-env ## install Chromium, if there is none: a few tests need a browser
+	@$(BIN)/python -m tests.browser
 
 notebooks: lab-env ## run all notebooks; executed copies, records and figures go to results/
 	@$(BIN)/labkit notebooks
@@ -48,11 +61,11 @@ lock: dev-env ## compile the lock files from pyproject.toml
 	$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:       ## remove what make has made, but no results and no data of a lab
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lab-env:
-	@tools/install requirements.lock requirements-dev.lock
+	@VENV='$(VENV)' tools/install requirements.lock requirements-dev.lock
 
 dev-env:
-	@tools/install requirements-dev.lock
+	@VENV='$(VENV)' tools/install requirements-dev.lock

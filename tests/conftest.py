@@ -12,13 +12,14 @@ from hypothesis import settings
 
 from labkit.lab import Lab
 
-pytest_plugins = ["tests.spreading", "tests.watchdog"]
+pytest_plugins = ["tests.scheduler", "tests.watchdog"]
 
 # contract tests are imported by those that run them on one transport or another
 pytest.register_assert_rewrite("tests.contract")
 
 # the first example may import a library that takes seconds
 settings.register_profile("labkit", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("labkit")
 
 # a shell that starts pytest in the background makes it ignore Ctrl-C, and with it every command under test

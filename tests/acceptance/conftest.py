@@ -1,12 +1,25 @@
-"""Commands of labkit as a user types them: in an empty folder, attached to the session's servers."""
+"""Commands of labkit as a user types them, in an empty folder, attached to the session's servers; and a browser."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser import ABSENT, find_browser
+
+BROWSER_OPTIONS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
@@ -40,3 +53,31 @@ def type_in(tmp_path, environment):
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """This machine's Chromium, headless."""
+    path = find_browser()
+    if path is None:
+        pytest.skip(ABSENT)
+    with sync_playwright() as playwright:
+        # a user that is root has no sandbox
+        launched = playwright.chromium.launch(
+            executable_path=path, chromium_sandbox=os.geteuid() != 0, args=BROWSER_OPTIONS
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, with what its scripts complained of."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    opened.complaints = complaints
+    yield opened
+    context.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 import requests
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from labkit.lab import Lab
 from labkit.settings import load_settings
@@ -27,16 +26,6 @@ NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 MAKE_LAB = ["make", "--no-print-directory", "lab"]
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/lab\S*token=[0-9a-f]+")
 MARK = "LABKIT_TEST_MARK"
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_OPTIONS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 #: All cells are in the page, not only those in sight, so that they can be counted.
 NOTEBOOK_SETTINGS = '{"windowingMode": "none"}'
@@ -136,17 +125,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         started.process.wait()
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page in the system's Chromium, headless."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, chromium_sandbox=os.geteuid() != 0, args=CHROMIUM_OPTIONS
-        )
-        yield browser.new_page(viewport={"width": 1280, "height": 1600})
-        browser.close()
-
-
 def choose(page: Page, menu: str, item: str) -> None:
     page.get_by_role("menubar").get_by_role("menuitem", name=menu, exact=True).click()
     page.get_by_role("menu").get_by_role("menuitem", name=item, exact=True).click()
@@ -169,7 +147,6 @@ def open_notebook(page: Page, address: str) -> None:
     wait_until(has_answered, timeout=60, what="the kernel was to answer")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], page: Page, tmp_path: Path) -> None:
     before = NOTEBOOK.read_bytes()
     started = start(MAKE_LAB)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 #: How a test can hang or die, one way a file, between two tests that are well.
 WAYS = {
     "lock": "threading.Lock().acquire() and None or HELD.acquire()",
@@ -46,15 +48,16 @@ def broken():
 def test_fails_and_hangs_afterwards(broken):
     assert "it" == "failed"
 """
-CONFTEST = 'pytest_plugins = ["tests.spreading", "tests.watchdog"]'
-OPTIONS = "-q -p xdist -p pytest_timeout -p no:cacheprovider -o watchdog_grace=1 --timeout=2 -W ignore".split()
+CONFTEST = 'pytest_plugins = ["tests.scheduler", "tests.watchdog"]'
+OPTIONS = ["-q", "-p", "xdist", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-W", "ignore"]
+LIMITS = ["--timeout=2", "-o", "watchdog_grace=1"]
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    command = [sys.executable, "-m", "pytest", *OPTIONS, f"--rootdir={folder}", *options]
+    command = [sys.executable, "-m", "pytest", *OPTIONS, *LIMITS, f"--rootdir={folder}", *options]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=110
     )

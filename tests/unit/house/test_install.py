@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 FAILING_UV = '#!/bin/sh\nprintf "%s" "$UV_DEFAULT_INDEX" >told-to-uv\nexit 2\n'
 BACKEND = """

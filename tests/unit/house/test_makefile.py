@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TARGETS = ("lab", "test", "notebooks", "images", "bench", "check", "clean", "help")
+TARGETS = ("lab", "test", "quick", "unit", "browser", "notebooks", "images", "bench", "soak", "check", "clean", "help")
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -38,6 +38,24 @@ def test_make_test_runs_the_checks_first() -> None:
     assert order == sorted(order)
 
 
+def test_an_environment_of_its_own_has_its_own_commands() -> None:
+    plan = run("make", "--dry-run", "test", "quick", "VENV=.venv-3.12").stdout
+    assert ".venv-3.12/bin/python -m pytest" in plan
+    assert ".venv/bin" not in plan
+
+
+def test_a_quick_run_leaves_out_what_takes_seconds_or_a_server() -> None:
+    (line,) = [line for line in run("make", "--dry-run", "quick").stdout.splitlines() if "pytest" in line]
+    assert "tests/unit" in line
+    assert "not slow" in line
+
+
+def test_ci_forbids_skips_installs_a_browser_and_tests_every_python() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert script.index("LABKIT_TEST_FORBID_SKIPS=1") < script.index("make browser") < script.index("make test")
+    assert script.index("make test") < script.index("python3.11 python3.12 python3.13") < script.index("make unit")
+
+
 @pytest.mark.parametrize("script", ["tools/install", ".ci/run"])
 def test_the_scripts_are_sound_and_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
@@ -45,12 +63,44 @@ def test_the_scripts_are_sound_and_can_be_run(script: str) -> None:
     assert run(shell, "-n", ROOT / script).returncode == 0
 
 
+def make_python(path: Path, version: str, *, fits: bool) -> Path:
+    """Something that answers as this Python does when it is asked for its version and whether it fits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\ncase $1 in -V*) echo {version};; *) exit {0 if fits else 1};; esac\n")
+    path.chmod(0o755)
+    return path
+
+
+def copy_install(folder: Path) -> None:
+    (folder / "tools").mkdir()
+    (folder / "tools" / "install").write_text((ROOT / "tools" / "install").read_text())
+
+
+def test_a_python_is_found_where_pyenv_keeps_it_too(tmp_path: Path) -> None:
+    copy_install(tmp_path)
+    kept = tmp_path / "my pyenv" / "versions" / "3.98.7" / "bin" / "python"
+    make_python(kept, "Python 3.98.7", fits=True)
+    find = ("sh", "tools/install", "--find")
+    answer = run(*find, "python3.98", cwd=tmp_path, PYENV_ROOT=str(tmp_path / "my pyenv"), PATH="/usr/bin:/bin")
+    assert answer.stdout == f"{kept}\n"
+    missing = run(*find, "python3.99", cwd=tmp_path, PYENV_ROOT=str(tmp_path / "my pyenv"), PATH="/usr/bin:/bin")
+    assert (missing.returncode, missing.stdout) == (1, "")
+
+
+def test_an_environment_of_another_python_than_was_asked_for_is_made_anew(tmp_path: Path) -> None:
+    copy_install(tmp_path)
+    (tmp_path / "some.lock").touch()
+    there = make_python(tmp_path / ".venv" / "bin" / "python", "Python 3.11.1", fits=True)
+    asked = make_python(tmp_path / "python3.13", "Python 3.13.1", fits=True)
+    answer = run("sh", "tools/install", "some.lock", cwd=tmp_path, PYTHON=str(asked))
+    assert "making .venv with Python 3.13.1" in answer.stderr
+    same = run("sh", "tools/install", "some.lock", cwd=tmp_path, PYTHON=str(there))
+    assert "making .venv" not in same.stderr
+
+
 def test_a_python_that_does_not_fit_is_named_with_the_way_to_mend_it(tmp_path: Path) -> None:
-    old = tmp_path / "python3.8"
-    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.18\nexit 1\n')
-    old.chmod(0o755)
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "install").write_text((ROOT / "tools" / "install").read_text())
+    old = make_python(tmp_path / "python3.8", "Python 3.8.18", fits=False)
+    copy_install(tmp_path)
     answer = run("sh", "tools/install", "requirements.lock", cwd=tmp_path, PYTHON=str(old))
     assert answer.returncode == 1
     assert "Python 3.11, 3.12 or 3.13 is needed" in answer.stderr

@@ -98,6 +98,7 @@ def append_all(path: Path, start: int) -> None:
         log.append(a_job(job_id))
 
 
+@pytest.mark.slow
 def test_several_processes_append_every_job_once(path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=append_all, args=(path, start)) for start in (1, 31, 61)]
@@ -174,6 +175,7 @@ def append_with_room_for_half(path: Path) -> None:
         log.append(a_job(2))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_whole_lines(path):
     log = ProcessedLog(path, "g")
     log.append(a_job(1))

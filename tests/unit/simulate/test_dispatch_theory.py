@@ -11,6 +11,8 @@ from labkit.policies import PriorityClass, make_policy
 from labkit.simulate.dispatch import poisson_arrivals, simulate_dispatch
 from labkit.theory.queues import blocking, mean_waits
 
+pytestmark = pytest.mark.slow
+
 SEED = 20_25
 SERVERS = 3
 THREE = [PriorityClass(name=name) for name in ("high", "middle", "low")]

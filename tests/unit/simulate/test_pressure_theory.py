@@ -13,6 +13,8 @@ from labkit.simulate.pressure import Retries, simulate_pressure
 from labkit.taskqueue.arrivals import steps, utilisation_levels
 from labkit.theory.queues import blocking
 
+pytestmark = pytest.mark.slow
+
 SEED = 20_25
 SERVERS, MEAN = 3, 0.1
 CALM, OVERLOAD, AFTER = 20.0, 20.0, 60.0

@@ -60,6 +60,7 @@ def test_a_key_for_each_ball_is_no_grouping_and_one_key_is_all_or_nothing():
     assert load_deviation(1000, 2, [1.0]) == pytest.approx(500)
 
 
+@pytest.mark.slow
 def test_the_formula_of_raab_and_steger():
     assert fullest_load(10_000, 100) == pytest.approx(100 + math.sqrt(2 * 100 * math.log(100)))
     # in the limit of many bins the formula meets the exact mean; with two it is far too high above the mean load

@@ -44,6 +44,7 @@ def test_numbers_on_dark_bars_are_white():
     assert ink_on("#E69F00") != "white"
 
 
+@pytest.mark.slow
 def test_a_figure_needs_no_pyplot():
     code = (
         "import sys; from labkit.measure import plots, to_frame; "
@@ -60,6 +61,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 def test_in_a_notebook_a_figure_shows_itself_once(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     before, after = tmp_path / "before.ipynb", tmp_path / "after.ipynb"

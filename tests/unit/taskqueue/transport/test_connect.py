@@ -23,6 +23,7 @@ def test_an_unknown_name_is_told():
         connect_transport(NOWHERE, "carrier-pigeon")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "imported", "other"),
     [("kafka-python", "kafka", "confluent_kafka"), ("confluent-kafka", "confluent_kafka", "kafka")],

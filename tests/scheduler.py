@@ -1,4 +1,4 @@
-"""How the tests are spread over the processes of pytest-xdist: in which units, which go first, and what a death costs."""
+"""How the tests are spread over processes: in which units, in which order, and what the death of one costs."""
 
 from __future__ import annotations
 
