@@ -19,7 +19,7 @@ from labkit.taskqueue.timeouts import wait_until
 
 DOCS = (Path(__file__).parents[2] / "docs" / "http_api.md").read_text(encoding="utf-8")
 AUTHOR = UUID("6f1f4c50-6f3f-4d3a-9b6f-3c1f0c0e7a11")
-START_TIMEOUT = 40.0
+START_TIMEOUT = 90.0
 
 
 class Command:

@@ -24,7 +24,7 @@ from labkit.taskqueue.transport import connect_transport
 from tests.acceptance.commands import outcome
 
 #: How long a command may take for what it was asked, in seconds.
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def records_of(topic, count):
             records.extend(reader.poll(0.1))
             return len(records) >= count
 
-        wait_until(all_came, timeout=20, what=f"{count} records were to come", pause=lambda _: None)
+        wait_until(all_came, timeout=60, what=f"{count} records were to come", pause=lambda _: None)
     return records
 
 

@@ -84,7 +84,7 @@ def test_up_again_says_that_it_is_running(labkit: Labkit, port: int) -> None:
 @pytest.mark.usefixtures("running")
 def test_status_as_a_table(labkit: Labkit, port: int) -> None:
     admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
-    admin.create_topics([NewTopic("task_queue", 2, 1)])["task_queue"].result(20)
+    admin.create_topics([NewTopic("task_queue", 2, 1)])["task_queue"].result(60)
     found = labkit("status")
     assert (found.returncode, found.stderr) == (0, "")
     lines = found.stdout.splitlines()
@@ -123,7 +123,7 @@ def test_logs_are_followed_until_ctrl_c(environment: dict[str, str], port: int) 
     assert following.stdout is not None
     following.stdout.readline()
     admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
-    admin.create_topics([NewTopic("seen-in-the-log", 1, 1)])["seen-in-the-log"].result(20)
+    admin.create_topics([NewTopic("seen-in-the-log", 1, 1)])["seen-in-the-log"].result(60)
     assert any("seen-in-the-log" in line for line in following.stdout)
     following.send_signal(signal.SIGINT)
     following.communicate()

@@ -126,7 +126,7 @@ def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
     def three_are_counted() -> bool:
         assert work.poll() is None, work.communicate()
         try:
-            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
                 return done in answer.read().decode()
         except URLError:
             return False  # it does not listen yet

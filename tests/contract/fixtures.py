@@ -23,7 +23,7 @@ from labkit.taskqueue.transport import (
 )
 
 #: How long anything on the broker may take, in seconds.
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 #: The shortest session that the test's broker allows, in seconds.
 SHORT_SESSION = 1.0
 #: How soon a member has to poll again in tests of those that do not; long enough for a busy machine, in seconds.

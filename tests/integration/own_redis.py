@@ -16,7 +16,7 @@ from labkit.lab.redis_server import find_redis
 from labkit.taskqueue.timeouts import wait_until
 
 #: How long a command may take on a machine that is busy, in seconds.
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class OwnRedis:

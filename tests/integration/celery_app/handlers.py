@@ -13,7 +13,7 @@ from labkit.taskqueue.task import Task
 MODULE = "tests.integration.celery_app.handlers"
 
 #: How long a handler waits at most to be let go, in seconds.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def effects(file: Path | str) -> list[str]:

@@ -32,13 +32,13 @@ def test_it_counts_every_level_and_what_is_taken(client, app, settings):
     assert counting.count().waiting == tuple(range(1, LEVELS + 1))
     with app.connection_for_read() as connection, connection.SimpleQueue("labkit") as queue:
         queue.consumer.qos(prefetch_count=3)
-        taken = [queue.get(timeout=5) for _ in range(3)]
-        wait_until(lambda: counting.count().unacknowledged == 3, timeout=5, what="three were to be taken")
+        taken = [queue.get(timeout=60) for _ in range(3)]
+        wait_until(lambda: counting.count().unacknowledged == 3, timeout=60, what="three were to be taken")
         count = counting.count()
         assert sum(count.waiting) == 52
         assert count.taken == 55, "taken and not acknowledged still fills the queue"
         taken[0].ack()
-        wait_until(lambda: counting.count().taken == 54, timeout=5, what="one was to be done")
+        wait_until(lambda: counting.count().taken == 54, timeout=60, what="one was to be done")
     sender.close()
 
 
@@ -96,7 +96,7 @@ def test_the_reservation_of_a_dead_dispatcher_ends(client, settings, presence, m
     assert room_of(client, settings, "dead").reserve(10).granted == 10
     living = room_of(client, settings)
     assert living.reserve(10).granted == 0
-    wait_until(lambda: living.reserve(10).granted == 10, timeout=5, what="the reservation was to end")
+    wait_until(lambda: living.reserve(10).granted == 10, timeout=60, what="the reservation was to end")
 
 
 def test_a_worker_that_is_silent_does_not_count(client, settings, presence, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_worker_that_is_silent_does_not_count(client, settings, presence, monk
     presence.say(2)
     room = room_of(client, settings)
     assert room.count().processes == 2
-    wait_until(lambda: room.count().processes == 0, timeout=5, what="the silent one was to drop out")
+    wait_until(lambda: room.count().processes == 0, timeout=60, what="the silent one was to drop out")
     assert running_workers(client, settings) == {}
     presence.say(2)
     assert room.count().processes == 2
@@ -117,7 +117,7 @@ def test_many_dispatchers_at_once_never_get_more_than_there_is(lab, client, sett
     def ask(name: str) -> None:
         with connect(lab.redis_url) as own:
             room = room_of(own, settings, name, limit=1)
-            start.wait(10)
+            start.wait(60)
             for wanted in (3, 11, 20, 0, 7, 5) * 5:
                 count = room.reserve(wanted)
                 most.append(count.granted + count.reserved)

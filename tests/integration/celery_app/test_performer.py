@@ -54,12 +54,12 @@ class Work:
             self.records += self._stream.read()
             return sum(record.outcome in ENDS for record in self.records) >= ended
 
-        wait_until(came, timeout=20, what=f"{ended} tasks were to end")
+        wait_until(came, timeout=60, what=f"{ended} tasks were to end")
         self.wait_for_empty()
         return self.records
 
     def wait_for_empty(self) -> None:
-        wait_until(lambda: self._room.count().taken == 0, timeout=10, what="all was to be acknowledged")
+        wait_until(lambda: self._room.count().taken == 0, timeout=60, what="all was to be acknowledged")
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def test_a_handler_that_ends_the_interpreter_does_not_end_the_worker(work, topic
 def test_a_task_that_is_in_progress_elsewhere_comes_again(work, file):
     slow = envelope(new_task("test-wait", file))
     work.send(slow, slow)
-    wait_until(lambda: bool(effects(file)), timeout=10, what="one of them was to begin")
-    wait_until(lambda: _eta(work) is not None, timeout=10, what="the other was to be postponed")
+    wait_until(lambda: bool(effects(file)), timeout=60, what="one of them was to begin")
+    wait_until(lambda: _eta(work) is not None, timeout=60, what="the other was to be postponed")
     Path(f"{file}.go").touch()
     assert [(one.outcome, one.attempt) for one in work.wait_for(2)] == [("done", 1), ("repeated", 1)]
     assert effects(file) == [slow.task.id], "to wait for another run is no attempt"

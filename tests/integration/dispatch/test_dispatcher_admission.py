@@ -70,7 +70,7 @@ def test_a_pause_loses_nothing_and_bounds_what_is_behind_the_door(session_with):
 def test_the_lowest_class_makes_room_for_an_urgent_one(session_with):
     with session_with("shed_lowest", limit=12) as session:
         send(session, "low", 40)
-        session.wait_for_records(1, timeout=10)
+        session.wait_for_records(1, timeout=60)
         urgent = send(session, "high", 8)
         records = session.drain(timeout=30)
     done = set(records[records["outcome"] == "done"]["task_id"])

@@ -140,7 +140,7 @@ def test_the_processes_of_a_killed_worker_end_in_the_middle_of_their_tasks(bridg
         scene.produce(4)
         wait_until(lambda: scene.queued() == 4, timeout=30, what="the tasks were to be sent")
         worker.kill()
-        _, alive = psutil.wait_procs(pool, timeout=10)
+        _, alive = psutil.wait_procs(pool, timeout=60)
         assert len(pool) >= 2
         assert alive == []
     with redis.Redis.from_url(own_lab.redis_url) as client:

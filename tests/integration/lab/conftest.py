@@ -72,8 +72,8 @@ def produce(bootstrap_servers: str, topic: str, *values: str) -> None:
     """Create the topic if need be and produce to its one partition, each value acknowledged by `all`."""
     config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     admin = AdminClient(config)
-    if topic not in admin.list_topics(timeout=20).topics:
-        admin.create_topics([NewTopic(topic, 1)])[topic].result(20)
+    if topic not in admin.list_topics(timeout=60).topics:
+        admin.create_topics([NewTopic(topic, 1)])[topic].result(60)
     failed: list[object] = []
     producer = Producer({**config, "acks": "all"})
     for value in values:

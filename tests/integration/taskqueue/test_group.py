@@ -52,7 +52,7 @@ def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
         ) as group,
     ):
         send(topic, 200)
-        wait_until(lambda: all(s.done >= 5 for s in group.status()), timeout=20, what="both workers were to be busy")
+        wait_until(lambda: all(s.done >= 5 for s in group.status()), timeout=60, what="both workers were to be busy")
         group.kill("worker-2")
         group.wait_until_balanced()
         assert group.assignment() == {"worker-1": (0, 1)}
@@ -82,7 +82,7 @@ def test_what_one_group_left_the_next_one_does(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=2) as topic:
         receipts = send(topic, 40)
         with WorkerGroup(topic, group=unique_name, workers=1, service=constant(5), settings=SETTINGS) as first:
-            wait_until(lambda: len(first.records()) >= 10, timeout=20, what="some tasks were to be done")
+            wait_until(lambda: len(first.records()) >= 10, timeout=60, what="some tasks were to be done")
         with WorkerGroup(topic, group=unique_name, workers=2, settings=SETTINGS) as second:
             rest = second.drain(timeout=30)
     done = {*first.records()["task_id"], *rest["task_id"]}

@@ -80,12 +80,12 @@ def test_deliveries_at_once_have_one_effect_and_all_wait_for_it(lab, task):
         effects.append(task.id)
 
     def deliver():
-        start.wait(10)
+        start.wait(60)
         pay(task)
         return len(effects)
 
     with ThreadPoolExecutor(8) as pool:
-        seen = [delivery.result(20) for delivery in [pool.submit(deliver) for _ in range(8)]]
+        seen = [delivery.result(60) for delivery in [pool.submit(deliver) for _ in range(8)]]
     assert seen == [1] * 8
 
 
@@ -146,18 +146,18 @@ def test_a_slow_handler_keeps_its_lease_and_the_other_delivery_is_to_come_again(
     def pay(task):
         calls.append(task.id)
         begun.set()
-        assert go.wait(20)
+        assert go.wait(60)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(pay, task)
-        assert begun.wait(10)
+        assert begun.wait(60)
         try:
             for _ in range(2):  # each waits for a whole lease
                 with pytest.raises(InProgress, match=task.id):
                     pay(task)
         finally:
             go.set()
-        first.result(10)
+        first.result(60)
     pay(task)
     assert len(calls) == 1
 
@@ -202,7 +202,7 @@ def test_a_task_is_forgotten_after_its_time(lab, task):
         pay(task)
         return len(calls) > 1
 
-    wait_until(deliver, timeout=10, what="the task is done a second time")
+    wait_until(deliver, timeout=60, what="the task is done a second time")
 
 
 def test_users_with_a_prefix_of_their_own_share_a_redis(lab, task, client, monkeypatch, fresh_connections):
@@ -251,7 +251,7 @@ def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
     late = RunLease(client, unique_name, lease=0.05, ttl=60)
     other = RunLease(client, unique_name, lease=60, ttl=60)
     assert late.begin() is RunState.BEGUN
-    wait_until(lambda: other.begin() is RunState.BEGUN, timeout=10, what="the first lease ends")
+    wait_until(lambda: other.begin() is RunState.BEGUN, timeout=60, what="the first lease ends")
     before = client.get(unique_name)
     assert not late.renew()
     late.give_back()
@@ -267,7 +267,7 @@ def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
 def test_a_late_run_that_nobody_overtook_is_done(client, unique_name):
     late = RunLease(client, unique_name, lease=0.05, ttl=60)
     assert late.begin() is RunState.BEGUN
-    wait_until(lambda: not client.exists(unique_name), timeout=10, what="the lease ends")
+    wait_until(lambda: not client.exists(unique_name), timeout=60, what="the lease ends")
     late.finish()
     assert RunLease(client, unique_name, lease=60, ttl=60).begin() is RunState.DONE
 
@@ -336,7 +336,7 @@ def test_after_the_lease_of_a_killed_worker_another_runs_the_task(workers, clien
     killed, other = workers
     assert killed.deliver() == "begun"
     killed.process.kill()
-    assert killed.process.wait(10) == -signal.SIGKILL
+    assert killed.process.wait(60) == -signal.SIGKILL
 
     assert other.deliver() == "begun"
     assert other.go_on() == "returned"

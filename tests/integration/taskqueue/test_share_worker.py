@@ -42,7 +42,7 @@ def send(topic, count, *, seed=1) -> list[Task]:
 def receive(client: ShareClient, count: int) -> list[SharedRecord]:
     """So many records in one poll, which is tried again while none come."""
     found: list[SharedRecord] = []
-    wait_until(lambda: bool(found.extend(client.poll(0.2)) or found), timeout=20, what="records were to come")
+    wait_until(lambda: bool(found.extend(client.poll(0.2)) or found), timeout=60, what="records were to come")
     assert len(found) == count
     return found
 
@@ -104,16 +104,16 @@ def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
 
     def handler(task: Task) -> None:
         if task.id == tasks[0].id:
-            assert release.wait(20)
+            assert release.wait(60)
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
         share(topic, unique_name, workers=2, handler=handler, max_in_flight=1) as group,
     ):
         send(topic, 20)
-        wait_until(lambda: group.attempts() == 19, timeout=20, what="all other tasks were to be done")
+        wait_until(lambda: group.attempts() == 19, timeout=60, what="all other tasks were to be done")
         release.set()
-        assert len(group.drain(timeout=20)) == 20
+        assert len(group.drain(timeout=60)) == 20
 
 
 def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topics, unique_name):
@@ -150,7 +150,7 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, unique_
         member.commit()
     topic = topics.get(unique_name)
     with share(topic, unique_name, lock=LOCK) as group:
-        records = group.drain(timeout=20)
+        records = group.drain(timeout=60)
     assert list(records["outcome"]) == ["dead"]
     [letter] = DeadLetters(topics, topic.name).list()
     assert letter.attempts == DELIVERIES
@@ -164,7 +164,7 @@ def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, u
         share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=LOCK) as group,
     ):
         send(topic, 30)
-        wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=20, what="both workers were to be busy")
+        wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=60, what="both workers were to be busy")
         group.kill("worker-2")
         records = group.drain(timeout=30)
     assert records["task_id"].nunique() == 30
@@ -178,17 +178,17 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
     def handler(task: Task) -> None:
         begun.append(task.id)
         if len(begun) == 1:
-            assert release.wait(20)
+            assert release.wait(60)
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
         share(topic, unique_name, workers=2, handler=handler, lock=LOCK) as group,
     ):
         [task] = send(topic, 1)
-        wait_until(lambda: len(begun) == 2, timeout=20, what="the task was to begin again")
+        wait_until(lambda: len(begun) == 2, timeout=60, what="the task was to begin again")
         release.set()
-        wait_until(lambda: group.attempts() == 2, timeout=20, what="both were to end")
-        records = group.drain(timeout=20)
+        wait_until(lambda: group.attempts() == 2, timeout=60, what="both were to end")
+        records = group.drain(timeout=60)
     assert list(records["task_id"]) == [task.id] * 2
     assert records["worker"].nunique() == 2
 

@@ -18,7 +18,7 @@ from labkit.taskqueue import connect
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, TopicPartition
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture(params=get_args(TransportName))

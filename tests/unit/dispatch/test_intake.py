@@ -79,7 +79,7 @@ def test_drop_waits_for_what_is_in_hand_and_forgets_the_rest(line, end):
     assert not dropped.wait(0.05)
     assert line.take_first() is None, "what is being taken away is not given out"
     assert line.done(taken) is None if end == "done" else line.put_back() is None
-    assert dropped.wait(5)
+    assert dropped.wait(60)
     thread.join()
     assert len(line) == 0
     line.put(items(1, start=9))

@@ -174,18 +174,18 @@ def test_it_does_not_end_while_a_job_is_worked_on(topic, view, consumer):
 
     def work(job):
         begun.set()
-        may_end.wait(20)
+        may_end.wait(60)
 
     create(topic, [1])
     with consumer(work=work) as group:
         running = threading.Thread(target=group.run, kwargs={"timeout": 0.1})
         running.start()
-        assert begun.wait(20)
+        assert begun.wait(60)
         running.join(0.5)
         assert running.is_alive()
         assert group.idle_for() == 0
         may_end.set()
-        running.join(20)
+        running.join(60)
         assert not running.is_alive()
 
 

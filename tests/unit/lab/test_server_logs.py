@@ -62,13 +62,13 @@ def test_new_lines_are_followed_through_a_rotation(folders: LabFolders) -> None:
 
     thread = threading.Thread(target=reader, daemon=True)
     thread.start()
-    assert first.wait(10)
+    assert first.wait(60)
     with log.open("a") as writer:
         writer.write("half a ")
         writer.flush()
         writer.write("line\n")
     log.rename(folders.logs / "server.log.1")
     log.write_text("in the new file\nlast\n")
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert read == ["old", "half a line", "in the new file", "last"]

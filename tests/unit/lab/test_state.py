@@ -111,7 +111,7 @@ def test_a_process_that_waits_to_be_reaped_is_not_alive() -> None:
     assert found.alive()
     assert child.stdin is not None
     child.stdin.close()
-    assert found.wait(10)
+    assert found.wait(60)
     assert not found.alive()
     child.wait()
 

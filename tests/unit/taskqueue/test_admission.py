@@ -123,5 +123,5 @@ def test_a_producer_that_waits_at_the_door_can_be_stopped(topics, clock):
         )
         thread.start()
         stop.set()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 def samples(port: int) -> dict[tuple[str, str], float]:
     """The value of each sample by its name and its own label."""
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -56,7 +56,7 @@ def test_what_a_group_does_can_be_scraped():
         stop = metrics.serve(port)
         before = samples(port)
         with group:
-            group.drain(timeout=10)
+            group.drain(timeout=60)
             for record in records:
                 metrics.observe(record)
             found = samples(port)

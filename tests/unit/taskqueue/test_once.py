@@ -139,7 +139,7 @@ def test_a_worker_that_dies_before_the_commit_leaves_neither_mark_nor_effect(con
 
 
 def test_the_second_of_two_deliveries_at_once_waits_for_the_first(connect):
-    first, second = connect(), connect(timeout=10)
+    first, second = connect(), connect(timeout=60)
     waiting, results = threading.Event(), []
     second.set_trace_callback(lambda sql: waiting.set() if sql.startswith("INSERT") else None)
 
@@ -151,9 +151,9 @@ def test_the_second_of_two_deliveries_at_once_waits_for_the_first(connect):
         assert once_in(first, TASK)
         other = threading.Thread(target=deliver_again)
         other.start()
-        assert waiting.wait(10)
+        assert waiting.wait(60)
         assert results == []
-    other.join(10)
+    other.join(60)
     assert results == [False]
 
 
@@ -161,15 +161,15 @@ def test_many_deliveries_at_once_have_one_effect(connect):
     start = threading.Barrier(8)
 
     def deliver():
-        with closing(connect(timeout=10)) as connection:
-            start.wait(10)
+        with closing(connect(timeout=60)) as connection:
+            start.wait(60)
             pay(connection, TASK)
 
     threads = [threading.Thread(target=deliver) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert balance(connect()) == 10
 
 

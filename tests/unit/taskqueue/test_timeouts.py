@@ -21,7 +21,7 @@ class Clock:
 
 def test_it_returns_when_the_condition_holds():
     clock = Clock()
-    wait_until(lambda: clock.now >= 3, timeout=10, what="x", interval=0.5, clock=clock, pause=clock.pause)
+    wait_until(lambda: clock.now >= 3, timeout=60, what="x", interval=0.5, clock=clock, pause=clock.pause)
     assert clock.now == 3
 
 

@@ -44,9 +44,9 @@ def make(topics: Topics, handler=lambda task: None, name="worker-1", **how):
 def run_until_empty(topics: Topics, worker: Worker) -> None:
     thread = threading.Thread(target=worker.run)
     thread.start()
-    wait_until(lambda: not sum(p.lag for p in topics.lag("t", group="g")), timeout=10, what="the queue was to empty")
+    wait_until(lambda: not sum(p.lag for p in topics.lag("t", group="g")), timeout=60, what="the queue was to empty")
     worker.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -136,15 +136,15 @@ def test_a_stop_finishes_the_task_in_hand_and_commits_only_what_is_done(topics):
 
     def handler(task):
         begun.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     worker, records = make(topics, handler)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     worker.stop()
     may_end.set()
-    thread.join(10)
+    thread.join(60)
     (lag,) = topics.lag("t", group="g")
     assert (len(records), lag.committed) == (1, 1)
     assert topics.members("g") == {}
@@ -171,11 +171,11 @@ def test_status_tells_partitions_and_counts(topics):
     assert worker.status().running is False
     thread = threading.Thread(target=worker.run)
     thread.start()
-    wait_until(lambda: worker.status().partitions == (0, 1), timeout=10, what="the worker was to get its partitions")
+    wait_until(lambda: worker.status().partitions == (0, 1), timeout=60, what="the worker was to get its partitions")
     send(topics, stock_tasks(4, seed=1))
-    wait_until(lambda: worker.status().done == 4, timeout=10, what="the tasks were to be done")
+    wait_until(lambda: worker.status().done == 4, timeout=60, what="the tasks were to be done")
     worker.stop()
-    thread.join(10)
+    thread.join(60)
     assert worker.status().partitions == ()
 
 
@@ -197,7 +197,7 @@ def test_how_many_run_at_once_depends_on_the_order(topics, order, at_once):
             most[0] = max(most[0], len(running))
             if len(running) == at_once:
                 full.set()
-        assert full.wait(10)
+        assert full.wait(60)
         with lock:
             running.discard(task.id)
 
@@ -319,19 +319,19 @@ def test_no_more_is_held_than_is_allowed(topics):
 
     def handler(task):
         first.set()
-        assert may_go.wait(10)
+        assert may_go.wait(60)
         most.append(worker._in_flight)
 
     worker, records = make(topics, handler, max_in_flight=10)
     thread = run_in_thread(worker)
-    assert first.wait(10)
-    wait_until(lambda: worker._fetching.paused, timeout=10, what="fetching was to pause")
+    assert first.wait(60)
+    wait_until(lambda: worker._fetching.paused, timeout=60, what="fetching was to pause")
     held = worker._in_flight
     assert 10 <= held <= 10 + PAUSE_AFTER / POLL_TIMEOUT + 1
     may_go.set()
-    wait_until(lambda: len(records) == 100, timeout=10, what="all were to be done")
+    wait_until(lambda: len(records) == 100, timeout=60, what="all were to be done")
     worker.stop()
-    thread.join(10)
+    thread.join(60)
     assert max(most) <= held
 
 
@@ -342,7 +342,7 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
 
     def handler(task):
         if task.payload.startswith("Task 1:"):
-            blocked.wait(10)
+            blocked.wait(60)
 
     # the first worker is lost with its first task in hand and the others done
     lost, lost_records = make(topics, handler, order="none", concurrency=4)
@@ -350,7 +350,7 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
     committed = lambda: topics._client.committed("g", "t")  # noqa: E731
     wait_until(
         lambda: len(lost_records) == 19 and len(OffsetMetadata.decode(committed()[0].metadata, 0).finished) == 19,
-        timeout=10,
+        timeout=60,
         what="all but one were to be committed",
     )
     assert committed()[0].offset == 0
@@ -360,7 +360,7 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
     assert [offset for offset in range(20) if done_again.receive(offset)] == [0]
     blocked.set()
     lost.stop()
-    thread.join(10)
+    thread.join(60)
     assert topics.lag("t", group="g")[0].lag == 0
 
 
