@@ -22,11 +22,13 @@ from labkit.settings import Settings
 
 #: How long a reservation lasts, in seconds.
 RESERVATION = 5.0
-#: After so many seconds without a sign, a worker's processes no longer count.
+#: After so many seconds without a sign, a worker counts as dead, and its processes no longer count.
 SILENCE = 5.0
+#: How long it is remembered that a worker died, in seconds: see `labkit.celery_app.task_starts`.
+REMEMBERED = 24 * 3600.0
 
 # KEYS: unacked, workers' processes, workers' last signs, reservations, the priority levels.
-# ARGV: dispatcher, wanted, limit per process, ms of silence, ms of a reservation.
+# ARGV: dispatcher, wanted, limit per process, ms of silence, ms of a reservation, ms for which a death is remembered.
 _COUNT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -38,11 +40,10 @@ for index = 5, #KEYS do
   taken = taken + waiting[index - 4]
 end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[4])) do
-  redis.call('ZREM', KEYS[3], worker)
-  redis.call('HDEL', KEYS[2], worker)
+  if redis.call('HEXISTS', KEYS[2], worker) == 1 then redis.call('HDEL', KEYS[2], worker) end
 end
 local processes = 0
-for _, number in ipairs(redis.call('HVALS', KEYS[2])) do processes = processes + number end
+for _, worker in ipairs(redis.call('HVALS', KEYS[2])) do processes = processes + string.match(worker, '%d+') end
 local reserved = 0
 local entries = redis.call('HGETALL', KEYS[4])
 for index = 1, #entries, 2 do
@@ -62,6 +63,8 @@ if ARGV[1] ~= '' then
     redis.call('HDEL', KEYS[4], ARGV[1])
   end
 end
+-- at the end, since a script that has begun to write is not refused any more when Redis is full
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[6])
 return {granted, unacknowledged, processes, reserved, waiting}
 """
 
@@ -120,7 +123,8 @@ class Capacity:
         return self._ask("", 0)
 
     def _ask(self, dispatcher: str, wanted: int) -> Count:
-        arguments: list[str | int] = [dispatcher, wanted, self._limit, round(SILENCE * 1000), round(RESERVATION * 1000)]
+        times = (round(seconds * 1000) for seconds in (SILENCE, RESERVATION, REMEMBERED))
+        arguments: list[str | int] = [dispatcher, wanted, self._limit, *times]
         try:
             found: Any = self._script(keys=self._keys, args=arguments)
         except redis.RedisError as error:  # also a Redis that is full, or a replica: it is to be asked again
@@ -130,27 +134,30 @@ class Capacity:
 
 
 class Presence:
-    """Says in Redis that a worker runs. `name` is Celery's name of the worker."""
+    """Says in Redis that a worker runs. `name` is Celery's name of the worker, which another one may bear as well;
+    `run` is of this one alone, by default its name.
+    """
 
-    def __init__(self, client: redis.Redis, settings: Settings, name: str) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, name: str, *, run: str | None = None) -> None:
         prefix = key_prefix(settings)
         self._client = client
         self._workers, self._signs = workers_key(prefix), signs_key(prefix)
         self._name = name
+        self._run = run or name
 
     def say(self, processes: int) -> None:
         """The worker lives and has so many processes (or threads) for tasks."""
         seconds, micros = self._now()
         with self._client.pipeline() as pipe:
-            pipe.hset(self._workers, self._name, str(processes))
-            pipe.zadd(self._signs, {self._name: seconds * 1000 + micros // 1000})
+            pipe.hset(self._workers, self._run, f"{processes} {self._name}")
+            pipe.zadd(self._signs, {self._run: seconds * 1000 + micros // 1000})
             pipe.execute()
 
     def leave(self) -> None:
         """The worker ends."""
         with self._client.pipeline() as pipe:
-            pipe.hdel(self._workers, self._name)
-            pipe.zrem(self._signs, self._name)
+            pipe.hdel(self._workers, self._run)
+            pipe.zrem(self._signs, self._run)
             pipe.execute()
 
     def _now(self) -> tuple[int, int]:
@@ -159,18 +166,24 @@ class Presence:
 
 
 def running_workers(client: redis.Redis, settings: Settings) -> dict[str, int]:
-    """The processes of each worker that has given a sign lately, by its name."""
-    found: Any = client.hgetall(workers_key(key_prefix(settings)))
-    return {name.decode(): int(number) for name, number in sorted(found.items())}
+    """The processes of the workers that have given a sign lately, by their names."""
+    found: Any = client.hvals(workers_key(key_prefix(settings)))
+    workers: dict[str, int] = {}
+    for processes, name in sorted((value.decode().split(" ", 1) for value in found), key=lambda one: one[1]):
+        workers[name] = workers.get(name, 0) + int(processes)
+    return workers
 
 
 def workers_key(prefix: str) -> str:
-    """The name of the hash of processes by worker."""
+    """The name of the hash of the workers' processes and names, by their runs."""
     return f"{prefix}workers"
 
 
 def signs_key(prefix: str) -> str:
-    """The name of the sorted set of the workers' last signs, in ms by the clock of Redis."""
+    """The name of the sorted set of the last signs of the workers' runs, in ms by the clock of Redis.
+
+    One that has ended in order is not in it; one that has died stays for `REMEMBERED` seconds.
+    """
     return f"{prefix}signs"
 
 

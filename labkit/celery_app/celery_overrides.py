@@ -6,7 +6,6 @@ what has changed there first.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -16,19 +15,25 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from billiard.common import terminate_handler_fired
 from celery import bootsteps, signals
 from celery.apps.worker import Worker, install_worker_term_hard_handler
-from celery.exceptions import SecurityWarning
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
+from celery.exceptions import SecurityWarning, WorkerLostError
 from celery.platforms import EX_OK
 from celery.utils.threads import bound_open_broker_sockets, default_socket_timeout
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
+
+from labkit.logs.safe_logger import safe_logger
 
 if TYPE_CHECKING:
     from celery import Celery
 
-log = logging.getLogger("labkit.celery")
+log = safe_logger("labkit.celery")
 
 #: The versions of the distributions whose private parts are used here.
 MADE_FOR = {"celery": "5.7.0", "billiard": "4.3.2"}
@@ -43,6 +48,8 @@ RECONNECT_INTERVAL = 1.0
 CLOSE_TIMEOUT = 5.0
 #: How long a process of the pool may take to start, in seconds. Celery's 4 are too few for a computer that is busy.
 START_TIMEOUT = 30.0
+#: How often a worker looks which processes of its pool have died, in seconds.
+MAINTAIN_INTERVAL = 0.5
 #: How often a process of the pool looks whether its worker is still there, in seconds.
 WATCH_INTERVAL = 0.5
 
@@ -75,6 +82,7 @@ class Program(Worker):  # type: ignore[misc]
 
     def _end_in_order(self, number: int, _frame: FrameType | None) -> None:
         self.ending = True
+        self.app.on_ending()
         # a second one ends the tasks that run; they go back to the queue
         install_worker_term_hard_handler(self, sig=signal.Signals(number).name)
         if not self.connected:
@@ -114,6 +122,39 @@ class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
         consumer.controller.end_if_idle()
 
 
+class LabkitRequest(Request):  # type: ignore[misc]
+    """Celery's request for one delivery, which tells the application when the process died that had it."""
+
+    def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:
+        """Celery calls this in the worker; a message whose process died goes back into the queue here."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        # a process that this worker has ended itself did not die
+        if isinstance(error, WorkerLostError | SystemExit) and not state.should_terminate:
+            self.app.on_process_died(self.args, self.worker_pid)
+        super().on_failure(exc_info, *arguments, **options)
+
+
+class _PromptPool(AsynPool):  # type: ignore[misc]
+    """The processes of Celery's prefork. One that has died is mostly noticed when its pipe ends, but not where another
+    one has the other end of it as well: then Celery sees it after 5 s."""
+
+    @property
+    def timers(self) -> dict[Callable[[], object], float]:
+        """Celery asks what is to be called again and again, and how often."""
+        return {self.maintain_pool: MAINTAIN_INTERVAL}
+
+
+class PreforkPool(TaskPool):  # type: ignore[misc]
+    """Celery's prefork with these processes."""
+
+    Pool = _PromptPool
+
+
+def is_terminated() -> bool:
+    """Whether this process of the pool is to end at once: then `SystemExit` was raised in the middle of its task."""
+    return bool(terminate_handler_fired())
+
+
 class CarefulConsumer(Consumer):  # type: ignore[misc]
     """Celery's consumer, which loses no task that this worker does not know, waits a second for its broker, and does
     not end when a connection is lost in the middle of a command.
@@ -127,6 +168,24 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             message.ack_log_error(log, self.connection_errors)
         else:
             message.requeue()
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Celery calls this for what it does with a message; one that it cannot read would end the worker."""
+        take = super().create_task_handler(*arguments, **options)
+
+        def handle(message: Any) -> None:
+            try:
+                _check_headers(message.headers)
+                take(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception:
+                log.exception("a message was dropped that cannot be read: %s", message.headers)
+                for request in [one for one in state.reserved_requests if one.message is message]:
+                    state.task_ready(request)
+                message.reject_log_error(log, self.connection_errors)
+
+        return handle
 
     def on_connection_error_after_connected(self, error: BaseException) -> None:
         """Celery calls this when the connection is lost, and lets it go."""
@@ -154,6 +213,28 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                         channel.close()
 
 
+def _check_headers(headers: Any) -> None:
+    """Raise `ValueError` for headers that Celery would choke on later, with a place in its pool taken."""
+    for name, is_known in _HEADERS.items():
+        value = headers.get(name)
+        if not (is_known(value) or (value is None and name != "id")):
+            raise ValueError(f"the header {name!r} is {value!r}")
+
+
+#: What Celery takes for granted of a message's headers (https://docs.celeryq.dev/en/stable/internals/protocol.html).
+_HEADERS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(
+        ("id", "task", "root_id", "parent_id", "group", "eta", "expires"), lambda value: type(value) is str
+    ),
+    "retries": lambda value: type(value) is int,
+    "timelimit": lambda value: (
+        type(value) is list and [type(one) in (int, float, type(None)) for one in value] == [True] * 2
+    ),
+    "stamped_headers": lambda value: type(value) is list,
+    "stamps": lambda value: type(value) is dict,
+}
+
+
 def make_program(
     app: Celery, *, on_ready: Callable[[], object], on_ending: Callable[[int], object], **options: Any
 ) -> Program:
@@ -162,6 +243,8 @@ def make_program(
     signals.setup_logging.connect(_leave_logging_alone)
     signals.worker_process_init.connect(_ParentWatch(os.getpid()), weak=False)
     app.steps["consumer"].add(EndingStep)
+    if options["pool"] == "prefork":
+        options["pool"] = f"{__name__}:{PreforkPool.__name__}"
     app.conf.worker_consumer = f"{__name__}:{CarefulConsumer.__name__}"
     app.conf.worker_proc_alive_timeout = START_TIMEOUT
     with warnings.catch_warnings():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import mmap
 import socket
 import time
-from collections.abc import Callable
-from contextlib import closing
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import redis
 from celery import bootsteps
@@ -19,19 +19,16 @@ from labkit.celery_app.celery_overrides import make_program
 from labkit.celery_app.celery_status import PERIODIC, OutcomeCounter
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import import_handlers
+from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
-from labkit.celery_app.record_stream import RecordStream
-from labkit.errors import BadRecord, LabkitError, UnknownKind, UnknownTopic
-from labkit.lab import attach_lab
+from labkit.celery_app.task_starts import TaskStarts
+from labkit.errors import BadRecord, LabkitError, RedisUnreachable, UnknownKind
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import DEAD, TaskRecord
+from labkit.measure.records import DEAD
 from labkit.settings import Settings
-from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.transport.contract import Record
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -54,17 +51,23 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
     import_handlers(settings)
     app = make_app(url, settings)
     count = (lambda what: None) if tally is None else tally.add
-    places = _Places(url, settings, count)
+    run = uuid4().hex
+    starts = TaskStarts(connect(url), settings, run=run)
+    writer = OutcomeWriter(url, settings, starts, count)
+    ending = _SharedFlag()
     Performer(
         app,
         redis_py_url(url),
         retry=retry or Retry(),
-        on_record=places.note,
-        give_up=places.bury,
+        starts=starts,
+        write=writer.write,
+        is_ending=ending.is_set,
     ).register()
     PeriodicTasks(url, settings, on_run=lambda: count(PERIODIC)).register(app)
-    app.on_unknown = places.refuse
-    app.steps["consumer"].add(_presence_step(url, settings))
+    app.on_unknown = _Unknown(writer)
+    app.on_process_died = _Deaths(starts)
+    app.on_ending = ending.set
+    app.steps["consumer"].add(_presence_step(url, settings, run))
     return app
 
 
@@ -105,25 +108,51 @@ def name_of(part: Any) -> str:
     return str(part.hostname).partition("@")[0]
 
 
-class _Places:
-    """Where records and dead letters go. Connected in the process that needs it, since a fork may not share it."""
+class _SharedFlag:
+    """A flag that processes share which were forked since."""
 
-    def __init__(self, url: str, settings: Settings, count: Callable[[str], object]) -> None:
-        self._url = url
-        self._settings = settings
-        self._count = count
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 1)
 
-    def note(self, record: TaskRecord) -> None:
-        """Add to the stream of records."""
-        self._records.append(record)
-        self._count(record.outcome)
+    def set(self) -> None:
+        self._memory[0] = 1
 
-    @cached_property
-    def _records(self) -> RecordStream:
-        return RecordStream(connect(self._url), self._settings)
+    def is_set(self) -> bool:
+        return bool(self._memory[0])
 
-    def refuse(self, message: Any) -> bool:
-        """Make a dead letter of a message with a task that this worker does not know; False if it has to come again."""
+
+class _Deaths:
+    """Notes which tasks had the processes that have died. What cannot be noted now is with the next one."""
+
+    def __init__(self, starts: TaskStarts) -> None:
+        self._starts = starts
+        self._open: deque[tuple[Envelope, int | None]] = deque()
+
+    def __call__(self, arguments: Sequence[object], process: int | None) -> None:
+        """A process has died with the task of this message."""
+        try:
+            self._open.append((Envelope.from_json(arguments[0]), process))
+        except (BadRecord, IndexError):
+            return  # it is not labkit's
+        self._note()
+
+    def _note(self) -> None:
+        try:
+            while self._open:
+                self._starts.process_died(*self._open[0])
+                self._open.popleft()
+        except RedisUnreachable as error:
+            log.warning("the death of a process has to be noted later: %s", error)
+
+
+class _Unknown:
+    """Makes a dead letter of a message with a task that this worker does not know."""
+
+    def __init__(self, writer: OutcomeWriter) -> None:
+        self._writer = writer
+
+    def __call__(self, message: Any) -> bool:
+        """False if the message has to come again."""
         try:
             (values, *_), _, _ = message.decode()
             envelope = Envelope.from_json(values)
@@ -140,45 +169,14 @@ class _Places:
             error=describe(UnknownKind(f"The Celery worker has no task {message.headers['task']!r}. {UNKNOWN}")),
         )
         try:
-            self.bury(envelope, record)
-            self.note(record)
-        except (LabkitError, redis.RedisError) as error:
+            self._writer.write(envelope, record)
+        except LabkitError as error:
             log.warning("task %s, which no worker knows, has to wait: %s", envelope.task.id, error)
             return False
         return True
 
-    def bury(self, envelope: Envelope, last: TaskRecord) -> None:
-        """Write the dead letter; raises `TransportError`. Written twice, it is one: both have the same key."""
-        key, value, headers = envelope.task.encode()
-        record = Record(
-            topic=envelope.topic,
-            partition=envelope.partition,
-            offset=envelope.offset,
-            key=key,
-            value=value,
-            headers=tuple(headers),
-            timestamp_ms=round(envelope.produced_at * 1000),
-        )
-        with attach_lab(settings=self._settings) as lab, connect_kafka(lab) as topics:
-            try:
-                topic = topics.get(envelope.topic)
-            except UnknownTopic as error:
-                log.error("task %s leaves no dead letter: %s", envelope.task.id, error)  # to try again would not help
-                return
-            ensure_dead_topic(topic)
-            letter = encode_dead_letter(
-                topic,
-                record,
-                error=last.error or "",
-                attempts=last.attempt,
-                worker=last.worker,
-                at=last.finished_at,
-            )
-            with closing(topic.transport.transactions(topic.full_group(f"celery.{os.getpid()}"))) as transactions:
-                transactions.write([letter])
 
-
-def _presence_step(url: str, settings: Settings) -> type[bootsteps.StartStopStep]:
+def _presence_step(url: str, settings: Settings, run: str) -> type[bootsteps.StartStopStep]:
     """A step of Celery's worker that says every second how many processes there are for tasks.
 
     It belongs to the consumer, not to the whole worker: Celery clears all timers when the connection to the broker is
@@ -192,7 +190,7 @@ def _presence_step(url: str, settings: Settings) -> type[bootsteps.StartStopStep
         _timer: Any = None
 
         def start(self, consumer: Any) -> None:
-            self._presence = Presence(connect(url), settings, name_of(consumer))
+            self._presence = Presence(connect(url), settings, name_of(consumer), run=run)
             self._say(consumer)
             self._timer = consumer.timer.call_repeatedly(HEARTBEAT_INTERVAL, self._say, (consumer,))
 

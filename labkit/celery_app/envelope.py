@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from labkit.errors import BadRecord
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.task import Task
+
+#: Whole numbers are below this, as in records on Kafka and in Parquet.
+_TOO_LARGE = 2**63
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -48,11 +53,16 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, values: object) -> Self:
-        """What `to_json` made; raises `BadRecord`."""
+        """What `to_json` made; raises `BadRecord`, also for what could not be written into a record."""
         try:
-            return convert(values, cls)
-        except ValidationError as error:
+            found = convert(values, cls)
+            task = found.task
+            _check_texts((task.id, task.kind, task.key, task.idempotency_key, found.topic))
+            _check_numbers((found.partition, found.offset, found.rank, task.priority, task.attempt))
+            _check_times((found.produced_at, found.sent_at, task.created_at, task.scheduled_at))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadRecord(f"A message in Celery's queue is not one of labkit: {error}.") from error
+        return found
 
     def record(
         self, outcome: str, *, worker: str, attempt: int, started_at: float, finished_at: float, error: str | None
@@ -78,3 +88,46 @@ class Envelope(Struct, frozen=True, kw_only=True):
             outcome=outcome,
             error=error,
         )
+
+
+class Delivered(NamedTuple):
+    """What a message in Celery's queue asks for: this attempt at the task or, where there is an `outcome` already, that
+    it is written."""
+
+    envelope: Envelope
+    attempt: int = 1
+    outcome: TaskRecord | None = None
+
+    def to_json(self) -> tuple[Any, ...]:
+        """As plain values."""
+        rest = () if self.outcome is None else (to_builtins(self.outcome),)
+        return self.envelope.to_json(), self.attempt, *rest
+
+    @classmethod
+    def from_json(cls, envelope: object, attempt: object, outcome: object) -> Self:
+        """What `to_json` made; raises `BadRecord`."""
+        found = Envelope.from_json(envelope)
+        try:
+            number = convert(attempt, int)
+            _check_numbers((number,))
+            return cls(found, number, convert(outcome, TaskRecord | None))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise BadRecord(f"A message in Celery's queue is not one of labkit: {error}.") from error
+
+
+def _check_texts(texts: Iterable[str | None]) -> None:
+    for text in texts:
+        if text is not None:
+            text.encode()  # half of a surrogate pair is no text
+
+
+def _check_numbers(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        if not -_TOO_LARGE <= number < _TOO_LARGE:
+            raise ValueError("a number in it is larger than 64 bits")
+
+
+def _check_times(times: Iterable[float | None]) -> None:
+    for moment in times:
+        if moment is not None and not math.isfinite(moment):
+            raise ValueError(f"{moment} is not a time")

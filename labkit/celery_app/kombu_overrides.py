@@ -21,6 +21,8 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
+from labkit.logs.safe_logger import safe_logger
+
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
 
@@ -29,21 +31,32 @@ TRANSPORT = "labkit"
 
 TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 
+log = safe_logger("labkit.celery")
+
 #: The name of the bell, after the prefix.
 BELL = "bell"
 
-# KEYS: unacked, unacked_index, bell, the levels in their order. ARGV: now, in seconds.
-# What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who else waits.
+#: The list of what stood in the queue and is no message, after the prefix, and how much of it is kept.
+UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
+
+# KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: now, in seconds; how many are kept
+# that are no messages. What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who
+# else waits. What is no message is put aside, and the answer has one part only.
 _TAKE = """
 local function read(message)
   local properties = cjson.decode(message).properties
   local place = properties.delivery_info
-  return properties.delivery_tag, ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
+  return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
 end
-for index = 4, #KEYS do
+for index = 5, #KEYS do
   local message = redis.call('LINDEX', KEYS[index], -1)
   if message then
-    local tag, names = read(message)
+    local is_message, tag, names = pcall(read, message)
+    if not is_message then
+      redis.call('LPUSH', KEYS[4], redis.call('RPOP', KEYS[index]))
+      redis.call('LTRIM', KEYS[4], 0, ARGV[2] - 1)
+      return {KEYS[index]}
+    end
     redis.call('RPOP', KEYS[index])
     redis.call('ZADD', KEYS[2], ARGV[1], tag)
     redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
@@ -125,8 +138,8 @@ class Channel(redis.Channel):
             connection.send_command("BZPOPMIN", prefix + BELL, timeout or self.brpop_timeout)
             return
         levels = [self._q_for_pri(queue, level) for level in self.priority_steps for queue in queues]
-        keys = [prefix + key for key in (self.unacked_key, self.unacked_index_key, BELL, *levels)]
-        connection.send_command("EVAL", _TAKE, len(keys), *keys, time())
+        keys = [prefix + key for key in (self.unacked_key, self.unacked_index_key, BELL, UNREADABLE, *levels)]
+        connection.send_command("EVAL", _TAKE, len(keys), *keys, time(), MOST_UNREADABLE)
 
     def _brpop_read(self, **options: Any) -> bool:
         waited, self._waits = self._waits, False
@@ -140,12 +153,18 @@ class Channel(redis.Channel):
         if not answer:
             self._waits = True
             raise Empty
-        key, message = map(bytes_to_str, answer)
-        queue = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
+        key, *rest = answer
+        queue = bytes_to_str(key).removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        payload = loads(message)
+        if not rest:
+            log.error("what stood in the queue %r and is no message was put aside, to the list %r", queue, UNREADABLE)
+            raise Empty
+        payload = loads(bytes_to_str(rest[0]))
         self.taken = payload["properties"]["delivery_tag"]
-        self.connection._deliver(payload, queue)
+        try:
+            self.connection._deliver(payload, queue)
+        except (ValueError, KeyError, TypeError, AttributeError):  # before it is a message to anybody
+            log.exception("a message in the queue %r was dropped: it cannot be read", queue)
         if self.taken not in self.qos._delivered:
             # its consumer acknowledges nothing, as those of Celery's remote control
             self.qos._remove_from_indices(self.taken).execute()

@@ -4,6 +4,9 @@ Celery delivers at least once: a worker that is killed leaves its task to anothe
 and its commit sends a second time. So the handler is wrapped by `labkit.taskqueue.once`, unless it looks after that
 itself (`once=False` in `@handles`). A handler that raises is tried again after a back-off, by a further message in
 Celery's queue; after its last attempt the task becomes a dead letter on Kafka, as it would with a worker of labkit.
+
+Whatever comes out of a handler is an outcome, and an outcome is written before its message is acknowledged. One that
+cannot be written now goes back into the queue in place of its task, so that the handler is not called for it again.
 """
 
 from __future__ import annotations
@@ -14,19 +17,25 @@ import threading
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 from billiard.process import current_process
 from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
 
-from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.celery_overrides import LabkitRequest, is_terminated
+from labkit.celery_app.envelope import Delivered, Envelope
+from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
-from labkit.errors import BadRecord, InProgress, LabkitError, LeaseLost, RedisUnreachable
+from labkit.celery_app.task_starts import TaskStarts
+from labkit.errors import BadRecord, KillsItsWorker, RedisUnreachable, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
+from labkit.outage import Outage
 from labkit.taskqueue.engine.attempts import LOOK_AGAIN
-from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.failure import FailureCounter, describe
+from labkit.taskqueue.engine.outcome import outcome_of
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.once import once
 from labkit.taskqueue.task import Task
@@ -34,8 +43,15 @@ from labkit.taskqueue.task import Task
 if TYPE_CHECKING:
     from celery import Celery
 
-#: What a handler may raise that is its own failure.
-FAILURES = (Exception, SystemExit)
+#: How long to wait before Redis is asked again, in seconds.
+RETRY_INTERVAL = 0.5
+#: How long to go on asking when the worker is to end, in seconds.
+PATIENCE = 5.0
+
+#: Why a task is given up whose handler tells nothing.
+_KILLER = "It was begun {} times, and each time the process or the worker died that ran it."
+
+Found = TypeVar("Found")
 
 log = safe_logger("labkit.celery")
 
@@ -43,8 +59,8 @@ log = safe_logger("labkit.celery")
 class Performer:
     """Performs the tasks of one Celery application. `url` is that of the Redis which remembers what is done.
 
-    `on_record` gets the record of each attempt, `give_up` that of each last attempt which has failed, with its task.
-    `clock` gives seconds since the epoch.
+    `write` gets the outcome of each attempt with its envelope, and may raise: then it gets it again. `is_ending` tells
+    whether the worker is to end. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -53,106 +69,143 @@ class Performer:
         url: str,
         *,
         retry: Retry,
-        on_record: Callable[[TaskRecord], object],
-        give_up: Callable[[Envelope, TaskRecord], object],
+        starts: TaskStarts,
+        write: Callable[[Envelope, TaskRecord], object],
+        is_ending: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._url = url
         self._retry = retry
-        self._on_record = on_record
-        self._give_up = give_up
+        self._starts = starts
+        self._write = write
+        self._is_ending = is_ending
         self._clock = clock
         self._rng = random.Random()
+        self._told = FailureCounter()
+        self._exclusive = ExclusiveRun()
+        self._outage = Outage(log, "Celery's worker", "Redis", meanwhile="its tasks wait, which is no attempt")
 
     def register(self) -> None:
         """Make a Celery task of each handler."""
         for handling in {celery_name(one.handler): one for one in HANDLERS.values()}.values():
             # without shared=False it would be the task of all applications of this process
             options = {"name": celery_name(handling.handler), "bind": True, "max_retries": None, "shared": False}
-            self._app.task(**options)(self._body(handling))
+            self._app.task(**options, Request=LabkitRequest)(self._body(handling))
 
-    def _body(self, handling: Handling) -> Callable[[Any, dict[str, Any], int], None]:
-        run = _HandlerCall(handling, self._url)
+    def _body(self, handling: Handling) -> Callable[..., None]:
+        call = _HandlerCall(handling, self._url)
 
-        def perform(celery_task: Any, message: dict[str, Any], attempt: int = 1) -> None:
+        def perform(celery_task: Any, message: object, attempt: object = 1, outcome: object = None) -> None:
             try:
-                envelope = Envelope.from_json(message)
+                delivery = Delivered.from_json(message, attempt, outcome)
             except BadRecord:
                 log.exception("a message was dropped")
                 return
-            try:
-                again = self._attempt(run, envelope, attempt, who_performs(celery_task.request.hostname))
-            except (LabkitError, redis.RedisError) as error:
-                # the attempt is over, but what must be noted of it could not be
-                log.warning("task %s has to come again: %s", envelope.task.id, error)
-                again = attempt, LOOK_AGAIN
-            if again is not None:
-                next_attempt, delay = again
-                _come_again(celery_task, (message, next_attempt), delay)
+            self._perform(celery_task, call, delivery)
 
         return perform
 
-    def _attempt(self, run: _HandlerCall, envelope: Envelope, attempt: int, worker: str) -> tuple[int, float] | None:
-        """Make this attempt; the number of the next one and after how many seconds, None if there is none."""
-        started_at = self._clock()
-        called, error = run(envelope.task)
-        if isinstance(error, InProgress | LeaseLost | RedisUnreachable):
-            # somebody else is at it, or nobody can tell: no failure of this task
-            return attempt, LOOK_AGAIN
-        delay = None if error is None else self._retry.delay(attempt, self._rng)
-        outcome = self._outcome(error, called=called, last=delay is None)
-        record = envelope.record(
-            outcome,
-            worker=worker,
-            attempt=attempt,
-            started_at=started_at,
-            finished_at=self._clock(),
-            error=None if error is None else describe(error),
-        )
-        if outcome == DEAD:
-            log.warning("task %s is given up after attempt %d: %s", envelope.task.id, attempt, record.error)
-            self._give_up(envelope, record)
-        self._on_record(record)
-        return None if delay is None else (attempt + 1, delay)
+    def _perform(self, celery_task: Any, call: _HandlerCall, delivery: Delivered) -> None:
+        envelope, attempt, record = delivery
+        if record is None:
+            record = self._attempt(call, envelope, attempt, who_performs(celery_task.request.hostname))
+        if record is None:
+            self._come_again(celery_task, delivery, LOOK_AGAIN)
+        elif not self._is_written(envelope, record):
+            self._come_again(celery_task, delivery._replace(outcome=record), LOOK_AGAIN)
+        elif record.outcome == FAILED:
+            delay = self._retry.delay(attempt, self._rng) or 0.0
+            self._come_again(celery_task, Delivered(envelope, attempt + 1), delay)
 
-    @staticmethod
-    def _outcome(error: BaseException | None, *, called: bool, last: bool) -> str:
-        if error is not None:
-            return DEAD if last else FAILED
-        return DONE if called else REPEATED
+    def _attempt(self, call: _HandlerCall, envelope: Envelope, attempt: int, worker: str) -> TaskRecord | None:
+        """Make this attempt; its outcome, or None if it was none."""
+        start = self._until_redis_answers(lambda: self._starts.begin(envelope))
+        started_at = self._clock()
+
+        def record(outcome: str, error: BaseException | None, attempt: int) -> TaskRecord:
+            told = None if error is None else self._told.tell(error)[0]
+            times = {"started_at": started_at, "finished_at": self._clock()}
+            return envelope.record(outcome, worker=worker, attempt=attempt, error=told, **times)
+
+        if start.to_blame:
+            return record(DEAD, KillsItsWorker(_KILLER.format(start.deaths)), start.deaths)
+        with self._exclusive.running(alone=start.alone):
+            called, error = call(envelope.task)
+        if isinstance(error, TryAgainLater):
+            # somebody else is at it, or nobody can tell: no failure of this task
+            self._until_redis_answers(lambda: self._starts.withdraw(envelope))
+            return None
+        if error is None:
+            return record(DONE if called else REPEATED, None, attempt)
+        return record(DEAD if self._retry.delay(attempt, self._rng) is None else FAILED, error, attempt)
+
+    def _is_written(self, envelope: Envelope, record: TaskRecord) -> bool:
+        """Write the outcome; False if that has to be done again, which is no matter of the handler any more."""
+        try:
+            self._until_redis_answers(lambda: self._write(envelope, record))
+        except Reject:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must not be lost
+            log.warning("the outcome of task %s has to be written later: %s", envelope.task.id, describe(error))
+            self._until_redis_answers(lambda: self._starts.is_over(envelope))
+            return False
+        if record.outcome == DEAD:
+            log.warning("task %s is given up after attempt %d: %s", envelope.task.id, record.attempt, record.error)
+        return True
+
+    def _come_again(self, celery_task: Any, delivery: Delivered, delay: float) -> None:
+        """Let the task come again, as the further message; or else, if the broker does not take that, as this one."""
+
+        def send() -> Exception:
+            try:
+                comes_again: Exception = celery_task.retry(args=delivery.to_json(), countdown=delay, throw=False)
+            except Reject as error:  # with which Celery would drop the message that it has
+                if isinstance(error.reason, OperationalError | redis.RedisError):
+                    raise RedisUnreachable(f"Celery's queue does not take a message: {error.reason}") from error
+                raise Reject(error.reason, requeue=True) from error
+            return comes_again
+
+        raise self._until_redis_answers(send)
+
+    def _until_redis_answers(self, ask: Callable[[], Found]) -> Found:
+        """What it gives, when Redis answers. Raises `Reject` if the worker is to end before."""
+        never = threading.Event()
+        patience = PATIENCE
+        while True:
+            try:
+                found = ask()
+            except RedisUnreachable as error:
+                self._outage.begins(error)
+                if self._is_ending() and (patience := patience - RETRY_INTERVAL) < 0:
+                    raise Reject(error, requeue=True) from error  # others get it from Redis, when it is back
+                never.wait(RETRY_INTERVAL)
+            else:
+                self._outage.ends()
+                return found
 
 
 class _HandlerCall:
-    """Runs one handler, once for each task if its kind wants that. Used by all threads of a worker."""
+    """Calls one handler, once for each task if its kind wants that. Used by all threads of a worker."""
 
     def __init__(self, handling: Handling, url: str) -> None:
         self._handler = handling.handler
         self._here = threading.local()
 
         @wraps(handling.handler)  # its name decides what is remembered of the handler's runs
-        def call(task: Task) -> None:
+        def call(task: Task) -> object:
             self._here.called = True
-            self._handler(task)
+            return self._handler(task)
 
         self._guarded = once(url=url)(call) if handling.once else call
 
     def __call__(self, task: Task) -> tuple[bool, BaseException | None]:
-        """Whether the handler was called, and what it raised."""
+        """Whether the handler was called, and why it has not done its work; None if it has."""
         self._here.called = False
-        try:
-            self._guarded(task)
-        except FAILURES as error:
-            return self._here.called, error
-        return self._here.called, None
-
-
-def _come_again(celery_task: Any, arguments: tuple[dict[str, Any], int], delay: float) -> None:
-    """Let the task come again, as the further message; or else, if the broker does not take that, as this one."""
-    try:
-        raise celery_task.retry(args=arguments, countdown=delay)
-    except Reject as error:  # with which Celery would drop the message that it has
-        raise Reject(error.reason, requeue=True) from error
+        error = outcome_of(self._guarded, task)
+        if error is not None and is_terminated():
+            raise error  # it is the process that ends
+        return self._here.called, error
 
 
 def who_performs(hostname: str) -> str:

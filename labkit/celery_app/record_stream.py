@@ -32,10 +32,14 @@ class RecordStream:
         self._key = f"{key_prefix(settings)}records"
         self._seen = "-"
 
-    def append(self, record: TaskRecord) -> None:
-        """Add one."""
+    def append(self, record: TaskRecord, *, instead_of: str | None = None) -> None:
+        """Add one; where a key in Redis stood for what it tells, that goes in the same moment."""
         try:
-            self._client.xadd(self._key, {"record": _write(record)}, maxlen=KEPT, approximate=True)
+            with self._client.pipeline(transaction=instead_of is not None) as pipe:
+                pipe.xadd(self._key, {"record": _write(record)}, maxlen=KEPT, approximate=True)
+                if instead_of is not None:
+                    pipe.delete(instead_of)
+                pipe.execute()
         except redis.RedisError as error:
             raise RedisUnreachable(f"A record could not be written to Redis: {error}") from error
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+
+import celery.exceptions
 
 from labkit.dispatch import handles
 from labkit.taskqueue.task import Task
@@ -13,7 +17,7 @@ from labkit.taskqueue.task import Task
 MODULE = "tests.integration.celery_app.handlers"
 
 #: How long a handler waits at most to be let go, in seconds.
-PATIENCE = 60.0
+PATIENCE = 100.0
 
 
 def effects(file: Path | str) -> list[str]:
@@ -53,6 +57,62 @@ def fail(task: Task) -> None:
 def leave(task: Task) -> None:
     """Ask the interpreter to end."""
     raise SystemExit(3)
+
+
+class Unspeakable(Exception):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not even its own text")
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+async def _letters() -> AsyncIterator[str]:
+    yield "a"
+
+
+#: What a handler may raise or return that is not done work, by its name.
+ODDITIES: dict[str, Callable[[], object]] = {
+    "BaseException": lambda: _raise(BaseException("base")),
+    "CancelledError": lambda: _raise(asyncio.CancelledError()),
+    "GeneratorExit": lambda: _raise(GeneratorExit()),
+    "KeyboardInterrupt": lambda: _raise(KeyboardInterrupt()),
+    "SystemExit": lambda: _raise(SystemExit(0)),
+    "MemoryError": lambda: _raise(MemoryError("all of it")),
+    "StopIteration": lambda: _raise(StopIteration()),
+    "Unspeakable": lambda: _raise(Unspeakable()),
+    "surrogates": lambda: _raise(ValueError("half a \ud83d")),
+    "3 MB": lambda: _raise(ValueError("x" * 3_000_000)),
+    "group": lambda: _raise(BaseExceptionGroup("two", [KeyboardInterrupt(), ValueError("x")])),
+    "Ignore": lambda: _raise(celery.exceptions.Ignore()),
+    "Reject": lambda: _raise(celery.exceptions.Reject("no", requeue=False)),
+    "Retry": lambda: _raise(celery.exceptions.Retry()),
+    "WorkerShutdown": lambda: _raise(celery.exceptions.WorkerShutdown(0)),
+    "WorkerTerminate": lambda: _raise(celery.exceptions.WorkerTerminate(1)),
+    "WorkerLostError": lambda: _raise(celery.exceptions.WorkerLostError("lost")),
+    "coroutine": lambda: asyncio.sleep(0),
+    "generator": lambda: (number for number in range(3)),
+    "async generator": _letters,
+}
+
+
+@handles("test-odd")
+def odd(task: Task) -> object:
+    """Ends as the payload says; one effect."""
+    _write(task.payload["file"], task)
+    return ODDITIES[task.payload["how"]]()
+
+
+@handles("test-kill", once=False)
+def kill(task: Task) -> None:
+    """One effect, then the process dies as the payload says."""
+    _write(task.payload["file"], task)
+    if task.payload["how"] == "os._exit":
+        os._exit(0)
+    os.kill(os.getpid(), task.payload["how"])
 
 
 @handles("test-wait")

@@ -1,0 +1,127 @@
+"""The writer of outcomes: a record in Redis for each attempt, and a dead letter on Kafka for a task that is given up.
+
+Written twice, they are one letter, since both have the same key. The letter goes first: a record that says "dead"
+promises it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from uuid import uuid4
+
+from labkit.celery_app.capacity import connect
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.record_stream import RecordStream
+from labkit.celery_app.task_starts import TaskStarts
+from labkit.errors import UnknownTopic
+from labkit.lab import attach_lab
+from labkit.logs.safe_logger import safe_logger
+from labkit.measure.records import DEAD, TaskRecord
+from labkit.settings import Settings
+from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
+
+log = safe_logger("labkit.celery")
+
+
+class OutcomeWriter:
+    """Writes the outcomes of one worker, from all of its processes and threads. `count` counts them, by outcome."""
+
+    def __init__(self, url: str, settings: Settings, starts: TaskStarts, count: Callable[[str], object]) -> None:
+        self._settings = settings
+        self._starts = starts
+        self._count = count
+        self._records = RecordStream(connect(url), settings)
+        self._letters: dict[int, _DeadLetters] = {}
+
+    def write(self, envelope: Envelope, record: TaskRecord) -> None:
+        """Write the letter if there is to be one, then the record; after a `LabkitError` it is to be done again."""
+        if record.outcome == DEAD:
+            # a client of Kafka does not survive a fork
+            letters = self._letters.setdefault(os.getpid(), _DeadLetters(self._settings))
+            letters.write(envelope, record)
+        self._records.append(record, instead_of=self._starts.key(envelope))
+        self._count(record.outcome)
+
+    def close(self) -> None:
+        """Let go of the connections of this process."""
+        letters = self._letters.pop(os.getpid(), None)
+        if letters is not None:
+            letters.close()
+
+
+class _DeadLetters:
+    """Writes dead letters for all threads of one process, one after the other, over one transactional client.
+
+    Its transactional id is its own: two clients with one id would fence each other.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._id = f"celery.{uuid4().hex}"
+        self._lock = threading.Lock()
+        self._open = ExitStack()
+        self._topics: Topics | None = None
+        self._client: TransactionClient | None = None
+        self._ensured: set[str] = set()
+
+    def write(self, envelope: Envelope, last: TaskRecord) -> None:
+        """Write the letter; raises `TransportError`."""
+        with self._lock:
+            try:
+                self._write(envelope, last)
+            except BaseException:
+                self._close()  # a client that may wait for an answer is made anew, which settles what it left
+                raise
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            self._close()
+
+    def _write(self, envelope: Envelope, last: TaskRecord) -> None:
+        topics = self._connected()
+        try:
+            topic = topics.get(envelope.topic)
+        except UnknownTopic as error:
+            log.error("task %s leaves no dead letter: %s", envelope.task.id, error)  # to try again would not help
+            return
+        if topic.name not in self._ensured:
+            ensure_dead_topic(topic)
+            self._ensured.add(topic.name)
+        if self._client is None:
+            self._client = self._open.enter_context(closing(topic.transport.transactions(topic.full_group(self._id))))
+        self._client.write([_letter(topic, envelope, last)])
+
+    def _connected(self) -> Topics:
+        if self._topics is None:
+            lab = self._open.enter_context(attach_lab(settings=self._settings))
+            self._topics = self._open.enter_context(connect_kafka(lab))
+        return self._topics
+
+    def _close(self) -> None:
+        open_, self._open = self._open, ExitStack()
+        self._topics = self._client = None
+        self._ensured.clear()
+        open_.close()
+
+
+def _letter(topic: Topic, envelope: Envelope, last: TaskRecord) -> Outgoing:
+    key, value, headers = envelope.task.encode()
+    record = Record(
+        topic=envelope.topic,
+        partition=envelope.partition,
+        offset=envelope.offset,
+        key=key,
+        value=value,
+        headers=tuple(headers),
+        timestamp_ms=round(envelope.produced_at * 1000),
+    )
+    return encode_dead_letter(
+        topic, record, error=last.error or "", attempts=last.attempt, worker=last.worker, at=last.finished_at
+    )
