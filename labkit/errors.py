@@ -117,6 +117,10 @@ class RecordsUnreadable(LabkitError):
     """The file does not hold records of labkit, or was cut off."""
 
 
+class RecordsUnwritable(LabkitError):
+    """The records could not be written."""
+
+
 class HistoryUnreadable(LabkitError):
     """The file does not hold a history of labkit, or was cut off."""
 

@@ -71,7 +71,6 @@ def work(
     seed: Annotated[int, typer.Option(help="Of the service times.")] = 0,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
-    from labkit.measure.records import write_records
     from labkit.settings import load_settings
     from labkit.taskqueue import WorkerGroup
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
@@ -116,21 +115,20 @@ def work(
             name=f"worker-{os.getpid()}",
             on_record=None if metrics is None else metrics.observe,
             log_dir=load_settings().results_dir / "logs",
+            records=target,
         )
         with ExitStack() as stack:
             if metrics is not None and metrics_port is not None:
                 stack.callback(metrics.serve(metrics_port))
             stack.enter_context(members)
             _watch(members, stop, until_empty=until_empty)
-        done = members.records()
-    if done.empty:
+    outcomes, at_work = members.outcomes()
+    if not outcomes.total():
         print(f"No task was done; no records are left. Does {topic} hold any?")
         return
-    write_records(done, target)
-    failed = int((done["outcome"] != "done").sum())
     print(
-        f"{len(done) - failed} tasks done, {failed} attempts failed in {time.time() - started:.1f} s "
-        f"by {done['worker'].nunique()} of {workers} workers. Records: {target}"
+        f"{outcomes['done']} tasks done, {outcomes.total() - outcomes['done']} attempts failed "
+        f"in {time.time() - started:.1f} s by {at_work} of {workers} workers. Records: {target}"
     )
 
 

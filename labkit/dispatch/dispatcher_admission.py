@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.backpressure import Action, AdmissionState, Strategy
 from labkit.dispatch.intake import Intake
 from labkit.errors import NotAcknowledged
-from labkit.measure.records import DONE, TaskRecord, TurnedAway, turned_away_frame
+from labkit.measure.records import DONE, TaskRecord, TurnedAway, TurnedAwayCounter
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata
@@ -51,7 +51,7 @@ class DispatcherAdmission:
         self._clock = clock
         self._looked_at = 0.0
         self._shut_until = 0.0
-        self._turned_away: list[TurnedAway] = []
+        self._turned_away = TurnedAwayCounter()
         self._spill: dict[str, _SpillTopic] = {}
         self.reason = ""
 
@@ -89,7 +89,7 @@ class DispatcherAdmission:
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""
-        return turned_away_frame(self._turned_away)
+        return self._turned_away.frame()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -120,7 +120,7 @@ class DispatcherAdmission:
             self._put_aside(intake, item)
         else:
             intake.attempts.shed(item, reason)
-        self._turned_away.append(TurnedAway(at=self._clock(), action=action, priority=rank))
+        self._turned_away.add(TurnedAway(at=self._clock(), action=action, priority=rank))
         return rank
 
     def _put_aside(self, intake: Intake, item: WorkItem) -> None:

@@ -15,7 +15,7 @@ from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
-from labkit.measure.records import TaskRecord, to_frame
+from labkit.measure.record_store import RecordStore
 from labkit.policies import PriorityClass, make_policy
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
@@ -62,8 +62,9 @@ class CelerySession(Resource):
         client = connect(broker_url(settings, lab))
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
-        self._records: list[TaskRecord] = []
+        self._store = RecordStore()
         self._stack = ExitStack()
+        self._stack.callback(self._store.close)
         self.topics = self._stack.enter_context(connect_kafka(lab))
         self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
@@ -97,8 +98,8 @@ class CelerySession(Resource):
 
     def records(self) -> pd.DataFrame:
         """The records so far, one row per attempt in Celery and per task that was shed or given up."""
-        self._records += self._stream.read()
-        return to_frame(self._records)
+        self._read()
+        return self._store.frame()
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or put aside at the dispatcher's door, counted by moment."""
@@ -106,7 +107,7 @@ class CelerySession(Resource):
 
     def wait_for_records(self, count: int, *, timeout: float) -> pd.DataFrame:
         """Wait until so many records have come, and return them all; raises `DeadlineExceeded`."""
-        wait_until(lambda: len(self.records()) >= count, timeout=timeout, what=f"{count} records were to come")
+        wait_until(lambda: self._read() >= count, timeout=timeout, what=f"{count} records were to come")
         return self.records()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
@@ -121,6 +122,12 @@ class CelerySession(Resource):
     def close(self) -> None:
         """As `stop`."""
         self.stop()
+
+    def _read(self) -> int:
+        """Take what is new in the stream; how many records there are."""
+        for record in self._stream.read():
+            self._store.append(record)
+        return len(self._store)
 
     def _make(self) -> Dispatcher:
         if self._topic is not None:

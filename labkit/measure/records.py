@@ -6,6 +6,7 @@ because a worker process only fills in records and should not wait a second for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +94,7 @@ def to_frame(records: Iterable[TaskRecord]) -> pd.DataFrame:
     Texts have the dtype str (a missing one is NaN), whole numbers int64, times float64 (a missing one is
     NaN), also when there is no row.
     """
-    return _in_order_of_finishing(_frame(list(records), COLUMNS, whole="int64"))
+    return in_order_of_finishing(_frame(list(records), COLUMNS, whole="int64"))
 
 
 def receipts_to_frame(receipts: Iterable[Receipt]) -> pd.DataFrame:
@@ -135,29 +136,33 @@ def write_records(frame: pd.DataFrame, path: Path) -> Path:
 def read_records(*paths: Path) -> pd.DataFrame:
     """Read one or several Parquet files of records into one DataFrame, ordered by finishing time.
 
+    A folder that a worker group has left since it was killed can be read as well (see `labkit.measure.record_store`).
+
     Raises `RecordsUnreadable`, which names the file: missing, cut off, no Parquet, or not of records.
     """
     import pandas as pd
 
     frames = [_read(path) for path in paths]
-    return _in_order_of_finishing(pd.concat(frames, ignore_index=True)) if frames else to_frame([])
+    return in_order_of_finishing(pd.concat(frames, ignore_index=True)) if frames else to_frame([])
 
 
 def _frame(rows: Sequence[TaskRecord] | Sequence[Receipt], columns: Sequence[str], *, whole: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {name: pd.Series([getattr(row, name) for row in rows], dtype=_dtype(name, whole)) for name in columns}
+        {name: pd.Series([getattr(row, name) for row in rows], dtype=column_dtype(name, whole)) for name in columns}
     )
 
 
-def _dtype(name: str, whole: str = "int64") -> str:
+def column_dtype(name: str, whole: str = "int64") -> str:
+    """The dtype of a column of records, or of receipts, whose whole numbers may be missing."""
     if name in _TEXT:
         return "str"
     return whole if name in _WHOLE else "float64"
 
 
-def _in_order_of_finishing(frame: pd.DataFrame) -> pd.DataFrame:
+def in_order_of_finishing(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records by the time at which they finished; those of the same time as they stand."""
     return frame.sort_values("finished_at", kind="stable", ignore_index=True)
 
 
@@ -165,6 +170,10 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
     from pyarrow import ArrowException
 
+    if path.is_dir():
+        from labkit.measure.record_store import read_store
+
+        return read_store(path)
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError as error:
@@ -178,7 +187,7 @@ def _read(path: Path) -> pd.DataFrame:
     if missing:
         raise RecordsUnreadable(f"{path} does not hold records of labkit: it has no column {', '.join(missing)}.")
     try:
-        return frame.astype({name: _dtype(name) for name in COLUMNS})
+        return frame.astype({name: column_dtype(name) for name in COLUMNS})
     except (TypeError, ValueError) as error:
         raise RecordsUnreadable(f"{path} does not hold records of labkit: {_first_line(error)}") from error
 
@@ -201,7 +210,43 @@ class TurnedAway(Struct, frozen=True, kw_only=True):
 #: The columns of the DataFrame, in order: those of `TurnedAway` and how many `tasks` share them.
 TURNED_AWAY_COLUMNS = (*TurnedAway.__struct_fields__, "tasks")
 
+#: How many moments are told apart at most, and how long they are to begin with when there are more, in seconds: powers
+#: of two, so that what was rounded can be rounded again.
+MOST_MOMENTS, FIRST_WIDTH = 10_000, 2**-6
+
 _TURNED_AWAY_DTYPES = {"at": "float64", "action": "str", "priority": "int64"}
+
+
+class TurnedAwayCounter:
+    """Counts what is turned away, by moment, in bounded memory.
+
+    When there are more moments than `MOST_MOMENTS`, neighbours are counted together, at the beginning of their time.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[TurnedAway] = Counter()
+        self._width = FIRST_WIDTH
+
+    def add(self, away: TurnedAway) -> None:
+        """One more task was turned away."""
+        self._counts[away if self._width == FIRST_WIDTH else self._rounded(away)] += 1
+        while len(self._counts) > MOST_MOMENTS:
+            self._width *= 2
+            counts: Counter[TurnedAway] = Counter()
+            for one, number in self._counts.items():
+                counts[self._rounded(one)] += number
+            self._counts = counts
+
+    def total(self) -> int:
+        """How many were turned away so far."""
+        return self._counts.total()
+
+    def frame(self) -> pd.DataFrame:
+        """As `turned_away_frame`."""
+        return _turned_away_frame(self._counts)
+
+    def _rounded(self, away: TurnedAway) -> TurnedAway:
+        return replace(away, at=away.at // self._width * self._width)
 
 
 def turned_away_frame(tasks: Iterable[TurnedAway]) -> pd.DataFrame:
@@ -209,12 +254,15 @@ def turned_away_frame(tasks: Iterable[TurnedAway]) -> pd.DataFrame:
 
     There is one row per moment, action and class. Dtypes are float64, str and int64, also when there is no row.
     """
+    return _turned_away_frame(Counter(tasks))
+
+
+def _turned_away_frame(counts: Counter[TurnedAway]) -> pd.DataFrame:
     import pandas as pd
 
-    given = list(tasks)
+    rows = sorted(counts.items(), key=lambda row: (row[0].at, row[0].action, row[0].priority))
     columns = {
-        name: pd.Series([getattr(one, name) for one in given], dtype=dtype)
+        name: pd.Series([getattr(away, name) for away, _ in rows], dtype=dtype)
         for name, dtype in _TURNED_AWAY_DTYPES.items()
     }
-    counts = pd.DataFrame(columns).groupby(list(_TURNED_AWAY_DTYPES), sort=True).size().rename("tasks").astype("int64")
-    return counts.reset_index()
+    return pd.DataFrame({**columns, "tasks": pd.Series([number for _, number in rows], dtype="int64")})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
 from labkit.errors import SettingsError
-from labkit.measure.records import TurnedAway, turned_away_frame
+from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.taskqueue.topics import Topic, Topics
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ProducerAdmission:
         self._lag = 0
         self._since = 0
         self._known_at = -MAX_AGE
-        self._turned_away: list[TurnedAway] = []
+        self._turned_away = TurnedAwayCounter()
 
     def judge(self, rank: int = 0) -> AdmissionDecision:
         """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`."""
@@ -68,7 +68,7 @@ class ProducerAdmission:
             if verdict.action is Action.ADMIT:
                 self._since += 1
             elif verdict.action is not Action.WAIT:
-                self._turned_away.append(TurnedAway(at=self._wall_clock(), action=verdict.action, priority=rank))
+                self._turned_away.add(TurnedAway(at=self._wall_clock(), action=verdict.action, priority=rank))
             return verdict
 
     def answered(self, latency: float) -> None:
@@ -79,7 +79,7 @@ class ProducerAdmission:
     def turned_away(self) -> pd.DataFrame:
         """What was refused or dropped so far, counted by moment (see `labkit.measure.records`)."""
         with self._lock:
-            return turned_away_frame(self._turned_away)
+            return self._turned_away.frame()
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 from labkit.errors import LabkitError, WorkerFailed
-from labkit.measure.records import TaskRecord, to_frame, write_records
+from labkit.measure.record_store import RecordStore
+from labkit.measure.records import TaskRecord, read_records
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
 from labkit.resource import Resource
@@ -47,6 +50,8 @@ class WorkerGroup(Resource):
     A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
     `on_record` gets every attempt's record as soon as it is known here, from any thread; what it raises is logged.
     With `log_dir`, worker processes log there by the worker's `logging_config.json`, each in a folder of its name.
+    Records go to disk as they come; `records` is the Parquet file in which they are left at the end. Until then, and if
+    this process is killed, they are in the folder of that name with `.parts`, which `read_records` reads too.
     In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
     seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
     More workers, also on other machines, may join the same group by its name.
@@ -65,6 +70,7 @@ class WorkerGroup(Resource):
         name: str = "worker",
         on_record: Callable[[TaskRecord], object] | None = None,
         log_dir: Path | None = None,
+        records: Path | None = None,
         mode: Mode = "group",
         lock: float = 30.0,
         order: Order | None = None,
@@ -100,7 +106,9 @@ class WorkerGroup(Resource):
             session_timeout=session_timeout or self._settings.session_timeout,
         )
         self._clock = clock
-        self._records: list[TaskRecord] = []
+        self._target = records or self._default_target()
+        self._store = RecordStore(None if self._target is None else self._target.with_suffix(".parts"))
+        self._is_written = False
         self._on_record = None if on_record is None else shielded(on_record, "on_record")
         self._told = FailureCounter()
         self._log_dir = log_dir
@@ -201,11 +209,18 @@ class WorkerGroup(Resource):
 
     def attempts(self) -> int:
         """How many attempts are known to have ended so far."""
-        return len(self._records)
+        return len(self._store)
 
     def records(self) -> pd.DataFrame:
         """One row per attempt so far, ordered by the time at which it finished."""
-        return to_frame(list(self._records))
+        if self._is_written and self._target is not None:
+            return read_records(self._target)
+        return self._store.frame()
+
+    def outcomes(self) -> tuple[Counter[str], int]:
+        """How many attempts there were of each outcome so far, and how many workers have made them."""
+        self._store.flush()
+        return self._store.outcomes.copy(), len(self._store.workers)
 
     def stop(self, *, timeout: float = STOP_TIMEOUT) -> None:
         """All workers finish the tasks in hand, commit and leave, and end within `timeout` seconds whatever one does.
@@ -242,7 +257,7 @@ class WorkerGroup(Resource):
         return name
 
     def _take(self, record: TaskRecord) -> None:
-        self._records.append(record)
+        self._store.append(record)
         if self._on_record is not None:
             self._on_record(record)
 
@@ -263,8 +278,15 @@ class WorkerGroup(Resource):
         job = worker_job(self.topic, name=name, group=self.group, work=self._work, config=self._config)
         return ProcessMember(job, on_record=self._take, log_dir=self._log_dir)
 
-    def _leave_records(self) -> None:
+    def _default_target(self) -> Path | None:
         folder = self._settings.records_dir
-        if folder is not None and self._records:
-            name = f"{self.topic.name}.{self.group}.{int(self._clock() * 1000)}.parquet"
-            write_records(self.records(), folder / name)
+        name = f"{self.topic.name}.{self.group}.{int(self._clock() * 1000)}-{uuid4().hex[:6]}.parquet"
+        return None if folder is None else folder.absolute() / name
+
+    def _leave_records(self) -> None:
+        """One file of what came in parts; if that cannot be written, the parts stay."""
+        self._store.close()
+        if self._target is not None and len(self._store) and not self._is_written:
+            self._store.write(self._target)
+            self._is_written = True
+            self._store.remove()

@@ -1,21 +1,34 @@
 """A worker group, in memory: sharing, joining, leaving, draining."""
 
+import os
+import signal
 import threading
 
 import pytest
 
-from labkit.errors import DeadlineExceeded, HandlerNotFound, LabkitError, Unsupported
+from labkit.errors import (
+    BrokerUnreachable,
+    DeadlineExceeded,
+    HandlerNotFound,
+    LabkitError,
+    Unsupported,
+    WorkerFailed,
+)
 from labkit.measure.records import read_records
 from labkit.settings import Settings
+from labkit.taskqueue import worker
 from labkit.taskqueue.engine.handler import describe_handler, find_handler
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 
 SETTINGS = Settings(_env_file=None)
+#: Conditions usually come within a second; the computer may be busy.
+LONG = 60
 
 
 @pytest.fixture
@@ -97,6 +110,131 @@ def test_records_are_left_where_the_settings_say(topics, tmp_path):
         records = group.drain(timeout=60)
     (path,) = tmp_path.glob("t.worker_group.*.parquet")
     assert read_records(path).equals(records)
+
+
+def test_records_are_on_disk_while_the_group_works(topics, tmp_path):
+    topic = topics.create("t", partitions=1)
+    target = tmp_path / "mine.parquet"
+    with WorkerGroup(topic, records=target, settings=SETTINGS) as group:
+        send(topic, 50)
+        records = group.drain(timeout=LONG)
+        assert read_records(tmp_path / "mine.parts").equals(records)
+        assert not target.exists()
+        assert group.attempts() == 50
+    assert read_records(target).equals(records)
+    assert group.records().equals(records)
+    assert group.outcomes() == ({"done": 50}, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.parquet"]
+
+
+def test_a_group_that_did_nothing_leaves_nothing(topics, tmp_path):
+    with WorkerGroup(topics.create("t", partitions=1), records=tmp_path / "none.parquet", settings=SETTINGS) as group:
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert group.records().empty
+
+
+def test_drain_returns_in_time_and_names_what_has_been_running_where(topics):
+    topic = topics.create("t", partitions=2)
+    release = threading.Event()
+    with WorkerGroup(topic, workers=2, handler=lambda task: release.wait(LONG), settings=SETTINGS) as group:
+        send(topic, 3)
+        wait_until(lambda: len(running(group)) == 2, timeout=LONG, what="two tasks were to begin")
+        with pytest.raises(DeadlineExceeded) as caught:
+            group.drain(timeout=0.3)
+        release.set()
+        group.drain(timeout=LONG)
+    assert "3 are left" in str(caught.value)
+    for name in ("worker-1", "worker-2"):
+        assert f"In {name}, task " in str(caught.value)
+    assert "has been running for" in str(caught.value)
+
+
+def running(group):
+    return [task for member in group._members.values() for task in member.running(1)]
+
+
+def test_drain_returns_in_time_when_kafka_does_not_answer(topics):
+    topic = topics.create("t", partitions=1)
+    answer = threading.Event()
+    with WorkerGroup(topic, settings=SETTINGS) as group:
+        send(topic, 1)
+        lag, group._standing.lag = group._standing.lag, lambda: answer.wait(LONG) and []
+        with pytest.raises(DeadlineExceeded, match="How many are left is not known"):
+            group.drain(timeout=0.3)
+        answer.set()
+        group._standing.lag = lag
+        assert len(group.drain(timeout=LONG)) == 1
+
+
+def test_a_broker_that_is_away_for_a_moment_does_not_end_drain(topics):
+    topic = topics.create("t", partitions=1)
+    with WorkerGroup(topic, settings=SETTINGS) as group:
+        send(topic, 5)
+        lag, calls = group._standing.lag, []
+
+        def away():
+            calls.append(1)
+            if len(calls) < 3:
+                raise BrokerUnreachable
+            return lag()
+
+        group._standing.lag = away
+        assert len(group.drain(timeout=LONG)) == 5
+
+
+def test_stop_ends_in_bounded_time_whatever_a_handler_does_and_says_what_it_has_left(topics, monkeypatch):
+    monkeypatch.setattr(worker, "HANDOVER_TIMEOUT", 0.2)
+    topic = topics.create("t", partitions=2)
+    release = threading.Event()
+    group = WorkerGroup(topic, workers=2, handler=lambda task: release.wait(LONG), settings=SETTINGS)
+    group.start()
+    send(topic, 2)
+    wait_until(lambda: len(running(group)) == 2, timeout=LONG, what="two tasks were to begin")
+    with pytest.raises(WorkerFailed, match=r"worker-1 has left tasks that would not end.*worker-2 has left"):
+        group.stop()
+    with WorkerGroup(topic, settings=SETTINGS) as next_one:
+        assert len(next_one.drain(timeout=LONG)) == 2, "what was left is done by others"
+    release.set()
+
+
+def test_what_came_first_is_the_error_and_what_stop_says_is_a_note(topics, monkeypatch):
+    monkeypatch.setattr(worker, "HANDOVER_TIMEOUT", 0.2)
+    topic = topics.create("t", partitions=1)
+    release = threading.Event()
+    with (  # noqa: PT012 - it comes from the end of the block
+        pytest.raises(DeadlineExceeded) as caught,
+        WorkerGroup(topic, handler=lambda task: release.wait(LONG), settings=SETTINGS) as group,
+    ):
+        send(topic, 1)
+        wait_until(lambda: bool(running(group)), timeout=LONG, what="the task was to begin")
+        group.drain(timeout=0.2)
+    release.set()
+    assert "has left tasks that would not end" in caught.value.__notes__[0]
+
+
+def test_an_interrupt_does_not_cut_stop_short(topics):
+    topic = topics.create("t", partitions=1)
+    release = threading.Event()
+    group = WorkerGroup(topic, handler=lambda task: release.wait(LONG), settings=SETTINGS).start()
+    send(topic, 1)
+    wait_until(lambda: bool(running(group)), timeout=LONG, what="the task was to begin")
+
+    def interrupt():
+        member = next(iter(members))
+        wait_until(member._worker._stop.is_set, timeout=LONG, what="stop was to be under way")
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        release.set()
+
+    members = list(group._members.values())
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):
+        group.stop()
+    helper.join()
+    assert not any(member.alive() for member in members)
+    assert len(group.records()) == 1
 
 
 def test_threads_cannot_be_killed(topics):
