@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labkit.lab.download import fetch_jars
 from labkit.lab.folders import cache_folder
-from labkit.lab.jars import Jar
+from labkit.lab.jar_lock import Jar
 from labkit.lab.kafka_server import find_java
 from labkit.settings import load_settings
 
