@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -28,7 +28,7 @@ from labkit.celery_app.celery_overrides import LabkitRequest, is_terminated
 from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
-from labkit.celery_app.task_starts import TaskStarts
+from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BadRecord, KillsItsWorker, RedisUnreachable, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
@@ -120,7 +120,16 @@ class Performer:
 
     def _attempt(self, call: _HandlerCall, envelope: Envelope, attempt: int, worker: str) -> TaskRecord | None:
         """Make this attempt; its outcome, or None if it was none."""
-        start = self._until_redis_answers(lambda: self._starts.begin(envelope))
+        for alone in (False, True):
+            with self._exclusive.running(alone=alone):
+                start = self._until_redis_answers(partial(self._starts.begin, envelope, alone=alone))
+                if not start.must_be_alone:
+                    return self._begun(call, envelope, attempt, worker, start)
+        raise AssertionError("a task that is alone may begin")
+
+    def _begun(
+        self, call: _HandlerCall, envelope: Envelope, attempt: int, worker: str, start: Start
+    ) -> TaskRecord | None:
         started_at = self._clock()
 
         def record(outcome: str, error: BaseException | None, attempt: int) -> TaskRecord:
@@ -130,8 +139,7 @@ class Performer:
 
         if start.to_blame:
             return record(DEAD, KillsItsWorker(_KILLER.format(start.deaths)), start.deaths)
-        with self._exclusive.running(alone=start.alone):
-            called, error = call(envelope.task)
+        called, error = call(envelope.task)
         if isinstance(error, TryAgainLater):
             # somebody else is at it, or nobody can tell: no failure of this task
             self._until_redis_answers(lambda: self._starts.withdraw(envelope))

@@ -35,7 +35,8 @@ from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, U
 # process, the thread and the run of the worker: "shared" or "alone", or "over" when only the outcome is to be noted.
 
 # KEYS: the task, the workers' last signs. ARGV: process and thread, the worker's run, ms of silence, ms for which all
-# this is remembered, then the numbers of deaths.
+# this is remembered, the numbers of deaths, then 1 if the task has its worker for itself. One that is to and has not is
+# not begun: who waits for its turn has no part in a death.
 _BEGIN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -53,10 +54,13 @@ local suspected = tonumber(redis.call('HGET', KEYS[1], 'suspected') or 0)
 if certain >= tonumber(ARGV[6]) and certain + suspected >= tonumber(ARGV[7]) then
   return {certain + suspected, 0, 1}
 end
-local alone = suspected >= tonumber(ARGV[5])
-redis.call('HSET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], alone and 'alone' or 'shared')
+local is_alone = ARGV[8] == '1'
+if suspected >= tonumber(ARGV[5]) and not is_alone then
+  return {certain + suspected, 1, 0}
+end
+redis.call('HSET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], is_alone and 'alone' or 'shared')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return {certain + suspected, alone and 1 or 0, 0}
+return {certain + suspected, 0, 0}
 """
 
 # KEYS: the task. ARGV: the process, the worker's run.
@@ -72,11 +76,14 @@ end
 
 
 class Start(NamedTuple):
-    """A start of a task: `deaths` with it there were before, it is to run `alone`, or it is not to be begun again."""
+    """A start of a task, with which there were so many `deaths` before.
+
+    It is not begun if it `must_be_alone` and is not, or if it is `to_blame`.
+    """
 
     deaths: int
-    alone: bool
-    to_blame: bool
+    must_be_alone: bool = False
+    to_blame: bool = False
 
 
 class TaskStarts:
@@ -97,13 +104,13 @@ class TaskStarts:
         where = f"{envelope.topic}/{envelope.partition}/{envelope.offset}"
         return f"{self._prefix}starts:{where}:{envelope.task.id}"
 
-    def begin(self, envelope: Envelope) -> Start:
-        """The handler is about to be called, here and by this thread."""
+    def begin(self, envelope: Envelope, *, alone: bool = False) -> Start:
+        """The handler is about to be called, here and by this thread; `alone`: nothing else runs in this worker."""
         times = round(SILENCE * 1000), round(REMEMBERED * 1000)
         numbers = UNCLEAN_STARTS, LONELY_STARTS, DELIVERIES
         keys = [self.key(envelope), signs_key(self._prefix)]
-        deaths, alone, to_blame = self._ask(self._begin, keys, _here(), self._run, *times, *numbers)
-        return Start(deaths, bool(alone), bool(to_blame))
+        deaths, *flags = self._ask(self._begin, keys, _here(), self._run, *times, *numbers, int(alone))
+        return Start(deaths, *map(bool, flags))
 
     def withdraw(self, envelope: Envelope) -> None:
         """The handler was not called after all."""

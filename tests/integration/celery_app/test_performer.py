@@ -19,7 +19,7 @@ from labkit.celery_app.capacity import Capacity, connect
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import celery_name, handler_of
 from labkit.celery_app.performer import Performer, sending_name
-from labkit.celery_app.task_starts import TaskStarts
+from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BrokerUnreachable
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue import connect as connect_kafka
@@ -250,6 +250,24 @@ def test_an_outcome_that_could_not_be_written_is_written_later_without_the_handl
     assert effects(file) == [task.id]
     assert "has to be written later" in caplog.text
     assert Capacity(client, settings).count().taken == 2
+
+
+def test_a_suspect_is_begun_when_it_has_its_worker_for_itself(lab, settings, file):
+    asked: list[bool] = []
+
+    class Suspected(TaskStarts):
+        def begin(self, envelope: Envelope, *, alone: bool = False) -> Start:
+            asked.append(alone)
+            assert effects(file) == [], "its start is noted before the handler is called"
+            return Start(3, must_be_alone=not alone)
+
+    starts = Suspected(connect(lab.redis_url), settings, run="r")
+    app, records = performing(lab.redis_url, settings, starts=starts)
+    perform = app.tasks[sending_name("test-write")]
+    with Request(perform):
+        perform(envelope(task := new_task("test-write", file)).to_json())
+    assert asked == [False, True]
+    assert (effects(file), [record.outcome for record in records]) == ([task.id], ["done"])
 
 
 def test_leases_are_renewed_by_one_thread_however_many_tasks_there_are(lab, settings, file):

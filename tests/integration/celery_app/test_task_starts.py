@@ -55,16 +55,17 @@ def test_with_a_worker_dies_what_it_had_begun_and_the_guilty_one_is_found(worker
     innocent = [envelope(new_task("sleep", 0), offset=number) for number in range(1, UNCLEAN_STARTS + 1)]
     for deaths, beside in enumerate(innocent):
         worker, run = workers.new()
-        assert worker.begin(task) == Start(deaths, alone=False, to_blame=False)
-        assert worker.begin(beside) == Start(0, alone=False, to_blame=False)
+        assert worker.begin(task) == Start(deaths)
+        assert worker.begin(beside) == Start(0)
         workers.kill(run)
     for lonely in range(LONELY_STARTS):
         worker, run = workers.new()
-        assert worker.begin(task) == Start(UNCLEAN_STARTS + lonely, alone=True, to_blame=False)
+        assert worker.begin(task) == Start(UNCLEAN_STARTS + lonely, must_be_alone=True)
+        assert worker.begin(task, alone=True) == Start(UNCLEAN_STARTS + lonely)
         workers.kill(run)
     survivor, _ = workers.new()
-    assert survivor.begin(task) == Start(DELIVERIES, alone=False, to_blame=True)
-    assert all(survivor.begin(one) == Start(1, alone=False, to_blame=False) for one in innocent)
+    assert survivor.begin(task) == Start(DELIVERIES, to_blame=True)
+    assert all(survivor.begin(one) == Start(1) for one in innocent)
 
 
 def test_who_was_always_beside_the_guilty_one_runs_alone_and_is_not_blamed(workers, task):
@@ -73,18 +74,31 @@ def test_who_was_always_beside_the_guilty_one_runs_alone_and_is_not_blamed(worke
         worker.begin(task)
         workers.kill(run)
     survivor, _ = workers.new()
-    assert survivor.begin(task) == Start(UNCLEAN_STARTS, alone=True, to_blame=False)
+    assert survivor.begin(task) == Start(UNCLEAN_STARTS, must_be_alone=True)
+    assert survivor.begin(task, alone=True) == Start(UNCLEAN_STARTS)
+
+
+def test_who_waits_to_be_alone_has_no_part_in_the_deaths_of_the_others(workers, task):
+    """The guilty one had its turn first, over and over; the innocent one never came to it."""
+    for _ in range(UNCLEAN_STARTS):
+        worker, run = workers.new()
+        worker.begin(task)
+        workers.kill(run)
+    for _ in range(DELIVERIES):
+        worker, run = workers.new()
+        assert worker.begin(task) == Start(UNCLEAN_STARTS, must_be_alone=True)
+        workers.kill(run)
 
 
 def test_a_process_of_a_pool_that_died_is_to_blame_on_what_it_had_and_nothing_else(workers, task):
     worker, _ = workers.new()
     beside = envelope(new_task("sleep", 0), offset=1)
     for deaths in range(DELIVERIES):
-        assert worker.begin(task) == Start(deaths, alone=False, to_blame=False)
+        assert worker.begin(task) == Start(deaths)
         worker.begin(beside)
         worker.process_died(task, None)
-    assert worker.begin(task) == Start(DELIVERIES, alone=False, to_blame=True)
-    assert worker.begin(beside) == Start(0, alone=False, to_blame=False)
+    assert worker.begin(task) == Start(DELIVERIES, to_blame=True)
+    assert worker.begin(beside) == Start(0)
 
 
 def test_another_process_than_the_one_that_had_it_says_nothing_of_it(workers, task):
@@ -107,7 +121,7 @@ def test_who_did_not_die_is_not_counted(workers, task, how):
     elif how != "lives":
         workers.kill(run)
     another, _ = workers.new()
-    assert another.begin(task) == Start(0, alone=False, to_blame=False)
+    assert another.begin(task) == Start(0)
 
 
 def test_a_record_that_was_replayed_begins_anew(workers, client, settings, task):
