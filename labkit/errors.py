@@ -86,6 +86,14 @@ class CommitRefused(TransportError):
     """The group has moved on: another worker owns the partition now, so this offset was not committed."""
 
 
+class Fenced(TransportError):
+    """Another client works under this transactional id now, or the broker gave up its transaction."""
+
+
+class DeadTopicRefused(TransportError):
+    """The topic of dead letters cannot be made."""
+
+
 class Unsupported(TransportError):
     """This transport cannot do that."""
 
@@ -103,6 +111,10 @@ class BadRecord(LabkitError):
 
 class UnknownDeadLetter(LabkitError):
     """There is no such dead letter."""
+
+
+class LetterWithoutRecord(LabkitError):
+    """The dead letter does not hold its record, which could not be written with it, so it cannot be replayed."""
 
 
 class HandlerNotFound(LabkitError):

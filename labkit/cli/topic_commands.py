@@ -206,6 +206,7 @@ def _in_json(letter: DeadLetter) -> dict[str, Any]:
         "key": _text(letter.key),
         "value": _text(letter.value),
         "headers": [[name, _text(content)] for name, content in letter.headers],
+        "omitted": letter.omitted,
     }
 
 

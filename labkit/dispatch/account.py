@@ -20,7 +20,8 @@ from msgspec import Struct
 from labkit.celery_app.application import LEVELS, key_prefix, level_key
 from labkit.errors import RedisUnreachable
 from labkit.measure.records import DEAD, DONE, SHED, Receipt
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
+from labkit.taskqueue.transport.values import Position
 
 if TYPE_CHECKING:
     from labkit.settings import Settings
@@ -105,12 +106,15 @@ def account(
 def unsettled(admin: AdminClient, topic: Topic, group: str) -> dict[int, Unsettled]:
     """What the group has left on each partition of the topic; raises `TransportError`."""
     committed = admin.committed(topic.full_group(group), topic.full_name)
+    topic_id = admin.topic_ids([topic.full_name]).get(topic.full_name)
     starts = admin.start_offsets(topic.full_name)
     found = {}
     for partition, end in sorted(admin.end_offsets(topic.full_name).items()):
         position = committed.get(partition)
-        begin = starts[partition] if position is None else position.offset
-        finished = frozenset[int]() if position is None else OffsetMetadata.decode(position.metadata, begin).finished
+        if position is None or not is_of(position, topic_id, end):
+            position = Position(starts[partition])
+        begin = max(position.offset, starts[partition])
+        finished = OffsetMetadata.decode(position.metadata, position.offset).offsets()
         found[partition] = Unsettled(begin, end, frozenset(offset for offset in finished if begin <= offset < end))
     return found
 

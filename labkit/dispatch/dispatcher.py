@@ -31,6 +31,7 @@ from labkit.measure.records import TaskRecord, turned_away_frame
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
+from labkit.taskqueue.dead_letters import ensure_dead_topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig
@@ -101,7 +102,12 @@ class Dispatcher(Resource):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> Self:
-        """Join the groups; returns when the partitions are shared out."""
+        """Join the groups; returns when the partitions are shared out.
+
+        Raises `DeadTopicRefused` if a topic cannot have dead letters.
+        """
+        for _, intake in self._all:
+            ensure_dead_topic(intake.topic, validate_only=True)
         self._thread.start()
         for member in self._members:
             member.start()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from labkit.errors import HistoryUnreadable
 from labkit.faults.history import Event
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.transport.contract import Record
 
 #: The internal topic.
@@ -52,7 +52,7 @@ def _commit(record: Record, value: bytes, partition: int) -> Event:
         at=record.timestamp_ms / 1000,
         partition=partition,
         offset=offset,
-        beyond=tuple(sorted(OffsetMetadata.decode(metadata, offset).finished)),
+        beyond=tuple(OffsetMetadata.decode(metadata, offset).offsets()),
     )
 
 

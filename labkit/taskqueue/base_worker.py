@@ -14,7 +14,6 @@ from msgspec import Struct
 from labkit.errors import WorkerFailed
 from labkit.measure.records import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.dead_letter_writer import DeadLetterClient
 from labkit.taskqueue.engine.executors import Executor, make_executor
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
@@ -102,7 +101,6 @@ class BaseWorker(ABC):
             told=told,
         )
         self._executor = self._new_executor(work)
-        self._letters = DeadLetterClient(topic, worker=name, group=group, wall_clock=clock)
         self._crash: BaseException | None = None
         self._stop = threading.Event()
         self._left_behind: list[RunningTask] = []

@@ -7,6 +7,9 @@ value    the record's value as it was
 headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
          dead-at, and dead-key if the record had a key
 
+A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
+dead-omitted says so.
+
 A tombstone (no value) under the same key says that the letter was replayed or dropped. All letters of a record
 have the same key, so a letter written twice is one.
 """
@@ -20,14 +23,18 @@ from typing import Self
 
 from msgspec import Struct
 
-from labkit.errors import BadRecord, UnknownDeadLetter, UnknownTopic
+from labkit.errors import (
+    BadRecord,
+    BrokerUnreachable,
+    DeadTopicRefused,
+    LetterWithoutRecord,
+    TransportError,
+    UnknownDeadLetter,
+    UnknownTopic,
+)
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics, read_topic
-from labkit.taskqueue.transport.contract import (
-    Headers,
-    Outgoing,
-    Record,
-)
+from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
 from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
 logger = logging.getLogger(__name__)
@@ -39,6 +46,9 @@ ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dea
 #: Stands where the record had no value: the letter must have one, since none makes a tombstone.
 NO_VALUE = "dead-no-value"
 
+#: Stands where the record itself could not be written.
+OMITTED = "dead-omitted"
+
 #: How the topic of dead letters is kept: the newest record of every key.
 CONFIG = {"cleanup.policy": "compact"}
 #: Room in a letter for what became of its record, in bytes.
@@ -47,8 +57,12 @@ ROOM = 65_536
 #: How much of an error's text is kept, in characters; records must stay small.
 MAX_ERROR = 4000
 
-#: How many letters are replayed or dropped in one transaction, which has limited time.
+#: How many letters are replayed or dropped in one transaction, which has limited time, …
 BATCH = 500
+#: … and how much they hold together, in bytes; a larger one goes by itself.
+BATCH_BYTES = 4_000_000
+#: How long the name of a topic may be in Kafka, in characters.
+LONGEST_NAME = 249
 
 
 def dead_topic(name: str) -> str:
@@ -56,24 +70,53 @@ def dead_topic(name: str) -> str:
     return name + SUFFIX
 
 
-def ensure_dead_topic(topic: Topic) -> None:
+def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
     """Create the topic of dead letters unless it is there, with as many replicas as the topic has.
 
-    Every record of the topic fits into a letter, with its key written twice.
+    Every record of the topic fits into a letter, with its key written twice. With `validate_only` it is only looked
+    whether it could be made. Raises `UnknownTopic` if the topic itself is not there, and `DeadTopicRefused`.
     """
+    name = dead_topic(topic.full_name)
     with closing(topic.transport.admin()) as admin:
         found = admin.describe_topic(topic.full_name)
+        if len(name) <= LONGEST_NAME and name in admin.topic_ids([name]):
+            return  # also for those who may not create topics
         largest = 2 * int(found.config.get(LARGEST, LARGEST_BY_DEFAULT)) + ROOM
-        admin.create_topic(
-            dead_topic(topic.full_name),
-            partitions=1,
-            replication_factor=found.replication_factor,
-            config=CONFIG | {LARGEST: str(largest)},
-        )
+        try:
+            admin.create_topic(
+                name,
+                partitions=1,
+                replication_factor=found.replication_factor,
+                config=CONFIG | {LARGEST: str(largest)},
+                validate_only=validate_only,
+            )
+        except BrokerUnreachable:
+            raise
+        except TransportError as error:
+            raise DeadTopicRefused(_why_not(topic, admin.list_topics(), error)) from error
 
 
-def encode_dead_letter(topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float) -> Outgoing:
-    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch."""
+def _why_not(topic: Topic, names: Iterable[str], error: TransportError) -> str:
+    """Why the topic of dead letters cannot be made, in a sentence."""
+    name = dead_topic(topic.full_name)
+    what = (
+        f"{topic.name!r} cannot have dead letters, because the topic {dead_topic(topic.name)!r} for them cannot be made"
+    )
+    alike = [other for other in names if other != name and other.replace(".", "_") == name.replace(".", "_")]
+    if len(name) > LONGEST_NAME:
+        return f"{what}: its name has {len(name)} characters, and Kafka takes {LONGEST_NAME}; use a shorter name."
+    if alike:
+        return f"{what}: for Kafka its name is the same as that of the topic {alike[0]!r}; rename one of the two."
+    return f"{what}: {error}"
+
+
+def encode_dead_letter(
+    topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float, with_record: bool = True
+) -> Outgoing:
+    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch.
+
+    Without the record it tells only where that was and what became of it.
+    """
     facts = [
         (TOPIC, topic.name.encode()),
         (PARTITION, b"%d" % record.partition),
@@ -83,18 +126,21 @@ def encode_dead_letter(topic: Topic, record: Record, *, error: str, attempts: in
         (WORKER, worker.encode()),
         (AT, repr(at).encode()),
     ]
+    name, key = dead_topic(topic.full_name), _id(topic.name, record.partition, record.offset).encode()
+    if not with_record:
+        return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
     if record.key is not None:
         facts.append((KEY, record.key))
     if record.value is None:
         facts.append((NO_VALUE, b""))
-    key = _id(topic.name, record.partition, record.offset)
-    return Outgoing(dead_topic(topic.full_name), 0, key.encode(), record.value or b"", (*record.headers, *facts))
+    return Outgoing(name, 0, key, record.value or b"", (*record.headers, *facts))
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
 
-    `at` is in seconds since the epoch. Key, value and headers are the record's own.
+    `at` is in seconds since the epoch. Key, value and headers are the record's own, unless they were `omitted` because
+    the topic of dead letters did not take them.
     """
 
     topic: str
@@ -107,6 +153,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     attempts: int
     worker: str
     at: float
+    omitted: bool = False
 
     @property
     def id(self) -> str:
@@ -130,12 +177,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
                 partition=int(facts[PARTITION]),
                 offset=int(facts[OFFSET]),
                 key=facts.get(KEY),
-                value=None if NO_VALUE in facts else record.value,
+                value=None if NO_VALUE in facts or OMITTED in facts else record.value,
                 headers=record.headers[:begin],
                 error=facts[ERROR].decode(),
                 attempts=int(facts[ATTEMPTS]),
                 worker=facts[WORKER].decode(),
                 at=float(facts[AT]),
+                omitted=OMITTED in facts,
             )
         except (KeyError, ValueError) as error:
             raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
@@ -176,7 +224,8 @@ class DeadLetters:
 
         Each is put back once, whoever else may be at it: the record and the tombstone are one transaction, and
         who begins to replay stops others (`TransportError`). A record comes behind those that are on its
-        partition now, as it was first. Raises `UnknownDeadLetter`, and then nothing is replayed.
+        partition now, as it was first. Raises `UnknownDeadLetter`, and `LetterWithoutRecord` for one that does not hold
+        its record; then nothing is replayed.
         """
         return self._bring_away(ids, replay=True)
 
@@ -189,8 +238,9 @@ class DeadLetters:
         # First the client, then the look at what is there: nobody else can bring it away in between.
         with closing(self._topics.transport.transactions(f"{self._full_name}-keeper")) as transactions:
             letters = self._find(wanted)
-            for start in range(0, len(letters), BATCH):
-                batch = letters[start : start + BATCH]
+            if replay:
+                _must_hold_their_records(letters)
+            for batch in _batches(letters):
                 records = [self._as_it_was(letter) for letter in batch] if replay else []
                 transactions.write(records + [self._tombstone(letter) for letter in batch])
         return len(letters)
@@ -217,6 +267,29 @@ class DeadLetters:
             yield from read_topic(self._topics.transport, self._full_name)
         except UnknownTopic:
             self._topics.get(self._topic)
+
+
+def _must_hold_their_records(letters: DeadLetterList) -> None:
+    omitted = [letter.id for letter in letters if letter.omitted]
+    if omitted:
+        raise LetterWithoutRecord(
+            f"The dead letter {omitted[0]!r} does not hold its record, which its topic did not take, so "
+            "it cannot be replayed. Send its task again, and drop the letter."
+        )
+
+
+def _batches(letters: DeadLetterList) -> Iterator[DeadLetterList]:
+    """What goes into one transaction together."""
+    batch: DeadLetterList = []
+    size = 0
+    for letter in letters:
+        size += len(letter.value or b"")
+        if batch and (len(batch) == BATCH or size > BATCH_BYTES):
+            yield batch
+            batch, size = [], len(letter.value or b"")
+        batch.append(letter)
+    if batch:
+        yield batch
 
 
 def _id(topic: str, partition: int, offset: int) -> str:

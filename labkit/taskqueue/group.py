@@ -20,6 +20,7 @@ from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
+from labkit.taskqueue.dead_letters import ensure_dead_topic
 from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
@@ -119,7 +120,11 @@ class WorkerGroup(Resource):
         self._initial = workers
 
     def start(self) -> Self:
-        """Start the workers and return when they have shared out all partitions."""
+        """Start the workers and return when they have shared out all partitions.
+
+        Raises `DeadTopicRefused` if the topic cannot have dead letters.
+        """
+        ensure_dead_topic(self.topic, validate_only=True)
         for _ in range(self._initial):
             self._start_member()
         self.wait_until_balanced()

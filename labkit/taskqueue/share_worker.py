@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import count
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
-from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.shard import ShareShards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.share_contract import (
@@ -30,9 +29,6 @@ POLL_TIMEOUT = 0.1
 COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
-
-#: In a share group no worker holds a partition.
-_NOBODY = cast(PartitionState, None)
 
 Taken = TypeVar("Taken")
 
@@ -55,7 +51,9 @@ class ShareWorker(BaseWorker):
         return ShareShards()
 
     def _set_up(self) -> None:
-        self._burial = ShareDeadLetterWriter(self._letters)
+        self._dead_letters = ShareDeadLetterWriter(
+            self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
+        )
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._waiting: deque[WorkItem] = deque()
         self._later: list[tuple[float, int, WorkItem]] = []
@@ -83,7 +81,7 @@ class ShareWorker(BaseWorker):
             finally:
                 self._is_on = False
                 self._shards.close()
-                self._burial.close()
+                self._dead_letters.close()
                 self._attempts.sum_up()
         if self._crash is None:
             self._end_executor()
@@ -127,7 +125,7 @@ class ShareWorker(BaseWorker):
         received_at = self._clock()
         # what was delivered most often comes first, so that it is not released again and again
         for record, deliveries in sorted(records, key=lambda shared: -shared.deliveries):
-            item = WorkItem(record, received_at, _NOBODY)
+            item = WorkItem(record, received_at)
             self._attempts.task_log.received(item)
             self._without_verdict += 1
             if deliveries < DELIVERIES:
@@ -158,7 +156,7 @@ class ShareWorker(BaseWorker):
         for item in _all_of(self._attempts.done):
             self._decide(client, item, "accept")
             self._done += 1
-        self._bury(client)
+        self._write_dead_letters(client)
         self._put_off(client)
         if self._is_over(BEGIN_WITHIN):
             for item in [*self._waiting, *(item for _, _, item in self._later)]:
@@ -168,16 +166,18 @@ class ShareWorker(BaseWorker):
         if not self._without_verdict or self._measure() - self._committed_at >= COMMIT_INTERVAL:
             self._commit(client)
 
-    def _bury(self, client: ShareClient) -> None:
+    def _write_dead_letters(self, client: ShareClient) -> None:
+        """Write letters, as many as may go together, and reject their records; give back those without time."""
         dead = _all_of(self._attempts.dead)
-        if dead and self._burial.bury(dead):
-            for item in dead:
+        written = set(self._dead_letters.write(dead)) if dead else set()
+        stuck = self._dead_letters.stuck() if self._stop.is_set() else []
+        for item in dead:
+            if item in written:
                 self._decide(client, item, "reject")
-        elif self._is_over(1.0):
-            for item in dead:
+            elif item in stuck or self._is_over(1.0):
                 self._decide(client, item, "release")
-        else:
-            self._attempts.dead.extend(dead)
+            else:
+                self._attempts.dead.append(item)
 
     def _put_off(self, client: ShareClient) -> None:
         for item, delay in _all_of(self._shards.put_off):

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
 from labkit.resource import Resource
+from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
     ConsumerConfig,
+    Position,
     Record,
     TopicDescription,
     TopicPartition,
@@ -131,14 +133,19 @@ class Topics(Resource):
         return self._client.end_offsets(self.prefix + name)
 
     def lag(self, name: str, *, group: str) -> list[PartitionLag]:
-        """How far the group is behind, one entry per partition, in order."""
-        committed = self._client.committed(self.prefix + group, self.prefix + name)
-        starts = self._client.start_offsets(self.prefix + name)
-        ends = self._client.end_offsets(self.prefix + name)
+        """How far the group is behind, one entry per partition, in order.
+
+        It counts from where the partition begins, if nothing is committed beyond that for this very topic.
+        """
+        full_name = self.prefix + name
+        committed = self._client.committed(self.prefix + group, full_name)
+        topic_id = self._client.topic_ids([full_name]).get(full_name)
+        starts = self._client.start_offsets(full_name)
+        ends = self._client.end_offsets(full_name)
         return [
             PartitionLag(
                 partition=partition,
-                committed=committed[partition].offset if partition in committed else starts[partition],
+                committed=_begin(committed.get(partition), topic_id, starts[partition], end),
                 end=end,
             )
             for partition, end in sorted(ends.items())
@@ -229,3 +236,8 @@ def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> It
         elif time.monotonic() - quiet_since > PATIENCE:
             topic = next(iter(ends)).topic
             raise BrokerUnreachable(f"Nothing came for {PATIENCE:g} s while {topic} was read. Does Kafka run?")
+
+
+def _begin(committed: Position | None, topic_id: str | None, start: int, end: int) -> int:
+    """From which offset on there is something left."""
+    return start if committed is None or not is_of(committed, topic_id, end) else max(start, committed.offset)

@@ -9,10 +9,11 @@ from labkit.errors import KillsItsWorker, TransportError
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
-from labkit.taskqueue.engine.dead_letter_writer import DeadLetterWriter
+from labkit.taskqueue.engine.dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
 from labkit.taskqueue.engine.partition_state import DELIVERIES, PartitionState
 from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
 
@@ -24,6 +25,10 @@ BUSY_TIMEOUT = 0.03
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
+#: How long those may take then to write the dead letters of what they have finished, in seconds.
+LETTERS_TIMEOUT = 5.0
+#: When the topic was looked for so often in vain, one after the other, it is gone, and not about to be made anew.
+GONE_AFTER = 2
 
 log = safe_logger("labkit.worker")
 
@@ -46,9 +51,14 @@ class Worker(BaseWorker):
         self._client: ConsumerClient | None = None
         # a transport may run the callbacks of a rebalance on a thread of its own
         self._lock = threading.RLock()
+        self._identity = TopicIdentity(self.topic, clock=self._measure)
+        self._dead_letters = GroupDeadLetterWriter(
+            self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
+        )
         self._arrived: list[Record] = []
         self._in_flight = 0
         self._adopted = True
+        self._missed = 0
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks in hand, commit, and leave the group."""
@@ -68,14 +78,14 @@ class Worker(BaseWorker):
             )
         )
         suspects = self._config.max_in_flight if self._may_be_killed else 0
-        self._holdings = AssignedPartitions(client, self.topic.full_name, suspects=suspects)
-        self._fetching = Fetcher(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
-        self._burial = DeadLetterWriter(self._letters, client)
+        self._assigned = AssignedPartitions(client, self._identity, suspects=suspects)
+        self._fetcher = Fetcher(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
+        self._dead_letters.serve(client, self._assigned)
         self._is_on = True
         log.info("%s joins %s", self.name, self._group)
         self._executor.start()
         try:
-            client.subscribe([self.topic.full_name], on_assigned=self._assigned, on_revoked=self._revoked)
+            client.subscribe([self.topic.full_name], on_assigned=self._on_assigned, on_revoked=self._on_revoked)
             while not self._stop.is_set():
                 self._turn(client)
             with self._lock:
@@ -83,8 +93,9 @@ class Worker(BaseWorker):
         finally:
             self._is_on = False
             self._shards.close()
-            self._burial.close()
+            self._dead_letters.close()
             client.close()
+            self._identity.close()
             if self._crash is None:
                 self._end_executor()
             self._partitions = ()
@@ -94,12 +105,13 @@ class Worker(BaseWorker):
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
-        records = self._fetching.poll(self._held(), self._patience(self._shards.release_due()))
+        records = self._fetcher.poll(self._held(), self._patience(self._shards.release_due()))
         with self._lock:
             if not self._adopted:
                 records = []  # from before the last rebalance: what is not adopted is paused
             self._arrived += records
             try:
+                self._look_at_topic(client)
                 self._adopt(client)
                 self._hand_out()
                 self._hand_out_alone()
@@ -107,103 +119,139 @@ class Worker(BaseWorker):
                 log.warning("%s: the next tasks have to wait: %s", self.name, error)
             self._take_in()
             if not records and self._adopted and not self._held():
-                self._holdings.skip_gaps()
-            self._holdings.commit_if_due(idle=not self._held())
-            self._fetching.bound(self._held(), self._places())
+                self._assigned.skip_gaps()
+            self._assigned.commit_if_due(idle=not self._held())
+            self._fetcher.bound(self._held(), self._places(), self._assigned.stopped())
 
     def _patience(self, due: float | None) -> float:
         """How long to wait for records; after `due` seconds a postponed task may begin, None if there is none."""
-        if self._holdings.with_waiting():
+        if self._assigned.with_waiting():
             return ALONE_TIMEOUT
         if not (self._adopted and self._partitions):
-            return JOINING_TIMEOUT
+            return POLL_TIMEOUT if self._missed else JOINING_TIMEOUT
         is_busy = self._in_flight and self._config.executor != "processes"
         usual = BUSY_TIMEOUT if is_busy else POLL_TIMEOUT
         return usual if due is None else min(usual, due)
 
+    def _look_at_topic(self, client: ConsumerClient) -> None:
+        """See now and then whether the topic is still the same, and begin anew if it is not."""
+        found = self._identity.look()
+        if found is None:
+            return
+        if found.topic_id is not None:
+            self._missed = 0
+        else:
+            self._missed += 1
+            if self._missed == GONE_AFTER:
+                text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
+                log.warning(text, self.name, self.topic.name)
+        if self._adopted and self._partitions and found.topic_id != self._assigned.topic_id:
+            self._drop(HANDOVER_TIMEOUT)
+            self._abandon()
+            client.pause(self._places())
+
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""
-        if not self._adopted:
-            self._holdings.adopt(self._places())
+        if self._adopted or self._missed:
+            return
+        if self._partitions:
+            self._settle()
+            self._assigned.adopt(self._places())
             client.resume(self._places())
-            self._adopted = True
+        self._adopted = True
 
     def _hand_out(self) -> None:
         """Give what has arrived to the shards; raises `TransportError` if the broker does not answer."""
         if not self._arrived:
             return
-        held = self._holdings.by_partition
+        held = self._assigned.by_partition
         first: dict[int, int] = {}
         for record in self._arrived:
             if not held[record.partition].begun:
                 first.setdefault(record.partition, record.offset)
         if first:
-            self._holdings.begin(first)
+            self._assigned.begin(first)
         received_at = self._clock()
         items: list[WorkItem] = []
         for record in self._arrived:
-            holding = held[record.partition]
-            if holding.progress.receive(record.offset):
-                item = WorkItem(record, received_at, holding)
+            state = held[record.partition]
+            if state.tracker.receive(record.offset):
+                item = WorkItem(record, received_at, state.epoch)
                 self._attempts.task_log.received(item)
-                (holding.waiting if holding.holds_back else items).append(item)
+                (state.waiting if state.holds_back else items).append(item)
                 self._in_flight += 1
+            else:
+                self._identity.suspect()  # it was done before, or it is of another topic
         self._arrived.clear()
         self._shards.put(items)
 
     def _hand_out_alone(self) -> None:
-        for holding in self._holdings.with_waiting():
-            if not holding.alone:
-                self._shards.put(holding.waiting)
-                holding.waiting.clear()
-            elif holding.next_is_alone():
-                self._begin_alone(holding)
+        for state in self._assigned.with_waiting():
+            if not state.alone:
+                self._shards.put(state.waiting)
+                state.waiting.clear()
+            elif state.next_is_alone():
+                self._begin_alone(state)
 
-    def _begin_alone(self, holding: PartitionState) -> None:
-        if holding.to_blame():
-            self._attempts.refuse(holding.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
+    def _begin_alone(self, state: PartitionState) -> None:
+        if state.to_blame():
+            self._attempts.refuse(state.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
         else:
-            self._holdings.begin_alone(holding)
-            self._shards.put([holding.waiting.popleft()])
+            self._assigned.begin_alone(state)
+            self._shards.put([state.waiting.popleft()])
 
     def _take_in(self) -> None:
-        """Count what is done, and bury what is dead."""
+        """Count what is done, and write dead letters, as many as go together."""
         done, dead = self._attempts.done, self._attempts.dead
         while done:
             self._finish(done.popleft())
             self._done += 1
-        mine = [item for item in (dead.popleft() for _ in range(len(dead))) if self._is_mine(item)]
-        buried = self._burial.bury(mine)
-        for item in buried:
+        if not dead and not self._dead_letters.in_doubt:
+            return
+        mine = [item for item in (dead.popleft() for _ in range(len(dead))) if self._assigned.owner(item)]
+        written = set(self._dead_letters.write(mine))
+        for item in written:
             self._finish(item)
-        dead.extendleft(item for item in reversed(mine) if item not in buried)
+        dead.extendleft(item for item in reversed(mine) if item not in written)
+
+    def _take_in_all(self) -> None:
+        """As `_take_in`, until every letter is written that can be now."""
+        deadline = self._measure() + LETTERS_TIMEOUT
+        self._take_in()
+        while len(self._attempts.dead) > len(self._dead_letters.stuck()) and self._dead_letters.may_write():
+            if self._measure() > deadline:
+                break
+            self._take_in()
+
+    def _settle(self) -> None:
+        """See what became of the last dead letters, if that is open; raises `TransportError`."""
+        for item in self._dead_letters.settle():
+            self._finish(item)
 
     def _finish(self, item: WorkItem) -> None:
-        if self._is_mine(item):
-            self._holdings.finish(item)
+        if self._assigned.owner(item):
+            self._assigned.finish(item)
             self._in_flight -= 1
 
-    def _is_mine(self, item: WorkItem) -> bool:
-        return self._holdings.get(item.record.partition) is item.owner
-
     def _held(self) -> int:
-        return self._in_flight + len(self._arrived)
+        """How many tasks take up room here; one whose dead letter cannot be written may do so for long."""
+        return self._in_flight + len(self._arrived) - len(self._dead_letters.stuck())
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self.topic.full_name, number) for number in self._partitions]
 
-    def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
+    def _on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         with self._lock:
             self._partitions = tuple(sorted(tp.partition for tp in partitions))
             # no record comes before it is known what is done already; and what the last poll brought is void
             self._adopted = False
-            self._fetching.forget()
+            self._fetcher.forget()
             if self._client is not None:
                 self._client.pause(partitions)
             log.info("%s now has partitions %s", self.name, list(self._partitions))
             self._on_assignment(self._partitions)
 
-    def _revoked(self, _partitions: Sequence[TopicPartition]) -> None:
+    def _on_revoked(self, _partitions: Sequence[TopicPartition]) -> None:
         with self._lock:
             self._hand_over(HANDOVER_TIMEOUT)
             self._partitions = ()
@@ -211,10 +259,30 @@ class Worker(BaseWorker):
 
     def _hand_over(self, timeout: float) -> None:
         """Finish what runs, commit, and forget the rest: whoever has the partitions next will do it."""
+        self._drop(timeout)
+        if not self._assigned.is_same_topic():
+            self._abandon()
+            return
+        self._take_in_all()
+        try:
+            self._settle()
+        except TransportError as error:
+            log.warning("%s: whether the last dead letters were written, the next owner will see: %s", self.name, error)
+        self._assigned.leave()
+        self._forget()
+
+    def _abandon(self) -> None:
+        """The topic is another now: nothing is committed of what was done on the one before."""
+        log.warning("%s: the topic %r is another now; what was left of the old one is void", self.name, self.topic.name)
+        self._assigned.abandon()
+        self._take_in()
+        self._forget()
+
+    def _drop(self, timeout: float) -> None:
         if not self._shards.drop(timeout=timeout):
             log.warning("%s gives up tasks that run longer than %g s; they will run again", self.name, timeout)
-        self._take_in()
-        self._holdings.leave()
+
+    def _forget(self) -> None:
         self._arrived.clear()
         self._adopted = False
         self._in_flight = 0

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
-from labkit.errors import CommitRefused, TransportError
+from labkit.errors import CommitRefused, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.engine.partition_state import PartitionState
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
 
@@ -24,30 +27,41 @@ MIN_COMMIT_INTERVAL = 0.01
 COMMIT_SHARE = 0.1
 #: … unless that would be less often than this, in seconds.
 MAX_COMMIT_INTERVAL = 0.05
+#: How long to wait for the topic's id when partitions are assigned, and when they are given up, in seconds.
+IDENTITY_TIMEOUT, LEAVE_TIMEOUT = 10.0, 2.0
 
 log = safe_logger("labkit.worker")
 
 
 class _Unsaved(NamedTuple):
-    """Offsets finished since a commit point."""
+    """What was done since a commit point, on the topic with this id."""
 
+    topic_id: str
     since: int
-    finished: frozenset[int]
+    done: list[range]
 
 
 class AssignedPartitions:
     """The partitions of one topic that are assigned to one worker. `clock` is in seconds and only measures."""
 
     def __init__(
-        self, client: ConsumerClient, topic: str, *, suspects: int, clock: Callable[[], float] = time.monotonic
+        self,
+        client: ConsumerClient,
+        identity: TopicIdentity,
+        *,
+        suspects: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._topic = topic
+        self._identity = identity
+        #: the id of the topic whose partitions these are; None as long as there are none
+        self.topic_id: str | None = None
         self._suspects = suspects
         self._clock = clock
         self._held: dict[int, PartitionState] = {}
-        # What this worker has finished and could not commit when its partitions were taken: the broker was away. If it
-        # gets them back, it need not do that work again.
+        self._epochs = count(1)
+        # What this worker has done and could not commit when its partitions were taken: the broker was away, or what
+        # became of a transaction was open. If it gets them back, it need not do that work again.
         self._unsaved: dict[TopicPartition, _Unsaved] = {}
         # Where this worker has begun and could not say that it left: the start still counts there. It lives, so its own
         # starts must not make one of the tasks suspected.
@@ -59,26 +73,57 @@ class AssignedPartitions:
 
     @property
     def by_partition(self) -> Mapping[int, PartitionState]:
-        """The holdings by the numbers of their partitions."""
+        """The states by the numbers of their partitions."""
         return self._held
 
     def get(self, partition: int) -> PartitionState | None:
-        """The holding of this partition; None if it is not held."""
+        """The state of this partition; None if it is not held."""
         return self._held.get(partition)
+
+    def owner(self, item: WorkItem) -> PartitionState | None:
+        """The partition of this item as it is held since before it came; None if it is not, or was taken meanwhile."""
+        state = self._held.get(item.record.partition)
+        return state if state is not None and state.epoch == item.epoch else None
 
     def with_waiting(self) -> list[PartitionState]:
         """Those in which tasks wait to be worked on alone."""
-        return [holding for holding in self._held.values() if holding.waiting]
+        return [state for state in self._held.values() if state.waiting]
+
+    def stopped(self) -> list[TopicPartition]:
+        """Those from which nothing more is taken, because a dead letter cannot be written."""
+        return [state.place for state in self._held.values() if state.stopped]
 
     def adopt(self, places: Sequence[TopicPartition]) -> None:
         """These are assigned now: see how far they are done.
 
-        Raises `TransportError` if the broker did not answer; then none of them is held.
+        Where nothing is committed for this very topic, the partition is read from its beginning. Raises
+        `UnknownTopic`, and `TransportError` if the broker did not answer; then none of them is held.
         """
-        adopted = [self._adopt(place, committed) for place, committed in self._client.committed(places).items()]
+        committed = self._client.committed(places)
+        is_unnamed = any(position is not None and not _topic_id_of(position) for position in committed.values())
+        topic_id, ends = self._identity.ask(timeout=IDENTITY_TIMEOUT, with_ends=is_unnamed)
+        if topic_id is None:
+            raise UnknownTopic(f"There is no topic {places[0].topic!r}.")
+        is_another = self.topic_id not in (None, topic_id)
+        held = {}
+        for place in places:
+            found = committed[place]
+            if found is not None and not is_of(found, topic_id, ends.get(place.partition)):
+                log.warning("What is committed for partition %d of %r is of another topic of that name.", *place[::-1])
+                found = None
+            if is_another or found is not committed[place]:  # the client goes by what is not true any more
+                self._client.seek(place, 0 if found is None else found.offset)
+            held[place.partition] = self._adopt(place, found, topic_id)
+        self._held, self.topic_id = held, topic_id
         for place in places:
             self._unsaved.pop(place, None)
-        self._held = {holding.place.partition: holding for holding in adopted}
+
+    def is_same_topic(self) -> bool:
+        """Whether the topic is still the one that was adopted, as far as the broker tells in time."""
+        try:
+            return not self._held or self._identity.ask(timeout=LEAVE_TIMEOUT).topic_id == self.topic_id
+        except TransportError:
+            return True
 
     def begin(self, first: Mapping[int, int]) -> None:
         """Say on the broker that work begins on these partitions, with the first of their records to come.
@@ -88,66 +133,88 @@ class AssignedPartitions:
         for partition, offset in first.items():
             if not self._held[partition].known:
                 self._held[partition].start_at(offset)
-        self._begin([self._held[partition] for partition in first])
+        self._announce([self._held[partition] for partition in first if not self._held[partition].alone])
 
-    def begin_alone(self, holding: PartitionState) -> None:
+    def begin_alone(self, state: PartitionState) -> None:
         """Say on the broker that the next task is begun alone; raises `TransportError`."""
-        self._client.commit({holding.place: holding.begin()})
+        self._announce([state])
 
     def skip_gaps(self) -> None:
         """Go past what is no record for anybody, such as the end of a transaction; to call after an empty poll."""
-        for holding in self._held.values():
-            position = self._client.position(holding.place)
-            if holding.known and position is not None and holding.progress.skip_to(position):
-                holding.dirty = True
+        for state in self._held.values():
+            position = self._client.position(state.place)
+            if not position:
+                continue  # it is not known yet, or the partition is empty from its beginning
+            if not state.known:
+                state.start_at(position)  # whatever was here was given up, or is no longer kept
+                state.dirty = True
+            elif state.tracker.skip_to(position):
+                state.dirty = True
 
     def finish(self, item: WorkItem) -> None:
         """This task is done, or among the dead letters."""
-        item.owner.progress.finish(item.record.offset)
-        item.owner.dirty = True
+        state = self._held[item.record.partition]
+        state.tracker.finish(item.record.offset)
+        state.dirty = True
         self._finished += 1
 
     def commit_if_due(self, *, idle: bool) -> None:
         """Commit what is finished, if it is enough or enough time has passed; `idle`: nothing more is in flight."""
         pause = self._pause if idle or self._finished >= MANY else LONGEST_INTERVAL
         if self._clock() - self._committed_at >= pause:
-            dirty = {holding.place: holding.position() for holding in self._held.values() if holding.dirty}
-            if dirty:
-                self._commit(dirty)
+            states = [state for state in self._held.values() if state.dirty and not state.in_doubt]
+            if states:
+                self._commit({state.place: state.position() for state in states})
 
     def leave(self) -> None:
         """Commit everything and forget the partitions."""
-        left = {holding.place: holding.leave() for holding in self._held.values() if holding.known}
-        if left and not self._commit(left):
-            self._unsaved |= {place: self._what_is_unsaved(place) for place in left}
-        elif left:
-            self._unclean = {place: offset for place, offset in self._unclean.items() if place not in left}
+        known = [state for state in self._held.values() if state.known]
+        left = {state.place: state.leave() for state in known if not state.in_doubt}
+        is_left = bool(left) and self._commit(left)
+        for state in known:
+            if is_left and state.place in left:
+                self._unclean.pop(state.place, None)
+            else:
+                done = state.tracker.done_since(state.saved)
+                self._unsaved[state.place] = _Unsaved(state.topic_id, state.saved, done)
         self._held.clear()
 
-    def _adopt(self, place: TopicPartition, committed: Position | None) -> PartitionState:
+    def abandon(self) -> None:
+        """Forget the partitions and all that is known of them: the topic is another now."""
+        self._held.clear()
+        self._unsaved.clear()
+        self._unclean.clear()
+
+    def _adopt(self, place: TopicPartition, committed: Position | None, topic_id: str) -> PartitionState:
         unsaved = self._unsaved.get(place)
-        if unsaved is None or committed is None or committed.offset < unsaved.since:
-            # offsets that go back are those of another topic of the same name: what was known is void
-            return PartitionState(place, committed, suspects=self._suspects)
-        return PartitionState(place, committed, suspects=self._suspects, finished=unsaved.finished)
+        if unsaved is not None and unsaved.topic_id == topic_id:
+            committed = committed or Position(unsaved.since)
+        else:
+            unsaved = None
+        offset = 0 if committed is None else committed.offset
+        is_further = unsaved is not None and offset >= unsaved.since  # if not, somebody has set the group back
+        return PartitionState(
+            place,
+            committed,
+            topic_id=topic_id,
+            epoch=next(self._epochs),
+            suspects=self._suspects,
+            done=unsaved.done if unsaved is not None and is_further else (),
+            begun_before=self._unclean.get(place) == offset,
+        )
 
-    def _what_is_unsaved(self, place: TopicPartition) -> _Unsaved:
-        holding = self._held[place.partition]
-        return _Unsaved(holding.saved, holding.progress.finished_since(holding.saved))
-
-    def _begin(self, holdings: Sequence[PartitionState]) -> None:
-        beginning = [holding for holding in holdings if not holding.alone]
-        if not beginning:
+    def _announce(self, states: Sequence[PartitionState]) -> None:
+        """A start counts when the broker has it, and not again if this worker has begun there before."""
+        states = [state for state in states if not state.in_doubt]
+        if not states:
             return
-        here = {holding.place: holding.progress.commit_point for holding in beginning}
-        again = {place for place, offset in here.items() if self._unclean.get(place) == offset}
-        self._unclean |= here  # also if the broker does not answer: the next try is for the same start
-        try:
-            self._client.commit({holding.place: holding.begin(again=holding.place in again) for holding in beginning})
-        except TransportError:
-            for holding in beginning:
-                holding.begun = False
-            raise
+        # also if the broker does not answer: it may have it nevertheless
+        self._unclean |= {state.place: state.tracker.commit_point for state in states}
+        announcements = {state.place: state.announcement() for state in states}
+        self._client.commit(announcements)
+        for state in states:
+            state.announced()
+            state.saved = announcements[state.place].offset
 
     def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
         """Whether the broker has them now."""
@@ -177,3 +244,8 @@ class AssignedPartitions:
     def _clean(self, places: Iterable[TopicPartition]) -> None:
         for place in places:
             self._held[place.partition].dirty = False
+
+
+def _topic_id_of(position: Position) -> str:
+    """The id of the topic that was committed for; empty if that was not said."""
+    return OffsetMetadata.decode(position.metadata, position.offset).topic_id

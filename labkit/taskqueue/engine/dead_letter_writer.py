@@ -2,33 +2,34 @@
 
 In a group, the dead letter and the commit that goes past its task are one transaction (KIP-98), from which a worker is
 kept out that no longer owns the partition (KIP-447). So there is no moment at which one is written without the other.
+If the end of a transaction was not seen, its partitions are in doubt: nothing is committed for them until the next
+client with the same id has settled it, and the committed offsets tell whether it happened.
 
 In a share group, the letter is written, then its record is rejected. The preview of confluent-kafka cannot put the two
 into one transaction, so a worker that dies between them leaves both, and the task is tried again (at least once). A
 second letter of the same record has the same key, so it replaces the first.
+
+What becomes of letters that the broker refuses is told by `labkit.taskqueue.engine.refused_letters`.
 """
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from labkit.errors import CommitRefused, TransportError
+from labkit.errors import BrokerUnreachable, CommitRefused, Fenced, NotAcknowledged, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letters import dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.failure import describe
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
-from labkit.taskqueue.engine.partition_state import PartitionState
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL, RefusedLetters
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.transport.contract import (
-    ConsumerClient,
-    Outgoing,
-    Position,
-    TopicPartition,
-    TransactionClient,
-)
+from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TransactionClient
 
 #: How long to wait after the broker did not answer, in seconds.
 RETRY_INTERVAL = 1.0
@@ -36,11 +37,21 @@ RETRY_INTERVAL = 1.0
 log = safe_logger("labkit.worker")
 
 
-class DeadLetterClient:
+class _Doubt(NamedTuple):
+    """A transaction of which it is open whether it happened; what the broker said, if it said anything."""
+
+    items: list[WorkItem]
+    refusal: TransportError | None
+
+
+class DeadLetterWriter(ABC):
     """Writes the dead letters of one worker, over a client of its own that is there from the first one on.
 
     `wall_clock` gives seconds since the epoch, `clock` only measures.
     """
+
+    #: what becomes of a letter that cannot be written, for people
+    _CONSEQUENCE: str
 
     def __init__(
         self,
@@ -52,41 +63,47 @@ class DeadLetterClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
-        self.worker = worker
+        self._worker = worker
         self._group = group
         self._wall_clock = wall_clock
         self._clock = clock
         self._client: TransactionClient | None = None
         self._not_before = 0.0
+        self._refused = RefusedLetters(topic.name, worker, self._CONSEQUENCE, clock)
+
+    def write(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """Write letters of these, a batch and some by themselves; what is through. The rest is to be handed in again.
+
+        If the group has moved on, nothing is written, and the new owners see to it.
+        """
+        self._refused.keep(items)
+        if not (items or self.in_doubt) or not self.may_write():
+            return []
+        written: list[WorkItem] = []
+        try:
+            written += self.settle()
+            for batch in self._refused.batches(item for item in items if item not in written):
+                written += self._write_batch(batch)
+        except TransportError as error:
+            self._put_off(error)
+        return written
 
     def may_write(self) -> bool:
-        """Whether the time after `put_off` is over."""
+        """Whether the time is over that is waited after the broker did not answer."""
         return self._clock() >= self._not_before
 
-    def put_off(self) -> None:
-        """The next try is to be made later."""
-        self._not_before = self._clock() + RETRY_INTERVAL
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is open what became of a transaction."""
+        return False
 
-    def open(self) -> TransactionClient:
-        """The client; a new one ends what the last one left open. Raises `TransportError`."""
-        if self._client is None:
-            ensure_dead_topic(self._topic)
-            transactional_id = self._topic.full_group(f"{self._group}.{self.worker}")
-            self._client = self._topic.transport.transactions(transactional_id)
-        return self._client
+    def settle(self) -> list[WorkItem]:
+        """See what became of a transaction whose end was not seen; what of it is through. Raises `TransportError`."""
+        return []
 
-    def write(
-        self,
-        items: Sequence[WorkItem],
-        positions: Mapping[TopicPartition, Position] | None = None,
-        consumer: ConsumerClient | None = None,
-    ) -> None:
-        """One transaction with all the letters and positions; raises `TransportError` or `CommitRefused`."""
-        at = self._wall_clock()
-        self.open().write([self._letter(item, at) for item in items], positions, consumer)
-        for item in items:
-            place = item.record.offset, item.record.partition
-            log.warning("%s: offset %d of partition %d is a dead letter now", self.worker, *place)
+    def stuck(self) -> list[WorkItem]:
+        """Those of the last items whose letters cannot be written."""
+        return self._refused.stuck()
 
     def close(self) -> None:
         """Let go of the connection; the next letter opens another."""
@@ -94,89 +111,135 @@ class DeadLetterClient:
             self._client.close()
             self._client = None
 
-    def _letter(self, item: WorkItem, at: float) -> Outgoing:
-        error = "" if item.error is None else describe(item.error)
-        return encode_dead_letter(
-            self._topic, item.record, error=error, attempts=item.attempt, worker=self.worker, at=at
-        )
+    @abstractmethod
+    def _send(self, letters: Sequence[Outgoing], items: Sequence[WorkItem]) -> None:
+        """One transaction; raises `TransportError`."""
 
+    @abstractmethod
+    def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
+        """It is not known whether these were written, or the broker has refused them for a reason of its own."""
 
-class DeadLetterWriter:
-    """Buries what is dead of one worker, whose `client` is a member of the group."""
+    def _open(self) -> TransactionClient:
+        """The client; a new one ends what the last one left open. Raises `TransportError`."""
+        if self._client is None:
+            ensure_dead_topic(self._topic)
+            transactional_id = self._topic.full_group(f"{self._group}.{self._worker}")
+            self._client = self._topic.transport.transactions(transactional_id)
+        return self._client
 
-    def __init__(self, letters: DeadLetterClient, client: ConsumerClient) -> None:
-        self._letters = letters
-        self._client = client
-        self._open_since_error: list[WorkItem] = []
-
-    def bury(self, items: Sequence[WorkItem]) -> list[WorkItem]:
-        """Write the dead letters and commit; what is through, the rest is to be handed in again.
-
-        If the group has moved on, nothing is written, and the new owners see to it.
-        """
-        if not items or not self._letters.may_write():
+    def _write_batch(self, items: list[WorkItem]) -> list[WorkItem]:
+        """Those that are written, all or none; raises `TransportError` if it is to be tried again as it is."""
+        at = self._wall_clock()
+        try:
+            self._open()
+        except (BrokerUnreachable, Fenced, UnknownTopic):
+            raise
+        except TransportError as error:
+            self._refused.stick(items, f"the topic {dead_topic(self._topic.name)!r} cannot be used: {error}")
             return []
         try:
-            return self._bury(items)
-        except CommitRefused as error:
-            log.warning("%s: %s", self._letters.worker, error)
+            self._send([self._letter(item, at) for item in items], items)
+        except (NotAcknowledged, ValueError) as error:
+            self._refused.refuse(items, error)
+            return []
+        except (CommitRefused, UnknownTopic):
+            raise  # nothing was written
         except TransportError as error:
-            log.warning("%s: the dead letters have to wait: %s", self._letters.worker, error)
-            self._open_since_error = list(items)
-            self.close()  # a new client ends what is left of the transaction
-        self._letters.put_off()
-        return []
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._letters.close()
-
-    def _bury(self, items: Sequence[WorkItem]) -> list[WorkItem]:
-        self._letters.open()  # before the look at what is committed, which is settled only then
-        written = [item for item in self._open_since_error if self._is_committed(item)]
-        self._open_since_error = []
-        left = [item for item in items if item not in written]
-        if left:
-            self._write(left)
-        return [*written, *left]
-
-    def _write(self, items: Sequence[WorkItem]) -> None:
-        finished: dict[PartitionState, list[int]] = defaultdict(list)
+            self._is_open(items, None if isinstance(error, (BrokerUnreachable, Fenced)) else error)
+            raise
         for item in items:
-            finished[item.owner].append(item.record.offset)
-        positions = {holding.place: holding.position(finished=offsets) for holding, offsets in finished.items()}
-        self._letters.write(items, positions, self._client)
+            place = item.record.offset, item.record.partition
+            log.warning("%s: offset %d of partition %d is a dead letter now", self._worker, *place)
+        return items
 
-    def _is_committed(self, item: WorkItem) -> bool:
-        """Whether a transaction whose end was not seen was committed."""
-        place = item.owner.place
-        committed = self._client.committed([place])[place]
-        if committed is None:
-            return False
-        offset = item.record.offset
-        return (
-            offset < committed.offset or offset in OffsetMetadata.decode(committed.metadata, committed.offset).finished
+    def _letter(self, item: WorkItem, at: float) -> Outgoing:
+        return encode_dead_letter(
+            self._topic,
+            item.record,
+            error="" if item.error is None else describe(item.error),
+            attempts=item.attempt,
+            worker=self._worker,
+            at=at,
+            with_record=self._refused.with_record(item),
         )
 
+    def _put_off(self, error: TransportError) -> None:
+        log.warning("%s: the dead letters have to wait: %s", self._worker, error)
+        self.close()  # a new client ends what is left of the transaction
+        self._not_before = self._clock() + RETRY_INTERVAL
 
-class ShareDeadLetterWriter:
-    """Buries what is dead of one worker."""
 
-    def __init__(self, letters: DeadLetterClient) -> None:
-        self._letters = letters
+class GroupDeadLetterWriter(DeadLetterWriter):
+    """Writes letters and commits past their tasks, for a member of a consumer group."""
 
-    def bury(self, items: Sequence[WorkItem]) -> bool:
-        """Write the dead letters; False if the broker did not answer, and they are to be handed in again."""
-        if not self._letters.may_write():
-            return False
-        try:
-            self._letters.write(items)
-        except TransportError as error:
-            log.warning("%s: the dead letters have to wait: %s", self._letters.worker, error)
-            self._letters.put_off()
-            return False
-        return True
+    _CONSEQUENCE = f"That partition is stopped until it can, which is tried every {STUCK_INTERVAL:g} s."
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._letters.close()
+    def serve(self, client: ConsumerClient, partitions: AssignedPartitions) -> None:
+        """Commit by this client for these; to be called before the first letter."""
+        self._member = client
+        self._partitions = partitions
+        self._doubt: _Doubt | None = None
+
+    def write(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """As in every writer; partitions with a letter that cannot be written are marked as stopped."""
+        written = super().write(items)
+        if items:
+            stopped = {item.record.partition for item in self.stuck() if item not in written}
+            for partition, state in self._partitions.by_partition.items():
+                state.stopped = partition in stopped
+        return written
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is open what became of a transaction."""
+        return self._doubt is not None
+
+    def settle(self) -> list[WorkItem]:
+        """See what became of a transaction whose end was not seen; what of it is through. Raises `TransportError`."""
+        if self._doubt is None:
+            return []
+        self._open()  # before the look at what is committed, which is settled only then
+        states = {item: state for item in self._doubt.items if (state := self._partitions.owner(item)) is not None}
+        places = sorted({state.place for state in states.values()})
+        committed = self._member.committed(places) if places else {}
+        refusal, self._doubt = self._doubt.refusal, None
+        for state in states.values():
+            state.in_doubt = False
+        written = [item for item, state in states.items() if _is_past(committed[state.place], item.record.offset)]
+        if refusal is not None and len(written) < len(states):
+            self._refused.refuse([item for item in states if item not in written], refusal)
+        return written
+
+    def _send(self, letters: Sequence[Outgoing], items: Sequence[WorkItem]) -> None:
+        offsets: dict[int, set[int]] = defaultdict(set)
+        for item in items:
+            offsets[item.record.partition].add(item.record.offset)
+        states = [self._partitions.by_partition[partition] for partition in offsets]
+        positions = {state.place: state.position(finished=offsets[state.place.partition]) for state in states}
+        self._open().write(letters, positions, self._member)
+
+    def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
+        self._doubt = _Doubt(items, refusal)
+        for item in items:
+            self._partitions.by_partition[item.record.partition].in_doubt = True
+
+
+class ShareDeadLetterWriter(DeadLetterWriter):
+    """Writes letters for a worker of a share group, which rejects their records then."""
+
+    _CONSEQUENCE = "Its record is given back, and after its last delivery the broker gives it up."
+
+    def _send(self, letters: Sequence[Outgoing], _items: Sequence[WorkItem]) -> None:
+        self._open().write(letters)
+
+    def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
+        if refusal is not None:
+            self._refused.refuse(items, refusal)
+
+
+def _is_past(committed: Position | None, offset: int) -> bool:
+    """Whether what is committed says that this offset is done."""
+    if committed is None:
+        return False
+    metadata = OffsetMetadata.decode(committed.metadata, committed.offset)
+    return offset < committed.offset or metadata.is_done(offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from labkit.taskqueue.transport.contract import ConsumerClient, Record, TopicPartition
 
@@ -28,6 +28,7 @@ class Fetcher:
         self._clock = clock
         self._wait = threading.Event().wait
         self._paused = False
+        self._stopped: set[TopicPartition] = set()
         self._full_since = self._polled_at = clock()
 
     @property
@@ -48,8 +49,8 @@ class Fetcher:
         self._polled_at = self._clock()
         return self._client.poll(0, 1)
 
-    def bound(self, held: int, places: Sequence[TopicPartition]) -> None:
-        """Pause these partitions, or resume them at half of the limit, as `held` asks for."""
+    def bound(self, held: int, places: Sequence[TopicPartition], stopped: Collection[TopicPartition] = ()) -> None:
+        """Pause these partitions, or resume them at half of the limit, as `held` asks for; stopped ones stay paused."""
         now = self._clock()
         if held < self._limit:
             self._full_since = now
@@ -57,9 +58,20 @@ class Fetcher:
             self._client.pause(places)
             self._paused = True
         elif self._paused and held <= self._limit // 2:
-            self._client.resume(places)
+            self._client.resume([place for place in places if place not in stopped])
             self._paused = False
+        if stopped or self._stopped:
+            self._stop(set(stopped))
 
     def forget(self) -> None:
         """The partitions are others now."""
         self._paused = False
+        self._stopped.clear()
+
+    def _stop(self, stopped: set[TopicPartition]) -> None:
+        """Pause those that are stopped now, resume those that no longer are."""
+        if stopped - self._stopped:
+            self._client.pause(sorted(stopped - self._stopped))
+        if self._stopped - stopped and not self._paused:
+            self._client.resume(sorted(self._stopped - stopped))
+        self._stopped = stopped

@@ -1,150 +1,108 @@
-"""How far a partition is done: its commit point, and what is finished beyond it.
+"""How far a partition is done.
 
-A consumer group remembers one offset per partition: everything before it is done. Work that goes on side by side
-finishes in another order, so the offsets finished beyond the commit point are remembered in the free text that goes
-with a commit (its metadata). A restart then repeats only what was not finished.
+A consumer group remembers one offset per partition: everything before it is done. Work that goes on side by side is
+done in another order. Only the offsets that were received and are not done are kept here, so memory and the cost of
+every call follow what is in flight, however much was done past a slow task.
 """
 
 from __future__ import annotations
 
-import binascii
-import zlib
-from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Self
+from itertools import islice
 
-from labkit.taskqueue.transport.contract import Position
-
-#: What a broker takes as metadata by default, in bytes (`offset.metadata.max.bytes`).
-MAX_METADATA_BYTES = 4096
-
-_VERSION = "labkit1"
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetMetadata:
-    """What goes with a commit.
-
-    `finished`: offsets after the commit point that are done. `starts`: how often work was begun at this commit
-    point by workers that neither got past it nor left in order. `alone_until`: up to this offset one task at a time
-    is worked on, because one of them seems to kill its worker (see `labkit.taskqueue.engine.partition_state`); 0: none.
-    """
-
-    finished: frozenset[int] = frozenset()
-    starts: int = 0
-    alone_until: int = 0
-
-    def encode(self, commit_point: int) -> str:
-        """The text for the metadata, at most `MAX_METADATA_BYTES`.
-
-        If not everything fits, the offsets farthest away are left out: they would be worked on again.
-        Raises ValueError if an offset is not beyond the commit point.
-        """
-        if min(self.finished, default=commit_point + 1) <= commit_point:
-            raise ValueError(f"{min(self.finished)} is not beyond the commit point {commit_point}")
-        width = max(self.finished, default=commit_point) - commit_point
-        while True:
-            near = [offset - commit_point - 1 for offset in self.finished if offset <= commit_point + width]
-            text = f"{_VERSION} {self.starts} {self.alone_until} {_to_text(near)}"
-            if len(text) <= MAX_METADATA_BYTES:
-                return text
-            width //= 2
-
-    @classmethod
-    def decode(cls, text: str, commit_point: int) -> Self:
-        """What `encode` wrote; a text of anybody else means nothing is known."""
-        try:
-            version, starts, alone_until, bits = text.split(" ")
-            if version != _VERSION:
-                return cls()
-            finished = frozenset(commit_point + 1 + bit for bit in _from_text(bits))
-            return cls(finished, int(starts), int(alone_until))
-        except (ValueError, binascii.Error, zlib.error):
-            return cls()
-
-
-def _to_text(numbers: Collection[int]) -> str:
-    """Numbers as a bitmap, compressed: dense or sparse, it stays short."""
-    bitmap = bytearray(max(numbers, default=-1) // 8 + 1)
-    for number in numbers:
-        bitmap[number >> 3] |= 1 << (number & 7)
-    return b64encode(zlib.compress(bitmap, 1)).decode()
-
-
-def _from_text(text: str) -> list[int]:
-    bitmap = zlib.decompress(b64decode(text, validate=True))
-    return [8 * place + bit for place, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1]
+from labkit.taskqueue.engine.offset_metadata import MAX_RUNS, merged
 
 
 class OffsetTracker:
-    """What was received and what is finished on one partition. Offsets may have gaps, as Kafka's have."""
+    """What was received and what is done on one partition. Offsets may have gaps, as Kafka's have.
 
-    def __init__(self, start: int, finished: Collection[int] = ()) -> None:
-        self._received: deque[int] = deque()
-        self._finished = {offset for offset in finished if offset >= start}
-        while start in self._finished:
-            self._finished.remove(start)
-            start += 1
-        self.commit_point = start
+    Everything before `start` is done, and so are these runs of offsets.
+    """
+
+    def __init__(self, start: int, done: Iterable[range] = ()) -> None:
+        # a dict, since it forgets in no time and keeps their order, which is that of the offsets
+        self._incomplete: dict[int, None] = {}
+        # every offset below was received, or is no record, or was known to be done
+        self._next = start
+        # what is known to be done of that which has not come yet
+        self._ahead = deque(run for run in merged(done) if run.stop > start)
+        self._highest_done = self._ahead[-1].stop - 1 if self._ahead else start - 1
+        self._pass_over()
+
+    @property
+    def commit_point(self) -> int:
+        """The first offset that is not done, or not known yet."""
+        return next(iter(self._incomplete), self._next)
 
     @property
     def head(self) -> int | None:
-        """The first offset that was received and is not finished."""
-        return self._received[0] if self._received else None
-
-    def after(self, offsets: Iterable[int]) -> OffsetTracker:
-        """A copy, in which these are finished too."""
-        other = OffsetTracker(self.commit_point, self._finished)
-        other._received = self._received.copy()
-        for offset in offsets:
-            other.finish(offset)
-        return other
+        """The first offset that was received and is not done."""
+        return next(iter(self._incomplete), None)
 
     def receive(self, offset: int) -> bool:
-        """A record has come; False if its work was finished already, before a restart."""
-        if offset < self.commit_point:
+        """A record has come; False if it had come before, or if its work was done already, before a restart."""
+        if offset < self._next:
             return False
-        self._received.append(offset)
-        if offset not in self._finished:
-            return True
-        self._advance()
-        return False
+        while self._ahead and self._ahead[0].stop <= offset:
+            self._ahead.popleft()
+        is_new = not (self._ahead and offset in self._ahead[0])
+        if is_new:
+            self._incomplete[offset] = None
+        self._next = offset + 1
+        self._pass_over()
+        return is_new
 
     def finish(self, offset: int) -> None:
         """The work on this offset is done, or its task is among the dead letters."""
-        if offset >= self.commit_point:
-            self._finished.add(offset)
-            self._advance()
-
-    def finished_since(self, offset: int) -> frozenset[int]:
-        """Every offset from this one on that is finished, and, harmlessly, those between that are no records."""
-        return frozenset(range(offset, self.commit_point)) | self._finished
+        if offset in self._incomplete:
+            del self._incomplete[offset]
+            self._highest_done = max(self._highest_done, offset)
 
     def skip_to(self, offset: int) -> bool:
         """There is no record before this offset that was not received; whether that moves the commit point."""
-        if self._received or offset <= self.commit_point:
+        if self._incomplete or offset <= self._next:
             return False
-        self.commit_point = offset
-        self._finished = {finished for finished in self._finished if finished >= offset}
-        self._advance()
+        while self._ahead and self._ahead[0].stop <= offset:
+            self._ahead.popleft()
+        self._next = offset
+        self._pass_over()
         return True
 
-    def position(self, *, starts: int = 0, alone_until: int = 0) -> Position:
-        """The commit point with its metadata."""
-        memo = OffsetMetadata(frozenset(self._finished), starts, alone_until)
-        if memo == OffsetMetadata():
-            return Position(self.commit_point)
-        return Position(self.commit_point, memo.encode(self.commit_point))
+    def after(self, finished: Collection[int] = ()) -> tuple[int, tuple[range, ...]]:
+        """The commit point and the runs beyond it that are done, as they will be when these offsets are done too.
 
-    def _advance(self) -> None:
-        received, finished = self._received, self._finished
-        while received and received[0] in finished:
-            offset = received.popleft()
-            finished.remove(offset)
-            self.commit_point = offset + 1
-        # what was finished before a restart and has not come again, because the fetch ended before it
-        while self.commit_point in finished and (not received or received[0] > self.commit_point):
-            finished.remove(self.commit_point)
-            self.commit_point += 1
+        Between the runs stand the offsets that are not done. An offset that is no record counts as done. There are at
+        most as many runs as may fit into a commit's metadata.
+        """
+        if not finished:
+            return self.commit_point, tuple(self._beyond(self._incomplete, self._highest_done))
+        left = [offset for offset in self._incomplete if offset not in finished]
+        beyond = self._beyond(left, max(self._highest_done, *finished))
+        return left[0] if left else self._next, tuple(beyond)
+
+    def done_since(self, offset: int) -> list[range]:
+        """Every offset from this one on that is done, as `after` tells them."""
+        return merged([range(offset, self.commit_point), *self._beyond(self._incomplete, self._highest_done)])
+
+    def _beyond(self, incomplete: Collection[int], highest_done: int) -> list[range]:
+        """What is done beyond the first of the offsets that are not."""
+        if not incomplete:
+            return list(islice(self._ahead, MAX_RUNS))
+        runs: list[range] = []
+        offsets = iter(incomplete)
+        before = next(offsets)
+        for offset in offsets:
+            if before > highest_done or len(runs) == MAX_RUNS:
+                return runs
+            if offset > before + 1:
+                runs.append(range(before + 1, offset))
+            before = offset
+        if before < highest_done and before + 1 < self._next:
+            runs.append(range(before + 1, self._next))
+        return [*runs, *islice(self._ahead, MAX_RUNS - len(runs))]
+
+    def _pass_over(self) -> None:
+        """What comes next and is known to be done need not come again: a fetch may have ended before it."""
+        while self._ahead and self._ahead[0].start <= self._next:
+            self._next = max(self._next, self._ahead.popleft().stop)

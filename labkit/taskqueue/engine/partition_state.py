@@ -1,9 +1,10 @@
-"""What a worker holds of one partition: its progress, and whether one of the next tasks is suspected.
+"""What a worker holds of one partition: how far it is done, and whether one of the next tasks is suspected.
 
 A task may kill the process that works on it: then no handler can report it. So the commit's metadata counts how often
-work was begun at a commit point by workers that neither got past it nor left in order. After `UNCLEAN_STARTS` of
-them, the tasks from there on are worked on alone, one after the other, each announced by a commit; the one with which
-`LONELY_STARTS` workers died is the one, and goes to the dead letters.
+work was begun at a commit point by workers that neither got past it nor left in order. A start counts when the commit
+that announces it has succeeded. After `UNCLEAN_STARTS` of them, the tasks from there on are worked on alone, one after
+the other, each announced by a commit; the one with which `LONELY_STARTS` workers died is the one, and goes to the dead
+letters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata, OffsetTracker
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 
@@ -24,76 +26,106 @@ DELIVERIES = UNCLEAN_STARTS + LONELY_STARTS
 
 
 class PartitionState:
-    """One assigned partition. `suspects` is how many tasks from the commit point on may be to blame; `finished` are
-    offsets that are known to be finished beside those that were committed.
+    """One assigned partition of the topic with this id.
 
-    `waiting` are tasks that wait until they may be worked on alone. `dirty`: something is finished and not committed.
+    `committed` is what the group has committed, None where it has nothing for this very topic; `done` are offsets that
+    are known to be done beside those. `suspects` is how many tasks from the commit point on may be to blame. `epoch` is
+    the number of this assignment, by which the items know to which they belong. `begun_before`: this worker itself
+    began here and could not say that it left, so one of the starts may be its own.
     """
 
     def __init__(
-        self, place: TopicPartition, committed: Position | None, *, suspects: int, finished: Collection[int] = ()
+        self,
+        place: TopicPartition,
+        committed: Position | None,
+        *,
+        topic_id: str = "",
+        epoch: int = 0,
+        suspects: int,
+        done: Iterable[range] = (),
+        begun_before: bool = False,
     ) -> None:
         commit_point, text = committed or Position(0)
-        memo = OffsetMetadata.decode(text, commit_point)
+        metadata = OffsetMetadata.decode(text, commit_point)
         self.place = place
+        self.topic_id = topic_id
+        self.epoch = epoch
         #: whether the commit point is known; where nothing was ever committed, the first record tells it
         self.known = committed is not None
-        self.progress = OffsetTracker(commit_point, memo.finished.union(finished))
+        self.tracker = OffsetTracker(commit_point, [*metadata.done, *done])
         #: the last commit point that the broker has for certain
         self.saved = commit_point
+        #: tasks that wait until they may be worked on alone
         self.waiting: deque[WorkItem] = deque()
+        #: whether something is done and not committed
         self.dirty = False
         #: whether work was begun here since it was assigned, and the broker knows it
         self.begun = False
+        #: whether a transaction that commits here may have happened or not: until that is settled, nothing is committed
+        self.in_doubt = False
+        #: whether a dead letter from here cannot be written, so that no more is taken from here
+        self.stopped = False
         self._begun_at = commit_point
-        self._starts = memo.starts
-        self._alone_until = memo.alone_until if memo.alone_until > commit_point else 0
-        if self._alone_until == 0 and memo.starts >= UNCLEAN_STARTS:
+        self._starts = metadata.starts
+        self._begun_before = begun_before
+        self._alone_until = metadata.alone_until if metadata.alone_until > commit_point else 0
+        if self._alone_until == 0 and metadata.starts >= UNCLEAN_STARTS:
             self._alone_until, self._starts = commit_point + suspects, 0
 
     def start_at(self, offset: int) -> None:
         """Nothing was ever committed here; this is the first offset."""
         self.known = True
-        self.progress.commit_point = self._begun_at = self.saved = offset
+        self.tracker = OffsetTracker(offset)
+        self._begun_at = self.saved = offset
 
     @property
     def alone(self) -> bool:
         """Whether one task at a time may be worked on."""
-        return self.progress.commit_point < self._alone_until
+        return self.tracker.commit_point < self._alone_until
 
     @property
     def holds_back(self) -> bool:
         """Whether a task that comes now has to wait: for its turn alone, or behind those that waited for theirs."""
         return self.alone or bool(self.waiting)
 
-    def begin(self, *, again: bool = False) -> Position:
-        """Work begins at the commit point: what to commit before.
+    def announcement(self) -> Position:
+        """Work is to begin at the commit point: what to commit before. It counts with `announced`."""
+        return self._position(*self.tracker.after(), self._next_starts())
 
-        `again`: this worker began here before, and lives, so that start was not its last.
-        """
-        if self.progress.commit_point != self._begun_at:
-            self._begun_at, self._starts = self.progress.commit_point, 0
-        self._starts = max(1, self._starts if again else self._starts + 1)
+    def announced(self) -> None:
+        """The commit of the `announcement` has succeeded: the work begins."""
+        self._starts = self._next_starts()
+        self._begun_at = self.tracker.commit_point
+        self._begun_before = True
         self.begun = True
-        return self.position()
 
     def leave(self) -> Position:
         """Work ends in order: what to commit."""
-        if self.begun:
+        if self._begun_before:
             self._starts = max(0, self._starts - 1)
         return self.position()
 
     def next_is_alone(self) -> bool:
-        """Whether everything before the first task that waits is finished."""
-        return bool(self.waiting) and self.waiting[0].record.offset == self.progress.head
+        """Whether everything before the first task that waits is done."""
+        return bool(self.waiting) and self.waiting[0].record.offset == self.tracker.head
 
     def to_blame(self) -> bool:
         """Whether the next task has killed all workers that had it alone."""
-        return self.alone and self._begun_at == self.progress.commit_point and self._starts >= LONELY_STARTS
+        died = self._starts - 1 if self._begun_before else self._starts
+        return self.alone and self._begun_at == self.tracker.commit_point and died >= LONELY_STARTS
 
-    def position(self, *, finished: Iterable[int] = ()) -> Position:
-        """The commit point with its metadata; with `finished`, as it will be when these offsets are finished too."""
-        progress = self.progress.after(finished) if finished else self.progress
-        starts = self._starts if progress.commit_point == self._begun_at else 0
-        alone_until = self._alone_until if progress.commit_point < self._alone_until else 0
-        return progress.position(starts=starts, alone_until=alone_until)
+    def position(self, *, finished: Collection[int] = ()) -> Position:
+        """The commit point with its metadata; with `finished`, as it will be when these offsets are done too."""
+        commit_point, done = self.tracker.after(finished)
+        return self._position(commit_point, done, self._starts if commit_point == self._begun_at else 0)
+
+    def _position(self, commit_point: int, done: tuple[range, ...], starts: int) -> Position:
+        alone_until = self._alone_until if commit_point < self._alone_until else 0
+        metadata = OffsetMetadata(done, self.topic_id, starts, alone_until)
+        return Position(commit_point, "" if metadata == OffsetMetadata() else metadata.encode(commit_point))
+
+    def _next_starts(self) -> int:
+        """How many starts there are with the next one; that of this worker counts once."""
+        if self.tracker.commit_point != self._begun_at:
+            return 1
+        return max(1, self._starts if self._begun_before else self._starts + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
-from labkit.errors import CommitRefused, NotAcknowledged, TransportError
+from labkit.errors import CommitRefused, Fenced, NotAcknowledged, TransportError
 from labkit.taskqueue.transport.values import MAX_OUTGOING_BYTES, Headers, Outgoing, TopicPartition
 
 Kind = TypeVar("Kind")
@@ -76,9 +76,9 @@ def must_be_of(consumer: object, kind: type[Kind]) -> Kind:
     return consumer
 
 
-def taken_over(transactional_id: str) -> TransportError:
+def taken_over(transactional_id: str) -> Fenced:
     """The error for a client whose transaction the broker has ended."""
-    return TransportError(
+    return Fenced(
         f"Kafka has ended the transaction of {transactional_id!r}: another client works under this id now, "
         "or it took too long. Write it again if it must be written."
     )

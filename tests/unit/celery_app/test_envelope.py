@@ -13,7 +13,7 @@ from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
 
 TASK = Task(id="7", kind="sleep", payload={"a": [1, None, "ä"]}, key="k", scheduled_at=9.5, idempotency_key="order-7")
-ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0, None)
+ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0)
 ENVELOPE = Envelope.of(ITEM, TASK, topic="t", rank=2, at=12.0)
 
 

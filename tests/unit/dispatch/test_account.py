@@ -6,7 +6,7 @@ from contextlib import closing
 
 from labkit.dispatch.account import Account, Unsettled, account, unsettled
 from labkit.measure.records import DEAD, DONE, SHED, Receipt
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
@@ -66,7 +66,7 @@ def test_a_group_has_left_what_it_has_neither_committed_nor_remembered() -> None
         place = TopicPartition(topic.full_name, 1)
         with closing(topic.transport.consumer(ConsumerConfig(group=topic.full_group("g")))) as consumer:
             consumer.assign([place])
-            consumer.commit({place: Position(1, OffsetMetadata(frozenset({3})).encode(1))})
+            consumer.commit({place: Position(1, OffsetMetadata((range(3, 4),)).encode(1))})
         with closing(topic.transport.admin()) as admin:
             left = unsettled(admin, topic, "g")
     assert {partition: one.size for partition, one in left.items()} == {0: 1, 1: 3}

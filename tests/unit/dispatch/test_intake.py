@@ -12,7 +12,7 @@ from labkit.taskqueue.transport.contract import Record
 
 
 def items(count: int, start: int = 0) -> list[WorkItem]:
-    return [WorkItem(Record("t", 0, start + n, None, b"", (), 0), 0.0, None) for n in range(count)]
+    return [WorkItem(Record("t", 0, start + n, None, b"", (), 0), 0.0) for n in range(count)]
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class Lines:
     def put(self, name: str, count: int, kind: str = "sleep") -> None:
         values = [new_task(kind, 0).encode() for _ in range(count)]
         records = [Record(name, 0, n, key, value, headers, 0) for n, (key, value, headers) in enumerate(values)]
-        self.intakes[name].line.put(WorkItem(record, 0.0, None) for record in records)  # type: ignore[arg-type]
+        self.intakes[name].line.put(WorkItem(record, 0.0) for record in records)
 
     def choose(self, granted: int, *, is_full: bool) -> str:
         count = Count(granted, unacknowledged=3, processes=9, reserved=0, waiting=(1,), limit=1)

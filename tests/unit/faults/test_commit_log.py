@@ -6,7 +6,7 @@ import pytest
 
 from labkit.errors import HistoryUnreadable
 from labkit.faults import GOING_BACK, check, group_commits
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.transport.contract import Record
 from tests.unit.faults.names import names_in
 
@@ -34,13 +34,13 @@ def commits(*records):
 def test_a_commit_has_its_point_and_what_is_finished_beyond_it():
     (commit,) = commits(record(7, FLEXIBLE))
     assert (commit.by, commit.seq, commit.at, commit.partition, commit.offset) == ("the group", 7, 1.5, 1, 95)
-    assert commit.beyond == tuple(sorted(OffsetMetadata.decode("labkit1 0 0 eAH7b6oIAAOLAVY=", 95).finished))
+    assert commit.beyond == tuple(OffsetMetadata.decode("labkit1 0 0 eAH7b6oIAAOLAVY=", 95).offsets())
     assert commit.beyond
 
 
 @pytest.mark.parametrize("finished", [(), (6, 8), tuple(range(7, 3000, 2))])
 def test_both_versions_are_read(finished):
-    text = OffsetMetadata(frozenset(finished)).encode(5).encode()
+    text = OffsetMetadata(tuple(range(offset, offset + 1) for offset in finished)).encode(5).encode()
     head = b"\x00\x04" + (5).to_bytes(8, "big") + b"\xff\xff\xff\xff"
     length = len(text) + 1
     varint = bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])

@@ -10,7 +10,8 @@ from labkit.errors import InProgress, SettingsError
 from labkit.settings import Settings
 from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
 from labkit.taskqueue.engine.handler import Work, check_time, time_left
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata, OffsetTracker
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
 from labkit.taskqueue.producer import Producer
@@ -325,7 +326,7 @@ def test_no_more_is_held_than_is_allowed(topics):
     worker, records = make(topics, handler, max_in_flight=10)
     thread = run_in_thread(worker)
     assert first.wait(60)
-    wait_until(lambda: worker._fetching.paused, timeout=60, what="fetching was to pause")
+    wait_until(lambda: worker._fetcher.paused, timeout=60, what="fetching was to pause")
     held = worker._in_flight
     assert 10 <= held <= 10 + PAUSE_AFTER / POLL_TIMEOUT + 1
     may_go.set()
@@ -349,14 +350,16 @@ def test_what_is_finished_beyond_the_commit_point_is_not_done_again(topics):
     thread = run_in_thread(lost)
     committed = lambda: topics._client.committed("g", "t")  # noqa: E731
     wait_until(
-        lambda: len(lost_records) == 19 and len(OffsetMetadata.decode(committed()[0].metadata, 0).finished) == 19,
+        lambda: (
+            len(lost_records) == 19 and len(list(OffsetMetadata.decode(committed()[0].metadata, 0).offsets())) == 19
+        ),
         timeout=60,
         what="all but one were to be committed",
     )
     assert committed()[0].offset == 0
     start = committed()[0]
 
-    done_again = OffsetTracker(start.offset, OffsetMetadata.decode(start.metadata, start.offset).finished)
+    done_again = OffsetTracker(start.offset, OffsetMetadata.decode(start.metadata, start.offset).done)
     assert [offset for offset in range(20) if done_again.receive(offset)] == [0]
     blocked.set()
     lost.stop()

@@ -91,9 +91,10 @@ class MemoryAdmin:
             return {partition: len(log) for partition, log in enumerate(self._cluster.topic(topic).logs)}
 
     def start_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset of the first record kept: all are kept."""
+        """Per partition, the offset of the first record kept."""
         with self._cluster.changed:
-            return dict.fromkeys(range(len(self._cluster.topic(topic).logs)), 0)
+            found = self._cluster.topic(topic)
+            return dict.fromkeys(range(len(found.logs)), 0) | found.begins
 
     def committed(self, group: str, topic: str) -> dict[int, Position]:
         """What the group has committed for the topic, per partition."""

@@ -127,10 +127,14 @@ class MemoryGroup:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryTopic:
-    """A topic: per partition the list of its records, whose indices are the offsets."""
+    """A topic: per partition the list of its records, whose indices are the offsets.
+
+    `begins`: where a partition begins whose first records are no longer kept.
+    """
 
     config: Mapping[str, str]
     logs: list[list[Record]]
+    begins: dict[int, int] = field(default_factory=dict)
     id: UUID = field(default_factory=uuid4)
 
 

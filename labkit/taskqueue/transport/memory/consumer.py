@@ -213,7 +213,8 @@ class MemoryConsumer:
                 continue
             log = topic.logs[partition.partition]
             # as with `auto.offset.reset=earliest`: an offset that the log does not have means its beginning
-            start = self._positions[partition] if self._positions[partition] <= len(log) else 0
+            begin = topic.begins.get(partition.partition, 0)
+            start = self._positions[partition] if begin <= self._positions[partition] <= len(log) else begin
             found = log[start : start + limit - len(records)]
             if found:
                 records += found

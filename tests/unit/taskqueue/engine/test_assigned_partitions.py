@@ -1,133 +1,286 @@
-"""What a worker keeps in mind of partitions that were taken from it while the broker was away."""
+"""What a worker commits and does not, what it believes of what is committed, and what it keeps in mind."""
 
 import logging
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, CommitRefused
+from labkit.errors import BrokerUnreachable, CommitRefused, UnknownTopic
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
-from labkit.taskqueue.engine.offset_tracker import OffsetMetadata
-from labkit.taskqueue.transport.contract import Position, TopicPartition
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
+from labkit.taskqueue.engine.topic_identity import Identity
+from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.transport.contract import Position, Record, TopicPartition
 
 PLACE = TopicPartition("t", 0)
 
 
-class Client:
-    """The two calls that matter, on a broker that may be away."""
+class Broker:
+    """The calls that matter, on a broker that may be away, and a topic that may become another."""
 
     def __init__(self) -> None:
-        self.position = Position(0)
+        self.kept: Position | None = Position(0)
         self.error = None
+        self.topic_id = "first"
+        self.end = 1000
+        self.sought = []
+        self.read_up_to = None
 
     def committed(self, places):
-        return dict.fromkeys(places, self.position)
+        return dict.fromkeys(places, self.kept)
 
     def commit(self, positions):
         if self.error is not None:
             raise self.error
-        self.position = positions[PLACE]
+        self.kept = positions[PLACE]
+
+    def position(self, place):
+        return self.read_up_to
+
+    def seek(self, place, offset):
+        self.sought.append((place, offset))
+
+    def ask(self, *, timeout, with_ends=False):
+        if isinstance(self.error, BrokerUnreachable):
+            raise self.error
+        return Identity(self.topic_id, {0: self.end} if with_ends else {})
 
 
 @pytest.fixture
-def client():
-    return Client()
+def broker():
+    return Broker()
 
 
-def work(holdings: AssignedPartitions, offsets, *, until: int) -> list[int]:
+@pytest.fixture
+def partitions(broker):
+    return worker_on(broker)
+
+
+def worker_on(broker: Broker) -> AssignedPartitions:
+    return AssignedPartitions(broker, broker, suspects=10)
+
+
+def adopt(partitions: AssignedPartitions):
+    partitions.adopt([PLACE])
+    return partitions.by_partition[0]
+
+
+def work(partitions: AssignedPartitions, offsets, *, until: int) -> list[int]:
     """Receive and finish these offsets; those that were new."""
-    holdings.adopt([PLACE])
-    progress = holdings.by_partition[0].progress
-    new = [offset for offset in offsets if progress.receive(offset)]
+    tracker = adopt(partitions).tracker
+    new = [offset for offset in offsets if tracker.receive(offset)]
     for offset in new[:until]:
-        progress.finish(offset)
+        tracker.finish(offset)
     return new
 
 
+def committed(broker: Broker) -> OffsetMetadata:
+    return OffsetMetadata.decode(broker.kept.metadata, broker.kept.offset)
+
+
 @pytest.mark.parametrize("error", [BrokerUnreachable, CommitRefused])
-def test_what_was_finished_and_not_committed_is_not_done_again(client, error):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    assert work(holdings, range(10), until=6) == list(range(10))
-    client.error = error()
-    holdings.leave()
-    client.error = None
-    assert client.position.offset == 0
-    assert work(holdings, range(10), until=10) == [6, 7, 8, 9]
-    holdings.leave()
-    assert client.position.offset == 10
+def test_what_was_finished_and_not_committed_is_not_done_again(broker, partitions, error):
+    assert work(partitions, range(10), until=6) == list(range(10))
+    broker.error = error()
+    partitions.leave()
+    broker.error = None
+    assert broker.kept.offset == 0
+    assert work(partitions, range(10), until=10) == [6, 7, 8, 9]
+    partitions.leave()
+    assert broker.kept.offset == 10
 
 
-def test_another_topic_of_the_same_name_is_begun_anew(client):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    client.position = Position(5)
-    work(holdings, range(5, 10), until=5)
-    client.error = BrokerUnreachable()
-    holdings.leave()
-    client.error = None
-    client.position = Position(0)
-    assert work(holdings, range(10), until=10) == list(range(10))
-
-
-def starts(client) -> int:
-    """How many starts stand on the broker that did not end in order."""
-    return OffsetMetadata.decode(client.position.metadata, client.position.offset).starts
-
-
-def test_a_start_counts_with_the_first_record_and_not_before(client):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    holdings.adopt([PLACE])
-    assert starts(client) == 0
-    holdings.begin({0: 0})
-    assert starts(client) == 1
-    holdings.leave()
-    assert starts(client) == 0
-
-
-def test_a_worker_that_lives_is_not_taken_for_one_that_died_here(client):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    for _ in range(10):
-        client.error = None
-        holdings.adopt([PLACE])
-        assert not holdings.by_partition[0].alone
-        holdings.begin({0: 0})
-        client.error = BrokerUnreachable()
-        holdings.leave()
-    assert starts(client) == 1
-
-
-def test_those_that_died_here_count_beside_one_that_lives(client):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    holdings.adopt([PLACE])
-    holdings.begin({0: 0})
-    client.error = BrokerUnreachable()
-    holdings.leave()
-    client.error = None
-    for _ in range(2):
-        died = AssignedPartitions(client, "t", suspects=10)
-        died.adopt([PLACE])
-        died.begin({0: 0})
-    assert starts(client) == 3
-    holdings.adopt([PLACE])
-    assert holdings.by_partition[0].alone
-
-
-def test_a_start_that_the_broker_did_not_take_is_tried_again(client):
-    holdings = AssignedPartitions(client, "t", suspects=10)
-    holdings.adopt([PLACE])
-    client.error = BrokerUnreachable()
+def test_it_is_not_done_again_either_where_nothing_was_ever_committed(broker, partitions):
+    broker.kept = None
+    adopt(partitions)
+    broker.error = BrokerUnreachable()
     with pytest.raises(BrokerUnreachable):
-        holdings.begin({0: 0})
-    assert not holdings.by_partition[0].begun
-    client.error = None
-    holdings.begin({0: 0})
-    assert starts(client) == 1
+        partitions.begin({0: 3})
+    tracker = partitions.by_partition[0].tracker
+    for offset in (3, 4, 5):
+        assert tracker.receive(offset)
+    tracker.finish(4)
+    partitions.leave()
+    broker.error = None
+    assert work(partitions, range(3, 6), until=2) == [3, 5]
 
 
-def test_that_commits_have_to_wait_is_said_once_for_each_outage(client, caplog):
-    holdings = AssignedPartitions(client, "t", suspects=10)
+def test_a_group_that_was_set_back_does_its_work_again(broker, partitions):
+    broker.kept = Position(5)
+    work(partitions, range(5, 10), until=5)
+    broker.error = BrokerUnreachable()
+    partitions.leave()
+    broker.error = None
+    broker.kept = Position(0)
+    assert work(partitions, range(10), until=10) == list(range(10))
+
+
+def test_what_was_done_on_another_topic_of_the_same_name_does_not_count(broker, partitions):
+    work(partitions, range(5), until=5)
+    broker.error = BrokerUnreachable()
+    partitions.leave()
+    broker.error = None
+    broker.topic_id, broker.kept = "second", None
+    assert work(partitions, range(5), until=5) == list(range(5))
+
+
+def test_an_offset_of_another_topic_of_the_same_name_is_not_believed(broker, partitions, caplog):
+    work(partitions, range(10), until=10)
+    partitions.leave()
+    assert broker.kept.offset == 10
+    assert committed(broker).topic_id == "first"
+
+    broker.topic_id = "second"
+    for worker in (partitions, worker_on(broker)):
+        broker.sought.clear()
+        state = adopt(worker)
+        assert (state.known, broker.sought) == (False, [(PLACE, 0)])
+    assert "another topic of that name" in caplog.text
+    partitions.begin({0: 0})
+    assert (broker.kept.offset, committed(broker).topic_id) == (0, "second")
+    assert not adopt(worker_on(broker)).tracker.receive(-1)
+    assert adopt(worker_on(broker)).tracker.receive(0)
+
+
+@pytest.mark.parametrize("metadata", ["", "a note of somebody else", "labkit1 0 0 eAEDAAAAAAE="])
+def test_an_offset_that_does_not_say_its_topic_is_believed_if_it_can_be(broker, partitions, metadata):
+    broker.kept, broker.end = Position(10, metadata), 10
+    assert adopt(partitions).tracker.commit_point == 10
+    broker.end = 9
+    assert adopt(partitions).known is False
+    assert broker.sought == [(PLACE, 0)]
+
+
+def test_a_topic_that_is_not_there_is_not_adopted(broker, partitions):
+    broker.topic_id = None
+    with pytest.raises(UnknownTopic, match="'t'"):
+        partitions.adopt([PLACE])
+    assert not partitions.by_partition
+
+
+def test_whether_the_topic_is_the_same_is_asked_before_something_is_committed_in_leaving(broker, partitions):
+    assert partitions.is_same_topic()  # nothing is held
+    adopt(partitions)
+    assert partitions.is_same_topic()
+    for topic_id in ("second", None):
+        broker.topic_id = topic_id
+        assert not partitions.is_same_topic()
+    broker.error = BrokerUnreachable()
+    assert partitions.is_same_topic()  # the commit that follows will tell
+
+
+def test_nothing_is_kept_in_mind_of_a_topic_that_was_abandoned(broker, partitions):
+    work(partitions, range(10), until=6)
+    partitions.abandon()
+    assert work(partitions, range(10), until=6) == list(range(10))
+
+
+def test_nothing_is_committed_for_a_partition_in_doubt(broker, partitions):
+    work(partitions, range(10), until=6)
+    state = partitions.by_partition[0]
+    state.dirty = state.in_doubt = True
+    partitions.commit_if_due(idle=True)
+    partitions.begin({0: 0})
+    partitions.begin_alone(state)
+    partitions.leave()
+    assert broker.kept == Position(0)
+    assert work(partitions, range(10), until=0) == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("before", [0, None])
+def test_a_partition_in_which_everything_was_given_up_is_empty(broker, partitions, before):
+    """The position of the client is past a transaction that was aborted, or at the beginning of a log that was cut."""
+    broker.kept = None if before is None else Position(before)
+    adopt(partitions)
+    for read_up_to, expected in ((None, before), (0, before), (7, 7)):
+        broker.read_up_to = read_up_to
+        partitions.skip_gaps()
+        partitions._committed_at -= 10
+        partitions.commit_if_due(idle=True)
+        assert (broker.kept.offset if broker.kept else None) == expected
+
+
+def test_items_of_an_earlier_assignment_have_no_owner(partitions):
+    old = WorkItem(Record("t", 0, 0, None, b"", (), 0), 0.0, adopt(partitions).epoch)
+    assert partitions.owner(old) is partitions.by_partition[0]
+    assert partitions.owner(WorkItem(Record("t", 1, 0, None, b"", (), 0), 0.0, old.epoch)) is None
+    adopt(partitions)
+    assert partitions.owner(old) is None
+
+
+def starts(broker) -> int:
+    """How many starts stand on the broker that did not end in order."""
+    return committed(broker).starts
+
+
+def test_a_start_counts_with_the_first_record_and_not_before(broker, partitions):
+    adopt(partitions)
+    assert starts(broker) == 0
+    partitions.begin({0: 0})
+    assert starts(broker) == 1
+    partitions.leave()
+    assert starts(broker) == 0
+
+
+def test_a_worker_that_lives_is_not_taken_for_one_that_died_here(broker, partitions):
+    for _ in range(10):
+        broker.error = None
+        assert not adopt(partitions).alone
+        partitions.begin({0: 0})
+        broker.error = BrokerUnreachable()
+        partitions.leave()
+    assert starts(broker) == 1
+
+
+def test_those_that_died_here_count_beside_one_that_lives(broker, partitions):
+    adopt(partitions)
+    partitions.begin({0: 0})
+    broker.error = BrokerUnreachable()
+    partitions.leave()
+    broker.error = None
+    for _ in range(2):
+        died = worker_on(broker)
+        adopt(died)
+        died.begin({0: 0})
+    assert starts(broker) == 3
+    assert adopt(partitions).alone
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_starts_that_the_broker_did_not_take_make_no_task_suspected(broker, is_alone):
+    """However often the broker was away, and even if it has heard of the start: it is one, and of one that lives."""
+    if is_alone:
+        broker.kept = Position(0, OffsetMetadata(starts=UNCLEAN_STARTS, topic_id="first").encode(0))
+    partitions = worker_on(broker)
+
+    def begin(state):
+        if is_alone:
+            partitions.begin_alone(state)
+        else:
+            partitions.begin({0: 0})
+
+    for _ in range(10):
+        state = adopt(partitions)
+        broker.error = BrokerUnreachable()
+        for _ in range(3):
+            with pytest.raises(BrokerUnreachable):
+                begin(state)
+            assert not state.begun
+            assert not state.to_blame()
+        partitions.leave()
+        broker.error = None
+    state = adopt(partitions)
+    begin(state)
+    assert state.begun
+    assert starts(broker) == 1
+    assert not state.to_blame()
+
+
+def test_that_commits_have_to_wait_is_said_once_for_each_outage(broker, partitions, caplog):
     with caplog.at_level(logging.INFO, "labkit.worker"):
         for error in (BrokerUnreachable(), BrokerUnreachable(), None, BrokerUnreachable()):
-            work(holdings, range(10), until=1)
-            client.error = error
-            holdings.leave()
-            client.error = None
+            work(partitions, range(10), until=1)
+            broker.error = error
+            partitions.leave()
+            broker.error = None
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]

@@ -35,7 +35,7 @@ class Made:
             on_record=on_record or self.records.append,
             clock=lambda: 20.0,
         )
-        self.item = WorkItem(Record("t", 0, 42, key, body, headers, 10_000), 11.0, None)
+        self.item = WorkItem(Record("t", 0, 42, key, body, headers, 10_000), 11.0)
         self.shards.put([self.item])
         assert self.shards.take() is self.item
 

@@ -1,135 +1,219 @@
-"""The commit point and its memo: never ahead of the work, never longer than the broker takes."""
+"""The commit point is never ahead of the work, and what is kept is what is in flight."""
 
-import random
-from itertools import takewhile
+from __future__ import annotations
 
-import pytest
-from hypothesis import given
+import sys
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from labkit.taskqueue.engine.offset_tracker import MAX_METADATA_BYTES, OffsetMetadata, OffsetTracker
-from labkit.taskqueue.transport.contract import Position
+from labkit.taskqueue.engine.offset_metadata import MAX_RUNS, OffsetMetadata
+from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 
 
 def test_the_commit_point_waits_for_the_oldest_unfinished_task():
-    progress = OffsetTracker(10)
-    assert all(progress.receive(offset) for offset in (10, 11, 12, 15))
-    progress.finish(12)
-    progress.finish(11)
-    assert (progress.commit_point, progress.head) == (10, 10)
-    progress.finish(10)
-    assert (progress.commit_point, progress.head) == (13, 15)
-    progress.finish(15)
-    assert (progress.commit_point, progress.head) == (16, None)
+    tracker = OffsetTracker(10)
+    assert all(tracker.receive(offset) for offset in (10, 11, 12, 15))
+    tracker.finish(12)
+    tracker.finish(11)
+    assert (tracker.commit_point, tracker.head) == (10, 10)
+    tracker.finish(10)
+    assert (tracker.commit_point, tracker.head) == (15, 15)  # 13 and 14 are no records
+    tracker.finish(15)
+    assert (tracker.commit_point, tracker.head) == (16, None)
 
 
-def test_what_is_finished_beyond_the_commit_point_survives_a_restart():
-    progress = OffsetTracker(0)
+def test_what_is_done_beyond_the_commit_point_survives_a_restart():
+    tracker = OffsetTracker(0)
     for offset in range(6):
-        progress.receive(offset)
+        tracker.receive(offset)
     for offset in (1, 2, 4):
-        progress.finish(offset)
-    position = progress.position()
+        tracker.finish(offset)
+    assert tracker.after() == (0, (range(1, 3), range(4, 5)))
 
-    after = OffsetTracker(position.offset, OffsetMetadata.decode(position.metadata, position.offset).finished)
+    after = OffsetTracker(*tracker.after())
     assert [offset for offset in range(6) if after.receive(offset)] == [0, 3, 5]
     for offset in (0, 3, 5):
         after.finish(offset)
     assert after.commit_point == 6
 
 
-def test_what_is_known_to_be_finished_moves_the_commit_point_at_once():
-    progress = OffsetTracker(3, {1, 3, 4, 7})
-    assert progress.commit_point == 5
-    assert [offset for offset in range(3, 9) if progress.receive(offset)] == [5, 6, 8]
-    assert OffsetMetadata.decode(progress.position().metadata, 5).finished == {7}
+def test_what_is_known_to_be_done_moves_the_commit_point_at_once():
+    tracker = OffsetTracker(3, [range(1, 2), range(3, 5), range(7, 8)])
+    assert tracker.commit_point == 5
+    assert [offset for offset in range(3, 9) if tracker.receive(offset)] == [5, 6, 8]
+    assert tracker.after() == (5, (range(7, 8),))
 
 
-def test_a_copy_in_which_more_is_finished_leaves_the_original():
-    progress = OffsetTracker(0)
-    progress.receive(0)
-    assert progress.after([0]).commit_point == 1
-    assert progress.commit_point == 0
+def test_what_is_known_to_be_done_moves_the_commit_point_before_it_comes_again():
+    """A fetch may end before a record that was done before the restart."""
+    tracker = OffsetTracker(0, [range(2, 4), range(9, 10)])
+    for offset in (0, 1):
+        tracker.receive(offset)
+        tracker.finish(offset)
+    assert tracker.after() == (4, (range(9, 10),))
+    assert not tracker.receive(2)
+
+
+def test_what_it_will_be_leaves_it_as_it_is():
+    tracker = OffsetTracker(0)
+    for offset in range(5):
+        tracker.receive(offset)
+    assert tracker.after([0, 3]) == (1, (range(3, 4),))
+    assert tracker.after(range(5)) == (5, ())
+    assert tracker.after() == (0, ())
+
+
+def test_what_is_finished_twice_is_finished():
+    tracker = OffsetTracker(0)
+    for offset in (0, 1):
+        tracker.receive(offset)
+        tracker.finish(offset)
+    tracker.finish(0)
+    assert tracker.after() == (2, ())
+
+
+def test_a_record_that_comes_again_while_it_is_worked_on_is_not_begun_twice():
+    tracker = OffsetTracker(0)
+    assert tracker.receive(0)
+    assert not tracker.receive(0)
+
+
+def test_a_log_that_was_cut_off_at_its_beginning_is_gone_on_with():
+    tracker = OffsetTracker(5, [range(7, 9)])
+    assert tracker.receive(100)
+    assert tracker.after() == (100, ())
+    empty = OffsetTracker(5, [range(7, 9)])
+    assert empty.skip_to(100)
+    assert empty.after() == (100, ())
+
+
+def test_nothing_is_skipped_past_work_in_flight():
+    tracker = OffsetTracker(0)
+    tracker.receive(0)
+    assert not tracker.skip_to(5)
+    tracker.finish(0)
+    assert tracker.skip_to(5)
+    assert not tracker.skip_to(5)
+    assert tracker.commit_point == 5
+
+
+def test_memory_and_the_size_of_a_commit_follow_what_is_in_flight_and_not_what_was_done_past_a_slow_task():
+    tracker = OffsetTracker(0)
+    tracker.receive(0)
+    for offset in range(1, 100_001):
+        tracker.receive(offset)
+        tracker.finish(offset)
+    assert tracker.after() == (0, (range(1, 100_001),))
+    assert sys.getsizeof(tracker._incomplete) < 2000
+    tracker.finish(0)
+    assert tracker.after() == (100_001, ())
+
+
+def test_a_commit_holds_no_more_runs_than_may_fit():
+    tracker = OffsetTracker(0)
+    for offset in range(4 * MAX_RUNS):
+        tracker.receive(offset)
+    for offset in range(1, 4 * MAX_RUNS, 2):
+        tracker.finish(offset)
+    assert tracker.after() == (0, tuple(range(offset, offset + 1) for offset in range(1, 2 * MAX_RUNS, 2)))
+
+
+class TrackerMachine(RuleBasedStateMachine):
+    """A partition, its workers one after the other, and a model that keeps every single offset."""
+
+    @initialize(first=st.integers(0, 20))
+    def begin(self, first):
+        self.records: list[int] = []
+        self.end = first
+        self.done: set[int] = set()
+        self.in_flight: list[int] = []
+        self.tracker = OffsetTracker(first)
+        self.position = first
+
+    @rule(gap=st.sampled_from([0, 0, 0, 1, 4]), count=st.integers(1, 8))
+    def produce(self, gap, count):
+        """Records come, perhaps behind some offsets that are no records."""
+        self.end += gap
+        self.records += range(self.end, self.end + count)
+        self.end += count
+
+    @rule(count=st.integers(1, 12))
+    def receive(self, count):
+        for offset in [offset for offset in self.records if offset >= self.position][:count]:
+            assert self.tracker.receive(offset) == (offset not in self.done)
+            if offset not in self.done:
+                self.in_flight.append(offset)
+            self.position = offset + 1
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def finish(self, data):
+        for offset in data.draw(st.lists(st.sampled_from(self.in_flight), unique=True)):
+            self.tracker.finish(offset)
+            self.in_flight.remove(offset)
+            self.done.add(offset)
+
+    @precondition(lambda self: not self.in_flight)
+    @rule()
+    def find_nothing_more(self):
+        """All was fetched that is there."""
+        if not [offset for offset in self.records if offset >= self.position]:
+            self.tracker.skip_to(self.end)
+            self.position = self.end
+
+    @rule()
+    def take_over(self):
+        """The worker commits and dies; the next begins with what is committed."""
+        commit_point, done = self.tracker.after()
+        metadata = OffsetMetadata(done, "id")
+        read = OffsetMetadata.decode(metadata.encode(commit_point), commit_point)
+        self.tracker = OffsetTracker(commit_point, read.done)
+        self.in_flight.clear()
+        self.position = commit_point
+
+    @rule()
+    def take_back(self):
+        """The worker could not commit, and gets the partition back as it was committed long ago."""
+        start = min(self.records, default=self.end)
+        self.tracker = OffsetTracker(start, self.tracker.done_since(start))
+        self.in_flight.clear()
+        self.position = start
+
+    @invariant()
+    def all_that_counts_as_done_is_done_and_nothing_is_forgotten(self):
+        if not hasattr(self, "tracker"):
+            return
+        commit_point, runs = self.tracker.after()
+        assert commit_point == self.tracker.commit_point
+        said = {offset for offset in self.records if offset < commit_point or any(offset in run for run in runs)}
+        assert said == self.done
+        assert self.tracker.head == min(self.in_flight, default=None)
+        assert len(self.tracker._incomplete) == len(self.in_flight)
+        assert all(run.start > commit_point for run in runs)
+
+    @invariant()
+    def what_will_be_is_what_comes(self):
+        if getattr(self, "in_flight", None):
+            finished = self.in_flight[::2]
+            commit_point, runs = self.tracker.after(finished)
+            said = {offset for offset in self.records if offset < commit_point or any(offset in run for run in runs)}
+            assert said == self.done | set(finished)
+
+
+TestTracker = TrackerMachine.TestCase
+TestTracker.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.randoms(use_true_random=False))
-def test_at_every_moment_everything_before_the_commit_point_is_finished(gaps, rng):
+def test_at_every_moment_everything_before_the_commit_point_is_done(gaps, rng):
     offsets = [sum(gaps[: n + 1]) for n in range(len(gaps))]
-    progress, finished = OffsetTracker(0), set()
+    tracker, done = OffsetTracker(0), set()
     for offset in offsets:
-        progress.receive(offset)
+        tracker.receive(offset)
     for offset in rng.sample(offsets, len(offsets)):
-        progress.finish(offset)
-        finished.add(offset)
-        done_in_a_row = list(takewhile(finished.__contains__, offsets))
-        assert progress.commit_point == (done_in_a_row[-1] + 1 if done_in_a_row else 0)
-        memo = OffsetMetadata.decode(progress.position().metadata, progress.commit_point)
-        assert memo.finished == {o for o in finished if o > progress.commit_point}
-
-
-@pytest.mark.parametrize(("width", "share"), [(30_000, 0.5), (100_000, 0.5), (100_000, 0.01)])
-def test_a_memo_that_does_not_fit_forgets_the_farthest(width, share):
-    rng = random.Random(1)
-    finished = frozenset(offset for offset in range(1, width) if rng.random() < share)
-    text = OffsetMetadata(finished).encode(0)
-    assert len(text.encode()) <= MAX_METADATA_BYTES
-    remembered = OffsetMetadata.decode(text, 0).finished
-    assert remembered <= finished
-    assert len(remembered) > 500
-    farthest = max(remembered)
-    assert remembered == {offset for offset in finished if offset <= farthest}
-
-
-@given(st.sets(st.integers(101, 5000)), st.integers(0, 9), st.integers(0, 10**12))
-def test_a_memo_is_read_as_it_was_written(finished, starts, alone_until):
-    memo = OffsetMetadata(frozenset(finished), starts, alone_until)
-    assert OffsetMetadata.decode(memo.encode(100), 100) == memo
-
-
-@pytest.mark.parametrize("text", ["", "a note of somebody else", "labkit1 1 2", "labkit1 x 0 eA==", "labkit1 0 0 %%%%"])
-def test_the_metadata_of_others_means_nothing_is_known(text):
-    assert OffsetMetadata.decode(text, 5) == OffsetMetadata()
-
-
-def test_what_is_known_to_be_finished_moves_the_commit_point_before_it_comes_again():
-    """A fetch may end before a record that was finished before the restart."""
-    progress = OffsetTracker(0, finished=[2, 3, 9])
-    for offset in (0, 1):
-        progress.receive(offset)
-        progress.finish(offset)
-    assert progress.commit_point == 4
-    assert OffsetMetadata.decode(progress.position().metadata, 4).finished == {9}
-    assert not progress.receive(2)
-
-
-def test_work_that_is_finished_twice_is_finished():
-    progress = OffsetTracker(0)
-    for offset in (0, 1):
-        progress.receive(offset)
-        progress.finish(offset)
-    progress.finish(0)
-    assert progress.position() == Position(2)
-
-
-def test_a_memo_of_what_is_not_beyond_the_commit_point_is_refused():
-    with pytest.raises(ValueError, match="not beyond the commit point 5"):
-        OffsetMetadata(frozenset({5, 7})).encode(5)
-
-
-@given(st.data())
-def test_over_restarts_nothing_counts_as_finished_that_is_not(data):
-    """Each owner receives a part of what is there, finishes a part of that, and commits."""
-    done: set[int] = set()
-    committed = Position(0)
-    for _ in range(data.draw(st.integers(1, 6))):
-        known = OffsetMetadata.decode(committed.metadata, committed.offset).finished
-        progress = OffsetTracker(committed.offset, known)
-        end = data.draw(st.integers(committed.offset, committed.offset + 40))
-        new = [offset for offset in range(committed.offset, end) if progress.receive(offset)]
-        assert not done & set(new)
-        for offset in data.draw(st.lists(st.sampled_from(new), unique=True)) if new else []:
-            progress.finish(offset)
-            done.add(offset)
-        committed = progress.position()
-        said = set(range(committed.offset)) | OffsetMetadata.decode(committed.metadata, committed.offset).finished
-        assert said == done
+        tracker.finish(offset)
+        done.add(offset)
+        left = [offset for offset in offsets if offset not in done]
+        assert tracker.commit_point == (left[0] if left else offsets[-1] + 1)

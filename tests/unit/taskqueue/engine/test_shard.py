@@ -12,7 +12,7 @@ from labkit.taskqueue.transport.contract import Record
 
 def items(*keys: str | None, partition: int = 0) -> list[WorkItem]:
     return [
-        WorkItem(Record("t", partition, offset, key and key.encode(), b"", (), 0), 0.0, None)
+        WorkItem(Record("t", partition, offset, key and key.encode(), b"", (), 0), 0.0)
         for offset, key in enumerate(keys)
     ]
 

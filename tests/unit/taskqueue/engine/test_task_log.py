@@ -29,7 +29,7 @@ def said(caplog):
             on_record=lambda record: None,
             clock=lambda: 7.0,
         )
-        item = WorkItem(Record("t", 0, 3, None, value, headers, 5), 6.0, None)
+        item = WorkItem(Record("t", 0, 3, None, value, headers, 5), 6.0)
         attempts.task_log.received(item)
         shards.put([item])
         for error in errors:

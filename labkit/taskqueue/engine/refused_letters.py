@@ -1,0 +1,113 @@
+"""Dead letters that the broker refuses: none of them holds up the others.
+
+Letters are written in batches. Those of a batch that is refused are tried each by itself, then without what their
+records held. What is refused even so is stuck: somebody has to mend the topic of dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from labkit.errors import NotAcknowledged
+from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.engine.work_item import WorkItem
+
+#: How many letters go into one transaction, whose time is limited, …
+MAX_LETTERS = 100
+#: … and how much their records hold together, in bytes; a larger one goes by itself.
+MAX_BYTES = 2_000_000
+#: How many letters that were refused are tried by themselves in one go.
+MAX_SINGLE = 10
+#: After how long a letter that is stuck is tried again, in seconds: the topic may have been mended.
+STUCK_INTERVAL = 30.0
+
+log = safe_logger("labkit.worker")
+
+
+class _Stage(IntEnum):
+    """How a letter that was refused is tried next."""
+
+    BY_ITSELF, WITHOUT_RECORD, STUCK = range(3)
+
+
+class _Refused(NamedTuple):
+    """How, and when, by the clock."""
+
+    stage: _Stage
+    not_before: float
+
+
+class RefusedLetters:
+    """The letters of one worker that were refused, and how each is tried next.
+
+    `consequence` is a sentence for people: what becomes of one that is stuck. `clock` is in seconds and only measures.
+    """
+
+    def __init__(self, topic: str, worker: str, consequence: str, clock: Callable[[], float]) -> None:
+        self._topic = topic
+        self._worker = worker
+        self._consequence = consequence
+        self._clock = clock
+        self._refused: dict[WorkItem, _Refused] = {}
+
+    def keep(self, items: Collection[WorkItem]) -> None:
+        """Forget all others than these: they are through, or others look after them."""
+        self._refused = {item: self._refused[item] for item in items if item in self._refused}
+
+    def batches(self, items: Iterable[WorkItem]) -> list[list[WorkItem]]:
+        """What is to be written together: as many as may, and then some that were refused, by themselves."""
+        batch: list[WorkItem] = []
+        single: list[WorkItem] = []
+        size = 0
+        for item in items:
+            refused = self._refused.get(item)
+            if refused is None:
+                size += _size(item)
+                if len(batch) < MAX_LETTERS and (size <= MAX_BYTES or not batch):
+                    batch.append(item)
+            elif self._clock() >= refused.not_before and len(single) < MAX_SINGLE:
+                single.append(item)
+        return [one for one in (batch, *([item] for item in single)) if one]
+
+    def with_record(self, item: WorkItem) -> bool:
+        """Whether the letter is to hold what its record held."""
+        refused = self._refused.get(item)
+        return refused is None or refused.stage is _Stage.BY_ITSELF
+
+    def stuck(self) -> list[WorkItem]:
+        """Those that cannot be written."""
+        return [item for item, refused in self._refused.items() if refused.stage is _Stage.STUCK]
+
+    def refuse(self, items: Sequence[WorkItem], error: Exception) -> None:
+        """The broker has taken none of these."""
+        is_for_good = isinstance(error, (NotAcknowledged, ValueError))
+        if len(items) > 1 or (items[0] not in self._refused and not is_for_good):
+            log.warning("%s: %d dead letters are refused: %s", self._worker, len(items), error)
+            self._refused |= dict.fromkeys(items, _Refused(_Stage.BY_ITSELF, 0.0))
+            return
+        [item] = items
+        if self.with_record(item):
+            place = item.record.offset, item.record.partition
+            log.warning("%s: the dead letter of offset %d of partition %d is refused: %s", self._worker, *place, error)
+            self._refused[item] = _Refused(_Stage.WITHOUT_RECORD, 0.0)
+        else:
+            self.stick(items, f"it is refused also without what its record held: {error}")
+
+    def stick(self, items: Sequence[WorkItem], reason: str) -> None:
+        """These cannot be written, for this reason."""
+        known = set(self.stuck())
+        for item in items:
+            if item not in known:
+                log.error(
+                    "%s: the dead letter of offset %d of partition %d of %r cannot be written: %s %s",
+                    *(self._worker, item.record.offset, item.record.partition, self._topic, reason, self._consequence),
+                )
+            self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL)
+
+
+def _size(item: WorkItem) -> int:
+    """About how many bytes the letter has."""
+    record = item.record
+    return len(record.key or b"") + len(record.value or b"") + sum(len(content) for _, content in record.headers)

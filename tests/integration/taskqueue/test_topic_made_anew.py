@@ -1,0 +1,141 @@
+"""On a real broker: a topic made anew under a worker, deleted, cut off at its beginning, with an abort and no more."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import kafka
+import pytest
+from kafka.admin import KafkaAdminClient
+
+from labkit.errors import DeadTopicRefused, UnknownTopic
+from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import Topic
+
+TIMEOUT = 60.0
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def topics(lab, request):
+    with connect(lab, transport=request.param) as topics:
+        yield topics
+
+
+def send(topic: Topic, *names: str) -> None:
+    with Producer(topic) as producer:
+        producer.send_many(new_task(name) for name in names)
+
+
+def kinds_done(group: WorkerGroup) -> list[str]:
+    records = group.records()
+    return sorted(records[records["outcome"] == "done"]["kind"])
+
+
+def old(number: int) -> list[str]:
+    return [f"old-{n:02d}" for n in range(number)]
+
+
+def new(number: int) -> list[str]:
+    return [f"new-{n:02d}" for n in range(number)]
+
+
+@pytest.mark.parametrize("number", [5, 15])
+@pytest.mark.parametrize("processes", [False, True])
+def test_the_tasks_of_a_topic_made_anew_under_a_worker_are_done(
+    topics: Topics, unique_name: str, number: int, processes: bool
+) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, *old(10))
+    with WorkerGroup(topic, group=unique_name, processes=processes) as group:
+        group.drain(timeout=TIMEOUT)
+        topic = topics.recreate(unique_name, partitions=1)
+        send(topic, *new(number))
+        group.drain(timeout=TIMEOUT)
+        assert set(kinds_done(group)) == {*old(10), *new(number)}
+    with WorkerGroup(topic, group=unique_name) as group:
+        send(topic, "later")
+        group.drain(timeout=TIMEOUT)
+        assert kinds_done(group) == ["later"]
+
+
+def test_a_group_that_is_away_while_its_topic_is_made_anew_with_other_partitions_begins_at_the_beginning(
+    topics: Topics, unique_name: str
+) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, *old(10))
+    with WorkerGroup(topic, group=unique_name) as group:
+        group.drain(timeout=TIMEOUT)
+    topic = topics.recreate(unique_name, partitions=3)
+    send(topic, *new(30))
+    with WorkerGroup(topic, group=unique_name, workers=2) as group:
+        group.drain(timeout=TIMEOUT)
+        assert kinds_done(group) == new(30)
+
+
+def test_a_topic_that_is_deleted_for_good_is_named(topics: Topics, unique_name: str, caplog) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, *old(3))
+    with WorkerGroup(topic, group=unique_name) as group:
+        group.drain(timeout=TIMEOUT)
+        topics.delete(unique_name)
+        wait_until(
+            lambda: f"the topic '{unique_name}' is gone" in caplog.text, timeout=TIMEOUT, what="it was to be said"
+        )
+        with pytest.raises(UnknownTopic, match=unique_name):
+            group.drain(timeout=TIMEOUT)
+        topic = topics.create(unique_name, partitions=2)
+        send(topic, *new(4))
+        group.drain(timeout=TIMEOUT)
+        assert kinds_done(group) == [*new(4), *old(3)]
+
+
+def delete_records(lab, topic: Topic, before: int) -> None:
+    with closing(KafkaAdminClient(bootstrap_servers=lab.bootstrap_servers)) as admin:
+        admin.delete_records({kafka.TopicPartition(topic.full_name, 0): before})
+
+
+@pytest.mark.parametrize("begin", [7, 10])
+def test_a_partition_that_was_cut_off_counts_from_its_beginning(
+    lab, topics: Topics, unique_name: str, begin: int
+) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    send(topic, *old(4))
+    with WorkerGroup(topic, group=unique_name) as group:
+        group.drain(timeout=TIMEOUT)
+    send(topic, *new(6))
+    delete_records(lab, topic, begin)
+    assert sum(place.lag for place in topics.lag(unique_name, group=unique_name)) == 10 - begin
+    for name in (unique_name, f"{unique_name}-never-there"):
+        with WorkerGroup(topic, group=name) as group:
+            group.drain(timeout=TIMEOUT)
+            assert kinds_done(group) == new(6)[begin - 4 :]
+        assert sum(place.lag for place in topics.lag(unique_name, group=name)) == 0
+
+
+def test_a_partition_with_nothing_but_an_aborted_transaction_is_empty(lab, topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=2)
+    settings = {"bootstrap_servers": lab.bootstrap_servers, "transactional_id": unique_name}
+    with closing(kafka.KafkaProducer(**settings)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        for partition in range(2):
+            producer.send(topic.full_name, b"never", partition=partition).get(TIMEOUT)
+        producer.abort_transaction()
+    with WorkerGroup(topic, group=unique_name) as group:
+        group.drain(timeout=TIMEOUT)
+        send(topic, *new(6))
+        group.drain(timeout=TIMEOUT)
+        assert kinds_done(group) == new(6)
+
+
+def test_a_topic_that_cannot_have_dead_letters_is_refused_when_the_group_starts(
+    topics: Topics, unique_name: str
+) -> None:
+    topic = topics.create(unique_name, partitions=1)
+    topics.create(f"{unique_name}_dead", partitions=1)
+    with pytest.raises(DeadTopicRefused, match=f"{unique_name}_dead"):
+        WorkerGroup(topic, group=unique_name).start()
+    long = topics.create(f"{unique_name}-{'x' * 248}"[:246], partitions=1)
+    with pytest.raises(DeadTopicRefused, match="its name has 251 characters"):
+        WorkerGroup(long, group=unique_name).start()

@@ -1,0 +1,238 @@
+"""A topic that is made anew, deleted, or cut off at its beginning, under a worker and between two."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing, contextmanager
+
+import pytest
+
+from labkit.errors import DeadlineExceeded, DeadTopicRefused, UnknownTopic
+from labkit.settings import Settings
+from labkit.taskqueue import WorkerGroup, new_task
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
+from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+SETTINGS = Settings(_env_file=None)
+TIMEOUT = 60.0
+
+
+@pytest.fixture
+def topics():
+    with Topics(MemoryTransport()) as topics:
+        yield topics
+
+
+def send(topics: Topics, *names: str) -> None:
+    with Producer(topics.get("t"), settings=SETTINGS) as producer:
+        producer.send_many(new_task(name) for name in names)
+
+
+def group_of(topics: Topics, handler=None, **how) -> WorkerGroup:
+    return WorkerGroup(topics.get("t"), group="g", handler=handler or (lambda task: None), settings=SETTINGS, **how)
+
+
+def lag(topics: Topics) -> int:
+    return sum(place.lag for place in topics.lag("t", group="g"))
+
+
+def done(group: WorkerGroup) -> list[str]:
+    records = group.records()
+    return sorted(records[records["outcome"] == "done"]["kind"])
+
+
+def old(number: int) -> list[str]:
+    return [f"old-{n:02d}" for n in range(number)]
+
+
+def new(number: int) -> list[str]:
+    return [f"new-{n:02d}" for n in range(number)]
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+@pytest.mark.parametrize("number", [3, 10, 17])
+def test_the_first_tasks_of_a_topic_made_anew_under_a_worker_are_done(topics, number, partitions):
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        topics.recreate("t", partitions=partitions)
+        send(topics, *new(number))
+        group.drain(timeout=TIMEOUT)
+        assert set(done(group)) == {*old(10), *new(number)}
+    assert lag(topics) == 0
+    with group_of(topics) as group:
+        send(topics, "later")
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == ["later"]
+
+
+@pytest.mark.parametrize("number", [3, 10, 17])
+def test_what_is_in_flight_on_the_old_topic_is_forgotten_and_the_new_one_is_done(topics, number):
+    """Also what was handed out and never began, and what waits for its next attempt."""
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def handler(task):
+        if task.kind == "old-01":
+            raise ValueError("not today")
+        if task.kind == "old-05":
+            begun.set()
+            assert may_end.wait(TIMEOUT)
+
+    with group_of(topics, handler, order="none", concurrency=2, retry=Retry(first=100.0, longest=100.0)) as group:
+        assert begun.wait(TIMEOUT)
+        topics.recreate("t", partitions=1)
+        send(topics, *new(number))
+        may_end.set()
+        group.drain(timeout=TIMEOUT)
+        assert set(new(number)) <= set(done(group))
+    assert topics.names() == ["t"]  # nothing of it is a dead letter
+    assert lag(topics) == 0
+
+
+def test_a_restart_after_a_topic_was_made_anew_begins_at_its_beginning(topics):
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+    kept = topics._client.committed("g", "t")[0]
+    topics.recreate("t", partitions=1)
+    with closing(topics.transport.consumer(ConsumerConfig(group="g"))) as late:
+        late.commit({TopicPartition("t", 0): kept})  # a member that hands over afterwards
+    send(topics, *new(15))
+    assert lag(topics) == 15
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == new(15)
+
+
+def test_who_leaves_before_it_has_noticed_commits_nothing(topics, monkeypatch):
+    monkeypatch.setattr(TopicIdentity, "look", lambda self: None)
+    for is_made_anew in (True, False):
+        topics.recreate("t", partitions=1)
+        send(topics, *old(10))
+        with group_of(topics) as group:
+            group.drain(timeout=TIMEOUT)
+            topics.delete("t")
+            if is_made_anew:
+                topics.create("t", partitions=1)
+        assert topics._client.committed("g", "t") == {}
+
+
+def test_what_is_committed_names_its_topic(topics):
+    topics.create("t", partitions=1)
+    send(topics, *old(3))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+    position = topics._client.committed("g", "t")[0]
+    assert OffsetMetadata.decode(position.metadata, position.offset).topic_id == topics.describe("t").id
+
+
+def test_a_topic_that_is_gone_for_good_is_named(topics, caplog):
+    topics.create("t", partitions=1)
+    send(topics, *old(3))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        topics.delete("t")
+        wait_until(lambda: "the topic 't' is gone" in caplog.text, timeout=TIMEOUT, what="it was to be said")
+        with pytest.raises(UnknownTopic, match="'t'"):
+            group.drain(timeout=TIMEOUT)
+        topics.create("t", partitions=1)
+        send(topics, *new(2))
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == [*new(2), *old(3)]
+    assert caplog.text.count("is gone") == 1
+
+
+def test_offsets_of_an_earlier_labkit_are_believed_if_they_can_be(topics):
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    place = TopicPartition("t", 0)
+    for position, expected in ((Position(4, "labkit1 0 0 eAEDAAAAAAE="), 6), (Position(11), 10)):
+        with closing(topics.transport.consumer(ConsumerConfig(group="g"))) as consumer:
+            consumer.commit({place: position})
+        assert lag(topics) == expected
+        with group_of(topics) as group:
+            assert len(group.drain(timeout=TIMEOUT)) == expected
+
+
+@contextmanager
+def cut_off(topics: Topics, begin: int):
+    """The first records are no longer kept."""
+    cluster = topics._client._cluster
+    with cluster.changed:
+        cluster.topics["t"].begins[0] = begin
+    yield
+
+
+@pytest.mark.parametrize("before", [0, 4])
+@pytest.mark.parametrize("begin", [7, 10])
+def test_a_partition_that_was_cut_off_counts_from_its_beginning(topics, before, begin):
+    topics.create("t", partitions=1)
+    send(topics, *old(before))
+    if before:
+        with group_of(topics) as group:
+            group.drain(timeout=TIMEOUT)
+    send(topics, *old(10 - before))
+    with cut_off(topics, begin):
+        assert lag(topics) == 10 - begin
+        with group_of(topics) as group:
+            assert len(group.drain(timeout=TIMEOUT)) == 10 - begin
+            assert lag(topics) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "why"),
+    [("x" * 245, None, "its name has 250 characters"), ("orders", "orders_dead", "'orders_dead'")],
+)
+def test_a_topic_that_cannot_have_dead_letters_is_refused_when_the_group_starts(topics, name, other, why):
+    topic = topics.create(name, partitions=1)
+    if other:
+        topics.create(other, partitions=1)
+    with pytest.raises(DeadTopicRefused, match=why) as refused:
+        WorkerGroup(topic, group="g", handler=print, settings=SETTINGS).start()
+    assert str(refused.value).count(". ") == 0
+    assert f"{name}.dead" in str(refused.value)
+
+
+def test_a_topic_with_a_name_that_just_fits_has_dead_letters(topics):
+    topic = topics.create("x" * 244, partitions=1)
+
+    def fail(task):
+        raise ValueError("no")
+
+    with Producer(topic, settings=SETTINGS) as producer:
+        producer.send(new_task("k"))
+    with WorkerGroup(topic, group="g", handler=fail, retry=Retry(attempts=1), settings=SETTINGS) as group:
+        group.drain(timeout=TIMEOUT)
+    assert topics.end_offsets("x" * 244 + ".dead") == {0: 1}
+
+
+def test_one_partition_whose_letters_cannot_be_written_stops_and_the_others_go_on(topics, caplog):
+    topics.create("t", partitions=2)
+    topics.create("t.dead", partitions=1, config={"max.message.bytes": "50"})
+
+    def handler(task):
+        if task.kind == "bad":
+            raise ValueError("no")
+
+    with group_of(topics, handler, retry=Retry(attempts=1), max_in_flight=1) as group:
+        with Producer(topics.get("t"), settings=SETTINGS, partitioner=lambda key, partitions: 0) as producer:
+            producer.send_many(new_task(kind) for kind in ("bad", "a"))
+        wait_until(lambda: "cannot be written" in caplog.text, timeout=TIMEOUT, what="it was to be said")
+        with Producer(topics.get("t"), settings=SETTINGS, partitioner=lambda key, partitions: 1) as producer:
+            producer.send_many(new_task(f"other-{n}") for n in range(10))
+        wait_until(
+            lambda: topics.lag("t", group="g")[1].lag == 0, timeout=TIMEOUT, what="the other partition was to be done"
+        )
+        with pytest.raises(DeadlineExceeded):
+            group.drain(timeout=0.2)
+    assert topics.lag("t", group="g")[0].committed == 0
