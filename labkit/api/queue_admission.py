@@ -115,7 +115,12 @@ class QueueAdmission:
             try:
                 await self.look()
                 lost = False
-            except LabkitError as error:
+            except Exception as error:  # whatever it is, the next look may succeed
                 if not lost:
-                    log.warning("How long the queues are is not known for now: %s", error)
+                    log.warning("How long the queues are is not known for now: %s", error, exc_info=_defect(error))
                 lost = True
+
+
+def _defect(error: Exception) -> bool:
+    """Whether it is no error that labkit knows: its traceback is worth having."""
+    return not isinstance(error, LabkitError)

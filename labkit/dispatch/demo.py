@@ -229,7 +229,7 @@ class _SourceProducer:
         self._source = source
         self._rng = rng
         self._stop = threading.Event()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"producer of {source.topic}", daemon=True)
 
     def start(self) -> None:
@@ -252,7 +252,7 @@ class _SourceProducer:
             with Producer(self._topic, on_receipt=self._note) as producer:
                 arrivals = poisson(self._source.rate, self._rng)
                 producer.submit_on_schedule(self._source.tasks(self._rng), arrivals, stop=self._stop)
-        except Exception as error:  # noqa: BLE001 - `check` raises it
+        except BaseException as error:  # noqa: BLE001 - `check` raises it
             self._error = error
 
     def _note(self, receipt: Receipt) -> None:

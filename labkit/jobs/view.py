@@ -61,7 +61,7 @@ class JobView(Resource):
         self._advanced = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._trouble: LabkitError | None = None
+        self._trouble: Exception | None = None
         self._outage = Outage(
             log, f"The view of {topic.name}", "the topic or its store", meanwhile="shows the jobs as they were"
         )
@@ -188,8 +188,10 @@ class JobView(Resource):
             while not self._stop.is_set():
                 try:
                     self._follow_on()
-                except LabkitError as error:
+                except Exception as error:  # whatever it is, the view is to follow on
                     self._trouble = error
+                    if not isinstance(error, LabkitError) and not self._outage.on:
+                        log.exception("the view of %s could not follow", self.topic.name)
                     self._outage.begins(error)
                 self._stop.wait(TRY_AGAIN)
 

@@ -176,6 +176,10 @@ class LeaseKeeper:
                     self._renew(lease)
             except RedisUnreachable as error:
                 self._outage.begins(error)
+            except Exception as error:  # whatever it is, the leases are to be kept
+                if not self._outage.on:
+                    log.exception("a lease could not be kept")
+                self._outage.begins(error)
             else:
                 self._outage.ends()
 

@@ -24,6 +24,7 @@ from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
 from labkit.api.messages.redis_client import ThreadScript, Word, unreachable
 from labkit.api.messages.topic_log import KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable
+from labkit.outage import Outage
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
 
@@ -76,6 +77,9 @@ class Feeder:
                 lease_scripts.RELEASE,
             )
         )
+        self._outage = Outage(
+            log, f"The feeder of {topic.name} for {group}", "Redis or Kafka", meanwhile="the messages wait in Kafka"
+        )
         self._stop = threading.Event()
         self._polled_at = measure()
         self._thread = threading.Thread(target=self._run, name=f"feeder-{topic.name}-{group}", daemon=True)
@@ -105,8 +109,10 @@ class Feeder:
             try:
                 if self._claim():
                     self._work()
-            except LabkitError as error:
-                log.warning("%s for %s is not fed for now: %s", self._topic.name, self._group, error)
+            except Exception as error:  # whatever it is, the queue is to be fed
+                if not isinstance(error, LabkitError) and not self._outage.on:
+                    log.exception("%s for %s could not be fed", self._topic.name, self._group)
+                self._outage.begins(error)
             self._stop.wait(RENEWAL)
         with suppress(RedisUnreachable):  # then it runs out
             self._release([self._queue.feeder], self._name)
@@ -126,7 +132,7 @@ class Feeder:
         with closing(self._topic.topic.transport.consumer(config)) as consumer:
             turn = _Turn(self, consumer)
             while not self._over() and turn.go_on():
-                pass
+                self._outage.ends()
 
 
 class _Turn:

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from labkit.api.messages.redis_client import AsyncScript, asynchronous, close
 from labkit.api.messages.topic_log import api_prefix
-from labkit.errors import RedisUnreachable
 from labkit.lab.lab import Lab
 from labkit.settings import Settings
 
@@ -129,5 +128,5 @@ class IdempotencyKeys:
             for key, (_, token) in list(self._ours.items()):
                 try:
                     await self._renew([self._prefix + key], token, round(IN_FLIGHT * 1000))
-                except RedisUnreachable as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be renewed
                     log.warning("an Idempotency-Key was not renewed: %s", error)

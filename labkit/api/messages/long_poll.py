@@ -12,7 +12,6 @@ import logging
 from collections import deque
 from contextlib import suppress
 
-import redis
 from redis.asyncio import Redis
 
 from labkit.api.messages.redis_client import PAUSE
@@ -98,7 +97,7 @@ class Bell:
                         said = await channel.get_message(timeout=LOOK_AGAIN)
                         if said is not None and (line := self._lines.get(said["data"].decode())) is not None:
                             line.ring()
-            except redis.RedisError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the pollers look by themselves meanwhile
                 log.info("the bell is not heard for now: %s", error)
                 await asyncio.sleep(PAUSE)
 

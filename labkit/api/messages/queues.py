@@ -25,7 +25,7 @@ from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
 from labkit.api.messages.topic_log import TopicLog, open_topic
-from labkit.errors import SettingsError, StaleLease, TooManyGroups, TransportError, UnknownQueue
+from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownQueue
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
 from labkit.taskqueue.producer import PARTITIONS_MAX_AGE
@@ -223,7 +223,7 @@ class MessageQueues:
             for topic in self._topics.values():
                 try:
                     await asyncio.to_thread(topic.look_again, self._kafka)
-                except TransportError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
                     log.info("the partitions of %s are taken to be as before: %s", topic.name, error)
 
 

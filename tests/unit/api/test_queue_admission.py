@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from labkit.api import queue_admission
 from labkit.api.problems import Problem
 from labkit.api.queue_admission import LONGEST, SHORTEST, QueueAdmission
 
@@ -111,3 +112,25 @@ def test_what_is_let_in_while_we_look_is_counted_until_the_next_look():
     assert queue.doors.lags["orders"] == 2
     queue.seen(2)
     assert queue.doors.lags["orders"] == 2
+
+
+def test_looking_goes_on_whatever_goes_wrong(monkeypatch, caplog):
+    monkeypatch.setattr(queue_admission, "LOOK_INTERVAL", 0.001)
+    looks = []
+
+    async def lags():
+        looks.append(1)
+        if len(looks) in (2, 3):
+            raise RuntimeError("a defect")
+        return {"orders": len(looks)}
+
+    async def look_on():
+        admission = QueueAdmission(lags, ["orders"], 100)
+        await admission.start()
+        async with asyncio.timeout(60):
+            while admission.lags["orders"] < 4:
+                await asyncio.sleep(0)
+        await admission.aclose()
+
+    asyncio.run(look_on())
+    assert caplog.text.count("is not known for now: a defect") == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.errors import DeadlineExceeded, SettingsError, StoreFailed, StoreInUse
+from labkit.errors import DeadlineExceeded, LabkitError, SettingsError, StoreFailed, StoreInUse
 from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
 from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
@@ -255,3 +255,22 @@ def test_a_file_that_is_no_database(topic, tmp_path: Path):
     (tmp_path / "jobs.sqlite").write_text("this is no database, but it is long enough to be looked at as one " * 20)
     with pytest.raises(StoreFailed, match=r"not a database.*delete it"):
         JobView(topic, f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), LabkitError("away"), MemoryError()])
+def test_the_thread_that_follows_outlives_whatever_goes_wrong(topic, view, monkeypatch, caplog, error):
+    follow_on, failures = view._follow_on, []
+
+    def fail_twice():
+        failures.append(error)
+        if len(failures) < 3:
+            raise error
+        follow_on()
+
+    monkeypatch.setattr(view, "_follow_on", fail_twice)
+    view.follow()
+    with Jobs(topic) as jobs:
+        jobs.create(1234)
+    wait_until(lambda: view.get(1234) is not None, timeout=60, what="the view was to follow on")
+    assert caplog.text.count("waits for the topic or its store") == 1
+    assert caplog.text.count("Traceback") == (not isinstance(error, LabkitError))
