@@ -83,7 +83,7 @@ def work(
     the_mode = choose("mode", mode, MODES)
     the_order = None if order is None else choose("order", order, ORDERS)
     the_executor = None if executor is None else choose("executor", executor, EXECUTORS)
-    started = time.time()
+    started = time.monotonic()
     target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
     start_logging("worker")
     with attached_topics() as topics, stop_on_signal() as stop:
@@ -128,7 +128,7 @@ def work(
         return
     print(
         f"{outcomes['done']} tasks done, {outcomes.total() - outcomes['done']} attempts failed "
-        f"in {time.time() - started:.1f} s by {at_work} of {workers} workers. Records: {target}"
+        f"in {time.monotonic() - started:.1f} s by {at_work} of {workers} workers. Records: {target}"
     )
 
 

@@ -36,7 +36,7 @@ class DispatcherAdmission:
     """Keeps the door of one dispatcher; used from its thread.
 
     `finished` gives the records that came since it was last asked: for a strategy that goes by the latency, which
-    counts from when a task was sent to Celery. Times are seconds since the epoch by `clock`.
+    counts from when a task was sent to Celery. `clock` gives seconds since the epoch, `measure` only measures.
     """
 
     def __init__(
@@ -45,12 +45,13 @@ class DispatcherAdmission:
         *,
         finished: Callable[[], list[TaskRecord]],
         clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gate = AdmissionState(strategy)
         self._finished = finished
         self._clock = clock
-        self._looked_at = 0.0
-        self._shut_until = 0.0
+        self._measure = measure
+        self._looked_at = self._shut_until = float("-inf")
         self._turned_away = TurnedAwayCounter()
         self._spill: dict[str, _SpillTopic] = {}
         self.reason = ""
@@ -62,7 +63,7 @@ class DispatcherAdmission:
         put aside is counted by class. Raises `TransportError` if a task could not be spilled; it stands at the door
         then.
         """
-        now = self._clock()
+        now = self._measure()
         self._hear(now)
         while (found := _first_at_door(intakes)) is not None:
             if now < self._shut_until:
@@ -83,7 +84,7 @@ class DispatcherAdmission:
             turned_away = self._carry_out(verdict.action, verdict.reason, intake, rank, list(intakes.values()))
             if turned_away is not None:
                 shed[list(intakes)[turned_away]] += 1
-            if self._clock() - now >= MAX_AGE:
+            if self._measure() - now >= MAX_AGE:
                 return 0.0
         return None
 

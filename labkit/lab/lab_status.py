@@ -79,7 +79,7 @@ def look(name: str, settings: Settings) -> LabStatus:
         running=running,
         problem=None if state is None or (running and not state.missing()) else explain_end(folders, state),
         owner=state.owner.pid if state is not None and state.owner is not None else None,
-        uptime=time.time() - state.started_at if state is not None and running else None,
+        uptime=max(0.0, time.time() - state.started_at) if state is not None and running else None,
         servers=_servers(settings, state),
         topics=None if connection is None else user_topics(connection),
         cache=_cache(settings),

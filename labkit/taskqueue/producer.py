@@ -35,7 +35,8 @@ class Producer(Resource):
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
     every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
     With a `door` (see `labkit.taskqueue.admission`) each task is judged before it is sent: the producer waits for it,
-    or raises `NotAccepted`; one that is shed is not sent, and has no receipt.
+    or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
+    and may be set while this runs; `measure` only measures.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Producer(Resource):
         door: ProducerAdmission | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         settings = settings or load_settings()
@@ -58,10 +60,11 @@ class Producer(Resource):
         self._kept: list[Receipt] = []
         self._on_receipt = on_receipt or self._kept.append
         self._clock = clock
+        self._measure = measure
         self._timeout = settings.delivery_timeout
         self._topics = Topics(topic.transport, prefix=topic.prefix)
         self._partitions = topic.partitions
-        self._look_again_at = clock() + PARTITIONS_MAX_AGE
+        self._looked_at = clock()
         self._client = topic.transport.producer(
             ProducerConfig(
                 acks=settings.acks,
@@ -120,15 +123,14 @@ class Producer(Resource):
         turns away is not sent again.
         """
         stop = stop or threading.Event()
-        start = self._clock()
+        begun_at, begun = self._clock(), self._measure()
         sent = 0
         for task, moment in zip(tasks, arrivals, strict=False):
-            due = start + moment
-            early = due - self._clock()
+            early = begun + moment - self._measure()
             if stop.wait(early) if early > 0 else stop.is_set():
                 break
             with suppress(NotAccepted):  # the door has counted it
-                sent += self.submit(task.evolve(scheduled_at=due), stop=stop)
+                sent += self.submit(task.evolve(scheduled_at=begun_at + moment), stop=stop)
         return sent
 
     def flush(self) -> None:
@@ -164,9 +166,9 @@ class Producer(Resource):
 
     def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> _Sending:
         now = self._clock()
-        if now >= self._look_again_at:
+        if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
             self._look_at_partitions()
-            self._look_again_at = now + PARTITIONS_MAX_AGE
+            self._looked_at = now
         key, value, headers = task.encode()
         sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)
         self._client.send(

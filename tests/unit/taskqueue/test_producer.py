@@ -109,6 +109,26 @@ def test_a_late_generator_sends_at_once_and_keeps_the_scheduled_time(topics):
     assert list(frame["produced_at"]) == pytest.approx([101.0, 102.0, 103.0])
 
 
+@pytest.mark.parametrize("by", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_neither_stops_nor_rushes_a_schedule(topics, by):
+    topic = topics.create("t", partitions=1)
+    now, measured, waits = [5000.0], [0.0], []
+
+    class Stop(threading.Event):
+        def wait(self, timeout=None):
+            waits.append(timeout)
+            measured[0] += timeout
+            now[0] += timeout + (by if len(waits) == 3 else 0)
+            return False
+
+    with Producer(topic, settings=SETTINGS, clock=lambda: now[0], measure=lambda: measured[0]) as producer:
+        assert producer.submit_on_schedule(stock_tasks(10, seed=1), constant(10), stop=Stop()) == 10
+        producer.flush()
+        frame = producer.receipts()
+    assert waits == pytest.approx([0.1] * 9)
+    assert list(frame["scheduled_at"]) == pytest.approx([5000 + number / 10 for number in range(10)])
+
+
 def test_stop_ends_the_schedule_between_two_tasks(topics):
     topic = topics.create("t", partitions=1)
     stop = threading.Event()
