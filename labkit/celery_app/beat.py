@@ -26,6 +26,8 @@ from labkit.celery_app.periodic_tasks import periods
 from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
+from labkit.outage import Outage
+from labkit.redis_state import is_away
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 
@@ -39,8 +41,6 @@ MAX_INTERVAL = 1.0
 RETRY_INTERVAL = 0.5
 #: How long a task may wait for a worker, in seconds; then it is dropped, since the next ones have come.
 EXPIRES = 60
-#: How Redis tells that it is away.
-AWAY = (redis.ConnectionError, redis.TimeoutError, OperationalError)
 
 log = safe_logger("labkit.beat")
 
@@ -97,7 +97,7 @@ class Beat(Resource):
         ensure_conf(self._app)
         self._say = say
         self._stop = threading.Event()
-        self._away = False
+        self._outage = Outage(log, "Beat", "Redis", meanwhile="nothing is sent")
         #: how many tasks this Beat has sent
         self.sent = 0
         self._crash: BaseException | None = None
@@ -136,20 +136,21 @@ class Beat(Resource):
             lock = self._wait_for_lock()
             if lock is not None:
                 self._send(lock)
-        except AWAY as error:
-            if not self._away:
-                log.warning("Beat waits for Redis, and nothing is sent meanwhile: %s", error)
-            self._away = True
-            self._stop.wait(RETRY_INTERVAL)
+            self._outage.ends()
         except LockError:
             log.warning("This Beat was silent for more than %g s, so it has lost the schedule.", BEAT_SILENCE)
+        except (redis.RedisError, OperationalError) as error:
+            if isinstance(error, redis.RedisError) and not is_away(error):
+                raise
+            self._outage.begins(error)
+            self._stop.wait(RETRY_INTERVAL)
 
     def _wait_for_lock(self) -> Lock | None:
         """RedBeat's lock, as RedBeat takes it, but so that one who waits can be stopped: then None."""
         client, conf = get_redis(self._app), self._app.redbeat_conf
         lock: Lock = client.lock(conf.lock_key, timeout=conf.lock_timeout)
         lock.lua_extend = client.register_script(LUA_EXTEND_TO_SCRIPT)
-        waits = self._away  # then the lock may still be its own, from before
+        waits = self._outage.on  # then the lock may still be its own, from before
         while not lock.acquire(blocking=False):
             if not waits:
                 self._say("Another Beat has the schedule; this one waits, and takes over when that one ends.")
@@ -163,7 +164,7 @@ class Beat(Resource):
         scheduler = BeatScheduler(self._app, max_interval=MAX_INTERVAL)
         scheduler.lock, scheduler.on_sent = lock, self._count
         try:
-            self._away = False
+            self._outage.ends()
             self._say(f"This Beat has the schedule: {self._what}.")
             while not self._stop.is_set():
                 self._stop.wait(scheduler.tick())

@@ -18,6 +18,7 @@ import redis
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key, redis_py_url
 from labkit.errors import RedisUnreachable
+from labkit.redis_state import redis_client
 from labkit.settings import Settings
 
 #: How long a reservation lasts, in seconds.
@@ -189,4 +190,4 @@ def signs_key(prefix: str) -> str:
 
 def connect(url: str) -> redis.Redis:
     """A client for the Redis at this URL, for threads to share."""
-    return redis.Redis.from_url(redis_py_url(url))
+    return redis_client(redis_py_url(url))

@@ -13,6 +13,9 @@ reads what has changed there first.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty
 from time import monotonic, time
 from typing import Any
@@ -20,6 +23,9 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
+from redis import exceptions
+
+from labkit.redis_state import is_away, state_of
 
 from labkit.logs.safe_logger import safe_logger
 
@@ -78,6 +84,11 @@ return false
 class _QoS(redis.QoS):
     """What is unacknowledged; what was taken by the script is noted in Redis already."""
 
+    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+        """Put back what a worker that is gone had taken; later, where Redis is full, which keeps nothing else back."""
+        with suppress(RedisAway):  # the worker's presence says so
+            super().restore_visible(*arguments, **options)
+
     def append(self, message: Any, delivery_tag: str) -> None:
         if delivery_tag == self.channel.taken:
             virtual.QoS.append(self, message, delivery_tag)
@@ -94,12 +105,63 @@ class _PublishBatch(redis.PublishBatch):
         super().flush()
 
 
+class RedisAway(exceptions.ConnectionError):
+    """Redis has answered that it can do nothing now: to kombu and Celery the same as a connection that is lost."""
+
+
+@contextmanager
+def _told_as_lost() -> Iterator[None]:
+    """Inside, an answer that Redis is full, read-only or busy is `RedisAway`; kombu takes it for a mistake of ours, and
+    a worker of Celery's ends with it.
+    """
+    try:
+        yield
+    except exceptions.ResponseError as error:
+        if not is_away(error):
+            raise
+        raise RedisAway(f"Redis {state_of(error)}: {error}") from error
+
+
+class _Client(redis.PrefixedStrictRedis):
+    """kombu's client, which tells of a Redis that is away in one way."""
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        with _told_as_lost():
+            return super().execute_command(*arguments, **options)
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        with _told_as_lost():
+            return super().parse_response(connection, command_name, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> _Pipeline:
+        return _Pipeline(
+            self.connection_pool,
+            self.response_callbacks,
+            transaction,
+            shard_hint,
+            global_keyprefix=self.global_keyprefix,
+        )
+
+
+class _Pipeline(redis.PrefixedRedisPipeline):
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        with _told_as_lost():
+            return super().parse_response(connection, command_name, **options)
+
+    def execute(self, raise_on_error: bool = True) -> Any:
+        with _told_as_lost():
+            return super().execute(raise_on_error)
+
+
 class Channel(redis.Channel):
     """kombu's channel, but for how messages are taken. `taken` is the tag of the message that came last."""
 
     QoS = _QoS
     taken: str | None = None
     _waits = False
+
+    def _get_client(self) -> Callable[..., _Client]:
+        return partial(_Client, global_keyprefix=self.global_keyprefix)
 
     def ring(self, client: Any) -> None:
         """Wake who waits for a message."""
