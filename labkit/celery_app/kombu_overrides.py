@@ -25,9 +25,8 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import exceptions
 
-from labkit.redis_state import is_away, state_of
-
 from labkit.logs.safe_logger import safe_logger
+from labkit.redis_state import is_away, state_of
 
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
@@ -117,7 +116,7 @@ def _told_as_lost() -> Iterator[None]:
     try:
         yield
     except exceptions.ResponseError as error:
-        if not is_away(error):
+        if not is_away(error) or isinstance(error, exceptions.NoScriptError):  # redis-py itself brings the script
             raise
         raise RedisAway(f"Redis {state_of(error)}: {error}") from error
 

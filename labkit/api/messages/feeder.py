@@ -21,17 +21,19 @@ from labkit.api.messages import lease_scripts, placement_scripts
 from labkit.api.messages.leases import SEPARATOR, pack, unpack
 from labkit.api.messages.message import decode_message
 from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
-from labkit.api.messages.redis_client import ThreadScript, Word, unreachable
-from labkit.api.messages.topic_log import KEPT, TopicLog, bell_channel
+from labkit.api.messages.redis_client import ThreadScript, Word
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable
 from labkit.outage import Outage
+from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
 
 log = logging.getLogger("labkit.api")
 
-#: How many messages are kept ready in Redis for each queue, and how many are brought at once.
-READY, BATCH = 2000, 500
+#: How many messages are kept ready in Redis for each queue: at first, so that a group that polls once leaves little
+#: behind, and at most; and how many are brought at once.
+FIRST_READY, READY, BATCH = 100, 2000, 500
 #: How long a claim lasts without being renewed, and how often it is renewed, in seconds.
 CLAIM, RENEWAL = 2.0, 0.25
 #: How long one look at the topic waits, in seconds.
@@ -42,6 +44,11 @@ IDLE = 60.0
 COMMIT_INTERVAL = 1.0
 
 _KEPT_MS = round(KEPT * 1000)
+
+
+def idle_time(settings: Settings) -> float:
+    """After how many seconds without a poll a queue is fed no more."""
+    return max(IDLE, 2 * settings.api_lease)
 
 
 class Feeder:
@@ -63,7 +70,7 @@ class Feeder:
         self._client = client
         self._burial = DeadLetterSender(topic, group, sender)
         self._most = settings.api_deliveries
-        self._idle = max(IDLE, 2 * settings.api_lease)
+        self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
         self._bell = (bell_channel(settings.topic_prefix), f"{topic.name}{SEPARATOR}{group}")
@@ -121,10 +128,8 @@ class Feeder:
         return self._stop.is_set() or self._measure() - self._polled_at > self._idle
 
     def _claim(self) -> bool:
-        try:
+        with asked("The queue could not be claimed"):
             return bool(self._client.set(self._queue.feeder, self._name, nx=True, px=round(CLAIM * 1000)))
-        except redis.RedisError as error:
-            raise unreachable(error) from error
 
     def _work(self) -> None:
         group = self._topic.topic.full_group(f"api.{self._group}")
@@ -143,7 +148,7 @@ class _Turn:
         self._consumer = consumer
         self._topic = feeder._topic
         self._reads: list[TopicPartition] = []
-        self._ready = 0
+        self._ready, self._wanted, self._was_full = 0, FIRST_READY, False
         self._tended_at = self._committed_at = float("-inf")
         self._committed: dict[TopicPartition, Position] = {}
 
@@ -154,11 +159,12 @@ class _Turn:
             self._take_places()
         if feeder._measure() - self._tended_at >= RENEWAL and not self._tend():
             return False
-        if self._ready >= READY:
+        if self._ready >= self._wanted:
+            self._was_full = True
             feeder._stop.wait(LOOK / 4)
             self._tended_at = float("-inf")  # how many are ready now?
             return True
-        records = self._consumer.poll(LOOK, max_records=BATCH)
+        records = self._consumer.poll(LOOK, max_records=min(BATCH, self._wanted - self._ready))
         for place in {TopicPartition(record.topic, record.partition) for record in records}:
             self._bring(place, [record for record in records if record.partition == place.partition])
         return True
@@ -191,7 +197,7 @@ class _Turn:
                 feeder._burial.bury([(record, str(error), 0)])
             else:
                 words += [record.offset, str(message_id), pack(record)]
-        head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell)
+        head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell, GROUP_KEPT_MS)
         fed = feeder._feed([names.log], *head, place.partition, records[-1].offset + 1, *words)
         if fed < 0:  # Redis has lost its data
             self._reads = []
@@ -203,11 +209,14 @@ class _Turn:
         self._tended_at = feeder._measure()
         claim = round(CLAIM * 1000)
         found = feeder._tend(
-            [feeder._queue.feeder], feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell
+            [feeder._queue.feeder],
+            *(feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell, GROUP_KEPT_MS),
         )
         if found is None:
             return False
         self._ready, dying, settled = found
+        if self._was_full and self._ready < self._wanted / 2:  # its pollers are quick
+            self._wanted, self._was_full = min(READY, 2 * self._wanted), False
         self._bury(dying)
         marks = {int(number): int(offset) for number, offset in zip(settled[::2], settled[1::2], strict=True)}
         self._commit(marks)

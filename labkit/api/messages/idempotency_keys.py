@@ -15,7 +15,9 @@ from uuid import uuid4
 
 from labkit.api.messages.redis_client import AsyncScript, asynchronous, close
 from labkit.api.messages.topic_log import api_prefix
+from labkit.errors import RedisUnreachable
 from labkit.lab.lab import Lab
+from labkit.outage import Outage
 from labkit.settings import Settings
 
 log = logging.getLogger("labkit.api")
@@ -86,6 +88,7 @@ class IdempotencyKeys:
         self._finish = AsyncScript(self._client, _FINISH)
         self._renew = AsyncScript(self._client, _RENEW)
         self._ours: dict[str, tuple[str, str]] = {}
+        self._outage = Outage(log, "The store of Idempotency-Keys", "Redis", meanwhile="keys in flight run out")
         self._renewing: asyncio.Task[None] | None = None
 
     async def begin(self, key: str, fingerprint: str) -> Begun | Replay | InFlight | Mismatch:
@@ -106,9 +109,12 @@ class IdempotencyKeys:
         await self._finish([self._prefix + key], fingerprint, token, answer, round(KEPT * 1000))
 
     async def give_back(self, key: str) -> None:
-        """The request left nothing behind: the key may be used again."""
+        """The request left nothing behind: the key may be used again; if Redis is away, when its time has run out."""
         _, token = self._ours.pop(key)
-        await self._renew([self._prefix + key], token, 0)
+        try:
+            await self._renew([self._prefix + key], token, 0)
+        except RedisUnreachable as error:  # why the request failed is what is to be told
+            self._outage.begins(error)
 
     async def aclose(self) -> None:
         """Let go of the connection; what is in flight runs out."""
@@ -129,4 +135,6 @@ class IdempotencyKeys:
                 try:
                     await self._renew([self._prefix + key], token, round(IN_FLIGHT * 1000))
                 except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be renewed
-                    log.warning("an Idempotency-Key was not renewed: %s", error)
+                    self._outage.begins(error)
+                else:
+                    self._outage.ends()

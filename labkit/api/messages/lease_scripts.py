@@ -11,6 +11,20 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
+# What a group has is kept for a while after the last sign of it. `pos` goes first: without it the group is not known,
+# and what is left of it is passed over.
+KEEP = """
+local function keep(base, kept)
+  for _, name in ipairs({'ready', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
+    redis.call('PEXPIRE', base .. name, kept + 3600000)
+  end
+  for _, partition in ipairs(redis.call('HKEYS', base .. 'pos')) do
+    redis.call('PEXPIRE', base .. 'open:' .. partition, kept + 3600000)
+  end
+  redis.call('PEXPIRE', base .. 'pos', kept)
+end
+"""
+
 # --- leases
 
 # Puts back what was leased and not acknowledged in time; what was delivered too often dies.
@@ -25,23 +39,27 @@ local function put_back(base, id, most)
   end
 end
 local function expire(base, most)
+  if redis.call('EXISTS', base .. 'pos') == 0 then return 0 end
   local over = redis.call('ZREVRANGEBYSCORE', base .. 'leases', now, '-inf', 'LIMIT', 0, 100)
   for _, id in ipairs(over) do put_back(base, id, most) end
   return #over
 end
 """
 
-# KEYS: log, groups. ARGV: base of the queue, prefix of messages, group, ms of a lease, most deliveries, token.
+# KEYS: log, groups. ARGV: base of the queue, prefix of messages, group, ms of a lease, most deliveries, token, ms that
+# a group is kept.
 # The id, its record, how often it was delivered, when the lease ends, how many more are ready; or, if none is ready, 1
 # where records are known that were not fed yet, else 0; 2 if it is not known what is on the topic.
 TAKE = (
     _NOW
+    + KEEP
     + _EXPIRE
     + """
 local base = ARGV[1]
 redis.call('ZADD', KEYS[2], now, ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
 expire(base, ARGV[5])
-local id = redis.call('LPOP', base .. 'ready')
+local id = redis.call('EXISTS', base .. 'pos') == 1 and redis.call('LPOP', base .. 'ready')
 if not id then
   if redis.call('HEXISTS', KEYS[1], 'indexed') == 0 then return 2 end
   local entries = redis.call('HGETALL', KEYS[1])
@@ -57,6 +75,7 @@ end
 local count = redis.call('HINCRBY', base .. 'counts', id, 1)
 redis.call('HSET', base .. 'tokens', id, ARGV[6])
 redis.call('ZADD', base .. 'leases', now + ARGV[4], id)
+keep(base, ARGV[7])
 local key = ARGV[2] .. id
 if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'n:' .. ARGV[3], count, 'd:' .. ARGV[3], now) end
 return {id, redis.call('HGET', base .. 'held', id), count, now + ARGV[4], redis.call('LLEN', base .. 'ready')}
@@ -66,7 +85,7 @@ return {id, redis.call('HGET', base .. 'held', id), count, now + ARGV[4], redis.
 # 1: done, now or before; 0: the lease is not this one or is over; -1: there is no such message.
 _HAS_LEASE = """
 local function lease(base, key, id, token, done)
-  if redis.call('HGET', base .. 'tokens', id) == token then
+  if redis.call('EXISTS', base .. 'pos') == 1 and redis.call('HGET', base .. 'tokens', id) == token then
     return tonumber(redis.call('ZSCORE', base .. 'leases', id)) > now and 'ours' or 0
   end
   local before = redis.call('HGET', key, done)
@@ -97,9 +116,11 @@ return 1
 """
 )
 
-# ARGV: base of the queue, prefix of messages, group, id, token, most deliveries, channel, what to say there.
+# ARGV: base of the queue, prefix of messages, group, id, token, most deliveries, channel, what to say there, ms that a
+# group is kept.
 NACK = (
     _NOW
+    + KEEP
     + _EXPIRE
     + _HAS_LEASE
     + """
@@ -107,6 +128,7 @@ local base, key = ARGV[1], ARGV[2] .. ARGV[4]
 local found = lease(base, key, ARGV[4], ARGV[5], 'k:' .. ARGV[3])
 if found ~= 'ours' then return found end
 put_back(base, ARGV[4], ARGV[6])
+keep(base, ARGV[9])
 if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'k:' .. ARGV[3], ARGV[5]) end
 redis.call('PUBLISH', ARGV[7], ARGV[8])
 return 1
@@ -115,16 +137,19 @@ return 1
 
 # --- what the feeder does besides
 
-# KEYS: feeder. ARGV: base of the queue, who feeds, ms of its claim, most deliveries, channel, what to say there.
+# KEYS: feeder. ARGV: base of the queue, who feeds, ms of its claim, most deliveries, channel, what to say there, ms
+# that a group is kept.
 # false: another one feeds. Else how many are ready; the dying, each with its record and its deliveries; and per
 # partition the offset before which everything is acknowledged.
 TEND = (
     _NOW
+    + KEEP
     + _EXPIRE
     + """
 local base = ARGV[1]
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return false end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+keep(base, ARGV[7])
 if expire(base, ARGV[4]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
 local dying = {}
 for _, id in ipairs(redis.call('LRANGE', base .. 'dying', 0, 49)) do
@@ -162,6 +187,37 @@ RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
+
+# KEYS: log, groups. ARGV: base of the topic, ms after which a group is at rest, ms that a group is kept, most
+# deliveries. Of groups that nobody polls or feeds, only the place from which they read on is kept; what they have
+# acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put to rest.
+REST = (
+    _NOW
+    + _EXPIRE
+    + """
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local rested = 0
+for _, group in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])) do
+  local base = ARGV[1] .. 'q:' .. group .. ':'
+  expire(base, ARGV[4])
+  local busy = redis.call('EXISTS', base .. 'feeder', base .. 'leases', base .. 'dying')
+  if busy == 0 and redis.call('EXISTS', base .. 'held', base .. 'ready') > 0 then
+    local places = redis.call('HGETALL', base .. 'pos')
+    for index = 1, #places, 2 do
+      local open = base .. 'open:' .. places[index]
+      local first = redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')
+      if first[2] then redis.call('HSET', base .. 'pos', places[index], first[2]) end
+      redis.call('DEL', open)
+    end
+    redis.call('DEL', base .. 'ready', base .. 'held', base .. 'counts', base .. 'tokens')
+    redis.call('PEXPIRE', base .. 'pos', ARGV[3])
+    rested = rested + 1
+  end
+  if redis.call('EXISTS', base .. 'pos') == 0 then redis.call('ZREM', KEYS[2], group) end
+end
+return rested
+"""
+)
 
 # --- lag
 

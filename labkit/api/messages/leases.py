@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from labkit.api.messages import lease_scripts
 from labkit.api.messages.message import Delivery, check_group, decode_message
 from labkit.api.messages.redis_client import AsyncScript
-from labkit.api.messages.topic_log import QueueNames, TopicLog, bell_channel
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueNames, TopicLog, bell_channel
 from labkit.errors import BadGroupName, StaleLease, UnknownMessage
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import Record
@@ -89,7 +89,7 @@ class Leases:
         token = SEPARATOR.join((topic.name, group, uuid4().hex))
         found = await self._take(
             [names.log, names.groups],
-            *(names.queue(group).base, names.messages, group, self._lease_ms, self._most, token),
+            *(names.queue(group).base, names.messages, group, self._lease_ms, self._most, token, GROUP_KEPT_MS),
         )
         if isinstance(found, int):
             return Taken(None, behind=found == 1, lost=found == 2)
@@ -118,7 +118,7 @@ class Leases:
         """The message is for the next poller. Again with the same token is no error. Raises as `ack` does."""
         topic, group, queue = self._place(message_id, token)
         bell = f"{topic.name}{SEPARATOR}{group}"
-        words = (topic.names.messages, group, str(message_id), token, self._most, self._channel, bell)
+        words = (topic.names.messages, group, str(message_id), token, self._most, self._channel, bell, GROUP_KEPT_MS)
         _check(await self._nack([], queue.base, *words), message_id)
 
     def _place(self, message_id: UUID, token: str) -> tuple[TopicLog, str, QueueNames]:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from labkit.api.messages.redis_client import PAUSE
 from labkit.api.messages.topic_log import bell_channel
+from labkit.outage import Outage
 
 log = logging.getLogger("labkit.api")
 
@@ -71,6 +72,7 @@ class Bell:
         self._lines: dict[str, LongPolls] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        self._outage = Outage(log, "The bell of the queues", "Redis", meanwhile="pollers look from time to time")
 
     def line(self, queue: str) -> LongPolls:
         """The line at this queue, by what is said on the channel."""
@@ -93,12 +95,13 @@ class Bell:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(self._channel)
+                    self._outage.ends()
                     while not self._closed:
                         said = await channel.get_message(timeout=LOOK_AGAIN)
                         if said is not None and (line := self._lines.get(said["data"].decode())) is not None:
                             line.ring()
             except Exception as error:  # noqa: BLE001 - whatever it is, the pollers look by themselves meanwhile
-                log.info("the bell is not heard for now: %s", error)
+                self._outage.begins(error)
                 await asyncio.sleep(PAUSE)
 
     async def _look(self) -> None:

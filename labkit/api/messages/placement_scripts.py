@@ -6,6 +6,8 @@ They use nothing newer than Redis 6.2.
 
 from __future__ import annotations
 
+from labkit.api.messages.lease_scripts import KEEP
+
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -100,42 +102,55 @@ return 1
 # --- feeding
 
 # KEYS: log, feeder. ARGV: base of the queue, prefix of messages, group, ms that ids are kept, channel, what to say
-# there, partition, where to read on, then offset, id, record.
+# there, ms that a group is kept, partition, where to read on, then offset, id, record.
 # -1: it is not known where the group is. Records before that place were fed before. A record of a message that was
-# seen elsewhere first is passed over, unless it is a dead letter of this group that was replayed.
+# seen elsewhere first is passed over, unless it is a dead letter of this group that was replayed; and one that the
+# group has settled, before it was put to rest and came back.
 FEED = (
     _NOW
+    + KEEP
     + _PLACE
     + """
-local base, partition = ARGV[1], ARGV[7]
+local base, partition = ARGV[1], ARGV[8]
 local reached = tonumber(redis.call('HGET', base .. 'pos', partition) or '-1')
 if reached < 0 then return -1 end
+local function is_due(key, offset)
+  if not place(key, ARGV[4], partition, offset) then return redis.call('HDEL', key, 'x:' .. ARGV[3]) == 1 end
+  return redis.call('HEXISTS', key, 'a:' .. ARGV[3]) == 0 and redis.call('HEXISTS', key, 'x:' .. ARGV[3]) == 0
+end
 local fed = 0
-for index = 9, #ARGV, 3 do
+for index = 10, #ARGV, 3 do
   local offset, id = ARGV[index], ARGV[index + 1]
-  if tonumber(offset) >= reached then
-    local key = ARGV[2] .. id
-    local first = place(key, ARGV[4], partition, offset)
-    if first or redis.call('HDEL', key, 'x:' .. ARGV[3]) == 1 then
-      redis.call('RPUSH', base .. 'ready', id)
-      redis.call('HSET', base .. 'held', id, partition .. ' ' .. ARGV[index + 2])
-      redis.call('ZADD', base .. 'open:' .. partition, offset, id)
-      fed = fed + 1
-    end
+  local key = ARGV[2] .. id
+  if tonumber(offset) >= reached and is_due(key, offset) then
+    local before = redis.call('HMGET', key, 'n:' .. ARGV[3], 'offset')
+    if before[1] and before[2] == offset then redis.call('HSET', base .. 'counts', id, before[1]) end
+    redis.call('RPUSH', base .. 'ready', id)
+    redis.call('HSET', base .. 'held', id, partition .. ' ' .. ARGV[index + 2])
+    redis.call('ZADD', base .. 'open:' .. partition, offset, id)
+    fed = fed + 1
   end
 end
-if tonumber(ARGV[8]) > reached then
-  redis.call('HSET', base .. 'pos', partition, ARGV[8])
-  reach(KEYS[1], partition, tonumber(ARGV[8]))
+if tonumber(ARGV[9]) > reached then
+  redis.call('HSET', base .. 'pos', partition, ARGV[9])
+  reach(KEYS[1], partition, tonumber(ARGV[9]))
   redis.call('PUBLISH', ARGV[5], ARGV[6])
 end
+keep(base, ARGV[7])
 return fed
 """
 )
 
-# ARGV: base of the queue, then partition, where the group is by Kafka. The places that hold, in that order.
+# ARGV: base of the queue, then partition, where the group is by Kafka. The places that hold, in that order. Of a group
+# whose place is not known, nothing is left that would still hold.
 BEGIN = """
 local places = {}
+if redis.call('EXISTS', ARGV[1] .. 'pos') == 0 then
+  for _, name in ipairs({'ready', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
+    redis.call('DEL', ARGV[1] .. name)
+  end
+  for index = 2, #ARGV, 2 do redis.call('DEL', ARGV[1] .. 'open:' .. ARGV[index]) end
+end
 for index = 2, #ARGV, 2 do
   redis.call('HSETNX', ARGV[1] .. 'pos', ARGV[index], ARGV[index + 1])
   places[#places + 1] = tonumber(redis.call('HGET', ARGV[1] .. 'pos', ARGV[index]))

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from labkit.api.messages import lease_scripts
 from labkit.api.messages.creation import Creator
-from labkit.api.messages.feeder import Feeder
+from labkit.api.messages.feeder import Feeder, idle_time
 from labkit.api.messages.index import Index
 from labkit.api.messages.journey import Journey, journey_of
 from labkit.api.messages.leases import SEPARATOR, Leases
@@ -24,7 +24,7 @@ from labkit.api.messages.message import Delivery, Message, check_group
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.topic_log import TopicLog, open_topic
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, TopicLog, open_topic
 from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownQueue
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
@@ -60,6 +60,7 @@ class MessageQueues:
         self._client = asynchronous(lab.redis_url)
         self._thread_client = synchronous(lab.redis_url)
         self._lag = AsyncScript(self._client, lease_scripts.LAG)
+        self._rest = AsyncScript(self._client, lease_scripts.REST)
         self._bell = Bell(self._client, settings.topic_prefix)
         self._reservations = Reservations(self._client)
         self._index = Index(self._reservations)
@@ -82,7 +83,7 @@ class MessageQueues:
         )
         await asyncio.gather(*(self._index.ensure(topic) for topic in self._topics.values()))
         self._bell.start()
-        self._growing = asyncio.create_task(self._look_at_partitions(), name="partitions")
+        self._growing = asyncio.create_task(self._look_after_topics(), name="partitions")
 
     async def create(self, messages: Sequence[Message]) -> list[UUID]:
         """Queue these messages, unless they are queued already, and return when Kafka has them all; ids in order.
@@ -150,6 +151,16 @@ class MessageQueues:
         found = await asyncio.gather(*(self._lag_of(topic) for topic in topics))
         return {topic.name: lag for topic, lag in zip(topics, found, strict=True)}
 
+    async def rest(self, topic: str, *, after: float | None = None) -> int:
+        """Free what Redis keeps ready for groups that have not polled for `after` seconds; how many there were.
+
+        A group that comes back reads on where it was. By default it is when no process feeds it any more.
+        """
+        log_of = self._topic(topic)
+        names, seconds = log_of.names, idle_time(self._settings) if after is None else after
+        words = (names.base, round(seconds * 1000), GROUP_KEPT_MS, self._settings.api_deliveries)
+        return int(await self._rest([names.log, names.groups], *words))
+
     async def aclose(self) -> None:
         """End in order. What was leased stays so until its time is over; nothing is lost."""
         if self._growing is not None:
@@ -216,15 +227,16 @@ class MessageQueues:
         names = topic.names
         return int(await self._lag([names.log, names.groups], names.base, round(GONE * 1000)))
 
-    async def _look_at_partitions(self) -> None:
-        """A topic may grow while this runs."""
+    async def _look_after_topics(self) -> None:
+        """A topic may grow while this runs, and groups come and go."""
         while True:
             await asyncio.sleep(PARTITIONS_MAX_AGE)
             for topic in self._topics.values():
                 try:
+                    await self.rest(topic.name)
                     await asyncio.to_thread(topic.look_again, self._kafka)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
-                    log.info("the partitions of %s are taken to be as before: %s", topic.name, error)
+                    log.info("the groups and partitions of %s are taken to be as before: %s", topic.name, error)
 
 
 def queue_names(settings: Settings) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
-from labkit.errors import RedisUnreachable, SettingsError
+from labkit.errors import SettingsError
+from labkit.redis_state import ANSWER_TIMEOUT, CONNECT_TIMEOUT, asked, redis_client
 
 #: How often a call is made again where the connection is lost, and after how many seconds each time. All scripts may
 #: be sent twice.
@@ -22,14 +22,25 @@ TRIES, PAUSE = 20, 0.05
 #: How many calls may be under way at once.
 CONNECTIONS = 32
 
+#: What could not be done, for those who are told.
+NOT_ASKED = "The messages could not be looked up"
+
 Word = str | bytes | int
 
 
 def asynchronous(url: str) -> AsyncRedis:
     """A client for one event loop. Raises `SettingsError`."""
     try:
-        retry = AsyncRetry(ConstantBackoff(PAUSE), TRIES)
-        pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=None, retry=retry)
+        # one that is frozen is not asked again: a request has waited long enough then
+        retry = AsyncRetry(ConstantBackoff(PAUSE), TRIES, supported_errors=(redis.ConnectionError,))
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=None,
+            retry=retry,
+            socket_timeout=ANSWER_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+        )
     except ValueError as error:
         raise SettingsError(f"{url!r} is not the URL of a Redis: {error}") from error
     return AsyncRedis(connection_pool=pool)
@@ -37,7 +48,7 @@ def asynchronous(url: str) -> AsyncRedis:
 
 def synchronous(url: str) -> redis.Redis:
     """A client for threads."""
-    return redis.Redis.from_url(url, retry=Retry(ConstantBackoff(PAUSE), TRIES))
+    return redis_client(url)
 
 
 class AsyncScript:
@@ -59,10 +70,8 @@ class ThreadScript:
 
     def __call__(self, keys: Sequence[str], *arguments: Word) -> Any:
         """Run it."""
-        try:
+        with asked(NOT_ASKED):
             return self._script(keys=keys, args=arguments)
-        except redis.RedisError as error:
-            raise unreachable(error) from error
 
 
 async def ask(call: Awaitable[Any]) -> Any:
@@ -72,20 +81,13 @@ async def ask(call: Awaitable[Any]) -> Any:
     """
     task = asyncio.ensure_future(call)
     task.add_done_callback(_heard)
-    try:
+    with asked(NOT_ASKED):
         return await asyncio.shield(task)
-    except redis.RedisError as error:
-        raise unreachable(error) from error
 
 
 def _heard(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()  # of one whose caller is gone, nobody else will hear
-
-
-def unreachable(error: redis.RedisError) -> RedisUnreachable:
-    """The error in words."""
-    return RedisUnreachable(f"Redis could not be asked for the messages: {error} Is the lab running?")
 
 
 async def close(client: AsyncRedis) -> None:

@@ -96,3 +96,4 @@ class Reservations:
         """All that is on the topic is marked, from these offsets on."""
         known: Any = {f"s{partition}": offset for partition, offset in starts.items()} | {"indexed": 1}
         await ask(self._client.hset(topic.names.log, mapping=known))
+        await ask(self._client.pexpire(topic.names.log, _KEPT_MS))

@@ -21,6 +21,8 @@ from labkit.taskqueue.topics import Topic, Topics
 
 #: How long a message's id and journey are known, in seconds: as long as Kafka keeps records by default.
 KEPT = 7 * 24 * 3600.0
+#: How long it is known how far a group has read, after its last poll, in ms; then the place that Kafka knows counts.
+GROUP_KEPT_MS = round(KEPT * 1000)
 
 
 def api_prefix(topic_prefix: str) -> str:
@@ -72,6 +74,8 @@ class QueueNames:
     dying    list: the ids that are to become dead letters
     open:<partition>  sorted set: the ids that are not acknowledged, by offset
     feeder   the process that feeds this queue
+
+    All go when the group has not polled for `KEPT`; but for `pos`, a minute or two after its last poll.
     """
 
     base: str
