@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     )
     celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
     celery_limit: int = Field(2, ge=1, description="how many tasks per worker process fill Celery's queue")
+    celery_namespace: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="goes before Celery's keys in Redis, so that several Celerys side by side share one",
+    )
     classes: str = Field("high,low", description="the priority classes, the most urgent first, with commas between")
 
     # Celery's Beat

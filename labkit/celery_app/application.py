@@ -120,7 +120,8 @@ def redis_py_url(url: str) -> str:
 
 def key_prefix(settings: Settings) -> str:
     """What the names of all of Celery's keys begin with."""
-    return f"{settings.topic_prefix}labkit:celery:"
+    namespace = f"{settings.celery_namespace}:" if settings.celery_namespace else ""
+    return f"{settings.topic_prefix}labkit:celery:{namespace}"
 
 
 def level_key(prefix: str, level: int) -> str:

@@ -35,6 +35,7 @@ class _DispatchProcess(LabProcess):
     handed_on = (
         "celery_broker_url",
         "celery_imports",
+        "celery_namespace",
         "celery_results",
         "celery_visibility_timeout",
         "session_timeout",

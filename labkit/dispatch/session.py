@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+import redis
 
 from labkit.backpressure import Strategy
-from labkit.celery_app.application import broker_url
+from labkit.celery_app.application import broker_url, key_prefix
 from labkit.celery_app.capacity import Capacity, Count, connect
 from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
 from labkit.dispatch.process_fleet import CeleryWorker
+from labkit.errors import RedisUnreachable
 from labkit.lab import Lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.policies import PriorityClass, make_policy
 from labkit.resource import Resource
@@ -27,13 +32,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+log = safe_logger("labkit.dispatcher")
+
+
 class CelerySession(Resource):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
-    `policy`; they are made anew. With a `topic` a bridge reads that one. `workers` is how many tasks Celery performs at
-    once, in threads of one worker or in forked processes (`pool`); each takes `prefetch` from the
-    queue, and `limit` is how many may be in it or taken per worker.
+    `policy`; they are made anew. With a `topic` a bridge reads that one, into a queue of this session.
+    `workers` is how many tasks Celery performs at once, in threads of one worker or in forked processes (`pool`); each
+    takes `prefetch` from the queue, and `limit` is how many may be in it or taken per worker.
     """
 
     def __init__(
@@ -59,7 +67,9 @@ class CelerySession(Resource):
         self._topic = topic
         self._limit = limit
         self._admission = admission
-        client = connect(broker_url(settings, lab))
+        if topic is not None:  # the topic is anybody's, but the queue and the records are this session's own
+            self._settings = settings = settings.model_copy(update={"celery_namespace": f"session-{uuid4().hex[:8]}"})
+        self._client = client = connect(broker_url(settings, lab))
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
         self._store = RecordStore()
@@ -71,6 +81,8 @@ class CelerySession(Resource):
 
     def start(self) -> Self:
         """Start Celery's worker and the dispatcher; returns when both are ready."""
+        if self._topic is not None:
+            self._stack.callback(self._forget)
         self._stream.skip()
         self._stack.enter_context(self.worker)
         for known in self._classes:
@@ -147,6 +159,15 @@ class CelerySession(Resource):
         if self._topic is not None:
             return {BRIDGE: (self._topic, BRIDGE_GROUP)}
         return {one.name: (f"jobs.{one.name}", DISPATCHER_GROUP) for one in self._classes}
+
+    def _forget(self) -> None:
+        """Delete what the session had in Redis; the records are kept here."""
+        try:
+            self._read()
+            for key in self._client.scan_iter(match=f"{key_prefix(self._settings)}*", count=1000):
+                self._client.delete(key)
+        except (RedisUnreachable, redis.RedisError) as error:
+            log.warning("what the session had in Redis was not deleted: %s", error)
 
     def _all_done(self) -> bool:
         self.dispatcher.check()

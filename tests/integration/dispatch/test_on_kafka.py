@@ -14,10 +14,12 @@ from labkit.errors import LabkitError, SettingsError, UnknownTopic
 from labkit.policies import PriorityClass
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, new_task
+from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
+from tests.integration.celery_app.conftest import new_settings
 from tests.integration.celery_app.handlers import effects
 from tests.integration.dispatch.rig import HIGH, LOW, Rig
 
@@ -199,3 +201,24 @@ def test_topics_of_the_classes_are_made(lab, topics: Topics, settings, unique_na
     made = make_dispatcher(lab, topics, [PriorityClass(name=unique_name)], partitions=3, settings=settings)
     assert topics.get(f"jobs.{unique_name}").partitions == 3
     made.stop()
+
+
+def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_redis(lab, topics, client, unique_name):
+    settings = new_settings()
+    names = [f"{unique_name}-{number}" for number in range(2)]
+    with connect_kafka(lab) as unprefixed:
+        for name in names:
+            unprefixed.create(name, partitions=1)
+        with (
+            CelerySession(lab, topic=names[0], settings=settings) as first,
+            CelerySession(lab, topic=names[1], settings=settings) as second,
+        ):
+            sent = []
+            for name in names:
+                with Producer(unprefixed.get(name), settings=settings) as producer:
+                    sent.append({one.task_id for one in producer.send_many([new_task("sleep", 0) for _ in range(5)])})
+            found = [set(session.drain(timeout=60)["task_id"]) for session in (first, second)]
+            assert found == sent
+            assert [session.count().processes for session in (first, second)] == [2, 2]
+    assert not list(client.scan_iter(f"{settings.topic_prefix}labkit:celery:*"))
+    assert [set(session.records()["task_id"]) for session in (first, second)] == sent, "records outlive their session"
