@@ -28,6 +28,7 @@ from benchmarks import (
     queues,
     report,
     schemathesis_run,
+    slow_task,
     view_rebuild,
     working,
 )
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "producing": producing.measure,
     "working": working.measure,
+    "slow_task": slow_task.measure,
     "concurrency": concurrency.measure,
     "cpu_bound": cpu_bound.measure,
     "queues": queues.measure,
