@@ -216,3 +216,16 @@ def test_what_the_broker_refuses_is_said(topics: Topics, unique_name):
             pytest.raises(WorkerFailed, match="a consumer group has that name"),
         ):
             share(topic, unique_name).start()
+
+
+def test_the_tasks_of_a_topic_made_anew_under_a_share_group_are_done(topics, unique_name):
+    """Kafka itself keeps the state of a share group by the topic's id."""
+    topic = topics.create(unique_name, partitions=1)
+    old = send(topic, 10)
+    with share(topic, unique_name) as group:
+        group.drain(timeout=60)
+        topic = topics.recreate(unique_name, partitions=1)
+        new = send(topic, 15, seed=2)
+        expected = {task.id for task in [*old, *new]}
+        wait_until(lambda: set(group.records()["task_id"]) == expected, timeout=60, what="all were to be done")
+        group.drain(timeout=60)

@@ -6,9 +6,17 @@ import threading
 
 import pytest
 
-from labkit.dispatch.intake import IntakeQueue
+from labkit.dispatch.intake import Intake, IntakeQueue
+from labkit.settings import Settings
+from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.engine.worker_config import WorkerConfig
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.task import Task, new_task
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.transport.memory import MemoryTransport
 
 
 def items(count: int, start: int = 0) -> list[WorkItem]:
@@ -116,3 +124,36 @@ def test_the_dispatcher_hears_of_every_change(line):
     line.drop(timeout=0)
     line.close()
     assert heard == [2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("number", [3, 15])
+def test_the_tasks_of_a_topic_made_anew_come_to_the_line_from_the_first_one_on(number):
+    """What a dispatcher or a bridge takes in is known by the topic's id, as what a worker works on."""
+    handed_on: list[str] = []
+
+    def hand_on() -> bool:
+        while (item := intake.line.take_first()) is not None:
+            handed_on.append(Task.decode(item.record).kind)
+            intake.attempts.hand_on(item)
+        return not sum(place.lag for place in topics.lag("t", group="g"))
+
+    def send(kind: str, count: int) -> None:
+        with Producer(topics.get("t"), settings=Settings(_env_file=None)) as producer:
+            producer.send_many(new_task(f"{kind}-{n}") for n in range(count))
+
+    with Topics(MemoryTransport()) as topics:
+        topics.create("t", partitions=1)
+        send("old", 10)
+        config = WorkerConfig(order="none")
+        intake = Intake(topics.get("t"), name="i", group="g", work=Work(), config=config, on_record=lambda record: None)
+        thread = threading.Thread(target=intake.run)
+        thread.start()
+        try:
+            wait_until(hand_on, timeout=60, what="the old tasks were to be handed on")
+            topics.recreate("t", partitions=1)
+            send("new", number)
+            wait_until(hand_on, timeout=60, what="the new tasks were to be handed on")
+        finally:
+            intake.stop()
+            thread.join(60)
+    assert set(handed_on) == {f"old-{n}" for n in range(10)} | {f"new-{n}" for n in range(number)}
