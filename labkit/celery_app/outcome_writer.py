@@ -16,7 +16,7 @@ from labkit.celery_app.capacity import connect
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.record_stream import RecordStream
 from labkit.celery_app.task_starts import TaskStarts
-from labkit.errors import UnknownTopic
+from labkit.errors import NotAcknowledged, TaskNotEncodable, UnknownTopic
 from labkit.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, TaskRecord
@@ -96,7 +96,11 @@ class _DeadLetters:
             self._ensured.add(topic.name)
         if self._client is None:
             self._client = self._open.enter_context(closing(topic.transport.transactions(topic.full_group(self._id))))
-        self._client.write([_letter(topic, envelope, last)])
+        try:
+            self._client.write([_letter(topic, envelope, last)])
+        except (NotAcknowledged, TaskNotEncodable, ValueError) as error:
+            log.warning("the dead letter of task %s is written without its record: %s", envelope.task.id, error)
+            self._client.write([_letter(topic, envelope, last, with_record=False)])
 
     def _connected(self) -> Topics:
         if self._topics is None:
@@ -111,8 +115,8 @@ class _DeadLetters:
         open_.close()
 
 
-def _letter(topic: Topic, envelope: Envelope, last: TaskRecord) -> Outgoing:
-    key, value, headers = envelope.task.encode()
+def _letter(topic: Topic, envelope: Envelope, last: TaskRecord, *, with_record: bool = True) -> Outgoing:
+    key, value, headers = envelope.task.encode() if with_record else (None, b"", ())
     record = Record(
         topic=envelope.topic,
         partition=envelope.partition,
@@ -123,5 +127,11 @@ def _letter(topic: Topic, envelope: Envelope, last: TaskRecord) -> Outgoing:
         timestamp_ms=round(envelope.produced_at * 1000),
     )
     return encode_dead_letter(
-        topic, record, error=last.error or "", attempts=last.attempt, worker=last.worker, at=last.finished_at
+        topic,
+        record,
+        error=last.error or "",
+        attempts=last.attempt,
+        worker=last.worker,
+        at=last.finished_at,
+        with_record=with_record,
     )

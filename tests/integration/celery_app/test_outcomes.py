@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -80,6 +81,21 @@ def test_many_that_fail_at_once_leave_a_letter_each_and_are_tried_no_oftener(wor
     letters = DeadLetters(topics, unique_name).list()
     assert {letter.task().id for letter in letters} == {task.id for task in tasks}
     assert {letter.attempts for letter in letters} == {3}
+
+
+def test_a_letter_that_is_refused_is_written_without_its_record(work, topics, unique_name, tmp_path):
+    topics.create(unique_name, partitions=1)
+    with closing(topics.transport.admin()) as admin:
+        name = f"{topics.prefix}{unique_name}.dead"
+        config = {"cleanup.policy": "compact", "max.message.bytes": "4000"}
+        admin.create_topic(name, partitions=1, config=config)
+    file = str(tmp_path / "effects")
+    task = new_task("test-fail", {"file": file, "times": 99, "ballast": "x" * 20_000})
+    work.send(envelope(task, topic=unique_name, offset=3))
+    assert [record.outcome for record in work.wait_for(1)] == ["failed", "failed", "dead"]
+    (letter,) = DeadLetters(topics, unique_name).list()
+    assert (letter.omitted, letter.id, letter.attempts) == (True, f"{unique_name}/0/3", 3)
+    assert len(effects(file)) == 3
 
 
 HUGE = 10**30
