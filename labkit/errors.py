@@ -173,6 +173,10 @@ class RedisUnreachable(TryAgainLater):
     """Redis does not answer, or answers that it can do nothing now. Is the lab running? `labkit status` tells."""
 
 
+class DoneElsewhere(LabkitError):
+    """Other members of the group have done some of the tasks, so their records are not here."""
+
+
 class DeadlineExceeded(LabkitError):
     """The condition did not come true in time."""
 

@@ -41,7 +41,8 @@ class Drain:
         self._check = check
         self._what = what
         self._timeout = timeout
-        self._deadline = monotonic() + timeout
+        #: when it ends, by `time.monotonic`
+        self.deadline = monotonic() + timeout
         self._last: list[PartitionLag] | None = None
         self._trouble = ""
 
@@ -54,7 +55,7 @@ class Drain:
         pause = threading.Event().wait
         while True:
             # what `lag` asks may not answer for long: it is asked on a thread, which is left behind then
-            asked = _on_a_thread(self._lag)
+            asked = on_a_thread(self._lag)
             while not asked.done():
                 self._check()
                 wait([asked], min(LAG_INTERVAL, self._left_but(margin)))
@@ -67,7 +68,7 @@ class Drain:
 
     def _left_but(self, margin: float) -> float:
         """How much time is left to wait; raises `DeadlineExceeded` if there is none."""
-        left = left_until(self._deadline - margin)
+        left = left_until(self.deadline - margin)
         if not left:
             number = "How many are left is not known." if self._last is None else f"{_left(self._last)} are left."
             words = [number, self._trouble, *(_in_words(*answer) for answer in self._running())]
@@ -96,7 +97,7 @@ class Drain:
 
         def ask(member: Member) -> list[RunningTask] | None:
             try:
-                return member.running(left_until(self._deadline))
+                return member.running(left_until(self.deadline))
             except WorkerFailed:
                 return None
 
@@ -120,7 +121,8 @@ def _in_words(name: str, tasks: list[RunningTask] | None) -> str:
     return f"In {name}, {', '.join(map(str, tasks[:NAMED]))}{more}."
 
 
-def _on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
+def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
+    """Call it on a thread, which is left behind if it takes longer than anybody waits."""
     outcome: Future[Answer] = Future()
 
     def run() -> None:

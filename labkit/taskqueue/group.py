@@ -21,6 +21,7 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.dead_letters import ensure_dead_topic
+from labkit.taskqueue.done_elsewhere import DoneBefore, must_be_all
 from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
@@ -118,6 +119,7 @@ class WorkerGroup(Resource):
         self._numbers = count(1)
         self._killed: set[str] = set()
         self._initial = workers
+        self._before: DoneBefore | None = None
 
     def start(self) -> Self:
         """Start the workers and return when they have shared out all partitions.
@@ -125,8 +127,9 @@ class WorkerGroup(Resource):
         Raises `DeadTopicRefused` if the topic cannot have dead letters.
         """
         ensure_dead_topic(self.topic, validate_only=True)
+        self._before = self._standing.done()
         for _ in range(self._initial):
-            self._start_member()
+            self.begin_to_add()
         self.wait_until_balanced()
         return self
 
@@ -138,7 +141,11 @@ class WorkerGroup(Resource):
 
     def begin_to_add(self) -> str:
         """As `add`, but returns at once, while the worker is on its way."""
-        return self._start_member()
+        name = f"{self._name}-{next(self._numbers)}"
+        member = self._process_member(name) if self._processes else self._thread_member(name)
+        self._members[name] = member
+        member.start()
+        return name
 
     def stop_worker(self, name: str) -> None:
         """This worker finishes its task, commits and leaves; returns when the others have its partitions."""
@@ -205,12 +212,14 @@ class WorkerGroup(Resource):
         """Wait until every record on the topic is done and committed; return the records so far.
 
         Raises `DeadlineExceeded` when `timeout` seconds are over, also when a handler never returns or Kafka does not
-        answer: it says how many tasks are left, and which have been running where.
+        answer: it says how many tasks are left, and which have been running where. Raises `DoneElsewhere` when others
+        of the group have done some of the tasks since it was started.
         """
         what = f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}"
-        members = list(self._members.values())
-        Drain(members, lag=self.lag, check=self.check, what=what, timeout=timeout).wait()
-        return self.records()
+        drain = Drain([*self._members.values()], lag=self.lag, check=self.check, what=what, timeout=timeout)
+        lag, records = drain.wait(), self.records()
+        must_be_all(self.topic, records, before=self._before, lag=lag, deadline=drain.deadline)
+        return records
 
     def attempts(self) -> int:
         """How many attempts are known to have ended so far."""
@@ -253,13 +262,6 @@ class WorkerGroup(Resource):
         self.check()
         status = self._members[name].status()
         return status.done + status.failed
-
-    def _start_member(self) -> str:
-        name = f"{self._name}-{next(self._numbers)}"
-        member = self._process_member(name) if self._processes else self._thread_member(name)
-        self._members[name] = member
-        member.start()
-        return name
 
     def _take(self, record: TaskRecord) -> None:
         self._store.append(record)

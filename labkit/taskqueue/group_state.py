@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.transport.contract import AdminClient
@@ -20,6 +21,10 @@ class GroupState(Protocol):
 
     def lag(self) -> list[PartitionLag]:
         """How far the group is behind, one entry per partition, in order."""
+        ...
+
+    def done(self) -> dict[int, list[range]] | None:
+        """Per partition, the runs of offsets that count as done; None where the broker does not tell."""
         ...
 
     def close(self) -> None:
@@ -57,6 +62,15 @@ class ConsumerGroupState:
         """How far the group is behind, one entry per partition, in order."""
         return self._topics.lag(self._topic.name, group=self._group)
 
+    def done(self) -> dict[int, list[range]]:
+        """Per partition, the runs of offsets that count as done."""
+        positions = self._topics.committed(self._topic.name, group=self._group)
+        done = {place.partition: [range(place.committed)] for place in self.lag()}
+        for partition, position in positions.items():
+            if partition in done and done[partition][0].stop == position.offset:  # else it is of a former topic
+                done[partition] += OffsetMetadata.decode(position.metadata, position.offset).done
+        return done
+
     def close(self) -> None:
         """Let go of the connection."""
         self._topics.close()
@@ -90,6 +104,9 @@ class ShareGroupState:
             PartitionLag(partition=partition, committed=end - left.get(partition, end - starts[partition]), end=end)
             for partition, end in sorted(ends.items())
         ]
+
+    def done(self) -> None:
+        """Which of the records are done is not told."""
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -132,6 +132,10 @@ class Topics(Resource):
         """Per partition, the offset that the next record will get."""
         return self._client.end_offsets(self.prefix + name)
 
+    def committed(self, name: str, *, group: str) -> dict[int, Position]:
+        """What the group has committed, per partition; nothing for what was never committed."""
+        return self._client.committed(self.prefix + group, self.prefix + name)
+
     def lag(self, name: str, *, group: str) -> list[PartitionLag]:
         """How far the group is behind, one entry per partition, in order.
 
