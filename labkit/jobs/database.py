@@ -115,9 +115,13 @@ class Sqlite:
 
 
 def _set_up(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN; Python's own rules would begin too late
-    connection.execute("PRAGMA synchronous=NORMAL")  # after a power cut the last of it is read from the topic again
-    connection.execute("PRAGMA cache_size=-64000")
+    try:
+        connection.isolation_level = None  # we say BEGIN; Python's own rules would begin too late
+        connection.execute("PRAGMA synchronous=NORMAL")  # after a power cut the last of it is read from the topic again
+        connection.execute("PRAGMA cache_size=-64000")
+    except BaseException:
+        connection.close()  # SQLAlchemy forgets one that could not be set up
+        raise
 
 
 class _LockedFile:

@@ -44,8 +44,12 @@ class Store:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = open_database(url)
         self._clock = clock
-        with self._in_words():
-            self._database.make_tables()
+        try:
+            with self._in_words():
+                self._database.make_tables()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
