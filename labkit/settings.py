@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,17 @@ PREFIX = "LABKIT_"
 #: Read from the working directory and, because notebooks run in their own folder, from the one above it.
 #: The nearer file goes before the other, and the environment before both.
 ENV_FILES = ("../.env", ".env")
+
+#: What Java, Kafka and the library that Kafka logs with read of the environment, whoever it was meant for.
+_OF_JAVA = re.compile(r"CLASSPATH|(_|IBM_|OPENJ9_)?(JAVA|JDK)_(.*OPTIONS|OPTS)|(KAFKA|LOG4J|JMX)_.*|LOG_DIR")
+
+#: What Celery reads of the environment before its own configuration.
+_OF_CELERY = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+_OF_CELERY_LOADER = "CELERY_LOADER"
+
+#: What HTTP clients take a proxy from; the names of this machine that none of them should be asked for.
+_OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 #: A lab's name is the name of a folder.
 LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
@@ -132,6 +144,39 @@ def load_settings(**overrides: object) -> Settings:
 def environment_with(**changes: object) -> dict[str, str]:
     """The environment for a child process: that of this process, with these settings (by their names) set."""
     return {**os.environ, **{f"LABKIT_{name.upper()}": str(value) for name, value in changes.items()}}
+
+
+def variables_of_java() -> list[str]:
+    """The names of the variables that a Java started with the whole environment would obey, so that it gets none."""
+    return sorted(name for name in os.environ if _OF_JAVA.fullmatch(name))
+
+
+def environment_for_java() -> dict[str, str]:
+    """The environment for a server of the lab: that of this process, without what was meant for another Java."""
+    return {name: value for name, value in os.environ.items() if not _OF_JAVA.fullmatch(name)}
+
+
+def variables_of_celery() -> list[str]:
+    """The names of the variables that Celery would obey instead of what labkit tells it."""
+    return [name for name in (*_OF_CELERY, _OF_CELERY_LOADER) if os.environ.get(name)]
+
+
+def variables_of_proxies() -> list[str]:
+    """The names of the variables that send requests to a proxy, also those to this machine."""
+    spared = {host.strip() for host in _no_proxy().split(",")}
+    if "*" in spared or spared.issuperset(_THIS_MACHINE[:2]):
+        return []
+    return [name for wanted in _OF_PROXIES for name in (wanted, wanted.lower()) if os.environ.get(name)]
+
+
+def environment_past_proxies() -> dict[str, str]:
+    """The environment for a child process whose requests to this machine go past any proxy."""
+    spared = ",".join(filter(None, (_no_proxy(), *_THIS_MACHINE)))
+    return {**os.environ, "no_proxy": spared, "NO_PROXY": spared}
+
+
+def _no_proxy() -> str:
+    return os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
 
 
 @cache  # once in a process

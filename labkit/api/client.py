@@ -20,6 +20,7 @@ from labkit.api.messages import Message
 from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, JourneyOut, OverviewOut
 from labkit.errors import ApiRefused, ApiUnreachable
 from labkit.jobs import JobStatus
+from labkit.lab.loopback import is_loopback
 from labkit.resource import Resource
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
@@ -52,7 +53,9 @@ class ApiClient(Resource):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._clients = [httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT) for url in urls]
+        self._clients = [
+            httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, mounts=_past_proxies(url)) for url in urls
+        ]
         self._turn = 0
         self._patience = patience
         self._pause = pause
@@ -200,3 +203,9 @@ def _refused(answer: httpx.Response) -> ApiRefused:
     return ApiRefused(
         str(problem.get("detail", answer.reason_phrase)), status=answer.status_code, type=str(problem.get("type", ""))
     )
+
+
+def _past_proxies(url: str) -> dict[str, None] | None:
+    """For httpx: no proxy for this server if it runs on this machine, whatever the environment says."""
+    host = httpx.URL(url).host
+    return {f"all://{f'[{host}]' if ':' in host else host}": None} if is_loopback(url) else None

@@ -14,7 +14,7 @@ from celery import Celery
 from labkit.celery_app.kombu_overrides import TRANSPORT
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
-from labkit.settings import Settings, load_settings
+from labkit.settings import Settings, load_settings, variables_of_celery
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -49,8 +49,14 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
 
     A worker takes as many tasks as it has processes and acknowledges each when it is done: so an urgent task waits
     behind what runs, and a killed worker loses nothing. Messages are JSON; anything else is refused.
-    Raises `SettingsError` for a URL that is not of a Redis.
+    Raises `SettingsError` for a URL that is not of a Redis, and where Celery would obey the environment instead.
     """
+    obeyed = variables_of_celery()
+    if obeyed:
+        raise SettingsError(
+            f"{' and '.join(obeyed)} is set in the environment, which Celery obeys before anything that labkit tells "
+            "it, so that tasks would go elsewhere. Unset it for labkit; LABKIT_CELERY_BROKER_URL names another Redis."
+        )
     app = Celery("labkit", broker=celery_url(broker_url).replace("redis+", f"{TRANSPORT}+"), set_as_current=False)
     app.conf.update(
         broker_transport=TRANSPORT,

@@ -39,7 +39,7 @@ from labkit.lab.kafka_server import (
 )
 from labkit.lab.probe import free_ports, wait_for_kafka
 from labkit.lab.supervisor import ServerCommand, Supervisor, launch
-from labkit.settings import Settings
+from labkit.settings import Settings, environment_for_java
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +151,12 @@ def _make(made: Path, java: Java, jars: Sequence[Path]) -> None:
 
 def _format(java: Java, jars: Sequence[Path], template: Path) -> None:
     properties = template.with_name("format.properties")
-    properties.write_text(server_properties(data=template, port=9092, controller_port=9093), encoding="utf-8")
+    text = server_properties(data=Path(template.name), port=9092, controller_port=9093)
+    properties.write_text(text, encoding="utf-8")
     command = format_command(java, jars, properties=properties, cluster_id=CLUSTER_ID, logs=template.parent)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=template.parent, env=environment_for_java(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise ServerFailed(f"Kafka could not format its storage: {(done.stderr or done.stdout).strip()[-500:]}")
 
@@ -223,7 +226,8 @@ def _record(java: Java, jars: Sequence[Path], template: Path, folder: Path, reco
     data, properties = folder / "kafka", folder / "server.properties"
     copytree(template, data)
     port, controller_port = free_ports(2)
-    properties.write_text(server_properties(data=data, port=port, controller_port=controller_port), encoding="utf-8")
+    text = server_properties(data=Path(data.name), port=port, controller_port=controller_port)
+    properties.write_text(text, encoding="utf-8")
     record = ["-XX:AOTMode=record", f"-XX:AOTConfiguration={recording}"]
     supervisor = _launch(
         folder,
@@ -249,7 +253,14 @@ def _run_once(folder: Path, name: str, argv: list[str]) -> None:
 
 
 def _launch(folder: Path, name: str, argv: list[str], *, grace: float) -> Supervisor:
-    server = ServerCommand(name=name, argv=argv, folder=folder, output=folder / f"{name}.out", grace=grace)
+    server = ServerCommand(
+        name=name,
+        argv=argv,
+        folder=folder,
+        output=folder / f"{name}.out",
+        grace=grace,
+        environment=environment_for_java(),
+    )
     return launch([server], exits=folder / "exits.jsonl", log=folder / "supervisor.log")
 
 

@@ -23,9 +23,9 @@ from labkit.lab.kafka_server import find_java
 from labkit.lab.lifecycle import check_external
 from labkit.lab.probe import is_free
 from labkit.lab.redis_server import find_redis
-from labkit.lab.startup import ROOM
+from labkit.lab.startup import ROOM, socket_folder
 from labkit.lab.state import running_state
-from labkit.settings import Settings
+from labkit.settings import Settings, variables_of_celery, variables_of_java, variables_of_proxies
 
 #: What a lab and a notebook beside it take, in bytes.
 MEMORY = 700_000_000
@@ -146,6 +146,46 @@ def _folders(settings: Settings) -> Found:
     return Health.GOOD, " and ".join(map(str, folders))
 
 
+def _paths(settings: Settings) -> Found:
+    cache = settings.kafka_home or cache_folder(settings)
+    if ":" in str(cache):
+        variable = "LABKIT_KAFKA_HOME" if settings.kafka_home else "LABKIT_CACHE_DIR"
+        return Health.BAD, f"{cache} has a colon in its name, which Java cannot load from. Set {variable} to another."
+    folders = named_lab(settings, settings.lab)
+    where = socket_folder(folders)
+    if where is not None:
+        return Health.NOTE, f"{folders.redis} is too long a path for a socket; that of Redis goes to {where}."
+    return Health.GOOD, "Kafka and Redis can use these folders"
+
+
+def _variables_of_java(_: Settings) -> Found:
+    found = variables_of_java()
+    if found:
+        return Health.NOTE, f"{', '.join(found)}: set for another Java; the lab's own does not get {_it(found)}."
+    return Health.GOOD, "none is set that the lab's Java would have to be kept from"
+
+
+def _variables_of_celery(_: Settings) -> Found:
+    found = variables_of_celery()
+    if found:
+        return Health.BAD, f"{', '.join(found)}: Celery obeys {_it(found)} instead of labkit. Unset {_it(found)}."
+    return Health.GOOD, "none is set that Celery would obey instead of labkit"
+
+
+def _proxies(_: Settings) -> Found:
+    found = variables_of_proxies()
+    if found:
+        return Health.NOTE, (
+            f"{', '.join(found)}: labkit goes past {_it(found)} to servers on this machine. For curl and others, set "
+            "NO_PROXY=127.0.0.1,localhost."
+        )
+    return Health.GOOD, "none is asked for servers on this machine"
+
+
+def _it(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
 def _port(settings: Settings) -> Found:
     state = running_state(named_lab(settings, settings.lab), settings)
     if state is not None:
@@ -195,10 +235,14 @@ _CHECKS: dict[str, Callable[[Settings], Found]] = {
     "caches": _caches,
     "Redis": _redis,
     "folders": _folders,
+    "paths": _paths,
     "disk": _disk,
     "memory": _memory,
     "port": _port,
     "encoding": _locale,
+    "variables for Java": _variables_of_java,
+    "variables for Celery": _variables_of_celery,
+    "proxies": _proxies,
     "JupyterLab": _jupyter,
     "external Kafka": _external_kafka,
     "external Redis": _external_redis,

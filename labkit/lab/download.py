@@ -21,6 +21,7 @@ from urllib3.util import Retry
 from labkit.errors import DiskFull, DownloadError
 from labkit.lab.folders import check_space, make_folder
 from labkit.lab.jar_lock import Jar, file_sha256, is_whole
+from labkit.lab.loopback import open_session
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def fetch_jars(jars: Sequence[Jar], folder: Path, repository: str | None) -> Non
             return  # another process has fetched them while this one waited
         size = sum(jar.size for jar in missing)
         check_space(folder, size + SPARE)
-        with _session() as session, _progress(size) as advance:
-            base = (repository or _maven_central()).rstrip("/")
+        base = (repository or _maven_central()).rstrip("/")
+        with _session(base) as session, _progress(size) as advance:
             logger.info("fetching %d jars from %s", len(missing), base)
             _Fetcher(session, base, folder, advance).fetch_all(missing)
 
@@ -65,11 +66,11 @@ def _maven_central() -> str:
 
 
 @contextmanager
-def _session() -> Iterator[requests.Session]:
+def _session(base: str) -> Iterator[requests.Session]:
     # few attempts to connect: who is offline should hear so within seconds
     retry = Retry(total=TRIES, connect=2, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504])
     adapter = HTTPAdapter(pool_maxsize=AT_A_TIME, max_retries=retry)
-    with requests.Session() as session:
+    with open_session(base) as session:
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
         yield session

@@ -98,7 +98,14 @@ def named_lab(settings: Settings, name: str) -> LabFolders:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that only this user can read. Raises `LabError` if that is not allowed, and `DiskFull`."""
+    """Make a folder that only this user can read. Raises `LabError` if that cannot be, and `DiskFull`."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise LabError(
+            f"The folder {str(folder)!r} cannot be used: its name is no UTF-8, which Java could not open. "
+            "Set LABKIT_DATA_DIR or LABKIT_CACHE_DIR."
+        ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

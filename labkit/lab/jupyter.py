@@ -15,9 +15,10 @@ import requests
 
 from labkit.errors import ServerFailed
 from labkit.lab.folders import named_lab
+from labkit.lab.loopback import open_session
 from labkit.lab.supervisor import ServerCommand, launch
 from labkit.resource import Resource
-from labkit.settings import Settings
+from labkit.settings import Settings, environment_past_proxies
 
 #: The port that JupyterLab takes if it is free; the next free one otherwise.
 PORT = 8888
@@ -51,6 +52,7 @@ class Jupyter(Resource):
             folder=folder,
             output=self._log,
             grace=GRACE,
+            environment=environment_past_proxies(),
         )
         self._supervisor = launch([command], exits=lab.logs / "exits.jsonl", log=lab.logs / "supervisor.log")
         self._start_page = start_page
@@ -139,6 +141,7 @@ def _argv(folder: Path, start_page: str) -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+        with open_session(url) as session:
+            return session.get(url, timeout=5).ok
+    except requests.RequestException:  # not yet, or too busy to answer in time
         return False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from labkit.errors import JavaNotFound
+from labkit.errors import JavaNotFound, LabError
 from labkit.settings import Settings
 
 #: Kafka's servers need at least this major version.
@@ -141,6 +141,8 @@ def server_properties(
 ) -> str:
     """The text of `server.properties` for one node; nodes count from 1.
 
+    `data` may be relative to the folder in which the server runs, and should be: Kafka takes a comma in it for the end
+    of one folder's name and the beginning of another's.
     `voters` are the controllers' ports of all nodes in order; without it, the node is alone. With three nodes or more,
     three hold each record, and it is acknowledged when two have it: so one can be killed and nothing stops.
     """
@@ -166,7 +168,14 @@ def _escaped(text: str) -> str:
 
 
 def class_path(jars: Sequence[Path]) -> str:
-    """The class path of the server, as Java wants it."""
+    """The class path of the server, as Java wants it. Raises `LabError` for a folder that it cannot name."""
+    for folder in sorted({jar.parent for jar in jars}):
+        if ":" in str(folder):
+            raise LabError(
+                f"Kafka cannot be run from the folder {folder}: Java separates what it is to load by colons, and the "
+                "folder's name has one. Name a folder without a colon in LABKIT_CACHE_DIR, or in LABKIT_KAFKA_HOME "
+                "if that is set."
+            )
     return ":".join(str(jar) for jar in jars)
 
 

@@ -25,6 +25,7 @@ from labkit.lab.probe import is_free
 from labkit.lab.process_id import ProcessId
 from labkit.lab.state import Broker, State, read_state, server_name
 from labkit.lab.supervisor import MARGIN, ServerCommand, identified, restart
+from labkit.settings import environment_for_java
 
 #: Seconds that the servers of a lab with a name have to end by themselves.
 GRACE = 15.0
@@ -84,7 +85,11 @@ def broker_command(
         make_folder(folder)
     _format(folders.kafka, kafka.template, node)
     text = server_properties(
-        data=folders.kafka, port=port, controller_port=controller_ports[node - 1], node=node, voters=controller_ports
+        data=Path(folders.kafka.name),
+        port=port,
+        controller_port=controller_ports[node - 1],
+        node=node,
+        voters=controller_ports,
     )
     folders.properties.write_text(text, encoding="utf-8")
     _make_room(folders)
@@ -96,7 +101,14 @@ def broker_command(
         temporary=folders.temporary,
         extra_options=[] if kafka.aot is None else aot_options(kafka.aot),
     )
-    return ServerCommand(name=name, argv=argv, folder=folders.root, output=folders.logs / "kafka.out", grace=grace)
+    return ServerCommand(
+        name=name,
+        argv=argv,
+        folder=folders.root,  # the properties name what Kafka stores from here
+        output=folders.logs / "kafka.out",
+        grace=grace,
+        environment=environment_for_java(),
+    )
 
 
 def kill_broker(folders: LabFolders, node: int) -> None:

@@ -35,6 +35,10 @@ BROKERS = (1, 3, 5)
 
 #: A unix socket's path is limited to 104 bytes on macOS and 108 on Linux.
 LONGEST_SOCKET = 100
+#: The name of Redis' socket.
+SOCKET = "redis.sock"
+#: Where a socket goes when both the lab's folder and the one for temporary files have too long a path.
+SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 (a folder of our own is made there)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,11 +239,29 @@ def _throw_aways(plan: Plan, socket: Path | None) -> list[Path]:
     return paths
 
 
-def _socket_path(folders: LabFolders) -> Path:
-    path = folders.redis / "redis.sock"
+def socket_folder(folders: LabFolders) -> Path | None:
+    """Where the folder of Redis' socket is made if the lab's own has too long a path for one; None if it has not.
+
+    Raises `LabError` if there is no such place.
+    """
+    path = folders.redis / SOCKET
     if len(os.fsencode(path)) <= LONGEST_SOCKET:
-        return path
-    return Path(tempfile.mkdtemp(prefix="labkit-")) / "redis.sock"  # readable by this user only
+        return None
+    for folder in map(Path, (tempfile.gettempdir(), *SHORT_FOLDERS)):
+        if len(os.fsencode(folder / "labkit-12345678" / SOCKET)) <= LONGEST_SOCKET and os.access(folder, os.W_OK):
+            return folder
+    raise LabError(
+        f"Redis cannot listen: a unix socket's path has {LONGEST_SOCKET} bytes at most, {path} has more, and no folder "
+        f"with a shorter name can be written, neither {tempfile.gettempdir()} nor {' nor '.join(SHORT_FOLDERS)}. Name "
+        "a folder with a shorter path in LABKIT_DATA_DIR or in TMPDIR."
+    )
+
+
+def _socket_path(folders: LabFolders) -> Path:
+    elsewhere = socket_folder(folders)
+    if elsewhere is None:
+        return folders.redis / SOCKET
+    return Path(tempfile.mkdtemp(prefix="labkit-", dir=elsewhere)) / SOCKET  # readable by this user only
 
 
 def _redis(plan: Plan, binary: RedisBinary, socket: Path) -> ServerCommand:

@@ -28,13 +28,17 @@ _let_go: list[subprocess.Popen[bytes]] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCommand:
-    """A server to start. `grace` is the time between SIGTERM and SIGKILL in seconds; with 0, SIGKILL at once."""
+    """A server to start. `grace` is the time between SIGTERM and SIGKILL in seconds; with 0, SIGKILL at once.
+
+    Without an `environment` of its own it gets that of this process.
+    """
 
     name: str
     argv: list[str]
     folder: Path
     output: Path
     grace: float
+    environment: dict[str, str] | None = None
 
 
 class Supervisor:

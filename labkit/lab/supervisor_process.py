@@ -41,11 +41,20 @@ PR_SET_PDEATHSIG = 1
 class ServerProcess:
     """One server and what became of it."""
 
-    def __init__(self, name: str, argv: list[str], folder: str, output: str, grace: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: list[str],
+        folder: str,
+        output: str,
+        grace: float,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.argv = argv
         self.folder = folder
         self.output = output
+        self.environment = environment  # None: the supervisor's own
         self.grace = grace  # seconds between SIGTERM and SIGKILL; with 0, SIGKILL at once
         self.pid = 0
         self.running = False
@@ -72,7 +81,9 @@ class ServerProcess:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            os.execv(self.argv[0], self.argv)  # noqa: S606 (a shell is not wanted)
+            if self.environment is None:
+                os.execv(self.argv[0], self.argv)  # noqa: S606 (a shell is not wanted)
+            os.execve(self.argv[0], self.argv, self.environment)  # noqa: S606
         except OSError as error:
             os.write(2, f"{self.argv[0]}: {error}\n".encode())
         finally:
