@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import InProgress, SettingsError
+from labkit.errors import BrokerUnreachable, InProgress, SettingsError
 from labkit.settings import Settings
 from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
 from labkit.taskqueue.engine.handler import Work, check_time, time_left
@@ -19,7 +19,7 @@ from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
-from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.memory import MemoryConsumer, MemoryTransport
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
@@ -451,3 +451,25 @@ def test_a_task_that_is_done_elsewhere_waits_and_uses_up_no_attempt(topics, monk
     run_until_empty(topics, worker)
     assert [(r.outcome, r.attempt) for r in records] == [("done", 1)]
     assert len(looks) == 5
+
+
+def test_a_broker_away_after_three_deaths_makes_no_dead_letter_of_a_task_that_was_never_run(topics, monkeypatch):
+    """Each task is announced by a commit then. One that fails may be tried as often as it takes."""
+    topics.create("t", partitions=1)
+    tasks = stock_tasks(3, seed=1)
+    send(topics, tasks)
+    with closing(topics.transport.consumer(ConsumerConfig(group="g"))) as died:
+        died.commit({TopicPartition("t", 0): Position(0, OffsetMetadata(starts=UNCLEAN_STARTS).encode(0))})
+    commit, failures = MemoryConsumer.commit, iter(range(20))
+
+    def commit_when_there(consumer, positions):
+        if next(failures, None) is not None:
+            raise BrokerUnreachable
+        commit(consumer, positions)
+
+    monkeypatch.setattr(MemoryConsumer, "commit", commit_when_there)
+    worker, records = make(topics)
+    run_until_empty(topics, worker)
+    assert next(failures, None) is None
+    assert [(r.task_id, r.outcome) for r in records] == [(task.id, "done") for task in tasks]
+    assert topics.names() == ["t"]
