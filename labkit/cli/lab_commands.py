@@ -147,17 +147,17 @@ def doctor() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from labkit.lab.doctor import Health, examine
+    from labkit.lab.doctor import Assessment, examine
     from labkit.settings import load_settings
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    colours = {Health.GOOD: "green", Health.NOTE: "yellow", Health.BAD: "red"}
+    colours = {Assessment.GOOD: "green", Assessment.NOTE: "yellow", Assessment.BAD: "red"}
     findings = list(examine(load_settings()))
     for finding in findings:
         colour = colours[finding.verdict]
         table.add_row(f"[{colour}]{finding.verdict.value}[/]", finding.what, Text(finding.says, overflow="fold"))
     Console().print(table)
-    bad = sum(finding.verdict is Health.BAD for finding in findings)
+    bad = sum(finding.verdict is Assessment.BAD for finding in findings)
     if bad:
         sys.exit(1)
 

@@ -2,49 +2,149 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from labkit.faults import completeness, order, repetition
+import numpy as np
+
+from labkit.faults import completeness, consistency, precedence, repetition
+from labkit.faults.columns import TEXTS, WHOLE, EventColumns, Numbers
+from labkit.faults.event import Event, What
 from labkit.faults.facts import Facts
-from labkit.faults.history import Event
-from labkit.faults.verdict import (
-    ANOMALIES,
-    DEAD_TWICE,
-    DUPLICATE,
-    EFFECT_TWICE,
-    GOING_BACK,
-    LOST,
-    OUT_OF_ORDER,
-    SKIPPED,
-    UNWRITTEN,
-    Anomaly,
-    Verdict,
+from labkit.faults.history import History
+from labkit.faults.refusals import refusal
+from labkit.faults.verdict import ANOMALIES, KEPT, Anomaly, Finding, Further, Unjudged, Verdict
+
+Rule = Callable[[Facts], Iterator[Finding]]
+
+#: What is of every group where it names none.
+_SHARED: tuple[What, ...] = (
+    "sent",
+    "acknowledged",
+    "refused",
+    "written",
+    "retained",
+    "dead",
+    "replayed",
+    "dropped",
+    "fault",
 )
 
-_RULES: dict[str, Callable[[Facts], Iterator[Anomaly]]] = {
-    LOST: completeness.lost_tasks,
-    UNWRITTEN: completeness.acknowledged_but_unwritten,
-    SKIPPED: completeness.skipped_on_poll,
-    GOING_BACK: order.offsets_going_back,
-    OUT_OF_ORDER: order.out_of_order_within_a_key,
-    DEAD_TWICE: repetition.dead_lettered_twice,
-    EFFECT_TWICE: repetition.effects_done_twice,
-    DUPLICATE: repetition.duplicates,
-}
+#: What the topic and its producers did is the same for every group.
+_OF_THE_TOPIC: tuple[Rule, ...] = (completeness.acknowledged_but_unwritten, consistency.one_id_for_two_tasks)
+
+_OF_A_GROUP: tuple[Rule, ...] = (
+    completeness.lost_tasks,
+    completeness.lost_in_replay,
+    completeness.skipped_on_poll,
+    precedence.commits_ahead_of_the_work,
+    precedence.offsets_going_back,
+    precedence.out_of_order_within_a_key,
+    consistency.results_of_other_tasks,
+    consistency.letters_of_finished_tasks,
+    consistency.letters_of_tasks_never_begun,
+    consistency.marks_without_an_effect,
+    repetition.dead_lettered_twice,
+    repetition.effects_done_twice,
+    repetition.duplicates,
+)
 
 
 def check(history: Iterable[Event]) -> Verdict:
     """The verdict on the history of a whole run.
 
-    Clocks of different actors are never compared, and the order of the list means nothing: what is compared is
-    offsets, and moments of one actor by its own numbering. docs/checker.md says what each anomaly means. Order
-    within keys is a promise of the orders "partition" and "key"; for others, allow `OUT_OF_ORDER`.
+    Clocks of different actors are never compared, and the order of the events means nothing: what is compared is
+    offsets, and moments of one actor by its own numbering. docs/checker.md says what each anomaly means, and when there
+    is a refusal instead. Each group is judged by itself. Order within keys is a promise of the orders "partition" and
+    "key"; for others, allow `OUT_OF_ORDER`. Raises `HistoryUnreadable` for numbers that 64 bits do not hold.
     """
-    facts = Facts(history)
-    deliveries = sum(len(receipts) for receipts in facts.received_at.values())
+    columns = distinct(History(history).columns)
+    facts = Facts(columns)
+    reason = refusal(facts)
+    if reason is not None:
+        return Verdict(
+            anomalies=dict.fromkeys(ANOMALIES, ()),
+            counts=dict.fromkeys(ANOMALIES, 0),
+            tasks=int(facts.promised.sum()),
+            attempts=len(facts.rows("started")),
+            redeliveries=0,
+            refusal=reason,
+        )
+    groups = _groups(facts)
+    findings = _Findings()
+    for rule in _OF_THE_TOPIC:
+        findings.take(rule(facts), "")
+    for name, group in groups.items():
+        for rule in _OF_A_GROUP:
+            findings.take(rule(group), f"In group {name}: " if len(groups) > 1 else "")
     return Verdict(
-        anomalies={name: tuple(_RULES[name](facts)) for name in ANOMALIES},
-        tasks=len(facts.promised()),
-        attempts=facts.attempts,
-        redeliveries=deliveries - len(facts.received_at),
+        anomalies={name: tuple(findings.kept[name][:KEPT]) for name in ANOMALIES},
+        counts={name: findings.counts[name] for name in ANOMALIES},
+        tasks=int(facts.promised.sum()),
+        attempts=len(facts.rows("started")),
+        redeliveries=sum(int(np.maximum(group.received_times - 1, 0).sum()) for group in groups.values()),
+        unjudged=dict(findings.unjudged),
     )
+
+
+class _Findings:
+    """What the rules have found: all counted, of each name the first `KEPT`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.kept: defaultdict[str, list[Anomaly]] = defaultdict(list)
+        self.unjudged: dict[str, str] = {}
+
+    def take(self, findings: Iterable[Finding], of: str) -> None:
+        """Take what a rule says; its sentences begin with the words that tell of whom."""
+        for found in findings:
+            if isinstance(found, Unjudged):
+                said = [self.unjudged[found.name]] if found.name in self.unjudged else []
+                self.unjudged[found.name] = " ".join([*said, of + found.reason])
+            elif isinstance(found, Further):
+                self.counts[found.name] += found.count
+            else:
+                self.counts[found.name] += 1
+                self.kept[found.name].append(replace(found, sentence=of + found.sentence))
+
+
+def _groups(facts: Facts) -> dict[str | None, Facts]:
+    """The facts of each group by its name; what names no group is of the only one, or of one of its own."""
+    columns = facts.columns
+    group = columns.numbers["group"]
+    of_all = (group == 0) & facts.of_kind(*_SHARED)
+    numbers = np.unique(group[~of_all]).tolist()
+    if len(numbers) < 2:
+        return {None: facts}
+    return {
+        columns.texts["group"][number]: Facts(columns.take(np.flatnonzero((group == number) | of_all)))
+        for number in numbers
+    }
+
+
+def distinct(columns: EventColumns) -> EventColumns:
+    """Each event once: of rows that are equal in every column, the first."""
+    suspects = _with_equal_numbers(columns)
+    if not len(suspects):
+        return columns
+    beyond = np.array([hash(columns.beyond_of(row).tobytes()) for row in suspects.tolist()], dtype=np.int64)
+    parts = [columns.numbers[name][suspects] for name in (*TEXTS, *WHOLE)] + [columns.at[suspects], beyond]
+    order = np.lexsort(parts)  # stable, so the first one comes first
+    again = np.ones(len(suspects) - 1, dtype=bool)
+    for part in parts:
+        again &= part[order[1:]] == part[order[:-1]]
+    if not again.any():
+        return columns
+    kept = np.ones(len(columns), dtype=bool)
+    kept[suspects[order[1:][again]]] = False
+    return columns.take(np.flatnonzero(kept))
+
+
+def _with_equal_numbers(columns: EventColumns) -> Numbers:
+    """The rows whose actor has given their number more than once."""
+    by, seq = columns.numbers["by"], columns.numbers["seq"]
+    order = np.lexsort((seq, by))
+    equal = (np.diff(by[order]) == 0) & (np.diff(seq[order]) == 0)
+    repeated = np.append(equal, False) | np.insert(equal, 0, False) if len(order) else np.empty(0, dtype=bool)
+    return np.sort(order[repeated])

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 
 from labkit.errors import HistoryUnreadable
-from labkit.faults.history import Event
+from labkit.faults.event import Event
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.transport.contract import Record
 

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
 from labkit.errors import LabkitError
-from labkit.faults.history import Event
+from labkit.faults.event import Event
 from labkit.lab import Lab
 from labkit.resource import Resource
 

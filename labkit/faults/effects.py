@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.celery_app.kinds import handles
-from labkit.faults.history import Event
+from labkit.faults.event import Event
 from labkit.taskqueue.once import create_once_table, once_in
 from labkit.taskqueue.task import Task
 

@@ -1,17 +1,32 @@
-"""What a history says, by task, by place and by actor, so that every rule can look it up."""
+"""What a history says of one group, by task, by position and by actor, so that every rule can look it up.
+
+Tasks, actors and positions are numbers here: those of tasks are those of the column, 0 for none; positions are counted
+in the order of partitions and offsets, -1 for none. A row is the number of an event.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
-from labkit.faults.history import Event, What
+import numpy as np
+import numpy.typing as npt
+
+from labkit.faults.columns import NOTHING, EventColumns, Mask, Numbers
+from labkit.faults.event import KINDS, What
+from labkit.faults.verdict import Anomaly
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+#: Events whose offset is a commit point or the beginning of a log, and not where a record stands.
+_OF_NO_RECORD: tuple[What, ...] = ("assigned", "committed", "retained")
+
+#: Events that say that nothing more need be done for their task.
+DONE: tuple[What, ...] = ("finished", "repeated", "shed", "spilled")
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """Where a record stands on the topic."""
 
     partition: int
@@ -21,89 +36,227 @@ class Position(NamedTuple):
         return f"offset {self.offset} of partition {self.partition}"
 
 
-def position_of(event: Event) -> Position | None:
-    """Where the event's record stands; None if the event does not say."""
-    if event.partition is None or event.offset is None:
-        return None
-    return Position(event.partition, event.offset)
+class Rows:
+    """The rows that belong to each number, such as those of each task, in the order of the history."""
+
+    def __init__(self, numbers: Numbers, rows: Numbers) -> None:
+        order = np.argsort(numbers, kind="stable")
+        self._numbers = numbers[order]
+        self._rows = rows[order]
+
+    def of(self, number: int) -> list[int]:
+        """The rows of this number."""
+        start, stop = np.searchsorted(self._numbers, [number, number + 1])
+        return self._rows[start:stop].tolist()  # type: ignore[no-any-return]
+
+    def beyond_the_first(self) -> list[int]:
+        """The rows that are not the first of their number."""
+        return self._rows[1:][np.diff(self._numbers) == 0].tolist()  # type: ignore[no-any-return]
 
 
 class Facts:
-    """The events of one history, sorted out.
+    """The events of one group and of its topic, sorted out."""
 
-    `acknowledged`, `written`, `finished`, `dead`: by task. `written_at`, `received_at`, `finished_at`, `dead_at`: by
-    place.
-    `own`: every actor's events in its own order.
-    """
+    def __init__(self, columns: EventColumns) -> None:
+        self.columns = columns
+        kinds = np.array([KINDS.index(what) if what in KINDS else -1 for what in columns.texts["what"]], dtype=np.int8)
+        self.what = kinds[columns.numbers["what"]]
+        self.task = columns.numbers["task"]
+        self.key = columns.numbers["key"]
+        self.seq = columns.numbers["seq"]
+        self.partition = columns.numbers["partition"]
+        self.offset = columns.numbers["offset"]
+        self.actor = _joined(columns.numbers["group"], columns.numbers["by"])
+        self._number_positions()
+        self._sort_out()
 
-    def __init__(self, history: Iterable[Event]) -> None:
-        of_kind: defaultdict[What, list[Event]] = defaultdict(list)
-        own: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in history:
-            of_kind[event.what].append(event)
-            own[event.by].append(event)
-        self.own = {actor: sorted(events, key=lambda event: event.seq) for actor, events in own.items()}
-        self.acknowledged = _by_task(of_kind["acknowledged"])
-        self.written = _by_task(of_kind["written"])
-        self.finished = _by_task(of_kind["finished"])
-        self.dead = _by_task(of_kind["dead"])
-        self.written_at = _by_place(of_kind["written"])
-        self.received_at = _by_place(of_kind["received"])
-        self.finished_at = _by_place(of_kind["finished"])
-        self.dead_at = _by_place(of_kind["dead"])
-        self.effects = of_kind["effect"]
-        self.attempts = len(of_kind["started"])
-        self._commits = of_kind["committed"]
+    def _number_positions(self) -> None:
+        placed = (self.partition != NOTHING) & (self.offset != NOTHING) & ~self.of_kind(*_OF_NO_RECORD)
+        rows = np.flatnonzero(placed)
+        rows = rows[np.lexsort((self.offset[rows], self.partition[rows]))]
+        partitions, offsets = self.partition[rows], self.offset[rows]
+        first = np.ones(len(rows), dtype=bool)
+        first[1:] = (np.diff(partitions) != 0) | (np.diff(offsets) != 0)
+        self.position = np.full(len(self.what), -1, dtype=np.int64)
+        self.position[rows] = np.cumsum(first) - 1
+        self.partition_of, self.offset_of = partitions[first], offsets[first]
 
-    def promised(self) -> list[str]:
-        """The tasks that must be done: those acknowledged, and those on the topic."""
-        return list(dict.fromkeys([*self.acknowledged, *self.written]))
+    def _sort_out(self) -> None:
+        tasks = len(self.columns.texts["task"])
+        self.received_times = self._times_at("received")
+        self.started_times = self._times_at("started")
+        self.finished_times = self._times_at("finished")
+        self.promised = _marked(tasks, self.task[self.rows("acknowledged", "written")])
+        self.promised[0] = False
+        self.written_task = self.tasks_at("written")
+        self.received_task = self.tasks_at("received")
+        self.written_at = self._times_at("written") > 0
+        self.letter_at = self._times_at("dead", "dropped") > 0
+        self.letter_at[list(self.lost_replays)] = False
+        dead = self.rows("dead", "dropped")
+        self.dead_task = _marked(tasks, self.task[dead])
+        self.dead_unplaced = _marked(tasks, self.task[dead[self.position[dead] < 0]])
+        done = self.rows(*DONE)
+        self.done_at = self._times_at(*DONE) > 0
+        unnamed = done[(self.task[done] == 0) & (self.position[done] >= 0)]
+        record = np.where(self.written_task > 0, self.written_task, self.received_task)
+        self.done_task = _marked(tasks, np.concatenate([self.task[done], record[self.position[unnamed]]]))
 
-    def is_given_up(self, task: str, places: Iterable[Position]) -> bool:
-        """Whether the task is among the dead letters; those that were no tasks have only a place."""
-        return task in self.dead or any(place in self.dead_at for place in places)
+    def of_kind(self, *kinds: What) -> Mask:
+        """Which rows are of these kinds."""
+        wanted = np.zeros(len(KINDS) + 1, dtype=bool)  # the last one stands for kinds that nobody knows
+        wanted[[KINDS.index(kind) for kind in kinds]] = True
+        return wanted[self.what]
 
-    def claim(self, place: Position) -> Event | None:
-        """A commit that says that the record at this place is done, of several the nearest; None if no commit does."""
-        commits = self._by_commit_point.get(place.partition, [])
-        nearest = bisect_right(commits, place.offset, key=_commit_point)
-        return commits[nearest] if nearest < len(commits) else self._remembered.get(place)
+    def rows(self, *kinds: What) -> Numbers:
+        """The rows of these kinds."""
+        found = [self._rows_of_kind[KINDS.index(kind)] for kind in kinds]
+        return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
 
     @cached_property
-    def _by_commit_point(self) -> dict[int, list[Event]]:
-        """Per partition, its commits in the order of their commit points."""
-        found: defaultdict[int, list[Event]] = defaultdict(list)
-        for commit in sorted(self._commits, key=lambda commit: (_commit_point(commit), commit.by, commit.seq)):
-            if commit.partition is not None:
-                found[commit.partition].append(commit)
-        return dict(found)
+    def _rows_of_kind(self) -> list[Numbers]:
+        order = np.argsort(self.what, kind="stable")
+        ends = np.searchsorted(self.what[order], np.arange(len(KINDS) + 1))
+        return [order[start:stop] for start, stop in pairwise(ends)]
+
+    def in_own_order(self, *kinds: What) -> Numbers:
+        """The rows of these kinds, actor by actor, each in its own order; without actors whose order is not known."""
+        rows = self.rows(*kinds)
+        rows = rows[self.ordered[self.actor[rows]]]
+        return rows[np.lexsort((self.seq[rows], self.actor[rows]))]
 
     @cached_property
-    def _remembered(self) -> dict[Position, Event]:
-        """Per place beyond a commit point, the commit that says that it is done."""
-        found: dict[Position, Event] = {}
-        for commit in self._commits:
-            for offset in commit.beyond:
-                found.setdefault(Position(commit.partition or 0, offset), commit)
+    def ordered(self) -> Mask:
+        """Of each actor, whether no two of its events have the same number."""
+        order = np.lexsort((self.seq, self.actor))
+        again = (np.diff(self.seq[order]) == 0) & (np.diff(self.actor[order]) == 0)
+        ordered = np.ones(int(self.actor.max(initial=-1)) + 1, dtype=bool)
+        ordered[self.actor[order[1:][again]]] = False
+        return ordered
+
+    def at(self, values: npt.NDArray[Kind], rows: Numbers) -> npt.NDArray[Kind]:
+        """Of each row, what its position has; 0 where it has no position."""
+        return np.append(values, np.zeros(1, values.dtype))[self.position[rows]]
+
+    def delivered_once(self) -> Mask:
+        """Of each position, whether no other delivery can have ended its task."""
+        return (self.received_times <= 1) & (self.finished_times <= 1)
+
+    @cached_property
+    def start_of(self) -> dict[int, int]:
+        """Per partition, where the group began: the lowest offset that one of its workers was told."""
+        starts: dict[int, int] = {}
+        rows = self.rows("assigned")
+        for partition, offset in zip(self.partition[rows].tolist(), self.offset[rows].tolist(), strict=True):
+            starts[partition] = min(offset, starts.get(partition, offset))
+        return starts
+
+    def place(self, position: int) -> LogPosition:
+        """The partition and the offset of a position."""
+        return LogPosition(int(self.partition_of[position]), int(self.offset_of[position]))
+
+    def task_name(self, task: int) -> str:
+        """The id of a task."""
+        return str(self.columns.texts["task"][task])
+
+    def who(self, row: int) -> str:
+        """The name of who did it."""
+        return str(self.columns.texts["by"][self.columns.numbers["by"][row]])
+
+    @cached_property
+    def written(self) -> Rows:
+        """The rows by the task that they say is on the topic."""
+        rows = self.rows("written")
+        return Rows(self.task[rows], rows)
+
+    @cached_property
+    def received(self) -> Rows:
+        """The rows by the task that was received."""
+        rows = self.rows("received")
+        return Rows(self.task[rows], rows)
+
+    @cached_property
+    def acknowledged(self) -> Rows:
+        """The rows by the task that they say is safe."""
+        rows = self.rows("acknowledged")
+        return Rows(self.task[rows], rows)
+
+    def where(self, task: int) -> list[int]:
+        """The positions of a task: where it is written, or else where it was acknowledged."""
+        rows = self.written.of(task) or self.acknowledged.of(task)
+        return sorted({int(position) for position in self.position[rows].tolist() if position >= 0})
+
+    def where_rows(self) -> Numbers:
+        """The rows that say where tasks are: all that are written, and the acknowledgements of tasks that are not."""
+        written, acknowledged = self.rows("written"), self.rows("acknowledged")
+        is_written = _marked(len(self.promised), self.task[written])
+        rows: Numbers = np.concatenate([written, acknowledged[~is_written[self.task[acknowledged]]]])
+        placed: Numbers = rows[(self.position[rows] >= 0) & (self.task[rows] > 0)]
+        return placed
+
+    @cached_property
+    def lost_replays(self) -> dict[int, tuple[int, int]]:
+        """The positions whose dead letter was replayed while the log has no copy of the task: the row and the task."""
+        found = {}
+        rows = self.rows("replayed") if self.written_at.any() else self.rows("replayed")[:0]
+        for row in rows[self.position[rows] >= 0].tolist():
+            position = int(self.position[row])
+            task = int(self.task[row]) or int(self.written_task[position]) or int(self.received_task[position])
+            if task and not self._is_behind(task, position):
+                found[position] = row, task
+        return found
+
+    def _is_behind(self, task: int, position: int) -> bool:
+        """Whether the task is also written behind this position, or on another partition."""
+        before = self.place(position)
+        return any(place > before or place.partition != before.partition for place in map(self.place, self.where(task)))
+
+    def anomaly(
+        self, name: str, sentence: str, *, row: int | None = None, task: int = 0, position: int | None = None
+    ) -> Anomaly:
+        """An anomaly that an event shows, or that a task or a position has."""
+        event = None if row is None else self.columns.event(row)
+        place: tuple[int | None, int | None] = (None, None) if event is None else (event.partition, event.offset)
+        return Anomaly(
+            name=name,
+            task=event.task if event is not None and not task else self.columns.texts["task"][task],
+            partition=place[0] if position is None else self.place(position).partition,
+            offset=place[1] if position is None else self.place(position).offset,
+            who=None if event is None else event.by,
+            when=None if event is None else event.at,
+            sentence=sentence,
+        )
+
+    def _times_at(self, *kinds: What) -> Numbers:
+        """Of each position, how many events of these kinds tell of it."""
+        positions = self.position[self.rows(*kinds)]
+        return np.bincount(positions[positions >= 0], minlength=len(self.offset_of))
+
+    def keys_at(self, *kinds: What) -> Numbers:
+        """Of each position, the key that an event of these kinds has there; 0 for none."""
+        return self._at(self.key, *kinds)
+
+    def tasks_at(self, *kinds: What) -> Numbers:
+        """Of each position, the task that an event of these kinds has there; 0 for none."""
+        return self._at(self.task, *kinds)
+
+    def _at(self, column: Numbers, *kinds: What) -> Numbers:
+        rows = self.rows(*kinds)
+        rows = rows[(self.position[rows] >= 0) & (column[rows] > 0)]
+        found = np.zeros(len(self.offset_of), dtype=np.int64)
+        found[self.position[rows]] = column[rows]
         return found
 
 
-def _by_task(events: Iterable[Event]) -> Mapping[str, list[Event]]:
-    found: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        if event.task is not None:
-            found[event.task].append(event)
-    return dict(found)
+def _joined(*columns: Numbers) -> Numbers:
+    """One number for each combination of numbers."""
+    joined = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        joined = joined * (int(column.max(initial=0)) + 1) + column
+    return np.unique(joined, return_inverse=True)[1]
 
 
-def _by_place(events: Iterable[Event]) -> Mapping[Position, list[Event]]:
-    found: defaultdict[Position, list[Event]] = defaultdict(list)
-    for event in events:
-        place = position_of(event)
-        if place is not None:
-            found[place].append(event)
-    return dict(found)
-
-
-def _commit_point(commit: Event) -> int:
-    return commit.offset or 0
+def _marked(count: int, numbers: Numbers) -> Mask:
+    marks = np.zeros(count, dtype=bool)
+    marks[numbers] = True
+    return marks

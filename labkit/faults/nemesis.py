@@ -13,7 +13,7 @@ from itertools import count
 from typing import Literal
 
 from labkit.errors import LabkitError
-from labkit.faults.history import Event
+from labkit.faults.event import Event
 from labkit.lab import Lab
 from labkit.taskqueue.group import WorkerGroup
 

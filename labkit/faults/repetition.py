@@ -2,61 +2,81 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cache
 
-from labkit.faults.facts import Facts, position_of
-from labkit.faults.history import Event
-from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, Anomaly
+import numpy as np
+
+from labkit.faults.facts import Facts, Rows
+from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, Anomaly, Finding, described
 
 
-def duplicates(facts: Facts) -> Iterator[Anomaly]:
+def duplicates(facts: Facts) -> Iterator[Finding]:
     """One for every time that a task was finished beyond the first."""
-    for task, events in facts.finished.items():
-        for event in events[1:]:
-            yield _again(DUPLICATE, event, f"Task {task} was finished {len(events)} times, {_why(facts, events)}.")
+    rows = facts.rows("finished")
+    rows = rows[facts.task[rows] > 0]
+    finished = Rows(facts.task[rows], rows)
+
+    @cache
+    def said(task: int) -> str:
+        ends = finished.of(task)
+        return f"Task {facts.task_name(task)} was finished {len(ends)} times, {_why(facts, ends)}."
+
+    def describe(row: int) -> Anomaly:
+        return facts.anomaly(DUPLICATE, said(int(facts.task[row])), row=row)
+
+    return described(DUPLICATE, finished.beyond_the_first(), describe)
 
 
-def _why(facts: Facts, events: Sequence[Event]) -> str:
-    copies = sorted({place for place in map(position_of, events) if place is not None})
+def _why(facts: Facts, ends: list[int]) -> str:
+    copies = sorted({int(facts.position[row]) for row in ends if facts.position[row] >= 0})
     if len(copies) > 1:
-        return f"by {_actors(events)}: it is on the topic more than once, at {' and at '.join(map(str, copies))}"
-    deliveries = sum(len(facts.received_at.get(place, [])) for place in copies)
+        places = " and at ".join(str(facts.place(position)) for position in copies)
+        return f"by {_actors(facts, ends)}: it is on the topic more than once, at {places}"
+    deliveries = int(facts.received_times[copies].sum())
     times = "once" if deliveries == 1 else f"{deliveries} times"
-    return f"by {_actors(events)}: it was delivered {times}"
+    return f"by {_actors(facts, ends)}: it was delivered {times}"
 
 
-def dead_lettered_twice(facts: Facts) -> Iterator[Anomaly]:
+def dead_lettered_twice(facts: Facts) -> Iterator[Finding]:
     """One for every dead letter of the same record beyond the first."""
-    for place, events in facts.dead_at.items():
-        for event in events[1:]:
-            name = f"Task {event.task}" if event.task else "The record"
-            said = f"{name} at {place} became a dead letter {len(events)} times, by {_actors(events)}."
-            yield _again(DEAD_TWICE, event, said)
+    rows = facts.rows("dead")
+    rows = rows[facts.position[rows] >= 0]
+    letters = Rows(facts.position[rows], rows)
+
+    @cache
+    def times(position: int) -> str:
+        same = letters.of(position)
+        return f"{len(same)} times, by {_actors(facts, same)}"
+
+    def describe(row: int) -> Anomaly:
+        task, position = int(facts.task[row]), int(facts.position[row])
+        name = f"Task {facts.task_name(task)}" if task else "The record"
+        said = f"{name} at {facts.place(position)} became a dead letter {times(position)}."
+        return facts.anomaly(DEAD_TWICE, said, row=row)
+
+    return described(DEAD_TWICE, letters.beyond_the_first(), describe)
 
 
-def effects_done_twice(facts: Facts) -> Iterator[Anomaly]:
+def effects_done_twice(facts: Facts) -> Iterator[Finding]:
     """One for every time that an effect was done beyond the first."""
-    done: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in facts.effects:
-        done[event.key or event.task or ""].append(event)
-    for key, events in done.items():
-        for event in events[1:]:
-            said = f"The effect {key} of task {event.task} was done {len(events)} times, by {_actors(events)}."
-            yield _again(EFFECT_TWICE, event, said)
+    rows = facts.rows("effect")
+    # by its key, or where it has none by its task: both in one series of numbers
+    number = np.where(facts.key > 0, facts.key, len(facts.columns.texts["key"]) + facts.task)
+    effects = Rows(number[rows], rows)
+
+    @cache
+    def times(number: int) -> str:
+        same = effects.of(number)
+        return f"{len(same)} times, by {_actors(facts, same)}"
+
+    def describe(row: int) -> Anomaly:
+        event = facts.columns.event(row)
+        said = f"The effect {event.key or event.task} of task {event.task} was done {times(int(number[row]))}."
+        return facts.anomaly(EFFECT_TWICE, said, row=row)
+
+    return described(EFFECT_TWICE, effects.beyond_the_first(), describe)
 
 
-def _actors(events: Sequence[Event]) -> str:
-    return " and ".join(dict.fromkeys(event.by for event in events))
-
-
-def _again(name: str, event: Event, sentence: str) -> Anomaly:
-    return Anomaly(
-        name=name,
-        task=event.task,
-        partition=event.partition,
-        offset=event.offset,
-        who=event.by,
-        when=event.at,
-        sentence=sentence,
-    )
+def _actors(facts: Facts, rows: list[int]) -> str:
+    return " and ".join(dict.fromkeys(facts.who(row) for row in rows))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from itertools import count
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import BadRecord, HistoryUnreadable
-from labkit.faults.history import Event, History, What
-from labkit.measure.records import BAD, DEAD, DONE
+from labkit.faults.event import Event, What
+from labkit.faults.history import History
+from labkit.measure.records import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
 from labkit.taskqueue import dead_letters
 from labkit.taskqueue.task import TASK_ID, Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
@@ -16,8 +20,13 @@ from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+PRODUCER, LOG, LETTERS = "producer", "log", "log of dead letters"
 
-PRODUCER, LOG = "producer", "log"
+#: How an attempt ends, by the outcome of its record; any other outcome is a failure.
+_ENDS: dict[str, What] = {DONE: "finished", REPEATED: "repeated", SHED: "shed", SPILLED: "spilled"}
+
+#: Outcomes of records for which no handler began.
+_UNBEGUN = (BAD, REPEATED, SHED, SPILLED)
 
 
 def from_records(
@@ -27,49 +36,63 @@ def from_records(
     written: Iterable[Record] = (),
     dead: Iterable[Record] | None = None,
     committed: Iterable[Event] = (),
+    group: str | None = None,
+    cleanup_policy: str | None = None,
 ) -> History:
     """The history of a run from its records and receipts (see `labkit.measure.records`).
 
     `written`: all records of the topic, and `dead`: all of its topic of dead letters, both read from the beginning
     when the run was over. Without `dead`, what was given up counts as a dead letter. `committed`: the commits of the
-    group, see `group_commits`.
+    group, see `group_commits`. `group`: whose records these are; the histories of several groups can be put together
+    into one. `cleanup_policy`: that of the topic, if it is compacted.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
     for records skipped on poll. Raises `HistoryUnreadable` if the records are of several topics.
     """
+    records = records.drop_duplicates()  # files that were read twice
     topics = records["topic"].unique()
     if len(topics) > 1:
         raise HistoryUnreadable(
             f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
             "Take those of one: records[records['topic'] == …]."
         )
-    events = [*_of_workers(records), *of_log(written), *committed]
+    letters = _given_up(records) if dead is None else _letters(dead)
+    events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *committed]
     if receipts is not None:
         events += of_receipts(receipts)
-    events += _given_up(records) if dead is None else of_dead_letters(dead)
     return History(events)
 
 
-def _of_workers(records: pd.DataFrame) -> Iterator[Event]:
-    """Every worker's events in the order of its own clock; at one moment, one record's come before the next one's."""
-    events = (event for row in _rows(records) for event in _of_attempt(row))
-    return _numbered(sorted(_without_retries(events), key=lambda event: event["at"]))
+def _of_workers(records: pd.DataFrame, letters: Iterable[dict[str, Any]], group: str | None) -> Iterator[Event]:
+    """Every worker's events in the order of its own clock; at one moment, one record's come before the next one's.
+
+    Where a record shows that its worker's clock was set back, that worker's events have no order.
+    """
+    attempts = (event for row in _rows(records) for event in _of_attempt(row))
+    events = sorted([*_without_retries(attempts), *letters], key=lambda event: event["at"])
+    back = records[(records["finished_at"] < records["started_at"]) & ~records["outcome"].isin(_UNBEGUN)]
+    return _numbered(({**event, "group": group} for event in events), without_order=set(back["worker"]))
 
 
 def _of_attempt(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    end: What = "finished" if row["outcome"] == DONE else "failed"
-    for what, column in (("received", "received_at"), ("started", "started_at"), (end, "finished_at")):
-        yield {
-            "what": what,
-            "by": row["worker"],
-            "at": row[column],
-            "task": row["task_id"] or None,
-            "key": row["key"],
-            "partition": row["partition"],
-            "offset": row["offset"],
-            "attempt": row["attempt"],
-            "note": row["error"] if what == end else None,
-        }
+    end = _ENDS.get(row["outcome"], "failed")
+    yield _event("received", row, row["received_at"])
+    if row["outcome"] not in _UNBEGUN:
+        yield _event("started", row, row["started_at"])
+    yield {**_event(end, row, row["finished_at"]), "note": row["error"]}
+
+
+def _event(what: What, row: dict[str, Any], at: float) -> dict[str, Any]:
+    return {
+        "what": what,
+        "by": row["worker"],
+        "at": at,
+        "task": row["task_id"] or None,
+        "key": row["key"],
+        "partition": row["partition"],
+        "offset": row["offset"],
+        "attempt": row["attempt"],
+    }
 
 
 def _without_retries(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -87,7 +110,7 @@ def _without_retries(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
 def of_receipts(receipts: pd.DataFrame) -> Iterator[Event]:
     """What the producer did, by its receipts."""
     events: list[dict[str, Any]] = []
-    for row in _rows(receipts):
+    for row in _rows(receipts.drop_duplicates()):
         refused = row["error"] is not None
         offset = None if row["offset"] in (None, NO_OFFSET) else int(row["offset"])
         place = {"partition": None if row["partition"] is None else int(row["partition"]), "offset": offset}
@@ -100,55 +123,89 @@ def of_receipts(receipts: pd.DataFrame) -> Iterator[Event]:
     return _numbered(sorted(events, key=lambda event: event["at"]))
 
 
-def of_log(written: Iterable[Record]) -> Iterator[Event]:
-    """What is on the topic, by all of its records."""
+def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iterator[Event]:
+    """What is on the topic, by all of its records; with the policy, what may be gone from it."""
+    first: dict[int, int] = {}
+    seq = -1
     for seq, record in enumerate(written):
+        first[record.partition] = min(record.offset, first.get(record.partition, record.offset))
+        task, content = _task_in(record)
         yield Event(
             what="written",
             by=LOG,
             seq=seq,
             at=record.timestamp_ms / 1000,
-            task=_task_id(record),
+            task=task,
             key=None if record.key is None else record.key.decode(errors="replace"),
             partition=record.partition,
             offset=record.offset,
+            content=content,
         )
+    if cleanup_policy is not None:
+        for number, (partition, offset) in enumerate(first.items(), seq + 1):
+            yield Event(
+                what="retained", by=LOG, seq=number, at=0.0, partition=partition, offset=offset, note=cleanup_policy
+            )
 
 
-def _task_id(record: Record) -> str | None:
+def _task_in(record: Record) -> tuple[str | None, str | None]:
+    """The id of the task in a record, and a fingerprint of what is to be done; None where it is no task."""
     try:
-        return Task.decode(record).id
+        task = Task.decode(record)
     except BadRecord:
-        return None
+        return None, None
+    work = json.dumps([task.kind, task.priority, task.payload], sort_keys=True).encode()
+    return task.id, blake2b(work, digest_size=8).hexdigest()
 
 
 def of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:
-    """What became a dead letter, by all records of the topic of dead letters."""
-    letters = (record for record in dead if record.value is not None)  # the others say what was replayed or dropped
-    for seq, letter in enumerate(letters):
-        headers = {name: value.decode(errors="replace") for name, value in letter.headers}
-        yield Event(
-            what="dead",
-            by=headers[dead_letters.WORKER],
-            seq=seq,
-            at=float(headers[dead_letters.AT]),
-            task=headers.get(TASK_ID),
-            partition=int(headers[dead_letters.PARTITION]),
-            offset=int(headers[dead_letters.OFFSET]),
-            note=headers[dead_letters.ERROR],
-        )
+    """What became a dead letter, by all records of the topic of dead letters, and which of them were taken away."""
+    return _numbered(_letters(dead))
 
 
-def _given_up(records: pd.DataFrame) -> Iterator[Event]:
+def _letters(dead: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Each letter by the worker that wrote it. What anybody else has put there tells nothing."""
+    for record in dict.fromkeys(dead):  # a topic that was read twice
+        with suppress(KeyError, ValueError):
+            yield _taken_away(record) if record.value is None else _letter(record)
+
+
+def _letter(letter: Record) -> dict[str, Any]:
+    headers = {name: value.decode(errors="replace") for name, value in letter.headers if value is not None}
+    return {
+        "what": "dead",
+        "by": headers[dead_letters.WORKER],
+        "at": float(headers[dead_letters.AT]),
+        "task": headers.get(TASK_ID),
+        "partition": int(headers[dead_letters.PARTITION]),
+        "offset": int(headers[dead_letters.OFFSET]),
+        "note": headers[dead_letters.ERROR],
+    }
+
+
+def _taken_away(tombstone: Record) -> dict[str, Any]:
+    """A tombstone says why it is there; one by an older labkit may be either, and then nothing is held against it."""
+    _, partition, offset = (tombstone.key or b"").decode().rsplit("/", 2)
+    replayed = (dead_letters.GONE, dead_letters.REPLAYED) in tombstone.headers
+    return {
+        "what": "replayed" if replayed else "dropped",
+        "by": LETTERS,
+        "at": tombstone.timestamp_ms / 1000,
+        "partition": int(partition),
+        "offset": int(offset),
+    }
+
+
+def _given_up(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """One dead letter per place: the same one may be given up again by the next worker."""
     given_up = records[records["outcome"].isin([DEAD, BAD])].drop_duplicates(["partition", "offset"])
-    events = [next(event for event in _of_attempt(row) if event["what"] == "failed") for row in _rows(given_up)]
-    return _numbered([{**event, "what": "dead"} for event in events])
+    for row in _rows(given_up):
+        yield {**_event("dead", row, row["finished_at"]), "note": row["error"]}
 
 
-def _numbered(events: Iterable[dict[str, Any]]) -> Iterator[Event]:
-    """Events with their actors' own numbers, given in the actors' own order."""
-    numbers: dict[str, Iterator[int]] = {}
+def _numbered(events: Iterable[dict[str, Any]], without_order: Iterable[str] = ()) -> Iterator[Event]:
+    """Events with their actors' own numbers, given in the actors' own order; all 0 where there is no order."""
+    numbers: dict[str, Iterator[int]] = {actor: repeat(0) for actor in without_order}
     for event in events:
         yield Event(seq=next(numbers.setdefault(event["by"], count())), **event)
 

@@ -34,7 +34,7 @@ MEMORY = 700_000_000
 PYTHONS = ((3, 11), (3, 13))
 
 
-class Health(Enum):
+class Assessment(Enum):
     """What a check has found. NOTE: it works, and there is something to know."""
 
     GOOD = "✓"
@@ -47,7 +47,7 @@ class Finding:
     """One prerequisite; `says` tells what is there, or what is wrong and how to mend it."""
 
     what: str
-    verdict: Health
+    verdict: Assessment
     says: str
 
 
@@ -57,78 +57,78 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield Finding(what, *check(settings))
         except LabkitError as error:
-            yield Finding(what, Health.BAD, str(error))
+            yield Finding(what, Assessment.BAD, str(error))
 
 
-Found = tuple[Health, str]
+Found = tuple[Assessment, str]
 
 
 def _python(_: Settings) -> Found:
     oldest, newest = (".".join(map(str, version)) for version in PYTHONS)
     version = ".".join(map(str, sys.version_info[:3]))
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Health.BAD, f"{version}; labkit needs {oldest} to {newest}. Install one of them and labkit in it."
-    return Health.GOOD, version
+        return Assessment.BAD, f"{version}; labkit needs {oldest} to {newest}. Install one of them and labkit in it."
+    return Assessment.GOOD, version
 
 
 def _java(settings: Settings) -> Found:
     java = find_java(settings)
-    return Health.GOOD, f"{java.major} in {java.home}"
+    return Assessment.GOOD, f"{java.major} in {java.home}"
 
 
 def _jars(settings: Settings) -> Found:
     if settings.kafka_home is not None:
-        return Health.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
+        return Assessment.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
     damaged = damaged_jars(settings)
     for jar in damaged:
         jar.unlink()
     if damaged:
         names = ", ".join(jar.name for jar in damaged)
-        return Health.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
+        return Assessment.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
     jars = locked_jars()
     missing = [jar for jar in jars if not (jar_folder(settings) / jar.file_name).exists()]
     if missing:
         size = sum(jar.size for jar in missing) / 1e6
         return (
-            Health.NOTE,
+            Assessment.NOTE,
             f"{len(missing)} jars of {len(jars)} are missing; `labkit up` fetches them ({size:.0f} MB).",
         )
-    return Health.GOOD, f"{len(jars)} jars, each as in the lock file"
+    return Assessment.GOOD, f"{len(jars)} jars, each as in the lock file"
 
 
 def _caches(settings: Settings) -> Found:
-    if _jars(settings)[0] is not Health.GOOD:
-        return Health.NOTE, "not made yet; the first `labkit up` makes them (about 15 s)."
+    if _jars(settings)[0] is not Assessment.GOOD:
+        return Assessment.NOTE, "not made yet; the first `labkit up` makes them (about 15 s)."
     made = made_folder(settings, find_java(settings), kafka_jars(settings))
     if read_note(made) is None:
-        return Health.NOTE, "not made yet; the next `labkit up` makes them (about 15 s)."
+        return Assessment.NOTE, "not made yet; the next `labkit up` makes them (about 15 s)."
     intact = aot_is_intact(made)
     if intact is None:
-        return Health.NOTE, "This Java uses no AOT cache, so Kafka starts in about 3 s instead of 1 s."
+        return Assessment.NOTE, "This Java uses no AOT cache, so Kafka starts in about 3 s instead of 1 s."
     if not intact:
         discard_aot(made / "aot")
-        return Health.BAD, "The AOT cache was damaged and is deleted. `labkit up` makes a new one (about 15 s)."
-    return Health.GOOD, "formatted template and AOT cache"
+        return Assessment.BAD, "The AOT cache was damaged and is deleted. `labkit up` makes a new one (about 15 s)."
+    return Assessment.GOOD, "formatted template and AOT cache"
 
 
 def _redis(_: Settings) -> Found:
     binary = find_redis()
-    return Health.GOOD, f"{binary} in {binary.path}"
+    return Assessment.GOOD, f"{binary} in {binary.path}"
 
 
 def _disk(settings: Settings) -> Found:
     folder = _existing(data_folder(settings))
     free = shutil.disk_usage(folder).free
     if free < ROOM:
-        return Health.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
-    return Health.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
+        return Assessment.BAD, f"{free / 1e6:.0f} MB left in {folder}. Free some space, or set LABKIT_DATA_DIR."
+    return Assessment.GOOD, f"{free / 1e9:.1f} GB left in {folder}"
 
 
 def _memory(_: Settings) -> Found:
     free = psutil.virtual_memory().available
     if free < MEMORY:
-        return Health.BAD, f"{free / 1e6:.0f} MB free, a lab needs {MEMORY / 1e6:.0f} MB. Close some programs."
-    return Health.GOOD, f"{free / 1e9:.1f} GB free"
+        return Assessment.BAD, f"{free / 1e6:.0f} MB free, a lab needs {MEMORY / 1e6:.0f} MB. Close some programs."
+    return Assessment.GOOD, f"{free / 1e9:.1f} GB free"
 
 
 def _folders(settings: Settings) -> Found:
@@ -140,46 +140,49 @@ def _folders(settings: Settings) -> Found:
                 pass
         except OSError as error:
             return (
-                Health.BAD,
+                Assessment.BAD,
                 f"{folder} cannot be written: {error.strerror}. Set LABKIT_DATA_DIR or LABKIT_CACHE_DIR.",
             )
-    return Health.GOOD, " and ".join(map(str, folders))
+    return Assessment.GOOD, " and ".join(map(str, folders))
 
 
 def _paths(settings: Settings) -> Found:
     cache = settings.kafka_home or cache_folder(settings)
     if ":" in str(cache):
         variable = "LABKIT_KAFKA_HOME" if settings.kafka_home else "LABKIT_CACHE_DIR"
-        return Health.BAD, f"{cache} has a colon in its name, which Java cannot load from. Set {variable} to another."
+        return (
+            Assessment.BAD,
+            f"{cache} has a colon in its name, which Java cannot load from. Set {variable} to another.",
+        )
     folders = named_lab(settings, settings.lab)
     where = socket_folder(folders)
     if where is not None:
-        return Health.NOTE, f"{folders.redis} is too long a path for a socket; that of Redis goes to {where}."
-    return Health.GOOD, "Kafka and Redis can use these folders"
+        return Assessment.NOTE, f"{folders.redis} is too long a path for a socket; that of Redis goes to {where}."
+    return Assessment.GOOD, "Kafka and Redis can use these folders"
 
 
 def _variables_of_java(_: Settings) -> Found:
     found = variables_of_java()
     if found:
-        return Health.NOTE, f"{', '.join(found)}: set for another Java; the lab's own does not get {_it(found)}."
-    return Health.GOOD, "none is set that the lab's Java would have to be kept from"
+        return Assessment.NOTE, f"{', '.join(found)}: set for another Java; the lab's own does not get {_it(found)}."
+    return Assessment.GOOD, "none is set that the lab's Java would have to be kept from"
 
 
 def _variables_of_celery(_: Settings) -> Found:
     found = variables_of_celery()
     if found:
-        return Health.BAD, f"{', '.join(found)}: Celery obeys {_it(found)} instead of labkit. Unset {_it(found)}."
-    return Health.GOOD, "none is set that Celery would obey instead of labkit"
+        return Assessment.BAD, f"{', '.join(found)}: Celery obeys {_it(found)} instead of labkit. Unset {_it(found)}."
+    return Assessment.GOOD, "none is set that Celery would obey instead of labkit"
 
 
 def _proxies(_: Settings) -> Found:
     found = variables_of_proxies()
     if found:
-        return Health.NOTE, (
+        return Assessment.NOTE, (
             f"{', '.join(found)}: labkit goes past {_it(found)} to servers on this machine. For curl and others, set "
             "NO_PROXY=127.0.0.1,localhost."
         )
-    return Health.GOOD, "none is asked for servers on this machine"
+    return Assessment.GOOD, "none is asked for servers on this machine"
 
 
 def _it(names: list[str]) -> str:
@@ -190,42 +193,45 @@ def _port(settings: Settings) -> Found:
     state = running_state(named_lab(settings, settings.lab), settings)
     if state is not None:
         ports = ", ".join(str(broker.port) for broker in state.brokers) or "an external one's"
-        return Health.GOOD, f"The lab {settings.lab!r} is running; Kafka's port: {ports}."
+        return Assessment.GOOD, f"The lab {settings.lab!r} is running; Kafka's port: {ports}."
     if not is_free(settings.port):
-        return Health.NOTE, f"{settings.port} is in use by another program; the lab will take a free one and say so."
-    return Health.GOOD, f"{settings.port} is free"
+        return (
+            Assessment.NOTE,
+            f"{settings.port} is in use by another program; the lab will take a free one and say so.",
+        )
+    return Assessment.GOOD, f"{settings.port} is free"
 
 
 def _locale(_: Settings) -> Found:
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if encoding.upper().replace("-", "") != "UTF8":
-        return Health.BAD, f"Texts are written as {encoding}. Set LC_ALL=C.UTF-8 in the environment."
-    return Health.GOOD, encoding
+        return Assessment.BAD, f"Texts are written as {encoding}. Set LC_ALL=C.UTF-8 in the environment."
+    return Assessment.GOOD, encoding
 
 
 def _jupyter(_: Settings) -> Found:
     if importlib.util.find_spec("jupyterlab") is None:
-        return Health.NOTE, "not installed; `pip install labkit[notebooks]` brings it."
-    return Health.GOOD, "installed"
+        return Assessment.NOTE, "not installed; `pip install labkit[notebooks]` brings it."
+    return Assessment.GOOD, "installed"
 
 
 def _external_kafka(settings: Settings) -> Found:
     if settings.bootstrap_servers is None:
-        return Health.GOOD, "not set; the lab starts its own"
+        return Assessment.GOOD, "not set; the lab starts its own"
     check_external(settings)
-    return Health.GOOD, f"{settings.bootstrap_servers} answers"
+    return Assessment.GOOD, f"{settings.bootstrap_servers} answers"
 
 
 def _external_redis(settings: Settings) -> Found:
     if settings.redis_url is None:
-        return Health.GOOD, "not set; the lab starts its own"
+        return Assessment.GOOD, "not set; the lab starts its own"
     import redis
 
     try:
         redis.Redis.from_url(settings.redis_url, socket_timeout=5).ping()
     except (redis.RedisError, ValueError) as error:
-        return Health.BAD, f"No Redis answers at LABKIT_REDIS_URL: {error}."
-    return Health.GOOD, "answers"
+        return Assessment.BAD, f"No Redis answers at LABKIT_REDIS_URL: {error}."
+    return Assessment.GOOD, "answers"
 
 
 _CHECKS: dict[str, Callable[[Settings], Found]] = {

@@ -10,8 +10,8 @@ headers  the record's headers, then dead-topic, dead-partition, dead-offset, dea
 A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
 dead-omitted says so.
 
-A tombstone (no value) under the same key says that the letter was replayed or dropped. All letters of a record
-have the same key, so a letter written twice is one.
+A tombstone (no value) under the same key says that the letter is gone, and its header dead-gone whether it was
+replayed or dropped. All letters of a record have the same key, so a letter written twice is one.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "
 ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
 #: Stands where the record had no value: the letter must have one, since none makes a tombstone.
 NO_VALUE = "dead-no-value"
+#: The header of a tombstone, and what it says.
+GONE = "dead-gone"
+REPLAYED, DROPPED = b"replayed", b"dropped"
 
 #: Stands where the record itself could not be written.
 OMITTED = "dead-omitted"
@@ -242,7 +245,7 @@ class DeadLetters:
                 _must_hold_their_records(letters)
             for batch in _batches(letters):
                 records = [self._as_it_was(letter) for letter in batch] if replay else []
-                transactions.write(records + [self._tombstone(letter) for letter in batch])
+                transactions.write(records + [self._tombstone(letter, replay=replay) for letter in batch])
         return len(letters)
 
     def _find(self, ids: Sequence[str]) -> DeadLetterList:
@@ -258,8 +261,8 @@ class DeadLetters:
     def _as_it_was(self, letter: DeadLetter) -> Outgoing:
         return Outgoing(self._topics.prefix + letter.topic, letter.partition, letter.key, letter.value, letter.headers)
 
-    def _tombstone(self, letter: DeadLetter) -> Outgoing:
-        return Outgoing(self._full_name, 0, letter.id.encode(), None, ())
+    def _tombstone(self, letter: DeadLetter, *, replay: bool) -> Outgoing:
+        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, REPLAYED if replay else DROPPED),))
 
     def _records(self) -> Iterator[Record]:
         """Everything on the topic of dead letters up to now; nothing if there is no such topic."""

@@ -16,7 +16,8 @@ from benchmarks.crashes import (
     soak_figures,
 )
 from labkit.faults.checker import check
-from labkit.faults.history import Event, History
+from labkit.faults.event import Event
+from labkit.faults.history import History
 from labkit.faults.worker_run import FaultRun, WorkerLoad
 from labkit.measure.records import to_frame
 from labkit.taskqueue import constant

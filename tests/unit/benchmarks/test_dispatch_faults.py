@@ -8,7 +8,8 @@ from benchmarks import __main__ as command
 from benchmarks import dispatch_faults
 from benchmarks.dispatch_faults import LOADS, MIXTURE, Size, measure, mixed_faults
 from labkit.faults.dispatch_run import DispatchRun
-from labkit.faults.history import Event, History
+from labkit.faults.event import Event
+from labkit.faults.history import History
 
 WRITTEN = Event(what="written", by="log", seq=0, at=0.0, task="a", partition=0, offset=0)
 OTHER = Event(what="written", by="log", seq=1, at=0.0, task="b", partition=0, offset=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import ConsumerClient, Record, RecordMetadata, TopicPartition
-from tests.unit.faults.run import Run, Sender
+from tests.unit.faults.run import Replayer, Run, Sender
 from tests.unit.faults.worker import Worker, place_of
 
 
@@ -97,6 +97,18 @@ class RetriesLater(Worker):
         self.waiting.append(record)
 
 
+class RetriesLaterInVain(RetriesLater):
+    """Does so, but the second try fails too, and the task becomes a dead letter."""
+
+    def fail(self, record: Record) -> None:
+        if not self.attempts[record.partition, record.offset]:
+            super().fail(record)
+            return
+        self.note("failed", record)
+        self.bury(record)
+        self.through(record)
+
+
 class SkipsOnPoll(Worker):
     """Its client asks for one record more than it may, and hands on as many as it may."""
 
@@ -156,6 +168,74 @@ class RepeatsTheEffect(Worker):
 
     def effect(self, task: Task) -> None:
         self.do_effect(task)
+
+
+class MarksFirst(Worker):
+    """Marks an effect as done before it has it, and sometimes does not come to have it."""
+
+    def do_effect(self, task: Task) -> None:
+        if self.run.rng.random() < 0.1:
+            self.run.effects.add(task.id)
+        else:
+            super().do_effect(task)
+
+
+class MixesUpResults(Worker):
+    """Hands the result of one task in hand to another one, and the other way round."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        super().__init__(run, name)
+        self.instead: dict[str, str] = {}
+
+    def finish(self, record: Record) -> None:
+        task = Task.decode(record)
+        others = [other for other in map(Task.decode, self.begun) if other.id != task.id and other.kind == task.kind]
+        if others and task.id not in self.instead and others[0].id not in self.instead:
+            self.instead |= {task.id: others[0].id, others[0].id: task.id}
+        self.effect(task)
+        self.note("finished", record, task=self.instead.get(task.id, task.id))
+        self.through(record)
+
+
+class BuriesTheFinished(Worker):
+    """Writes a dead letter of some tasks that it has finished."""
+
+    def finish(self, record: Record) -> None:
+        super().finish(record)
+        if self.run.rng.random() < 0.1:
+            self.bury(record)
+
+
+class BuriesUnbegun(Worker):
+    """Gives some tasks up when they come, though nobody has ever begun them."""
+
+    def take(self, records: list[Record]) -> None:
+        super().take(records)
+        for record in list(self.waiting):
+            if self.run.rng.random() < 0.05:
+                self.waiting.remove(record)
+                self.bury(record)
+                self.done[place_of(record)].add(record.offset)
+
+
+class LosesReplays(Replayer):
+    """Takes every letter away, and puts some of the tasks back."""
+
+    def put_back(self, record: Record) -> None:
+        if self.run.rng.random() < 0.5:
+            super().put_back(record)
+
+
+class ReusesIds(Sender):
+    """Gives some tasks the id of the one before."""
+
+    last = "task-0"
+
+    def send(self, task: Task) -> None:
+        if self.run.rng.random() < 0.1:
+            task = task.evolve(id=self.last, kind="other work")
+        self.last = task.id
+        super().send(task)
 
 
 class SendsAgain(Sender):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from labkit.faults import History
 from labkit.taskqueue.task import Task
-from tests.unit.faults.run import MAX_POLL_INTERVAL, SESSION, Run, Sender
+from tests.unit.faults.run import MAX_POLL_INTERVAL, SESSION, Replayer, Run, Sender
 from tests.unit.faults.worker import POISON, Worker
 
 AT_ONCE, WARM_UP, IDLE_ROUNDS, MAX_WORKERS = 5, 3, 300, 3
@@ -35,17 +35,24 @@ def peaceful_plan(seed: int) -> Plan:
     return Plan(seed, [None] * 60)
 
 
-def play(plan: Plan, *, worker: type[Worker] = Worker, sender: type[Sender] = Sender) -> History:
-    """The history of the whole run, which two workers begin."""
-    return _Play(plan, worker, sender).history()
+def play(
+    plan: Plan,
+    *,
+    worker: type[Worker] = Worker,
+    sender: type[Sender] = Sender,
+    replayer: type[Replayer] | None = None,
+) -> History:
+    """The history of the whole run, which two workers begin; at the end the dead letters may be replayed, once."""
+    return _Play(plan, worker, sender, replayer).history()
 
 
 class _Play:
-    def __init__(self, plan: Plan, worker: type[Worker], sender: type[Sender]) -> None:
+    def __init__(self, plan: Plan, worker: type[Worker], sender: type[Sender], replayer: type[Replayer] | None) -> None:
         self._plan = plan
         self.run = Run(plan.seed, plan.partitions)
         self._make = worker
         self._sender = sender(self.run)
+        self._replayer = None if replayer is None else replayer(self.run)
         self._workers: list[Worker] = []
         self._started = 0
         self._break = {CRASH: self._crash, STALL: self._stall, START: self._start, STOP: self._stop}
@@ -62,6 +69,9 @@ class _Play:
                 self._break[fault]()
             self._rounds(1)
         self._run_empty()
+        if self._replayer is not None:
+            self._replayer.replay()
+            self._run_empty()
         for worker in self._workers:
             worker.stop()
         return self.run.history()

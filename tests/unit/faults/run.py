@@ -21,6 +21,8 @@ from labkit.taskqueue.transport.contract import (
 from labkit.taskqueue.transport.memory import MemoryTransport
 
 TOPIC, DEAD, GROUP = "t", "t.dead", "g"
+#: The last header of a dead letter: its record's key.
+KEY = "dead-key"
 SESSION, MAX_POLL_INTERVAL = 6.0, 300.0
 EVERYTHING = 1_000_000
 
@@ -47,13 +49,13 @@ class Run:
 
     def note_record(self, what: str, by: str, record: Record, **fields: object) -> None:
         task = Task.decode(record)
-        place = {"partition": record.partition, "offset": record.offset}
-        self.note(what, by, task=task.id, key=task.key, **place, **fields)
+        told = {"task": task.id, "key": task.key, "partition": record.partition, "offset": record.offset}
+        self.note(what, by, **(told | fields))
 
     def history(self) -> History:
         """What was written down, and what stands on the topic now."""
         for record in self.read(self.partitions):
-            self.note_record("written", "log", record)
+            self.note_record("written", "log", record, content=Task.decode(record).kind)
         return History(self._events)
 
     def read(self, partitions: Sequence[TopicPartition]) -> list[Record]:
@@ -64,7 +66,24 @@ class Run:
         return records
 
     def dead_places(self) -> set[bytes | None]:
-        return {record.key for record in self.read([TopicPartition(DEAD, 0)])}
+        return {record.key for record in self.letters()}
+
+    def letters(self) -> list[Record]:
+        """The dead letters that have not been taken away."""
+        last = {record.key: record for record in self.read([TopicPartition(DEAD, 0)])}
+        return [record for record in last.values() if record.value is not None]
+
+    def write(self, topic: str, record: Record, value: bytes | None) -> None:
+        """Put a record there, with the key and the headers of this one."""
+        self.producer.send(
+            topic,
+            partition=0 if topic == DEAD else record.partition,
+            key=record.key,
+            value=value,
+            headers=record.headers,
+            timestamp_ms=None,
+            on_delivery=lambda delivery, error: None,
+        )
 
     def is_empty(self) -> bool:
         committed = self.admin.committed(GROUP, TOPIC)
@@ -131,3 +150,24 @@ class Sender:
             self.run.note("refused", self.name, task=task.id)
         else:
             self.run.note("acknowledged", self.name, task=task.id, partition=delivery.partition, offset=delivery.offset)
+
+
+class Replayer:
+    """Puts all dead letters back on their topic, and takes them away."""
+
+    name = "replayer"
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def replay(self) -> None:
+        for letter in self.run.letters():
+            partition, offset = map(int, (letter.key or b"").split(b"/"))
+            *headers, (_, key) = letter.headers
+            task = Task.decode(letter)
+            self.put_back(letter._replace(key=key, partition=partition, headers=tuple(headers)))
+            self.run.write(DEAD, letter, None)
+            self.run.note("replayed", self.name, task=task.id, partition=partition, offset=offset)
+
+    def put_back(self, record: Record) -> None:
+        self.run.write(TOPIC, record, record.value)

@@ -8,7 +8,8 @@ from labkit.celery_app.kinds import handler_of
 from labkit.faults import effects
 from labkit.faults.checker import check
 from labkit.faults.effects import EFFECT_KIND, Refused, have_effect
-from labkit.faults.history import Event, History
+from labkit.faults.event import Event
+from labkit.faults.history import History
 from labkit.faults.verdict import EFFECT_TWICE, LOST
 from labkit.taskqueue.task import new_task
 

@@ -44,6 +44,15 @@ def test_neither_clocks_nor_the_order_of_the_list_count(plan, rng):
     assert check(History(shuffled)).counts == check(history).counts
 
 
+@settings(max_examples=20)
+@given(plans, sources)
+def test_doubled_lines_count_once(plan, rng):
+    history = list(play(plan))
+    doubled = history + rng.choices(history, k=len(history))
+    rng.shuffle(doubled)
+    assert check(doubled).counts == check(history).counts
+
+
 @pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__)
 def test_one_defect_is_named(plant):
     @settings(max_examples=25)

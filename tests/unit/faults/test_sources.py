@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from labkit.errors import HistoryUnreadable
-from labkit.faults import DEAD_TWICE, DUPLICATE, GOING_BACK, LOST, OUT_OF_ORDER, UNWRITTEN, Event, check, from_records
+from labkit.faults import (
+    DEAD_TWICE,
+    DUPLICATE,
+    GOING_BACK,
+    LOST,
+    OUT_OF_ORDER,
+    REUSED_ID,
+    UNWRITTEN,
+    Event,
+    check,
+    from_records,
+)
 from labkit.measure import Receipt, TaskRecord, receipts_to_frame, to_frame
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
@@ -159,3 +171,105 @@ def test_commits_go_with_the_rest():
 def test_a_history_is_of_one_topic():
     with pytest.raises(HistoryUnreadable, match="of one topic, and these records are of t, u"):
         from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
+
+
+def test_what_was_put_away_or_recognised_is_told_as_that_and_was_not_begun():
+    outcomes = {0: "shed", 1: "spilled", 2: "repeated"}
+    records = [attempt(offset, 1.0, 2.0, outcome=outcome, started=0.0) for offset, outcome in outcomes.items()]
+    history = from_records(to_frame(records), written=map(written, range(3)))
+    assert {event.what for event in history} == {"written", "received", "shed", "spilled", "repeated"}
+    assert check(history).ok(allow=())
+
+
+def test_files_that_were_read_twice_tell_once():
+    records = to_frame([attempt(0, 1.0, 2.0), attempt(1, 2.0, 3.0)])
+    receipts = receipts_to_frame([receipt(0), receipt(1)])
+    log, letters = [written(0), written(1)], [letter(7)]
+    once = from_records(records, receipts, written=log, dead=letters)
+    twice = from_records(
+        pd.concat([records, records]), pd.concat([receipts, receipts]), written=log * 2, dead=letters * 2
+    )
+    assert check(twice) == check(once)
+    assert check(once).ok(allow=())
+
+
+def test_a_log_that_begins_later_has_lost_what_expired():
+    records = to_frame([attempt(offset, offset, offset + 0.5) for offset in range(6)])
+    receipts = receipts_to_frame([receipt(offset) for offset in range(6)])
+    verdict = check(from_records(records, receipts, written=map(written, range(4, 6))))
+    assert verdict.ok(allow=())
+    assert UNWRITTEN in verdict.unjudged
+
+
+def test_a_compacted_log_lacks_what_later_records_replace():
+    records = to_frame([attempt(offset, offset, offset + 0.5, key=f"k{offset % 2}") for offset in range(6)])
+    receipts = receipts_to_frame([receipt(offset) for offset in range(6)])
+    kept = [written(offset)._replace(key=f"k{offset % 2}".encode()) for offset in (4, 5)]
+    other = written(0)._replace(key=b"other", partition=0)
+    assert check(from_records(records, receipts, written=[other, *kept])).ok(allow=())
+
+
+def test_without_its_key_only_the_policy_tells_what_compaction_may_have_taken():
+    receipts = receipts_to_frame([receipt(0), receipt(1)])
+    keyless = to_frame([attempt(0, 1.0, 2.0, key=None), attempt(1, 3.0, 4.0, key=None)])
+    other = written(0)._replace(offset=2)
+    log = [written(0), other]
+    assert names_in(check(from_records(keyless, receipts, written=log, cleanup_policy="delete"))) == {UNWRITTEN}
+    assert check(from_records(keyless, receipts, written=log, cleanup_policy="compact")).ok()
+
+
+def test_one_id_for_two_tasks_shows_in_what_is_to_be_done():
+    key, value, headers = Task(id="task-0", kind="work", key="k", payload="other").encode()
+    other = Record("t", 0, 3, key, value, headers, 0)
+    records = to_frame([attempt(0, 1.0, 2.0), attempt(3, 3.0, 4.0, task_id="task-0")])
+    assert check(from_records(records, written=[written(0), other])).counts[REUSED_ID] == 1
+    later = Task(id="task-0", kind="work", key="k", created_at=9.0).encode()
+    again = Record("t", 0, 3, *later, 0)
+    assert names_in(check(from_records(records, written=[written(0), again]))) == {DUPLICATE}
+
+
+def test_what_is_no_letter_on_the_topic_of_letters_tells_nothing():
+    foreign = Record("t.dead", 0, 9, b"who/knows", b"?", (("dead-partition", None), ("dead-offset", b"x")), 0)
+    tombstone = Record("t.dead", 0, 10, b"who knows", None, (), 0)
+    history = from_records(to_frame([]), dead=[written(3), foreign, tombstone, letter(4)])
+    assert [(e.what, e.offset) for e in history] == [("dead", 4)]
+
+
+@pytest.mark.parametrize(("gone", "what"), [(b"replayed", "replayed"), (b"dropped", "dropped"), (b"?", "dropped")])
+def test_a_tombstone_says_whether_its_letter_was_replayed(gone, what):
+    tombstone = Record("t.dead", 0, 9, b"a/topic/0/4", None, (("dead-gone", gone),), 2500)
+    (event,) = from_records(to_frame([]), dead=[tombstone])
+    assert (event.what, event.by, event.partition, event.offset, event.at) == (what, "log of dead letters", 0, 4, 2.5)
+
+
+def test_a_letter_stands_among_the_events_of_its_worker():
+    records = to_frame([attempt(0, 1.0, 3.0, outcome="dead"), attempt(1, 4.0, 5.0)])
+    history = from_records(records, dead=[letter(0)])
+    assert shape(history, "worker-1") == [
+        ("received", 0),
+        ("started", 0),
+        ("failed", 0),
+        ("dead", 0),
+        ("received", 1),
+        ("started", 1),
+        ("finished", 1),
+    ]
+    assert not check(history).unjudged
+
+
+def test_a_clock_that_was_set_back_leaves_its_workers_order_open():
+    overlapping = [attempt(0, 1.0, 4.0), attempt(1, 1.0, 3.0, started=2.0)]
+    back = attempt(2, 9.0, 8.0)
+    other = attempt(3, 1.0, 2.0, worker="worker-2")
+    verdict = check(from_records(to_frame([*overlapping, back, other])))
+    assert verdict.ok(allow=())
+    assert "Different events of worker-1 have one number" in verdict.unjudged[OUT_OF_ORDER]
+
+
+def test_records_of_two_groups_are_put_together_by_their_groups():
+    """Two workers of one name: the first is at 5 while the second, which began later, is through with 7."""
+    slow, quick = to_frame([attempt(5, 1.0, 9.0)]), to_frame([attempt(7, 2.0, 3.0)])
+    together = from_records(pd.concat([slow, quick]))
+    apart = [*from_records(slow, group="a"), *from_records(quick, group="b")]
+    assert names_in(check(together)) == {OUT_OF_ORDER}
+    assert check(apart).ok(allow=())

@@ -50,7 +50,7 @@ def test_a_verdict_in_text_has_a_line_per_anomaly_with_the_first_example():
         "Something went wrong: 0 tasks, 0 attempts, 0 redeliveries.",
         "     2  effect done twice: The effect x of task <7> was done 2 times, by a and b.",
     ]
-    assert str(check([])) == "All is well: 0 tasks, 0 attempts, 0 redeliveries, no anomaly."
+    assert str(check([finished("a")])) == "All is well: 0 tasks, 0 attempts, 0 redeliveries, no anomaly."
     assert repr(check(BAD)) == str(check(BAD)), "so that it reads well as the value of a cell, without times"
 
 
@@ -60,4 +60,4 @@ def test_a_verdict_in_a_notebook_is_a_small_table():
     assert "<td>2</td>" in html
     assert "&lt;7&gt;" in html
     assert "<7>" not in html
-    assert "<table>" not in check([])._repr_html_()
+    assert "<table>" not in check([finished("a")])._repr_html_()

@@ -11,7 +11,7 @@ from collections import Counter
 from labkit.errors import CommitRefused
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import ConsumerClient, Position, Record, TopicPartition
-from tests.unit.faults.run import DEAD, RecordingConsumer, Run
+from tests.unit.faults.run import DEAD, KEY, RecordingConsumer, Run
 
 BATCH, IN_HAND, SIDE_BY_SIDE, ATTEMPTS = 4, 6, 3, 2
 POISON = "poison"
@@ -136,7 +136,7 @@ class Worker:
             partition=0,
             key=self.origin(record),
             value=record.value,
-            headers=record.headers,
+            headers=(*record.headers, (KEY, record.key or b"")),
             timestamp_ms=None,
             on_delivery=lambda delivery, error: self.note("dead", record),
         )
@@ -178,6 +178,6 @@ class Worker:
     def stop(self) -> None:
         self.consumer.close()
 
-    def note(self, what: str, record: Record) -> None:
+    def note(self, what: str, record: Record, **fields: object) -> None:
         attempt = self.attempts[record.partition, record.offset] + 1
-        self.run.note_record(what, self.name, record, attempt=attempt)
+        self.run.note_record(what, self.name, record, attempt=attempt, **fields)

@@ -15,7 +15,7 @@ from labkit.api.client import ApiClient
 from labkit.celery_app.application import make_app
 from labkit.errors import ApiUnreachable, LabError, SettingsError
 from labkit.lab import startup
-from labkit.lab.doctor import Health, examine
+from labkit.lab.doctor import Assessment, examine
 from labkit.lab.folders import LabFolders, make_folder
 from labkit.lab.kafka_server import class_path, server_properties
 from labkit.lab.loopback import is_loopback, open_session
@@ -78,7 +78,7 @@ def url() -> Iterator[str]:
         thread.join()
 
 
-def finding(what: str, settings: Settings) -> tuple[Health, str]:
+def finding(what: str, settings: Settings) -> tuple[Assessment, str]:
     (found,) = [found for found in examine(settings) if found.what == what]
     return found.verdict, found.says
 
@@ -91,7 +91,7 @@ def test_a_server_of_the_lab_gets_nothing_that_was_meant_for_another_java(
     assert name not in environment_for_java()
     assert environment_for_java().keys() == os.environ.keys() - {name}
     verdict, says = finding("variables for Java", Settings(data_dir=tmp_path))
-    assert (verdict, name in says) == (Health.NOTE, True)
+    assert (verdict, name in says) == (Assessment.NOTE, True)
 
 
 @pytest.mark.parametrize("name", ["PATH", "JAVA_HOME", "LABKIT_JAVA_HOME", "LD_LIBRARY_PATH", "LOGNAME", "TZ"])
@@ -108,7 +108,7 @@ def test_celery_is_refused_where_it_would_obey_the_environment_instead(
     with pytest.raises(SettingsError, match=rf"{name}.*Unset it"):
         make_app("redis://127.0.0.1", Settings())
     verdict, says = finding("variables for Celery", Settings(data_dir=tmp_path))
-    assert (verdict, name in says) == (Health.BAD, True)
+    assert (verdict, name in says) == (Assessment.BAD, True)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_the_doctor_names_the_proxies_until_this_machine_is_spared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdict, says = finding("proxies", Settings(data_dir=tmp_path))
-    assert (verdict, "HTTP_PROXY" in says, "NO_PROXY=127.0.0.1,localhost" in says) == (Health.NOTE, True, True)
+    assert (verdict, "HTTP_PROXY" in says, "NO_PROXY=127.0.0.1,localhost" in says) == (Assessment.NOTE, True, True)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1, localhost")
-    assert finding("proxies", Settings(data_dir=tmp_path))[0] is Health.GOOD
+    assert finding("proxies", Settings(data_dir=tmp_path))[0] is Assessment.GOOD
 
 
 def test_a_colon_in_the_class_path_is_refused_with_its_reason(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_colon_in_the_class_path_is_refused_with_its_reason(tmp_path: Path) ->
         class_path([tmp_path / "good.jar", folder / "kafka.jar"])
     assert class_path([tmp_path / "a, b é.jar"]) == str(tmp_path / "a, b é.jar")
     verdict, says = finding("paths", Settings(data_dir=tmp_path, cache_dir=folder))
-    assert (verdict, "LABKIT_CACHE_DIR" in says) == (Health.BAD, True)
+    assert (verdict, "LABKIT_CACHE_DIR" in says) == (Assessment.BAD, True)
 
 
 def test_what_kafka_stores_is_named_from_the_folder_that_it_runs_in() -> None:
@@ -193,9 +193,9 @@ def test_a_socket_goes_where_its_path_is_short_enough(tmp_path: Path, monkeypatc
     found = socket_folder(LabFolders(long))
     assert found is not None
     assert len(os.fsencode(found / "labkit-12345678" / SOCKET)) <= LONGEST_SOCKET
-    assert finding("paths", Settings(data_dir=long))[0] is Health.NOTE
+    assert finding("paths", Settings(data_dir=long))[0] is Assessment.NOTE
     monkeypatch.setattr(startup, "SHORT_FOLDERS", (str(tmp_path / "absent"),))
     with pytest.raises(LabError, match=r"has more.*TMPDIR"):
         socket_folder(LabFolders(long))
     verdict, says = finding("paths", Settings(data_dir=long))
-    assert (verdict, "TMPDIR" in says) == (Health.BAD, True)
+    assert (verdict, "TMPDIR" in says) == (Assessment.BAD, True)

@@ -1,0 +1,151 @@
+"""What is lost and what only looks lost; what is not on the topic and what need not be there any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.faults import DUPLICATE, LOST, LOST_IN_REPLAY, UNWRITTEN, check
+
+# --- what only looks lost
+
+
+@pytest.mark.parametrize("what", ["shed", "spilled", "repeated"])
+def test_what_was_put_away_or_recognised_is_not_lost(story, what):
+    assert story.on_topic(0)("a", "received", 0)("a", what, 0)("a", "committed", 1).names() == set()
+
+
+def test_an_end_that_names_no_task_is_that_of_the_record(story):
+    assert story.on_topic(0)("a", "finished", 0, task=None).names() == set()
+
+
+def test_a_task_that_was_sent_twice_and_done_once_is_not_lost(story):
+    assert story.on_topic(0)("log", "written", 3, task="task-0").did("a", 0).names() == set()
+
+
+def test_a_task_before_the_start_of_the_group_is_another_run_s(story):
+    story.on_topic(0, 1, 2)("a", "assigned", 2).did("a", 2)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[LOST] == "2 tasks lie before the offset at which the group began."
+    assert "Left open, lost task: 2 tasks lie before" in str(verdict)
+
+
+def test_a_start_that_a_commit_of_this_run_moved_hides_nothing(story):
+    story.on_topic(0, 1)("a", "assigned", 0)("a", "committed", 2)("b", "assigned", 2)
+    assert check(story.events).counts[LOST] == 2
+
+
+# --- letters and their replay
+
+
+def test_a_replayed_task_that_nobody_does_again_is_lost(story):
+    story.on_topic(0)("log", "written", 7, task="task-0")("a", "dead", 0)("a", "committed", 1)
+    anomaly = story.only(LOST)
+    assert (anomaly.task, anomaly.offset) == ("task-0", 7)
+
+
+def test_a_replayed_task_that_is_done_or_given_up_again_is_fine(story):
+    story.on_topic(0, 1)("a", "dead", 0, 1)("c", "replayed", 0, 1)
+    story("log", "written", 7, task="task-0")("log", "written", 8, task="task-1")
+    story("a", "finished", 7, task="task-0")("a", "dead", 8, task="task-1")
+    assert story.names() == set()
+
+
+def test_a_replay_that_puts_nothing_back_loses_the_task(story):
+    story.on_topic(0, 1)("a", "dead", 0, 1)("c", "replayed", 0, task=None)
+    verdict = check(story.events)
+    assert verdict.counts[LOST] == verdict.counts[LOST_IN_REPLAY] == 1
+    (anomaly,) = verdict.anomalies[LOST_IN_REPLAY]
+    assert (anomaly.task, anomaly.who) == ("task-0", "c")
+    assert anomaly.sentence == (
+        "The dead letter of task task-0 from offset 0 of partition 0 was replayed, but the task is not on the topic "
+        "again."
+    )
+
+
+def test_a_replay_of_a_task_that_is_done_loses_nothing(story):
+    assert story.did("a", 0)("b", "received", 0)("b", "dead", 0)("c", "replayed", 0).on_topic(0).names() == set()
+
+
+def test_where_the_log_was_not_read_nothing_is_said_of_replays(story):
+    assert story("p", "acknowledged", 0)("a", "dead", 0)("c", "replayed", 0).names() == set()
+
+
+def test_a_letter_that_was_dropped_was_given_up_also_when_compaction_took_it(story):
+    assert story.on_topic(0)("c", "dropped", 0).names() == set()
+
+
+# --- acknowledged but unwritten
+
+
+def test_what_the_log_has_lost_at_its_beginning_may_have_expired(story):
+    story("p", "acknowledged", 0, 1, 2, 3).on_topic(2, 3).did("a", 0, 1, 2, 3)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[UNWRITTEN] == (
+        "2 acknowledged records lie before what the log still has; they may have expired."
+    )
+
+
+def test_all_of_a_partition_may_have_expired(story):
+    story("p", "acknowledged", 0)("p", "acknowledged", 5, partition=1).on_topic(0).did("a", 0)
+    assert story("a", "finished", 5, partition=1).names() == set()
+
+
+def test_what_lies_behind_the_beginning_that_the_log_tells_cannot_have_expired(story):
+    story("log", "retained", 0, task=None, note="delete")("p", "acknowledged", 0, 3).on_topic(3).did("a", 0, 3)
+    assert story.only(UNWRITTEN).task == "task-0"
+
+
+def test_an_acknowledgement_without_a_place_may_have_expired_too(story):
+    story("p", "acknowledged", 0, partition=None, offset=None).on_topic(4).did("a", 0, 4)
+    assert story.names() == set()
+
+
+def test_a_record_with_a_later_one_of_its_key_may_be_compacted_away(story):
+    story("p", "acknowledged", 0, 1, 2)("log", "written", 0, key="other").on_topic(2).did("a", 0, 1, 2)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[UNWRITTEN] == "1 acknowledged records may have been compacted away."
+
+
+def test_where_a_key_stands_twice_compaction_has_not_been(story):
+    story("p", "acknowledged", *range(4)).on_topic(0, 1, 3).did("a", *range(4))
+    assert story.only(UNWRITTEN).task == "task-2"
+
+
+def test_where_a_record_has_no_key_compaction_has_not_been(story):
+    story("p", "acknowledged", 0, 1, 2)("log", "written", 0, key=None).on_topic(2).did("a", 0, 1, 2)
+    assert story.only(UNWRITTEN).task == "task-1"
+
+
+def test_the_last_record_of_its_key_is_not_compacted_away(story):
+    story("p", "acknowledged", 0, 1)("log", "written", 0, key="other").did("a", 0, 1)
+    assert story.only(UNWRITTEN).task == "task-1"
+
+
+def test_a_log_that_is_known_to_be_compacted_may_lack_anything_but_what_it_has_instead(story):
+    story("log", "retained", 0, task=None, note="compact,delete")("p", "acknowledged", 0, 1)
+    story("log", "written", 0, key="other", task="other")
+    assert [anomaly.task for anomaly in check(story.events).anomalies[UNWRITTEN]] == ["task-0"]
+
+
+def test_a_record_of_a_foreign_producer_is_a_promise_too_and_one_that_is_no_task_none(story):
+    story.on_topic(0)("log", "written", 1, task=None, key=None)
+    assert story.only(LOST).task == "task-0"
+
+
+# --- partitions
+
+
+def test_partitions_that_were_added_are_partitions(story):
+    story.on_topic(0, 1)("log", "written", 0, 1, partition=3, task=None).did("a", 0, 1)
+    story("a", "assigned", 0)("a", "assigned", 0, partition=3)
+    assert story.names() == set()
+
+
+def test_the_same_offset_of_another_partition_is_another_record(story):
+    story.on_topic(0)("log", "written", 0, partition=1, task="other").did("a", 0)
+    story("b", "dead", 0, partition=1, task="other")
+    assert story.names() == set()
+    assert check(story.events).counts[DUPLICATE] == 0
