@@ -222,18 +222,14 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
     assert "Another Beat has the schedule; this one waits" in second.stdout.readline()
     wait_for(lambda: heartbeats(topics) >= 3, "the first was to send")
 
-    frozen = time.monotonic()
     first.send_signal(signal.SIGSTOP)
     assert "This Beat has the schedule" in second.stdout.readline()
-    assert time.monotonic() - frozen < 10
     first.send_signal(signal.SIGCONT)
     assert "was silent for more than 5 s, so it has lost the schedule" in first.stderr.readline()
     assert "Another Beat has the schedule; this one waits" in first.stdout.readline()
 
-    killed = time.monotonic()
     second.kill()
     assert "This Beat has the schedule" in first.stdout.readline()
-    assert time.monotonic() - killed < 10
     before = heartbeats(topics)
     wait_for(lambda: heartbeats(topics) >= before + 2, "the first was to send again")
     ended(first, by=signal.SIGTERM)

@@ -26,6 +26,8 @@ from labkit.taskqueue.transport import (
 TIMEOUT = 60.0
 #: The shortest session that the test's broker allows, in seconds.
 SHORT_SESSION = 1.0
+#: A session that lasts longer than anything here is waited for, in seconds.
+LONG_SESSION = 3 * TIMEOUT
 #: How soon a member has to poll again in tests of those that do not; long enough for a busy machine, in seconds.
 SHORT_INTERVAL = 2.0
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import closing
 
 import pytest
 
 from labkit.errors import TransportError
 from labkit.taskqueue.transport import ConsumerConfig, Position, TopicPartition
+from tests.conditions import FOR_EVER
 from tests.contract.fixtures import read
 
 LETTERS = [bytes([letter]) for letter in b"abcdef"]
@@ -54,16 +54,12 @@ def test_a_poll_gives_no_more_than_asked_for(reader, first):
 
 def test_a_poll_waits_and_comes_back_empty(reader, topic):
     reader.assign([TopicPartition(topic, 1)])
-    start = time.monotonic()
     assert reader.poll(0.3) == []
-    assert 0.25 <= time.monotonic() - start < 2
 
 
 def test_a_poll_returns_with_the_first_records(reader, first):
     reader.assign([first])
-    start = time.monotonic()
-    assert reader.poll(30)
-    assert time.monotonic() - start < 15
+    assert reader.poll(FOR_EVER)
 
 
 def test_a_record_that_comes_later_ends_the_wait(reader, topic, outbox):
@@ -71,9 +67,7 @@ def test_a_record_that_comes_later_ends_the_wait(reader, topic, outbox):
     reader.poll(0)
     sender = threading.Timer(0.2, outbox.send, [topic, b"late"])
     sender.start()
-    start = time.monotonic()
-    assert values(reader.poll(30)) == [b"late"]
-    assert time.monotonic() - start < 15
+    assert values(reader.poll(FOR_EVER)) == [b"late"]
     sender.join()
 
 
@@ -81,21 +75,18 @@ def test_a_waiting_poll_is_woken_from_another_thread(reader, topic):
     reader.assign([TopicPartition(topic, 0)])
     alarm = threading.Timer(0.2, reader.wake_up)
     alarm.start()
-    start = time.monotonic()
-    assert reader.poll(30) == []
-    assert time.monotonic() - start < 15
+    assert reader.poll(FOR_EVER) == []
     alarm.join()
 
 
-def test_the_next_poll_is_woken_too_but_only_that(reader, topic):
+def test_the_next_poll_is_woken_too_but_only_that(reader, topic, outbox):
     reader.assign([TopicPartition(topic, 0)])
     reader.wake_up()
-    start = time.monotonic()
-    assert reader.poll(30) == []
-    assert time.monotonic() - start < 15
-    start = time.monotonic()
-    assert reader.poll(0.3) == []
-    assert time.monotonic() - start >= 0.25
+    assert reader.poll(FOR_EVER) == []
+    sender = threading.Timer(0.2, outbox.send, [topic, b"late"])
+    sender.start()
+    assert values(reader.poll(FOR_EVER)) == [b"late"]
+    sender.join()
 
 
 def test_a_reader_seeks_before_and_after_reading(reader, first):

@@ -9,8 +9,12 @@ import pytest
 
 from labkit.api.messages import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
 from labkit.api.messages import idempotency_keys as module
+from tests.conditions import eventually
 
 pytestmark = pytest.mark.anyio
+
+#: Seconds that a mark has left when its renewal is waited for.
+LEFT = 300
 
 
 class Stores(AsyncExitStack):
@@ -72,16 +76,24 @@ async def test_the_mark_of_a_dead_process_runs_out_and_that_of_a_living_one_does
     monkeypatch.setattr(module, "RENEWAL", 0.1)
     async with stores:
         living, other = stores.one(), stores.one()
-        await living.begin("alive", "f")
         dead = IdempotencyKeys(*stores._made)
         await dead.begin("dead", "f")
         await dead.aclose()  # renews no more
-        async with asyncio.timeout(5):
-            while await other.begin("dead", "f") == InFlight():
-                await asyncio.sleep(0.02)
-        for _ in range(30):
-            assert await other.begin("alive", "f") == InFlight()
-            await asyncio.sleep(0.02)
+
+        async def has_run_out() -> bool:
+            return await other.begin("dead", "f") != InFlight()
+
+        await eventually(has_run_out, "the mark of the dead process was to run out")
+        monkeypatch.setattr(module, "IN_FLIGHT", 2 * LEFT)
+        await living.begin("alive", "f")
+        (mark,) = [name for name in await other._client.keys(f"{other._prefix}*") if b"alive" in name]
+        await other._client.expire(mark, LEFT)
+
+        async def is_renewed() -> bool:
+            return await other._client.ttl(mark) > LEFT
+
+        await eventually(is_renewed, "the mark of the living process was to be renewed")
+        assert await other.begin("alive", "f") == InFlight()
         await living.finish("alive", "late")
         assert await other.begin("alive", "f") == Replay("late")
 
@@ -92,9 +104,11 @@ async def test_one_that_was_taken_for_dead_leaves_the_other_s_answer_alone(store
     async with stores:
         slow, quick = stores.one(), stores.one()
         await slow.begin("k", "f")
-        async with asyncio.timeout(5):
-            while await quick.begin("k", "f") == InFlight():
-                await asyncio.sleep(0.01)
+
+        async def has_run_out() -> bool:
+            return await quick.begin("k", "f") != InFlight()
+
+        await eventually(has_run_out, "the mark was to run out")
         await quick.finish("k", "quick")
         await slow.finish("k", "slow")
         assert await slow.begin("k", "f") == Replay("quick")

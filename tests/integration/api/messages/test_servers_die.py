@@ -13,6 +13,7 @@ from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import connect
 from labkit.taskqueue.topics import read_topic
+from tests.conditions import eventually
 from tests.integration.api.messages.conftest import new_message
 
 pytestmark = pytest.mark.anyio
@@ -68,13 +69,12 @@ def ids(messages: list[Message]) -> list[str]:
 
 async def test_redis_dies_and_comes_back(own_lab: Lab, make_settings: Callable[..., Settings]) -> None:
     messages = [new_message(number) for number in range(400)]
-    async with MessageQueues(own_lab, make_settings(api_lease=2)) as queues, asyncio.timeout(60):
+    async with MessageQueues(own_lab, make_settings(api_lease=2)) as queues, asyncio.timeout(200):
         clients = Clients(queues)
         creating = asyncio.create_task(clients.create(messages))
         polling = [asyncio.create_task(clients.poll(len(messages))) for _ in range(5)]
         for _ in range(2):
-            while len(clients.seen) < 50:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: len(clients.seen) >= 50, "messages were to be polled")
             await asyncio.to_thread(own_lab.kill_redis)
             await asyncio.to_thread(own_lab.restart_redis)
         await asyncio.gather(creating, *polling)
@@ -87,7 +87,7 @@ async def test_redis_dies_and_comes_back(own_lab: Lab, make_settings: Callable[.
 
 
 async def test_a_redis_that_stays_away_is_said_so(own_lab: Lab, make_settings: Callable[..., Settings]) -> None:
-    async with MessageQueues(own_lab, make_settings()) as queues, asyncio.timeout(60):
+    async with MessageQueues(own_lab, make_settings()) as queues, asyncio.timeout(200):
         await queues.create([new_message(1)])
         await asyncio.to_thread(own_lab.kill_redis)
         try:
@@ -104,18 +104,17 @@ async def test_a_redis_that_stays_away_is_said_so(own_lab: Lab, make_settings: C
 
 async def test_kafka_dies_and_comes_back(own_lab: Lab, make_settings: Callable[..., Settings]) -> None:
     messages = [new_message(number) for number in range(400)]
-    settings = make_settings(api_lease=2, delivery_timeout=2)
-    async with MessageQueues(own_lab, settings) as queues, asyncio.timeout(90):
+    settings = make_settings(api_lease=60, delivery_timeout=2)
+    async with MessageQueues(own_lab, settings) as queues, asyncio.timeout(200):
         clients = Clients(queues)
-        creating = asyncio.create_task(clients.create(messages))
+        creating = [asyncio.create_task(clients.create(messages[:200]))]
         polling = [asyncio.create_task(clients.poll(len(messages))) for _ in range(5)]
-        while len(clients.seen) < 50:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(clients.seen) >= 50, "messages were to be polled")
         await asyncio.to_thread(own_lab.kill_broker)
-        while not clients.trouble and not creating.done():  # a create was given up
-            await asyncio.sleep(0.05)
+        creating.append(asyncio.create_task(clients.create(messages[200:])))  # so there is something to give up
+        await eventually(lambda: bool(clients.trouble), "a create was to be given up")
         await asyncio.to_thread(own_lab.restart_broker)
-        await asyncio.gather(creating, *polling)
+        await asyncio.gather(*creating, *polling)
         assert sorted(clients.seen) == ids(messages)  # each of them once
         assert any(isinstance(error, NotAcknowledged) for error in clients.trouble)
         assert (await queues.lags())["orders"] == 0

@@ -1,0 +1,117 @@
+"""No test assumes an idle machine: none sleeps, none says how quick something was, and deadlines are for failures.
+
+Tests marked `alone` measure times, and nothing runs beside them. What an `ast` cannot see is up to who writes a test.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+#: The module that waits for all others.
+WAITS = ROOT / "tests" / "conditions.py"
+MODULES = sorted((ROOT / "tests").rglob("*.py"))
+CLOCKS = {"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns", "time_ns"}
+#: Calls that end as soon as something has happened, and so need no short deadline.
+TAKES_IT_FIRST = {"result", "wait", "join"}
+ENDS_WHEN_IT_IS_SO = {"wait_until", "drain", "wait_for", "wait_for_records", "communicate"} | TAKES_IT_FIRST
+#: The shortest deadline of a condition, in seconds.
+SHORTEST = 30
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def is_clock(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and name_of(node) in CLOCKS and not node.args
+
+
+def is_elapsed(node: ast.expr) -> bool:
+    return any(
+        isinstance(part, ast.BinOp) and isinstance(part.op, ast.Sub) and any(map(is_clock, ast.walk(part.left)))
+        for part in ast.walk(node)
+    )
+
+
+def says_how_quick(node: ast.AST) -> bool:
+    """`time.monotonic() - begin < 2`; that something has taken long enough can be said on any machine."""
+    if not isinstance(node, ast.Compare):
+        return False
+    terms = [node.left, *node.comparators]
+    return any(
+        (isinstance(how, ast.Lt | ast.LtE) and is_elapsed(less))
+        or (isinstance(how, ast.Gt | ast.GtE) and is_elapsed(more))
+        for less, how, more in zip(terms, node.ops, terms[1:], strict=False)
+    )
+
+
+def sleeps(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep"):
+        return False
+    return isinstance(node.func.value, ast.Name) and node.func.value.id == "time"
+
+
+def is_hasty(node: ast.AST) -> bool:
+    """A deadline in figures of some seconds; one below a second is how long a test looks that nothing happens."""
+    if not (isinstance(node, ast.Call) and name_of(node) in ENDS_WHEN_IT_IS_SO):
+        return False
+    given = [word.value for word in node.keywords if word.arg == "timeout"]
+    given += node.args[:1] if name_of(node) in TAKES_IT_FIRST else []
+    figures = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int | float)]
+    return any(1 <= figure < SHORTEST for figure in figures)
+
+
+def is_exempt(node: ast.AST) -> bool:
+    """What is marked `alone`, and what is expected to fail."""
+    if isinstance(node, ast.With | ast.AsyncWith):
+        return any("raises" in ast.unparse(item) for item in node.items)
+    decorators = getattr(node, "decorator_list", [])
+    if any("mark.alone" in ast.unparse(decorator) for decorator in decorators):
+        return True
+    return isinstance(node, ast.Module) and any(
+        "mark.alone" in ast.unparse(part) for part in node.body if isinstance(part, ast.Assign)
+    )
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    if not is_exempt(node):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child)
+
+
+def complaints(text: str) -> list[str]:
+    rules = {"sleeps": sleeps, "says how quick something was": says_how_quick, "has a hasty deadline": is_hasty}
+    found = [(node, what) for node in walk(ast.parse(text)) for what, is_so in rules.items() if is_so(node)]
+    return [f"line {node.lineno} {what}: {ast.unparse(node)}" for node, what in found]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_assumes_an_idle_machine(module: Path) -> None:
+    assert module == WAITS or complaints(module.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("time.sleep(1)", 1),
+        ("assert time.monotonic() - begin < 2", 1),
+        ("assert 2 > perf_counter() - begin", 1),
+        ("assert 0.2 <= time.monotonic() - begin < 2", 1),
+        ("assert time.monotonic() - begin >= 0.2", 0),
+        ("wait_until(ready, timeout=5)", 1),
+        ("thread.join(10)", 1),
+        ("assert not done.wait(0.05)", 0),
+        ("wait_until(ready, timeout=60)", 0),
+        ("with pytest.raises(DeadlineExceeded):\n    wait_until(ready, timeout=2)", 0),
+        ("@pytest.mark.alone\ndef test_it():\n    assert time.monotonic() - begin < 2", 0),
+        ("pytestmark = pytest.mark.alone\nassert time.monotonic() - begin < 2", 0),
+    ],
+)
+def test_the_rules_see_what_they_are_for(text: str, count: int) -> None:
+    assert len(complaints(text)) == count
