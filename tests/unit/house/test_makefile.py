@@ -50,6 +50,15 @@ def test_a_quick_run_leaves_out_what_takes_seconds_or_a_server() -> None:
     assert "not slow" in line
 
 
+def test_what_the_guide_for_contributors_names_is_there() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    assert {"quick", "unit", "test", "check", "bench", "soak", "browser"} <= set(re.findall(r"`make (\w+)", guide))
+    for target in set(re.findall(r"`make (\w+)", guide)):
+        assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(), re.M), target
+    for path in re.findall(r"`((?:tests|labkit|docs)/[\w/.]+)`", guide):
+        assert (ROOT / path).exists(), path
+
+
 def test_ci_forbids_skips_installs_a_browser_and_tests_every_python() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert script.index("LABKIT_TEST_FORBID_SKIPS=1") < script.index("make browser") < script.index("make test")
