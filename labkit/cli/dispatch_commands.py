@@ -251,7 +251,7 @@ def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed 
 
 def _run(make: Callable[[Lab, Topics, Settings], Demo], seconds: float) -> None:
     from labkit.cli.live import Rates, follow, picture
-    from labkit.dispatch.demo import own_settings, own_topics
+    from labkit.dispatch.own_space import own_settings, own_topics
     from labkit.lab import open_lab
     from labkit.settings import load_settings
 

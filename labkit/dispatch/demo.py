@@ -9,12 +9,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from itertools import repeat
-from typing import Any, NamedTuple, Self
-from uuid import uuid4
-
-import redis
+from typing import NamedTuple, Self
 
 from labkit.celery_app.application import broker_url
 from labkit.celery_app.beat import Beat
@@ -26,14 +23,13 @@ from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE_GROUP, DISPATCHER_GROUP, class_topic, make_bridge, make_dispatcher
 from labkit.dispatch.monitor import DispatcherMonitor, DispatcherSnapshot
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import RedisUnreachable, WorkerFailed
+from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.measure.fates import fate_of_each
 from labkit.measure.records import Receipt
 from labkit.policies import PriorityClass
 from labkit.resource import Resource
 from labkit.settings import Settings
-from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.arrivals import poisson
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import STOCK_KIND, Task, new_task, stock_messages
@@ -180,34 +176,6 @@ def priority_demo(lab: Lab, topics: Topics, policy: str, *, seed: int, settings:
         seed=seed,
         settings=settings,
     )
-
-
-def own_settings(settings: Settings) -> Settings:
-    """The settings of one demo: its topics, groups and keys in Redis have a prefix that nobody else has."""
-    return settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}demo-{uuid4().hex[:6]}."})
-
-
-@contextmanager
-def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
-    """The topics under the prefix of `own_settings`; at the end all that the demo has left there is deleted.
-
-    Raises `TransportError` and `RedisUnreachable` if that cannot be done.
-    """
-    with connect_kafka(lab) as topics:
-        try:
-            yield topics
-        finally:
-            for name in topics.names():
-                topics.delete(name)
-            _delete_keys(connect(broker_url(settings, lab)), settings.topic_prefix)
-
-
-def _delete_keys(client: Any, prefix: str) -> None:
-    try:
-        for key in client.scan_iter(match=f"{prefix}*", count=1000):
-            client.delete(key)
-    except redis.RedisError as error:
-        raise RedisUnreachable(f"The keys in Redis that begin with {prefix} could not be deleted: {error}") from error
 
 
 def _messages(rng: random.Random) -> Iterator[Task]:

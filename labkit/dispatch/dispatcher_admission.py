@@ -140,7 +140,7 @@ class _SpillTopic:
     """Writes to the topic for later, which is made when it is first needed."""
 
     def __init__(self, topic: Topic) -> None:
-        with Topics(topic.transport, prefix=topic.prefix) as topics:
+        with Topics.of(topic) as topics:
             self._topic = topics.create(f"{topic.name}{LATER}", partitions=topic.partitions)
         self._client: ProducerClient = topic.transport.producer(ProducerConfig())
 

@@ -105,6 +105,7 @@ def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
     """What a `DispatcherProcess` asked for."""
     lab = attach_lab(settings=settings)
     topics = connect_kafka(lab)
+    topics.know(job["own"])
     if job["topic"] is not None:
         return make_bridge(lab, topics, job["topic"], name=job["name"], settings=settings)
     return make_dispatcher(

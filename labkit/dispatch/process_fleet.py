@@ -17,7 +17,7 @@ from labkit.celery_app.application import broker_url
 from labkit.celery_app.capacity import connect, running_workers
 from labkit.celery_app.celery_worker import Pool
 from labkit.dispatch.dispatcher import group_of
-from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, new_name
+from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, class_topic, new_name
 from labkit.lab import Lab
 from labkit.logs import configure
 from labkit.policies import PriorityClass
@@ -92,6 +92,7 @@ class DispatcherProcess(_DispatchProcess):
         job = {
             "role": "dispatcher",
             "topic": topic,
+            "own": topics.own(),
             "classes": to_builtins(list(classes)),
             "policy": policy,
             "options": dict(options or {}),
@@ -100,13 +101,18 @@ class DispatcherProcess(_DispatchProcess):
         super().__init__(lab, name, job, settings or load_settings(), log_dir)
         self._topics = topics
         self._groups = (
-            [group_of(BRIDGE_GROUP, BRIDGE)] if topic else [group_of(DISPATCHER_GROUP, one.name) for one in classes]
+            {group_of(BRIDGE_GROUP, BRIDGE): topic}
+            if topic
+            else {group_of(DISPATCHER_GROUP, one.name): class_topic(one.name) for one in classes}
         )
 
     def _is_ready(self) -> bool:
         return all(
-            any(member.startswith(f"{self.name}.") and places for member, places in self._topics.members(group).items())
-            for group in self._groups
+            any(
+                member.startswith(f"{self.name}.") and places
+                for member, places in self._topics.members(group, topic=topic).items()
+            )
+            for group, topic in self._groups.items()
         )
 
 

@@ -16,6 +16,7 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
+from labkit.dispatch.own_space import own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.errors import RedisUnreachable
 from labkit.lab import Lab
@@ -39,9 +40,10 @@ class CelerySession(Resource):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
-    `policy`; they are made anew. With a `topic` a bridge reads that one, into a queue of this session.
-    `workers` is how many tasks Celery performs at once, in threads of one worker or in forked processes (`pool`); each
-    takes `prefetch` from the queue, and `limit` is how many may be in it or taken per worker.
+    `policy`. They are this session's own, as are its groups, Celery's queue and the records: any number of sessions may
+    go on side by side, and what is left of one is deleted at its end. With a `topic` a bridge reads that one, into a
+    queue of this session. `workers` is how many tasks Celery performs at once, in threads of one worker or in forked
+    processes (`pool`); each takes `prefetch` from the queue, and `limit` is how many may be in it or taken per worker.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class CelerySession(Resource):
         settings: Settings | None = None,
     ) -> None:
         self.lab = lab
-        self._settings = settings = settings or load_settings()
+        given = settings or load_settings()
+        self._settings = settings = own_settings(given) if topic is None else given
         self._classes = list(classes)
         self._policy = policy
         self._options = options
@@ -75,7 +78,7 @@ class CelerySession(Resource):
         self._store = RecordStore()
         self._stack = ExitStack()
         self._stack.callback(self._store.close)
-        self.topics = self._stack.enter_context(connect_kafka(lab))
+        self.topics = self._stack.enter_context(own_topics(lab, settings) if topic is None else connect_kafka(lab))
         self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
 
@@ -86,7 +89,7 @@ class CelerySession(Resource):
         self._stream.skip()
         self._stack.enter_context(self.worker)
         for known in self._classes:
-            self._stack.enter_context(self.topics.fresh(f"jobs.{known.name}", partitions=2))
+            self.topics.create(f"jobs.{known.name}", partitions=2)
         self.dispatcher = self._stack.enter_context(self._make())
         return self
 

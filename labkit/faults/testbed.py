@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from labkit.celery_app.capacity import connect as connect_redis
 from labkit.celery_app.celery_worker import Pool
 from labkit.dispatch.dispatcher import group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, class_topic
+from labkit.dispatch.own_space import own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
 from labkit.faults import effects, sources
 from labkit.faults.commit_log import COMMITS_TOPIC, group_commits
@@ -69,10 +70,12 @@ class Testbed:
     def __init__(self, lab: Lab, load: DispatchLoad, database: Path) -> None:
         self._lab = lab
         self._load = load
-        self._settings = load_settings(
-            celery_imports=effects.__name__,
-            celery_visibility_timeout=load.visibility_timeout,
-            session_timeout=load.session_timeout,
+        self._settings = own_settings(
+            load_settings(
+                celery_imports=effects.__name__,
+                celery_visibility_timeout=load.visibility_timeout,
+                session_timeout=load.session_timeout,
+            )
         )
         self._room = Capacity(connect_redis(broker_url(self._settings, lab)), self._settings, limit=load.limit)
         self._receipts: dict[str, list[Receipt]] = {}
@@ -80,13 +83,12 @@ class Testbed:
 
     @contextmanager
     def set_up(self) -> Iterator[None]:
-        """Make the topics anew, without dead letters, and the file of effects."""
+        """Make topics that nobody else has, and the file of effects."""
         effects.create_effects(self.database)
         # dispatchers get ready on another thread, so they ask over a connection of their own
-        with connect(self._lab) as self.topics, connect(self._lab) as self._asked, ExitStack() as stack:
-            self._found = [stack.enter_context(self.topics.fresh(name, partitions=2)) for name in self._groups()]
-            self._drop_dead_letters()
-            stack.callback(self._drop_dead_letters)
+        prefix = self._settings.topic_prefix
+        with own_topics(self._lab, self._settings) as self.topics, connect(self._lab, prefix=prefix) as self._asked:
+            self._found = [self.topics.create(name, partitions=2) for name in self._groups()]
             yield
 
     def produce(self, tasks: int) -> None:
@@ -164,10 +166,6 @@ class Testbed:
                 *(event for event in effects.read_effects(self.database) if event.task in sent),
             )
         )
-
-    def _drop_dead_letters(self) -> None:
-        for name in {dead_topic(topic.name) for topic in self._found} & set(self.topics.names()):
-            self.topics.delete(name)
 
     def _dead_letters(self, topic: Topic) -> Iterable[Record]:
         if dead_topic(topic.name) not in self.topics.names():

@@ -48,7 +48,7 @@ class ProducerAdmission:
         self._gate = AdmissionState(strategy)
         self._topic = topic
         self._group = group
-        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._topics = Topics.of(topic)
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()

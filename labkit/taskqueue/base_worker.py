@@ -59,6 +59,7 @@ class RunningTask(Struct, frozen=True, kw_only=True):
 class BaseWorker(ABC):
     """Works on one topic until it is told to stop. `run` blocks; everything else may be called from elsewhere.
 
+    `member` is its name in the group, by default its name: workers of two programs may have one name.
     What `on_record` raises is logged. Failures count in `told`, which workers may share, by their kind.
     `clock` gives seconds since the epoch, `measure` only measures; `rng` spreads the times of further attempts.
     """
@@ -73,6 +74,7 @@ class BaseWorker(ABC):
         *,
         name: str,
         group: str,
+        member: str | None = None,
         work: Work,
         config: WorkerConfig,
         on_record: Callable[[TaskRecord], object],
@@ -84,6 +86,8 @@ class BaseWorker(ABC):
     ) -> None:
         self.topic = topic
         self.name = name
+        #: its name in the group, among those of other programs
+        self.member = member or name
         self._group = group
         self._config = config
         self._on_assignment = on_assignment

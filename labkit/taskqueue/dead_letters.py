@@ -201,7 +201,7 @@ class DeadLetters:
     def __init__(self, topics: Topics, topic: str) -> None:
         self._topics = topics
         self._topic = topic
-        self._full_name = dead_topic(topics.prefix + topic)
+        self._full_name = dead_topic(topics.full_name(topic))
 
     def list(self) -> DeadLetterList:
         """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all.
@@ -259,7 +259,9 @@ class DeadLetters:
         return [letters[letter_id] for letter_id in ids]
 
     def _as_it_was(self, letter: DeadLetter) -> Outgoing:
-        return Outgoing(self._topics.prefix + letter.topic, letter.partition, letter.key, letter.value, letter.headers)
+        return Outgoing(
+            self._topics.full_name(letter.topic), letter.partition, letter.key, letter.value, letter.headers
+        )
 
     def _tombstone(self, letter: DeadLetter, *, replay: bool) -> Outgoing:
         return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, REPLAYED if replay else DROPPED),))

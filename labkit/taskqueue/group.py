@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from labkit.errors import LabkitError, WorkerFailed
@@ -113,6 +113,7 @@ class WorkerGroup(Resource):
         self._is_written = False
         self._on_record = None if on_record is None else shielded(on_record, "on_record")
         self._told = FailureCounter()
+        self._token = uuid4().hex[:6]
         self._log_dir = log_dir
         self._standing = group_state_of(mode, topic, group)
         self._members: dict[str, Member] = {}
@@ -142,7 +143,7 @@ class WorkerGroup(Resource):
     def begin_to_add(self) -> str:
         """As `add`, but returns at once, while the worker is on its way."""
         name = f"{self._name}-{next(self._numbers)}"
-        member = self._process_member(name) if self._processes else self._thread_member(name)
+        member = self._new_member(name)
         self._members[name] = member
         member.start()
         return name
@@ -256,7 +257,12 @@ class WorkerGroup(Resource):
 
     def _balanced(self) -> bool:
         self.check()
-        return self._standing.is_balanced(self.assignment(), killed=self._killed)
+        mine = {self._member_of(name): partitions for name, partitions in self.assignment().items()}
+        return self._standing.is_balanced(mine, killed=[self._member_of(name) for name in self._killed])
+
+    def _member_of(self, name: str) -> str:
+        """The name of a worker in its group, where other programs may have workers of that name."""
+        return f"{name}.{self._token}"
 
     def _settled(self, name: str) -> int:
         self.check()
@@ -268,22 +274,13 @@ class WorkerGroup(Resource):
         if self._on_record is not None:
             self._on_record(record)
 
-    def _thread_member(self, name: str) -> Member:
-        worker = worker_class(self._config.mode)(
-            self.topic,
-            name=name,
-            group=self.group,
-            work=self._work,
-            config=self._config,
-            on_record=self._take,
-            told=self._told,
-            clock=self._clock,
-        )
-        return ThreadMember(worker)
-
-    def _process_member(self, name: str) -> Member:
-        job = worker_job(self.topic, name=name, group=self.group, work=self._work, config=self._config)
-        return ProcessMember(job, on_record=self._take, log_dir=self._log_dir)
+    def _new_member(self, name: str) -> Member:
+        who: dict[str, Any] = {"name": name, "member": self._member_of(name), "group": self.group}
+        how: dict[str, Any] = {"work": self._work, "config": self._config}
+        if self._processes:
+            return ProcessMember(worker_job(self.topic, **who, **how), on_record=self._take, log_dir=self._log_dir)
+        make = worker_class(self._config.mode)
+        return ThreadMember(make(self.topic, **who, **how, on_record=self._take, told=self._told, clock=self._clock))
 
     def _default_target(self) -> Path | None:
         folder = self._settings.records_dir

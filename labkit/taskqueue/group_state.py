@@ -38,11 +38,11 @@ class ConsumerGroupState:
     def __init__(self, topic: Topic, group: str) -> None:
         self._topic = topic
         self._group = group
-        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._topics = Topics.of(topic)
 
     def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
         """Whether the partitions are dealt out round robin to the living workers."""
-        known = self._topics.members(self._group)
+        known = self._topics.members(self._group, topic=self._topic.name)
         if not mine.keys() <= known.keys() or set(killed) & known.keys():
             return False
         held = {name: tuple(p for topic, p in pairs if topic == self._topic.name) for name, pairs in known.items()}

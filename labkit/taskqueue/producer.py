@@ -62,7 +62,7 @@ class Producer(Resource):
         self._clock = clock
         self._measure = measure
         self._timeout = settings.delivery_timeout
-        self._topics = Topics(topic.transport, prefix=topic.prefix)
+        self._topics = Topics.of(topic)
         self._partitions = topic.partitions
         self._looked_at = clock()
         self._client = topic.transport.producer(

@@ -91,7 +91,7 @@ class ShareWorker(BaseWorker):
     def _join(self) -> ShareClient:
         config = ShareConfig(
             group=self.topic.full_group(self._group),
-            client_id=self.name,
+            client_id=self.member,
             lock=self._config.lock,
             max_poll_records=self._config.max_in_flight,
         )

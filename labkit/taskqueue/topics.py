@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
+from typing import Self
 
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
 from labkit.resource import Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
+from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
+from labkit.taskqueue.topic import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -21,51 +24,28 @@ from labkit.taskqueue.transport.contract import (
     Transport,
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
-    """A topic that exists. `partitions` is the number it had when this object was made.
-
-    `prefix` goes before the names of the topic and of the groups that read it, so that many users can
-    share one cluster; everything that users see leaves it out.
-    """
-
-    name: str
-    partitions: int
-    transport: Transport = field(repr=False)
-    prefix: str = field(default="", repr=False)
-
-    @property
-    def full_name(self) -> str:
-        """The topic's name on the broker."""
-        return self.prefix + self.name
-
-    def full_group(self, group: str) -> str:
-        """The name on the broker of a group that reads this topic."""
-        return self.prefix + group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionLag:
-    """How far a group is behind on one partition: `lag` records are written but not yet committed as done."""
-
-    partition: int
-    committed: int
-    end: int
-
-    @property
-    def lag(self) -> int:
-        """Records between the committed offset and the end."""
-        return self.end - self.committed
+__all__ = ["PartitionLag", "Topic", "Topics", "read_topic"]
 
 
 class Topics(Resource):
-    """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection."""
+    """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection.
+
+    A topic that this object has made with `fresh` or `temporary` is meant here whenever its name is.
+    """
 
     def __init__(self, transport: Transport, *, prefix: str = "") -> None:
         self.transport = transport
         self.prefix = prefix
         self._admin: AdminClient | None = None
+        self._own = OwnTopics(prefix)
+        self._created: set[str] = set()
+
+    @classmethod
+    def of(cls, topic: Topic) -> Self:
+        """The topics among which this one is found by its name, whoever has made it."""
+        topics = cls(topic.transport, prefix=topic.prefix)
+        topics._own.know(topic)
+        return topics
 
     def create(
         self,
@@ -81,9 +61,11 @@ class Topics(Resource):
         Raises `TopicMismatch` when it exists with another shape.
         """
         made = self._client.create_topic(
-            self.prefix + name, partitions=partitions, replication_factor=replication_factor, config=config
+            self.full_name(name), partitions=partitions, replication_factor=replication_factor, config=config
         )
-        if not made:
+        if made:
+            self._created.add(name)
+        else:
             self._must_match(name, partitions, config or {})
         return self._topic(name, partitions)
 
@@ -92,57 +74,96 @@ class Topics(Resource):
         return self._topic(name, self.describe(name).partitions)
 
     def names(self) -> list[str]:
-        """The names of all topics under the prefix, sorted and without it."""
-        names = self._client.list_topics()
-        return [name.removeprefix(self.prefix) for name in names if name.startswith(self.prefix)]
+        """The names of all topics under the prefix, sorted and without it; what other programs have for themselves
+        is left out.
+        """
+        names = [name for name in self._client.list_topics() if name.startswith(self.prefix)]
+        shared = {name.removeprefix(self.prefix) for name in names}
+        return sorted({name for name in shared if not is_in_namespace(name)} | self._own.names(names))
 
     def describe(self, name: str) -> TopicDescription:
         """The topic's partitions, replication factor and configuration; raises `UnknownTopic`."""
-        return self._client.describe_topic(self.prefix + name)
+        return self._client.describe_topic(self.full_name(name))
 
     def grow(self, name: str, *, partitions: int) -> Topic:
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
 
         Raises `TopicMismatch` when the number would not grow: Kafka cannot take partitions away.
         """
-        self._client.grow_topic(self.prefix + name, partitions=partitions)
+        full_name = self.full_name(name)
+        try:
+            self._client.grow_topic(full_name, partitions=partitions)
+        except TopicMismatch as error:
+            raise TopicMismatch(str(error).replace(full_name, name)) from error
         return self._topic(name, partitions)
 
     def delete(self, name: str) -> None:
         """Delete a topic with all its records; raises `UnknownTopic`."""
-        self._client.delete_topic(self.prefix + name)
+        self._client.delete_topic(self.full_name(name))
+        self._created.discard(name)
 
     def recreate(self, name: str, *, partitions: int) -> Topic:
-        """An empty topic; what had that name before is deleted first, with all its records."""
+        """An empty topic; what had that name before, whoever has made it, is deleted first, with all its records."""
         with suppress(UnknownTopic):
             self.delete(name)
         return self.create(name, partitions=partitions)
 
+    def temporary(self, name: str, *, partitions: int) -> Topic:
+        """An empty topic of this program's own, until `close`: others may have one of that name, and keep it.
+
+        Its groups are its own too, so a group of the same name on another topic has nothing to do with it. What this
+        object has made under that name before is replaced, and what killed programs of this machine have left behind is
+        deleted.
+        """
+        return self._make_own(name, partitions, plain=False)
+
     @contextmanager
     def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
-        """As `recreate`, for the length of a `with` block: the topic is deleted at its end."""
-        topic = self.recreate(name, partitions=partitions)
+        """As `temporary`, for the length of a `with` block: the topic is deleted at its end, with its dead letters.
+
+        On the broker it has this name if nobody else's topic has it.
+        """
+        topic = self._make_own(name, partitions, plain=True)
         try:
             yield topic
         finally:
-            with suppress(UnknownTopic):
-                self.delete(name)
+            if self._own.find(name) is topic:
+                self._own.release(self._client, name)
+
+    def full_name(self, name: str) -> str:
+        """The name on the broker of the topic that is meant by this name, which may be one of its dead letters."""
+        own = self._own.find(name)
+        return (self.prefix if own is None else own.prefix) + name
+
+    def full_group(self, topic: str, group: str) -> str:
+        """The name on the broker of a group that reads the topic that is meant by this name."""
+        own = self._own.find(topic)
+        return self.prefix + group if own is None else own.full_group(group)
+
+    def own(self) -> list[dict[str, object]]:
+        """The topics of this program's own, as JSON values, for a process that works for it: see `know`."""
+        return self._own.describe()
+
+    def know(self, described: Iterable[Mapping[str, object]]) -> None:
+        """Mean these topics, which another process has described by `own`, by their names."""
+        for one in described:
+            self._own.know(Topic(**one, transport=self.transport))  # type: ignore[arg-type]
 
     def end_offsets(self, name: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
-        return self._client.end_offsets(self.prefix + name)
+        return self._client.end_offsets(self.full_name(name))
 
     def committed(self, name: str, *, group: str) -> dict[int, Position]:
         """What the group has committed, per partition; nothing for what was never committed."""
-        return self._client.committed(self.prefix + group, self.prefix + name)
+        return self._client.committed(self.full_group(name, group), self.full_name(name))
 
     def lag(self, name: str, *, group: str) -> list[PartitionLag]:
         """How far the group is behind, one entry per partition, in order.
 
         It counts from where the partition begins, if nothing is committed beyond that for this very topic.
         """
-        full_name = self.prefix + name
-        committed = self._client.committed(self.prefix + group, full_name)
+        full_name = self.full_name(name)
+        committed = self._client.committed(self.full_group(name, group), full_name)
         topic_id = self._client.topic_ids([full_name]).get(full_name)
         starts = self._client.start_offsets(full_name)
         ends = self._client.end_offsets(full_name)
@@ -160,14 +181,19 @@ class Topics(Resource):
         return {
             group.removeprefix(self.prefix): sorted(topic.removeprefix(self.prefix) for topic in topics)
             for group, topics in self._client.groups().items()
-            if group.startswith(self.prefix)
+            if group.startswith(self.prefix) and not is_in_namespace(group.removeprefix(self.prefix))
         }
 
-    def members(self, group: str) -> dict[str, list[tuple[str, int]]]:
-        """The group's members by name, each with its (topic, partition) pairs, sorted."""
-        members = self._client.members(self.prefix + group)
+    def members(self, group: str, *, topic: str | None = None) -> dict[str, list[tuple[str, int]]]:
+        """The group's members by name, each with its (topic, partition) pairs, sorted.
+
+        Name the `topic` if it is one of this program's own, which has groups of its own.
+        """
+        own = None if topic is None else self._own.find(topic)
+        members = self._client.members(self.prefix + group if own is None else own.full_group(group))
+        prefix = self.prefix if own is None else own.prefix
         return {
-            name: sorted((tp.topic.removeprefix(self.prefix), tp.partition) for tp in partitions)
+            name: sorted((tp.topic.removeprefix(prefix), tp.partition) for tp in partitions)
             for name, partitions in sorted(members.items())
         }
 
@@ -176,10 +202,14 @@ class Topics(Resource):
         self._client.delete_group(self.prefix + group)
 
     def close(self) -> None:
-        """Let go of the connection. A closed `Topics` opens a new one when it is used again."""
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        """Delete what is `temporary`, and let go of the connection; a new one is opened when it is used again."""
+        try:
+            if self._own:
+                self._own.release_all(self._client)
+        finally:
+            if self._admin is not None:
+                self._admin.close()
+                self._admin = None
 
     @property
     def _client(self) -> AdminClient:
@@ -187,8 +217,20 @@ class Topics(Resource):
             self._admin = self.transport.admin()
         return self._admin
 
-    def _topic(self, name: str, partitions: int) -> Topic:
+    def _make_own(self, name: str, partitions: int, *, plain: bool) -> Topic:
+        self._own.sweep(self._client)
+        self._own.release(self._client, name)
+        if name in self._created:
+            with suppress(UnknownTopic):
+                self.delete(name)
+        return self._own.create(self._client, self._shared(name, partitions), plain=plain)
+
+    def _shared(self, name: str, partitions: int) -> Topic:
         return Topic(name=name, partitions=partitions, transport=self.transport, prefix=self.prefix)
+
+    def _topic(self, name: str, partitions: int) -> Topic:
+        own = self._own.find(name)
+        return self._shared(name, partitions) if own is None else replace(own, name=name, partitions=partitions)
 
     def _must_match(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         found = self.describe(name)

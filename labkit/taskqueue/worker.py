@@ -72,7 +72,7 @@ class Worker(BaseWorker):
         self._client = client = self.topic.transport.consumer(
             ConsumerConfig(
                 group=self.topic.full_group(self._group),
-                client_id=self.name,
+                client_id=self.member,
                 session_timeout=self._config.session_timeout,
                 max_poll_records=MAX_POLL_RECORDS,
             )

@@ -152,8 +152,8 @@ class ProcessMember:
             self._answered.notify_all()
 
 
-def worker_job(topic: Topic, *, name: str, group: str, work: Work, config: WorkerConfig) -> dict[str, Any]:
-    """What the process is to do, as JSON values.
+def worker_job(topic: Topic, *, name: str, member: str, group: str, work: Work, config: WorkerConfig) -> dict[str, Any]:
+    """What the process is to do, as JSON values; `member` is the worker's name in its group.
 
     Raises `Unsupported` if the topic can only be reached from here, and `HandlerNotFound` if the handler can.
     """
@@ -163,11 +163,13 @@ def worker_job(topic: Topic, *, name: str, group: str, work: Work, config: Worke
     connection = asdict(transport.connection)
     return {
         "name": name,
+        "member": member,
         "connection": {key: str(value) if isinstance(value, Path) else value for key, value in connection.items()},
         "transport": transport.name,
         "topic": topic.name,
         "partitions": topic.partitions,
         "prefix": topic.prefix,
+        "group_prefix": topic.group_prefix,
         "group": group,
         "work": work.describe(),
         "config": to_builtins(config),
@@ -195,9 +197,16 @@ def _worker(job: dict[str, Any], parent: ParentChannel) -> BaseWorker:
     transport = connect_transport(_connection_from_job(job["connection"]), job["transport"])
     config = convert(job["config"], WorkerConfig)
     return worker_class(config.mode)(
-        Topic(name=job["topic"], partitions=job["partitions"], transport=transport, prefix=job["prefix"]),
+        Topic(
+            name=job["topic"],
+            partitions=job["partitions"],
+            transport=transport,
+            prefix=job["prefix"],
+            group_prefix=job["group_prefix"],
+        ),
         name=job["name"],
         group=job["group"],
+        member=job["member"],
         work=Work.of(job["work"]),
         config=config,
         on_record=lambda record: _report(record, parent),

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from uuid import uuid4
 
 from labkit.errors import BrokerUnreachable, CommitRefused, Fenced, NotAcknowledged, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
@@ -64,7 +65,8 @@ class DeadLetterWriter(ABC):
     ) -> None:
         self._topic = topic
         self._worker = worker
-        self._group = group
+        # two workers of one name, of two programs, would fence each other off
+        self._transactional_id = topic.full_group(f"{group}.{worker}.{uuid4().hex[:8]}")
         self._wall_clock = wall_clock
         self._clock = clock
         self._client: TransactionClient | None = None
@@ -123,8 +125,7 @@ class DeadLetterWriter(ABC):
         """The client; a new one ends what the last one left open. Raises `TransportError`."""
         if self._client is None:
             ensure_dead_topic(self._topic)
-            transactional_id = self._topic.full_group(f"{self._group}.{self._worker}")
-            self._client = self._topic.transport.transactions(transactional_id)
+            self._client = self._topic.transport.transactions(self._transactional_id)
         return self._client
 
     def _write_batch(self, items: list[WorkItem]) -> list[WorkItem]:

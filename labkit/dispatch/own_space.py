@@ -1,0 +1,49 @@
+"""What one session or demo has for itself: topics, groups and keys in Redis, under a prefix that nobody else has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from labkit.celery_app.application import broker_url
+from labkit.celery_app.capacity import connect
+from labkit.errors import RedisUnreachable
+from labkit.lab import Lab
+from labkit.settings import Settings
+from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.namespace import abandoned, new_namespace
+from labkit.taskqueue.topics import Topics
+
+
+def own_settings(settings: Settings) -> Settings:
+    """These settings, under a prefix that nobody else has."""
+    return settings.model_copy(update={"topic_prefix": settings.topic_prefix + new_namespace()})
+
+
+@contextmanager
+def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
+    """The topics under the prefix of `own_settings`; at the end all that was left under it is deleted.
+
+    So is what programs of this machine that were killed have left in Redis. Raises `TransportError` and
+    `RedisUnreachable` if that cannot be done.
+    """
+    with connect_kafka(lab, prefix=settings.topic_prefix) as topics:
+        try:
+            yield topics
+        finally:
+            for name in topics.names():
+                topics.delete(name)
+            _delete_keys(connect(broker_url(settings, lab)), settings.topic_prefix)
+
+
+def _delete_keys(client: redis.Redis, prefix: str) -> None:
+    try:
+        for key in client.scan_iter(match=f"{prefix}*", count=1000):
+            client.delete(key)
+        for key in client.scan_iter(match="*own.*", count=1000):
+            if abandoned([key.decode(errors="replace")]):
+                client.delete(key)
+    except redis.RedisError as error:
+        raise RedisUnreachable(f"The keys in Redis that begin with {prefix} could not be deleted: {error}") from error

@@ -1,0 +1,46 @@
+"""A topic that exists, and how far a group is behind on one of its partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from labkit.taskqueue.transport.contract import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A topic that exists. `partitions` is the number it had when this object was made.
+
+    `prefix` goes before the names of the topic and of the groups that read it, so that many users can
+    share one cluster; `group_prefix` comes after it in the names of groups, so that a program's own topic has groups of
+    its own. Everything that users see leaves both out.
+    """
+
+    name: str
+    partitions: int
+    transport: Transport = field(repr=False)
+    prefix: str = field(default="", repr=False)
+    group_prefix: str = field(default="", repr=False)
+
+    @property
+    def full_name(self) -> str:
+        """The topic's name on the broker."""
+        return self.prefix + self.name
+
+    def full_group(self, group: str) -> str:
+        """The name on the broker of a group that reads this topic."""
+        return self.prefix + self.group_prefix + group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionLag:
+    """How far a group is behind on one partition: `lag` records are written but not yet committed as done."""
+
+    partition: int
+    committed: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Records between the committed offset and the end."""
+        return self.end - self.committed

@@ -1,0 +1,140 @@
+"""A name of one's own: nobody else has it, and what a killed program has left behind is found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from labkit.settings import Settings
+from labkit.taskqueue import namespace
+from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.namespace import abandoned, is_in_namespace, new_namespace
+from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+SETTINGS = Settings(_env_file=None)
+
+
+@pytest.fixture
+def transport():
+    return MemoryTransport()
+
+
+def of_a_dead_program() -> str:
+    """A namespace of a process of this machine that has ended."""
+    code = "from labkit.taskqueue.namespace import new_namespace; print(new_namespace())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_namespace_is_a_prefix_that_the_settings_take_and_nobody_else_has():
+    first, second = new_namespace(), new_namespace()
+    assert first != second
+    assert Settings(_env_file=None, topic_prefix=f"{first}{second}").topic_prefix == first + second
+    assert is_in_namespace(f"{first}task_queue")
+    assert not any(map(is_in_namespace, ("task_queue", "own.goal", f"ann.{first}t", "own.12345678.1.12.t")))
+
+
+def test_only_what_belonged_to_a_dead_program_of_this_machine_is_abandoned(monkeypatch):
+    mine, dead = f"{new_namespace()}t", f"ann.{of_a_dead_program()}t"
+    elsewhere = dead.replace(namespace._machine(), "0" * 8)
+    assert abandoned([mine, dead, elsewhere, "t"]) == [dead]
+
+
+def test_what_a_killed_program_has_left_is_deleted_by_the_next(transport):
+    dead = of_a_dead_program()
+    everybody = Topics(transport)
+    for name in (f"{dead}t", f"{dead}t.dead", "shared"):
+        transport.admin().create_topic(name, partitions=1)
+    with everybody.fresh("mine", partitions=1):
+        assert transport.admin().list_topics() == ["mine", "shared"]
+
+
+def test_two_programs_each_have_a_fresh_topic_of_one_name(transport):
+    ann, bob = Topics(transport), Topics(transport)
+    with ann.fresh("task_queue", partitions=2) as anns:
+        with Producer(anns, settings=SETTINGS) as producer:
+            producer.send_many(stock_tasks(4, seed=1))
+        with bob.fresh("task_queue", partitions=3) as bobs:
+            assert repr(bobs) == "Topic(name='task_queue', partitions=3)"
+            assert bob.names() == ["task_queue"]
+            assert sum(bob.end_offsets("task_queue").values()) == 0
+            assert bob.get("task_queue") == bobs
+            assert {anns.full_group("g"), bobs.full_group("g"), "g"} != {"g"}
+            assert anns.full_group("g") != bobs.full_group("g") != "g"
+        assert sum(ann.end_offsets("task_queue").values()) == 4, "bob's end took nothing of ann's"
+    assert transport.admin().list_topics() == []
+
+
+def test_what_everybody_shares_is_left_alone(transport):
+    everybody, mine = Topics(transport), Topics(transport)
+    shared = everybody.create("task_queue", partitions=2)
+    with Producer(shared, settings=SETTINGS) as producer:
+        producer.send_many(stock_tasks(4, seed=1))
+    with mine.fresh("task_queue", partitions=1) as fresh:
+        assert fresh.full_name != "task_queue"
+        assert mine.end_offsets("task_queue") == {0: 0}
+        assert mine.grow("task_queue", partitions=2).full_name == fresh.full_name
+    assert sum(mine.end_offsets("task_queue").values()) == 4
+
+
+def test_a_temporary_topic_is_there_until_it_is_closed_or_made_anew(transport):
+    with Topics(transport) as topics:
+        first = topics.temporary("t", partitions=1)
+        second = topics.temporary("t", partitions=2)
+        assert first.full_name != second.full_name
+        assert topics.get("t").partitions == 2
+        assert len(transport.admin().list_topics()) == 1
+    assert transport.admin().list_topics() == []
+
+
+def test_a_fresh_topic_ends_with_its_dead_letters(transport):
+    with Topics(transport) as topics, topics.fresh("t", partitions=1):
+        transport.admin().create_topic(topics.full_name("t.dead"), partitions=1)
+        assert topics.names() == ["t", "t.dead"]
+    assert transport.admin().list_topics() == []
+
+
+def test_two_groups_with_default_names_do_each_their_own_tasks(transport):
+    """As two programs with the lines of the README."""
+    done = []
+    with (
+        Topics(transport) as ann,
+        Topics(transport) as bob,
+        ann.fresh("task_queue", partitions=2) as one,
+        bob.fresh("task_queue", partitions=2) as other,
+        WorkerGroup(one, workers=2, settings=SETTINGS) as anns,
+        WorkerGroup(other, workers=2, settings=SETTINGS) as bobs,
+    ):
+        for topic, group, seed in ((one, anns, 1), (other, bobs, 2)):
+            tasks = stock_tasks(20, seed=seed)
+            with Producer(topic, settings=SETTINGS) as producer:
+                producer.send_many(tasks)
+            done.append((set(group.drain(timeout=60)["task_id"]), {task.id for task in tasks}))
+    assert all(records == sent for records, sent in done)
+
+
+def test_workers_of_two_programs_with_one_name_share_one_group(transport):
+    with Topics(transport) as topics:
+        topic = topics.create("t", partitions=2)
+        with WorkerGroup(topic, settings=SETTINGS) as one, WorkerGroup(topic, settings=SETTINGS) as other:
+            members = topics.members("worker_group")
+            assert len(members) == 2
+            assert {name.partition(".")[0] for name in members} == {"worker-1"}
+            one.wait_until_balanced()
+            held = [one.assignment()["worker-1"], other.assignment()["worker-1"]]
+    assert sorted(held) == [(0,), (1,)]
+
+
+def test_a_process_that_works_for_a_program_means_the_same_topics(transport):
+    parent, child = Topics(transport), Topics(transport)
+    topic = parent.temporary("t", partitions=3)
+    child.know(parent.own())
+    assert child.get("t") == topic
+    child.close()
+    assert parent.get("t") == topic, "it is not the child's to delete"
+    assert os.getpid() == int(topic.full_name.split(".")[2])
