@@ -19,8 +19,8 @@ from typing import Self
 
 from labkit.taskqueue.transport.values import Position
 
-#: What a broker takes as metadata by default, in bytes (`offset.metadata.max.bytes`).
-MAX_METADATA_BYTES = 4096
+#: What a broker takes as metadata by default, in bytes (`offset.metadata.max.bytes`), less the zero byte that ends it.
+MAX_METADATA_BYTES = 4096 - 1
 #: So many runs of offsets are looked at when the text is written. More seldom fit into it.
 MAX_RUNS = 4096
 #: How long a text may become when it is unpacked, in bytes: longer ones are not labkit's.

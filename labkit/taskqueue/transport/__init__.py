@@ -21,6 +21,7 @@ from labkit.taskqueue.transport.contract import (
     TransactionClient,
     Transport,
 )
+from labkit.taskqueue.transport.values import Timeouts
 
 if TYPE_CHECKING:
     from labkit.lab.connection import Connection
@@ -37,6 +38,7 @@ __all__ = [
     "ProducerConfig",
     "Record",
     "RecordMetadata",
+    "Timeouts",
     "TopicDescription",
     "TopicPartition",
     "TransactionClient",
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 
-def connect_transport(connection: Connection, name: TransportName) -> Transport:
+def connect_transport(connection: Connection, name: TransportName, *, timeouts: Timeouts | None = None) -> Transport:
     """The transport of that name to that cluster. Its client library is imported here and not before.
 
     Nothing is opened yet: the clients that the transport makes connect by themselves.
@@ -53,9 +55,9 @@ def connect_transport(connection: Connection, name: TransportName) -> Transport:
     if name == "kafka-python":
         from labkit.taskqueue.transport.kafka_python import KafkaPythonTransport
 
-        return KafkaPythonTransport(connection)
+        return KafkaPythonTransport(connection, timeouts or Timeouts())
     if name == "confluent-kafka":
         from labkit.taskqueue.transport.confluent import ConfluentTransport
 
-        return ConfluentTransport(connection)
+        return ConfluentTransport(connection, timeouts or Timeouts())
     raise SettingsError(f"There is no transport {name!r}; there are 'kafka-python' and 'confluent-kafka'.")

@@ -6,7 +6,8 @@ broker; the prefix of `LABKIT_TOPIC_PREFIX` has been added before (see `labkit.t
 
 Every call may raise `BrokerUnreachable` or `NotAuthorized`, and `TransportError` on a client that is closed;
 further errors stand with the call. A broker that goes away later is waited for: `poll` returns [] until it is
-back, and records are sent again until their delivery timeout. Times are in seconds unless the name says otherwise.
+back, and records are sent again until their delivery timeout. Whatever the broker does, every call ends within a time
+that `Timeouts` bounds, `close` too. Times are in seconds unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from labkit.taskqueue.transport.share_contract import ShareGroups
 from labkit.taskqueue.transport.values import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
-    TRANSACTION_TIMEOUT,
     ConsumerConfig,
     Headers,
     Outgoing,
@@ -34,7 +34,6 @@ from labkit.taskqueue.transport.values import (
 __all__ = [
     "MAX_RECORD_BYTES",
     "NO_OFFSET",
-    "TRANSACTION_TIMEOUT",
     "AdminClient",
     "ConsumerClient",
     "ConsumerConfig",

@@ -12,8 +12,6 @@ import ssl
 from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
 from labkit.lab.connection import Connection
 
-#: How long a client may take to find the cluster when it is made, in seconds.
-CONNECT_TIMEOUT = 5.0
 #: How long one address may take to answer when the reason for a failure is looked for, in seconds.
 _ADDRESS_TIMEOUT = 2.0
 

@@ -22,11 +22,31 @@ LARGEST, LARGEST_BY_DEFAULT = "max.message.bytes", 1_048_588
 MAX_COUNTED_BYTES = MAX_OUTGOING_BYTES + 10_000
 #: When a transaction is given up, by its client and by the broker, in seconds.
 TRANSACTION_TIMEOUT = 10.0
-#: How long giving up a transaction may take, in seconds; what is left open then, the next client settles.
-ABORT_TIMEOUT = 2.0
-#: How long to wait for what a group has committed, in seconds. A broker looks every 10 s, by default, for
-#: transactions whose time is up; until then it does not say what they would change.
-COMMITTED_TIMEOUT = TRANSACTION_TIMEOUT + 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long the clients of a transport wait, in seconds. Every call into a client library ends by one of these.
+
+    `connect` is for a client to find the cluster when it is made, `request` for one answer of a broker, `transaction`
+    for one transaction, `abort` for giving it up (what is left open then, the next client settles), and `leave` for
+    leaving a group and letting go of threads.
+    """
+
+    connect: float = 5.0
+    request: float = 10.0
+    transaction: float = TRANSACTION_TIMEOUT
+    abort: float = 2.0
+    leave: float = 2.0
+
+    @property
+    def committed(self) -> float:
+        """For what a group has committed.
+
+        A broker looks every 10 s, by default, for transactions whose time is up; until then it does not say what they
+        would change.
+        """
+        return self.transaction + 15.0
 
 
 class TopicPartition(NamedTuple):

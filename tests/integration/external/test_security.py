@@ -12,9 +12,7 @@ import pytest
 
 from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
 from labkit.lab.probe import free_ports
-from labkit.taskqueue.transport import ConsumerConfig, ProducerConfig, TopicPartition, connect_transport
-from labkit.taskqueue.transport.confluent import client as confluent_client
-from labkit.taskqueue.transport.kafka_python import client as kafka_python_client
+from labkit.taskqueue.transport import ConsumerConfig, ProducerConfig, Timeouts, TopicPartition, connect_transport
 from tests.contract.fixtures import Outbox, read
 
 WAYS = {
@@ -36,11 +34,8 @@ def library(request):
     return request.param
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """What cannot be reached is given up sooner."""
-    monkeypatch.setattr(kafka_python_client, "CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr(confluent_client, "CONNECT_TIMEOUT", 1.0)
+#: What cannot be reached is given up sooner.
+IMPATIENT = Timeouts(connect=1.0)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -71,13 +66,13 @@ def test_an_unknown_user_is_not_authorized(external_kafka, library):
         connect_transport(connection, library).admin()
 
 
-def test_a_certificate_that_is_not_trusted_is_named(external_kafka, library, impatient):
+def test_a_certificate_that_is_not_trusted_is_named(external_kafka, library):
     connection = replace(external_kafka.sasl_ssl, ssl_ca_file=external_kafka.other_ca_file)
     with pytest.raises(BrokerUnreachable, match=r"certificate.*is not trusted.*LABKIT_SSL_CA_FILE"):
         connect_transport(connection, library).admin()
 
 
-def test_a_certificate_for_another_host_is_named(external_kafka, library, impatient):
+def test_a_certificate_for_another_host_is_named(external_kafka, library):
     port = external_kafka.sasl_ssl.bootstrap_servers.rpartition(":")[2]
     connection = replace(external_kafka.sasl_ssl, bootstrap_servers=f"127.0.0.2:{port}")
     with pytest.raises(BrokerUnreachable):
@@ -85,10 +80,10 @@ def test_a_certificate_for_another_host_is_named(external_kafka, library, impati
 
 
 @pytest.mark.parametrize(("listener", "protocol"), [("sasl_plaintext", "SASL_SSL"), ("ssl", "PLAINTEXT")])
-def test_the_wrong_protocol_is_named(external_kafka, library, impatient, listener, protocol):
+def test_the_wrong_protocol_is_named(external_kafka, library, listener, protocol):
     connection = replace(getattr(external_kafka, listener), security_protocol=protocol)
     with pytest.raises(BrokerUnreachable, match="LABKIT_SECURITY_PROTOCOL"):
-        connect_transport(connection, library).admin()
+        connect_transport(connection, library, timeouts=IMPATIENT).admin()
 
 
 def test_a_file_that_is_not_there_is_named(external_kafka, library, tmp_path: Path):
@@ -98,18 +93,18 @@ def test_a_file_that_is_not_there_is_named(external_kafka, library, tmp_path: Pa
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_nobody_at_the_address(external_kafka, library, impatient, client):
+def test_nobody_at_the_address(external_kafka, library, client):
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     connection = replace(external_kafka.ssl, bootstrap_servers=nobody, security_protocol="PLAINTEXT")
     with pytest.raises(BrokerUnreachable, match=f"{nobody}.*Nothing listens.*labkit status") as caught:
-        CLIENTS[client](connect_transport(connection, library))
+        CLIENTS[client](connect_transport(connection, library, timeouts=IMPATIENT))
     assert caught.value.__cause__ is not None
 
 
-def test_a_name_that_is_not_known(external_kafka, library, impatient):
+def test_a_name_that_is_not_known(external_kafka, library):
     connection = replace(external_kafka.ssl, bootstrap_servers="no-such-host.invalid:9092")
     with pytest.raises(BrokerUnreachable, match=r"no-such-host\.invalid.*not known"):
-        connect_transport(connection, library).admin()
+        connect_transport(connection, library, timeouts=IMPATIENT).admin()
 
 
 def test_failures_do_not_reach_the_terminal_by_themselves(external_kafka, library):
@@ -118,13 +113,10 @@ def test_failures_do_not_reach_the_terminal_by_themselves(external_kafka, librar
         "import sys\n"
         "from labkit.errors import BrokerUnreachable\n"
         "from labkit.lab.connection import Connection\n"
-        "from labkit.taskqueue.transport import connect_transport\n"
-        "from labkit.taskqueue.transport import confluent, kafka_python\n"
-        "from labkit.taskqueue.transport.confluent import client as one\n"
-        "from labkit.taskqueue.transport.kafka_python import client as other\n"
-        "one.CONNECT_TIMEOUT = other.CONNECT_TIMEOUT = 0.5\n"
+        "from labkit.taskqueue.transport import Timeouts, connect_transport\n"
+        "soon = Timeouts(connect=0.5)\n"
         "try:\n"
-        "    connect_transport(Connection(bootstrap_servers=sys.argv[1]), sys.argv[2]).admin()\n"
+        "    connect_transport(Connection(bootstrap_servers=sys.argv[1]), sys.argv[2], timeouts=soon).admin()\n"
         "except BrokerUnreachable:\n"
         "    print('caught')\n"
     )

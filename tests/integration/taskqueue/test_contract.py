@@ -18,6 +18,7 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     ConsumerConfig,
     Outgoing,
+    Position,
     TopicPartition,
     Transport,
     connect_transport,
@@ -138,3 +139,15 @@ def test_members_over_any_client_for_any_topic_share_a_group(lab, transport, oth
             leader.close()
             poll_until(lambda: shared(two)() and shared(one, partitions=3)(), one, two)
     admin.delete_topic(second_topic)
+
+
+@pytest.mark.parametrize("metadata", ["", "memo"])
+@pytest.mark.parametrize("others", ["confluent-kafka", "kafka-python"])
+def test_what_one_client_commits_any_client_reads(lab, transport, others, admin, topic, metadata):
+    place, position = TopicPartition(topic, 0), Position(3, metadata)
+    with closing(transport.consumer(ConsumerConfig(group=topic))) as writer:
+        writer.assign([place])
+        writer.commit({place: position})
+    with closing(connect_transport(lab.connection, others).consumer(ConsumerConfig(group=topic))) as reader:
+        assert reader.committed([place]) == {place: position}
+    assert admin.committed(topic, topic) == {0: position}

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import get_args
 
 import psutil
 import pytest
 
-from labkit.errors import NotAcknowledged
+from labkit.errors import NotAcknowledged, TransportError
 from labkit.settings import TransportName
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.transport import connect_transport
+from labkit.taskqueue.transport import (
+    ConsumerConfig,
+    Outgoing,
+    Position,
+    ProducerConfig,
+    Timeouts,
+    TopicPartition,
+    connect_transport,
+)
 from tests.conditions import in_time
-from tests.contract.fixtures import TIMEOUT, Outbox, admin, topic  # noqa: F401 - fixtures
+from tests.contract.fixtures import TIMEOUT, Outbox, admin, join, poll_until, shared, topic  # noqa: F401 - fixtures
 
 #: How long a record may be under way in these tests, in seconds.
 PATIENCE = 1.0
+#: How long clients wait in these tests.
+IMPATIENT = Timeouts(connect=1.0, request=1.0, transaction=1.5, abort=0.5, leave=0.5)
+#: How long any call may take at most with these, on a busy machine.
+BOUND = 30.0
 
 
 @pytest.fixture(scope="module", params=get_args(TransportName))
 def transport(request, lab):
-    return connect_transport(lab.connection, request.param)
+    return connect_transport(lab.connection, request.param, timeouts=IMPATIENT)
 
 
 @contextmanager
@@ -67,3 +81,121 @@ def test_a_producer_refuses_what_is_too_late_and_goes_on_afterwards(lab, transpo
             outbox.send_all(topic, [b"after"] * 10, partition=partition)
         places = [place.partition for place in outbox.delivered()]
         assert [places.count(partition) for partition in (0, 1)] == [20, 20]
+
+
+@pytest.fixture
+def place(topic):  # noqa: F811
+    return TopicPartition(topic, 0)
+
+
+def refused_or_late(call):
+    with pytest.raises(TransportError):
+        in_time(call, within=BOUND)
+
+
+def ask(client, place):
+    assert client.poll(0.1) == []
+    if place in client.assignment():  # the client may know that its session is over
+        client.position(place)
+        client.pause([place])
+        client.resume([place])
+
+
+@pytest.mark.parametrize("outage", [frozen, killed])
+def test_a_member_waits_for_nothing_without_end_and_goes_on_afterwards(lab, transport, join, place, outage):  # noqa: F811
+    member = join("worker-1")
+    poll_until(shared(member), member)
+    member.client.commit({place: Position(1)})
+    with outage(lab):
+        refused_or_late(lambda: member.client.commit({place: Position(2)}))
+        refused_or_late(lambda: member.client.commit({place: Position(2)}))
+        in_time(lambda: ask(member.client, place), within=BOUND)
+
+    def commits():
+        member.poll()
+        try:
+            member.client.commit({place: Position(3, "memo")})
+        except TransportError:
+            return False
+        return member.client.committed([place]) == {place: Position(3, "memo")}
+
+    wait_until(commits, timeout=3 * TIMEOUT, what="the member was to commit again", pause=lambda _: None)
+
+
+def test_a_member_can_be_closed_while_the_broker_is_away(lab, transport, join, place, admin):  # noqa: F811
+    member = join("worker-1")
+    refusals = []
+
+    def commit(_):
+        try:
+            member.client.commit({place: Position(2)})
+        except TransportError as error:
+            refusals.append(error)
+
+    member.on_revoked = commit
+    poll_until(shared(member), member)
+    with frozen(lab):
+        refused_or_late(lambda: member.client.commit({place: Position(1)}))
+        in_time(member.close, within=BOUND)
+    wait_until(lambda: admin.members(place.topic) == {}, timeout=3 * TIMEOUT, what="the member was to leave its group")
+
+
+def test_what_asks_the_broker_ends_and_works_again(lab, transport, topic, unique_name):  # noqa: F811
+    with closing(transport.admin()) as admin, closing(transport.transactions(unique_name)) as transactions:  # noqa: F811
+        letter = Outgoing(topic, 0, None, b"letter")
+        transactions.write([letter])
+        asked = {
+            "committed": lambda: admin.committed(topic, topic),
+            "members": lambda: admin.members(topic),
+            "end_offsets": lambda: admin.end_offsets(topic),
+            "describe": lambda: admin.describe_topic(topic),
+            "list": admin.list_topics,
+            "write": lambda: transactions.write([letter]),
+            "another admin": transport.admin,
+            "another consumer": lambda: transport.consumer(ConsumerConfig(group=topic)),
+            "another producer": lambda: transport.producer(ProducerConfig()),
+        }
+        with frozen(lab), ThreadPoolExecutor(len(asked)) as pool:
+            for refused in [pool.submit(refused_or_late, call) for call in asked.values()]:
+                refused.result()
+
+        def all_answered():
+            try:
+                transactions.write([letter])
+                return admin.committed(topic, topic) == {} == admin.members(topic) and admin.end_offsets(topic)[0] > 1
+            except TransportError:
+                return False
+
+        wait_until(all_answered, timeout=3 * TIMEOUT, what="the broker was to answer again", pause=lambda _: None)
+
+
+@pytest.mark.parametrize("transport", ["confluent-kafka"], indirect=True)
+def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # noqa: F811
+    """librdkafka's own admin client ends the process when a broker goes away while it asks for a group."""
+    stop, answers = threading.Event(), []
+
+    def ask():
+        with closing(connect_transport(lab.connection, transport.name).admin()) as admin:  # noqa: F811
+            while not stop.is_set():
+                try:
+                    answers.append((admin.committed(topic, topic), admin.members(topic)))
+                except TransportError as error:
+                    answers.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: ({}, {}) in answers, timeout=TIMEOUT, what="they were to be answered")
+        with killed(lab):
+            wait_until(
+                lambda: any(isinstance(answer, TransportError) for answer in answers),
+                timeout=3 * TIMEOUT,
+                what="they were to miss the broker",
+            )
+        answers.clear()
+        wait_until(lambda: ({}, {}) in answers, timeout=3 * TIMEOUT, what="they were to be answered again")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(BOUND)

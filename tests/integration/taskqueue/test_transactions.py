@@ -15,7 +15,7 @@ from labkit.errors import BrokerUnreachable
 from labkit.settings import TransportName
 from labkit.taskqueue import connect
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.transport import ConsumerConfig, Outgoing, TopicPartition
+from labkit.taskqueue.transport import ConsumerConfig, Outgoing, Timeouts, TopicPartition, connect_transport
 from tests.conditions import in_time
 
 TIMEOUT = 60.0
@@ -28,17 +28,14 @@ def library(request):
 
 
 @contextmanager
-def frozen_broker(lab, library):
-    """Kafka neither answers nor closes its connections, and the library's transactions are given up soon."""
+def frozen_broker(lab):
+    """Kafka neither answers nor closes its connections."""
     java = psutil.Process(lab.kafka_pid)
-    folder = library.removesuffix("-kafka").replace("-", "_")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"labkit.taskqueue.transport.{folder}.transactions.WRITE_TIMEOUT", 1.5)
-        java.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            java.send_signal(signal.SIGCONT)
+    java.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        java.send_signal(signal.SIGCONT)
 
 
 def values_up_to(topics, topic, last):
@@ -60,9 +57,10 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
         def both(value):
             return [Outgoing(topic.full_name, partition, None, value) for partition in range(2)]
 
-        with closing(topic.transport.transactions(unique_name)) as transactions:
+        impatient = connect_transport(lab.connection, library, timeouts=Timeouts(transaction=1.5))
+        with closing(impatient.transactions(unique_name)) as transactions:
             transactions.write(both(b"before"))
-            with frozen_broker(lab, library), pytest.raises(BrokerUnreachable):
+            with frozen_broker(lab), pytest.raises(BrokerUnreachable):
                 in_time(lambda: transactions.write(both(b"open")))
             transactions.write(both(b"after"))
         found = values_up_to(topics, topic, b"after")

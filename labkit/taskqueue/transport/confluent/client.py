@@ -13,14 +13,13 @@ from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000
 #: How long a client waits at most between two tries to reach a broker that went away, in ms.
 RECONNECT_MAX_MS = 500
-#: How long one request may take before its connection counts as dead, in seconds.
-REQUEST_TIMEOUT = 10.0
 #: How long one try to connect may take before it is looked why, in seconds.
 _TRY_TIMEOUT = 0.5
 
@@ -54,7 +53,7 @@ _SILENCE = {
 Client = TypeVar("Client")
 
 
-def connect(make: Callable[..., Client], connection: Connection, **settings: object) -> Client:
+def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeouts, **settings: object) -> Client:
     """A connected client of confluent-kafka; raises `BrokerUnreachable`, `NotAuthorized`.
 
     The library connects in the background and would only log that it cannot; so ask the cluster something.
@@ -67,8 +66,10 @@ def connect(make: Callable[..., Client], connection: Connection, **settings: obj
 
     ssl_context(connection)  # a file that does not fit is a clear error here
     given = {name.replace("_", "."): value for name, value in settings.items()}
-    client: Any = make(client_settings(connection) | given | {"error_cb": note}, logger=LOGGER.getChild("librdkafka"))
-    deadline = time.monotonic() + CONNECT_TIMEOUT
+    client: Any = make(
+        client_settings(connection, timeouts) | given | {"error_cb": note}, logger=LOGGER.getChild("librdkafka")
+    )
+    deadline = time.monotonic() + timeouts.connect
     while True:
         try:
             client.list_topics(timeout=_TRY_TIMEOUT)
@@ -100,13 +101,13 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")
 
 
-def client_settings(connection: Connection) -> dict[str, object]:
+def client_settings(connection: Connection, timeouts: Timeouts) -> dict[str, object]:
     """What every client is set up with."""
     return {
         **librdkafka_config(connection),
         "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
-        "socket.timeout.ms": int(REQUEST_TIMEOUT * 1000),
+        "socket.timeout.ms": int(timeouts.request * 1000),
         "socket.nagle.disable": True,
         "allow.auto.create.topics": False,
     }

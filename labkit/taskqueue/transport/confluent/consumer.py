@@ -1,38 +1,34 @@
-"""The consumer over confluent-kafka. Threads of librdkafka send heartbeats and fetch ahead."""
+"""The consumer over confluent-kafka. Threads of librdkafka send heartbeats and fetch ahead.
+
+While a broker does not answer, a commit may hang in librdkafka, and the client takes no other call meanwhile. So all
+calls are made on a thread of the client's, and this object waits for it no longer than it says: while it hangs, `poll`
+returns nothing, what asks the broker raises `BrokerUnreachable`, and `close` leaves the client behind.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from labkit.errors import CommitRefused, LabkitError
 from labkit.lab.connection import Connection
-from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport import checks
-from labkit.taskqueue.transport.confluent.client import (
-    REFUSALS,
-    REQUEST_TIMEOUT,
-    connect,
-    in_words,
-    kafka_error,
-    to_offsets,
-    to_ours,
-    to_theirs,
-)
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client_thread import ClientThread, Order
 from labkit.taskqueue.transport.confluent.consumer_settings import settings_of
-from labkit.taskqueue.transport.contract import ConsumerConfig, OnAssignment, Position, Record, TopicPartition
+from labkit.taskqueue.transport.confluent.reader import POLL_SLICE, Reader, usual_start
+from labkit.taskqueue.transport.contract import (
+    ConsumerConfig,
+    OnAssignment,
+    Position,
+    Record,
+    TopicPartition,
+)
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
-
-#: How long one wait inside `poll` may be, in seconds: confluent-kafka cannot be woken from another thread.
-POLL_SLICE = 0.1
-#: How long leaving the group may take, and one wait meanwhile, in seconds; and how much is thrown away at once.
-LEAVE_TIMEOUT, LEAVE_SLICE, MANY = 2.0, 0.02, 1000
+from labkit.taskqueue.transport.reachability import unreachable
+from labkit.taskqueue.transport.values import Timeouts
 
 #: The codes by which a broker says that a group has moved on.
 REFUSED_COMMITS = {
@@ -42,95 +38,80 @@ REFUSED_COMMITS = {
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError._ASSIGNMENT_LOST,
 }
+#: How much longer than its own time-out a call may take until its client counts as hanging, in seconds.
+MARGIN = 5.0
+
+Answer = TypeVar("Answer")
 
 
 class ConfluentConsumer:
     """See `labkit.taskqueue.transport.contract.ConsumerClient`."""
 
-    def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
+    def __init__(self, connection: Connection, config: ConsumerConfig, timeouts: Timeouts) -> None:
         self._connection = connection
         self._config = config
-        self._client = connect(Consumer, connection, **settings_of(config))
-        self._assignment: frozenset[TopicPartition] = frozenset()
-        # what to do when the assignment begins, from `seek` and `pause` before the library can do it
-        self._starts: dict[TopicPartition, int] | None = None
-        self._paused: set[TopicPartition] = set()
-        # how far there was something to read, by the library's word; past the marks that end a transaction
-        self._ends: dict[TopicPartition, int] = {}
-        self._revocations = 0
+        self._timeouts = timeouts
+        client: Consumer = connect(Consumer, connection, timeouts, **settings_of(config))
+        self._reader = Reader(client, connection, usual_start=usual_start(config.group))
+        self._thread = ClientThread(f"{config.client_id}-client")
+        # a poll that was waited for in vain; what it brings is the next one's
+        self._fetch: Order[list[Record]] | None = None
+        # the call that hangs, if it has not returned yet
+        self._hung: Order[Any] | None = None
         self._error: BaseException | None = None
-        self._woken = threading.Event()
         self._subscribed = False
-        self._leaving = False
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
         checks.must_have_group(self._config.group)
 
-        def assigned(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-            if self._leaving:
-                self._client.unassign()
-                return
-            self._assignment = to_ours(partitions)
-            self._starts = {}
-            self._call(on_assigned, sorted(self._assignment))
-            self._begin()
-
-        def revoked(_: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-            mine = to_ours(partitions) & self._assignment  # what comes while this one leaves was never begun
-            if mine:
-                self._call(on_revoked, sorted(mine))
-            self._assignment = frozenset()
-            self._revocations += 1
+        def telling(callback: OnAssignment) -> Callable[[list[TopicPartition]], None]:
+            return lambda partitions: self._thread.call_owner(lambda: self._tell(callback, partitions))
 
         self._subscribed = True
-        self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+        tell_assigned, tell_revoked = telling(on_assigned), telling(on_revoked)
+        self._ask(lambda: self._reader.subscribe(topics, on_assigned=tell_assigned, on_revoked=tell_revoked))
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without a group, from the next `poll` on."""
-        self._look_up({tp.topic for tp in partitions})
-        self._assignment = frozenset(partitions)
-        self._starts = {}
-        self._paused = set()
+        timeout = self._timeouts.request
+        topics = len({tp.topic for tp in partitions})
+        self._ask(lambda: self._reader.assign(partitions, timeout), topics * timeout + MARGIN)
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this consumer reads now."""
-        return self._assignment
+        return self._reader.assignment
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
         """Records that came within `timeout`."""
         checks.must_be_open("consumer", closed=self._closed)
         self._raise_from_callback()
-        if self._starts is not None:
-            self._begin()
         limit = self._config.max_poll_records if max_records is None else max_records
-        deadline = time.monotonic() + timeout
-        left = timeout
-        while True:
-            records = self._records(self._gather(min(left, POLL_SLICE), limit))
-            if records:
-                return records
+        fetch = self._fetch or self._thread.order(lambda: self._reader.fetch(timeout, limit))
+        self._fetch = None
+        if not self._thread.wait(fetch, timeout + POLL_SLICE):
+            self._fetch = fetch
+            return []
+        records: list[Record] = fetch.answer()
+        if not records:
             self._raise_from_callback()
-            left = left_until(deadline)
-            if left == 0 or self._woken.is_set():
-                self._woken.clear()
-                return []
+        return records
 
     def wake_up(self) -> None:
         """Make a `poll` return early, within `POLL_SLICE`."""
-        self._woken.set()
+        self._reader.woken.set()
 
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
         checks.must_be_open("consumer", closed=self._closed)
         checks.must_have_group(self._config.group)
         if self._subscribed:
-            checks.must_still_have(positions, self._assignment)
+            checks.must_still_have(positions, self._reader.assignment)
         if not positions:
             return
         try:
-            answers = self._client.commit(offsets=to_offsets(positions), asynchronous=False) or []
+            answers = self._ask(lambda: self._reader.commit(positions))
         except KafkaException as error:
             raise self._commit_error(kafka_error(error)) from error
         for answer in answers:
@@ -142,9 +123,9 @@ class ConfluentConsumer:
         checks.must_be_open("consumer", closed=self._closed)
         checks.must_be_member(subscribed=self._subscribed)
         # first the generation: should another begin before the look at the partitions, the broker refuses this one
-        found = self._client.consumer_group_metadata()
-        checks.must_still_have(positions, self._assignment)
-        if not self._client.memberid():  # Kafka would take the offsets of such a one
+        found, is_member = self._ask(self._reader.membership)
+        checks.must_still_have(positions, self._reader.assignment)
+        if not is_member:  # Kafka would take the offsets of such a one
             raise CommitRefused
         return found
 
@@ -152,8 +133,9 @@ class ConfluentConsumer:
         """What the group has committed per partition."""
         checks.must_be_open("consumer", closed=self._closed)
         checks.must_have_group(self._config.group)
+        timeout = self._timeouts.committed
         try:
-            answers = self._client.committed(to_theirs(partitions), timeout=COMMITTED_TIMEOUT)
+            answers = self._ask(lambda: self._reader.committed(partitions, timeout), timeout + MARGIN)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         found: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
@@ -166,87 +148,59 @@ class ConfluentConsumer:
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset from which `poll` goes on, as far as the client knows without asking."""
-        checks.must_be_assigned([partition], self._assignment)
-        [found] = self._client.position([confluent_kafka.TopicPartition(*partition)])
-        known = max(found.offset, self._ends.get(partition, OFFSET_INVALID))
-        return None if known < 0 else known
+        checks.must_be_assigned([partition], self._reader.assignment)
+        if self._is_hanging():
+            return None
+        return self._ask(lambda: self._reader.position(partition))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
-        checks.must_be_assigned([partition], self._assignment)
-        self._ends.pop(partition, None)
-        if self._starts is not None:
-            self._starts[partition] = offset
-            return
+        checks.must_be_assigned([partition], self._reader.assignment)
         try:
-            self._client.seek(confluent_kafka.TopicPartition(*partition, offset))
+            self._ask(lambda: self._reader.seek(partition, offset))
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
-        checks.must_be_assigned(partitions, self._assignment)
-        self._paused.update(partitions)
-        if self._starts is None:
-            self._client.pause(to_theirs(partitions))
+        checks.must_be_assigned(partitions, self._reader.assignment)
+        self._thread.order(lambda: self._reader.pause(partitions))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these partitions again."""
-        checks.must_be_assigned(partitions, self._assignment)
-        self._paused.difference_update(partitions)
-        if self._starts is None:
-            self._client.resume(to_theirs(partitions))
+        checks.must_be_assigned(partitions, self._reader.assignment)
+        self._thread.order(lambda: self._reader.resume(partitions))
 
     def close(self) -> None:
         """Leave the group at once, without committing."""
         if self._closed:
             return
+        leave, reader = self._timeouts.leave, self._reader
         try:
-            if self._subscribed:
-                self._leave()
-            self._client.close()
+            # behind whatever hangs: the client is closed when that has returned
+            last = self._thread.order(lambda: reader.leave(leave) if self._subscribed else reader.close())
+            has_left = self._thread.wait(last, 2 * leave)
+            if not self._thread.end(leave if has_left else 0):
+                LOGGER.warning("%s is left behind, since it does not close", self._config.client_id)
         finally:
             self._closed = True
         self._raise_from_callback()
 
-    def _leave(self) -> None:
-        """Leave the group as long as its events are answered.
+    def _ask(self, call: Callable[[], Answer], timeout: float | None = None) -> Answer:
+        """What a call returns or raises; `BrokerUnreachable` if the client hangs."""
+        if not self._is_hanging():
+            order = self._thread.order(call)
+            if self._thread.wait(order, self._timeouts.request if timeout is None else timeout):
+                answer: Answer = order.answer()
+                return answer
+            self._hung = order
+        raise unreachable(self._connection)
 
-        librdkafka may wait for ever for what becomes of an event that it meets while it closes (its issue 4884).
-        """
-        self._leaving = True
-        deadline = time.monotonic() + LEAVE_TIMEOUT
-        try:
-            self._client.unsubscribe()
-            self._client.consume(MANY, 0)
-            while self._client.assignment() and left_until(deadline):
-                self._client.consume(MANY, LEAVE_SLICE)
-        except KafkaException as error:
-            LOGGER.warning("leaving the group: %s", kafka_error(error).str())
+    def _is_hanging(self) -> bool:
+        return self._hung is not None and not self._hung.done
 
-    def _look_up(self, topics: Iterable[str]) -> None:
-        """Get to know these topics now: librdkafka would take a second for one that it has not heard of."""
-        try:
-            for topic in topics:
-                self._client.list_topics(topic, timeout=REQUEST_TIMEOUT)
-        except KafkaException as error:
-            raise in_words(kafka_error(error), self._connection) from error
-
-    def _begin(self) -> None:
-        """Read the assigned partitions from where `seek` said, or from the committed offset."""
-        usual = OFFSET_BEGINNING if self._config.group is None else OFFSET_INVALID
-        starts, self._starts = self._starts or {}, None
-        self._ends.clear()
-        self._client.assign(
-            [confluent_kafka.TopicPartition(*tp, starts.get(tp, usual)) for tp in sorted(self._assignment)]
-        )
-        # librdkafka remembers what was paused before, also across rebalances
-        self._client.resume(to_theirs(sorted(self._assignment - self._paused)))
-        self._client.pause(to_theirs(sorted(self._paused)))
-
-    def _call(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
-        # an error that left the callback here would take with it the records that the library has in hand
-        self._paused = set()
+    def _tell(self, callback: OnAssignment, partitions: list[TopicPartition]) -> None:
+        # an error that left the library's own callback would take with it the records that the library has in hand
         try:
             callback(partitions)
         except BaseException as error:  # noqa: BLE001 - raised again by `poll`
@@ -256,43 +210,6 @@ class ConfluentConsumer:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-
-    def _gather(self, timeout: float, limit: int) -> list[Any]:
-        """The messages that are there; waits for the first.
-
-        Not by the library's `consume`: that one waits for the last, and when a rebalance comes meanwhile nobody
-        can tell which of its messages are from before.
-        """
-        messages: list[Any] = []
-        while len(messages) < limit:
-            revocations = self._revocations
-            message = self._client.poll(0 if messages else timeout)
-            if revocations != self._revocations:
-                messages.clear()  # whoever has their partitions now begins with what was committed
-            if message is None:
-                break
-            messages.append(message)
-        return messages
-
-    def _records(self, messages: list[Any]) -> list[Record]:
-        records = []
-        for m in messages:
-            if m.error() is None:
-                headers = m.headers()
-                place = m.topic(), m.partition(), m.offset()
-                records.append(Record(*place, m.key(), m.value(), tuple(headers or ()), m.timestamp()[1]))
-            else:
-                self._take_note(m.error(), m)
-        return records
-
-    def _take_note(self, error: KafkaError, message: Any) -> None:
-        """Raise what the user must mend; a topic that is not there yet or a poll that came late is only logged."""
-        if error.code() == KafkaError._PARTITION_EOF:
-            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset()
-            return
-        if error.fatal() or error.code() in REFUSALS:
-            raise in_words(error, self._connection)
-        LOGGER.warning("%s", error.str())
 
     def _commit_error(self, error: KafkaError) -> LabkitError:
         return CommitRefused() if error.code() in REFUSED_COMMITS else in_words(error, self._connection)

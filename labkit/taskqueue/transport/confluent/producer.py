@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,9 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import REQUEST_TIMEOUT, connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
@@ -22,6 +24,8 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.reachability import unreachable
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How many KiB may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_KIB = 32 * 1024
@@ -29,6 +33,8 @@ BUFFER_KIB = 32 * 1024
 SERVE_INTERVAL = 0.1
 #: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
 METADATA_PATIENCE = 1.0
+#: The codes by which a client says that it can send nothing any more.
+_BEYOND_HELP = {KafkaError._FATAL, KafkaError._STATE, KafkaError._FENCED}
 _ANY_PARTITION = -1
 _NOW = 0
 
@@ -36,9 +42,13 @@ _NOW = 0
 class ConfluentProducer:
     """See `labkit.taskqueue.transport.contract.ProducerClient`."""
 
-    def __init__(self, connection: Connection, config: ProducerConfig) -> None:
+    def __init__(self, connection: Connection, config: ProducerConfig, timeouts: Timeouts) -> None:
         self._connection = connection
-        self._client = connect(Producer, connection, **_settings(config))
+        self._timeouts = timeouts
+        self._settings = _settings(config)
+        self._full_timeout = config.delivery_timeout + timeouts.request
+        self._renewal = threading.Lock()
+        self._client = self._connect()
         self._report = _report_without_offset if config.acks == "0" else _report
         self._known: set[str] = set()
         self._closed = threading.Event()
@@ -61,9 +71,11 @@ class ConfluentProducer:
         if topic not in self._known:
             self._look_up(topic)
         report = partial(self._report, on_delivery)
+        patience_ends = time.monotonic() + self._full_timeout
         while True:
+            client = self._client
             try:
-                self._client.produce(
+                client.produce(
                     topic,
                     value,
                     key,
@@ -72,13 +84,19 @@ class ConfluentProducer:
                     timestamp=_NOW if timestamp_ms is None else timestamp_ms,
                     headers=list(headers),
                 )
-            except BufferError:
-                self._client.poll(SERVE_INTERVAL)
+            except BufferError as error:
+                client.poll(SERVE_INTERVAL)
+                if not left_until(patience_ends):
+                    raise unreachable(self._connection) from error
             except KafkaException as error:
-                if kafka_error(error).code() != KafkaError._UNKNOWN_PARTITION:
+                code = kafka_error(error).code()
+                if code == KafkaError._UNKNOWN_PARTITION:
+                    self._wait_for_partition(topic, partition)
+                elif code in _BEYOND_HELP and not self._closed.is_set():
+                    self._renew(client)
+                else:
                     report(kafka_error(error), None)
                     return
-                self._wait_for_partition(topic, partition)
             else:
                 return
 
@@ -92,13 +110,29 @@ class ConfluentProducer:
         """Flush and let go; what is not acknowledged by then is refused."""
         if self._closed.is_set():
             return
-        if self._client.flush(timeout):
-            self._client.purge()
-            self._client.flush()
+        self._client.flush(timeout)
         self._closed.set()
-        self._server.join()
+        self._server.join(self._timeouts.leave)
         self._known.clear()
-        self._client.close()
+        self._discard(self._client)
+
+    def _connect(self) -> Producer:
+        return connect(Producer, self._connection, self._timeouts, **self._settings)
+
+    def _renew(self, broken: Producer) -> None:
+        """Make the client anew, once for all threads, when it has given up for good."""
+        with self._renewal:
+            if self._client is broken:
+                LOGGER.warning("the producer is made anew, since it can send nothing any more")
+                self._client = self._connect()
+                self._discard(broken)
+
+    def _discard(self, client: Producer) -> None:
+        """Close a client; what it has not delivered is refused."""
+        with suppress(KafkaException):
+            client.purge(blocking=False)
+        client.flush(self._timeouts.leave)
+        client.close()
 
     def _serve(self) -> None:
         while not self._closed.is_set():
@@ -124,7 +158,7 @@ class ConfluentProducer:
 
     def _partitions(self, topic: str) -> int:
         try:
-            return len(self._client.list_topics(topic, timeout=REQUEST_TIMEOUT).topics[topic].partitions)
+            return len(self._client.list_topics(topic, timeout=self._timeouts.request).topics[topic].partitions)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
 

@@ -17,6 +17,7 @@ from labkit.taskqueue.transport.kafka_python.client import ask, connect
 from labkit.taskqueue.transport.kafka_python.overrides import ask_group_coordinator
 from labkit.taskqueue.transport.library_logs import route_logs
 from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
+from labkit.taskqueue.transport.values import Timeouts
 
 #: The lag of a partition that the group has not read yet.
 _UNREAD = -1
@@ -25,8 +26,9 @@ _UNREAD = -1
 class ShareGroupAdmin:
     """See `labkit.taskqueue.transport.share_contract.ShareGroups`, of which it is the part that asks."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
+        self._timeouts = timeouts
         self._admin: KafkaAdminClient | None = None
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
@@ -65,12 +67,12 @@ class ShareGroupAdmin:
                 return None
             return found
 
-        return ask(answer, self._connection)
+        return ask(answer, self._connection, self._timeouts)
 
     def _send(self, group: str, request: Any) -> Any:
         if self._admin is None:
             route_logs("kafka")
-            self._admin = connect(KafkaAdminClient, self._connection, client_id="labkit-share-groups")
+            self._admin = connect(KafkaAdminClient, self._connection, self._timeouts, client_id="labkit-share-groups")
         return ask_group_coordinator(self._admin, group, request).groups[0]
 
     def _check(self, answer: Any) -> None:

@@ -20,7 +20,6 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
-    REQUEST_TIMEOUT,
     client_settings,
     connect,
     in_words,
@@ -28,6 +27,7 @@ from labkit.taskqueue.transport.confluent.client import (
 )
 from labkit.taskqueue.transport.contract import Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.share_contract import (
     DELIVERIES,
     Acknowledgement,
@@ -35,6 +35,7 @@ from labkit.taskqueue.transport.share_contract import (
     ShareConfig,
     SharedRecord,
 )
+from labkit.taskqueue.transport.values import Timeouts
 
 if TYPE_CHECKING:
     from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
@@ -56,11 +57,12 @@ _LOG_ERRORS = 3
 class ConfluentShareConsumer:
     """See `labkit.taskqueue.transport.share_contract.ShareClient`."""
 
-    def __init__(self, connection: Connection, config: ShareConfig) -> None:
+    def __init__(self, connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
         self._connection = connection
+        self._timeouts = timeouts
         self._group = config.group
-        _configure(connection, config)
-        self._client = ShareConsumer(_share_settings(connection, config))
+        _configure(connection, config, timeouts)
+        self._client = ShareConsumer(_share_settings(connection, config, timeouts))
         self._closed = False
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -87,7 +89,7 @@ class ConfluentShareConsumer:
         """Tell the broker all verdicts since the last commit."""
         must_be_open("share consumer", closed=self._closed)
         try:
-            answers = self._client.commit_sync(REQUEST_TIMEOUT)
+            answers = self._client.commit_sync(self._timeouts.request)
         except KafkaException as error:
             raise self._in_words(kafka_error(error)) from error
         errors = [kafka_error(answer) for answer in answers.values() if answer is not None]
@@ -129,7 +131,7 @@ class ConfluentShareConsumer:
         return in_words(error, self._connection)
 
 
-def _configure(connection: Connection, config: ShareConfig) -> None:
+def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
     """Make the settings of the group; raises `Unsupported` if the broker does not allow them."""
     wanted = {
         "share.auto.offset.reset": "earliest",
@@ -139,14 +141,16 @@ def _configure(connection: Connection, config: ShareConfig) -> None:
     }
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
     resource = ConfigResource(ResourceType.GROUP, config.group, incremental_configs=entries)
-    admin: AdminClient = connect(AdminClient, connection, client_id=config.client_id)
-    [answer] = admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT).values()
-    _await(answer, connection)
+    admin: AdminClient = connect(AdminClient, connection, timeouts, client_id=config.client_id)
+    [answer] = admin.incremental_alter_configs([resource], request_timeout=timeouts.request).values()
+    _await(answer, connection, timeouts)
 
 
-def _await(answer: Future[None], connection: Connection) -> None:
+def _await(answer: Future[None], connection: Connection, timeouts: Timeouts) -> None:
     try:
-        answer.result()
+        answer.result(timeouts.connect + timeouts.request)
+    except TimeoutError as late:
+        raise unreachable(connection) from late
     except KafkaException as exception:
         error = kafka_error(exception)
         raise (_no_share_groups(error) if error.code() in _NOT_ALLOWED else in_words(error, connection)) from exception
@@ -160,8 +164,8 @@ def _no_share_groups(error: KafkaError) -> Unsupported:
     )
 
 
-def _share_settings(connection: Connection, config: ShareConfig) -> dict[str, object]:
-    settings = client_settings(connection)
+def _share_settings(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> dict[str, object]:
+    settings = client_settings(connection, timeouts)
     del settings["allow.auto.create.topics"]  # not known to the preview
     return settings | {
         "group.id": config.group,
@@ -182,13 +186,14 @@ def _shared(message: Any) -> SharedRecord:
 class ConfluentShareGroups:
     """See `labkit.taskqueue.transport.share_contract.ShareGroups`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
+        self._timeouts = timeouts
         self._admin: ShareGroupAdmin | None = None
 
     def consumer(self, config: ShareConfig) -> ShareClient:
         """A new member, connected."""
-        return ConfluentShareConsumer(self._connection, config)
+        return ConfluentShareConsumer(self._connection, config, self._timeouts)
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with the partitions they read."""
@@ -209,5 +214,5 @@ class ConfluentShareGroups:
             # it imports kafka-python, which workers do without
             from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
-            self._admin = ShareGroupAdmin(self._connection)
+            self._admin = ShareGroupAdmin(self._connection, self._timeouts)
         return self._admin

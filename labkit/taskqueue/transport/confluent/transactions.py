@@ -15,16 +15,13 @@ from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_
 from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error, to_offsets
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.contract import (
-    TRANSACTION_TIMEOUT,
     ConsumerClient,
     Outgoing,
     Position,
     TopicPartition,
 )
-from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
+from labkit.taskqueue.transport.values import MAX_COUNTED_BYTES, Timeouts
 
-#: How long one transaction may take, and the look at the topics before it, in seconds.
-WRITE_TIMEOUT = TRANSACTION_TIMEOUT
 _ANY_PARTITION = -1
 
 _TAKEN_OVER = {
@@ -38,9 +35,10 @@ _TAKEN_OVER = {
 class ConfluentTransactions:
     """See `labkit.taskqueue.transport.contract.TransactionClient`."""
 
-    def __init__(self, connection: Connection, transactional_id: str) -> None:
+    def __init__(self, connection: Connection, transactional_id: str, timeouts: Timeouts) -> None:
         self._connection = connection
         self._id = transactional_id
+        self._timeouts = timeouts
         self._producer: Producer | None = None
         self._closed = False
         self._connected()
@@ -61,7 +59,7 @@ class ConfluentTransactions:
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
         try:
-            _write(client, records, positions or {}, member)
+            _write(client, records, positions or {}, member, time.monotonic() + self._timeouts.transaction)
         except KafkaException as error:
             self._give_up(client)
             raise self._in_words(kafka_error(error)) from error
@@ -80,9 +78,9 @@ class ConfluentTransactions:
     def _connected(self) -> Producer:
         """The producer; a new one settles what the last one with this id left open."""
         if self._producer is None:
-            client = connect(Producer, self._connection, **_settings(self._id))
+            client = connect(Producer, self._connection, self._timeouts, **_settings(self._id, self._timeouts))
             try:
-                client.init_transactions(TRANSACTION_TIMEOUT)
+                client.init_transactions(self._timeouts.transaction)
             except KafkaException as error:
                 raise self._in_words(kafka_error(error)) from error
             self._producer = client
@@ -91,7 +89,7 @@ class ConfluentTransactions:
     def _look_up(self, client: Producer, records: Sequence[Outgoing]) -> None:
         """Raise `UnknownTopic` before anything is written; librdkafka would look for a topic for half a minute."""
         for topic in {record.topic for record in records}:
-            found = client.list_topics(topic, timeout=WRITE_TIMEOUT).topics[topic]
+            found = client.list_topics(topic, timeout=self._timeouts.request).topics[topic]
             wanted = {record.partition for record in records if record.topic == topic} - {None}
             missing = wanted - found.partitions.keys()
             if found.error is not None or not found.partitions:
@@ -104,10 +102,10 @@ class ConfluentTransactions:
         # producer with this id settles it, or the broker does when its time is up.
         self._producer = None
         with suppress(KafkaException):
-            client.abort_transaction(ABORT_TIMEOUT)
+            client.abort_transaction(self._timeouts.abort)
         with suppress(KafkaException):
             client.purge()
-            client.flush(ABORT_TIMEOUT)
+            client.flush(self._timeouts.abort)
 
     def _in_words(self, error: KafkaError) -> LabkitError:
         if error.code() in REFUSED_COMMITS:
@@ -120,14 +118,17 @@ class ConfluentTransactions:
 
 
 def _write(
-    client: Producer, records: Sequence[Outgoing], positions: Mapping[TopicPartition, Position], member: object | None
+    client: Producer,
+    records: Sequence[Outgoing],
+    positions: Mapping[TopicPartition, Position],
+    member: object | None,
+    deadline: float,
 ) -> None:
     """One transaction, written before its deadline.
 
     Records have no `on_delivery`: the commit fails if one is not delivered, and a fatal error, which raises inside
     the library's callbacks, would make a call back from there a `SystemError`.
     """
-    deadline = time.monotonic() + WRITE_TIMEOUT
     client.begin_transaction()
     for record in records:
         partition = _ANY_PARTITION if record.partition is None else record.partition
@@ -137,11 +138,12 @@ def _write(
     client.commit_transaction(left_until(deadline))
 
 
-def _settings(transactional_id: str) -> dict[str, object]:
+def _settings(transactional_id: str, timeouts: Timeouts) -> dict[str, object]:
     return {
         "client_id": "labkit-transactions",
         "transactional_id": transactional_id,
-        "transaction_timeout_ms": int(TRANSACTION_TIMEOUT * 1000),
+        "transaction_timeout_ms": int(timeouts.transaction * 1000),
+        "socket_timeout_ms": int(min(timeouts.request, timeouts.transaction) * 1000),
         "linger_ms": 0,
         # as in the producer: with more, librdkafka loses records on a new topic and calls them delivered
         "max_in_flight_requests_per_connection": 1,

@@ -15,7 +15,8 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
-from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
@@ -27,9 +28,10 @@ _SET_ON_THE_TOPIC = ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name
 class KafkaPythonAdmin:
     """See `labkit.taskqueue.transport.contract.AdminClient`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
-        self._client = connect(KafkaAdminClient, connection, client_id="labkit-admin")
+        self._timeouts = timeouts
+        self._client = connect(KafkaAdminClient, connection, timeouts, client_id="labkit-admin")
         self._made: set[str] = set()
         self._closed = False
 
@@ -118,7 +120,7 @@ class KafkaPythonAdmin:
         """What the group has committed for the topic, per partition."""
         found = self._ask(lambda: self._client.list_group_offsets({group: None}))[group]
         return {
-            partition.partition: Position(position.offset, position.metadata or "")
+            partition.partition: to_position(position)
             for partition, position in sorted(found.items())
             if partition.topic == topic and position.offset >= 0
         }
@@ -156,7 +158,7 @@ class KafkaPythonAdmin:
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
         must_be_open("admin client", closed=self._closed)
-        return ask(request, self._connection)
+        return ask(request, self._connection, self._timeouts)
 
     def _check(self, code: int, message: str | None, topic: str) -> None:
         if code == 0:

@@ -9,23 +9,22 @@ from typing import Any, TypeVar
 import kafka
 import kafka.errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.contract import TopicPartition
+from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, open_network
-from labkit.taskqueue.transport.reachability import CONNECT_TIMEOUT, refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000
 #: How long a client waits at most between two tries to reach a broker that went away, in ms.
 RECONNECT_MAX_MS = 500
-#: How long one request may take before its connection counts as dead, in ms.
-REQUEST_TIMEOUT_MS = 10_000
 
-#: How long to ask again while the cluster is not ready for a request, in seconds: right after its start, the
-#: coordinator of groups is not.
-READY_TIMEOUT = 5.0
+#: How long to wait before a request is made again for which the cluster was not ready, in seconds: right after its
+#: start, the coordinator of groups is not.
 _RETRY_INTERVAL = 0.05
 _NOT_READY = (
     kafka_errors.NodeNotReadyError,
@@ -35,19 +34,22 @@ _NOT_READY = (
     kafka_errors.LeaderNotAvailableError,
 )
 
+#: How much longer than any call with a time-out of its own one may take, in seconds.
+CALL_MARGIN = 5.0
+
 Client = TypeVar("Client")
 Answer = TypeVar("Answer")
 
 
-def connect(make: Callable[..., Client], connection: Connection, **config: object) -> Client:
+def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeouts, **config: object) -> Client:
     """A connected client of kafka-python; raises `BrokerUnreachable`, `NotAuthorized`."""
     opened: list[KafkaNetClient] = []
 
     def open_one(**network_config: Any) -> KafkaNetClient:
-        opened.append(open_network(**network_config))
+        opened.append(open_network(timeouts.committed + CALL_MARGIN, **network_config))
         return opened[0]
 
-    settings = _settings(connection) | config | {"kafka_client": open_one}
+    settings = _settings(connection, timeouts) | config | {"kafka_client": open_one}
     try:
         return make(**settings)
     except kafka_errors.KafkaError as error:
@@ -57,9 +59,9 @@ def connect(make: Callable[..., Client], connection: Connection, **config: objec
         raise in_words(error, connection) from error
 
 
-def ask(request: Callable[[], Answer], connection: Connection) -> Answer:
+def ask(request: Callable[[], Answer], connection: Connection, timeouts: Timeouts) -> Answer:
     """The answer to a request, which is made again while the cluster is not ready for it; its errors in words."""
-    deadline = time.monotonic() + READY_TIMEOUT
+    deadline = time.monotonic() + timeouts.connect
     while True:
         try:
             return request()
@@ -82,13 +84,13 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")
 
 
-def _settings(connection: Connection) -> dict[str, object]:
+def _settings(connection: Connection, timeouts: Timeouts) -> dict[str, object]:
     settings: dict[str, object] = {
         "bootstrap_servers": connection.bootstrap_servers.split(","),
-        "bootstrap_timeout_ms": CONNECT_TIMEOUT * 1000,
+        "bootstrap_timeout_ms": timeouts.connect * 1000,
         "metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "reconnect_backoff_max_ms": RECONNECT_MAX_MS,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "request_timeout_ms": int(timeouts.request * 1000),
         "security_protocol": connection.security_protocol,
         "ssl_context": ssl_context(connection),
     }
@@ -109,3 +111,8 @@ def to_ours(partitions: Iterable[kafka.TopicPartition]) -> list[TopicPartition]:
 def to_theirs(partitions: Iterable[TopicPartition]) -> list[kafka.TopicPartition]:
     """As kafka-python writes partitions."""
     return [kafka.TopicPartition(*partition) for partition in partitions]
+
+
+def to_position(committed: OffsetAndMetadata) -> Position:
+    """As labkit writes what a group has committed, without the zero byte that ends the metadata."""
+    return Position(committed.offset, (committed.metadata or "").rstrip("\0"))

@@ -29,11 +29,11 @@ from labkit.taskqueue.transport.contract import (
     TopicPartition,
 )
 from labkit.taskqueue.transport.kafka_python.assignor import RoundRobin
-from labkit.taskqueue.transport.kafka_python.client import REQUEST_TIMEOUT_MS, connect, in_words, to_ours, to_theirs
+from labkit.taskqueue.transport.kafka_python.client import connect, in_words, to_ours, to_position, to_theirs
 from labkit.taskqueue.transport.kafka_python.overrides import keep_join, position_of
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -45,8 +45,6 @@ FETCH_MAX_WAIT_MS = 100
 #: How much of a partition is fetched at once, in bytes: about as many tasks as a worker holds. The client works off all
 #: that it has of one partition before the next one's turn comes, so with its own 1 MB the others would wait for long.
 PARTITION_FETCH_BYTES = 131_072
-#: How long leaving the group may take when the broker does not answer, in ms.
-LEAVE_TIMEOUT_MS = 2000
 
 _REFUSED_COMMITS = (
     kafka_errors.CommitFailedError,
@@ -59,10 +57,11 @@ _REFUSED_COMMITS = (
 class KafkaPythonConsumer:
     """See `labkit.taskqueue.transport.contract.ConsumerClient`."""
 
-    def __init__(self, connection: Connection, config: ConsumerConfig) -> None:
+    def __init__(self, connection: Connection, config: ConsumerConfig, timeouts: Timeouts) -> None:
         self._connection = connection
         self._config = config
-        self._client = connect(kafka.KafkaConsumer, connection, **_settings(config))
+        self._timeouts = timeouts
+        self._client = connect(kafka.KafkaConsumer, connection, timeouts, **_settings(config))
         self._listener: RebalanceListener | None = None
         self._woken = threading.Event()
         self._closed = False
@@ -112,7 +111,7 @@ class KafkaPythonConsumer:
         if self._listener is not None:
             must_still_have(positions, self.assignment())
         try:
-            self._client.commit(to_offsets(positions), timeout_ms=REQUEST_TIMEOUT_MS)
+            self._client.commit(to_offsets(positions), timeout_ms=int(self._timeouts.request * 1000))
         except _REFUSED_COMMITS as error:
             raise CommitRefused() from error
         except kafka_errors.KafkaError as error:
@@ -161,7 +160,7 @@ class KafkaPythonConsumer:
         if self._closed:
             return
         try:
-            self._client.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
+            self._client.close(autocommit=False, timeout_ms=int(self._timeouts.leave * 1000))
         finally:
             self._closed = True
         self._raise_from_callback()
@@ -187,18 +186,18 @@ class KafkaPythonConsumer:
     def _committed(self, partition: TopicPartition) -> Position | None:
         try:
             found = self._client.committed(
-                kafka.TopicPartition(*partition), metadata=True, timeout_ms=int(COMMITTED_TIMEOUT * 1000)
+                kafka.TopicPartition(*partition), metadata=True, timeout_ms=int(self._timeouts.committed * 1000)
             )
         except kafka_errors.KafkaError as error:
             raise in_words(error, self._connection) from error
-        return None if found is None else Position(found.offset, found.metadata or "")
+        return None if found is None else to_position(found)
 
 
 def to_offsets(positions: Mapping[TopicPartition, Position]) -> dict[kafka.TopicPartition, OffsetAndMetadata]:
-    """As kafka-python writes positions."""
+    """As kafka-python writes positions. Members over confluent-kafka read metadata up to the first zero byte."""
     return {
-        kafka.TopicPartition(*partition): OffsetAndMetadata(position.offset, position.metadata, -1)
-        for partition, position in positions.items()
+        kafka.TopicPartition(*partition): OffsetAndMetadata(offset, metadata and metadata + "\0", -1)
+        for partition, (offset, metadata) in positions.items()
     }
 
 

@@ -23,13 +23,10 @@ from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager, TransactionState
 
 from labkit.taskqueue.timeouts import left_until
-from labkit.taskqueue.transport.values import COMMITTED_TIMEOUT
 
 #: The version of kafka-python whose private parts these are.
 MADE_FOR = "3.0.12"
 
-#: How long a call may wait for the library's I/O thread, in seconds: longer than any that has a time-out of its own.
-CALL_LIMIT = COMMITTED_TIMEOUT + 5.0
 #: How often a call that waits looks whether the I/O thread still runs, in seconds.
 _LOOK_INTERVAL = 1.0
 #: How long the library's threads may take to end, in seconds. They are daemons; one that does not end holds up nobody.
@@ -47,20 +44,21 @@ REFUSALS = (
 _FATAL = (*REFUSALS, kafka_errors.UnsupportedVersionError)
 
 
-def open_network(**config: Any) -> KafkaNetClient:
-    """A network client whose calls end, and which tells who was refused."""
-    net = _BoundedSelector(**config)
+def open_network(limit: float, **config: Any) -> KafkaNetClient:
+    """A network client whose calls end within `limit` seconds, and which tells who was refused."""
+    net = _BoundedSelector(limit, **config)
     return KafkaNetClient(net, _Manager(net, **config), **config)
 
 
 class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
-    """Waits no longer than `CALL_LIMIT` for its I/O thread; the library waits for ever.
+    """Waits no longer than `limit` seconds for its I/O thread; the library waits for ever.
 
     What the caller itself does meanwhile, in the callbacks of a rebalance, does not count.
     """
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, limit: float, **config: Any) -> None:
         super().__init__(**config)
+        self._limit = limit
         #: the callbacks of a rebalance that run now
         self.callbacks: set[Future] = set()
 
@@ -72,15 +70,15 @@ class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python h
         done = threading.Event()
         answer = self.call_soon_with_future(coro, *args)
         answer.add_both(lambda _: done.set())
-        deadline = time.monotonic() + CALL_LIMIT
+        deadline = time.monotonic() + self._limit
         while not done.wait(min(_LOOK_INTERVAL, left_until(deadline))):
             thread = self._io_thread
             if thread is None or not thread.is_alive():
                 raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
             if self.callbacks:
-                deadline = time.monotonic() + CALL_LIMIT
+                deadline = time.monotonic() + self._limit
             elif not left_until(deadline):
-                raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {CALL_LIMIT:g} s.")
+                raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {self._limit:g} s.")
         if answer.exception is not None:
             raise answer.exception
         return answer.value

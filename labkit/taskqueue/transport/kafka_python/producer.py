@@ -24,9 +24,10 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
-from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
 from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -45,9 +46,10 @@ PARTITION_PATIENCE = 2 * METADATA_MAX_AGE_MS / 1000
 class KafkaPythonProducer:
     """See `labkit.taskqueue.transport.contract.ProducerClient`."""
 
-    def __init__(self, connection: Connection, config: ProducerConfig) -> None:
+    def __init__(self, connection: Connection, config: ProducerConfig, timeouts: Timeouts) -> None:
         self._connection = connection
-        self._settings = _settings(config)
+        self._timeouts = timeouts
+        self._settings = _settings(config, timeouts)
         self._settling_timeout = config.delivery_timeout + SETTLING_MARGIN
         self._renewal = threading.Lock()
         self._client = self._connect()
@@ -108,7 +110,7 @@ class KafkaPythonProducer:
         discard(self._client)
 
     def _connect(self) -> KafkaProducer:
-        client = connect(KafkaProducer, self._connection, **self._settings)
+        client = connect(KafkaProducer, self._connection, self._timeouts, **self._settings)
         make_lasting(client)
         return client
 
@@ -139,7 +141,7 @@ class KafkaPythonProducer:
             self._wait_for_partition(topic, partition)
         elif isinstance(error, kafka_errors.KafkaTimeoutError):
             # the library does not tell a topic that does not exist from a broker that is slow
-            with closing(KafkaPythonAdmin(self._connection)) as admin:
+            with closing(KafkaPythonAdmin(self._connection, self._timeouts)) as admin:
                 admin.describe_topic(topic)
         else:
             raise in_words(error, self._connection) from error
@@ -194,7 +196,7 @@ class _ReportWithoutOffset(_Report):
         self._on_delivery(RecordMetadata(metadata.partition, NO_OFFSET), None)
 
 
-def _settings(config: ProducerConfig) -> dict[str, object]:
+def _settings(config: ProducerConfig, timeouts: Timeouts) -> dict[str, object]:
     delivery_timeout_ms = int(config.delivery_timeout * 1000)
     if delivery_timeout_ms <= config.linger_ms:
         raise SettingsError(
@@ -211,7 +213,7 @@ def _settings(config: ProducerConfig) -> dict[str, object]:
         "linger_ms": config.linger_ms,
         "compression_type": None if config.compression == "none" else config.compression,
         "delivery_timeout_ms": delivery_timeout_ms,
-        "request_timeout_ms": min(REQUEST_TIMEOUT_MS, delivery_timeout_ms - config.linger_ms),
+        "request_timeout_ms": min(int(timeouts.request * 1000), delivery_timeout_ms - config.linger_ms),
         "max_request_size": MAX_RECORD_BYTES,
         "max_block_ms": TOPIC_PATIENCE_MS,
         "allow_auto_create_topics": False,

@@ -17,7 +17,6 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
 from labkit.taskqueue.transport.contract import (
-    TRANSACTION_TIMEOUT,
     ConsumerClient,
     Outgoing,
     Position,
@@ -28,13 +27,11 @@ from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
 from labkit.taskqueue.transport.kafka_python.overrides import discard, last_error, settle
 from labkit.taskqueue.transport.reachability import unreachable
-from labkit.taskqueue.transport.values import ABORT_TIMEOUT, MAX_COUNTED_BYTES
+from labkit.taskqueue.transport.values import MAX_COUNTED_BYTES, Timeouts
 
-#: How long one transaction may take, in seconds.
-WRITE_TIMEOUT = TRANSACTION_TIMEOUT
-#: How long one request may take before its connection counts as dead, in ms. Longer than a transaction, since
+#: How much longer than a transaction one request may take before its connection counts as dead, in ms, since
 #: kafka-python retries one that found its connection closed, and takes one without an answer for a defect.
-REQUEST_TIMEOUT_MS = int(TRANSACTION_TIMEOUT * 1000) + 1000
+REQUEST_MARGIN_MS = 1000
 #: How long to wait before a request is made again, in ms: the last transaction ends a moment after its commit.
 RETRY_BACKOFF_MS = 5
 #: How long `write` looks for a topic that the client has not heard of yet, in ms.
@@ -44,9 +41,10 @@ TOPIC_PATIENCE_MS = 1000
 class KafkaPythonTransactions:
     """See `labkit.taskqueue.transport.contract.TransactionClient`."""
 
-    def __init__(self, connection: Connection, transactional_id: str) -> None:
+    def __init__(self, connection: Connection, transactional_id: str, timeouts: Timeouts) -> None:
         self._connection = connection
         self._id = transactional_id
+        self._timeouts = timeouts
         self._producer: KafkaProducer | None = None
         self._closed = False
         self._connected()
@@ -64,7 +62,7 @@ class KafkaPythonTransactions:
         self._look_up(client, records)
         member = must_be_of(consumer, KafkaPythonConsumer).membership(positions) if positions else None
         try:
-            _write(client, records, positions or {}, member)
+            _write(client, records, positions or {}, member, time.monotonic() + self._timeouts.transaction)
         except kafka_errors.KafkaError as error:
             cause = last_error(client) or error
             self._give_up(client)
@@ -83,9 +81,11 @@ class KafkaPythonTransactions:
     def _connected(self) -> KafkaProducer:
         """The producer; a new one settles what the last one with this id left open."""
         if self._producer is None:
-            client = connect(KafkaProducer, self._connection, **_settings(self._id))
+            client = connect(KafkaProducer, self._connection, self._timeouts, **_settings(self._id, self._timeouts))
             try:
-                settle(client, TransactionManager.initialize_transactions, time.monotonic() + TRANSACTION_TIMEOUT)
+                settle(
+                    client, TransactionManager.initialize_transactions, time.monotonic() + self._timeouts.transaction
+                )
             except kafka_errors.KafkaError as error:
                 discard(client)
                 raise self._in_words(error) from error
@@ -101,7 +101,7 @@ class KafkaPythonTransactions:
             try:
                 known = client.partitions_for(topic)
             except kafka_errors.KafkaTimeoutError as error:
-                with closing(KafkaPythonAdmin(self._connection)) as admin:
+                with closing(KafkaPythonAdmin(self._connection, self._timeouts)) as admin:
                     admin.describe_topic(topic)
                 raise unreachable(self._connection) from error
             except kafka_errors.KafkaError as error:
@@ -115,7 +115,7 @@ class KafkaPythonTransactions:
         self._producer = None
         try:
             with suppress(kafka_errors.KafkaError):
-                settle(client, TransactionManager.begin_abort, time.monotonic() + ABORT_TIMEOUT)
+                settle(client, TransactionManager.begin_abort, time.monotonic() + self._timeouts.abort)
         finally:
             discard(client)
 
@@ -136,9 +136,9 @@ def _write(
     records: Sequence[Outgoing],
     positions: Mapping[TopicPartition, Position],
     member: ConsumerGroupMetadata | None,
+    deadline: float,
 ) -> None:
     """One transaction, written before its deadline."""
-    deadline = time.monotonic() + WRITE_TIMEOUT
     client.begin_transaction()
     futures = [client.send(r.topic, r.value, r.key, list(r.headers), r.partition) for r in records]
     for future in futures:
@@ -149,15 +149,17 @@ def _write(
     settle(client, TransactionManager.begin_commit, deadline)
 
 
-def _settings(transactional_id: str) -> dict[str, Any]:
+def _settings(transactional_id: str, timeouts: Timeouts) -> dict[str, Any]:
+    transaction_ms = int(timeouts.transaction * 1000)
+    request_ms = transaction_ms + REQUEST_MARGIN_MS
     return {
         "client_id": "labkit-transactions",
         "transactional_id": transactional_id,
-        "transaction_timeout_ms": int(TRANSACTION_TIMEOUT * 1000),
+        "transaction_timeout_ms": transaction_ms,
         "acks": "all",
         "linger_ms": 0,
-        "delivery_timeout_ms": REQUEST_TIMEOUT_MS,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "delivery_timeout_ms": request_ms,
+        "request_timeout_ms": request_ms,
         "retry_backoff_ms": RETRY_BACKOFF_MS,
         "max_request_size": MAX_COUNTED_BYTES,
         "max_block_ms": TOPIC_PATIENCE_MS,
