@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     ssl_ca_file: Path | None = Field(None, description="certificates to trust, as PEM")
     ssl_cert_file: Path | None = Field(None, description="the client's own certificate, as PEM")
     ssl_key_file: Path | None = Field(None, description="the key of that certificate, as PEM")
-    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="goes before every topic and group")
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,160}$", description="goes before every topic and group")
 
     # producer and workers
     transport: TransportName = Field("kafka-python", description="the client library that talks to Kafka")

@@ -204,10 +204,7 @@ class DeadLetters:
         self._full_name = dead_topic(topics.full_name(topic))
 
     def list(self) -> DeadLetterList:
-        """All of them, the oldest first; raises `UnknownTopic` if there is no such topic at all.
-
-        What anybody else has put on the topic of dead letters is left out with a warning.
-        """
+        """All of them, the oldest first, without what anybody else has put there; raises `UnknownTopic`."""
         letters: dict[bytes | None, DeadLetter] = {}
         for record in self._records():
             letters.pop(record.key, None)
@@ -259,9 +256,8 @@ class DeadLetters:
         return [letters[letter_id] for letter_id in ids]
 
     def _as_it_was(self, letter: DeadLetter) -> Outgoing:
-        return Outgoing(
-            self._topics.full_name(letter.topic), letter.partition, letter.key, letter.value, letter.headers
-        )
+        topic = self._topics.full_name(letter.topic)
+        return Outgoing(topic, letter.partition, letter.key, letter.value, letter.headers)
 
     def _tombstone(self, letter: DeadLetter, *, replay: bool) -> Outgoing:
         return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, REPLAYED if replay else DROPPED),))
