@@ -22,6 +22,7 @@ from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
 from labkit.taskqueue.transport.kafka_python import consumer as kafka_python_consumer
 from labkit.taskqueue.transport.kafka_python import producer as kafka_python_producer
+from labkit.taskqueue.transport.values import Timeouts
 
 #: How long reading all records may take before the run counts as failed, in seconds.
 LONGEST = 120.0
@@ -46,7 +47,7 @@ def producer_settings(transport: str) -> Settings:
         delivery_timeout=settings.delivery_timeout,
     )
     if transport == "kafka-python":
-        return kafka_python_producer._settings(config)
+        return kafka_python_producer._settings(config, Timeouts())
     return confluent_producer._settings(config)
 
 
@@ -64,7 +65,9 @@ class KafkaPythonSender:
     """A loop by hand over `KafkaProducer`."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client, _ = kafka_python.connect(kafka.KafkaProducer, connection, **producer_settings("kafka-python"))
+        self._client = kafka_python.connect(
+            kafka.KafkaProducer, connection, Timeouts(), **producer_settings("kafka-python")
+        )
 
     def send(self, topic: str, records: Iterable[Encoded]) -> int:
         """Send all, check every acknowledgement, return how many there were."""
@@ -85,7 +88,7 @@ class ConfluentSender:
 
     def __init__(self, connection: Connection) -> None:
         self._client: Any = confluent.connect(
-            confluent_kafka.Producer, connection, **producer_settings("confluent-kafka")
+            confluent_kafka.Producer, connection, Timeouts(), **producer_settings("confluent-kafka")
         )
 
     def send(self, topic: str, records: Iterable[Encoded]) -> int:
@@ -154,7 +157,7 @@ class KafkaPythonReader:
 
     def __init__(self, connection: Connection, topic: str) -> None:
         settings = consumer_settings("kafka-python", uuid4().hex)
-        self._client, _ = kafka_python.connect(kafka.KafkaConsumer, connection, **settings)
+        self._client = kafka_python.connect(kafka.KafkaConsumer, connection, Timeouts(), **settings)
         self.assigned_at = 0.0
         self._client.subscribe([topic], listener=_Listener(self))
         # without it, the first assignment may be made before the partitions are known, and is empty
@@ -190,7 +193,7 @@ class ConfluentReader:
 
     def __init__(self, connection: Connection, topic: str) -> None:
         settings = consumer_settings("confluent-kafka", uuid4().hex)
-        self._client: Any = confluent.connect(confluent_kafka.Consumer, connection, **settings)
+        self._client: Any = confluent.connect(confluent_kafka.Consumer, connection, Timeouts(), **settings)
         self.assigned_at = 0.0
         self._client.subscribe([topic], on_assign=self._assigned)
 

@@ -30,9 +30,8 @@ def test_what_came_before_the_close_is_read_before_it():
 
 
 @pytest.fixture
-def net(monkeypatch):
-    monkeypatch.setattr(overrides, "CALL_LIMIT", 0.2)
-    with closing(_BoundedSelector()) as net:
+def net():
+    with closing(_BoundedSelector(0.2)) as net:
         net.start()
         yield net
 
@@ -73,14 +72,14 @@ def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
 
 def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
     monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
-    monkeypatch.setattr(overrides, "CALL_LIMIT", 60.0)
+    monkeypatch.setattr(net, "_limit", 60.0)
     threading.Timer(0.1, net.stop).start()
     with pytest.raises(KafkaConnectionError):
         net.run(never)
 
 
 def test_a_closed_client_says_so():
-    net = _BoundedSelector()
+    net = _BoundedSelector(60.0)
     net.start()
     net.close()
     with pytest.raises(KafkaConnectionError, match="closed"):
