@@ -9,7 +9,7 @@ import pytest
 
 #: They hold waits on the live system against a formula and a simulation: beside other tests, what would be measured is
 #: how busy the computer is.
-MEASURE_TIMES = ("07_priority_starvation", "09_backpressure", "10_priority_dispatcher")
+MEASURE_TIMES = ("07_priority_starvation", "08_celery_bridge", "09_backpressure", "10_priority_dispatcher")
 
 
 def each_of(notebooks: Sequence[Path]) -> pytest.MarkDecorator:
