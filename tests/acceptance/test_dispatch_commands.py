@@ -166,12 +166,14 @@ def test_a_demo_adds_up_and_leaves_nothing_behind(type_in, lab, topics, prefix, 
         assert list(client.scan_iter(match=f"{prefix}*")) == []
 
 
-def test_ctrl_c_ends_a_demo_sooner_with_its_sum(type_in, topics):
+def test_ctrl_c_ends_a_demo_sooner_with_its_sum(type_in, lab, prefix):
     demo = type_in("demo", "priority")
 
     def it_produces() -> bool:
-        mine = [name for name in topics.names() if name.endswith("jobs.low")]
-        return any(sum(topics.end_offsets(name).values()) > 5 for name in mine)
+        with connect(lab, prefix="") as everybody:
+            found = [name for name in everybody.names() if name.startswith(f"{prefix}own.")]
+            mine = [name for name in found if name.endswith("jobs.low")]
+            return any(sum(everybody.end_offsets(name).values()) > 5 for name in mine)
 
     wait_for(demo, it_produces, "the demo was to produce")
     assert re.search(SUM, ended(demo))
@@ -183,7 +185,7 @@ def test_a_demo_that_has_lost_tasks_says_so_and_fails(type_in, lab, prefix):
 
         def some_are_lost() -> bool:
             lost = 0
-            for key in client.scan_iter(match=f"{prefix}demo-*:celery:labkit*", _type="list"):
+            for key in client.scan_iter(match=f"{prefix}own.*celery:labkit*", _type="list"):
                 length, _ = client.pipeline().llen(key).delete(key).execute()
                 lost += length
             return lost > 0
