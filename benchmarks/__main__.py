@@ -11,6 +11,7 @@ import time
 from benchmarks import (
     api_create,
     api_faults,
+    checker,
     concurrency,
     cpu_bound,
     crashes,
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "endurance": endurance.measure,
     "dispatching": dispatching.measure,
     "dispatch_faults": dispatch_faults.measure,
+    "checker": checker.measure,
     "view_rebuild": view_rebuild.measure,
     "api_create": api_create.measure,
     "api_faults": api_faults.measure,

@@ -1,6 +1,6 @@
 """The follower of the topic of the jobs: whoever holds the store's lock reads the topic into the store, for all.
 
-`Catalogue` asks the broker which topic it is and where it begins and ends; `Reader` reads it from given offsets on.
+`Catalogue` asks the broker which topic it is and where it begins and ends; `TopicReader` reads it from given offsets.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class EventBatch(NamedTuple):
     after: Mapping[int, int]
 
 
-class Reader:
+class TopicReader:
     """Reads on from the offsets `positions`; a partition that is not among them from its beginning.
 
     Used from one thread at a time. Raises what a consumer raises (`labkit.taskqueue.transport.contract`).
@@ -159,7 +159,7 @@ class Follower:
         self._catalogue = catalogue
         self._measure = measure
         self._lock = store.follow_lock()
-        self._reader: Reader | None = None
+        self._reader: TopicReader | None = None
         self._reads: TopicId | None = None
         self._ends: dict[int, int] = {}
         self._look_at = measure()
@@ -212,12 +212,12 @@ class Follower:
         elif reader is not None:
             reader.read(self._catalogue.starts())
 
-    def _begin(self, topic: TopicId) -> Reader:
+    def _begin(self, topic: TopicId) -> TopicReader:
         """Go on where the store is."""
         self._store.begin(topic)
         self._ends = look_at_ends(self._store, self._catalogue, topic)
         self._reads = topic
-        self._reader = reader = Reader(self._topic, self._store.positions(topic))
+        self._reader = reader = TopicReader(self._topic, self._store.positions(topic))
         reader.read(self._catalogue.starts())
         return reader
 

@@ -23,7 +23,7 @@ from msgspec.json import Encoder
 
 from labkit.errors import RecordsUnreadable, RecordsUnwritable
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import COLUMNS, TaskRecord, column_dtype, printable
+from labkit.measure.task_record import COLUMNS, TaskRecord, column_dtype, in_order_of_finishing, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,8 +284,6 @@ def _schema() -> pa.Schema:
 
 def _to_frame(tables: Iterator[pa.Table] | tuple[()]) -> pd.DataFrame:
     import pyarrow as pa
-
-    from labkit.measure.records import in_order_of_finishing
 
     table = pa.concat_tables([_schema().empty_table(), *tables])
     frame = table.to_pandas().astype({name: column_dtype(name) for name in COLUMNS})

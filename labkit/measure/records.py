@@ -15,52 +15,50 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from labkit.errors import RecordsUnreadable
+from labkit.measure.record_store import read_store
+from labkit.measure.task_record import (
+    BAD,
+    COLUMNS,
+    DEAD,
+    DONE,
+    FAILED,
+    REPEATED,
+    SHED,
+    SPILLED,
+    TaskRecord,
+    column_dtype,
+    in_order_of_finishing,
+    printable,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-#: The outcomes of an attempt: the handler returned; it raised and the task is tried again; it raised, or killed its
-#: worker, for the last time; the record was not a task. What is dead or bad is a dead letter from then on.
-DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
-#: Outcomes that are no attempts: a dispatcher has dropped the task, or put it on a topic for later; it was done before,
-#: by another delivery.
-SHED, SPILLED, REPEATED = "shed", "spilled", "repeated"
-
-
-_TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
-
-
-class TaskRecord(Struct, frozen=True, kw_only=True):
-    """One attempt at one task. Times are seconds since the epoch; None where the moment is not known.
-
-    `scheduled_at` is when the task should have been sent by its schedule: waiting counts from there, so
-    that a slow generator cannot hide a queue (no coordinated omission).
-    """
-
-    task_id: str
-    kind: str
-    topic: str
-    partition: int
-    offset: int
-    key: str | None
-    priority: int
-    worker: str
-    attempt: int
-    scheduled_at: float
-    produced_at: float
-    acknowledged_at: float | None
-    received_at: float
-    started_at: float
-    finished_at: float
-    outcome: str
-    error: str | None
-
-
-def printable(record: TaskRecord) -> TaskRecord:
-    """The record with its texts as UTF-8 can hold them: halves of surrogate pairs are written as `\\ud800`."""
-    texts = {name: value for name in _TEXT if isinstance(value := getattr(record, name), str)}
-    return replace(record, **{name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()})
+__all__ = [
+    "BAD",
+    "COLUMNS",
+    "DEAD",
+    "DONE",
+    "FAILED",
+    "FIRST_WIDTH",
+    "MOST_MOMENTS",
+    "RECEIPT_COLUMNS",
+    "REPEATED",
+    "SHED",
+    "SPILLED",
+    "TURNED_AWAY_COLUMNS",
+    "Receipt",
+    "TaskRecord",
+    "TurnedAway",
+    "TurnedAwayCounter",
+    "printable",
+    "read_records",
+    "receipts_to_frame",
+    "to_frame",
+    "turned_away_frame",
+    "with_receipts",
+    "write_records",
+]
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -78,11 +76,6 @@ class Receipt(Struct, frozen=True, kw_only=True):
     acknowledged_at: float | None
     error: str | None
 
-
-_WHOLE = ("partition", "offset", "priority", "attempt")
-
-#: The columns of the DataFrame of records, in order.
-COLUMNS = TaskRecord.__struct_fields__
 
 #: The columns of the DataFrame of receipts, in order. `lateness` is the generator's own delay in seconds.
 RECEIPT_COLUMNS = (*Receipt.__struct_fields__, "lateness")
@@ -154,25 +147,11 @@ def _frame(rows: Sequence[TaskRecord] | Sequence[Receipt], columns: Sequence[str
     )
 
 
-def column_dtype(name: str, whole: str = "int64") -> str:
-    """The dtype of a column of records, or of receipts, whose whole numbers may be missing."""
-    if name in _TEXT:
-        return "str"
-    return whole if name in _WHOLE else "float64"
-
-
-def in_order_of_finishing(frame: pd.DataFrame) -> pd.DataFrame:
-    """The records by the time at which they finished; those of the same time as they stand."""
-    return frame.sort_values("finished_at", kind="stable", ignore_index=True)
-
-
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
     from pyarrow import ArrowException
 
     if path.is_dir():
-        from labkit.measure.record_store import read_store
-
         return read_store(path)
     try:
         frame = pd.read_parquet(path)
