@@ -34,6 +34,11 @@ class Order(Generic[Answer]):
         self._function = None
         self.done = True
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has raised."""
+        return self._error is not None
+
     def answer(self) -> Any:
         """What the call returned; raises what it raised."""
         if self._error is not None:

@@ -78,6 +78,7 @@ class ConfluentConsumer:
         timeout = self._timeouts.request
         topics = len({tp.topic for tp in partitions})
         self._ask(lambda: self._reader.assign(partitions, timeout), topics * timeout + MARGIN)
+        self._fetch = None  # what it may have brought is of the assignment before
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this consumer reads now."""
@@ -151,7 +152,9 @@ class ConfluentConsumer:
         checks.must_be_assigned([partition], self._reader.assignment)
         if self._is_hanging():
             return None
-        return self._ask(lambda: self._reader.position(partition))
+        position = self._ask(lambda: self._reader.position(partition))
+        # the client is past what a poll that was waited for in vain has brought; the next poll is not
+        return next((record.offset for record in self._fetched() if _is_of(record, partition)), position)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
@@ -160,6 +163,9 @@ class ConfluentConsumer:
             self._ask(lambda: self._reader.seek(partition, offset))
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
+        if fetched := self._fetched():
+            rest = [record for record in fetched if not _is_of(record, partition)]
+            self._fetch = self._thread.order(lambda: rest)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
@@ -196,6 +202,13 @@ class ConfluentConsumer:
             self._hung = order
         raise unreachable(self._connection)
 
+    def _fetched(self) -> list[Record]:
+        """What a poll that was waited for in vain has brought and none has given out yet, in the order of offsets."""
+        if self._fetch is None or not self._fetch.done or self._fetch.failed:
+            return []
+        records: list[Record] = self._fetch.answer()
+        return records
+
     def _is_hanging(self) -> bool:
         return self._hung is not None and not self._hung.done
 
@@ -213,3 +226,7 @@ class ConfluentConsumer:
 
     def _commit_error(self, error: KafkaError) -> LabkitError:
         return CommitRefused() if error.code() in REFUSED_COMMITS else in_words(error, self._connection)
+
+
+def _is_of(record: Record, partition: TopicPartition) -> bool:
+    return (record.topic, record.partition) == partition
