@@ -36,7 +36,7 @@ def measure() -> list[Figure]:
             aim=0.01,
             how=f"Resident memory of one worker in a process of its own (as `labkit work --processes` starts it), "
             f"empty tasks over confluent-kafka, {BATCH} sent at a time; when the tasks so far are done and committed. "
-            "The process that started it keeps a record of every task and is not measured.",
+            "The process that started it is not measured.",
             beside={
                 f"after {LOOK} tasks in MB (last run)": runs[-1][0] / 1e6,
                 f"after {TASKS} tasks in MB (last run)": runs[-1][-1] / 1e6,

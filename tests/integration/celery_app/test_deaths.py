@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.dispatch.process_fleet import CeleryWorker
@@ -14,7 +12,6 @@ from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.partition_state import DELIVERIES
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.topics import Topics
 from tests.integration.celery_app.conftest import envelope, new_settings
 from tests.integration.celery_app.handlers import effects
 from tests.integration.celery_app.work import Work
@@ -23,17 +20,14 @@ from tests.integration.celery_app.work import Work
 WAYS = ["os._exit", signal.SIGKILL.value]
 
 
-@contextmanager
-def topics_of(lab, settings) -> Iterator[Topics]:
-    with connect_kafka(lab) as unprefixed, Topics(unprefixed.transport, prefix=settings.topic_prefix) as topics:
-        yield topics
-
-
 def test_who_kills_the_process_of_a_pool_is_given_up_and_nobody_else(lab, client, unique_name, tmp_path):
     settings, file = new_settings(), str(tmp_path / "effects")
     waits = new_task("test-wait", str(tmp_path / "waits"))
     killers = [new_task("test-kill", {"file": file, "how": how}) for how in WAYS]
-    with topics_of(lab, settings) as topics, CeleryWorker(lab, pool="prefork", concurrency=2, settings=settings):
+    with (
+        connect_kafka(lab, prefix=settings.topic_prefix) as topics,
+        CeleryWorker(lab, pool="prefork", concurrency=2, settings=settings),
+    ):
         work = Work(lab, client, settings)
         topics.create(unique_name, partitions=1)
         work.send(envelope(waits, topic=unique_name, offset=99))

@@ -43,7 +43,7 @@ def work(lab, client, pool) -> Iterator[Work]:
 
 @pytest.fixture
 def topics(lab, pool) -> Iterator[Topics]:
-    with connect_kafka(lab) as unprefixed, Topics(unprefixed.transport, prefix=pool.topic_prefix) as topics:
+    with connect_kafka(lab, prefix=pool.topic_prefix) as topics:
         yield topics
 
 

@@ -43,7 +43,7 @@ def work(lab, client, at_work) -> Iterator[Work]:
 @pytest.fixture
 def topics(lab, at_work) -> Iterator[Topics]:
     """Those that the worker sees."""
-    with connect_kafka(lab) as unprefixed, Topics(unprefixed.transport, prefix=at_work.topic_prefix) as topics:
+    with connect_kafka(lab, prefix=at_work.topic_prefix) as topics:
         yield topics
 
 
