@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
-from labkit.errors import BrokerUnreachable, NotAccepted, NotAcknowledged
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, NotAccepted, NotAcknowledged, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.resource import Resource
@@ -18,7 +18,7 @@ from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
-from labkit.taskqueue.transport.contract import ProducerConfig, RecordMetadata
+from labkit.taskqueue.transport.contract import Headers, ProducerClient, ProducerConfig, RecordMetadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,9 @@ log = safe_logger("labkit.producer")
 
 #: How often the producer looks whether the topic has grown, in seconds.
 PARTITIONS_MAX_AGE = 5.0
+
+#: How long after its delivery time-out a client may take to say what became of a task, in seconds.
+SETTLING_MARGIN = 10.0
 
 
 class Producer(Resource):
@@ -65,15 +68,16 @@ class Producer(Resource):
         self._topics = Topics.of(topic)
         self._partitions = topic.partitions
         self._looked_at = clock()
-        self._client = topic.transport.producer(
-            ProducerConfig(
-                acks=settings.acks,
-                retries=settings.retries,
-                linger_ms=settings.linger_ms,
-                compression=settings.compression,
-                delivery_timeout=settings.delivery_timeout,
-            )
+        self._config = ProducerConfig(
+            acks=settings.acks,
+            retries=settings.retries,
+            linger_ms=settings.linger_ms,
+            compression=settings.compression,
+            delivery_timeout=settings.delivery_timeout,
         )
+        # None after one has settled nothing any more, until it is made anew
+        self._client: ProducerClient | None = topic.transport.producer(self._config)
+        self._renewal = threading.Lock()
 
     def send(self, task: Task) -> Receipt:
         """Send one task and return when the broker has it.
@@ -88,13 +92,17 @@ class Producer(Resource):
     def send_many(self, tasks: Iterable[Task]) -> list[Receipt]:
         """Send tasks, many at a time under way, and return when the broker has them all, in their order.
 
-        Raises `NotAcknowledged` when the broker lacks some; those it has are sent all the same.
+        Raises `NotAcknowledged` when the broker lacks some; those it has are sent all the same. A task that it did not
+        acknowledge in time may be on the topic too. Whatever it raises, all that were begun are settled before, and
+        have their receipts.
         """
-        under_way = [self._hand_over(task, None) for task in tasks if self._may_pass(task)]
-        self.flush()
-        receipts = [sending.receipt for sending in under_way]
-        for receipt in receipts:
-            self._on_receipt(receipt)
+        under_way: list[_Sending] = []
+        try:
+            for task in tasks:
+                if self._may_pass(task):
+                    under_way.append(self._hand_over(task, None))
+        finally:
+            receipts = self._settle(under_way)
         failed = [receipt for receipt in receipts if receipt.error is not None]
         if failed:
             raise NotAcknowledged(
@@ -134,8 +142,19 @@ class Producer(Resource):
         return sent
 
     def flush(self) -> None:
-        """Return when everything handed over is acknowledged or refused; raises `DeadlineExceeded`."""
-        self._client.flush(self._timeout)
+        """Return when everything handed over is acknowledged or refused.
+
+        A client that has not done so some seconds after the delivery time-out is made anew; it refuses what is left.
+        """
+        client = self._client
+        if client is None:
+            return
+        try:
+            client.flush(self._timeout + SETTLING_MARGIN)
+        except DeadlineExceeded as error:
+            log.warning("the producer to %s is made anew: %s", self.topic.name, error)
+            self._client = None
+            client.close(0.0)
 
     def receipts(self) -> pd.DataFrame:
         """The receipts kept so far, one row per task sent."""
@@ -144,7 +163,8 @@ class Producer(Resource):
     def close(self) -> None:
         """Flush and let go of the connection."""
         log.info("the producer to %s closes", self.topic.name)
-        self._client.close(self._timeout)
+        if self._client is not None:
+            self._client.close(self._timeout)
         self._topics.close()
 
     def _look_at_partitions(self) -> None:
@@ -169,9 +189,21 @@ class Producer(Resource):
         if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
             self._look_at_partitions()
             self._looked_at = now
-        key, value, headers = task.encode()
+        encoded = task.encode()
         sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)
-        self._client.send(
+        known = self._partitions
+        try:
+            self._put(encoded, now, sending)
+        except UnknownTopic:  # it may have been made anew with fewer partitions
+            self._look_at_partitions()
+            if self._partitions == known:
+                raise
+            self._put(encoded, now, sending)
+        return sending
+
+    def _put(self, encoded: tuple[bytes | None, bytes, Headers], now: float, sending: _Sending) -> None:
+        key, value, headers = encoded
+        self._connected().send(
             self._full_name,
             partition=self._partition_of(key, self._partitions),
             key=key,
@@ -180,7 +212,22 @@ class Producer(Resource):
             timestamp_ms=int(now * 1000),
             on_delivery=sending,
         )
-        return sending
+
+    def _connected(self) -> ProducerClient:
+        client = self._client
+        if client is None:
+            with self._renewal:  # once for all threads
+                client = self._client = self._client or self.topic.transport.producer(self._config)
+        return client
+
+    def _settle(self, under_way: list[_Sending]) -> list[Receipt]:
+        """Return when these are acknowledged or refused, with their receipts."""
+        if under_way:
+            self.flush()
+        receipts = [sending.receipt for sending in under_way]
+        for receipt in receipts:
+            self._on_receipt(receipt)
+        return receipts
 
 
 class _Sending:

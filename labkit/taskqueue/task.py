@@ -12,17 +12,22 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import UUID, uuid4
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder, Encoder
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, TaskNotEncodable
 from labkit.taskqueue.transport.contract import Headers, Record
+from labkit.taskqueue.transport.values import UNREADABLE
 
 TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
+
+
+#: Whole numbers that have room in 64 bits, as in the records of what was done.
+_INT64 = range(-(2**63), 2**63)
 
 
 class _TaskValue(Struct):
@@ -30,7 +35,7 @@ class _TaskValue(Struct):
 
     kind: str
     payload: Any
-    priority: int
+    priority: Annotated[int, Meta(ge=_INT64.start, le=_INT64.stop - 1)]
     created_at: float
 
 
@@ -60,8 +65,10 @@ class Task(Struct, frozen=True, kw_only=True):
         return replace(self, **changes)
 
     def encode(self) -> tuple[bytes | None, bytes, Headers]:
-        """Key, value and headers for the topic; raises `TaskNotEncodable`."""
+        """Key, value and headers for the topic; raises `TaskNotEncodable` for what would not come back as a task."""
         try:
+            self._must_be_a_task()
+            _must_keep_its_keys(self.payload)
             payload = Raw(_to_json(self.payload))
             value = _write_value(_TaskValue(self.kind, payload, self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
@@ -77,11 +84,30 @@ class Task(Struct, frozen=True, kw_only=True):
             ) from error
         return key, value, tuple(headers)
 
+    def _must_be_a_task(self) -> None:
+        """Raise `TypeError` or `ValueError` for a field that is not of its type, which nobody could read back."""
+        for name, text in (("id", self.id), ("kind", self.kind)):
+            if not isinstance(text, str):
+                raise TypeError(f"its {name} is {text!r}, which is no text")
+        for name, optional in (("key", self.key), ("idempotency_key", self.idempotency_key)):
+            if optional is not None and not isinstance(optional, str):
+                raise TypeError(f"its {name} is {optional!r}, which is no text")
+        for name, number in (("priority", self.priority), ("attempt", self.attempt)):
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise TypeError(f"its {name} is {number!r}, which is no whole number")
+            if number not in _INT64:
+                raise ValueError(f"its {name} is {number}, which has no room in 64 bits")
+        for name, moment in (("created_at", self.created_at), ("scheduled_at", self.scheduled_at)):
+            if moment is not None and (not isinstance(moment, int | float) or isinstance(moment, bool)):
+                raise TypeError(f"its {name} is {moment!r}, which is no time in seconds")
+
     @classmethod
     def decode(cls, record: Record) -> Task:
         """The task that stands in a record; raises `BadRecord`, which says what is wrong and where."""
         try:
             headers = dict(record.headers)
+            if UNREADABLE in headers:
+                raise ValueError(headers[UNREADABLE].decode(errors="replace"))
             value = _from_json(record.value or b"")
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
@@ -95,12 +121,37 @@ class Task(Struct, frozen=True, kw_only=True):
                 created_at=value.created_at,
                 scheduled_at=None if scheduled_at is None else _finite(scheduled_at),
                 idempotency_key=None if idempotency_key is None else idempotency_key.decode(),
-                attempt=int(headers[ATTEMPT]),
+                attempt=_int64(headers[ATTEMPT]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
+
+
+def _must_keep_its_keys(payload: Any) -> None:
+    """Raise `ValueError` where two keys of an object are the same text in JSON: one of their values would be lost."""
+    if isinstance(payload, dict):
+        texts = payload.keys() if all(type(key) is str for key in payload) else set(map(_as_json_key, payload))
+        if len(texts) < len(payload):
+            raise ValueError("two keys of an object are the same text in JSON")
+        for value in payload.values():
+            _must_keep_its_keys(value)
+    elif isinstance(payload, list | tuple):
+        for value in payload:
+            _must_keep_its_keys(value)
+
+
+def _as_json_key(key: Any) -> str:
+    """What json makes of a key; it refuses others than these by itself."""
+    return key if isinstance(key, str) else _to_json(key)
+
+
+def _int64(value: bytes) -> int:
+    number = int(value)
+    if number not in _INT64:
+        raise ValueError(f"{number} has no room in 64 bits")
+    return number
 
 
 def _finite(value: bytes | float) -> float:

@@ -5,11 +5,25 @@ Times are in seconds unless the name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
+
+#: The header that stands with those of a record which are not all as they were, and says why. No task has it.
+UNREADABLE = "labkit-unreadable"
+
+
+def readable(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+    """Headers of which each has a value: one without gets an empty one, and it is said that it had none."""
+    found = tuple(headers)
+    missing = [name for name, value in found if value is None]
+    if not missing:
+        return found  # type: ignore[return-value]  # mypy does not see that none is None
+    why = f"the header {missing[0]!r} has no value".encode(errors="backslashreplace")
+    return (*((name, value or b"") for name, value in found), (UNREADABLE, why))
+
 
 #: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
 MAX_RECORD_BYTES = 1_000_000

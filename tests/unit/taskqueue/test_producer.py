@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, NotAcknowledged, TaskNotEncodable
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, NotAcknowledged, TaskNotEncodable, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import PARTITIONS_MAX_AGE, Producer
@@ -175,3 +175,58 @@ def test_another_partitioner_decides(topics):
     with Producer(topic, settings=SETTINGS, partitioner=lambda key, partitions: partitions - 1) as producer:
         producer.send_many([new_task("k", rng=random.Random(1)), new_task("k", key="a", rng=random.Random(2))])
     assert topics.end_offsets("t") == {0: 0, 1: 0, 2: 2}
+
+
+def test_what_was_begun_is_settled_before_an_error_comes_out(topics):
+    topic = topics.create("t", partitions=1)
+    first, bad = stock_tasks(2, seed=1)
+    with Producer(topic, settings=SETTINGS) as producer:
+        with pytest.raises(TaskNotEncodable):
+            producer.send_many([first, bad.evolve(kind=None)])
+        assert list(producer.receipts()["task_id"]) == [first.id]
+    assert [task.id for task in read(topics, "t")] == [first.id]
+
+
+def test_a_topic_made_anew_with_fewer_partitions_gets_everything(topics):
+    topic = topics.create("t", partitions=4)
+    with Producer(topic, settings=SETTINGS) as producer:
+        producer.send_many(stock_tasks(8, seed=1))
+        topics.recreate("t", partitions=1)
+        receipts = producer.send_many(stock_tasks(8, seed=2))
+        assert [receipt.partition for receipt in receipts] == [0] * 8
+        topics.delete("t")
+        with pytest.raises(UnknownTopic):
+            producer.send_many(stock_tasks(1, seed=3))
+
+
+class Silent:
+    """A client that never says what became of a record, until it is closed."""
+
+    def __init__(self):
+        self._open = []
+
+    def send(self, topic, *, on_delivery, **record):
+        self._open.append(on_delivery)
+
+    def flush(self, timeout):
+        raise DeadlineExceeded("in vain")
+
+    def close(self, timeout):
+        for on_delivery in self._open:
+            on_delivery(None, NotAcknowledged("it was closed"))
+        self._open.clear()
+
+
+def test_a_client_that_settles_nothing_is_made_anew(topics, monkeypatch):
+    topic = topics.create("t", partitions=1)
+    make = topics.transport.producer
+    with monkeypatch.context() as patch:
+        patch.setattr(topics.transport, "producer", lambda config: Silent())
+        producer = Producer(topic, settings=SETTINGS)
+        with pytest.raises(NotAcknowledged, match="2 of 2"):
+            producer.send_many(stock_tasks(2, seed=1))
+    assert topics.transport.producer == make
+    with producer:
+        producer.send_many(stock_tasks(2, seed=2))
+        assert producer.receipts()["error"].notna().tolist() == [True, True, False, False]
+    assert len(read(topics, "t")) == 2

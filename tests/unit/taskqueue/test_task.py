@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from labkit.errors import BadRecord, TaskNotEncodable
 from labkit.taskqueue.task import Task, new_task, stock_messages, stock_tasks
 from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.transport.values import readable
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -35,7 +36,7 @@ tasks = st.builds(
     payload=json_values.filter(lambda value: "\\ud" not in json.dumps(value)),
     key=st.none() | texts,
     topic=st.just("t"),
-    priority=st.integers(),
+    priority=st.integers(-(2**63), 2**63 - 1),
     created_at=st.floats(0, 1e10),
     scheduled_at=st.none() | st.floats(0, 1e10),
     idempotency_key=st.none() | texts,
@@ -155,3 +156,67 @@ def test_a_seed_repeats_the_tasks():
 def test_ids_without_a_seed_differ():
     assert new_task("k").id != new_task("k").id
     assert new_task("k", rng=random.Random(1)).id == new_task("k", rng=random.Random(1)).id
+
+
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(),
+    st.sampled_from(["\ud800", "high"]),
+    st.binary(),
+    st.lists(st.integers()),
+)
+keys = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["0", "1", "true", "null", "1.5"]) | st.just(1.5)
+payloads = st.recursive(anything, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=8)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(
+    ["id", "kind", "key", "priority", "created_at", "scheduled_at", "idempotency_key", "attempt"], anything
+) | {"payload": payloads}))
+def test_what_is_sent_can_be_read_again(fields):
+    task = Task(**{"id": "a", "kind": "k"} | fields)
+    try:
+        record = as_record(task)
+    except TaskNotEncodable:
+        return
+    back = Task.decode(record)
+    assert (back.id, back.kind, back.key) == (task.id, task.kind, task.key)
+    assert (back.priority, back.attempt, back.idempotency_key) == (task.priority, task.attempt, task.idempotency_key)
+    assert back.payload == json.loads(json.dumps(task.payload))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{1: "a", "1": "b"}, {True: "a", "true": "b"}, {None: "a", "null": "b"}, {1.5: "a", "1.5": "b"}, [{"x": {2: 1, "2": 2}}]],
+    ids=repr,
+)
+def test_keys_that_are_the_same_text_are_refused(payload):
+    with pytest.raises(TaskNotEncodable, match="same text"):
+        Task(id="a", kind="k", payload=payload).encode()
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+@pytest.mark.parametrize("field", ["priority", "attempt"])
+def test_numbers_beyond_64_bits_are_neither_sent_nor_read(field, number):
+    task = Task(id="a", kind="k")
+    with pytest.raises(TaskNotEncodable, match="64 bits"):
+        task.evolve(**{field: number}).encode()
+    record = as_record(task)
+    if field == "priority":
+        record = record._replace(value=record.value.replace(b'"priority":0', b'"priority":%d' % number))
+    else:
+        record = record._replace(headers=(("task-id", b"a"), ("attempt", b"%d" % number)))
+    with pytest.raises(BadRecord, match="t, partition 1, offset 7"):
+        Task.decode(record)
+
+
+@pytest.mark.parametrize("name", ["task-id", "attempt", "idempotency-key", "scheduled-at", "another"])
+def test_a_header_without_a_value_makes_a_bad_record(name):
+    record = as_record(Task(id="a", kind="k"))
+    record = record._replace(headers=readable({**dict(record.headers), name: None}.items()))
+    assert all(isinstance(value, bytes) for _, value in record.headers)
+    with pytest.raises(BadRecord, match=f"'{name}' has no value"):
+        Task.decode(record)

@@ -14,7 +14,7 @@ from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
-from labkit.taskqueue.transport.values import Timeouts
+from labkit.taskqueue.transport.values import UNREADABLE, Headers, Timeouts, readable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000
@@ -126,3 +126,11 @@ def to_ours(partitions: Iterable[confluent_kafka.TopicPartition]) -> frozenset[T
 def to_theirs(partitions: Sequence[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
     """As confluent-kafka writes partitions."""
     return [confluent_kafka.TopicPartition(*tp) for tp in partitions]
+
+
+def headers_of(message: Any) -> Headers:
+    """The headers of a message; only a note if librdkafka's binding cannot read them, as names that are no UTF-8."""
+    try:
+        return readable(message.headers() or ())
+    except UnicodeDecodeError:
+        return ((UNREADABLE, b"the name of a header is no UTF-8"),)

@@ -14,6 +14,7 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
+    headers_of,
     in_words,
     kafka_error,
     to_offsets,
@@ -188,9 +189,8 @@ class Reader:
         records = []
         for m in messages:
             if m.error() is None:
-                headers = m.headers()
                 place = m.topic(), m.partition(), m.offset()
-                records.append(Record(*place, m.key(), m.value(), tuple(headers or ()), m.timestamp()[1]))
+                records.append(Record(*place, m.key(), m.value(), headers_of(m), m.timestamp()[1]))
             else:
                 self._take_note(m.error(), m)
         return records

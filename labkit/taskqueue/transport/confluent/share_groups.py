@@ -22,6 +22,7 @@ from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
     client_settings,
     connect,
+    headers_of,
     in_words,
     kafka_error,
 )
@@ -179,7 +180,7 @@ def _share_settings(connection: Connection, config: ShareConfig, timeouts: Timeo
 
 def _shared(message: Any) -> SharedRecord:
     place = message.topic(), message.partition(), message.offset()
-    record = Record(*place, message.key(), message.value(), tuple(message.headers() or ()), message.timestamp()[1])
+    record = Record(*place, message.key(), message.value(), headers_of(message), message.timestamp()[1])
     return SharedRecord(record, message.delivery_count())
 
 

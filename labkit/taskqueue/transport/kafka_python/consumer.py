@@ -33,7 +33,7 @@ from labkit.taskqueue.transport.kafka_python.client import connect, in_words, to
 from labkit.taskqueue.transport.kafka_python.overrides import keep_join, position_of
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.values import Timeouts
+from labkit.taskqueue.transport.values import Timeouts, readable
 
 #: How long one wait inside `poll` may be, in seconds: kafka-python cannot be woken from another thread.
 POLL_SLICE = 0.1
@@ -203,7 +203,7 @@ def to_offsets(positions: Mapping[TopicPartition, Position]) -> dict[kafka.Topic
 
 def _records(fetched: Mapping[kafka.TopicPartition, list[Any]]) -> list[Record]:
     return [
-        Record(topic, partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
+        Record(topic, partition, r.offset, r.key, r.value, readable(r.headers), r.timestamp)
         for (topic, partition), records in fetched.items()
         for r in records
     ]

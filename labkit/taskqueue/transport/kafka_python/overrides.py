@@ -1,7 +1,6 @@
 """All that touches kafka-python's private parts, made for the version named here; a test fails when they move.
 
-Some of it mends what the library does wrong after a failure, some reaches what it has no public call for. The rest of
-the transport knows its public names only.
+Some of it mends what the library does wrong after a failure, some reaches what it has no public call for.
 """
 
 from __future__ import annotations
@@ -21,25 +20,22 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager, TransactionState
+from kafka.record.default_records import DefaultRecordBatch
 
 from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.transport.values import UNREADABLE
 
 #: The version of kafka-python whose private parts these are.
 MADE_FOR = "3.0.12"
 
-#: How often a call that waits looks whether the I/O thread still runs, in seconds.
-_LOOK_INTERVAL = 1.0
-#: How long the library's threads may take to end, in seconds. They are daemons; one that does not end holds up nobody.
-END_TIMEOUT = 2.0
+#: How often a call that waits looks whether the I/O thread still runs; and how long the library's threads may take to
+#: end, in seconds. They are daemons, so one that does not end holds up nobody.
+_LOOK_INTERVAL, END_TIMEOUT = 1.0, 2.0
 #: How long before its time is up a batch counts as overdue, in seconds, so that none is found so while one is sent.
 _EXPIRY_MARGIN = 0.005
 
-REFUSALS = (
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
-    kafka_errors.AuthorizationError,
-)
+_SASL = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
+REFUSALS = (*_SASL, kafka_errors.IllegalSaslStateError, kafka_errors.AuthorizationError)
 #: What cannot be mended by asking for a producer id again.
 _FATAL = (*REFUSALS, kafka_errors.UnsupportedVersionError)
 
@@ -65,15 +61,13 @@ class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python h
     def run(self, coro: Any, *args: Any) -> Any:
         if self._closed:
             raise kafka_errors.KafkaConnectionError("The client is closed.")
-        if self._io_thread is None or threading.current_thread() is self._io_thread:
+        if self._io_thread in (None, threading.current_thread()):
             return super().run(coro, *args)
-        done = threading.Event()
-        answer = self.call_soon_with_future(coro, *args)
+        done, answer = threading.Event(), self.call_soon_with_future(coro, *args)
         answer.add_both(lambda _: done.set())
         deadline = time.monotonic() + self._limit
         while not done.wait(min(_LOOK_INTERVAL, left_until(deadline))):
-            thread = self._io_thread
-            if thread is None or not thread.is_alive():
+            if (thread := self._io_thread) is None or not thread.is_alive():
                 raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
             if self.callbacks:
                 deadline = time.monotonic() + self._limit
@@ -101,8 +95,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
 
 
 def _heard_out(transport: Any) -> Any:
-    """Reads what came before the connection was closed, then the close: kafka-python drops both when it finds
-    them together, as with a broker's refusal on a busy computer."""
+    """Reads what came before a close, then the close: kafka-python drops both when it finds them together."""
     receive = transport._sock_recv
 
     def data_first() -> tuple[bytes, Exception | None]:
@@ -126,8 +119,7 @@ def ask_group_coordinator(admin: Any, group: str, request: Any) -> Any:
 def position_of(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) -> tuple[bool, int | None]:
     """Whether the consumer has the partition, and from where it goes on, as far as it knows without asking."""
     state = client._subscription.assignment.get(partition)
-    known = state is not None and state.position is not None
-    return state is not None, int(state.position.offset) if known else None
+    return state is not None, state.position.offset if state is not None and state.position is not None else None
 
 
 def forget_positions(client: kafka.KafkaConsumer) -> None:
@@ -151,10 +143,9 @@ def callback_under_way(client: kafka.KafkaConsumer) -> tuple[Future, Callable[[]
 def keep_join(client: kafka.KafkaConsumer) -> None:
     """Call it before each `poll`, so that a join that ended since the last one counts.
 
-    When `poll` runs out of time while the group rebalances, kafka-python goes on joining in the
-    background. But the next `poll` throws away a join that has ended in between and starts another, and each of
-    these sends all other members into a rebalance again; or, where a topic grew, it believes that there is nothing
-    to join, and the member has no partitions from then on.
+    kafka-python goes on joining in the background when `poll` runs out of time. But the next `poll` throws away a join
+    that has ended in between and starts another, which sends all other members into a rebalance again; or, where a
+    topic grew, it believes that there is nothing to join, and the member has no partitions from then on.
     """
     coordinator = client._coordinator
     join = coordinator._join_task
@@ -170,24 +161,48 @@ class _KeptJoin:
     is_done = False
 
     def __init__(self, join: Future) -> None:
-        self._join = join
+        self.add_callback, self.add_errback = join.add_callback, join.add_errback
 
-    def add_callback(self, callback: Callable[[object], object]) -> None:
-        self._join.add_callback(callback)
 
-    def add_errback(self, callback: Callable[[object], object]) -> None:
-        self._join.add_errback(callback)
+class _Forgiving(bytes):
+    """The bytes of a batch, in which the names of headers may be no UTF-8."""
+
+    def __getitem__(self, where: Any) -> Any:
+        part = super().__getitem__(where)
+        return part if isinstance(part, int) else _Forgiving(part)
+
+    def decode(self, *_: Any) -> str:
+        return super().decode(errors="backslashreplace")
+
+
+_read_strictly = DefaultRecordBatch._read_msg
+
+
+def _read_msg(batch: Any) -> Any:
+    """The next record of a batch; kafka-python reads no further than one with a header whose name is no UTF-8."""
+    try:
+        return _read_strictly(batch)
+    except UnicodeDecodeError:
+        buffer, batch._buffer = batch._buffer, _Forgiving(batch._buffer)
+        try:
+            record = _read_strictly(batch)
+        finally:
+            batch._buffer = buffer
+    record._headers.append((UNREADABLE, b"the name of a header is no UTF-8"))
+    return record
+
+
+DefaultRecordBatch._read_msg = _read_msg
 
 
 def make_lasting(client: kafka.KafkaProducer) -> None:
     """Let an idempotent producer go on after what kafka-python does not get over.
 
-    When a batch that was sent is given up, the library drops the producer's id and never asks for another; any other
-    refusal of a batch is the end of the producer; and while it waits for an id, nothing is given up at all.
+    When it gives up a batch that was sent, it drops the producer's id and never asks for another; any other refusal of
+    a batch is the end of the producer; and while it waits for an id, it gives up nothing at all.
     """
     if client._transaction_manager is not None:
-        client._transaction_manager.__class__ = _LastingId
-        client._sender.__class__ = _LastingSender
+        client._transaction_manager.__class__, client._sender.__class__ = _LastingId, _LastingSender
 
 
 class _LastingId(TransactionManager):  # type: ignore[misc]
@@ -210,9 +225,8 @@ class _LastingId(TransactionManager):  # type: ignore[misc]
             self._current_state = TransactionState.UNINITIALIZED
 
     def classify_batch_error(self, error: Any, batch: Any, log_start_offset: int = -1) -> str:
-        found: str = super().classify_batch_error(error, batch, log_start_offset)
-        if found == self.ERROR_CLASS_FATAL and isinstance(error, kafka_errors.ClusterAuthorizationFailedError):
-            return found
+        if isinstance(error, kafka_errors.ClusterAuthorizationFailedError):
+            return str(self.ERROR_CLASS_FATAL)
         was_sent = batch.drained is not None and self.producer_id_and_epoch.match(batch)
         return str(self.ERROR_CLASS_NEEDS_PRODUCER_ID_RESET if was_sent else self.ERROR_CLASS_RETRIABLE)
 
@@ -223,12 +237,9 @@ class _LastingSender(Sender):  # type: ignore[misc]
     def run_once(self) -> None:
         now = time.monotonic() + _EXPIRY_MARGIN
         if not self._transaction_manager.has_producer_id() or self._accumulator.next_expiry_time_ms <= now * 1000:
-            self._give_up_overdue(now)
+            for batch in self._accumulator.expired_batches(now=now) + self._overdue_in_flight(now):
+                self._complete_batch_with_exception(batch, kafka_errors.KafkaTimeoutError("its time is up"))
         super().run_once()
-
-    def _give_up_overdue(self, now: float) -> None:
-        for batch in self._accumulator.expired_batches(now=now) + self._overdue_in_flight(now):
-            self._complete_batch_with_exception(batch, kafka_errors.KafkaTimeoutError("its time is up"))
 
     def _overdue_in_flight(self, now: float) -> list[Any]:
         found = []
@@ -244,21 +255,16 @@ class _LastingSender(Sender):  # type: ignore[misc]
     def _can_retry(self, batch: Any, error_cls: type[Exception]) -> bool:
         # also under an id that was given up since: what this partition had before it was written
         now = time.monotonic() + _EXPIRY_MARGIN
-        return (
-            batch.final_state is None
-            and batch.attempts < self.config["retries"]
-            and issubclass(error_cls, kafka_errors.RetriableError)
-            and not batch.has_reached_delivery_timeout(self._accumulator.delivery_timeout_ms, now=now)
-        )
+        is_late = batch.has_reached_delivery_timeout(self._accumulator.delivery_timeout_ms, now=now)
+        is_over = is_late or batch.final_state is not None or batch.attempts >= self.config["retries"]
+        return issubclass(error_cls, kafka_errors.RetriableError) and not is_over
 
     def _maybe_send_pending_request(self) -> bool:
         """Only to a node that is ready: the library would do nothing else until one is."""
         if self._transaction_manager._pending_requests:
             node = self._client.least_loaded_node()
             if node is None or not self._client.is_ready(node):
-                if node is None:
-                    self._metadata.request_update()
-                else:
+                if node is not None:
                     self._client.maybe_connect(node)
                 return True  # it polls, and comes back
         return bool(super()._maybe_send_pending_request())
@@ -290,5 +296,4 @@ def settle(client: kafka.KafkaProducer, begin: Callable[[TransactionManager], An
 
 def last_error(client: kafka.KafkaProducer) -> Exception | None:
     """What went wrong first, in a transaction or for good; it tells more than what the library says of it later."""
-    manager = client._transaction_manager
-    return None if manager is None else manager.last_error
+    return getattr(client._transaction_manager, "last_error", None)

@@ -11,9 +11,11 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
+from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from labkit.taskqueue.transport.kafka_python import overrides
 from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector, _heard_out
+from labkit.taskqueue.transport.values import UNREADABLE
 
 
 def test_what_came_before_the_close_is_read_before_it():
@@ -84,3 +86,20 @@ def test_a_closed_client_says_so():
     net.close()
     with pytest.raises(KafkaConnectionError, match="closed"):
         net.run(answer, 1)
+
+
+def test_a_record_with_a_header_whose_name_is_no_utf_8_is_read_and_so_are_those_behind_it():
+    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=10_000)
+    for number in range(3):
+        builder.append(timestamp=5, key=b"k", value=b"%d" % number, headers=[("NAME", b"x"), ("b", b"y")])
+    builder.close()
+    bytes_of_batch = builder.buffer()
+    where = bytes_of_batch.index(b"NAME", bytes_of_batch.index(b"NAME") + 1)
+    [batch] = MemoryRecords(bytes_of_batch[:where] + b"N\xff\xfeE" + bytes_of_batch[where + 4 :])
+    records = list(batch)
+    assert [record.value for record in records] == [b"0", b"1", b"2"]
+    usual = [("NAME", b"x"), ("b", b"y")]
+    assert [records[0].headers, records[2].headers] == [usual, usual]
+    assert records[1].headers[:2] == [(r"N\xff\xfeE", b"x"), ("b", b"y")]
+    assert records[1].headers[2][0] == UNREADABLE
+    assert type(records[1].key) is type(records[1].value) is bytes
