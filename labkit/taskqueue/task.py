@@ -108,7 +108,9 @@ class Task(Struct, frozen=True, kw_only=True):
             headers = dict(record.headers)
             if UNREADABLE in headers:
                 raise ValueError(headers[UNREADABLE].decode(errors="replace"))
-            value = _from_json(record.value or b"")
+            if record.value is None:
+                raise ValueError("it has no value")
+            value = _from_json(record.value)
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
             return cls(

@@ -173,9 +173,15 @@ keys = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["0", "1"
 payloads = st.recursive(anything, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=8)
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(
-    ["id", "kind", "key", "priority", "created_at", "scheduled_at", "idempotency_key", "attempt"], anything
-) | {"payload": payloads}))
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ["id", "kind", "key", "priority", "created_at", "scheduled_at", "idempotency_key", "attempt"], anything
+        )
+        | {"payload": payloads},
+    )
+)
 def test_what_is_sent_can_be_read_again(fields):
     task = Task(**{"id": "a", "kind": "k"} | fields)
     try:
@@ -190,7 +196,13 @@ def test_what_is_sent_can_be_read_again(fields):
 
 @pytest.mark.parametrize(
     "payload",
-    [{1: "a", "1": "b"}, {True: "a", "true": "b"}, {None: "a", "null": "b"}, {1.5: "a", "1.5": "b"}, [{"x": {2: 1, "2": 2}}]],
+    [
+        {1: "a", "1": "b"},
+        {True: "a", "true": "b"},
+        {None: "a", "null": "b"},
+        {1.5: "a", "1.5": "b"},
+        [{"x": {2: 1, "2": 2}}],
+    ],
     ids=repr,
 )
 def test_keys_that_are_the_same_text_are_refused(payload):

@@ -35,6 +35,8 @@ PARTS = {
     "kafka.producer.sender:Sender": "b08a1aba3bb7",
     "kafka.producer.transaction_manager:TransactionManager": "061b9eecbbd5",
     "kafka.producer.transaction_manager:TransactionalRequestResult": "cd4498a17b15",
+    # DefaultRecordBatch._read_msg as it was
+    "labkit.taskqueue.transport.kafka_python.overrides:_read_strictly": "b203a6ee5e4f",
 }
 
 
