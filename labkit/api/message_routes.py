@@ -48,8 +48,8 @@ async def create(batch: MessageBatch, services: OfServer, _key: IdempotencyKey =
     counts = Counter(message.topic for message in batch)
     for topic in counts:
         _must_be_a_queue(topic, services.names)
-    with services.doors.enter(counts):
-        ids = await services.queues.create([message.message() for message in batch])
+    with services.doors.enter(counts) as entry:
+        ids = await services.queues.create([message.message() for message in batch], on_queued=entry.queued)
     log.info("created %s", " ".join(map(str, ids)))
     # a response of its own: FastAPI would check every id again
     return JSONResponse([str(one) for one in ids])  # type: ignore[return-value]

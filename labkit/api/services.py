@@ -61,7 +61,7 @@ class Services:
         await self.queues.start()
         self.keys = IdempotencyKeys(self._lab, self.settings)
         opened.push_async_callback(self.keys.aclose)
-        self.doors = QueueAdmission(self.queues.lags, self.names, self.settings.api_max_lag)
+        self.doors = QueueAdmission(self.queues.backlogs, self.names, self.settings.api_max_lag)
         opened.push_async_callback(self.doors.aclose)
         await self.doors.start()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,8 +19,8 @@ from uuid import UUID, uuid4
 from labkit.api.messages.index import Index
 from labkit.api.messages.message import Message, encode_message
 from labkit.api.messages.record_sender import Outcome, OutgoingRecord, RecordSender
-from labkit.api.messages.reservation import RESERVATION, RecordPosition, Reservations
-from labkit.api.messages.topic_log import TopicLog
+from labkit.api.messages.reservation import RESERVATION, Reservations
+from labkit.api.messages.topic_log import RecordPosition, TopicLog
 from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisUnreachable, UnknownQueue
 from labkit.taskqueue.partitioners import key_hash, round_robin
 from labkit.taskqueue.transport.contract import RecordMetadata
@@ -30,6 +30,13 @@ log = logging.getLogger("labkit.api")
 #: How long to wait before looking again whether a message that is in work elsewhere is queued: the first and the
 #: longest time, in seconds.
 FIRST_LOOK, LONGEST_LOOK = 0.002, 0.1
+
+#: Is told of a queue by its name and of the positions on its topic that were taken.
+Queued = Callable[[str, Collection[RecordPosition]], object]
+
+
+def _nobody(name: str, positions: Collection[RecordPosition]) -> None:
+    """Nobody wants to know."""
 
 
 class Creator:
@@ -55,11 +62,12 @@ class Creator:
         self._measure = measure
         self._partition_of = key_hash(unkeyed=round_robin())
 
-    async def create(self, messages: Sequence[Message]) -> list[UUID]:
+    async def create(self, messages: Sequence[Message], on_queued: Queued | None = None) -> list[UUID]:
         """Put these on their topics unless they are there; their ids, in order. See `MessageQueues.create`."""
         ids = [message.id for message in messages]
         letters = self._letters(messages, ids)
-        works = [self._settle(self._topics[name], wanted) for name, wanted in letters.items()]
+        tell = on_queued or _nobody
+        works = [self._settle(self._topics[name], wanted, tell) for name, wanted in letters.items()]
         outcomes = await asyncio.gather(*works, return_exceptions=True)
         for outcome in outcomes:  # only now, when nothing is under way
             if outcome is not None:
@@ -81,7 +89,7 @@ class Creator:
             )
         return letters
 
-    async def _settle(self, topic: TopicLog, letters: Mapping[str, OutgoingRecord]) -> None:
+    async def _settle(self, topic: TopicLog, letters: Mapping[str, OutgoingRecord], tell: Queued) -> None:
         """Return when all are queued, by us or by whoever else has them."""
         deadline = self._measure() + self._timeout
         owner = uuid4().hex
@@ -94,8 +102,9 @@ class Creator:
             found = {}
             if reserved.taken:
                 found = await self._look_for(topic, reserved.taken, reserved.floor, owner, reserved.new)
+                tell(topic.name, found.values())
             missing = [message_id for message_id in reserved.taken if message_id not in found]
-            await self._produce(topic, [*reserved.new, *missing], letters, owner)
+            await self._produce(topic, [*reserved.new, *missing], letters, owner, tell)
             left = reserved.work
             if not left:
                 return
@@ -119,7 +128,7 @@ class Creator:
         return found
 
     async def _produce(
-        self, topic: TopicLog, ids: Sequence[str], letters: Mapping[str, OutgoingRecord], owner: str
+        self, topic: TopicLog, ids: Sequence[str], letters: Mapping[str, OutgoingRecord], owner: str, tell: Queued
     ) -> None:
         if not ids:
             return
@@ -135,6 +144,7 @@ class Creator:
                 refused[message_id] = outcome
         if queued:
             await self._reservations.mark(topic, queued)
+            tell(topic.name, queued.values())
         if refused:
             with suppress(RedisUnreachable):  # then they run out
                 await self._reservations.give_back(topic, refused, owner=owner)

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from labkit.api.messages.reservation import RecordPosition, Reservations
-from labkit.api.messages.topic_log import TopicLog
+from labkit.api.messages.reservation import Reservations
+from labkit.api.messages.topic_log import RecordPosition, TopicLog
 from labkit.taskqueue.task import TASK_ID
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record

@@ -223,6 +223,7 @@ return rested
 
 # KEYS: log, groups. ARGV: base of the topic, ms after which a group counts as gone.
 # The groups that polled lately count, or else the one that polled last; if none ever did, everything there is.
+# After the lag comes where each partition ended when it was counted: partition, end.
 LAG = (
     _NOW
     + """
@@ -243,9 +244,13 @@ local function behind(base)
   end
   return lag
 end
-if #names == 0 then return behind(nil) end
-local most = 0
+local most = #names == 0 and behind(nil) or 0
 for _, name in ipairs(names) do most = math.max(most, behind(ARGV[1] .. 'q:' .. name .. ':')) end
-return most
+local answer = {most}
+for partition, last in pairs(ends) do
+  answer[#answer + 1] = tonumber(partition)
+  answer[#answer + 1] = last
+end
+return answer
 """
 )

@@ -14,7 +14,7 @@ from typing import Self
 from uuid import UUID
 
 from labkit.api.messages import lease_scripts
-from labkit.api.messages.creation import Creator
+from labkit.api.messages.creation import Creator, Queued
 from labkit.api.messages.feeder import Feeder, idle_time
 from labkit.api.messages.index import Index
 from labkit.api.messages.journey import Journey, journey_of
@@ -24,7 +24,7 @@ from labkit.api.messages.message import Delivery, Message, check_group
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.topic_log import GROUP_KEPT_MS, TopicLog, open_topic
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, Backlog, TopicLog, open_topic
 from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownQueue
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
@@ -85,14 +85,15 @@ class MessageQueues:
         self._bell.start()
         self._growing = asyncio.create_task(self._look_after_topics(), name="partitions")
 
-    async def create(self, messages: Sequence[Message]) -> list[UUID]:
+    async def create(self, messages: Sequence[Message], *, on_queued: Queued | None = None) -> list[UUID]:
         """Queue these messages, unless they are queued already, and return when Kafka has them all; ids in order.
 
         The same message again, in one call or several, here or elsewhere, has the same id and is queued once.
+        `on_queued` is told of each queue which positions of its topic were taken, once they count in its backlog.
         Raises `UnknownQueue` and `MessageTooLarge`, and then nothing is done. After `NotAcknowledged`,
         `DeadlineExceeded`, `IndexLost` or `RedisUnreachable` some may be queued: send the same ones again.
         """
-        return await self._creator.create(messages)
+        return await self._creator.create(messages, on_queued)
 
     async def poll(self, topic: str, group: str, *, wait: float, explicit: bool) -> Delivery | None:
         """The next message of this queue for this group; None if none comes within `wait` seconds.
@@ -143,13 +144,17 @@ class MessageQueues:
         return None
 
     async def lags(self) -> dict[str, int]:
+        """Per queue, how many messages are not acknowledged; see `backlogs`."""
+        return {name: backlog.lag for name, backlog in (await self.backlogs()).items()}
+
+    async def backlogs(self) -> dict[str, Backlog]:
         """Per queue, how many messages are not acknowledged: by the group that is farthest behind.
 
         Groups count that have polled within `GONE` seconds, or the last one that has; without any, all that is there.
         """
         topics = self._topics.values()
-        found = await asyncio.gather(*(self._lag_of(topic) for topic in topics))
-        return {topic.name: lag for topic, lag in zip(topics, found, strict=True)}
+        found = await asyncio.gather(*(self._backlog_of(topic) for topic in topics))
+        return {topic.name: backlog for topic, backlog in zip(topics, found, strict=True)}
 
     async def rest(self, topic: str, *, after: float | None = None) -> int:
         """Free what Redis keeps ready for groups that have not polled for `after` seconds; how many there were.
@@ -223,9 +228,10 @@ class MessageQueues:
             return None
         return replace(delivery, token=None, leased_until=None)
 
-    async def _lag_of(self, topic: TopicLog) -> int:
+    async def _backlog_of(self, topic: TopicLog) -> Backlog:
         names = topic.names
-        return int(await self._lag([names.log, names.groups], names.base, round(GONE * 1000)))
+        lag, *ends = await self._lag([names.log, names.groups], names.base, round(GONE * 1000))
+        return Backlog(int(lag), dict(zip(ends[::2], ends[1::2], strict=True)))
 
     async def _look_after_topics(self) -> None:
         """A topic may grow while this runs, and groups come and go."""

@@ -12,25 +12,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio import Redis
 
 from labkit.api.messages import placement_scripts
 from labkit.api.messages.redis_client import AsyncScript, ask
-from labkit.api.messages.topic_log import KEPT, TopicLog
+from labkit.api.messages.topic_log import KEPT, RecordPosition, TopicLog
 
 #: How long a reservation lasts without being held, in seconds: so long a crash keeps others from its messages.
 RESERVATION = 3.0
 
 _KEPT_MS = round(KEPT * 1000)
-
-
-class RecordPosition(NamedTuple):
-    """Where a message stands on its topic."""
-
-    partition: int
-    offset: int
 
 
 @dataclass(slots=True)

@@ -12,8 +12,10 @@ Times are in ms since the epoch, by the clock of Redis, which is the only one th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from labkit.errors import TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letters import ensure_dead_topic
@@ -88,6 +90,21 @@ class QueueNames:
 
 #: With how many partitions the topic of a queue is made.
 PARTITIONS = 2
+
+
+class RecordPosition(NamedTuple):
+    """Where a message stands on its topic."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many messages of a queue are not finished; `ends` per partition: only offsets before them were counted."""
+
+    lag: int = 0
+    ends: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
