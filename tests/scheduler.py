@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -27,7 +29,8 @@ class _Spreading(LoadScopeScheduling):
 
     A process that dies costs the test it was at, which fails; all others are run by those that are left, and by the
     process that xdist starts in its place. The base class runs the deadly test again, hands out units of which
-    nothing is left, after which a process waits for ever, and ends the run when two processes die at once.
+    nothing is left, after which a process waits for ever, ends the run when two processes die at once, and forgets
+    what it hands to a process that does not know its tests yet.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -35,6 +38,12 @@ class _Spreading(LoadScopeScheduling):
         if file.startswith("tests/notebooks/"):
             return nodeid
         return file.rpartition("/")[0] if file.startswith("tests/integration/external/") else file
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """Note what a process has found; one that has found others, since a file was changed, is of no use."""
+        super().add_node_collection(node, collection)
+        if node not in self.registered_collections:
+            node.shutdown()
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Forget a process that has ended; returns the test that it was at, if any."""
@@ -61,6 +70,8 @@ class _Spreading(LoadScopeScheduling):
         self.workqueue.move_to_end(scope, last=False)
 
     def _reschedule(self, node: WorkerController) -> None:
+        if node not in self.registered_collections:
+            return  # it has just been started; when it has found the tests, it gets some
         while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < AT_HAND:
             self._assign_work_unit(node)
         if not self.workqueue and not node.shutting_down:

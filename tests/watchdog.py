@@ -12,6 +12,7 @@ import faulthandler
 import multiprocessing
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -164,6 +165,14 @@ def _own_lines(dump: str) -> str:
     return "\n".join(line for line in dump.splitlines() if not (line.startswith("  File ") and MACHINERY.search(line)))
 
 
+def _has_more_to_say(node: WorkerController) -> bool:
+    """Whether something of a process that is gone has not been read yet: what comes after its end breaks the run."""
+    try:
+        return bool(select.select([node.gateway._io.infile], [], [], 0)[0])
+    except (OSError, ValueError):  # it has just been closed, so all was read
+        return False
+
+
 class _Parent:
     """In the process that has others run tests."""
 
@@ -216,7 +225,11 @@ class _Parent:
             for node in self._nodes:
                 if node.gateway._io.popen.poll() is None:
                     self._kill_if_late(node, now)
-                elif not node._down and now - gone.setdefault(node, now) > self._grace:
+                elif node._down:
+                    continue
+                elif _has_more_to_say(node):
+                    gone.pop(node, None)
+                elif now - gone.setdefault(node, now) > self._grace:
                     node.process_from_remote(Marker.END)
 
     def _kill_if_late(self, node: WorkerController, now: float) -> None:
