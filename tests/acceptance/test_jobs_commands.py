@@ -78,10 +78,10 @@ def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, 
 
 def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, unique_name, lab, tmp_path):
     topic = ("--topic", unique_name)
+    words = ("consume", "--service", "constant:5", "--log", "jobs.log", *topic)
+    one, log = f"one-{unique_name}", ProcessedLog(tmp_path / "jobs.log", "")
     with connect(lab) as topics:
         topics.create(unique_name, partitions=2)
-        words = ("consume", "--service", "constant:5", "--timeout", "5", "--log", "jobs.log", *topic)
-        one = f"one-{unique_name}"
         sharing = [type_in(*words, "--group", one), type_in(*words, "--group", one)]
         wait_until(
             lambda: [len(held) for held in topics.members(one).values()] == [1, 1],
@@ -89,11 +89,12 @@ def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, uniq
             what="two consumers were to share the partitions",
         )
         said(type_in("produce", "--count", "60", "--rate", "5000", *topic))
-        shares = [int(re.search(r"(\d+) jobs processed", said(process)).group(1)) for process in sharing]
+        wait_until(lambda: len(list(log.read())) == 60, timeout=60, what="all jobs were to be processed")
+        shares = [int(re.search(r"(\d+) jobs processed", ended(process)).group(1)) for process in sharing]
         assert sum(shares) == 60
         assert min(shares) > 0
-    assert "60 jobs processed" in said(type_in(*words, "--group", f"two-{unique_name}"))
-    groups = [job.group for job in ProcessedLog(tmp_path / "jobs.log", "").read()]
+    assert "60 jobs processed" in said(type_in(*words, "--timeout", "0.5", "--group", f"two-{unique_name}"))
+    groups = [job.group for job in log.read()]
     assert (groups.count(one), len(groups)) == (60, 120)
 
 

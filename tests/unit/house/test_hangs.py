@@ -59,7 +59,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", *OPTIONS, *LIMITS, f"--rootdir={folder}", *options]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=110
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250
     )
 
 
