@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from labkit.api.messages.topic_log import Backlog, RecordPosition
+from labkit.api.messages.topic_log import QueueBacklog, RecordPosition
 from labkit.api.problems import Problem, later
 from labkit.backpressure import Action, AdmissionState, Strategy, make_strategy
 from labkit.errors import LabkitError
@@ -23,7 +23,7 @@ LOOK_INTERVAL = 0.5
 #: The least and the most that a client is told to wait, in seconds.
 SHORTEST, LONGEST = 1, 30
 
-Backlogs = Callable[[], Awaitable[Mapping[str, Backlog]]]
+Backlogs = Callable[[], Awaitable[Mapping[str, QueueBacklog]]]
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class _Count:
     under way it is not known yet where it stands.
     """
 
-    seen: Backlog = field(default_factory=Backlog)
+    seen: QueueBacklog = field(default_factory=QueueBacklog)
     #: positions that were taken, at or beyond the ends that were seen
     beyond: set[RecordPosition] = field(default_factory=set)
     #: messages that were let in and have no position yet, and those of them that were so at the last look
@@ -50,7 +50,7 @@ class _Count:
         """How many messages are not finished."""
         return self.seen.lag + len(self.beyond) + self.under_way - min(self.doubtful, self.untold)
 
-    def saw(self, backlog: Backlog, told_before: set[RecordPosition], seconds: float) -> None:
+    def saw(self, backlog: QueueBacklog, told_before: set[RecordPosition], seconds: float) -> None:
         """Take what a look has brought that began `seconds` after the one before, and after those were told."""
         rise = sum(backlog.ends.values()) - sum(self.seen.ends.values())
         beyond = {one for one in self.beyond if one.offset >= backlog.ends.get(one.partition, 0)}
@@ -147,7 +147,7 @@ class QueueAdmission:
         now = self._clock()
         seconds = 0.0 if self._looked_at is None else now - self._looked_at
         for queue, count in self._counts.items():
-            count.saw(backlogs.get(queue, Backlog()), told[queue], seconds)
+            count.saw(backlogs.get(queue, QueueBacklog()), told[queue], seconds)
         for entry in self._entries:
             entry.doubtful = True
         self._looked_at = now

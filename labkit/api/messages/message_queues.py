@@ -24,7 +24,7 @@ from labkit.api.messages.message import Delivery, Message, check_group
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.topic_log import GROUP_KEPT_MS, Backlog, TopicLog, open_topic
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog, open_topic
 from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownQueue
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
@@ -147,7 +147,7 @@ class MessageQueues:
         """Per queue, how many messages are not acknowledged; see `backlogs`."""
         return {name: backlog.lag for name, backlog in (await self.backlogs()).items()}
 
-    async def backlogs(self) -> dict[str, Backlog]:
+    async def backlogs(self) -> dict[str, QueueBacklog]:
         """Per queue, how many messages are not acknowledged: by the group that is farthest behind.
 
         Groups count that have polled within `GONE` seconds, or the last one that has; without any, all that is there.
@@ -228,10 +228,10 @@ class MessageQueues:
             return None
         return replace(delivery, token=None, leased_until=None)
 
-    async def _backlog_of(self, topic: TopicLog) -> Backlog:
+    async def _backlog_of(self, topic: TopicLog) -> QueueBacklog:
         names = topic.names
         lag, *ends = await self._lag([names.log, names.groups], names.base, round(GONE * 1000))
-        return Backlog(int(lag), dict(zip(ends[::2], ends[1::2], strict=True)))
+        return QueueBacklog(int(lag), dict(zip(ends[::2], ends[1::2], strict=True)))
 
     async def _look_after_topics(self) -> None:
         """A topic may grow while this runs, and groups come and go."""

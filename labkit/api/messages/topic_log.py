@@ -100,7 +100,7 @@ class RecordPosition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class QueueBacklog:
     """How many messages of a queue are not finished; `ends` per partition: only offsets before them were counted."""
 
     lag: int = 0

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.api import queue_admission
-from labkit.api.messages.topic_log import Backlog, RecordPosition
+from labkit.api.messages.topic_log import QueueBacklog, RecordPosition
 from labkit.api.problems import Problem
 from labkit.api.queue_admission import LONGEST, SHORTEST, QueueAdmission
 
@@ -24,8 +24,8 @@ class Queue:
         self.now = 0.0
         self.doors = QueueAdmission(self.backlogs, ["orders", "emails"], limit, clock=lambda: self.now)
 
-    async def backlogs(self) -> dict[str, Backlog]:
-        return {"orders": Backlog(self.end - self.finished, {0: self.end}), "emails": Backlog()}
+    async def backlogs(self) -> dict[str, QueueBacklog]:
+        return {"orders": QueueBacklog(self.end - self.finished, {0: self.end}), "emails": QueueBacklog()}
 
     @property
     def length(self) -> int:
@@ -128,9 +128,9 @@ class Server:
         self.requests: list[Request] = []
         self.look: Coroutine[None, None, None] | None = None
 
-    async def backlogs(self) -> dict[str, Backlog]:
+    async def backlogs(self) -> dict[str, QueueBacklog]:
         await Pause()  # whoever looks has begun, and Redis has not answered yet
-        found = {"orders": Backlog(self.end - self.finished, {0: self.end})}
+        found = {"orders": QueueBacklog(self.end - self.finished, {0: self.end})}
         finished = self.finished
         await Pause()  # Redis has answered, and nobody has heard of it yet
         self.seen_finished = finished
@@ -253,7 +253,7 @@ def test_what_is_let_in_while_we_look_counts_once_whether_it_was_seen_or_not():
         async def look_while_sending(queue=queue, seen=seen) -> None:
             going_on = asyncio.Event()
 
-            async def slow() -> dict[str, Backlog]:
+            async def slow() -> dict[str, QueueBacklog]:
                 early = await queue.backlogs()
                 await going_on.wait()
                 return await queue.backlogs() if seen else early
@@ -277,7 +277,7 @@ def test_looking_goes_on_whatever_goes_wrong(monkeypatch, caplog):
         looks.append(1)
         if len(looks) in (2, 3):
             raise RuntimeError("a defect")
-        return {"orders": Backlog(len(looks))}
+        return {"orders": QueueBacklog(len(looks))}
 
     async def look_on():
         admission = QueueAdmission(lags, ["orders"], 100)
