@@ -38,8 +38,6 @@ OTHER_VALUES = {
     "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
 }
 
-#: Seconds for a notebook with its own values: it is to take well under 30 s on a machine that does nothing else.
-LONGEST_RUN = 45.0
 
 each_notebook = each_of(NOTEBOOKS)
 
@@ -60,7 +58,6 @@ def test_a_sequence_leaves_copies_records_figures_and_pictures(tmp_path: Path) -
     for path in SEQUENCE:
         executed = nbformat.read(results / path.name, as_version=4)
         assert all(cell.execution_count for cell in code_cells(executed))
-        assert executed.metadata.papermill.duration < LONGEST_RUN
         assert list((results / "figures").glob(f"{path.stem}-*.png"))
     records = read_records(*(results / "records").glob("*/*.parquet"))
     assert (records["outcome"] == "done").sum() > 40

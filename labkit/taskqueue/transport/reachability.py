@@ -46,8 +46,8 @@ def reason(connection: Connection) -> str | None:
 def unreachable(connection: Connection) -> BrokerUnreachable:
     """The error for a cluster that did not answer in time, with the address and what to do."""
     why = reason(connection) or (
-        f"It accepts connections but did not answer as a Kafka that speaks {connection.security_protocol}; "
-        "compare LABKIT_SECURITY_PROTOCOL with the broker's listener, and `labkit logs` with what you expect."
+        "It accepts connections, but gave no answer in time. It may be starting or overloaded (see `labkit status` and "
+        f"`labkit logs`), or its listener does not speak {connection.security_protocol} (LABKIT_SECURITY_PROTOCOL)."
     )
     return BrokerUnreachable(f"Kafka at {connection.bootstrap_servers} does not answer. {why}")
 

@@ -32,6 +32,9 @@ REFUSALS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+    KafkaError.ILLEGAL_SASL_STATE,
 }
 _UNKNOWN = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -48,7 +51,36 @@ _SILENCE = {
     KafkaError._SSL,
     KafkaError._WAIT_COORD,
     KafkaError.REQUEST_TIMED_OUT,
+}
+#: The codes after which Kafka's protocol says to ask again, as to a broker that starts or takes over from another.
+_NOT_YET = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+    KafkaError.INVALID_FETCH_SESSION_EPOCH,
+    KafkaError.LISTENER_NOT_FOUND,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+    KafkaError.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+    KafkaError.ELECTION_NOT_NEEDED,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError.INCONSISTENT_TOPIC_ID,
+    KafkaError.SHARE_SESSION_NOT_FOUND,
+    KafkaError.INVALID_SHARE_SESSION_EPOCH,
 }
 
 Client = TypeVar("Client")
@@ -97,7 +129,7 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
         return refused(connection, error.str())
     if error.code() in _UNKNOWN:
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
-    if error.code() in _SILENCE:
+    if error.code() in _SILENCE | _NOT_YET:
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")
 

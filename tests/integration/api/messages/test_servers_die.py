@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from labkit.api.messages import Message, MessageQueues
-from labkit.errors import BrokerUnreachable, LabkitError, NotAcknowledged, RedisUnreachable
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, NotAcknowledged, RedisUnreachable
 from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import connect
@@ -18,8 +18,8 @@ from tests.integration.api.messages.conftest import new_message
 
 pytestmark = pytest.mark.anyio
 
-#: What a client takes as a reason to send again.
-TROUBLE = (RedisUnreachable, NotAcknowledged, BrokerUnreachable)
+#: What a client takes as a reason to send again; the API answers 503 to each.
+TROUBLE = (RedisUnreachable, NotAcknowledged, BrokerUnreachable, DeadlineExceeded)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_every_address_has_its_reason(closed):
 
 def test_a_listener_that_is_no_kafka(listening):
     error = unreachable(Connection(bootstrap_servers=listening))
-    assert str(error).startswith(f"Kafka at {listening} does not answer. It accepts connections but")
+    assert str(error).startswith(f"Kafka at {listening} does not answer. It accepts connections, but")
     assert "LABKIT_SECURITY_PROTOCOL" in str(error)
 
 

@@ -1,0 +1,36 @@
+"""Whatever a broker answers, both client libraries' errors become the same one of labkit's."""
+
+from __future__ import annotations
+
+import kafka.errors
+import pytest
+from confluent_kafka import KafkaError
+
+from labkit.errors import BrokerUnreachable
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.confluent import client as confluent
+from labkit.taskqueue.transport.kafka_python import client as kafka_python
+
+CONNECTION = Connection(bootstrap_servers="127.0.0.1:1")
+CODES = {
+    code
+    for name in dir(KafkaError)
+    if name.isupper() and isinstance(code := getattr(KafkaError, name), int) and code > 0
+}
+#: The errors of Kafka's protocol that both libraries know.
+ERRORS = {
+    error.errno: error
+    for error in vars(kafka.errors).values()
+    if isinstance(error, type) and issubclass(error, kafka.errors.KafkaError) and getattr(error, "errno", 0) in CODES
+}
+
+
+@pytest.mark.parametrize("code", ERRORS, ids=lambda code: ERRORS[code].__name__)
+def test_both_clients_say_the_same(code):
+    ours = type(kafka_python.in_words(ERRORS[code](), CONNECTION))
+    assert type(confluent.in_words(KafkaError(code), CONNECTION)) is ours
+
+
+@pytest.mark.parametrize("code", [KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_LEADER_FOR_PARTITION])
+def test_a_broker_that_is_not_ready_yet_is_one_that_does_not_answer(code):
+    assert isinstance(confluent.in_words(KafkaError(code), CONNECTION), BrokerUnreachable)
