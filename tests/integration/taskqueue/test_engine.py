@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
-from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, new_task, stock_tasks
+from labkit.taskqueue import Producer, Task, Topics, WorkerGroup, connect, constant, new_task, stock_tasks
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.partition_state import DELIVERIES
 from labkit.taskqueue.engine.worker_config import Retry
@@ -98,13 +101,27 @@ def test_a_dead_letter_that_is_replayed_is_done_and_the_queue_is_empty_again(top
 def test_a_handler_that_takes_longer_than_the_session_keeps_its_worker_in_the_group(
     topics: Topics, unique_name: str
 ) -> None:
+    """The session is as long as a busy machine may keep a process from running, with its thirty heartbeats."""
     topic = topics.create(unique_name, partitions=2)
-    send(topic, stock_tasks(2, seed=1))
-    with WorkerGroup(topic, group=unique_name, workers=2, service=constant(2500), session_timeout=1.0) as group:
+    session = 10.0
+    is_over = threading.Event()
+    begins: list[str] = []
+
+    def handler(task: Task) -> None:
+        begins.append(task.id)
+        assert is_over.wait(60)
+
+    with WorkerGroup(topic, group=unique_name, workers=2, handler=handler, session_timeout=session) as group:
         before = group.assignment()
-        records = group.drain(timeout=30)
+        send(topic, stock_tasks(2, seed=1))
+        wait_until(lambda: len(begins) == 2, timeout=60, what="both tasks were to begin")
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() - begun > session + 1, timeout=60, what="a session was to pass")
+        is_over.set()
+        records = group.drain(timeout=60)
         assert group.assignment() == before
-    assert len(records) == 2
+    assert sorted(records["task_id"]) == sorted(begins)
+    assert len(begins) == 2
 
 
 def test_processes_work_for_one_worker(topics: Topics, unique_name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -16,8 +16,10 @@ from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareClient, ShareConfig, SharedRecord
 
 SETTINGS = Settings(_env_file=None)
-#: As short as the lab's broker allows, in seconds.
+#: As short as the lab's broker allows, in seconds: for tests in which it is to run out.
 LOCK = 1.0
+#: Longer than anything here takes, in seconds, and as long as brokers allow.
+LONG_LOCK = 60.0
 
 
 @pytest.fixture
@@ -48,17 +50,30 @@ def receive(client: ShareClient, count: int) -> list[SharedRecord]:
 
 
 @pytest.fixture
-def member(topics: Topics, unique_name):
-    """A member of a share group on a topic with three records."""
-    config = ShareConfig(group=unique_name, client_id="a", lock=LOCK)
-    with topics.fresh(unique_name, partitions=1) as topic, closing(topics.transport.share_groups()) as groups:
+def topic(topics: Topics, unique_name):
+    """A topic with three records, whose share group is of its own."""
+    with topics.fresh(unique_name, partitions=1) as topic:
         send(topic, 3)
-        with closing(groups.consumer(config)) as client:
-            client.subscribe([unique_name])
-            yield client
+        yield topic
 
 
-def test_a_verdict_each(topics: Topics, unique_name, member):
+@contextmanager
+def member_of(topic, group: str, name: str, *, lock: float):
+    """One more member of the share group that `share` joins by this name."""
+    config = ShareConfig(group=topic.full_group(group), client_id=name, lock=lock)
+    with closing(topic.transport.share_groups()) as groups, closing(groups.consumer(config)) as client:
+        client.subscribe([topic.full_name])
+        yield client
+
+
+@pytest.fixture
+def member(topic, unique_name):
+    """A member whose locks do not run out."""
+    with member_of(topic, unique_name, "a", lock=LONG_LOCK) as client:
+        yield client
+
+
+def test_a_verdict_each(topics: Topics, topic, unique_name, member):
     first = receive(member, 3)
     for (record, _), verdict in zip(first, ("accept", "release", "reject"), strict=True):
         member.acknowledge(record, verdict)
@@ -66,19 +81,18 @@ def test_a_verdict_each(topics: Topics, unique_name, member):
     [again] = receive(member, 1)
     assert again == SharedRecord(first[1].record, 2)
     with closing(topics.transport.share_groups()) as groups:
-        assert groups.members(unique_name) == {"a": {TopicPartition(unique_name, 0)}}
-        assert groups.lag(unique_name, unique_name) == {0: 1}
-        assert groups.members("nobody") == groups.lag("nobody", unique_name) == {}
+        group = topic.full_group(unique_name)
+        assert groups.members(group) == {"a": {TopicPartition(topic.full_name, 0)}}
+        assert groups.lag(group, topic.full_name) == {0: 1}
+        assert groups.members("nobody") == groups.lag("nobody", topic.full_name) == {}
     with pytest.raises(TransportError, match="Not all records of the last poll have their verdict"):
         member.poll(0.1)
 
 
-def test_a_verdict_after_the_lock_is_refused(topics: Topics, unique_name, member):
-    late = receive(member, 3)
-    with closing(topics.transport.share_groups()) as groups:
-        config = ShareConfig(group=unique_name, client_id="b", lock=LOCK)
-        with closing(groups.consumer(config)) as other:
-            other.subscribe([unique_name])
+def test_a_verdict_after_the_lock_is_refused(topic, unique_name):
+    with member_of(topic, unique_name, "a", lock=LOCK) as member:
+        late = receive(member, 3)
+        with member_of(topic, unique_name, "b", lock=LOCK) as other:
             again = receive(other, 3)
             assert [deliveries for _, deliveries in again] == [2, 2, 2]
             member.acknowledge(late[0].record, "accept")
@@ -141,15 +155,14 @@ def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topi
         topics.delete(f"{topic.name}.dead")
 
 
-def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, unique_name, member):
+def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, unique_name, member):
     for delivery in range(1, DELIVERIES):
         records = receive(member, 3 if delivery == 1 else 1)
         for record, deliveries in records:
             assert deliveries == delivery
             member.acknowledge(record, "release" if record.offset == 1 else "accept")
         member.commit()
-    topic = topics.get(unique_name)
-    with share(topic, unique_name, lock=LOCK) as group:
+    with share(topic, unique_name) as group:
         records = group.drain(timeout=60)
     assert list(records["outcome"]) == ["dead"]
     [letter] = DeadLetters(topics, topic.name).list()
