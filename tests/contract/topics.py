@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from uuid import UUID
 
 import pytest
@@ -170,3 +171,11 @@ def test_a_topic_made_anew_has_another_id(admin, unique_name):
         assert admin.describe_topic(unique_name).id == ids[-1]
         admin.delete_topic(unique_name)
     assert len({str(UUID(topic_id)) for topic_id in ids}) == 2
+
+
+def test_a_topic_that_somebody_else_has_deleted_is_unknown_also_to_who_has_made_it(transport, admin, topic):
+    with closing(transport.admin()) as other:
+        other.delete_topic(topic)
+    with pytest.raises(UnknownTopic):
+        admin.describe_topic(topic)
+    assert admin.topic_ids([topic]) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from labkit.taskqueue.transport.values import Timeouts
 
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
+#: How long after a topic was made here one of the brokers may not have heard of it yet, in seconds. Less than a client
+#: asks again for, since in the end it is unknown: somebody else has deleted it.
+SPREAD_TIMEOUT = 2.0
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
 _SET_ON_THE_TOPIC = ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name
@@ -32,7 +36,8 @@ class KafkaPythonAdmin:
         self._connection = connection
         self._timeouts = timeouts
         self._client = connect(KafkaAdminClient, connection, timeouts, client_id="labkit-admin")
-        self._made: set[str] = set()
+        #: until when what was made here may be unknown to a broker
+        self._made: dict[str, float] = {}
         self._closed = False
 
     def create_topic(
@@ -56,7 +61,7 @@ class KafkaPythonAdmin:
         self._check(result["error_code"], result["error_message"], name)
         if validate_only:
             return True
-        self._made.add(name)
+        self._made[name] = time.monotonic() + SPREAD_TIMEOUT
         self._wait_for_partitions(name, partitions)
         return True
 
@@ -102,7 +107,7 @@ class KafkaPythonAdmin:
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
-        self._made.discard(name)
+        self._made.pop(name, None)
         answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
@@ -181,8 +186,7 @@ class KafkaPythonAdmin:
         def describe() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = self._client.describe_topics(names)
             for topic in found:
-                if topic["name"] in self._made and topic["error_code"] == unknown:
-                    # one that was made here is there, though not every broker may have heard of it yet
+                if topic["error_code"] == unknown and time.monotonic() < self._made.get(topic["name"], 0.0):
                     raise kafka_errors.LeaderNotAvailableError(topic["name"])
             return found
 
