@@ -4,6 +4,10 @@ reserve → produce → mark. A crash after the first or the second step leaves 
 the message again takes it over, looks on the topic whether it is there, and finishes what is missing. Should a message
 come to the topic twice nevertheless, because its first producer was only slow, the second record is passed over where
 the queues are fed.
+
+The topic may be made anew meanwhile. What Redis knows of the old one is not believed: before a message counts as queued
+because it was before, it is looked whether the topic is still the same, and also when Kafka refuses a record or gives
+it an offset that was given before. If it is another, everything is done again for that one.
 """
 
 from __future__ import annotations
@@ -18,14 +22,20 @@ from uuid import UUID, uuid4
 
 from labkit.api.messages.index import Index
 from labkit.api.messages.message import Message, encode_message
+from labkit.api.messages.queue_topics import QueueTopics
 from labkit.api.messages.record_sender import Outcome, OutgoingRecord, RecordSender
 from labkit.api.messages.reservation import RESERVATION, Reservations
 from labkit.api.messages.topic_log import RecordPosition, TopicLog
-from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisUnreachable, UnknownQueue
+from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisUnreachable
 from labkit.taskqueue.partitioners import key_hash, round_robin
-from labkit.taskqueue.transport.contract import RecordMetadata
+from labkit.taskqueue.transport.contract import Headers, RecordMetadata
 
 log = logging.getLogger("labkit.api")
+
+#: The key, the value and the headers of a message's record, …
+Letter = tuple[bytes | None, bytes, Headers]
+#: … by the message's id.
+Letters = Mapping[str, Letter]
 
 #: How long to wait before looking again whether a message that is in work elsewhere is queued: the first and the
 #: longest time, in seconds.
@@ -44,7 +54,7 @@ class Creator:
 
     def __init__(
         self,
-        topics: Mapping[str, TopicLog],
+        topics: QueueTopics,
         reservations: Reservations,
         sender: RecordSender,
         index: Index,
@@ -67,33 +77,38 @@ class Creator:
         ids = [message.id for message in messages]
         letters = self._letters(messages, ids)
         tell = on_queued or _nobody
-        works = [self._settle(self._topics[name], wanted, tell) for name, wanted in letters.items()]
+        works = [self._create_on(name, wanted, tell) for name, wanted in letters.items()]
         outcomes = await asyncio.gather(*works, return_exceptions=True)
         for outcome in outcomes:  # only now, when nothing is under way
             if outcome is not None:
                 raise outcome
         return ids
 
-    def _letters(self, messages: Sequence[Message], ids: Sequence[UUID]) -> dict[str, dict[str, OutgoingRecord]]:
-        """The records per queue, by id; so that one that does not fit is noticed before anything is done."""
-        letters: dict[str, dict[str, OutgoingRecord]] = {}
+    def _letters(self, messages: Sequence[Message], ids: Sequence[UUID]) -> Mapping[str, Letters]:
+        """What is to be sent per queue, by id; so that one that does not fit is noticed before anything is done."""
+        letters: dict[str, dict[str, Letter]] = {}
         now = self._clock()
         for message, message_id in zip(messages, ids, strict=True):
-            topic = self._topics.get(message.topic)
-            if topic is None:
-                raise UnknownQueue(f"There is no queue {message.topic!r}; there are {', '.join(self._topics)}.")
-            key, value, headers = encode_message(message, message_id, at=now)
-            partition = self._partition_of(key, topic.partitions)
-            letters.setdefault(message.topic, {})[str(message_id)] = OutgoingRecord(
-                topic.full_name, partition, key, value, headers
-            )
+            self._topics.living(message.topic)
+            letters.setdefault(message.topic, {})[str(message_id)] = encode_message(message, message_id, at=now)
         return letters
 
-    async def _settle(self, topic: TopicLog, letters: Mapping[str, OutgoingRecord], tell: Queued) -> None:
-        """Return when all are queued, by us or by whoever else has them."""
+    async def _create_on(self, name: str, letters: Letters, tell: Queued) -> None:
+        """Return when all are queued on the topic that bears the name then."""
         deadline = self._measure() + self._timeout
+        while True:
+            topic = self._topics.living(name)
+            try:
+                if await self._settle(topic, letters, tell, deadline) or await self._topics.is_same(topic):
+                    return
+            except NotAcknowledged:
+                if self._measure() >= deadline or await self._topics.is_same(topic):
+                    raise
+
+    async def _settle(self, topic: TopicLog, letters: Letters, tell: Queued, deadline: float) -> bool:
+        """Return when all are queued, by us or by whoever else has them; False if that may be of another topic."""
         owner = uuid4().hex
-        left, pause = list(letters), FIRST_LOOK
+        left, pause, sure = list(letters), FIRST_LOOK, True
         while True:
             reserved = await self._reservations.reserve(topic, left, owner=owner)
             if reserved is None:
@@ -104,10 +119,11 @@ class Creator:
                 found = await self._look_for(topic, reserved.taken, reserved.floor, owner, reserved.new)
                 tell(topic.name, found.values())
             missing = [message_id for message_id in reserved.taken if message_id not in found]
-            await self._produce(topic, [*reserved.new, *missing], letters, owner, tell)
+            grows = await self._produce(topic, [*reserved.new, *missing], letters, owner, tell)
+            sure = sure and grows and not reserved.queued
             left = reserved.work
             if not left:
-                return
+                return sure
             if self._measure() >= deadline:
                 raise DeadlineExceeded(
                     f"{len(left)} messages are being created elsewhere, which took longer than {self._timeout:g} s. "
@@ -127,12 +143,13 @@ class Creator:
         log.info("%s: took over %d messages, of which %d were on the topic", topic.name, len(ids), len(found))
         return found
 
-    async def _produce(
-        self, topic: TopicLog, ids: Sequence[str], letters: Mapping[str, OutgoingRecord], owner: str, tell: Queued
-    ) -> None:
+    async def _produce(self, topic: TopicLog, ids: Sequence[str], letters: Letters, owner: str, tell: Queued) -> bool:
+        """False if an offset was given before, so that the topic is another."""
         if not ids:
-            return
-        sending = asyncio.ensure_future(self._sender.send([letters[message_id] for message_id in ids]))
+            return True
+        before = topic.ends.copy()
+        records = [self._record(topic, *letters[message_id]) for message_id in ids]
+        sending = asyncio.ensure_future(self._sender.send(records))
         await self._hold_while(sending, topic, ids, owner)
         outcomes: list[Outcome] = await sending
         queued: dict[str, RecordPosition] = {}
@@ -153,10 +170,19 @@ class Creator:
                 f"Kafka did not acknowledge {len(refused)} of {len(ids)} messages: {first} Send them again: none is "
                 "queued twice."
             ) from first
+        for place in queued.values():
+            topic.reach(*place)
+        return all(place.offset >= before.get(place.partition, 0) for place in queued.values())
+
+    def _record(self, topic: TopicLog, key: bytes | None, value: bytes, headers: Headers) -> OutgoingRecord:
+        return OutgoingRecord(topic.full_name, self._partition_of(key, topic.partitions), key, value, headers)
 
     async def _hold_while(self, work: asyncio.Future[Any], topic: TopicLog, ids: Sequence[str], owner: str) -> None:
-        """Keep the reservations until the work is done."""
+        """Keep the reservations until the work is done; raises `UnknownTopic` as soon as the topic is gone."""
         while not (await asyncio.wait([work], timeout=RESERVATION / 3))[0]:
+            if self._topics.is_gone(topic.name):
+                work.cancel()
+                self._topics.living(topic.name)
             with suppress(RedisUnreachable):  # if they run out meanwhile, the first place that is marked counts
                 await self._reservations.hold(topic, ids, owner=owner)
 

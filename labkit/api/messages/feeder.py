@@ -4,6 +4,9 @@ Every process that is polled has one, and one of them at a time works: a claim i
 for a moment, nothing is fed twice: the records and the place up to which they were read are written in one step.
 To Kafka it commits, as the group `api.<group>`, the offset before which everything is acknowledged. So the lag that
 Kafka shows is that of the work, and should Redis lose its data, the queue begins again from there.
+
+A feeder feeds one topic in one life (KIP-516). Ids never come back, so what was read before Kafka said that the topic
+is still the same is of this topic. When it is another, the feeder ends: what is left of the old one is for nobody.
 """
 
 from __future__ import annotations
@@ -23,11 +26,19 @@ from labkit.api.messages.message import decode_message
 from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
 from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
-from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable
+from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable, UnknownTopic
 from labkit.outage import Outage
 from labkit.redis_state import asked
 from labkit.settings import Settings
-from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Position, Record, TopicPartition
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
+from labkit.taskqueue.transport.contract import (
+    AdminClient,
+    ConsumerClient,
+    ConsumerConfig,
+    Position,
+    Record,
+    TopicPartition,
+)
 
 log = logging.getLogger("labkit.api")
 
@@ -62,9 +73,12 @@ class Feeder:
         sender: RecordSender,
         settings: Settings,
         *,
+        suspect: Callable[[], object],
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`suspect` is called, from this feeder's thread, when the topic is another now."""
         self._topic = topic
+        self._suspect = suspect
         self._group = group
         self._queue = topic.names.queue(group)
         self._client = client
@@ -134,18 +148,25 @@ class Feeder:
     def _work(self) -> None:
         group = self._topic.topic.full_group(f"api.{self._group}")
         config = ConsumerConfig(group=group, client_id=f"labkit-api-{self._name[:8]}")
-        with closing(self._topic.topic.transport.consumer(config)) as consumer:
-            turn = _Turn(self, consumer)
+        transport = self._topic.topic.transport
+        with closing(transport.consumer(config)) as consumer, closing(transport.admin()) as admin:
+            turn = _Turn(self, consumer, admin)
             while not self._over() and turn.go_on():
                 self._outage.ends()
+
+    def _leave(self) -> None:
+        """The topic is another now."""
+        self.stop()
+        self._suspect()
 
 
 class _Turn:
     """What a feeder does from when it claims the queue until it lets go."""
 
-    def __init__(self, feeder: Feeder, consumer: ConsumerClient) -> None:
+    def __init__(self, feeder: Feeder, consumer: ConsumerClient, admin: AdminClient) -> None:
         self._feeder = feeder
         self._consumer = consumer
+        self._admin = admin
         self._topic = feeder._topic
         self._reads: list[TopicPartition] = []
         self._ready, self._wanted, self._was_full = 0, FIRST_READY, False
@@ -153,7 +174,7 @@ class _Turn:
         self._committed: dict[TopicPartition, Position] = {}
 
     def go_on(self) -> bool:
-        """One round; False if another process feeds the queue."""
+        """One round; False if another process feeds the queue, or the topic is another now."""
         feeder = self._feeder
         if len(self._reads) != self._topic.partitions:
             self._take_places()
@@ -165,6 +186,9 @@ class _Turn:
             self._tended_at = float("-inf")  # how many are ready now?
             return True
         records = self._consumer.poll(LOOK, max_records=min(BATCH, self._wanted - self._ready))
+        if records and not self._is_same_topic():
+            feeder._leave()
+            return False
         for place in {TopicPartition(record.topic, record.partition) for record in records}:
             self._bring(place, [record for record in records if record.partition == place.partition])
         return True
@@ -173,18 +197,26 @@ class _Turn:
         """Read on from where Redis says; or, where it knows nothing of the group, from where Kafka does."""
         places = [TopicPartition(self._topic.full_name, number) for number in range(self._topic.partitions)]
         committed = self._consumer.committed(places)
-        with closing(self._topic.topic.transport.admin()) as admin:
-            starts = admin.start_offsets(self._topic.full_name)
+        starts, ends = (ask(self._topic.full_name) for ask in (self._admin.start_offsets, self._admin.end_offsets))
         words: list[Word] = []
         for place in places:
-            known = committed[place]
-            start = starts[place.partition]
-            words += [place.partition, start if known is None else max(start, known.offset)]
+            known, start = committed[place], starts.get(place.partition, 0)
+            if known is not None and is_of(known, self._topic.id, ends.get(place.partition)):
+                start = max(start, known.offset)
+            words += [place.partition, start]
         offsets = self._feeder._begin([], self._feeder._queue.base, *words)
         self._consumer.assign(places)
         for place, offset in zip(places, offsets, strict=True):
             self._consumer.seek(place, offset)
         self._reads = places
+
+    def _is_same_topic(self) -> bool:
+        """Whether what was read until now is of this topic; raises `UnknownTopic` if none bears the name now."""
+        name = self._topic.full_name
+        found = self._admin.topic_ids([name]).get(name)
+        if found is None:
+            raise UnknownTopic(f"There is no topic {self._topic.name!r}.")
+        return found == self._topic.id
 
     def _bring(self, place: TopicPartition, records: Sequence[Record]) -> None:
         feeder, names = self._feeder, self._topic.names
@@ -239,9 +271,12 @@ class _Turn:
             return
         self._committed_at = self._feeder._measure()
         positions = {
-            TopicPartition(self._topic.full_name, number): Position(offset) for number, offset in marks.items()
+            TopicPartition(self._topic.full_name, number): Position(
+                offset, OffsetMetadata(topic_id=self._topic.id).encode(offset)
+            )
+            for number, offset in marks.items()
         }
-        if positions == self._committed:
+        if positions == self._committed or not self._is_same_topic():
             return
         try:
             self._consumer.commit(positions)

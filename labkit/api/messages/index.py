@@ -44,9 +44,9 @@ class Index:
 
     async def build(self, topic: TopicLog) -> None:
         """Tell Redis of every message on the topic; whoever asks meanwhile waits for the same."""
-        task = self._building.get(topic.name)
+        task = self._building.get(topic.id)
         if task is None or task.done():
-            task = self._building[topic.name] = asyncio.create_task(self._build(topic), name=f"index {topic.name}")
+            task = self._building[topic.id] = asyncio.create_task(self._build(topic), name=f"index {topic.name}")
         await asyncio.shield(task)
 
     async def aclose(self) -> None:

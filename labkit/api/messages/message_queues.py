@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 from uuid import UUID
@@ -21,14 +22,14 @@ from labkit.api.messages.journey import Journey, journey_of
 from labkit.api.messages.leases import SEPARATOR, Leases
 from labkit.api.messages.long_poll import Bell
 from labkit.api.messages.message import Delivery, Message, check_group
+from labkit.api.messages.queue_topics import QueueTopics
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
-from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog, open_topic
-from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownQueue
+from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog
+from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownMessage
 from labkit.lab.lab import Lab
 from labkit.settings import Settings, TransportName
-from labkit.taskqueue.producer import PARTITIONS_MAX_AGE
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
 
@@ -37,6 +38,8 @@ log = logging.getLogger("labkit.api")
 #: What sends, whatever `LABKIT_TRANSPORT` says: a request waits for one record, which takes kafka-python three times
 #: as long (5 ms against 1.7).
 SENDS_BY: TransportName = "confluent-kafka"
+#: How often it is looked whether the topics are still the same and have grown, in seconds.
+LOOK_INTERVAL = 1.0
 #: How long a poll waits for what was queued before it came and is on its way to the queue, in seconds.
 CATCH_UP = 5.0
 #: After so many seconds without a poll a group holds up senders no more, unless it is the only one.
@@ -56,7 +59,8 @@ class MessageQueues:
         self._settings = settings
         self._names = queue_names(settings)
         transport = connect_transport(lab.connection, settings.transport)
-        self._kafka = Topics(transport, prefix=settings.topic_prefix)
+        kafka = Topics(transport, prefix=settings.topic_prefix)
+        self._topics = QueueTopics(kafka, self._names, on_change=self._end_feeders)
         self._client = asynchronous(lab.redis_url)
         self._thread_client = synchronous(lab.redis_url)
         self._lag = AsyncScript(self._client, lease_scripts.LAG)
@@ -64,10 +68,10 @@ class MessageQueues:
         self._bell = Bell(self._client, settings.topic_prefix)
         self._reservations = Reservations(self._client)
         self._index = Index(self._reservations)
-        self._topics: dict[str, TopicLog] = {}
         self._leases = Leases(self._client, self._topics, settings)
         self._feeders: dict[tuple[str, str], Feeder] = {}
-        self._growing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._suspicion = asyncio.Event()
         self._sender: RecordSender | None = None
 
     @property
@@ -83,14 +87,14 @@ class MessageQueues:
         )
         await asyncio.gather(*(self._index.ensure(topic) for topic in self._topics.values()))
         self._bell.start()
-        self._growing = asyncio.create_task(self._look_after_topics(), name="partitions")
+        self._watching = asyncio.create_task(self._look_after_topics(), name="topics")
 
     async def create(self, messages: Sequence[Message], *, on_queued: Queued | None = None) -> list[UUID]:
         """Queue these messages, unless they are queued already, and return when Kafka has them all; ids in order.
 
         The same message again, in one call or several, here or elsewhere, has the same id and is queued once.
         `on_queued` is told of each queue which positions of its topic were taken, once they count in its backlog.
-        Raises `UnknownQueue` and `MessageTooLarge`, and then nothing is done. After `NotAcknowledged`,
+        Raises `UnknownQueue` and `MessageTooLarge`, and then nothing is done. After `NotAcknowledged`, `UnknownTopic`,
         `DeadlineExceeded`, `IndexLost` or `RedisUnreachable` some may be queued: send the same ones again.
         """
         return await self._creator.create(messages, on_queued)
@@ -100,14 +104,14 @@ class MessageQueues:
 
         Every group gets all messages, each poller of a group others. With `explicit` the message is leased until it is
         acknowledged; otherwise it counts as acknowledged now. What was queued before the call is found, also with
-        `wait=0`. Raises `UnknownQueue`, `BadGroupName` and `TooManyGroups`.
+        `wait=0`. Raises `UnknownQueue`, `UnknownTopic`, `BadGroupName` and `TooManyGroups`.
         """
-        log_of = self._topic(topic)
         check_group(group)
         loop = asyncio.get_running_loop()
         came = loop.time()
         line = self._bell.line(f"{topic}{SEPARATOR}{group}")
         while True:
+            log_of = self._topics.living(topic)  # it may have been made anew meanwhile
             self._feed(log_of, group)
             heard = line.rings
             found = await self._leases.take(log_of, group)
@@ -151,26 +155,27 @@ class MessageQueues:
         """Per queue, how many messages are not acknowledged: by the group that is farthest behind.
 
         Groups count that have polled within `GONE` seconds, or the last one that has; without any, all that is there.
+        Of a topic that is gone nothing is left to do.
         """
-        topics = self._topics.values()
+        topics = [topic for topic in self._topics.values() if not self._topics.is_gone(topic.name)]
         found = await asyncio.gather(*(self._backlog_of(topic) for topic in topics))
-        return {topic.name: backlog for topic, backlog in zip(topics, found, strict=True)}
+        backlogs = {topic.name: backlog for topic, backlog in zip(topics, found, strict=True)}
+        return {name: backlogs.get(name, QueueBacklog()) for name in self._topics}
 
     async def rest(self, topic: str, *, after: float | None = None) -> int:
         """Free what Redis keeps ready for groups that have not polled for `after` seconds; how many there were.
 
         A group that comes back reads on where it was. By default it is when no process feeds it any more.
         """
-        log_of = self._topic(topic)
-        names, seconds = log_of.names, idle_time(self._settings) if after is None else after
+        names, seconds = self._topics.known(topic).names, idle_time(self._settings) if after is None else after
         words = (names.base, round(seconds * 1000), GROUP_KEPT_MS, self._settings.api_deliveries)
         return int(await self._rest([names.log, names.groups], *words))
 
     async def aclose(self) -> None:
         """End in order. What was leased stays so until its time is over; nothing is lost."""
-        if self._growing is not None:
-            self._growing.cancel()
-            await asyncio.gather(self._growing, return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self._bell.aclose()
         await self._index.aclose()
         await asyncio.to_thread(self._close)
@@ -184,8 +189,7 @@ class MessageQueues:
         await self.aclose()
 
     def _open(self) -> RecordSender:
-        for name in self._names:
-            self._topics[name] = open_topic(self._kafka, name)
+        self._topics.open()
         return RecordSender(connect_transport(self._lab.connection, SENDS_BY), self._settings)
 
     def _close(self) -> None:
@@ -196,16 +200,11 @@ class MessageQueues:
         if self._sender is not None:
             self._sender.close()
         self._thread_client.close()
-        self._kafka.close()
-
-    def _topic(self, name: str) -> TopicLog:
-        if name not in self._topics:
-            raise UnknownQueue(f"There is no queue {name!r}; there are {', '.join(self._names)}.")
-        return self._topics[name]
+        self._topics.close()
 
     def _feed(self, topic: TopicLog, group: str) -> None:
         """See to it that somebody feeds the queue."""
-        feeder = self._feeders.get((topic.name, group))
+        feeder = self._feeders.get((topic.id, group))
         if feeder is None or not feeder.alive():
             if self._sender is None:
                 raise RuntimeError("the queues were not started")
@@ -215,8 +214,10 @@ class MessageQueues:
                     f"{MOST_QUEUES} queues are polled by this server already. Use fewer groups, or poll again when "
                     "some have been quiet for a minute or two."
                 )
-            feeder = Feeder(topic, group, self._thread_client, self._sender, self._settings)
-            self._feeders[topic.name, group] = feeder
+            feeder = Feeder(
+                topic, group, self._thread_client, self._sender, self._settings, suspect=self._suspect_from_thread()
+            )
+            self._feeders[topic.id, group] = feeder
             feeder.start()
         feeder.polled()
 
@@ -224,9 +225,21 @@ class MessageQueues:
         """The delivery without its lease; None if that is over already, so that the message is somebody else's."""
         try:
             await self._leases.ack(delivery.id, delivery.token or "")
-        except StaleLease:
+        except (StaleLease, UnknownMessage):  # unknown: its topic was made anew just now
             return None
         return replace(delivery, token=None, leased_until=None)
+
+    def _end_feeders(self) -> None:
+        """End those of topics that are gone, or another by now."""
+        living = {topic.id for topic in self._topics.values() if not self._topics.is_gone(topic.name)}
+        for (topic_id, _), feeder in self._feeders.items():
+            if topic_id not in living:
+                feeder.stop()
+
+    def _suspect_from_thread(self) -> Callable[[], object]:
+        """What a feeder may call to have the topics looked at."""
+        loop = asyncio.get_running_loop()
+        return lambda: loop.call_soon_threadsafe(self._suspicion.set)
 
     async def _backlog_of(self, topic: TopicLog) -> QueueBacklog:
         names = topic.names
@@ -234,15 +247,20 @@ class MessageQueues:
         return QueueBacklog(int(lag), dict(zip(ends[::2], ends[1::2], strict=True)))
 
     async def _look_after_topics(self) -> None:
-        """A topic may grow while this runs, and groups come and go."""
+        """A topic may grow, or be made anew, while this runs, and groups come and go."""
         while True:
-            await asyncio.sleep(PARTITIONS_MAX_AGE)
-            for topic in self._topics.values():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self._suspicion.wait()
+            self._suspicion.clear()
+            for name in self._names:
                 try:
-                    await self.rest(topic.name)
-                    await asyncio.to_thread(topic.look_again, self._kafka)
+                    await self.rest(name)
+                    await self._topics.watch(name)
+                    if not self._topics.is_gone(name):
+                        await self._index.ensure(self._topics[name])
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
-                    log.info("the groups and partitions of %s are taken to be as before: %s", topic.name, error)
+                    log.info("the groups and partitions of %s are taken to be as before: %s", name, error)
 
 
 def queue_names(settings: Settings) -> tuple[str, ...]:

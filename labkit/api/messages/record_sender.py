@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -74,14 +73,22 @@ class RecordSender:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labkit-api-sender")
 
     async def send(self, letters: Sequence[OutgoingRecord]) -> list[Outcome]:
-        """Send all and return when each is acknowledged or given up; their outcomes in order."""
+        """Send all and return when each is acknowledged or given up; their outcomes in order.
+
+        When it is cancelled, what is under way is given up with the next call, or when this is closed.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         batch = _PendingBatch(len(letters), lambda: loop.call_soon_threadsafe(_finish, done))
         self._thread.submit(self._hand_over, letters, batch)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._patience):
                 await done
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._stuck = True
+            raise
         return self._outcomes(batch)
 
     def send_now(self, letters: Sequence[OutgoingRecord]) -> list[Outcome]:

@@ -109,11 +109,15 @@ class QueueBacklog:
 
 @dataclass(slots=True)
 class TopicLog:
-    """One topic. `partitions` grows with the topic; see `look_again`."""
+    """One topic in one life: of what was deleted and made anew, another. `partitions` grows with the topic."""
 
     topic: Topic
+    #: the topic's id (KIP-516)
+    id: str
     names: TopicNames
     partitions: int
+    #: per partition the offset beyond the last record that Kafka has acknowledged to this process
+    ends: dict[int, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -125,19 +129,25 @@ class TopicLog:
         """The name on the broker."""
         return self.topic.full_name
 
-    def look_again(self, topics: Topics) -> None:
-        """Ask the broker how many partitions there are."""
-        self.partitions = topics.describe(self.name).partitions
+    def reach(self, partition: int, offset: int) -> None:
+        """A record has got this offset."""
+        self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
+
+
+def find_topic(topics: Topics, name: str) -> TopicLog:
+    """The topic that bears the name of the queue now; raises `UnknownTopic`."""
+    found = topics.describe(name)
+    topic = Topic(name=name, partitions=found.partitions, transport=topics.transport, prefix=topics.prefix)
+    return TopicLog(topic, found.id, TopicNames(f"{api_prefix(topics.prefix)}{found.id}:"), found.partitions)
 
 
 def open_topic(topics: Topics, name: str) -> TopicLog:
     """The topic of the queue of that name and its topic of dead letters, which are made if they are not there."""
     try:
-        found = topics.describe(name)
+        found = find_topic(topics, name)
     except UnknownTopic:
         with suppress(TopicMismatch):  # somebody else has made it just now
             topics.create(name, partitions=PARTITIONS)
-        found = topics.describe(name)
-    topic = topics.get(name)
-    ensure_dead_topic(topic)
-    return TopicLog(topic, TopicNames(f"{api_prefix(topics.prefix)}{found.id}:"), found.partitions)
+        found = find_topic(topics, name)
+    ensure_dead_topic(found.topic)
+    return found

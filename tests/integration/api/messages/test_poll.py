@@ -232,7 +232,7 @@ async def test_a_topic_that_grows_is_read_whole(crew, topics) -> None:
         queues = await crew.queues()
         await queues.create([new_message(number) for number in range(20)])
         topics.grow("orders", partitions=4)
-        await asyncio.to_thread(queues._topics["orders"].look_again, topics)
+        await queues._topics.look("orders")
         await queues.create([new_message(number) for number in range(100)])
         found = await poll_all(queues)
         assert len({one.id for one in found}) == len(found) == 100
