@@ -94,8 +94,6 @@ async def test_leases_and_journeys_of_the_old_topic_are_void(crew, topics) -> No
         leased = await queues.poll("orders", "g", wait=0, explicit=True)
         await asyncio.to_thread(topics.recreate, "orders", partitions=2)
         await create_until_acknowledged(queues, some(100, 1))
-        found = await poll_until(queues, 1)
-        assert ids(some(100, 1)) <= {got.id for got in found}
 
         async def is_void() -> bool:
             return await queues.journey(leased.id) is None
