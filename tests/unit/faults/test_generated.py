@@ -14,6 +14,8 @@ from tests.unit.faults.defects import DEFECTS
 from tests.unit.faults.names import names_in
 from tests.unit.faults.play import CRASH, STALL, START, STOP, Plan, play
 
+pytestmark = pytest.mark.slow
+
 plans = st.builds(
     Plan,
     seed=st.integers(0, 2**32),

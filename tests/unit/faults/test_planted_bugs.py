@@ -28,6 +28,8 @@ from tests.unit.faults.play import peaceful_plan, play, rough_plan
 from tests.unit.faults.run import Replayer, Sender
 from tests.unit.faults.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 #: A bug has luck in some runs: a rebalance also resumes what was paused, say.
 SEEDS = range(4)
 

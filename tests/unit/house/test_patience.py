@@ -79,10 +79,12 @@ def is_exempt(node: ast.AST) -> bool:
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    if not is_exempt(node):
-        yield node
-        for child in ast.iter_child_nodes(node):
-            yield from walk(child)
+    left = [node]
+    while left:
+        node = left.pop()
+        if not is_exempt(node):
+            yield node
+            left.extend(ast.iter_child_nodes(node))
 
 
 def complaints(text: str) -> list[str]:

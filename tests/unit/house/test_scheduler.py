@@ -31,7 +31,8 @@ class Node:
 
 @pytest.fixture
 def scheduler() -> Any:
-    config = SimpleNamespace(getvalue=lambda name: ["popen"] * 2, option=SimpleNamespace(loadscopereorder=False))
+    values = {"tx": ["popen"] * 2, "dist": "load"}
+    config = SimpleNamespace(getvalue=values.__getitem__, option=SimpleNamespace(loadscopereorder=False))
     return pytest_xdist_make_scheduler(config, Producer("scheduler", enabled=False))
 
 

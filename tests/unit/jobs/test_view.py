@@ -43,6 +43,7 @@ def a_life(job_id=1234, at=1.0):
     return [job.event(), running.event(), done.event()]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(events(jobs=4), max_size=12), st.lists(st.integers(0, 3), min_size=14, max_size=14), st.integers(0, 12))
 def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, places, restart):
@@ -212,6 +213,7 @@ def compacted(topic):
     return list(kept.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(events(jobs=2), min_size=1, max_size=8))
 def test_compaction_takes_nothing_from_a_topic_that_was_followed(drawn):

@@ -15,6 +15,8 @@ from labkit.measure.plots.style import BLUE, PALE, VERMILLION, partition_colour,
 from labkit.measure.records import TurnedAway, turned_away_frame
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band
 
+pytestmark = pytest.mark.slow
+
 OF_RECORDS = {
     "tasks_per_worker": plots.tasks_per_worker,
     "tasks_per_partition": plots.tasks_per_partition,

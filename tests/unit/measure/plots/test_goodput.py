@@ -10,6 +10,8 @@ from labkit.measure import plots, to_frame
 from labkit.measure.plots.style import BLUE, GREY, VERMILLION
 from tests.unit.measure.conftest import START
 
+pytestmark = pytest.mark.slow
+
 
 def test_goodput_counts_what_came_what_was_done_and_what_was_done_in_time(attempt):
     in_time = [attempt(n, n, n + 0.4) for n in range(4)]

@@ -13,6 +13,8 @@ from labkit.measure.plots.style import BLUE, GREY
 from labkit.measure.records import TurnedAway, turned_away_frame
 from tests.unit.measure.conftest import START
 
+pytestmark = pytest.mark.slow
+
 NOBODY = turned_away_frame([])
 
 

@@ -15,6 +15,8 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests import handlers
 
+pytestmark = pytest.mark.slow
+
 #: Says the pid of its child, and has it hang.
 OWNER = """
 from labkit.taskqueue.engine.handler_process import HandlerProcess

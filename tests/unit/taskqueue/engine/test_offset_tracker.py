@@ -203,7 +203,9 @@ class TrackerMachine(RuleBasedStateMachine):
 
 
 TestTracker = TrackerMachine.TestCase
-TestTracker.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTracker.settings = settings(
+    max_examples=min(60, settings.default.max_examples), stateful_step_count=30, deadline=None
+)
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.randoms(use_true_random=False))
