@@ -11,8 +11,8 @@ WORKERS = 3
 
 
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
-    load = WorkerLoad(tasks=3_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
-    run = run_under_faults(lab, load, ["replace worker"] * 15, seed=1)
+    load = WorkerLoad(tasks=1_600, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    run = run_under_faults(lab, load, ["replace worker"] * 8, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s")
     assert run.verdict.ok(allow=()), run.verdict
     assert len(run.records) == run.verdict.tasks == load.tasks
@@ -22,7 +22,7 @@ def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
 
 def test_nothing_is_lost_when_workers_and_the_broker_fail_by_turns():
     faults: list[FaultName] = ["kill worker", "kill broker", "freeze worker", "replace worker"]
-    load = WorkerLoad(tasks=2_000, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    load = WorkerLoad(tasks=1_200, service=uniform(50, 150), workers=WORKERS, concurrency=4)
     with Lab() as of_its_own:
         run = run_under_faults(of_its_own, load, faults, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s", f"recovery {run.recovery:.1f} s")
