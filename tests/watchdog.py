@@ -27,7 +27,7 @@ from _pytest._io import TerminalWriter
 from xdist.workermanage import Marker, WorkerController
 
 #: Seconds that collecting the tests may take, and as many for the process to end after the last test.
-AROUND_TESTS = 300.0
+AROUND_TESTS = 600.0
 #: How often the parent looks at its processes, in seconds.
 LOOK = 0.5
 #: Frames of what runs the tests, which say nothing about a test.
