@@ -31,6 +31,7 @@ _STATES = {
     "BUSY": "is busy with a script",
     "UNKILLABLE": "is busy with a script",
     "MISCONF": "cannot save what it is told",
+    "UNBLOCKED": "is becoming a replica",
     "NOREPLICAS": "has lost its replicas",
     "MASTERDOWN": "is a replica that has lost its master",
     "CLUSTERDOWN": "is part of a cluster that is down",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 
 from labkit.celery_app.kombu_overrides import TRANSPORT
+from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
 from labkit.settings import Settings, load_settings, variables_of_celery
@@ -146,4 +147,5 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": RESTORE_PATIENCE,
         "socket_keepalive": True,
+        "unsettled": UnsettledMessages(),
     }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.common import terminate_handler_fired
 from celery import bootsteps, signals
+from celery.app import trace
 from celery.apps.worker import Worker, install_worker_term_hard_handler
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
@@ -193,21 +194,37 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         super().on_connection_error_after_connected(error)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return when the connection stands."""
-        return conn.ensure_connection(
-            interval_start=RECONNECT_INTERVAL, interval_max=RECONNECT_INTERVAL, callback=maybe_shutdown
-        )
+        """Return when the connection stands, and Redis takes changes."""
+        pause, every = threading.Event(), RECONNECT_INTERVAL
+        while True:
+            conn.ensure_connection(
+                lambda error, _: self.app.outage.begins(error),
+                interval_start=every,
+                interval_max=every,
+                callback=maybe_shutdown,
+            )
+            try:
+                conn.default_channel.ring()
+            except self.connection_errors as error:
+                self.app.outage.begins(error)
+                maybe_shutdown()
+                pause.wait(every)
+            else:
+                return conn
 
     def _close_channels(self) -> None:
         """Close all channels while the connection still knows its address.
 
         Celery ignores it when Kombu can't close one, and has it closed again later, when it knows its address no more:
         an `AttributeError` that ends the worker, then or when a task is done that ran meanwhile. The first attempt
-        fails where a command was under way, the second one has nothing to wait for.
+        fails where a command was under way, the second one has nothing to wait for. Messages of tasks that run on are
+        not put back.
         """
+        running = [request.message.delivery_tag for request in state.active_requests]
         bound_open_broker_sockets(self.connection, CLOSE_TIMEOUT)
         with default_socket_timeout(CLOSE_TIMEOUT):
             for channel in list(self.connection.transport.channels):
+                channel.leave_out(running)
                 for _ in range(2):
                     with suppress(*self.connection_errors, *self.channel_errors):
                         channel.close()
@@ -247,6 +264,8 @@ def make_program(
         options["pool"] = f"{__name__}:{PreforkPool.__name__}"
     app.conf.worker_consumer = f"{__name__}:{CarefulConsumer.__name__}"
     app.conf.worker_proc_alive_timeout = START_TIMEOUT
+    # a task that is put back has not failed, so it leaves a line and no traceback
+    trace.log_policy_reject = trace.log_policy_reject._replace(traceback=0)
     with warnings.catch_warnings():
         # It warns root of messages that could run any code; here only JSON is accepted, and in containers all are root
         warnings.simplefilter("ignore", SecurityWarning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import socket
 import time
 from collections import deque
@@ -22,10 +21,12 @@ from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
+from labkit.celery_app.shared_flag import SharedFlag
 from labkit.celery_app.task_starts import TaskStarts
 from labkit.errors import BadRecord, LabkitError, RedisUnreachable, UnknownKind
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD
+from labkit.outage import Outage
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.worker_config import Retry
@@ -54,7 +55,8 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
     run = uuid4().hex
     starts = TaskStarts(connect(url), settings, run=run)
     writer = OutcomeWriter(url, settings, starts, count)
-    ending = _SharedFlag()
+    ending, flag = SharedFlag(), SharedFlag()
+    outage = Outage(log, "Celery's worker", "Redis", meanwhile="its tasks wait, which is no attempt", flag=flag)
     Performer(
         app,
         redis_py_url(url),
@@ -62,12 +64,15 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
         starts=starts,
         write=writer.write,
         is_ending=ending.is_set,
+        is_said=flag.is_set,
     ).register()
     PeriodicTasks(url, settings, on_run=lambda: count(PERIODIC)).register(app)
     app.on_unknown = _Unknown(writer)
     app.on_process_died = _Deaths(starts)
     app.on_ending = ending.set
-    app.steps["consumer"].add(_presence_step(url, settings, run))
+    app.outage = outage
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "is_away": flag.is_set}
+    app.steps["consumer"].add(_presence_step(url, settings, run, outage))
     return app
 
 
@@ -106,19 +111,6 @@ def run_worker(
 def name_of(part: Any) -> str:
     """The name that a worker, or its consumer, was given; Celery adds the host."""
     return str(part.hostname).partition("@")[0]
-
-
-class _SharedFlag:
-    """A flag that processes share which were forked since."""
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 1)
-
-    def set(self) -> None:
-        self._memory[0] = 1
-
-    def is_set(self) -> bool:
-        return bool(self._memory[0])
 
 
 class _Deaths:
@@ -176,7 +168,7 @@ class _Unknown:
         return True
 
 
-def _presence_step(url: str, settings: Settings, run: str) -> type[bootsteps.StartStopStep]:
+def _presence_step(url: str, settings: Settings, run: str, outage: Outage) -> type[bootsteps.StartStopStep]:
     """A step of Celery's worker that says every second how many processes there are for tasks.
 
     It belongs to the consumer, not to the whole worker: Celery clears all timers when the connection to the broker is
@@ -186,7 +178,6 @@ def _presence_step(url: str, settings: Settings, run: str) -> type[bootsteps.Sta
     class PresenceStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
 
-        _away = False
         _timer: Any = None
 
         def start(self, consumer: Any) -> None:
@@ -198,24 +189,19 @@ def _presence_step(url: str, settings: Settings, run: str) -> type[bootsteps.Sta
             if self._timer is None:
                 return  # the connection was lost before this step was started
             self._timer.cancel()
+            if outage.on:
+                return  # others will notice by its silence
             try:
                 self._presence.leave()
-            except redis.RedisError as error:  # others will notice by its silence
-                self._note_absence(consumer, error)
+            except redis.RedisError as error:
+                outage.begins(error)
 
         def _say(self, consumer: Any) -> None:
             try:
                 self._presence.say(consumer.controller.concurrency)
             except redis.RedisError as error:
-                self._note_absence(consumer, error)
+                outage.begins(error)
             else:
-                if self._away:
-                    log.warning("%s goes on: Redis answers again", name_of(consumer))
-                self._away = False
-
-        def _note_absence(self, consumer: Any, error: redis.RedisError) -> None:
-            if not self._away:
-                log.warning("%s waits for Redis, and its tasks wait there: %s", name_of(consumer), error)
-            self._away = True
+                outage.ends()
 
     return PresenceStep

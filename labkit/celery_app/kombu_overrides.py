@@ -5,6 +5,10 @@ unacknowledged. A worker or a Redis that is killed in between loses it. Here one
 wait for a message, whoever finds none waits for a bell: a sorted set with one entry, which is rung after each send.
 One that sends by kombu's own transport does not ring; its messages are found within a second.
 
+A Redis that answers, but takes no changes, is no lost connection: the worker asks again after a pause. What it has done
+with a message and Redis has not been told is kept in mind, also beyond the connection, and told as soon as that works.
+kombu forgets it: then the message comes again, and the worker takes one message less for ever.
+
 The overrides were made for the version in `MADE_FOR`. A test fails when another is installed: then whoever moves it
 reads what has changed there first.
 """
@@ -13,8 +17,8 @@ reads what has changed there first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import Empty
 from time import monotonic, time
@@ -25,8 +29,10 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import exceptions
 
+from labkit.celery_app.message_scripts import BELL, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE
+from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
-from labkit.redis_state import is_away, state_of
+from labkit.redis_state import ANSWER_TIMEOUT, is_away, state_of
 
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
@@ -38,46 +44,18 @@ TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 
 log = safe_logger("labkit.celery")
 
-#: The name of the bell, after the prefix.
-BELL = "bell"
+#: How long to wait before a Redis that has refused is asked for a message again, in seconds.
+ASK_AGAIN = 0.5
 
-#: The list of what stood in the queue and is no message, after the prefix, and how much of it is kept.
-UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
 
-# KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: now, in seconds; how many are kept
-# that are no messages. What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who
-# else waits. What is no message is put aside, and the answer has one part only.
-_TAKE = """
-local function read(message)
-  local properties = cjson.decode(message).properties
-  local place = properties.delivery_info
-  return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
-end
-for index = 5, #KEYS do
-  local message = redis.call('LINDEX', KEYS[index], -1)
-  if message then
-    local is_message, tag, names = pcall(read, message)
-    if not is_message then
-      redis.call('LPUSH', KEYS[4], redis.call('RPOP', KEYS[index]))
-      redis.call('LTRIM', KEYS[4], 0, ARGV[2] - 1)
-      return {KEYS[index]}
-    end
-    redis.call('RPOP', KEYS[index])
-    redis.call('ZADD', KEYS[2], ARGV[1], tag)
-    redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
-    for further = index, #KEYS do
-      if redis.call('EXISTS', KEYS[further]) == 1 then
-        redis.call('ZADD', KEYS[3], 0, '')
-        return {KEYS[index], message}
-      end
-    end
-    redis.call('DEL', KEYS[3])
-    return {KEYS[index], message}
-  end
-end
-redis.call('DEL', KEYS[3])
-return false
-"""
+class _Pushes(list[tuple[str, str, str]]):
+    """In place of a pipeline: what kombu pushes, where to, and how."""
+
+    def lpush(self, key: str, message: str) -> None:
+        self.append(("LPUSH", key, message))
+
+    def rpush(self, key: str, message: str) -> None:
+        self.append(("RPUSH", key, message))
 
 
 class _QoS(redis.QoS):
@@ -85,14 +63,58 @@ class _QoS(redis.QoS):
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         """Put back what a worker that is gone had taken; later, where Redis is full, which keeps nothing else back."""
-        with suppress(RedisAway):  # the worker's presence says so
+        self.settle()
+        if self.channel.unsettled or self.channel.is_away():
+            return
+        try:
             super().restore_visible(*arguments, **options)
+        except exceptions.RedisError as error:
+            if not is_away(error):
+                raise
 
     def append(self, message: Any, delivery_tag: str) -> None:
         if delivery_tag == self.channel.taken:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """The message is done, and its place free for another one."""
+        self.reject(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """The message is done, or another one is to have it. Redis is told as soon as it listens."""
+        self.channel.unsettled.add(delivery_tag, requeue=requeue)
+        virtual.QoS.ack(self, delivery_tag)
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell Redis what it has not been told; what it does not take now, later, also over another channel."""
+        if self.channel.connection is not None and not self.channel.is_away():
+            self.channel.unsettled.settle(self._tell)
+
+    def _tell(self, tag: str, requeue: bool) -> None:
+        if requeue:
+            self.restore_by_tag(tag, leftmost=True)
+        else:
+            self.channel.settle(tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Put back what was taken and is not done; where Redis does not take it, its visibility time-out does that."""
+        for tag in self._delivered:
+            self.channel.unsettled.add(tag, requeue=True)
+        self._delivered.clear()
+        self.settle()
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back. kombu's transaction would be tried again without end where Redis is full."""
+        with self.channel.conn_or_acquire(client) as client:
+            noted = client.hget(self.unacked_key, tag)
+        pushes = _Pushes()
+        if noted:
+            self.channel._do_restore_message(*loads(bytes_to_str(noted)), pushes, leftmost)
+        if pushes or not noted:  # else kombu has said why it cannot be put back
+            self.channel.settle(tag, noted, pushes)
 
 
 class _PublishBatch(redis.PublishBatch):
@@ -155,16 +177,31 @@ class _Pipeline(redis.PrefixedRedisPipeline):
 class Channel(redis.Channel):
     """kombu's channel, but for how messages are taken. `taken` is the tag of the message that came last."""
 
+    from_transport_options = (*redis.Channel.from_transport_options, "is_away", "unsettled")
     QoS = _QoS
+    socket_timeout = ANSWER_TIMEOUT
     taken: str | None = None
     _waits = False
+    _ask_at = 0.0
+    #: whether it is known already that Redis is away: then nothing that can wait is asked, and its time-out waited for
+    is_away: Callable[[], bool] = staticmethod(lambda: False)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.unsettled = UnsettledMessages()  # unless the transport's options have one for all channels
+        super().__init__(*arguments, **options)
 
     def _get_client(self) -> Callable[..., _Client]:
         return partial(_Client, global_keyprefix=self.global_keyprefix)
 
-    def ring(self, client: Any) -> None:
-        """Wake who waits for a message."""
-        client.zadd(BELL, {"": 0})
+    def ring(self, client: Any = None) -> None:
+        """Wake who waits for a message; raises `RedisAway` where Redis takes no changes."""
+        with self.conn_or_acquire(client) as client:
+            client.zadd(BELL, {"": 0})
+
+    def leave_out(self, tags: Iterable[str]) -> None:
+        """Do not put these messages back when the channel is closed; they can still be acknowledged."""
+        for tag in tags:
+            self.qos._delivered.pop(tag, None)
 
     def create_publish_batch(self, max_size: int) -> _PublishBatch:
         """A batch whose end is heard."""
@@ -181,14 +218,25 @@ class Channel(redis.Channel):
             pipe.execute()
         self._maybe_update_queues_expire(client, queue)
 
-    def _do_restore_message(
-        self, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False
-    ) -> None:
-        super()._do_restore_message(payload, exchange, routing_key, pipe, leftmost)
-        self.ring(pipe)
+    def settle(self, tag: str, noted: bytes | None = None, pushes: Sequence[tuple[str, str, str]] = ()) -> None:
+        """Note no more that this message is taken; if it is noted so, push it."""
+        keys = [self.unacked_key, self.unacked_index_key, BELL, *(key for _, key, _ in pushes)]
+        values = [noted, pushes[0][0], *(message for _, _, message in pushes)] if noted is not None and pushes else []
+        with self.conn_or_acquire() as client:
+            client.execute_command(
+                "EVAL", SETTLE, len(keys), *(self.global_keyprefix + key for key in keys), tag, *values
+            )
+
+    def close(self) -> None:
+        """Close the channel, without the answer for which it waits if there will be none."""
+        if self._in_poll and self.is_away():
+            self.client.connection.disconnect()
+        super().close()
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for a message, or where there was none just now, for the bell."""
+        if self.unsettled or self.is_away() or monotonic() < self._ask_at:
+            return
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
@@ -200,7 +248,7 @@ class Channel(redis.Channel):
             return
         levels = [self._q_for_pri(queue, level) for level in self.priority_steps for queue in queues]
         keys = [prefix + key for key in (self.unacked_key, self.unacked_index_key, BELL, UNREADABLE, *levels)]
-        connection.send_command("EVAL", _TAKE, len(keys), *keys, time(), MOST_UNREADABLE)
+        connection.send_command("EVAL", TAKE, len(keys), *keys, time(), MOST_UNREADABLE)
 
     def _brpop_read(self, **options: Any) -> bool:
         waited, self._waits = self._waits, False
@@ -228,14 +276,17 @@ class Channel(redis.Channel):
             log.exception("a message in the queue %r was dropped: it cannot be read", queue)
         if self.taken not in self.qos._delivered:
             # its consumer acknowledges nothing, as those of Celery's remote control
-            self.qos._remove_from_indices(self.taken).execute()
+            self.qos.ack(self.taken)
         return True
 
     def _answer(self, **options: Any) -> Any:
-        """What Redis answered; after an error the next turn connects again."""
+        """What Redis answered; after an error the next turn connects again, and after a refusal it asks again."""
         connection = self.client.connection
         try:
             return self.client.parse_response(connection, "TAKE", **options)
+        except RedisAway:
+            self._ask_at = monotonic() + ASK_AGAIN
+            raise Empty from None
         except self.connection_errors:
             connection.disconnect()
             raise

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 RETRY_INTERVAL = 0.5
 #: How long to go on asking when the worker is to end, in seconds.
 PATIENCE = 5.0
+#: After how long it is said that tasks wait for Redis, if their worker has not said it, in seconds.
+SAY_AFTER = 10.0
 
 #: Why a task is given up whose handler tells nothing.
 _KILLER = "It was begun {} times, and each time the process or the worker died that ran it."
@@ -60,7 +62,8 @@ class Performer:
     """Performs the tasks of one Celery application. `url` is that of the Redis which remembers what is done.
 
     `write` gets the outcome of each attempt with its envelope, and may raise: then it gets it again. `is_ending` tells
-    whether the worker is to end. `clock` gives seconds since the epoch.
+    whether the worker is to end, `is_said` whether it has said that it waits for Redis. `clock` gives seconds since the
+    epoch.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Performer:
         starts: TaskStarts,
         write: Callable[[Envelope, TaskRecord], object],
         is_ending: Callable[[], bool] = lambda: False,
+        is_said: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
@@ -84,7 +88,7 @@ class Performer:
         self._rng = random.Random()
         self._told = FailureCounter()
         self._exclusive = ExclusiveRun()
-        self._outage = Outage(log, "Celery's worker", "Redis", meanwhile="its tasks wait, which is no attempt")
+        self._outage = _UnsaidOutage(is_said)
 
     def register(self) -> None:
         """Make a Celery task of each handler."""
@@ -94,7 +98,7 @@ class Performer:
             self._app.task(**options, Request=LabkitRequest)(self._body(handling))
 
     def _body(self, handling: Handling) -> Callable[..., None]:
-        call = _HandlerCall(handling, self._url)
+        call = _HandlerCall(handling, self._url, self._outage)
 
         def perform(celery_task: Any, message: object, attempt: object = 1, outcome: object = None) -> None:
             try:
@@ -179,24 +183,49 @@ class Performer:
     def _until_redis_answers(self, ask: Callable[[], Found]) -> Found:
         """What it gives, when Redis answers. Raises `Reject` if the worker is to end before."""
         never = threading.Event()
-        patience = PATIENCE
+        since: float | None = None
         while True:
             try:
                 found = ask()
             except RedisUnreachable as error:
                 self._outage.begins(error)
-                if self._is_ending() and (patience := patience - RETRY_INTERVAL) < 0:
-                    raise Reject(error, requeue=True) from error  # others get it from Redis, when it is back
+                now = time.monotonic()
+                since = since or now
+                if self._is_ending() and now - since >= PATIENCE:
+                    raise Reject(str(error), requeue=True) from None  # others get it from Redis, when it is back
                 never.wait(RETRY_INTERVAL)
             else:
                 self._outage.ends()
                 return found
 
 
+class _UnsaidOutage(Outage):
+    """Says that tasks wait for Redis where their worker does not: in the pool "solo" it cannot, and there may be keys
+    that only tasks may not change.
+    """
+
+    def __init__(self, is_said: Callable[[], bool]) -> None:
+        super().__init__(log, "A task of Celery's worker", "Redis", meanwhile="that is no attempt")
+        self._is_said = is_said
+        self._since: float | None = None
+
+    def begins(self, reason: object) -> None:
+        """It was refused, again or for the first time."""
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since >= SAY_AFTER and not self._is_said():
+            super().begins(reason)
+
+    def ends(self) -> None:
+        """It was not."""
+        self._since = None
+        super().ends()
+
+
 class _HandlerCall:
     """Calls one handler, once for each task if its kind wants that. Used by all threads of a worker."""
 
-    def __init__(self, handling: Handling, url: str) -> None:
+    def __init__(self, handling: Handling, url: str, outage: Outage) -> None:
         self._handler = handling.handler
         self._here = threading.local()
 
@@ -205,7 +234,7 @@ class _HandlerCall:
             self._here.called = True
             return self._handler(task)
 
-        self._guarded = once(url=url)(call) if handling.once else call
+        self._guarded = once(url=url, outage=outage)(call) if handling.once else call
 
     def __call__(self, task: Task) -> tuple[bool, BaseException | None]:
         """Whether the handler was called, and why it has not done its work; None if it has."""

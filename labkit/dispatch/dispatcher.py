@@ -28,6 +28,7 @@ from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TaskRecord, turned_away_frame
+from labkit.outage import Outage
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
@@ -91,7 +92,7 @@ class Dispatcher(Resource):
         self._leaving = threading.Event()
         self._stop = threading.Event()
         self._crash: BaseException | None = None
-        self._away = False
+        self._outage = Outage(log, name, "Redis", meanwhile="the tasks wait in Kafka")
         self.count = _BOUNDLESS
         self._intakes = {
             known.name: self._intake(topic, known, rank, on_record, settings)
@@ -216,14 +217,10 @@ class Dispatcher(Resource):
             self._hand_over(chosen)
         except RedisUnreachable as error:
             self._put_back()
-            if not self._away:
-                log.warning("%s waits for Redis, and the tasks wait in Kafka: %s", self.name, error)
-            self._away = True
+            self._outage.begins(error)
             self._stop.wait(RETRY_INTERVAL)
             return 0.0
-        if self._away:
-            log.warning("%s goes on: Redis answers again", self.name)
-            self._away = False
+        self._outage.ends()
         if chosen:
             return 0.0  # with the next reservation this one ends
         return SAMPLE_INTERVAL if waiting else at_door

@@ -48,15 +48,25 @@ def once(handler: Handle, /) -> Handle: ...
 
 
 @overload
-def once(*, ttl: float = TTL, lease: float = LEASE, url: str | None = None) -> Callable[[Handle], Handle]: ...
+def once(
+    *, ttl: float = TTL, lease: float = LEASE, url: str | None = None, outage: Outage | None = None
+) -> Callable[[Handle], Handle]: ...
 
 
-def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url: str | None = None) -> Any:
+def once(
+    handler: Any = None,
+    /,
+    *,
+    ttl: float = TTL,
+    lease: float = LEASE,
+    url: str | None = None,
+    outage: Outage | None = None,
+) -> Any:
     """A handler (`def` or `async def`) that is not called for a task that it has done within the last `ttl` seconds.
 
     A delivery that finds another one in progress waits up to `lease` seconds for it, which is how long the lease of a
     killed worker can last. The URL is that of a Redis, by default the lab's; the connection is made when the first task
-    comes, so that the module can be imported anywhere.
+    comes, so that the module can be imported anywhere. `outage` says that Redis is away, by default once per handler.
 
     The decorated handler raises what the handler raises, and `TryAgainLater` where the handler was not called:
     `InProgress`, `RedisUnreachable` or `LabNotRunning`; and `LeaseLost` after it was overtaken. To a worker these are
@@ -68,7 +78,7 @@ def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url:
 
     def decorate(handler: Callable[[Task], Any]) -> Callable[[Task], Any]:
         check_handler(handler)
-        runs = _Runs(name_of_handler(handler), ttl, lease, url)
+        runs = _Runs(name_of_handler(handler), ttl, lease, url, outage)
         return _asynchronous(handler, runs) if is_asynchronous(handler) else _synchronous(handler, runs)
 
     return decorate if handler is None else decorate(handler)
@@ -77,8 +87,9 @@ def once(handler: Any = None, /, *, ttl: float = TTL, lease: float = LEASE, url:
 class _Runs:
     """The runs of one handler. Its name is part of the key: two handlers of one task have an effect each."""
 
-    def __init__(self, handler: str, ttl: float, lease: float, url: str | None) -> None:
-        self._outage = Outage(log, f"@once of {handler}", "Redis", meanwhile="its tasks wait, which is no attempt")
+    def __init__(self, handler: str, ttl: float, lease: float, url: str | None, outage: Outage | None) -> None:
+        waits = "its tasks wait, which is no attempt"
+        self._outage = outage or Outage(log, f"@once of {handler}", "Redis", meanwhile=waits)
         self.keeper = LeaseKeeper(min(lease / 3, LOOK_AGAIN), self._outage)
         self._handler = handler
         self._ttl = ttl

@@ -18,6 +18,10 @@ from labkit.taskqueue.timeouts import wait_until
 #: How long a command may take on a machine that is busy, in seconds.
 TIMEOUT = 60.0
 
+#: What makes Redis load for half a minute: after each of so many values, which are as large as what it loads before it
+#: looks whether somebody asks, it waits for so many microseconds.
+LOADED, LOADED_SIZE, LOAD_DELAY = 60, 2 * 1024**2, "500000"
+
 
 class OwnRedis:
     """A Redis that a test can kill, freeze, fill; what it has acknowledged is there again after a start."""
@@ -27,13 +31,16 @@ class OwnRedis:
         self._folder = folder
         self._command = [str(find_redis().path), "--port", "0", "--unixsocket", f"{folder}/redis.sock"]
         self._command += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "no", "--save", ""]
-        self._command += ["--lua-time-limit", "20"]
+        self._command += ["--lua-time-limit", "20", "--rdbcompression", "no", "--auto-aof-rewrite-percentage", "0"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self._launch()
         with self.client() as client:
             wait_until(lambda: self._answers(client), timeout=TIMEOUT, what="Redis was to start")
+
+    def _launch(self, *more: str) -> None:
+        self._process = subprocess.Popen([*self._command, *more], stdout=subprocess.DEVNULL)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -56,7 +63,7 @@ class OwnRedis:
     def _answers(self, client: redis.Redis) -> bool:
         try:
             return bool(client.ping())
-        except redis.ConnectionError:
+        except redis.ConnectionError:  # it loads, or does not run yet
             return False
 
     # --- the states, each for as long as the test is inside
@@ -68,6 +75,27 @@ class OwnRedis:
             yield
         finally:
             self.start()
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        with self.client() as client:
+            for number in range(LOADED):
+                client.set(f"own-redis:{number}", "x" * LOADED_SIZE)
+            client.bgrewriteaof()
+            wait_until(
+                lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+                timeout=TIMEOUT,
+                what="all was to be written",
+            )
+            self.kill()
+            self._launch("--key-load-delay", LOAD_DELAY)
+            wait_until(lambda: self._is_loading(client), timeout=TIMEOUT, what="Redis was to load")
+            try:
+                yield
+            finally:
+                self.kill()  # while it loads it takes no word to hurry
+                self.start()
+                client.delete(*(f"own-redis:{number}" for number in range(LOADED)))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -131,6 +159,14 @@ class OwnRedis:
                 thread.join(TIMEOUT)
 
     @staticmethod
+    def _is_loading(client: redis.Redis) -> bool:
+        try:
+            client.ping()
+        except redis.ConnectionError as error:
+            return isinstance(error, redis.BusyLoadingError)
+        return False
+
+    @staticmethod
     def _is_busy(client: redis.Redis) -> bool:
         try:
             client.ping()
@@ -156,5 +192,5 @@ def _persistence(client: redis.Redis) -> str:
 #: All that a Redis can be instead of at work.
 STATES: dict[str, Callable[[OwnRedis], object]] = {
     name: getattr(OwnRedis, name)
-    for name in ("killed", "frozen", "full", "read_only", "unable_to_save", "locked", "busy")
+    for name in ("killed", "loading", "frozen", "full", "read_only", "unable_to_save", "locked", "busy")
 }

@@ -22,6 +22,7 @@ AWAY = {
     "READONLY You can't write against a read only replica.": "replica",
     "ERR Error running script (call to f_3): @user_script:1: @user_script: 1: -READONLY You can't": "replica",
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": "busy",
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)": "replica",
     "MISCONF Redis is configured to save RDB snapshots, but it is currently not able to": "save",
     "NOREPLICAS Not enough good replicas to write.": "replicas",
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "master",
@@ -109,3 +110,12 @@ def test_an_outage_is_said_once_however_many_threads_notice_and_once_when_it_is_
         "w-1 waits for Redis, and its tasks wait: it is full",
         "w-1 goes on: Redis answers again",
     ]
+
+
+def test_others_can_look_at_a_flag_whether_it_is_away():
+    flag = threading.Event()
+    outage = Outage(logging.getLogger("w-1"), "w-1", "Redis", flag=flag)
+    outage.begins("it is full")
+    assert flag.is_set()
+    outage.ends()
+    assert not flag.is_set()

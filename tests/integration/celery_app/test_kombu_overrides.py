@@ -14,6 +14,7 @@ from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kombu_overrides import LabkitTransport
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import new_settings
+from tests.integration.own_redis import STATES
 
 
 @pytest.fixture
@@ -38,6 +39,21 @@ def taker(app, got):
         queue = app.amqp.queues[QUEUE]
         with Consumer(connection.default_channel, [queue], callbacks=[take], accept=["json"]):
             yield connection
+
+
+@contextmanager
+def unsettled_taker(app):
+    """A connection that takes, and what it took, which is not acknowledged."""
+    messages: list = []
+    with app.connection_for_read() as connection:
+        queue = app.amqp.queues[QUEUE]
+        with Consumer(
+            connection.default_channel,
+            [queue],
+            callbacks=[lambda _, message: messages.append(message)],
+            accept=["json"],
+        ):
+            yield connection, messages
 
 
 def drain(connection, got, *, until):
@@ -107,3 +123,47 @@ def test_who_waits_is_woken_at_once(app, batch):
             drain(connection, got, until=lambda got, number=number: len(got) > number)
             waits.append(time() - began)
     assert sorted(waits)[5] < 0.5  # without the bell it would look again after a second
+
+
+@pytest.mark.parametrize("state", ["read_only", "busy", "unable_to_save", "killed"])
+def test_who_cannot_acknowledge_now_does_so_later_also_over_another_connection(own_redis, state):
+    """kombu gives it up: the message comes again, and whoever had it takes one less from then on."""
+    settings = new_settings()  # by its visibility time-out nothing would come back within the test
+    app, got = make_app(own_redis.url, settings), []
+    with own_redis.client() as client:
+        room = Capacity(client, settings)
+        app.send_task("anything", queue=QUEUE, task_id="the one")
+        with unsettled_taker(app) as (connection, messages):
+            drain(connection, messages, until=bool)
+            with STATES[state](own_redis):
+                messages[0].ack()
+        assert room.count().unacknowledged == 1
+        with taker(app, got) as connection:
+            drain(connection, got, until=lambda _: room.count().unacknowledged == 0)
+        assert sum(room.count().waiting) == 0
+    assert got == []
+
+
+def test_what_is_not_done_goes_back_into_the_queue_also_where_redis_is_full(own_redis):
+    """kombu's transaction would try it again and again, and the worker could not be ended."""
+    settings = new_settings()
+    app = make_app(own_redis.url, settings)
+    with own_redis.client() as client:
+        room = Capacity(client, settings)
+        app.send_task("anything", queue=QUEUE)
+        with unsettled_taker(app) as (connection, messages):
+            drain(connection, messages, until=bool)
+            with STATES["full"](own_redis):
+                connection.default_channel.close()
+                count = room.count()
+    assert (sum(count.waiting), count.unacknowledged) == (1, 0)
+
+
+def test_a_redis_that_refuses_is_asked_again_over_the_same_connection(own_redis):
+    app, got = make_app(own_redis.url, new_settings()), []
+    with taker(app, got) as connection:
+        with STATES["read_only"](own_redis):
+            drain(connection, got, until=lambda _: connection.default_channel._ask_at > 0)
+        app.send_task("anything", queue=QUEUE, task_id="the one")
+        drain(connection, got, until=bool)
+    assert got == ["the one"]

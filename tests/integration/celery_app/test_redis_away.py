@@ -9,47 +9,85 @@ import pytest
 
 from labkit.celery_app.application import make_app
 from labkit.celery_app.beat import Beat
+from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import RedisUnreachable
 from labkit.measure.records import DONE
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import envelope, new_settings
+from tests.integration.celery_app.handlers import effects
 from tests.integration.own_redis import STATES, TIMEOUT
 
-TASKS = 30
+#: Every state for threads; for processes those in which they are refused, and lose their connections.
+RUNS = [*(("threads", state) for state in STATES), *(("prefork", state) for state in ("full", "killed"))]
 
 
-@pytest.mark.parametrize("state", ["full"])
-def test_a_worker_goes_on_after_it(lab, own_redis, state):
-    settings = new_settings(celery_broker_url=own_redis.url, celery_visibility_timeout=2.0)
+class Run:
+    """One worker, what it is given, and what becomes of that. `folder` is for the effects."""
+
+    def __init__(self, own_redis, client, settings, folder):
+        self.sender = CelerySender(make_app(own_redis.url, settings))
+        self._records, self._capacity = RecordStream(client, settings), Capacity(client, settings)
+        self._folder = folder
+        self.sent: list[str] = []
+        self.attempts: Counter[tuple[str, str, int]] = Counter()
+
+    def send(self, kind: str, file: str, number: int) -> None:
+        """So many tasks, whose effects are lines in the file."""
+        tasks = [new_task(kind, str(self._folder / file)) for _ in range(number)]
+        self.sender.send([envelope(task) for task in tasks])
+        self.sent += [task.id for task in tasks]
+
+    def begun(self, file: str) -> list[str]:
+        return effects(self._folder / file)
+
+    def let_go(self, file: str) -> None:
+        (self._folder / f"{file}.go").touch()
+
+    def all_done(self) -> bool:
+        """Whether every task is done, and no message left."""
+        self.attempts.update((one.task_id, one.outcome, one.attempt) for one in self._records.read())
+        count = self._capacity.count()
+        return len(self.attempts) >= len(self.sent) and not (count.unacknowledged or sum(count.waiting))
+
+
+@pytest.mark.parametrize(("pool", "state"), RUNS)
+def test_a_worker_waits_for_it_goes_on_and_can_be_ended_meanwhile(lab, own_redis, tmp_path, pool, state):
+    settings = new_settings(celery_broker_url=own_redis.url)
     import_handlers(settings)
-    sender = CelerySender(make_app(own_redis.url, settings))
-    with own_redis.client() as client, CeleryWorker(lab, pool="threads", concurrency=2, settings=settings) as worker:
-        records = RecordStream(client, settings)
-        found: Counter[str] = Counter()
+    worker = CeleryWorker(lab, pool=pool, concurrency=2, settings=settings)
+    with own_redis.client() as client, worker:
+        run = Run(own_redis, client, settings, tmp_path)
 
-        def done(number: int) -> bool:
-            found.update(record.task_id for record in records.read() if record.outcome == DONE)
-            worker.check()
-            return len(found) >= number
+        def says(words: str, times: int) -> None:
+            wait_until(lambda: worker.output().count(words) == times, timeout=TIMEOUT, what=f"{words!r} was to be said")
 
-        sender.send([envelope(new_task("sleep", 1)) for _ in range(TASKS)])
-        wait_until(lambda: done(1), timeout=TIMEOUT, what="the worker was to begin")
+        run.send("test-wait", "first", 2)
+        run.send("test-write", "second", 4)
+        wait_until(lambda: len(run.begun("first")) == 2, timeout=TIMEOUT, what="the worker was to begin")
         with STATES[state](own_redis):
-            with pytest.raises(RedisUnreachable):
-                sender.send([envelope()])
-            wait_until(lambda: "waits for Redis" in worker.output(), timeout=TIMEOUT, what="it was to be said")
-        sender.send([envelope(new_task("sleep", 1)) for _ in range(TASKS)])
-        wait_until(lambda: done(2 * TASKS), timeout=2 * TIMEOUT, what="all were to be done")
-        assert set(found.values()) == {1}
-    sender.close()
+            run.let_go("first")  # what has ended cannot be noted
+            says("waits for Redis", 1)
+        says("goes on: Redis answers again", 1)
+        run.send("test-write", "third", 4)
+        wait_until(run.all_done, timeout=2 * TIMEOUT, what="all were to be done")
+        assert run.attempts == Counter({(task, DONE, 1): 1 for task in run.sent})
+        assert sorted(run.begun("first") + run.begun("second") + run.begun("third")) == sorted(run.sent)
+
+        run.send("test-wait", "last", 1)
+        wait_until(lambda: len(run.begun("last")) == 1, timeout=TIMEOUT, what="the worker was to go on")
+        with STATES[state](own_redis):
+            run.let_go("last")
+            worker.stop()  # raises if it has to be killed
+        assert worker.output().count("waits for Redis") <= 2  # it may have ended before it noticed
+        assert "Traceback" not in worker.output()
+        run.sender.close()
 
 
-@pytest.mark.parametrize("state", ["full", "read_only", "busy"])
+@pytest.mark.parametrize("state", ["killed", "frozen", "full", "read_only", "busy"])
 def test_beat_goes_on_after_it(own_redis, state, caplog):
     caplog.set_level(logging.WARNING, "labkit.beat")
     settings = new_settings(celery_broker_url=own_redis.url, beat_heartbeat="1", beat_lag="off")

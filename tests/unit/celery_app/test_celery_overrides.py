@@ -16,6 +16,11 @@ class HalfWay:
 
     closed = False
     attempts = 0
+    left_out: list[str] | None = None
+
+    def leave_out(self, tags: list[str]) -> None:
+        assert not self.attempts
+        self.left_out = tags
 
     def close(self) -> None:
         self.attempts += 1
@@ -41,3 +46,12 @@ def test_all_channels_are_closed_before_celery_forgets_their_address(monkeypatch
     )
     consumer_of(*channels).on_connection_error_after_connected(ConnectionError())
     assert seen == [True, True]
+
+
+def test_what_runs_on_is_not_put_back_into_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Consumer, "on_connection_error_after_connected", lambda self, error: None)
+    requests = [SimpleNamespace(message=SimpleNamespace(delivery_tag=tag)) for tag in ("a", "b")]
+    monkeypatch.setattr("celery.worker.state.active_requests", requests)
+    channel = HalfWay()
+    consumer_of(channel).on_connection_error_after_connected(ConnectionError())
+    assert channel.left_out == ["a", "b"]

@@ -1,0 +1,61 @@
+"""The scripts in Redis that take a message for a worker, and that note that it is through with it: each in one step.
+
+The keys are kombu's: a list for each level of a queue, a hash of what is unacknowledged, and an index of it by time.
+"""
+
+from __future__ import annotations
+
+#: The name of the bell, after the prefix.
+BELL = "bell"
+
+#: The list of what stood in the queue and is no message, after the prefix, and how much of it is kept.
+UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
+
+# KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: now, in seconds; how many are kept
+# that are no messages. What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who
+# else waits. What is no message is put aside, and the answer has one part only.
+TAKE = """
+local function read(message)
+  local properties = cjson.decode(message).properties
+  local place = properties.delivery_info
+  return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
+end
+for index = 5, #KEYS do
+  local message = redis.call('LINDEX', KEYS[index], -1)
+  if message then
+    local is_message, tag, names = pcall(read, message)
+    if not is_message then
+      redis.call('LPUSH', KEYS[4], redis.call('RPOP', KEYS[index]))
+      redis.call('LTRIM', KEYS[4], 0, ARGV[2] - 1)
+      return {KEYS[index]}
+    end
+    redis.call('RPOP', KEYS[index])
+    redis.call('ZADD', KEYS[2], ARGV[1], tag)
+    redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
+    for further = index, #KEYS do
+      if redis.call('EXISTS', KEYS[further]) == 1 then
+        redis.call('ZADD', KEYS[3], 0, '')
+        return {KEYS[index], message}
+      end
+    end
+    redis.call('DEL', KEYS[3])
+    return {KEYS[index], message}
+  end
+end
+redis.call('DEL', KEYS[3])
+return false
+"""
+
+# KEYS: unacked, unacked_index, bell, the lists that the message goes to. ARGV: its tag; to put it back also what is
+# noted of it, how it is pushed, and what to each list. The first two commands need no memory, and where Redis is full a
+# script that has changed something is not stopped. One that is not noted as it was has been put back by somebody else.
+SETTLE = """
+if ARGV[2] and redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+for index = 4, #KEYS do
+  redis.call(ARGV[3], KEYS[index], ARGV[index])
+  redis.call('ZADD', KEYS[3], 0, '')
+end
+return 1
+"""

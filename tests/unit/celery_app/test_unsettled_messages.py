@@ -1,0 +1,46 @@
+"""What Redis has not been told of messages is told later, in order, and only once."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from labkit.celery_app.unsettled_messages import UnsettledMessages
+
+
+@pytest.fixture
+def unsettled() -> UnsettledMessages:
+    made = UnsettledMessages()
+    made.add("a", requeue=False)
+    made.add("b", requeue=True)
+    return made
+
+
+def test_each_is_told_once(unsettled: UnsettledMessages) -> None:
+    told: list[tuple[str, bool]] = []
+    for _ in range(2):
+        unsettled.settle(lambda tag, requeue: told.append((tag, requeue)))
+    assert told == [("a", False), ("b", True)]
+    assert not unsettled
+
+
+def test_what_redis_does_not_take_now_stays(unsettled: UnsettledMessages) -> None:
+    asked: list[str] = []
+
+    def refuse(tag: str, requeue: bool) -> None:
+        asked.append(tag)
+        if tag == "b":
+            raise redis.ReadOnlyError("not now")
+
+    for _ in range(2):
+        unsettled.settle(refuse)
+    assert asked == ["a", "b", "b"]
+    assert unsettled
+
+
+def test_a_mistake_is_no_outage(unsettled: UnsettledMessages) -> None:
+    def mistake(tag: str, requeue: bool) -> None:
+        raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        unsettled.settle(mistake)
