@@ -97,7 +97,9 @@ def test_a_worker_performs_tasks_and_ctrl_c_ends_it_with_a_summary(type_in, send
     wait_for(lambda: is_empty(room), "the tasks were to be settled")
     out, err = ended(worker, by=signal.SIGINT)
     # nothing else, also where root is the user: no word of Celery's about that
-    assert re.fullmatch(rf"labkit: task {bad.id} is given up after attempt 3: ValueError: .*\n", err)
+    # but for the handler's own line, if the process of the pool that tried last had not failed so before
+    line = r"(  File .*\n    .*\n)?"
+    assert re.fullmatch(rf"labkit: task {bad.id} is given up after attempt 3: ValueError: .*\n{line}", err)
     first, *lines = out.splitlines()
     assert (first, lines[:-1]) == ("hello", [])
     assert re.fullmatch(
