@@ -48,7 +48,7 @@ async def create(batch: MessageBatch, services: OfServer, _key: IdempotencyKey =
     counts = Counter(message.topic for message in batch)
     for topic in counts:
         _must_be_a_queue(topic, services.names)
-    with services.doors.enter(counts) as entry:
+    with services.admission.enter(counts) as entry:
         ids = await services.queues.create([message.message() for message in batch], on_queued=entry.queued)
     log.info("created %s", " ".join(map(str, ids)))
     # a response of its own: FastAPI would check every id again

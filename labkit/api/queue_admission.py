@@ -104,9 +104,9 @@ class Entry:
 
 
 class QueueAdmission:
-    """One door per queue, which counts what was let in since the backlogs were last seen.
+    """One admission per queue, which counts what was let in since the backlogs were last seen.
 
-    A request with several messages is let in whole or not at all. A door that is open takes a whole batch, so a queue
+    A request with several messages is let in whole or not at all. One that is open takes a whole batch, so a queue
     can get longer than its limit by one batch, and by what other servers let in between two looks.
     """
 
@@ -156,7 +156,7 @@ class QueueAdmission:
     def enter(self, wanted: Counter[str]) -> Iterator[Entry]:
         """Let in so many messages for each queue, which are queued inside the context.
 
-        Raises `Problem` 429 if one of the doors is closed.
+        Raises `Problem` 429 if one of them is closed.
         """
         for queue in wanted:
             verdict = self._gates[queue].judge(self._clock(), lag=self._counts[queue].length)

@@ -21,7 +21,7 @@ class Services:
 
     queues: MessageQueues
     keys: IdempotencyKeys
-    doors: QueueAdmission
+    admission: QueueAdmission
     jobs: Jobs
     view: JobView
 
@@ -61,9 +61,9 @@ class Services:
         await self.queues.start()
         self.keys = IdempotencyKeys(self._lab, self.settings)
         opened.push_async_callback(self.keys.aclose)
-        self.doors = QueueAdmission(self.queues.backlogs, self.names, self.settings.api_max_lag)
-        opened.push_async_callback(self.doors.aclose)
-        await self.doors.start()
+        self.admission = QueueAdmission(self.queues.backlogs, self.names, self.settings.api_max_lag)
+        opened.push_async_callback(self.admission.aclose)
+        await self.admission.start()
 
 
 async def _of_request(request: Request) -> Services:

@@ -54,7 +54,7 @@ async def overviews(services: Services, seconds: float) -> AsyncIterator[ServerS
 
 async def overview(services: Services) -> OverviewOut:
     """The queues and the jobs at this moment."""
-    lags, limit = services.doors.lags, services.settings.api_max_lag
+    lags, limit = services.admission.lags, services.settings.api_max_lag
     queues = [QueueOut(name=name, unfinished=lags[name], limit=limit) for name in services.names]
     view = services.view
     changes, counts = await asyncio.to_thread(lambda: (view.last_change(), view.counts()))

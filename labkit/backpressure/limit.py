@@ -73,10 +73,10 @@ class ShedNewest(Limit):
 
 @STRATEGIES.register
 class ShedLowest(Limit):
-    """At admission: beyond `limit` unfinished tasks one of the lowest class is dropped, at the door or behind it.
+    """At a dispatcher: beyond `limit` unfinished tasks one of the lowest class is dropped, at admission or behind it.
 
-    If a less urgent task waits behind the door, it makes room, and the newest of its class goes first; if none does,
-    the task at the door is dropped. What is in work is not interrupted.
+    If a less urgent task waits behind admission, it makes room, and the newest of its class goes first; if none does,
+    the task at admission is dropped. What is in work is not interrupted.
     """
 
     name = "shed_lowest"

@@ -12,7 +12,7 @@ from labkit.errors import SettingsError
 
 
 class Flow(Struct, frozen=True):
-    """Whether the door is shut."""
+    """Whether admission is shut."""
 
     paused: bool
 
@@ -22,7 +22,7 @@ class Flow(Struct, frozen=True):
 class Pause:
     """At the worker or at admission: nothing more is let in from `high` unfinished tasks on until `low` are left.
 
-    What waits in front of the door stays where it is, on the topic. The two marks are apart so that the door does not
+    What waits before admission stays where it is, on the topic. The two marks are apart so that admission does not
     open and shut with each task: to pause and resume a consumer costs a fetch. `low` must leave the servers work for
     `look` seconds, after which it looks again.
     """
@@ -44,11 +44,11 @@ class Pause:
             )
 
     def begin(self) -> Flow:
-        """The door is open."""
+        """Admission is open."""
         return Flow(paused=False)
 
     def judge(self, sight: QueueView, state: Flow, now: float) -> tuple[AdmissionDecision, Flow]:
-        """Admit while the door is open; shut it at `high`, open it at `low`."""
+        """Admit while it is open; shut it at `high`, open it at `low`."""
         paused = sight.lag > self.low if state.paused else sight.lag >= self.high
         if not paused:
             return ADMITTED, Flow(paused=False)

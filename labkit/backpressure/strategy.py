@@ -1,4 +1,4 @@
-"""What a strategy against a growing queue sees and what it answers: its agreement with whoever keeps the door.
+"""What a strategy against a growing queue sees and what it answers: its agreement with whoever keeps admission.
 
 A strategy is a pure function of a `QueueView`, of its own state and of the time. It knows nothing of Kafka, of Celery
 or of clocks; its state is handed in and out, and an `AdmissionState` keeps it. So the very same object decides in a
@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 
 class Action(StrEnum):
-    """What is to happen to the task at the door.
+    """What is to happen to the task at admission.
 
     `ADMIT`: let it in. `WAIT`: it and what is behind it wait, and the strategy is asked again. `REFUSE`: its sender is
     told. `SHED_NEWEST`: drop it. `SHED_LOWEST`: let it in, and drop the newest of the lowest class that waits. `SPILL`:
@@ -40,8 +40,8 @@ class Action(StrEnum):
 class QueueView(Struct, frozen=True, kw_only=True):
     """All that a judgement rests on, besides the state and the time.
 
-    `lag`: how many tasks are behind the door and not finished, waiting or in work, as Kafka counts it. `rank`: the
-    class of the task at the door; 0 is the most urgent. `lowest`: the largest rank of those that wait behind the door
+    `lag`: how many tasks are behind admission and not finished, waiting or in work, as Kafka counts it. `rank`: the
+    class of the task at admission; 0 is the most urgent. `lowest`: the largest rank of those that wait behind admission
     and are not begun, None if none waits. `answered`: how many tasks were finished since the last judgement, and
     `latency`: how many seconds they took on average from being let in, None if there was none.
     """
@@ -78,7 +78,7 @@ class Strategy(Protocol[S]):
         ...
 
     def judge(self, sight: QueueView, state: S, now: float) -> tuple[AdmissionDecision, S]:
-        """What to do with the task at the door at the time `now`, in seconds, and the state from then on. Pure."""
+        """What to do with the task at admission at the time `now`, in seconds, and the state from then on. Pure."""
         ...
 
 
@@ -101,7 +101,7 @@ STRATEGIES: Registry[Strategy[Any]] = Registry("strategy")
 
 
 class AdmissionState(Generic[S]):
-    """The memory of one door, live or simulated. One thread at a time may use it."""
+    """The memory of one admission, live or simulated. One thread at a time may use it."""
 
     def __init__(self, strategy: Strategy[S]) -> None:
         self.strategy = strategy
@@ -116,7 +116,7 @@ class AdmissionState(Generic[S]):
         self._latencies += latency
 
     def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
-        """What to do with the task at the door at the time `now`; the other arguments are those of `QueueView`.
+        """What to do with the task at admission at the time `now`; the other arguments are those of `QueueView`.
 
         The verdict must be carried out: a task that is admitted counts as let in.
         """

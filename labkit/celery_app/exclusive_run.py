@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
 
-#: The bytes of the file: through the gate everybody goes, and waits there while somebody waits to be alone.
-_GATE, _ROOM = 0, 1
+#: The bytes of the file: everybody locks the first on the way in, and waits there while somebody waits to be alone.
+_ENTRY, _RUN = 0, 1
 
 
 class ExclusiveRun:
@@ -38,15 +38,15 @@ class ExclusiveRun:
     @contextmanager
     def _among_processes(self, *, alone: bool) -> Iterator[None]:
         # These locks are the process's. Where several threads of one have tasks, there are no other processes.
-        self._lock(fcntl.LOCK_EX, _GATE)
+        self._lock(fcntl.LOCK_EX, _ENTRY)
         try:
-            self._lock(fcntl.LOCK_EX if alone else fcntl.LOCK_SH, _ROOM)
+            self._lock(fcntl.LOCK_EX if alone else fcntl.LOCK_SH, _RUN)
         finally:
-            self._lock(fcntl.LOCK_UN, _GATE)
+            self._lock(fcntl.LOCK_UN, _ENTRY)
         try:
             yield
         finally:
-            self._lock(fcntl.LOCK_UN, _ROOM)
+            self._lock(fcntl.LOCK_UN, _RUN)
 
     def _lock(self, how: int, place: int) -> None:
         fcntl.lockf(self._file, how, 1, place)

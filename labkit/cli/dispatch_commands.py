@@ -159,7 +159,7 @@ def dispatch(
     ] = None,
     admission: Annotated[
         str | None,
-        typer.Option(help="A strategy at the door, as pause:high=100,low=50 or spill:limit=100."),
+        typer.Option(help="A strategy at admission, as pause:high=100,low=50 or spill:limit=100."),
     ] = None,
     limit: Annotated[
         int | None,
@@ -190,7 +190,7 @@ def dispatch(
     )
     options = parse_options(option or ())
     make_policy(policy, **options)  # what is wrong with it should be said before any topic is made
-    door = None if admission is None else parse_strategy(admission)
+    strategy = None if admission is None else parse_strategy(admission)
     limit = limit or settings.celery_limit
     rates = Rates()
     start_logging("dispatcher")
@@ -203,7 +203,7 @@ def dispatch(
             policy,
             options,
             limit=limit,
-            admission=door,
+            admission=strategy,
             partitions=partitions,
             settings=settings,
         )
@@ -215,7 +215,7 @@ def dispatch(
             left = watch.look()
     print(_summary(dispatcher.status(), time.monotonic() - started))
     for action, number in dispatcher.turned_away().groupby("action")["tasks"].sum().items():
-        print(f"{number} tasks were turned away at the door: {action}.")
+        print(f"{number} tasks were turned away at admission: {action}.")
     print(left_on_kafka(left))
 
 

@@ -71,23 +71,26 @@ def produce(
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
-        door = None if strategy is None else ProducerAdmission(strategy, target, group=group)
-        with Producer(target, partitioner=partition_of, on_receipt=tally.take, door=door) as producer, tally.live():
+        admission = None if strategy is None else ProducerAdmission(strategy, target, group=group)
+        with (
+            Producer(target, partitioner=partition_of, on_receipt=tally.take, admission=admission) as producer,
+            tally.live(),
+        ):
             tasks = tally.watch(_tasks(messages, keys, rng), total)
             producer.submit_on_schedule(tasks, moments, stop=stop)
             producer.flush()
     print(tally.summary(topic))
-    if door is not None:
-        door.close()
-        _say_turned_away(door)
+    if admission is not None:
+        admission.close()
+        _say_turned_away(admission)
     if tally.refused:
         raise LabkitError(f"{tally.refused} tasks were not acknowledged; the last reason: {tally.reason}")
 
 
-def _say_turned_away(door: ProducerAdmission) -> None:
-    counts = door.turned_away().groupby("action")["tasks"].sum()
+def _say_turned_away(admission: ProducerAdmission) -> None:
+    counts = admission.turned_away().groupby("action")["tasks"].sum()
     for action, number in counts.items():
-        print(f"{number} tasks were turned away at the door: {action}.")
+        print(f"{number} tasks were turned away at admission: {action}.")
 
 
 def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> Iterator[tuple[Task, str]]:

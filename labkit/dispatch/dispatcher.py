@@ -125,7 +125,7 @@ class Dispatcher(Resource):
         return [self._counts.status(name, topic=one.topic.name, waiting=len(one.line)) for name, one in self._all]
 
     def turned_away(self) -> pd.DataFrame:
-        """What was shed or put aside at the door so far (see `labkit.measure.records`)."""
+        """What was shed or put aside at admission so far (see `labkit.measure.records`)."""
         return turned_away_frame(()) if self._admission is None else self._admission.turned_away()
 
     def use(self, policy: Policy) -> None:
@@ -191,7 +191,7 @@ class Dispatcher(Resource):
             clock=self._clock,
         )
         intake.tell(self._changed.set)
-        intake.line.has_door = self._admission is not None
+        intake.line.has_admission = self._admission is not None
         return intake
 
     def _run(self) -> None:
@@ -226,7 +226,7 @@ class Dispatcher(Resource):
         return SAMPLE_INTERVAL if waiting else at_door
 
     def _admit(self) -> float | None:
-        """Let in who may come; after how many seconds to ask again, None if nobody stands at the door."""
+        """Let in who may come; after how many seconds to ask again, None if nobody waits for admission."""
         if self._admission is None or not any(intake.line.at_door() for intake in self._intakes.values()):
             return None
         count = _BOUNDLESS if self._room is None else self._room.count()

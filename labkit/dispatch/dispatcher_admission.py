@@ -1,6 +1,6 @@
-"""Back-pressure at a dispatcher: a strategy decides who gets in from Kafka, by what is not finished behind its door.
+"""Back-pressure at a dispatcher: a strategy decides who is admitted from Kafka, by what is not finished behind it.
 
-Behind the door is what waits for the dispatcher and what is in Celery. In front of it tasks keep their place on Kafka.
+Behind it is what waits for the dispatcher and what is in Celery. Before it tasks keep their place on Kafka.
 What is spilled goes to the topic `<topic>.later`, as it was: a dispatcher or a bridge for that topic brings it back.
 """
 
@@ -33,7 +33,7 @@ SPILL_TIMEOUT = 10.0
 
 
 class DispatcherAdmission:
-    """Keeps the door of one dispatcher; used from its thread.
+    """Keeps the admission of one dispatcher; used from its thread.
 
     `finished` gives the records that came since it was last asked: for a strategy that goes by the latency, which
     counts from when a task was sent to Celery. `clock` gives seconds since the epoch, `measure` only measures.
@@ -60,7 +60,7 @@ class DispatcherAdmission:
         """Let in who may come, in the order of arrival; after how many seconds to ask again, None if nobody waits.
 
         `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or
-        put aside is counted by class. Raises `TransportError` if a task could not be spilled; it stands at the door
+        put aside is counted by class. Raises `TransportError` if a task could not be spilled; it waits for admission
         then.
         """
         now = self._measure()
@@ -172,7 +172,7 @@ class _SpillTopic:
 
 
 def _first_at_door(intakes: Mapping[str, Intake]) -> tuple[int, Intake] | None:
-    """Whose first task at the door came first, with the rank of its class."""
+    """Whose first task at admission came first, with the rank of its class."""
     found = [
         (item.record.timestamp_ms, rank, intake)
         for rank, intake in enumerate(intakes.values())

@@ -69,7 +69,7 @@ def make_dispatcher(
         CelerySender(make_app(url, settings)),
         group=DISPATCHER_GROUP,
         room=Capacity(client, settings, dispatcher=name, limit=limit or settings.celery_limit),
-        admission=None if admission is None else _door(admission, client, settings),
+        admission=None if admission is None else _dispatcher_admission(admission, client, settings),
         name=name,
         on_record=RecordStream(client, settings).append,
         settings=settings,
@@ -120,7 +120,7 @@ def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
     )
 
 
-def _door(strategy: Strategy[Any], client: redis.Redis, settings: Settings) -> DispatcherAdmission:
+def _dispatcher_admission(strategy: Strategy[Any], client: redis.Redis, settings: Settings) -> DispatcherAdmission:
     finished = RecordStream(client, settings)
     finished.skip()
     return DispatcherAdmission(strategy, finished=finished.read)

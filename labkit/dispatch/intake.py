@@ -32,13 +32,13 @@ class IntakeQueue(Shards):
 
     Its worker fills it and, in a rebalance, takes it away. A task that was taken is in the dispatcher's hands until it
     is `done` or put back; the worker waits for that. `on_change` is called when tasks have come or the line is closed.
-    Where it has a door, what comes stands there first, and does not count as waiting until it is let in.
+    Where it has an admission, what comes waits for it first, and does not count as waiting until it is let in.
     """
 
     def __init__(self) -> None:
         super().__init__("none")
-        self.has_door = False
-        self._door: deque[WorkItem] = deque()
+        self.has_admission = False
+        self._at_admission: deque[WorkItem] = deque()
         self._line: deque[WorkItem] = deque()
         self._in_hand: dict[WorkItem, _Back] = {}
         self._settled = threading.Condition()
@@ -47,23 +47,23 @@ class IntakeQueue(Shards):
     def put(self, items: Iterable[WorkItem]) -> None:
         """Tasks have come, in this order."""
         with self._settled:
-            (self._door if self.has_door else self._line).extend(items)
+            (self._at_admission if self.has_admission else self._line).extend(items)
         self.on_change()
 
     def at_door(self) -> WorkItem | None:
-        """The first task at the door; None if there is none."""
+        """The first task at admission; None if there is none."""
         with self._settled:
-            return self._door[0] if self._door and not self._halted else None
+            return self._at_admission[0] if self._at_admission and not self._halted else None
 
     def let_in(self) -> None:
-        """The first task at the door joins the line."""
+        """The first task at admission joins the line."""
         with self._settled:
-            if self._door and not self._halted:
-                self._line.append(self._door.popleft())
+            if self._at_admission and not self._halted:
+                self._line.append(self._at_admission.popleft())
 
     def take_at_door(self) -> WorkItem | None:
-        """The first task at the door, which does not join the line; None as for `take_first`."""
-        return self._take(self._door, deque.popleft, self._door.appendleft)
+        """The first task at admission, which does not join the line; None as for `take_first`."""
+        return self._take(self._at_admission, deque.popleft, self._at_admission.appendleft)
 
     def __len__(self) -> int:
         with self._settled:
@@ -125,7 +125,7 @@ class IntakeQueue(Shards):
             settled = self._settled.wait_for(lambda: not self._in_hand, timeout)
             self._in_hand.clear()
             self._line.clear()
-            self._door.clear()
+            self._at_admission.clear()
             self._halted = False
         return settled
 

@@ -117,7 +117,7 @@ class CelerySession(Resource):
         return self._store.frame()
 
     def turned_away(self) -> pd.DataFrame:
-        """What was shed or put aside at the dispatcher's door, counted by moment."""
+        """What was shed or put aside at the dispatcher's admission, counted by moment."""
         return self.dispatcher.turned_away()
 
     def wait_for_records(self, count: int, *, timeout: float) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def _servers(settings: Settings, state: State | None) -> list[ServerStatus]:
     if state.redis is not None:
         servers.append(_server(state, "redis", state.redis, redis_url(state)))
     # programs that read `labkit status --json` know the supervisor by this name
-    return [*servers, _server(state, "keeper", state.supervisor, "")]
+    return [*servers, _server(state, "supervisor", state.supervisor, "")]
 
 
 def _external(name: str, address: str) -> ServerStatus:

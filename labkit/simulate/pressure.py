@@ -1,6 +1,6 @@
-"""Servers behind a queue, and a strategy at its door, under a simulated clock (SimPy).
+"""Servers behind a queue, and a strategy at its admission, under a simulated clock (SimPy).
 
-Tasks come from outside and stand in line at the door. The strategy judges the first of them, and whoever is let in is
+Tasks come from outside and wait in line for admission. The strategy judges the first of them, and whoever is let in is
 served first come, first served by whichever server is free. With retries, a client whose task is not done in time sends
 it again, and the copies that are in the queue already cost their service all the same: that is how an overload can
 outlast its cause.
@@ -103,7 +103,7 @@ class _PressureSystem:
         self._clock = clock
         self._gate = AdmissionState(strategy)
         self._retries = retries
-        self._door: deque[_Copy] = deque()
+        self._at_admission: deque[_Copy] = deque()
         self._asks_again = False
         self._queue: deque[_Copy] = deque()
         self._ranks: Counter[int] = Counter()
@@ -129,18 +129,18 @@ class _PressureSystem:
                 return
 
     def _send(self, copy: _Copy) -> None:
-        self._door.append(copy)
+        self._at_admission.append(copy)
         if not self._asks_again:
             self._let_in()
 
     def _let_in(self) -> None:
-        while self._door:
-            verdict = self._judge(self._door[0].task.rank)
+        while self._at_admission:
+            verdict = self._judge(self._at_admission[0].task.rank)
             if verdict.action is Action.WAIT:
                 self._asks_again = True
                 self._clock.process(self._ask_again(verdict.seconds))
                 return
-            self._carry_out(verdict.action, self._door.popleft())
+            self._carry_out(verdict.action, self._at_admission.popleft())
 
     def _ask_again(self, seconds: float) -> Generator[simpy.Event, object, None]:
         yield self._clock.timeout(seconds)

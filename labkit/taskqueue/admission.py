@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: How old what is known of the lag may be, in seconds.
 MAX_AGE = 0.05
 
-#: What these do is done behind the door, where a producer has no hand in it.
+#: What these do is done behind admission, where a producer has no hand in it.
 ONLY_AT_ADMISSION = ("shed_lowest", "spill")
 
 

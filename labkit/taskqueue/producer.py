@@ -37,7 +37,7 @@ class Producer(Resource):
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
     every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
-    With a `door` (see `labkit.taskqueue.admission`) each task is judged before it is sent: the producer waits for it,
+    With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
     or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
     and may be set while this runs; `measure` only measures.
     """
@@ -48,14 +48,14 @@ class Producer(Resource):
         *,
         partitioner: Partitioner | None = None,
         on_receipt: Callable[[Receipt], object] | None = None,
-        door: ProducerAdmission | None = None,
+        admission: ProducerAdmission | None = None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         settings = settings or load_settings()
-        self._door = door
+        self._admission = admission
         self._pause = pause
         self.topic = topic
         self._full_name = topic.full_name
@@ -82,11 +82,11 @@ class Producer(Resource):
     def send(self, task: Task) -> Receipt:
         """Send one task and return when the broker has it.
 
-        Raises `NotAcknowledged`, `TaskNotEncodable`, and `NotAccepted` where there is a door.
+        Raises `NotAcknowledged`, `TaskNotEncodable`, and `NotAccepted` where there is an admission.
         """
         receipts = self.send_many([task])
         if not receipts:
-            raise NotAccepted("The task was dropped at the door, because too many before it are not finished.")
+            raise NotAccepted("The task was dropped at admission, because too many before it are not finished.")
         return receipts[0]
 
     def send_many(self, tasks: Iterable[Task]) -> list[Receipt]:
@@ -114,7 +114,7 @@ class Producer(Resource):
     def submit(self, task: Task, *, stop: threading.Event | None = None) -> bool:
         """Hand over one task and go on; its receipt comes later. Waits while the client's buffer is full.
 
-        False if it was shed at the door, or still waited there when `stop` was set; raises `NotAccepted` if it was
+        False if it was shed at admission, or still waited there when `stop` was set; raises `NotAccepted` if it was
         refused there.
         """
         if not self._may_pass(task, stop):
@@ -127,7 +127,7 @@ class Producer(Resource):
     ) -> int:
         """Submit each task when it is due (open loop), until the tasks or the arrivals end or `stop` is set.
 
-        Returns the number submitted. A task that is late is sent at once and keeps its scheduled time. What the door
+        Returns the number submitted. A task that is late is sent at once and keeps its scheduled time. What admission
         turns away is not sent again.
         """
         stop = stop or threading.Event()
@@ -137,7 +137,7 @@ class Producer(Resource):
             early = begun + moment - self._measure()
             if stop.wait(early) if early > 0 else stop.is_set():
                 break
-            with suppress(NotAccepted):  # the door has counted it
+            with suppress(NotAccepted):  # admission has counted it
                 sent += self.submit(task.evolve(scheduled_at=begun_at + moment), stop=stop)
         return sent
 
@@ -174,10 +174,10 @@ class Producer(Resource):
             log.info("the producer to %s goes on as before: %s", self.topic.name, error)
 
     def _may_pass(self, task: Task, stop: threading.Event | None = None) -> bool:
-        """Whether the task may be sent; waits if the door says so, raises `NotAccepted` if it is refused."""
-        if self._door is None:
+        """Whether the task may be sent; waits if admission says so, raises `NotAccepted` if it is refused."""
+        if self._admission is None:
             return True
-        while (verdict := self._door.judge(task.priority).or_raise()).action is Action.WAIT:
+        while (verdict := self._admission.judge(task.priority).or_raise()).action is Action.WAIT:
             if stop is None:
                 self._pause(verdict.seconds)
             elif stop.wait(verdict.seconds):

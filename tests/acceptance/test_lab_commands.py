@@ -103,7 +103,7 @@ def test_status_for_programs(labkit: Labkit, port: int) -> None:
     assert found["running"] is True
     kafka, redis, supervisor = found["servers"]
     assert (kafka["name"], kafka["address"]) == ("Kafka", f"127.0.0.1:{port}")
-    assert (redis["name"], supervisor["name"]) == ("Redis", "keeper")
+    assert (redis["name"], supervisor["name"]) == ("Redis", "supervisor")
     assert sum(server["memory"] for server in found["servers"]) < 700e6
 
 

@@ -136,7 +136,7 @@ def pressures(
 
     `runs` holds for each name the records and what was turned away. The time of the `overload`, in seconds since the
     start, has a grey background. `recovery` is how many seconds after it each run had recovered, inf if it never did.
-    A task is in front of the door from when it was scheduled until it was produced, and behind it until it was
+    A task is before admission from when it was scheduled until it was produced, and behind it until it was
     finished.
     """
     given = {name: _DrawnRun(*run) for name, run in runs.items()}
@@ -168,7 +168,7 @@ def _name_axes(panels: np.ndarray) -> None:
         axes.set_xlabel("time [s]")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     coloured_words(rates, [("offered", GREY), ("served", BLUE)])
-    coloured_words(places, [("in front of the door", GREY), ("behind it", VERMILLION)])
+    coloured_words(places, [("before admission", GREY), ("behind it", VERMILLION)])
     coloured_words(waiting, [("p50", BLUE), ("p99", VERMILLION)])
     # they may reach above the next column, which stays as wide as the first
     for words in (words for axes in panels[:, 0] for words in axes.artists):

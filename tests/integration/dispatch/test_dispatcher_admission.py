@@ -1,4 +1,4 @@
-"""The dispatcher's door on the real broker: who is let in, who is shed, and who is put aside."""
+"""The dispatcher's admission on the real broker: who is let in, who is shed, and who is put aside."""
 
 from contextlib import suppress
 
@@ -15,13 +15,13 @@ from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import read_topic
 
 CLASSES = [PriorityClass(name="high"), PriorityClass(name="low")]
-#: So long that a burst is at the door before the first of it is done.
+#: So long that a burst waits for admission before the first of it is done.
 NAP = 0.02
 
 
 @pytest.fixture
 def session_with(lab, unique_name):
-    """A session whose dispatcher has this strategy at its door."""
+    """A session whose dispatcher has this strategy at its admission."""
 
     def make(name: str, **options: float) -> CelerySession:
         return CelerySession(

@@ -1,4 +1,4 @@
-"""Doors that close when a queue is long, and tell how long to wait."""
+"""Admission is refused when a queue is long, and it is told how long to wait."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Queue:
     def __init__(self, limit: int) -> None:
         self.end = self.finished = 0
         self.now = 0.0
-        self.doors = QueueAdmission(self.backlogs, ["orders", "emails"], limit, clock=lambda: self.now)
+        self.admission = QueueAdmission(self.backlogs, ["orders", "emails"], limit, clock=lambda: self.now)
 
     async def backlogs(self) -> dict[str, QueueBacklog]:
         return {"orders": QueueBacklog(self.end - self.finished, {0: self.end}), "emails": QueueBacklog()}
 
     @property
     def length(self) -> int:
-        return self.doors.lags["orders"]
+        return self.admission.lags["orders"]
 
     def look(self, *, after: float = 1.0) -> None:
         self.now += after
-        asyncio.run(self.doors.look())
+        asyncio.run(self.admission.look())
 
     def seen(self, length: int, *, after: float = 1.0) -> None:
         """Others have written or taken so many that this is how long it is."""
@@ -47,7 +47,7 @@ class Queue:
         return [RecordPosition(0, self.end - 1 - back) for back in range(number)]
 
     def send(self, **counts: int) -> None:
-        with self.doors.enter(Counter(counts)) as entry:
+        with self.admission.enter(Counter(counts)) as entry:
             for queue, number in counts.items():
                 entry.queued(queue, self.write(number))
 
@@ -64,12 +64,12 @@ def test_what_was_let_in_counts_before_it_is_seen():
     for _ in range(10):
         queue.send(orders=1)
     assert refused(queue, orders=1).status == 429
-    assert queue.doors.lags == {"orders": 10, "emails": 0}
+    assert queue.admission.lags == {"orders": 10, "emails": 0}
 
 
 def test_what_is_under_way_counts_and_once_only_whenever_a_look_sees_it():
     queue = Queue(limit=10)
-    with queue.doors.enter(Counter(orders=10)) as entry:
+    with queue.admission.enter(Counter(orders=10)) as entry:
         queue.look()  # it is not on the topic yet
         assert refused(queue, orders=1).status == 429
         positions = queue.write(10)
@@ -85,7 +85,7 @@ def test_what_is_under_way_counts_and_once_only_whenever_a_look_sees_it():
 
 def test_what_a_request_did_not_queue_counts_no_more_when_it_is_over():
     queue = Queue(limit=10)
-    with queue.doors.enter(Counter(orders=5)) as entry:
+    with queue.admission.enter(Counter(orders=5)) as entry:
         entry.queued("orders", queue.write(2))  # the others were queued before, or were refused
         assert queue.length == 5
     assert queue.length == 2
@@ -95,7 +95,7 @@ def test_what_a_request_did_not_queue_counts_no_more_when_it_is_over():
 
 def test_what_others_write_is_counted_too():
     queue = Queue(limit=10)
-    with queue.doors.enter(Counter(orders=2)) as entry:
+    with queue.admission.enter(Counter(orders=2)) as entry:
         own = queue.write(1)
         queue.write(3)  # another server's
         own += queue.write(1)
@@ -241,9 +241,9 @@ def test_all_or_nothing_over_several_queues():
     queue = Queue(limit=10)
     queue.seen(10)
     refused(queue, emails=3, orders=1)
-    assert queue.doors.lags["emails"] == 0
+    assert queue.admission.lags["emails"] == 0
     queue.send(emails=3)
-    assert queue.doors.lags["emails"] == 3
+    assert queue.admission.lags["emails"] == 3
 
 
 def test_what_is_let_in_while_we_look_counts_once_whether_it_was_seen_or_not():
@@ -258,8 +258,8 @@ def test_what_is_let_in_while_we_look_counts_once_whether_it_was_seen_or_not():
                 await going_on.wait()
                 return await queue.backlogs() if seen else early
 
-            queue.doors = QueueAdmission(slow, ["orders", "emails"], 10, clock=lambda: queue.now)
-            look = asyncio.create_task(queue.doors.look())
+            queue.admission = QueueAdmission(slow, ["orders", "emails"], 10, clock=lambda: queue.now)
+            look = asyncio.create_task(queue.admission.look())
             await asyncio.sleep(0)
             queue.send(orders=2)
             going_on.set()

@@ -6,9 +6,9 @@ OPEN, SHUT = Action.ADMIT, Action.WAIT
 
 
 def test_it_shuts_at_high_water_and_opens_at_low_water():
-    gate = AdmissionState(make_strategy("pause", high=4, low=2))
+    admission = AdmissionState(make_strategy("pause", high=4, low=2))
     lags = [0, 3, 4, 3, 9, 3, 2, 3, 3, 4, 2]
-    verdicts = [gate.judge(0.0, lag=lag).action for lag in lags]
+    verdicts = [admission.judge(0.0, lag=lag).action for lag in lags]
     assert verdicts == [OPEN, OPEN, SHUT, SHUT, SHUT, SHUT, OPEN, OPEN, OPEN, SHUT, OPEN]
 
 

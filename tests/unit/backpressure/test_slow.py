@@ -8,33 +8,33 @@ from labkit.backpressure import Action, AdmissionState, make_strategy
 
 
 def test_there_is_no_gap_up_to_the_threshold():
-    gate = AdmissionState(make_strategy("slow", threshold=5))
-    assert [gate.judge(0.0, lag=lag).action for lag in (0, 3, 5)] == [Action.ADMIT] * 3
+    admission = AdmissionState(make_strategy("slow", threshold=5))
+    assert [admission.judge(0.0, lag=lag).action for lag in (0, 3, 5)] == [Action.ADMIT] * 3
 
 
 def test_the_gap_grows_with_the_lag_beyond_the_threshold():
-    gate = AdmissionState(make_strategy("slow", threshold=5, per_task=0.25, look=10.0))
-    assert gate.judge(8.0, lag=7).action is Action.ADMIT, "no task came before this one"
-    early = gate.judge(8.125, lag=7)
+    admission = AdmissionState(make_strategy("slow", threshold=5, per_task=0.25, look=10.0))
+    assert admission.judge(8.0, lag=7).action is Action.ADMIT, "no task came before this one"
+    early = admission.judge(8.125, lag=7)
     assert (early.action, early.seconds) == (Action.WAIT, 0.375)
     assert early.reason == "7 tasks are not finished, 2 more than the threshold"
-    assert gate.judge(8.125, lag=9).seconds == 0.875, "asked anew, with the lag of that moment"
-    assert gate.judge(8.5, lag=7).action is Action.ADMIT
-    assert gate.judge(8.5, lag=7).action is Action.WAIT, "the gap is from the last task on"
+    assert admission.judge(8.125, lag=9).seconds == 0.875, "asked anew, with the lag of that moment"
+    assert admission.judge(8.5, lag=7).action is Action.ADMIT
+    assert admission.judge(8.5, lag=7).action is Action.WAIT, "the gap is from the last task on"
 
 
 def test_it_looks_again_before_a_long_gap_is_over():
-    gate = AdmissionState(make_strategy("slow", threshold=0, per_task=1.0, look=0.5))
-    gate.judge(0.0, lag=0)
-    assert gate.judge(0.0, lag=1_000_000).seconds == 0.5
-    assert gate.judge(0.5, lag=0).action is Action.ADMIT
+    admission = AdmissionState(make_strategy("slow", threshold=0, per_task=1.0, look=0.5))
+    admission.judge(0.0, lag=0)
+    assert admission.judge(0.0, lag=1_000_000).seconds == 0.5
+    assert admission.judge(0.5, lag=0).action is Action.ADMIT
 
 
 @pytest.mark.parametrize("lag", [6, 12])
 def test_a_sender_who_waits_as_told_keeps_the_gap(lag):
-    gate, now, sent = AdmissionState(make_strategy("slow", threshold=5, per_task=0.1, look=0.07)), 0.0, []
+    admission, now, sent = AdmissionState(make_strategy("slow", threshold=5, per_task=0.1, look=0.07)), 0.0, []
     while len(sent) < 20:
-        verdict = gate.judge(now, lag=lag)
+        verdict = admission.judge(now, lag=lag)
         if verdict.action is Action.ADMIT:
             sent.append(now)
         now += verdict.seconds

@@ -39,12 +39,12 @@ def test_a_judgement_is_pure_and_says_what_can_be_done(name, looks):
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(start=st.floats(0.0, 1e9), lags=st.lists(st.integers(0, 400), max_size=20))
 def test_the_door_opens_again_when_nothing_is_left(name, start, lags):
-    gate = AdmissionState(make_strategy(name))
+    admission = AdmissionState(make_strategy(name))
     for lag in lags:
-        gate.judge(start, lag=lag)
+        admission.judge(start, lag=lag)
     now = start
     for _ in range(3):
-        verdict = gate.judge(now, lag=0)
+        verdict = admission.judge(now, lag=0)
         if verdict.action is Action.ADMIT:
             return
         assert verdict.action is Action.WAIT, "an empty queue has room"
@@ -78,19 +78,19 @@ class Diary:
 
 
 def test_the_strategy_sees_what_the_door_sees_and_keeps_its_state():
-    gate = AdmissionState(Diary())
-    assert gate.state == ()
-    assert gate.judge(1.0, lag=3).action is Action.ADMIT
-    gate.judge(2.0, lag=4, rank=1, lowest=2)
-    assert gate.state == ((1.0, QueueView(lag=3)), (2.0, QueueView(lag=4, rank=1, lowest=2)))
+    admission = AdmissionState(Diary())
+    assert admission.state == ()
+    assert admission.judge(1.0, lag=3).action is Action.ADMIT
+    admission.judge(2.0, lag=4, rank=1, lowest=2)
+    assert admission.state == ((1.0, QueueView(lag=3)), (2.0, QueueView(lag=4, rank=1, lowest=2)))
 
 
 def test_answers_are_averaged_since_the_last_judgement():
-    gate = AdmissionState(Diary())
-    gate.answered(1.0)
-    gate.answered(4.0)
-    gate.judge(5.0, lag=0)
-    gate.judge(6.0, lag=0)
-    gate.answered(3.0)
-    gate.judge(7.0, lag=0)
-    assert [(sight.answered, sight.latency) for _, sight in gate.state] == [(2, 2.5), (0, None), (1, 3.0)]
+    admission = AdmissionState(Diary())
+    admission.answered(1.0)
+    admission.answered(4.0)
+    admission.judge(5.0, lag=0)
+    admission.judge(6.0, lag=0)
+    admission.answered(3.0)
+    admission.judge(7.0, lag=0)
+    assert [(sight.answered, sight.latency) for _, sight in admission.state] == [(2, 2.5), (0, None), (1, 3.0)]

@@ -9,10 +9,10 @@ from labkit.backpressure import Action, AdmissionState, make_strategy
 
 def let_in(rate, burst, arrivals):
     """When each task is let in, if each waits as long as it is told and nobody overtakes."""
-    gate, now, moments = AdmissionState(make_strategy("token_bucket", rate=rate, burst=burst)), 0.0, []
+    admission, now, moments = AdmissionState(make_strategy("token_bucket", rate=rate, burst=burst)), 0.0, []
     for arrival in arrivals:
         now = max(now, arrival)
-        while (verdict := gate.judge(now, lag=0)).action is Action.WAIT:
+        while (verdict := admission.judge(now, lag=0)).action is Action.WAIT:
             now += verdict.seconds
         moments.append(now)
     return moments
@@ -28,10 +28,10 @@ def test_the_bucket_fills_while_nobody_comes_and_never_above_the_burst():
 
 
 def test_who_waits_is_told_why():
-    gate = AdmissionState(make_strategy("token_bucket", rate=2.0, burst=1))
-    gate.judge(0.0, lag=0)
-    assert gate.judge(0.125, lag=0).seconds == 0.375
-    assert gate.judge(0.125, lag=0).reason == "more than 2 tasks a second come"
+    admission = AdmissionState(make_strategy("token_bucket", rate=2.0, burst=1))
+    admission.judge(0.0, lag=0)
+    assert admission.judge(0.125, lag=0).seconds == 0.375
+    assert admission.judge(0.125, lag=0).reason == "more than 2 tasks a second come"
 
 
 @given(st.floats(0.1, 50.0), st.integers(1, 5), st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40))

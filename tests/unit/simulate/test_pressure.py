@@ -1,4 +1,4 @@
-"""The simulated door: by hand, and by laws that hold for every run."""
+"""The simulated admission: by hand, and by laws that hold for every run."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The simulated door against what theory says: blocking, recovery after an overload, and where strategies settle."""
+"""The simulated admission against theory: blocking, recovery after an overload, and where strategies settle."""
 
 import math
 import random

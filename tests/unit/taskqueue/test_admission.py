@@ -1,4 +1,4 @@
-"""The producer's door: strategies judge by the lag of the group, as it is in the in-memory broker."""
+"""The producer's admission: strategies judge by the lag of the group, as it is in the in-memory broker."""
 
 import threading
 
@@ -51,13 +51,13 @@ def finish(topics: Topics, offset: int) -> None:
     consumer.close()
 
 
-def door_of(topics: Topics, clock: Clock, name: str, **options: float) -> ProducerAdmission:
+def admission_of(topics: Topics, clock: Clock, name: str, **options: float) -> ProducerAdmission:
     return ProducerAdmission(make_strategy(name, **options), topics.get("t"), clock=clock, wall_clock=clock)
 
 
 def test_a_full_door_refuses_and_the_sender_hears_why(topics, clock):
-    door = door_of(topics, clock, "refuse", limit=3)
-    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+    admission = admission_of(topics, clock, "refuse", limit=3)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
         producer.send_many(stock_tasks(3, seed=1))
         with pytest.raises(NotAccepted, match="the limit is 3"):
             producer.send(stock_tasks(1, seed=2)[0])
@@ -65,59 +65,59 @@ def test_a_full_door_refuses_and_the_sender_hears_why(topics, clock):
         clock.now += 2 * MAX_AGE
         producer.send_many(stock_tasks(2, seed=3))
     assert topics.end_offsets("t") == {0: 5}
-    assert list(door.turned_away()["action"]) == [Action.REFUSE]
+    assert list(admission.turned_away()["action"]) == [Action.REFUSE]
 
 
 def test_what_was_let_in_counts_before_the_lag_is_looked_at_again(topics, clock):
-    door = door_of(topics, clock, "refuse", limit=2)
-    assert [door.judge().action for _ in range(3)] == [Action.ADMIT, Action.ADMIT, Action.REFUSE]
+    admission = admission_of(topics, clock, "refuse", limit=2)
+    assert [admission.judge().action for _ in range(3)] == [Action.ADMIT, Action.ADMIT, Action.REFUSE]
 
 
 def test_under_a_schedule_the_refused_are_counted_and_the_others_sent(topics, clock):
-    door = door_of(topics, clock, "refuse", limit=4)
-    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+    admission = admission_of(topics, clock, "refuse", limit=4)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
         assert producer.submit_on_schedule(stock_tasks(10, seed=1), constant(1e6)) == 4
         producer.flush()
     assert topics.end_offsets("t") == {0: 4}
-    assert door.turned_away()["tasks"].sum() == 6
+    assert admission.turned_away()["tasks"].sum() == 6
 
 
 def test_a_task_that_is_shed_is_not_sent(topics, clock):
-    door = door_of(topics, clock, "shed_newest", limit=1)
-    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+    admission = admission_of(topics, clock, "shed_newest", limit=1)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
         assert producer.submit(stock_tasks(1, seed=1)[0])
         assert not producer.submit(stock_tasks(1, seed=2)[0])
-        with pytest.raises(NotAccepted, match="dropped at the door"):
+        with pytest.raises(NotAccepted, match="dropped at admission"):
             producer.send(stock_tasks(1, seed=3)[0])
         assert producer.send_many(stock_tasks(5, seed=4)) == []
     assert topics.end_offsets("t") == {0: 1}
 
 
 def test_the_producer_waits_as_long_as_the_door_says(topics, clock):
-    door = door_of(topics, clock, "token_bucket", rate=10, burst=1)
-    with Producer(topics.get("t"), door=door, settings=SETTINGS, pause=clock.pause) as producer:
+    admission = admission_of(topics, clock, "token_bucket", rate=10, burst=1)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS, pause=clock.pause) as producer:
         producer.send_many(stock_tasks(11, seed=1))
     assert clock.now == pytest.approx(101.0)
 
 
 def test_a_door_that_goes_by_latency_hears_of_it(topics, clock):
-    door = door_of(topics, clock, "aimd", start=4, target=1.0, beta=0.5)
-    assert [door.judge().action for _ in range(5)].count(Action.ADMIT) == 4
-    door.answered(3.0)
+    admission = admission_of(topics, clock, "aimd", start=4, target=1.0, beta=0.5)
+    assert [admission.judge().action for _ in range(5)].count(Action.ADMIT) == 4
+    admission.answered(3.0)
     clock.now += 2 * MAX_AGE  # nothing of it was sent, so nothing lags
-    assert [door.judge().action for _ in range(4)].count(Action.ADMIT) == 2
+    assert [admission.judge().action for _ in range(4)].count(Action.ADMIT) == 2
 
 
 @pytest.mark.parametrize("name", ["spill", "shed_lowest"])
 def test_what_only_a_dispatcher_can_do_is_refused(topics, clock, name):
     with pytest.raises(SettingsError, match="labkit dispatch"):
-        door_of(topics, clock, name)
+        admission_of(topics, clock, name)
 
 
 def test_a_producer_that_waits_at_the_door_can_be_stopped(topics, clock):
-    door = door_of(topics, clock, "pause", high=1, low=0, look=0.01)
+    admission = admission_of(topics, clock, "pause", high=1, low=0, look=0.01)
     stop = threading.Event()
-    with Producer(topics.get("t"), door=door, settings=SETTINGS) as producer:
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
         thread = threading.Thread(
             target=producer.submit_on_schedule, args=(stock_tasks(5, seed=1), constant(1e6)), kwargs={"stop": stop}
         )

@@ -27,8 +27,8 @@ def test_it_returns_when_the_condition_holds():
 
 def test_it_says_what_it_waited_for():
     clock = Clock()
-    with pytest.raises(DeadlineExceeded, match="Waited 2 s in vain: the door was to open"):
-        wait_until(lambda: False, timeout=2, what="the door was to open", clock=clock, pause=clock.pause)
+    with pytest.raises(DeadlineExceeded, match="Waited 2 s in vain: admission was to open"):
+        wait_until(lambda: False, timeout=2, what="admission was to open", clock=clock, pause=clock.pause)
     assert clock.now == pytest.approx(2)
 
 
