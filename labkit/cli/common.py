@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from labkit.taskqueue import Topics
 
 T = TypeVar("T")
+
+#: After how many seconds it is said what a command waits for.
+WORD_AFTER = 2.0
+#: What a producer waits for at its end.
+UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C gives it up."
 
 
 def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
@@ -42,6 +48,18 @@ def attached_topics() -> Iterator[Topics]:
 
     with attach_lab() as lab, connect(lab) as topics:
         yield topics
+
+
+@contextmanager
+def word_of_wait(sentence: str) -> Iterator[None]:
+    """Say on stderr why it takes so long, once it has."""
+    timer = threading.Timer(WORD_AFTER, lambda: print(f"labkit: {sentence}", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import choose, start_logging, stop_on_signal
+from labkit.cli.common import UNDER_WAY, choose, start_logging, stop_on_signal, word_of_wait
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -68,10 +68,13 @@ def produce(
     start_logging("producer")
     with _lab() as (_, topics), stop_on_signal() as stop:
         target = jobs_topic(topics, name=topic, partitions=partitions)
-        with Producer(target, on_receipt=tally.take) as producer:
-            producer.submit_on_schedule(tally.watch(tasks), moments, stop=stop)
-            producer.flush()
-    print(f"{tally.acknowledged} jobs are NEW on {topic}.")
+        try:
+            with Producer(target, on_receipt=tally.take) as producer:
+                producer.submit_on_schedule(tally.watch(tasks), moments, stop=stop)
+                with word_of_wait(UNDER_WAY):
+                    producer.flush()
+        finally:  # also if a second Ctrl-C gives up what is under way
+            print(f"{tally.acknowledged} jobs are NEW on {topic}.")
     if tally.refused:
         raise LabkitError(f"{tally.refused} jobs were not acknowledged; the last reason: {tally.reason}")
 

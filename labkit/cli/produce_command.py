@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
+from labkit.cli.common import UNDER_WAY, attached_topics, choose, start_logging, stop_on_signal, word_of_wait
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -72,14 +72,17 @@ def produce(
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
         admission = None if strategy is None else ProducerAdmission(strategy, target, group=group)
-        with (
-            Producer(target, partitioner=partition_of, on_receipt=tally.take, admission=admission) as producer,
-            tally.live(),
-        ):
-            tasks = tally.watch(_tasks(messages, keys, rng), total)
-            producer.submit_on_schedule(tasks, moments, stop=stop)
-            producer.flush()
-    print(tally.summary(topic))
+        try:
+            with (
+                Producer(target, partitioner=partition_of, on_receipt=tally.take, admission=admission) as producer,
+                tally.live(),
+            ):
+                tasks = tally.watch(_tasks(messages, keys, rng), total)
+                producer.submit_on_schedule(tasks, moments, stop=stop)
+                with word_of_wait(UNDER_WAY):
+                    producer.flush()
+        finally:  # also if a second Ctrl-C gives up what is under way
+            print(tally.summary(topic))
     if admission is not None:
         admission.close()
         _say_turned_away(admission)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
@@ -159,6 +160,13 @@ class Producer(Resource):
     def receipts(self) -> pd.DataFrame:
         """The receipts kept so far, one row per task sent."""
         return receipts_to_frame(self._kept)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._timeout = 0.0  # nobody wants to wait: what is under way is refused
+        super().__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Flush and let go of the connection."""

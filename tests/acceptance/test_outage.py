@@ -1,0 +1,92 @@
+"""Ctrl-C while the broker is away: every command that runs on ends, in bounded time and without a traceback."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from subprocess import Popen
+
+import pytest
+
+from labkit.lab import Lab
+from labkit.taskqueue import Topics, connect
+from labkit.taskqueue.timeouts import wait_until
+
+#: How long a record may be under way in these tests, in seconds.
+PATIENCE = 3
+#: What runs on until Ctrl-C, each with what is on its topic or in its group once it is at work.
+CONSUMERS = {
+    ("work",): ("task_queue", "worker_group"),
+    ("jobs", "consume", "--group", "g"): ("job-status", "g"),
+    ("bridge",): ("task_queue", "celery_bridge.bridge"),
+}
+PRODUCERS = {("produce", "--forever"): "task_queue", ("jobs", "produce", "--forever"): "job-status"}
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Lab]:
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def environment(request, environment, own) -> dict[str, str]:
+    return environment | {
+        "LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers,
+        "LABKIT_REDIS_URL": own.redis_url,
+        "LABKIT_TRANSPORT": request.param,
+        "LABKIT_DELIVERY_TIMEOUT": str(PATIENCE),
+    }
+
+
+def ended(process: Popen[str], *status: int) -> str:
+    """What it has said, once it has ended with one of these."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in status, out + err
+    assert "Traceback" not in out + err
+    return out
+
+
+def records(topics: Topics, name: str) -> int:
+    return sum(topics.end_offsets(name).values()) if name in topics.names() else 0
+
+
+def done(topics: Topics, name: str, group: str) -> int:
+    """How many of a topic's tasks the group has committed."""
+    if group not in topics.groups():
+        return 0
+    return records(topics, name) - sum(place.lag for place in topics.lag(name, group=group))
+
+
+def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own):
+    producers = {words: type_in(*words, "--rate", "20") for words in PRODUCERS}
+    with connect(own) as topics:
+        for name in PRODUCERS.values():
+            wait_until(lambda name=name: records(topics, name) > 0, timeout=120, what=f"{name} was to have records")
+        consumers = {words: type_in(*words) for words in CONSUMERS}
+        for place in CONSUMERS.values():
+            wait_until(lambda place=place: done(topics, *place) > 0, timeout=120, what=f"{place} was to be worked on")
+        own.kill_broker()
+        try:
+            for process in (*consumers.values(), *producers.values()):
+                process.send_signal(signal.SIGINT)
+            for process in consumers.values():
+                ended(process, 0)
+            for process in producers.values():
+                ended(process, 0, 1)  # which says whether something was under way
+        finally:
+            own.restart_broker()
+
+
+def test_a_second_ctrl_c_gives_up_what_is_under_way_and_says_what_was_sent(type_in, own, unique_name):
+    process = type_in("produce", "--forever", "--topic", unique_name, LABKIT_DELIVERY_TIMEOUT="600")
+    with connect(own) as topics:
+        wait_until(lambda: records(topics, unique_name) > 0, timeout=120, what="there were to be records")
+        own.kill_broker()
+        try:
+            process.send_signal(signal.SIGINT)
+            assert "Ctrl-C gives it up" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert f"tasks to {unique_name}" in ended(process, 130)
+        finally:
+            own.restart_broker()
