@@ -49,8 +49,8 @@ images: lab-env ## draw the pictures in images/ anew
 bench: dev-env ## measure the figures; they go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
-soak: dev-env ## the long runs under faults: workers and brokers killed; figures as from bench
-	@$(BIN)/python -m benchmarks soak
+soak: dev-env ## the long runs: workers and brokers killed, an hour of steady load; figures as from bench
+	@$(BIN)/python -m benchmarks soak hour
 
 # Keeps the locked versions where they still fit; make lock UPGRADE=1 takes the newest.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

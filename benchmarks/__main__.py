@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …]`: measure, keep, and draw the page anew.
 
-Without a name, all but the soak, which takes long and has a name of its own.
+Without a name, all but the soak and the hour, which take long.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmarks import (
     endurance,
     first_lab,
     frameworks_beside,
+    hour,
     lab_start,
     leases,
     memory,
@@ -59,7 +60,7 @@ BENCHMARKS = {
     "first_lab": first_lab.measure,
 }
 #: Those that are only run when they are named.
-ON_REQUEST = {"soak": crashes.measure}
+ON_REQUEST = {"soak": crashes.measure, "hour": hour.measure}
 
 
 def main(names: list[str]) -> None:

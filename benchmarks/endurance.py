@@ -55,7 +55,7 @@ def _run(lab: Lab) -> list[int]:
         WorkerGroup(topic, processes=True) as group,
         Producer(topic) as producer,
     ):
-        worker = _worker_process()
+        worker = worker_process()
         return [_after_some_more(topic, group, producer, worker) for _ in range(TASKS // LOOK)]
 
 
@@ -80,7 +80,7 @@ def _work_off_a_batch(topic: Topic, group: WorkerGroup, producer: Producer) -> N
     )
 
 
-def _worker_process() -> psutil.Process:
+def worker_process() -> psutil.Process:
     children = psutil.Process().children()
     [worker] = [child for child in children if "labkit.taskqueue.worker_process" in child.cmdline()]
     return worker

@@ -9,9 +9,9 @@ from labkit.errors import LabkitError
 
 def main() -> None:
     """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130."""
-    from labkit.cli.commands import app
-
     try:
+        from labkit.cli.commands import app
+
         app()
     except LabkitError as error:
         print(f"labkit: {error}", file=sys.stderr)

@@ -63,9 +63,11 @@ def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own):
     with connect(own) as topics:
         for name in PRODUCERS.values():
             wait_until(lambda name=name: records(topics, name) > 0, timeout=120, what=f"{name} was to have records")
+        before = {place: done(topics, *place) for place in CONSUMERS.values()}
         consumers = {words: type_in(*words) for words in CONSUMERS}
-        for place in CONSUMERS.values():
-            wait_until(lambda place=place: done(topics, *place) > 0, timeout=120, what=f"{place} was to be worked on")
+        for place, number in before.items():
+            goes_on = lambda place=place, number=number: done(topics, *place) > number  # noqa: E731
+            wait_until(goes_on, timeout=120, what=f"{place} was to be worked on")
         own.kill_broker()
         try:
             for process in (*consumers.values(), *producers.values()):
