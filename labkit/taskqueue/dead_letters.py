@@ -236,7 +236,7 @@ class DeadLetters:
     def _bring_away(self, ids: Iterable[str], *, replay: bool) -> int:
         wanted = list(dict.fromkeys(ids))
         # First the client, then the look at what is there: nobody else can bring it away in between.
-        with closing(self._topics.transport.transactions(f"{self._full_name}-keeper")) as transactions:
+        with closing(self._topics.transport.transactions(f"{self._full_name}-dead-letters")) as transactions:
             letters = self._find(wanted)
             if replay:
                 _must_hold_their_records(letters)

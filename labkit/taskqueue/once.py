@@ -22,7 +22,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
-from labkit.taskqueue.run_lease import LeaseKeeper, RunLease, RunState, connect_redis
+from labkit.taskqueue.run_lease import LeaseRenewal, RunLease, RunState, connect_redis
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import LOOK_INTERVAL
 
@@ -90,7 +90,7 @@ class _Runs:
     def __init__(self, handler: str, ttl: float, lease: float, url: str | None, outage: Outage | None) -> None:
         waits = "its tasks wait, which is no attempt"
         self._outage = outage or Outage(log, f"@once of {handler}", "Redis", meanwhile=waits)
-        self.keeper = LeaseKeeper(min(lease / 3, LOOK_AGAIN), self._outage)
+        self.renewal = LeaseRenewal(min(lease / 3, LOOK_AGAIN), self._outage)
         self._handler = handler
         self._ttl = ttl
         self._lease = lease
@@ -104,7 +104,7 @@ class _Runs:
     def begin(self, lease: RunLease) -> RunState:
         """Begin, unless a run of this process is done and only its mark was missing."""
         try:
-            state = RunState.DONE if self.keeper.mark(lease.key) else lease.begin()
+            state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
         except RedisUnreachable as error:
             self._outage.begins(error)
             raise
@@ -148,7 +148,7 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
         lease = runs.lease(task)
         if not runs.may_run(begin(lease), task):
             return None
-        with runs.keeper.renewing(lease):
+        with runs.renewal.renewing(lease):
             try:
                 result = handler(task)
                 if (error := not_run(result)) is not None:
@@ -156,7 +156,7 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
             except BaseException:
                 runs.give_back(lease)
                 raise
-            runs.keeper.finish(lease)
+            runs.renewal.finish(lease)
         return result
 
     return run
@@ -178,7 +178,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
         lease = await in_thread(runs.lease, task)
         if not runs.may_run(await begin(lease), task):
             return None
-        with runs.keeper.renewing(lease):
+        with runs.renewal.renewing(lease):
             try:
                 result = await handler(task)
                 if (error := not_run(result)) is not None:
@@ -186,7 +186,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
             except BaseException:  # also when it is cancelled
                 await in_thread(runs.give_back, lease)
                 raise
-            await in_thread(runs.keeper.finish, lease)
+            await in_thread(runs.renewal.finish, lease)
         return result
 
     return run

@@ -106,7 +106,7 @@ class RunLease:
             raise
 
 
-class LeaseKeeper:
+class LeaseRenewal:
     """Keeps the leases of this process, and makes the marks that could not be made; from one thread, which ends when
     there are none. `interval` is in seconds.
     """

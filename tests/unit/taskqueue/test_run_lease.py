@@ -9,7 +9,7 @@ import pytest
 
 from labkit.errors import RedisUnreachable
 from labkit.outage import Outage
-from labkit.taskqueue.run_lease import LeaseKeeper
+from labkit.taskqueue.run_lease import LeaseRenewal
 
 
 class Lease:
@@ -34,7 +34,7 @@ class Lease:
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), RedisUnreachable("away")])
 def test_a_lease_that_cannot_be_kept_now_is_kept_later(error, caplog):
     lease = Lease(error)
-    keeper = LeaseKeeper(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
-    with keeper.renewing(lease):
+    renewal = LeaseRenewal(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
+    with renewal.renewing(lease):
         assert lease.renewed.wait(60)
     assert caplog.text.count("waits for Redis") == 1
