@@ -24,6 +24,9 @@ class Resource:
         """End what has begun, after a start that failed."""
         self.close()
 
+    def _interrupted(self) -> None:
+        """Ctrl-C came: prepare for a `close` for which nobody wants to wait; by default as for any other."""
+
     def __enter__(self) -> Self:
         try:
             return self.start()
@@ -34,6 +37,8 @@ class Resource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._interrupted()
         if error is None:
             self.close()
         else:

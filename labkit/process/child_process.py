@@ -99,7 +99,7 @@ class ChildProcess:
         if not self._ended.wait(timeout):
             group.signal(SIGKILL)
             self._ended.wait(KILL_TIMEOUT)
-            raise WorkerFailed(f"{self.name} did not stop within {timeout:.3g} s and was killed.")
+            raise WorkerFailed(f"{self.name} did not stop within {round(timeout, 1):g} s and was killed.")
         if self._error is not None:
             raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
         if self._status != 0:

@@ -107,7 +107,7 @@ class ThreadMember:
         if self._thread.is_alive():
             tasks = "; ".join(map(str, self._worker.running()[:3])) or "no task of it is running"
             raise WorkerFailed(
-                f"{self.name} did not stop within {timeout:.3g} s, and its thread is left behind: {tasks}."
+                f"{self.name} did not stop within {round(timeout, 1):g} s, and its thread is left behind: {tasks}."
             )
         if isinstance(self._error, WorkerFailed):
             raise self._error

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
@@ -161,12 +160,8 @@ class Producer(Resource):
         """The receipts kept so far, one row per task sent."""
         return receipts_to_frame(self._kept)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            self._timeout = 0.0  # nobody wants to wait: what is under way is refused
-        super().__exit__(kind, error, trace)
+    def _interrupted(self) -> None:
+        self._timeout = 0.0  # what is under way is refused at once
 
     def close(self) -> None:
         """Flush and let go of the connection."""

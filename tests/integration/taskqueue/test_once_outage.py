@@ -68,9 +68,12 @@ def test_redis_away_is_no_attempt_and_no_second_effect(own_redis, state, caplog,
         assert set(records["attempt"]) == {1}
         assert set(bank.effects.values()) == {1}
         assert len(bank.effects) == TASKS
-        keys = [client.get(key) for key in client.scan_iter("labkit:once:*")]
-        assert len(keys) == TASKS
-        assert all(value.startswith(b"done:") for value in keys), "also that of the effect during the outage"
+
+        def all_are_marked():
+            marks = [client.get(key) for key in client.scan_iter("labkit:once:*")]
+            return len(marks) == TASKS and all(mark.startswith(b"done:") for mark in marks)
+
+        wait_until(all_are_marked, timeout=TIMEOUT, what="also the effect during the outage was to be marked")
     said = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
     assert [text.partition(" Redis")[0].rpartition(" ")[2] for text in said if "waits for" in text] == ["for"], said
     assert sum("goes on" in text for text in said) == 1, said

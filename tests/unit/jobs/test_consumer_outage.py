@@ -18,7 +18,7 @@ from labkit.taskqueue import Retry
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 
-JOBS = 30
+JOBS, THREADS = 30, 3
 TIMEOUT = 60.0
 
 
@@ -86,12 +86,13 @@ def test_what_the_consumer_needs_may_be_away(what, topics, topic, view, tmp_path
     caplog.set_level(logging.WARNING, "labkit.jobs")
     monkeypatch.setattr("labkit.jobs.processed_log.LOCK_TIMEOUT", 0.2)
     worked: Counter[int] = Counter()
-    enough, go_on = threading.Event(), threading.Event()
+    # all are at work when it begins, so that none is in the middle of a note that still succeeds
+    all_at_work, go_on = threading.Barrier(THREADS + 1), threading.Event()
 
     def work(job):
         worked[job.job_id] += 1
-        if len(worked) > JOBS / 3:
-            enough.set()
+        if len(worked) > JOBS / 3 and not go_on.is_set():
+            all_at_work.wait(TIMEOUT)
             assert go_on.wait(TIMEOUT)
 
     with Jobs(topic) as jobs:
@@ -99,8 +100,9 @@ def test_what_the_consumer_needs_may_be_away(what, topics, topic, view, tmp_path
             jobs.create(job_id)
     view.follow()
     log = ProcessedLog(tmp_path / "logs" / "processed_jobs.log", "g")
-    with JobConsumer(topic, group="g", log=log, view=view, work=work, concurrency=3, retry=Retry(attempts=1)) as group:
-        assert enough.wait(TIMEOUT)
+    options = {"work": work, "concurrency": THREADS, "retry": Retry(attempts=1)}
+    with JobConsumer(topic, group="g", log=log, view=view, **options) as group:
+        all_at_work.wait(TIMEOUT)
         with OUTAGES[what](tmp_path, monkeypatch):
             go_on.set()
             # with a full disk jobs can still begin: what is needed for that is only read
