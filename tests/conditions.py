@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn, TypeVar
+
+import psutil
+
+from labkit.taskqueue.timeouts import wait_until
 
 T = TypeVar("T")
 
@@ -52,3 +59,24 @@ def in_time(call: Callable[[], T], *, within: float = PATIENCE) -> T:
 
 def _raise(error: BaseException) -> NoReturn:
     raise error
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Inside, no thread of this process runs; it neither answers nor closes its connections."""
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        # one thread takes the signal; on a busy machine the others run on until it comes to its turn
+        wait_until(lambda: _states(process) == {"T"}, timeout=PATIENCE, what="all its threads were to stop")
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _states(process: psutil.Process) -> set[str]:
+    """The states of its threads, where the system tells; else that of the process."""
+    threads = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
+    if not threads:
+        return {"T"} if process.status() == psutil.STATUS_STOPPED else set()
+    return {thread.read_text().rpartition(")")[2].split()[0] for thread in threads}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import get_args
 
-import psutil
 import pytest
 
 from labkit.errors import NotAcknowledged, TransportError
 from labkit.settings import TransportName
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
+    AdminClient,
     ConsumerConfig,
     Outgoing,
     Position,
@@ -23,8 +23,9 @@ from labkit.taskqueue.transport import (
     TopicPartition,
     connect_transport,
 )
+from tests import conditions
 from tests.conditions import in_time
-from tests.contract.fixtures import TIMEOUT, Outbox, admin, join, poll_until, shared, topic  # noqa: F401 - fixtures
+from tests.contract.fixtures import TIMEOUT, Outbox, join, poll_until, shared, topic  # noqa: F401 - fixtures
 
 #: How long a record may be under way in these tests, in seconds.
 PATIENCE = 1.0
@@ -39,15 +40,16 @@ def transport(request, lab):
     return connect_transport(lab.connection, request.param, timeouts=IMPATIENT)
 
 
-@contextmanager
+@pytest.fixture(scope="module")
+def admin(lab) -> Iterator[AdminClient]:
+    """A patient one, for what stands around the tests."""
+    with closing(connect_transport(lab.connection, "kafka-python").admin()) as admin:
+        yield admin
+
+
 def frozen(lab):
     """A broker that neither answers nor closes its connections."""
-    java = psutil.Process(lab.kafka_pid)
-    java.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        java.send_signal(signal.SIGCONT)
+    return conditions.frozen(lab.kafka_pid)
 
 
 @contextmanager
@@ -166,7 +168,7 @@ def test_a_member_can_be_closed_while_the_broker_is_away(lab, transport, join, p
 def test_what_asks_the_broker_ends_and_works_again(lab, transport, topic, unique_name):  # noqa: F811
     letter = Outgoing(topic, 0, None, b"letter")
     with (
-        closing(answered(transport.admin)) as admin,  # noqa: F811
+        closing(answered(transport.admin)) as admin,
         closing(answered(lambda: transport.transactions(unique_name))) as transactions,
     ):
         answered(lambda: transactions.write([letter]))
@@ -201,7 +203,7 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
     stop, answers = threading.Event(), []
 
     def ask():
-        with closing(connect_transport(lab.connection, transport.name).admin()) as admin:  # noqa: F811
+        with closing(connect_transport(lab.connection, transport.name).admin()) as admin:
             while not stop.is_set():
                 try:
                     answers.append((admin.committed(topic, topic), admin.members(topic)))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from itertools import count
 from typing import get_args
 
-import psutil
 import pytest
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
@@ -18,7 +16,7 @@ from labkit.settings import TransportName
 from labkit.taskqueue import connect
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, Timeouts, TopicPartition, connect_transport
-from tests.conditions import in_time
+from tests.conditions import frozen, in_time
 
 TIMEOUT = 60.0
 
@@ -27,17 +25,6 @@ TIMEOUT = 60.0
 def library(request):
     """A client library."""
     return request.param
-
-
-@contextmanager
-def frozen_broker(lab):
-    """Kafka neither answers nor closes its connections."""
-    java = psutil.Process(lab.kafka_pid)
-    java.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        java.send_signal(signal.SIGCONT)
 
 
 def values_up_to(topics, topic, last):
@@ -79,7 +66,7 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
         impatient = connect_transport(lab.connection, library, timeouts=Timeouts(transaction=1.5))
         with closing(patiently(lambda: impatient.transactions(unique_name))) as transactions:
             before = patiently(lambda: write(b"before"))
-            with frozen_broker(lab), pytest.raises(BrokerUnreachable):
+            with frozen(lab.kafka_pid), pytest.raises(BrokerUnreachable):
                 in_time(lambda: write(b"open"))
             after = patiently(lambda: write(b"after"))
         found = Counter(values_up_to(topics, topic, after))
