@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-#: How many records a journal takes before it becomes a part.
-PART_RECORDS = 50_000
+#: How many records a journal takes before it becomes a part; that takes some kilobytes of memory for each of them.
+PART_RECORDS = 10_000
 #: How long a record waits for others that are written with it, in seconds.
 PACE = 0.005
 #: How many are written at once.
@@ -229,6 +229,7 @@ class RecordStore:
 
     def _pack(self) -> None:
         """Make parts of the journals that are full; one that cannot become a part stays what it is."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         while self._full:
@@ -238,6 +239,7 @@ class RecordStore:
                 pq.write_table(_read_journal(path), part)
                 part.replace(path.with_suffix(_PART))
                 path.unlink()
+                pa.default_memory_pool().release_unused()
             self._full.pop(0)
 
 
