@@ -210,4 +210,4 @@ def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page
     command.end()
     expect(page.locator("#state")).to_contain_text("does not answer")
     serve("--port", port, LABKIT_API_TOKEN="secret")
-    expect(page.locator("#state")).to_have_text("live", timeout=15_000)
+    expect(page.locator("#state")).to_have_text("live", timeout=60_000)

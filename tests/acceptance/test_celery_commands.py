@@ -237,7 +237,7 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
     ended(first, by=signal.SIGTERM)
 
     with WorkerGroup(topics.get(HEARTBEAT_TOPIC), group="readers") as group:
-        found = group.drain(timeout=30)
+        found = group.drain(timeout=60)
     assert found["task_id"].is_unique
     # of what is due every second there is never more than seconds have passed
     assert len(found) <= time.monotonic() - begin

@@ -88,8 +88,8 @@ class Started:
     def start_kernel(self) -> None:
         """Start a kernel as a notebook does."""
         root, _, token = re.split(r"(/lab\S*token=)", self.address)
-        requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=30).raise_for_status()
-        wait_until(self._has_kernel, timeout=30, what="a kernel was to start", interval=0.05)
+        requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=60).raise_for_status()
+        wait_until(self._has_kernel, timeout=60, what="a kernel was to start", interval=0.05)
 
     def _has_kernel(self) -> bool:
         return any("ipykernel" in " ".join(process.cmdline()) for process in self.processes())
@@ -154,8 +154,8 @@ def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], p
     notebook = page.locator(".jp-NotebookPanel-notebook")
     cells = notebook.locator(".jp-CodeCell")
     code_cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-    expect(cells).to_have_count(len(code_cells), timeout=30_000)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_visible(timeout=30_000)
+    expect(cells).to_have_count(len(code_cells), timeout=60_000)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_visible(timeout=60_000)
 
     choose(page, "Edit", "Clear Outputs of All Cells")
     expect(cells.locator(".jp-InputPrompt", has_text=re.compile(r"\d"))).to_have_count(0)
@@ -203,4 +203,4 @@ def test_nothing_survives_when_the_command_is_killed(start: Callable[..., Starte
     started.start_kernel()
     assert len(started.processes()) >= 7  # the command, two supervisors, Kafka, Redis, JupyterLab, the kernel
     started.process.kill()
-    wait_until(lambda: not started.processes(), timeout=30, what="every process was to end", interval=0.05)
+    wait_until(lambda: not started.processes(), timeout=60, what="every process was to end", interval=0.05)

@@ -45,7 +45,7 @@ def labkit(environment: dict[str, str]) -> Iterator[Labkit]:
             input=answer,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -156,7 +156,7 @@ def test_a_crash_is_seen_and_mended(labkit: Labkit) -> None:
     before = json.loads(labkit("status", "--json").stdout)
     kafka = before["servers"][0]["pid"]
     subprocess.run(["kill", "-KILL", str(kafka)], check=True)
-    assert wait_for(lambda: "SIGKILL" in labkit("status").stdout, 10)
+    assert wait_for(lambda: "SIGKILL" in labkit("status").stdout, 60)
     crashed = labkit("status")
     assert crashed.returncode == 1
     assert crashed.stdout.startswith("The lab 'default' is not running. Kafka was ended by SIGKILL. `labkit up` starts")

@@ -62,7 +62,7 @@ def test_a_stop_ends_streams_in_order(lab, api_settings):
     connected = threading.Event()
 
     def listen(url: str) -> None:
-        with httpx.stream("GET", f"{url}/jobs/stream", timeout=30) as answer:
+        with httpx.stream("GET", f"{url}/jobs/stream", timeout=60) as answer:
             for _ in answer.iter_bytes():
                 connected.set()
         ended.set()

@@ -289,5 +289,5 @@ def test_each_handler_is_one_celery_task(settings):
 
 
 def test_to_ask_a_worker_by_celerys_remote_control_takes_no_room(work):
-    assert work.app.control.inspect(timeout=20.0, limit=1).ping()
+    assert work.app.control.inspect(timeout=60.0, limit=1).ping()
     work.wait_for_empty()

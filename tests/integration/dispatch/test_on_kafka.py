@@ -81,7 +81,7 @@ def test_two_dispatchers_share_the_work_and_never_overfill_the_queue(performed, 
             most = max(most, sum(count.waiting) + count.unacknowledged)
             return len(records) >= len(sent)
 
-        wait_until(over, timeout=30, what="all tasks were to be performed", interval=0.001)
+        wait_until(over, timeout=60, what="all tasks were to be performed", interval=0.001)
         shares = [sum(status.sent for status in each.status()) for each in (one, two)]
     assert sorted(record.task_id for record in records) == sorted(sent)
     assert {record.outcome for record in records} == {"done"}
@@ -176,7 +176,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
             with Producer(session.topic(name), settings=settings) as producer:
                 tasks = [new_task("sleep", 0.002) for _ in range(20)] + [new_task("no-such-kind")]
                 sent[name] = {receipt.task_id for receipt in producer.send_many(tasks)}
-        frame = session.drain(timeout=30)
+        frame = session.drain(timeout=60)
         assert set(frame["task_id"]) == sent["low"] | sent["high"]
         assert frame["outcome"].value_counts().to_dict() == {"done": 40, "dead": 2}
         assert frame.groupby("topic")["priority"].unique().map(list).to_dict() == {"jobs.high": [0], "jobs.low": [1]}

@@ -53,7 +53,7 @@ def let_it_die(scene: Testbed, planted: str) -> None:
     dying = scene.dispatcher(imports=f"{IMPORTS},{PLANTED}.{planted}")
     dying.start()
     scene.produce(TASKS)
-    wait_until(lambda: not dying.alive(), timeout=30, what="the dispatcher was to kill itself")
+    wait_until(lambda: not dying.alive(), timeout=60, what="the dispatcher was to kill itself")
     dying.kill()
 
 
@@ -114,10 +114,10 @@ def test_without_redis_it_keeps_its_place_says_so_once_and_goes_on_by_itself(own
     scene = Testbed(own_lab, load, tmp_path / "effects.sqlite")
     with scene.set_up(), scene.worker("threads"), scene.dispatcher(log_dir=tmp_path) as dispatcher:
         scene.produce(TASKS)
-        wait_until(scene.is_done, timeout=30, what="the first tasks were to be done")
+        wait_until(scene.is_done, timeout=60, what="the first tasks were to be done")
         own_lab.kill_redis()
         scene.produce(MORE)  # one is of a kind that nobody handles
-        wait_until(lambda: said(tmp_path, "waits for Redis") > 0, timeout=30, what="the dispatcher was to say so")
+        wait_until(lambda: said(tmp_path, "waits for Redis") > 0, timeout=60, what="the dispatcher was to say so")
         dispatcher.check()
         assert scene.lag() == MORE
         own_lab.restart_redis()
@@ -141,7 +141,7 @@ def test_the_processes_of_a_killed_worker_end_in_the_middle_of_their_tasks(bridg
     with bridge(seconds=60.0, concurrency=2) as scene, scene.dispatcher(), scene.worker("prefork") as worker:
         pool = psutil.Process(worker.pid).children(recursive=True)
         scene.produce(4)
-        wait_until(lambda: scene.queued() == 4, timeout=30, what="the tasks were to be sent")
+        wait_until(lambda: scene.queued() == 4, timeout=60, what="the tasks were to be sent")
         worker.kill()
         _, alive = psutil.wait_procs(pool, timeout=60)
         assert len(pool) >= 2

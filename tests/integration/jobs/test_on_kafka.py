@@ -102,7 +102,7 @@ def test_compaction_by_the_broker_keeps_the_view(lab, unique_name, tmp_path):
             done = jobs.change(running, JobStatus.DONE, worker="a")
             jobs.write(running.event())
             view.follow()
-            wait_until(lambda: topics.end_offsets(unique_name)[0] >= 5, timeout=30, what="DONE was to be written again")
+            wait_until(lambda: topics.end_offsets(unique_name)[0] >= 5, timeout=60, what="DONE was to be written again")
             fillers = iter(random.Random(1).sample(range(10_000, 1_000_000), 5000))
 
             def is_compacted():

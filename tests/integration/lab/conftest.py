@@ -87,7 +87,7 @@ def consume(bootstrap_servers: str, topic: str, count: int) -> list[str]:
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "none", "log_level": 0})
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
-        records = consumer.consume(count, timeout=20)
+        records = consumer.consume(count, timeout=60)
         return [record.value().decode() for record in records]
     finally:
         consumer.close()

@@ -33,7 +33,7 @@ def test_a_first_start_makes_the_caches_even_after_one_that_was_killed(tmp_path:
     assert len([member for member in family if member is not None]) >= 2, "a supervisor and Kafka"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert wait_for(lambda: not any(member is not None and member.alive() for member in family), 20)
+    assert wait_for(lambda: not any(member is not None and member.alive() for member in family), 60)
     assert not [folder for folder in tmp_path.glob("made-*") if folder.suffix != ".part" and folder.is_dir()]
 
     with Lab(settings=settings) as lab:

@@ -44,8 +44,8 @@ def test_a_disk_that_fills_up_is_explained_and_nothing_acknowledged_is_lost(smal
         fill(small_disk / "filling")
         producer = Producer({"bootstrap.servers": address, "log_level": 0, "message.timeout.ms": 5000})
         producer.produce("kept", b"x" * 500_000)
-        assert wait_for(lambda: bool(producer.poll(0)) or not state.running(), 20)
-        assert wait_for(lambda: not state.running(), 20), "Kafka ends when it cannot write"
+        assert wait_for(lambda: bool(producer.poll(0)) or not state.running(), 60)
+        assert wait_for(lambda: not state.running(), 60), "Kafka ends when it cannot write"
         assert "disk is full" in (look("default", settings).problem or "")
         with pytest.raises(DiskFull, match="MB left; 100 MB are needed"):
             lifecycle.up("default", folders, settings)

@@ -64,7 +64,7 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     kafka = state.servers()["kafka"]
     kafka.send_signal(signal.SIGKILL)
     assert kafka.wait(60)
-    assert wait_for(lambda: "SIGKILL" in (look("default", own_settings).problem or ""), 5)
+    assert wait_for(lambda: "SIGKILL" in (look("default", own_settings).problem or ""), 60)
 
     again, started = lifecycle.up("default", folders, own_settings)
     assert started
@@ -79,7 +79,7 @@ def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, fol
     state, _ = lifecycle.up("default", folders, own_settings)
     for process in (state.supervisor, *state.servers().values()):
         process.send_signal(signal.SIGKILL)
-    assert wait_for(lambda: not any(server.alive() for server in state.servers().values()), 10)
+    assert wait_for(lambda: not any(server.alive() for server in state.servers().values()), 60)
     found = look("default", own_settings)
     assert (found.running, found.problem) == (
         False,
@@ -101,7 +101,7 @@ def test_when_its_owner_is_killed_no_server_is_left(
         assert look("default", own_settings).owner == owner.pid
     owner.kill()
     owner.wait()
-    assert wait_for(lambda: not any(pid_exists(pid) for pid in pids), 20)
+    assert wait_for(lambda: not any(pid_exists(pid) for pid in pids), 60)
     assert read_state(folders.state) is None
 
 

@@ -65,7 +65,7 @@ def test_what_groups_commit_is_held_by_all_three(three: Lab, unique_name: str) -
     produce(three.bootstrap_servers, unique_name, "a record")
     consumer = Consumer({"bootstrap.servers": three.bootstrap_servers, "group.id": unique_name, "log_level": 0})
     consumer.subscribe([unique_name])
-    assert wait_for(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), 20)
+    assert wait_for(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), 60)
     consumer.close()
     assert len(partition(three, "__consumer_offsets").replicas) == 3
 
@@ -82,7 +82,7 @@ def test_sigkill_of_the_leader_loses_no_acknowledged_record(three: Lab, unique_n
 
     three.restart_broker(leader)
     assert three.brokers[leader] is not None
-    assert wait_for(lambda: sorted(partition(three, unique_name).isrs) == [1, 2, 3], 20), "it has caught up"
+    assert wait_for(lambda: sorted(partition(three, unique_name).isrs) == [1, 2, 3], 60), "it has caught up"
     assert consume(three.bootstrap_servers, unique_name, 201) == before + after
 
 
@@ -117,7 +117,7 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
 
     owner.kill()
     owner.wait()
-    assert wait_for(lambda: not any(map(pid_exists, pids)), 20), "nor is the one left that was started again"
+    assert wait_for(lambda: not any(map(pid_exists, pids)), 60), "nor is the one left that was started again"
     assert read_state(folders.state) is None
     with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
         lifecycle.up("default", folders, own_settings, brokers=1)

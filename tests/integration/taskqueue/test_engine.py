@@ -86,13 +86,13 @@ def test_a_dead_letter_that_is_replayed_is_done_and_the_queue_is_empty_again(top
             raise ConnectionError("the other side is down")
 
     with WorkerGroup(topic, group=unique_name, handler=handler, retry=Retry(attempts=2, first=0.01)) as group:
-        group.drain(timeout=30)
+        group.drain(timeout=60)
         letters = DeadLetters(topics, topic.name)
         (letter,) = letters.list()
         assert (letter.task().id, letter.attempts) == (tasks[7].id, 2)
         healthy.append(True)
         assert letters.replay([letter.id]) == 1
-        records = group.drain(timeout=30)
+        records = group.drain(timeout=60)
     of_it = records[records["task_id"] == tasks[7].id]
     assert list(of_it["outcome"]) == ["failed", "dead", "done"]
     assert letters.list() == []

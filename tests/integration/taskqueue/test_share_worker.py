@@ -106,7 +106,7 @@ def test_more_workers_than_partitions_all_get_tasks(topics: Topics, unique_name)
         share(topic, unique_name, workers=4, service=constant(20), max_in_flight=2) as group,
     ):
         send(topic, 80)
-        records = group.drain(timeout=30)
+        records = group.drain(timeout=60)
         assert group.lag()[0].lag == 0
     assert len(records) == records["task_id"].nunique() == 80
     assert set(records.groupby("worker").size().index) == {f"worker-{number}" for number in range(1, 5)}
@@ -145,7 +145,7 @@ def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topi
                 from labkit.taskqueue.transport import Outgoing
 
                 client.write([Outgoing(topic.full_name, 0, None, b"no task")])
-            records = group.drain(timeout=30)
+            records = group.drain(timeout=60)
         outcomes = records[records["task_id"] == tasks[2].id]["outcome"]
         assert list(outcomes) == ["failed", "failed", "dead"]
         assert records["outcome"].value_counts().to_dict() == {"done": 4, "failed": 2, "dead": 1, "bad": 1}
@@ -179,7 +179,7 @@ def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, u
         send(topic, 30)
         wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=60, what="both workers were to be busy")
         group.kill("worker-2")
-        records = group.drain(timeout=30)
+        records = group.drain(timeout=60)
     assert records["task_id"].nunique() == 30
     # what worker-2 had done and the broker had not heard of is done again
     assert set(records[records["task_id"].duplicated()]["worker"]) <= {"worker-1"}
@@ -215,7 +215,7 @@ def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics
         with share(topic, unique_name, workers=2, name="later") as group:
             assert group.add() == "later-3"
             group.stop_worker("later-1")
-            second = group.drain(timeout=30)
+            second = group.drain(timeout=60)
     assert 5 <= len(first) < 60
     assert len({*first["task_id"], *second["task_id"]}) == len(first) + len(second) == 60
 

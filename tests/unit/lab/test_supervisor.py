@@ -130,7 +130,7 @@ def test_stopping_ends_the_servers_and_cleans_up(folder: Path) -> None:
 
 def test_a_server_that_does_not_listen_is_killed_after_its_grace(folder: Path) -> None:
     supervisor = start(folder, command(folder, STUBBORN, grace=0.1))
-    assert wait_for(lambda: said(folder) == "deaf\n", 10)
+    assert wait_for(lambda: said(folder) == "deaf\n", 60)
     supervisor.stop()
     assert [end["status"] for end in ends(folder)] == [-signal.SIGKILL]
 
@@ -145,7 +145,7 @@ def test_a_crashed_server_is_noted_and_the_others_go_on(folder: Path) -> None:
     supervisor = start(folder, command(folder, SLEEP, name="one"), command(folder, SLEEP, name="two"))
     supervisor.servers["one"].send_signal(signal.SIGKILL)
     assert supervisor.servers["one"].wait(60)
-    assert wait_for(lambda: len(ends(folder)) == 1, 5)
+    assert wait_for(lambda: len(ends(folder)) == 1, 60)
     assert [(end["server"], end["status"], end["asked"]) for end in ends(folder)] == [("one", -signal.SIGKILL, False)]
     assert supervisor.servers["two"].alive()
     supervisor.stop()
@@ -155,7 +155,7 @@ def start_again(folder: Path, supervisor: Supervisor, *names: str) -> ProcessId:
     """Ask for servers, and return who the one is that was started."""
     before = len(noted(folder))
     restart(supervisor.process, names, requests=folder / "requests")
-    assert wait_for(lambda: len(noted(folder)) > before, 5)
+    assert wait_for(lambda: len(noted(folder)) > before, 60)
     found = process_id(noted(folder)[-1]["pid"])
     assert found is not None
     return found
@@ -167,7 +167,7 @@ def test_a_server_that_has_ended_is_started_again_and_the_others_are_left_alone(
     for name in ("one", "two"):
         supervisor.servers[name].send_signal(signal.SIGKILL)
         assert supervisor.servers[name].wait(60)
-    assert wait_for(lambda: len(ends(folder)) == 2, 5)
+    assert wait_for(lambda: len(ends(folder)) == 2, 60)
     again = start_again(folder, supervisor, "two", "three")
     assert [(entry["server"], entry["pid"]) for entry in noted(folder) if "status" not in entry] == [("two", again.pid)]
     assert supervisor.servers["three"].alive()
@@ -180,7 +180,7 @@ def test_when_all_have_ended_a_supervisor_that_can_start_them_again_stays(folder
     one = command(folder, SLEEP, name="one")
     supervisor = launch([one], exits=folder / "exits", log=folder / "log", requests=folder / "requests")
     supervisor.servers["one"].send_signal(signal.SIGKILL)
-    assert wait_for(lambda: len(ends(folder)) == 1, 5)
+    assert wait_for(lambda: len(ends(folder)) == 1, 60)
     again = start_again(folder, supervisor, "one")
     assert again.alive()
     supervisor.stop()
@@ -190,7 +190,7 @@ def test_when_all_have_ended_a_supervisor_that_can_start_them_again_stays(folder
 def test_a_stray_signal_changes_nothing(folder: Path) -> None:
     supervisor = start(folder, command(folder, SLEEP))
     supervisor.process.send_signal(signal.SIGUSR1)
-    assert wait_for(lambda: "nothing was started again" in (folder / "log").read_text(), 5)
+    assert wait_for(lambda: "nothing was started again" in (folder / "log").read_text(), 60)
     assert supervisor.servers["server"].alive()
     supervisor.stop()
 
@@ -222,7 +222,7 @@ def test_when_the_owner_is_killed_the_servers_end(folder: Path, owners: list[Own
     owners.append(owner := Owner(folder, *words))
     owner.process.kill()
     owner.process.wait()
-    assert wait_for(lambda: all_ended(owner.everyone()), 10)
+    assert wait_for(lambda: all_ended(owner.everyone()), 60)
     assert not (folder / "state").exists()
     assert not (folder / "gone").exists()
 
@@ -252,7 +252,7 @@ def test_ctrl_c_in_the_owners_terminal_does_not_reach_the_servers(folder: Path, 
 def test_when_the_supervisor_is_killed_linux_ends_the_servers(folder: Path, owners: list[Owner]) -> None:
     owners.append(owner := Owner(folder, "detach", argv=STUBBORN))
     owner.supervisor.send_signal(signal.SIGKILL)
-    assert wait_for(lambda: all_ended(owner.servers), 10)
+    assert wait_for(lambda: all_ended(owner.servers), 60)
 
 
 def test_servers_inherit_no_files_from_the_owner(folder: Path) -> None:
