@@ -19,8 +19,8 @@ help:        ## list these targets
 lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
-quick: dev-env ## run the unit and contract tests that need no server, in less than a minute
-	@$(PYTEST) tests/unit -m "not slow and not alone" --hypothesis-profile=quick -n 2 -q
+quick: dev-env ## run the unit and contract tests that need no server, but for the slow ones
+	@$(PYTEST) tests/unit -m "not slow and not alone" --hypothesis-profile=quick -n 3 -q
 
 unit: dev-env ## run all tests that need no server
 	@$(PYTEST) tests/unit -m "not alone" -n 2

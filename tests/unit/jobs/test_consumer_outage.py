@@ -18,6 +18,8 @@ from labkit.taskqueue import Retry
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 
+pytestmark = pytest.mark.slow
+
 JOBS, THREADS = 30, 3
 TIMEOUT = 60.0
 

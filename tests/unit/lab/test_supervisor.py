@@ -18,6 +18,8 @@ from labkit.lab.condition import wait_for
 from labkit.lab.process_id import ProcessId, process_id
 from labkit.lab.supervisor import ServerCommand, Supervisor, end_supervisor, launch, restart
 
+pytestmark = pytest.mark.slow
+
 SLEEP = ["/bin/sleep", "1000"]
 #: A server that takes no notice of SIGTERM, and says when it is that far.
 STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1000; done"]

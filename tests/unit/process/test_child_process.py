@@ -123,6 +123,7 @@ def test_whatever_ends_it_is_said(start, order, how):
         child.tell("said = 1")
 
 
+@pytest.mark.slow
 def test_a_thread_that_runs_for_ever_does_not_keep_it(start):
     child, heard = start({})
     do(child, heard, "import threading; threading.Thread(target=threading.Event().wait).start()")

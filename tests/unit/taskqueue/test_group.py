@@ -206,6 +206,7 @@ def test_a_broker_that_is_away_for_a_moment_does_not_end_drain(topics):
         assert len(group.drain(timeout=LONG)) == 5
 
 
+@pytest.mark.slow
 def test_stop_ends_in_bounded_time_whatever_a_handler_does_and_says_what_it_has_left(topics, monkeypatch):
     monkeypatch.setattr(worker, "HANDOVER_TIMEOUT", 0.2)
     topic = topics.create("t", partitions=2)
@@ -221,6 +222,7 @@ def test_stop_ends_in_bounded_time_whatever_a_handler_does_and_says_what_it_has_
     release.set()
 
 
+@pytest.mark.slow
 def test_what_came_first_is_the_error_and_what_stop_says_is_a_note(topics, monkeypatch):
     monkeypatch.setattr(worker, "HANDOVER_TIMEOUT", 0.2)
     topic = topics.create("t", partitions=1)

@@ -44,6 +44,7 @@ tasks = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(tasks)
 def test_a_task_comes_back_as_it_went(task):
     assert Task.decode(as_record(task)) == task

@@ -19,6 +19,8 @@ from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(_env_file=None)
 TIMEOUT = 60.0
 
