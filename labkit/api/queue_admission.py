@@ -117,8 +117,8 @@ class QueueAdmission:
         self._backlogs = backlogs
         self._limit = limit
         self._clock = clock
-        self._gates = {queue: AdmissionState(strategy) for queue in queues}
-        self._counts = {queue: _Count() for queue in self._gates}
+        self._states = {queue: AdmissionState(strategy) for queue in queues}
+        self._counts = {queue: _Count() for queue in self._states}
         self._entries: set[Entry] = set()
         self._looked_at: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -159,7 +159,7 @@ class QueueAdmission:
         Raises `Problem` 429 if one of them is closed.
         """
         for queue in wanted:
-            verdict = self._gates[queue].judge(self._clock(), lag=self._counts[queue].length)
+            verdict = self._states[queue].judge(self._clock(), lag=self._counts[queue].length)
             if verdict.action is not Action.ADMIT:
                 raise self._refusal(queue, verdict.reason)
         entry = Entry(self._counts, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,14 +14,14 @@ from labkit.process.signals import on_signals
 
 if TYPE_CHECKING:
     from labkit.logs import Component
-    from labkit.taskqueue import Topics
+    from labkit.taskqueue import Producer, Task, Topics
 
 T = TypeVar("T")
 
 #: After how many seconds it is said what a command waits for.
 WORD_AFTER = 2.0
 #: What a producer waits for at its end.
-UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C gives it up."
+_UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C gives it up."
 
 
 def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
@@ -50,8 +50,17 @@ def attached_topics() -> Iterator[Topics]:
         yield topics
 
 
+def send_on_schedule(
+    producer: Producer, tasks: Iterable[Task], moments: Iterator[float], stop: threading.Event
+) -> None:
+    """Send until the tasks end or `stop` is set; return when what is under way is acknowledged or refused."""
+    producer.submit_on_schedule(tasks, moments, stop=stop)
+    with _word_of_wait(_UNDER_WAY):
+        producer.flush()
+
+
 @contextmanager
-def word_of_wait(sentence: str) -> Iterator[None]:
+def _word_of_wait(sentence: str) -> Iterator[None]:
     """Say on stderr why it takes so long, once it has."""
     timer = threading.Timer(WORD_AFTER, lambda: print(f"labkit: {sentence}", file=sys.stderr, flush=True))
     timer.daemon = True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import UNDER_WAY, choose, start_logging, stop_on_signal, word_of_wait
+from labkit.cli.common import choose, send_on_schedule, start_logging, stop_on_signal
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def produce(
         target = jobs_topic(topics, name=topic, partitions=partitions)
         try:
             with Producer(target, on_receipt=tally.take) as producer:
-                producer.submit_on_schedule(tally.watch(tasks), moments, stop=stop)
-                with word_of_wait(UNDER_WAY):
-                    producer.flush()
+                send_on_schedule(producer, tally.watch(tasks), moments, stop)
         finally:  # also if a second Ctrl-C gives up what is under way
             print(f"{tally.acknowledged} jobs are NEW on {topic}.")
     if tally.refused:

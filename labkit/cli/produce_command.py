@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import UNDER_WAY, attached_topics, choose, start_logging, stop_on_signal, word_of_wait
+from labkit.cli.common import attached_topics, choose, send_on_schedule, start_logging, stop_on_signal
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def produce(
                 tally.live(),
             ):
                 tasks = tally.watch(_tasks(messages, keys, rng), total)
-                producer.submit_on_schedule(tasks, moments, stop=stop)
-                with word_of_wait(UNDER_WAY):
-                    producer.flush()
+                send_on_schedule(producer, tasks, moments, stop)
         finally:  # also if a second Ctrl-C gives up what is under way
             print(tally.summary(topic))
     if admission is not None:

@@ -11,6 +11,7 @@ import pytest
 from labkit.lab import Lab
 from labkit.taskqueue import Topics, connect
 from labkit.taskqueue.timeouts import wait_until
+from tests.acceptance.commands import outcome
 
 #: How long a record may be under way in these tests, in seconds.
 PATIENCE = 3
@@ -39,11 +40,10 @@ def environment(request, environment, own) -> dict[str, str]:
     }
 
 
-def ended(process: Popen[str], *status: int) -> str:
+def ended(process: Popen[str], *statuses: int) -> str:
     """What it has said, once it has ended with one of these."""
-    out, err = process.communicate(timeout=120)
-    assert process.returncode in status, out + err
-    assert "Traceback" not in out + err
+    out, _ = outcome(process, *statuses)
+    assert "Traceback" not in out
     return out
 
 

@@ -13,6 +13,8 @@ Headers = tuple[tuple[str, bytes], ...]
 
 #: The header that stands with those of a record which are not all as they were, and says why. No task has it.
 UNREADABLE = "labkit-unreadable"
+#: That header where the name of another is no UTF-8, which no client library reads.
+NAME_UNREADABLE = (UNREADABLE, b"the name of a header is no UTF-8")
 
 
 def readable(headers: Iterable[tuple[str, bytes | None]]) -> Headers:

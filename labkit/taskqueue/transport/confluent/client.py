@@ -15,7 +15,7 @@ from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
-from labkit.taskqueue.transport.values import UNREADABLE, Headers, Timeouts, readable
+from labkit.taskqueue.transport.values import NAME_UNREADABLE, Headers, Timeouts, readable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
 METADATA_MAX_AGE_MS = 1000
@@ -176,4 +176,4 @@ def headers_of(message: Any) -> Headers:
     except SystemError as error:
         if not isinstance(error.__cause__, UnicodeDecodeError):
             raise
-        return ((UNREADABLE, b"the name of a header is no UTF-8"),)
+        return (NAME_UNREADABLE,)

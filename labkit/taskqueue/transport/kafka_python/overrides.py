@@ -23,7 +23,7 @@ from kafka.producer.transaction_manager import TransactionManager, TransactionSt
 from kafka.record.default_records import DefaultRecordBatch
 
 from labkit.taskqueue.timeouts import left_until
-from labkit.taskqueue.transport.values import UNREADABLE
+from labkit.taskqueue.transport.values import NAME_UNREADABLE
 
 #: The version of kafka-python whose private parts these are.
 MADE_FOR = "3.0.12"
@@ -188,7 +188,7 @@ def _read_msg(batch: Any) -> Any:
             record = _read_strictly(batch)
         finally:
             batch._buffer = buffer
-    record._headers.append((UNREADABLE, b"the name of a header is no UTF-8"))
+    record._headers.append(NAME_UNREADABLE)
     return record
 
 
