@@ -7,7 +7,7 @@ import inspect
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -79,4 +79,8 @@ def _states(process: psutil.Process) -> set[str]:
     threads = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
     if not threads:
         return {"T"} if process.status() == psutil.STATUS_STOPPED else set()
-    return {thread.read_text().rpartition(")")[2].split()[0] for thread in threads}
+    states = set()
+    for thread in threads:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            states.add(thread.read_text().rpartition(")")[2].split()[0])
+    return states

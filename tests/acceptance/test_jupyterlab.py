@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -92,11 +93,30 @@ class Started:
         wait_until(self._has_kernel, timeout=60, what="a kernel was to start", interval=0.05)
 
     def _has_kernel(self) -> bool:
-        return any("ipykernel" in " ".join(process.cmdline()) for process in self.processes())
+        return "ipykernel" in self.commands()
+
+    def commands(self) -> str:
+        """The command lines of all processes."""
+        return " ".join(part for process in self.processes() for part in command_line(process))
 
     def press_ctrl_c(self) -> None:
         """As the terminal does: SIGINT to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill what is left. One of them may end meanwhile, since its owner did."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Empty once the process has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -120,9 +140,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
     yield start
     for started in all_started:
-        for process in started.processes():
-            process.kill()
-        started.process.wait()
+        started.kill()
 
 
 def choose(page: Page, menu: str, item: str) -> None:
@@ -178,7 +196,7 @@ def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], p
 def test_ctrl_c_ends_everything_that_make_lab_started(start: Callable[..., Started]) -> None:
     started = start(MAKE_LAB)
     started.start_kernel()
-    commands = " ".join(" ".join(process.cmdline()) for process in started.processes())
+    commands = started.commands()
     assert all(part in commands for part in ("make", "java", "redis", "jupyterlab", "ipykernel"))
     started.press_ctrl_c()
     started.process.wait(30)
