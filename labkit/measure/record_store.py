@@ -272,7 +272,7 @@ def _read_journal(path: Path) -> pa.Table:
         return _schema().empty_table()
     return json.read_json(
         pa.BufferReader(data),
-        read_options=json.ReadOptions(block_size=len(data)),
+        read_options=json.ReadOptions(block_size=len(data), use_threads=False),  # each thread would keep its memory
         parse_options=json.ParseOptions(explicit_schema=_schema(), unexpected_field_behavior="ignore"),
     )
 
