@@ -173,6 +173,12 @@ class RedisUnreachable(TryAgainLater):
     """Redis does not answer, or answers that it can do nothing now. Is the lab running? `labkit status` tells."""
 
 
+class RedisRefused(LabkitError):
+    """Redis answers, and refuses what it was asked: a key holds what another program has put there, or labkit is at
+    fault.
+    """
+
+
 class DoneElsewhere(LabkitError):
     """Other members of the group have done some of the tasks, so their records are not here."""
 

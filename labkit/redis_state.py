@@ -5,11 +5,17 @@ that Redis loads its data, is full, takes no changes, is busy with a script, can
 has an error of its own for some of these, takes others for mistakes in the command, and tells none of them apart from
 those where a script fails (https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors). Whoever meets
 this state waits, says so once, and goes on; to whatever was to be done it is no failure.
+
+Every other error of redis-py is about the command: the key holds something of another kind, which another program has
+put there, or the command is a mistake of ours. To wait for its end would be to wait for ever, so it is an error, which
+names the key. It never ends a worker and holds up no task where Redis was only to be told of something: `Refusals`.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +24,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import AuthorizationError, InvalidResponse
 from redis.retry import Retry
 
-from labkit.errors import RedisUnreachable, SettingsError
+from labkit.errors import RedisRefused, RedisUnreachable, SettingsError
 
 #: How long a connection and an answer may take, in seconds. Then Redis is away: frozen, or too busy to be of use.
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 3.0, 5.0
@@ -47,6 +53,9 @@ _STATES = {
 
 # The code stands at the beginning, or behind what a pipeline or a script has put before it.
 _CODE = re.compile(rf"(?:^|: |-)({'|'.join(_STATES)})\b")
+
+# The key holds something of another kind than the command is for.
+_WRONG_TYPE = "WRONGTYPE"
 
 # Where redis-py has taken the code away.
 _CLASSES: tuple[tuple[type[redis.RedisError], str], ...] = (
@@ -88,15 +97,50 @@ def unreachable(error: BaseException, what: str) -> RedisUnreachable:
     return RedisUnreachable(f"{what}, since Redis {state_of(error) or 'failed'}: {error}{hint}")
 
 
+def labkit_error(error: BaseException, what: str) -> RedisUnreachable | RedisRefused:
+    """What labkit raises for this error of redis-py, or of a library around it that has it as its cause; `what` could
+    not be done. Where redis-py had nothing to say, Redis was not reached.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, redis.RedisError):
+        found = found.__cause__
+    if found is None or is_away(found):
+        return unreachable(found or error, what)
+    hint = " A key of that name is another program's: delete it, or give labkit a prefix of its own with the setting "
+    mends = f"{hint}LABKIT_TOPIC_PREFIX." if _WRONG_TYPE in str(found) else ""
+    return RedisRefused(f"{what}, since Redis refuses it: {str(found).rstrip('.')}.{mends}")
+
+
+class Refusals:
+    """Says what Redis has refused, once for each thing that comes of it. Safe to use from several threads.
+
+    For those who only tell Redis of what they do: they go on without it.
+    """
+
+    def __init__(self, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+        self._log = log
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+
+    def say(self, error: RedisRefused, therefore: str) -> None:
+        """It was refused, and `therefore` something is so ("the record is missing"): always in the same words."""
+        with self._lock:
+            news = therefore not in self._said
+            self._said.add(therefore)
+        if news:
+            self._log.error("%s From now on this is not said again: %s.", error, therefore)
+
+
 @contextmanager
 def asked(what: str) -> Iterator[None]:
-    """Inside, Redis is asked. Where it is away, `RedisUnreachable` says that `what` ("…could not be counted")."""
+    """Inside, Redis is asked. Where that fails, the error says that `what` ("…could not be counted").
+
+    It is `RedisUnreachable` where Redis is away, and else `RedisRefused`.
+    """
     try:
         yield
     except redis.RedisError as error:
-        if not is_away(error):
-            raise
-        raise unreachable(error, what) from error
+        raise labkit_error(error, what) from error
 
 
 def redis_client(url: str) -> redis.Redis:

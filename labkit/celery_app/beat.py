@@ -23,11 +23,11 @@ from redis.exceptions import LockError
 
 from labkit.celery_app.application import BEAT_SILENCE, QUEUE, broker_url, make_app
 from labkit.celery_app.periodic_tasks import periods
-from labkit.errors import WorkerFailed
+from labkit.errors import RedisRefused, WorkerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
-from labkit.redis_state import is_away
+from labkit.redis_state import labkit_error
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 
@@ -140,8 +140,9 @@ class Beat(Resource):
         except LockError:
             log.warning("This Beat was silent for more than %g s, so it has lost the schedule.", BEAT_SILENCE)
         except (redis.RedisError, OperationalError) as error:
-            if isinstance(error, redis.RedisError) and not is_away(error):
-                raise
+            found = labkit_error(error, "Its schedule could not be used")
+            if isinstance(found, RedisRefused):
+                raise found from error
             self._outage.begins(error)
             self._stop.wait(RETRY_INTERVAL)
 

@@ -12,13 +12,13 @@ only frozen meanwhile sends its batch beyond the limit, which is the most that c
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import redis
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key, redis_py_url
-from labkit.errors import RedisUnreachable
-from labkit.redis_state import redis_client
+from labkit.redis_state import asked, redis_client
 from labkit.settings import Settings
 
 #: How long a reservation lasts, in seconds.
@@ -98,7 +98,7 @@ class Count(NamedTuple):
 class Capacity:
     """The room in the queue of one Celery application. `limit` is how many tasks may be taken per worker process.
 
-    `dispatcher` names who reserves. Every call may raise `RedisUnreachable`.
+    `dispatcher` names who reserves. Every call may raise `RedisUnreachable` and `RedisRefused`.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings, *, dispatcher: str = "", limit: int = 1) -> None:
@@ -126,10 +126,8 @@ class Capacity:
     def _ask(self, dispatcher: str, wanted: int) -> Count:
         times = (round(seconds * 1000) for seconds in (SILENCE, RESERVATION, REMEMBERED))
         arguments: list[str | int] = [dispatcher, wanted, self._limit, *times]
-        try:
+        with asked(f"Celery's queue could not be counted at {', '.join(self._keys)}"):
             found: Any = self._script(keys=self._keys, args=arguments)
-        except redis.RedisError as error:  # also a Redis that is full, or a replica: it is to be asked again
-            raise RedisUnreachable(f"Redis could not be asked for Celery's queue: {error}") from error
         granted, unacknowledged, processes, reserved, waiting = found
         return Count(granted, unacknowledged, processes, reserved, tuple(waiting), self._limit)
 
@@ -148,18 +146,21 @@ class Presence:
 
     def say(self, processes: int) -> None:
         """The worker lives and has so many processes (or threads) for tasks."""
-        seconds, micros = self._now()
-        with self._client.pipeline() as pipe:
+        with self._asked(), self._client.pipeline() as pipe:
+            seconds, micros = self._now()
             pipe.hset(self._workers, self._run, f"{processes} {self._name}")
             pipe.zadd(self._signs, {self._run: seconds * 1000 + micros // 1000})
             pipe.execute()
 
     def leave(self) -> None:
         """The worker ends."""
-        with self._client.pipeline() as pipe:
+        with self._asked(), self._client.pipeline() as pipe:
             pipe.hdel(self._workers, self._run)
             pipe.zrem(self._signs, self._run)
             pipe.execute()
+
+    def _asked(self) -> AbstractContextManager[None]:
+        return asked(f"That this worker runs could not be said at {self._workers} and {self._signs}")
 
     def _now(self) -> tuple[int, int]:
         found: Any = self._client.time()  # the clock of Redis is the only one that all share
@@ -167,8 +168,13 @@ class Presence:
 
 
 def running_workers(client: redis.Redis, settings: Settings) -> dict[str, int]:
-    """The processes of the workers that have given a sign lately, by their names."""
-    found: Any = client.hvals(workers_key(key_prefix(settings)))
+    """The processes of the workers that have given a sign lately, by their names.
+
+    Raises `RedisUnreachable` and `RedisRefused`.
+    """
+    key = workers_key(key_prefix(settings))
+    with asked(f"The workers could not be read from {key}"):
+        found: Any = client.hvals(key)
     workers: dict[str, int] = {}
     for processes, name in sorted((value.decode().split(" ", 1) for value in found), key=lambda one: one[1]):
         workers[name] = workers.get(name, 0) + int(processes)

@@ -70,7 +70,9 @@ class CeleryStatus(Struct, frozen=True, kw_only=True):
 
 
 def celery_status(settings: Settings) -> CeleryStatus:
-    """How the Celery of these settings stands now. Raises `RedisUnreachable`, `SettingsError` and `LabNotRunning`."""
+    """How the Celery of these settings stands now. Raises `RedisUnreachable`, `RedisRefused`, `SettingsError`
+    and `LabNotRunning`.
+    """
     url = reachable_broker(settings)
     client = connect(url)
     count = Capacity(client, settings, limit=settings.celery_limit).count()  # it forgets who has fallen silent
@@ -92,7 +94,7 @@ def reachable_broker(settings: Settings) -> str:
     celery_url(url)  # only a Redis will do
     try:
         connect(url).ping()
-    except redis.RedisError as error:
+    except redis.RedisError as error:  # whatever it answers to a ping
         reason = str(error).rstrip(".")
         raise RedisUnreachable(
             f"Celery's Redis at {maybe_sanitize_url(url)} does not answer: {reason}. `labkit status` tells whether the "

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-import redis
 from celery import bootsteps
 
 from labkit.celery_app.application import HEARTBEAT_INTERVAL, broker_url, make_app, redis_py_url
@@ -23,10 +22,11 @@ from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
 from labkit.celery_app.shared_flag import SharedFlag
 from labkit.celery_app.task_starts import TaskStarts
-from labkit.errors import BadRecord, LabkitError, RedisUnreachable, UnknownKind
+from labkit.errors import BadRecord, LabkitError, RedisRefused, RedisUnreachable, UnknownKind
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD
 from labkit.outage import Outage
+from labkit.redis_state import Refusals
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.worker_config import Retry
@@ -39,6 +39,9 @@ Pool = Literal["prefork", "threads", "solo"]
 
 #: What to do about a task that a worker does not know.
 UNKNOWN = "LABKIT_CELERY_IMPORTS must name the same modules for workers as for dispatchers and bridges."
+
+#: What comes of a worker that cannot say that it runs.
+UNSEEN = "dispatchers do not count this worker, and its death is not noticed"
 
 log = safe_logger("labkit.celery")
 
@@ -118,6 +121,7 @@ class _Deaths:
 
     def __init__(self, starts: TaskStarts) -> None:
         self._starts = starts
+        self._refusals = Refusals(log)
         self._open: deque[tuple[Envelope, int | None]] = deque()
 
     def __call__(self, arguments: Sequence[object], process: int | None) -> None:
@@ -131,10 +135,16 @@ class _Deaths:
     def _note(self) -> None:
         try:
             while self._open:
-                self._starts.process_died(*self._open[0])
-                self._open.popleft()
+                self._note_first()
         except RedisUnreachable as error:
             log.warning("the death of a process has to be noted later: %s", error)
+
+    def _note_first(self) -> None:
+        try:
+            self._starts.process_died(*self._open[0])
+        except RedisRefused as error:
+            self._refusals.say(error, "a task that kills its process is not recognised")
+        self._open.popleft()
 
 
 class _Unknown:
@@ -175,6 +185,8 @@ def _presence_step(url: str, settings: Settings, run: str, outage: Outage) -> ty
     lost, and starts the consumer's steps again when it is back.
     """
 
+    refusals = Refusals(log)
+
     class PresenceStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
 
@@ -193,14 +205,19 @@ def _presence_step(url: str, settings: Settings, run: str, outage: Outage) -> ty
                 return  # others will notice by its silence
             try:
                 self._presence.leave()
-            except redis.RedisError as error:
+            except RedisUnreachable as error:
                 outage.begins(error)
+            except RedisRefused as error:
+                refusals.say(error, UNSEEN)
 
         def _say(self, consumer: Any) -> None:
             try:
                 self._presence.say(consumer.controller.concurrency)
-            except redis.RedisError as error:
+            except RedisUnreachable as error:
                 outage.begins(error)
+            except RedisRefused as error:  # Redis is there, and tasks may come
+                refusals.say(error, UNSEEN)
+                outage.ends()
             else:
                 outage.ends()
 

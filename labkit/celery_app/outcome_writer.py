@@ -45,7 +45,7 @@ class OutcomeWriter:
             # a client of Kafka does not survive a fork
             letters = self._letters.setdefault(os.getpid(), _DeadLetters(self._settings))
             letters.write(envelope, record)
-        self._records.append(record, instead_of=self._starts.key(envelope))
+        self._records.note(record, instead_of=self._starts.key(envelope))
         self._count(record.outcome)
 
     def close(self) -> None:

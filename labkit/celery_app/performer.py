@@ -29,10 +29,11 @@ from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
 from labkit.celery_app.task_starts import Start, TaskStarts
-from labkit.errors import BadRecord, KillsItsWorker, RedisUnreachable, TryAgainLater
+from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
 from labkit.outage import Outage
+from labkit.redis_state import Refusals, labkit_error
 from labkit.taskqueue.engine.attempts import LOOK_AGAIN
 from labkit.taskqueue.engine.failure import FailureCounter, describe
 from labkit.taskqueue.engine.outcome import outcome_of
@@ -89,6 +90,7 @@ class Performer:
         self._told = FailureCounter()
         self._exclusive = ExclusiveRun()
         self._outage = _UnsaidOutage(is_said)
+        self._refusals = Refusals(log)
 
     def register(self) -> None:
         """Make a Celery task of each handler."""
@@ -126,10 +128,25 @@ class Performer:
         """Make this attempt; its outcome, or None if it was none."""
         for alone in (False, True):
             with self._exclusive.running(alone=alone):
-                start = self._until_redis_answers(partial(self._starts.begin, envelope, alone=alone))
+                start = self._start(envelope, alone=alone)
                 if not start.must_be_alone:
                     return self._begun(call, envelope, attempt, worker, start)
         raise AssertionError("a task that is alone may begin")
+
+    def _start(self, envelope: Envelope, *, alone: bool) -> Start:
+        """Note the start. One that Redis refuses to note is made without it: that is no fault of the task."""
+        try:
+            return self._until_redis_answers(partial(self._starts.begin, envelope, alone=alone))
+        except RedisRefused as error:
+            self._refusals.say(error, "a task that kills its process is not recognised")
+            return Start(deaths=0)
+
+    def _end_start(self, change: Callable[[Envelope], object], envelope: Envelope) -> None:
+        """The start that was noted is none any more, or tells of no death any more."""
+        try:
+            self._until_redis_answers(lambda: change(envelope))
+        except RedisRefused as error:
+            self._refusals.say(error, "a death of this worker may be laid to tasks that had ended")
 
     def _begun(
         self, call: _HandlerCall, envelope: Envelope, attempt: int, worker: str, start: Start
@@ -146,7 +163,7 @@ class Performer:
         called, error = call(envelope.task)
         if isinstance(error, TryAgainLater):
             # somebody else is at it, or nobody can tell: no failure of this task
-            self._until_redis_answers(lambda: self._starts.withdraw(envelope))
+            self._end_start(self._starts.withdraw, envelope)
             return None
         if error is None:
             return record(DONE if called else REPEATED, None, attempt)
@@ -160,7 +177,7 @@ class Performer:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must not be lost
             log.warning("the outcome of task %s has to be written later: %s", envelope.task.id, describe(error))
-            self._until_redis_answers(lambda: self._starts.is_over(envelope))
+            self._end_start(self._starts.is_over, envelope)
             return False
         if record.outcome == DEAD:
             log.warning("task %s is given up after attempt %d: %s", envelope.task.id, record.attempt, record.error)
@@ -174,7 +191,9 @@ class Performer:
                 comes_again: Exception = celery_task.retry(args=delivery.to_json(), countdown=delay, throw=False)
             except Reject as error:  # with which Celery would drop the message that it has
                 if isinstance(error.reason, OperationalError | redis.RedisError):
-                    raise RedisUnreachable(f"Celery's queue does not take a message: {error.reason}") from error
+                    refusal = labkit_error(error.reason, "Celery's queue does not take a message")
+                    if isinstance(refusal, RedisUnreachable):
+                        raise refusal from error
                 raise Reject(error.reason, requeue=True) from error
             return comes_again
 

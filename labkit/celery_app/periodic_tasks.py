@@ -24,9 +24,10 @@ from msgspec.json import Decoder, Encoder
 
 from labkit.celery_app.application import QUEUE, broker_url, key_prefix, redis_py_url
 from labkit.celery_app.capacity import Capacity, connect
-from labkit.errors import InProgress, LabkitError, RedisUnreachable, SettingsError, UnknownTopic
+from labkit.errors import InProgress, LabkitError, SettingsError, UnknownTopic
 from labkit.lab import Lab, attach_lab
 from labkit.logs.safe_logger import safe_logger
+from labkit.redis_state import asked
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import Producer
 from labkit.taskqueue import connect as connect_kafka
@@ -68,7 +69,7 @@ _write, _read = Encoder().encode, Decoder(LagSample).decode
 
 
 class LagStream:
-    """The samples of one Celery application. Every call may raise `RedisUnreachable`."""
+    """The samples of one Celery application. Every call may raise `RedisUnreachable` and `RedisRefused`."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -76,17 +77,13 @@ class LagStream:
 
     def append(self, sample: LagSample) -> None:
         """Add one."""
-        try:
+        with asked(f"A sample of the lag could not be added to the stream {self._key}"):
             self._client.xadd(self._key, {"sample": _write(sample)}, maxlen=KEPT, approximate=True)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise RedisUnreachable(f"A sample of the lag could not be written to Redis: {error}") from error
 
     def read(self) -> list[LagSample]:
         """All there are, each id once, in the order in which they came."""
-        try:
+        with asked(f"The samples of the lag could not be read from the stream {self._key}"):
             entries: Any = self._client.xrange(self._key)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise RedisUnreachable(f"The samples of the lag could not be read from Redis: {error}") from error
         samples: dict[str, LagSample] = {}
         for _, fields in entries:
             sample = _read(fields[b"sample"])
@@ -113,7 +110,7 @@ def lag_series(lab: Lab | None = None, *, settings: Settings | None = None) -> p
 
         series.pivot_table(index="at", columns=["group", "topic"], values="lag").plot()
 
-    Raises `RedisUnreachable`, `SettingsError` and `LabNotRunning`.
+    Raises `RedisUnreachable`, `RedisRefused`, `SettingsError` and `LabNotRunning`.
     """
     import pandas as pd
 
@@ -209,7 +206,7 @@ class PeriodicTasks:
             producer.send(task)
 
     def sample_lag(self, task: Task) -> None:
-        """Add a sample to the series. Raises `TransportError` and `RedisUnreachable`."""
+        """Add a sample to the series. Raises `TransportError`, `RedisUnreachable` and `RedisRefused`."""
         with attach_lab(settings=self._settings) as lab, connect_kafka(lab) as topics:
             lags = measure_lag(topics, self._room)
         self._stream.append(LagSample(task.id, task.created_at, lags))

@@ -5,14 +5,17 @@ A stream (https://redis.io/docs/latest/develop/data-types/streams/) is appended 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import redis
 from msgspec.json import Decoder, Encoder
 
 from labkit.celery_app.application import key_prefix
-from labkit.errors import RedisUnreachable
+from labkit.errors import RedisRefused
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TaskRecord, to_frame
+from labkit.redis_state import Refusals, asked
 from labkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,42 +24,48 @@ if TYPE_CHECKING:
 #: About how many records are kept; older ones go.
 KEPT = 500_000
 
+log = safe_logger("labkit.celery")
+
 _write, _read = Encoder().encode, Decoder(TaskRecord).decode
 
 
 class RecordStream:
-    """The stream of one Celery application. Every call may raise `RedisUnreachable`."""
+    """The stream of one Celery application. Every call may raise `RedisUnreachable` and `RedisRefused`."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._key = f"{key_prefix(settings)}records"
         self._seen = "-"
+        self._refusals = Refusals(log)
 
     def append(self, record: TaskRecord, *, instead_of: str | None = None) -> None:
         """Add one; where a key in Redis stood for what it tells, that goes in the same moment."""
+        with (
+            asked(f"A record could not be added to the stream {self._key}"),
+            self._client.pipeline(transaction=instead_of is not None) as pipe,
+        ):
+            pipe.xadd(self._key, {"record": _write(record)}, maxlen=KEPT, approximate=True)
+            if instead_of is not None:
+                pipe.delete(instead_of)
+            pipe.execute()
+
+    def note(self, record: TaskRecord, *, instead_of: str | None = None) -> None:
+        """As `append`, but what Redis refuses is said and left out: the task is through all the same."""
         try:
-            with self._client.pipeline(transaction=instead_of is not None) as pipe:
-                pipe.xadd(self._key, {"record": _write(record)}, maxlen=KEPT, approximate=True)
-                if instead_of is not None:
-                    pipe.delete(instead_of)
-                pipe.execute()
-        except redis.RedisError as error:
-            raise RedisUnreachable(f"A record could not be written to Redis: {error}") from error
+            self.append(record, instead_of=instead_of)
+        except RedisRefused as error:
+            self._refusals.say(error, "records of tasks are missing")
 
     def skip(self) -> None:
         """Let `read` begin with what comes from now on."""
-        try:
+        with self._asked_for_records():
             last: Any = self._client.xrevrange(self._key, count=1)
-        except redis.RedisError as error:
-            raise RedisUnreachable(f"The records could not be read from Redis: {error}") from error
         self._seen = f"({last[0][0].decode()}" if last else "-"
 
     def read(self) -> list[TaskRecord]:
         """What has come since the last call."""
-        try:
+        with self._asked_for_records():
             entries: Any = self._client.xrange(self._key, min=self._seen)
-        except redis.RedisError as error:
-            raise RedisUnreachable(f"The records could not be read from Redis: {error}") from error
         if entries:
             self._seen = f"({entries[-1][0].decode()}"
         return [_read(fields[b"record"]) for _, fields in entries]
@@ -64,3 +73,6 @@ class RecordStream:
     def frame(self) -> pd.DataFrame:
         """What has come since the last call, as the usual DataFrame."""
         return to_frame(self.read())
+
+    def _asked_for_records(self) -> AbstractContextManager[None]:
+        return asked(f"The records could not be read from the stream {self._key}")

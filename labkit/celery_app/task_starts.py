@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import redis
@@ -27,7 +27,7 @@ import redis
 from labkit.celery_app.application import key_prefix
 from labkit.celery_app.capacity import REMEMBERED, SILENCE, signs_key
 from labkit.celery_app.envelope import Envelope
-from labkit.errors import RedisUnreachable
+from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, UNCLEAN_STARTS
 
@@ -89,7 +89,7 @@ class Start(NamedTuple):
 class TaskStarts:
     """The starts in one worker, all of its processes and threads included. `run` names this run of the worker.
 
-    Every call may raise `RedisUnreachable`.
+    Every call may raise `RedisUnreachable` and `RedisRefused`.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings, *, run: str) -> None:
@@ -109,33 +109,32 @@ class TaskStarts:
         times = round(SILENCE * 1000), round(REMEMBERED * 1000)
         numbers = UNCLEAN_STARTS, LONELY_STARTS, DELIVERIES
         keys = [self.key(envelope), signs_key(self._prefix)]
-        deaths, *flags = self._ask(self._begin, keys, _here(), self._run, *times, *numbers, int(alone))
+        with self._noted(envelope):
+            found: Any = self._begin(keys=keys, args=[_here(), self._run, *times, *numbers, int(alone)])
+        deaths, *flags = found
         return Start(deaths, *map(bool, flags))
 
     def withdraw(self, envelope: Envelope) -> None:
         """The handler was not called after all."""
-        self._change(lambda: self._client.hdel(self.key(envelope), self._field()))
+        with self._noted(envelope):
+            self._client.hdel(self.key(envelope), self._field())
 
     def is_over(self, envelope: Envelope) -> None:
         """The handler has ended, and only its outcome is not noted yet: nobody's death is to blame on this start."""
-        self._change(lambda: self._client.hset(self.key(envelope), self._field(), "over"))
+        with self._noted(envelope):
+            self._client.hset(self.key(envelope), self._field(), "over")
 
     def process_died(self, envelope: Envelope, process: int | None) -> None:
         """A process of this worker's pool has died, which ran this task; None if it is not known which one."""
-        self._ask(self._died, [self.key(envelope)], "" if process is None else process, self._run)
+        with self._noted(envelope):
+            self._died(keys=[self.key(envelope)], args=["" if process is None else process, self._run])
 
     def _field(self) -> str:
         return f"{_here()} {self._run}"
 
-    def _ask(self, script: Any, keys: list[str], *arguments: object) -> Any:
-        return self._change(lambda: script(keys=keys, args=list(arguments)))
-
-    @staticmethod
-    def _change(call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except redis.RedisError as error:
-            raise RedisUnreachable(f"The starts of tasks could not be noted in Redis: {error}") from error
+    def _noted(self, envelope: Envelope) -> AbstractContextManager[None]:
+        where = f"at {self.key(envelope)} and {signs_key(self._prefix)}"
+        return asked(f"The starts of task {envelope.task.id} could not be noted {where}")
 
 
 def _here() -> str:

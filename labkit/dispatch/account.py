@@ -18,8 +18,8 @@ import redis
 from msgspec import Struct
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key
-from labkit.errors import RedisUnreachable
 from labkit.measure.records import DEAD, DONE, SHED, Receipt
+from labkit.redis_state import asked
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.transport.values import Position
 
@@ -120,17 +120,17 @@ def unsettled(admin: AdminClient, topic: Topic, group: str) -> dict[int, Unsettl
 
 
 def ids_in_celery(client: redis.Redis, settings: Settings) -> set[str]:
-    """The ids of the tasks that are in Celery's queue or taken by its workers; raises `RedisUnreachable`.
+    """The ids of the tasks that are in Celery's queue or taken by its workers.
+
+    Raises `RedisUnreachable` and `RedisRefused`.
 
     In Celery's messages the id is a header (https://docs.celeryq.dev/en/stable/internals/protocol.html). What workers
     have taken kombu keeps as [message, exchange, routing key].
     """
     prefix = key_prefix(settings)
-    asked: Any = client
-    try:
-        queued = [one for level in range(LEVELS) for one in asked.lrange(level_key(prefix, level), 0, -1)]
-        taken = asked.hvals(f"{prefix}unacked")
-    except redis.RedisError as error:
-        raise RedisUnreachable(f"Redis could not be asked for Celery's messages: {error}") from error
+    commands: Any = client
+    with asked(f"Celery's messages could not be read from {level_key(prefix, 0)} and {prefix}unacked"):
+        queued = [one for level in range(LEVELS) for one in commands.lrange(level_key(prefix, level), 0, -1)]
+        taken = commands.hvals(f"{prefix}unacked")
     messages = [*map(json.loads, queued), *(json.loads(entry)[0] for entry in taken)]
     return {message["headers"]["id"] for message in messages}

@@ -11,7 +11,7 @@ from redis import RedisError
 from labkit.celery_app.application import LEVELS, QUEUE
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.performer import sending_name
-from labkit.errors import RedisUnreachable
+from labkit.redis_state import labkit_error
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -31,15 +31,15 @@ class CelerySender:
     def send(self, envelopes: Sequence[Envelope]) -> None:
         """Return when Celery's broker has them all: the task's id is that of the Celery task, its rank the priority.
 
-        Raises `RedisUnreachable` if the broker did not answer: then any of them may be there or not, and they are to be
-        sent again. Raises `UnknownKind`, before any is sent.
+        Raises `RedisUnreachable` if the broker is away: then any of them may be there or not, and they are to be sent
+        again; and `RedisRefused` where that would not help. Raises `UnknownKind`, before any is sent.
         """
         messages = [(sending_name(envelope.task.kind), envelope) for envelope in envelopes]
         try:
             self._send(messages)
         except (OperationalError, BatchPublishError, RedisError, OSError) as error:
             self.close()
-            raise RedisUnreachable(f"Celery's broker did not take {len(envelopes)} tasks: {error}") from error
+            raise labkit_error(error, f"Celery's broker did not take {len(envelopes)} tasks") from error
 
     def close(self) -> None:
         """Let go of the connection; the next `send` opens another."""

@@ -71,7 +71,7 @@ def make_dispatcher(
         room=Capacity(client, settings, dispatcher=name, limit=limit or settings.celery_limit),
         admission=None if admission is None else _dispatcher_admission(admission, client, settings),
         name=name,
-        on_record=RecordStream(client, settings).append,
+        on_record=RecordStream(client, settings).note,
         settings=settings,
     )
 
@@ -96,7 +96,7 @@ def make_bridge(
         CelerySender(make_app(url, settings)),
         group=group,
         name=name or new_name("bridge"),
-        on_record=RecordStream(connect(url), settings).append,
+        on_record=RecordStream(connect(url), settings).note,
         settings=settings,
     )
 

@@ -18,8 +18,10 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.account import unsettled
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.dispatcher import Dispatcher, group_of
-from labkit.errors import BrokerUnreachable, RedisUnreachable
+from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import DONE, TaskRecord
+from labkit.redis_state import Refusals
 from labkit.resource import Resource
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from labkit.settings import Settings
     from labkit.taskqueue.topics import Topics
     from labkit.taskqueue.transport.contract import AdminClient
+
+log = safe_logger("labkit.dispatcher")
 
 #: Of how many tasks of each class the waiting times are kept.
 LAST = 100
@@ -84,6 +88,7 @@ class DispatcherMonitor(Resource):
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
         self._skipped = False
+        self._refusals = Refusals(log)
         self._admin: AdminClient | None = None
         self._waits: dict[str, deque[float]] = {}
 
@@ -112,7 +117,7 @@ class DispatcherMonitor(Resource):
     def start(self) -> Self:
         """Pass over the records that are there."""
         with suppress(RedisUnreachable):  # the first look that succeeds will do it
-            self._pass_over()
+            self._read()
         return self
 
     def close(self) -> None:
@@ -122,17 +127,21 @@ class DispatcherMonitor(Resource):
 
     def _ask_redis(self) -> Count | None:
         try:
-            self._pass_over()
-            for record in self._stream.read():
-                self._take(record)
+            self._read()
             return self._room.count()
         except RedisUnreachable:
             return None
 
-    def _pass_over(self) -> None:
-        if not self._skipped:
-            self._stream.skip()
-            self._skipped = True
+    def _read(self) -> None:
+        """Take what is new in the stream; without it the waits are missing, and nothing else."""
+        try:
+            if not self._skipped:
+                self._stream.skip()
+                self._skipped = True
+            for record in self._stream.read():
+                self._take(record)
+        except RedisRefused as error:
+            self._refusals.say(error, "how long tasks wait is not shown")
 
     def _ask_kafka(self) -> dict[str, int] | None:
         try:

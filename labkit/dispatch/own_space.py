@@ -9,8 +9,8 @@ import redis
 
 from labkit.celery_app.application import broker_url
 from labkit.celery_app.capacity import connect
-from labkit.errors import RedisUnreachable
 from labkit.lab import Lab
+from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.namespace import abandoned, new_namespace
@@ -39,11 +39,9 @@ def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
 
 
 def _delete_keys(client: redis.Redis, prefix: str) -> None:
-    try:
+    with asked(f"The keys in Redis that begin with {prefix} could not be deleted"):
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             client.delete(key)
         for key in client.scan_iter(match="*own.*", count=1000):
             if abandoned([key.decode(errors="replace")]):
                 client.delete(key)
-    except redis.RedisError as error:
-        raise RedisUnreachable(f"The keys in Redis that begin with {prefix} could not be deleted: {error}") from error

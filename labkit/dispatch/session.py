@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-import redis
-
 from labkit.backpressure import Strategy
 from labkit.celery_app.application import broker_url, key_prefix
 from labkit.celery_app.capacity import Capacity, Count, connect
@@ -18,11 +16,12 @@ from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
 from labkit.dispatch.own_space import own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import RedisUnreachable
+from labkit.errors import RedisRefused, RedisUnreachable
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.policies import PriorityClass, make_policy
+from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
@@ -167,9 +166,10 @@ class CelerySession(Resource):
         """Delete what the session had in Redis; the records are kept here."""
         try:
             self._read()
-            for key in self._client.scan_iter(match=f"{key_prefix(self._settings)}*", count=1000):
-                self._client.delete(key)
-        except (RedisUnreachable, redis.RedisError) as error:
+            with asked("the keys could not be deleted"):
+                for key in self._client.scan_iter(match=f"{key_prefix(self._settings)}*", count=1000):
+                    self._client.delete(key)
+        except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
 
     def _all_done(self) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, overload
 
-from labkit.errors import InProgress, RedisUnreachable, SettingsError
+from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
@@ -70,8 +70,9 @@ def once(
 
     The decorated handler raises what the handler raises, and `TryAgainLater` where the handler was not called:
     `InProgress`, `RedisUnreachable` or `LabNotRunning`; and `LeaseLost` after it was overtaken. To a worker these are
-    no attempts. Redis may be away when the handler returns: then this process makes the mark when Redis is back.
-    Raises `SettingsError` for times that cannot be, and for a function with `yield`.
+    no attempts. Where the key of the task holds what another program has put there, it raises `RedisRefused`, and the
+    handler is not called: that is a failed attempt. Redis may be away when the handler returns: then this process makes
+    the mark when Redis is back. Raises `SettingsError` for times that cannot be, and for a function with `yield`.
     """
     if not 0.01 <= lease <= ttl:
         raise SettingsError(f"A lease of {lease:g} s and a ttl of {ttl:g} s cannot be: 0.01 <= lease <= ttl.")
@@ -117,6 +118,8 @@ class _Runs:
             lease.give_back()
         except RedisUnreachable as error:
             self._outage.begins(error)
+        except RedisRefused as error:
+            log.warning("%s", error)
 
     def pauses(self) -> Iterator[float]:
         """How long to wait before each further look whether another run has ended; over when its lease must be."""

@@ -24,11 +24,11 @@ from uuid import uuid4
 
 import redis
 
-from labkit.errors import LeaseLost, RedisUnreachable
+from labkit.errors import LeaseLost, RedisRefused, RedisUnreachable
 from labkit.lab.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
-from labkit.redis_state import asked, redis_client
+from labkit.redis_state import Refusals, asked, redis_client
 from labkit.settings import load_settings
 
 log = safe_logger("labkit.worker")
@@ -71,7 +71,9 @@ class RunState(IntEnum):
 
 
 class RunLease:
-    """The claim of one run on one key; `lease` and `ttl` in seconds. Every call may raise `RedisUnreachable`."""
+    """The claim of one run on one key; `lease` and `ttl` in seconds. Every call may raise `RedisUnreachable`, and
+    `RedisRefused` where the key is another program's.
+    """
 
     def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float) -> None:
         self.key = key
@@ -114,6 +116,7 @@ class LeaseRenewal:
     def __init__(self, interval: float, outage: Outage) -> None:
         self._interval = interval
         self._outage = outage
+        self._refusals = Refusals(log)
         self._running: set[RunLease] = set()
         #: the runs that have had their effect, by their keys, and whose mark is missing
         self._unmarked: dict[str, RunLease] = {}
@@ -141,6 +144,8 @@ class LeaseRenewal:
             with self._lock:
                 self._unmarked[lease.key] = lease
                 self._work_on()
+        except RedisRefused as error:  # the effect is there, and a second attempt would bring it twice
+            self._refusals.say(error, "a redelivery of this task is not recognised")
 
     def mark(self, key: str) -> bool:
         """Make the mark of an earlier run, if one is missing; whether there was one. Raises `RedisUnreachable`."""
@@ -151,6 +156,8 @@ class LeaseRenewal:
             lease.finish()
         except LeaseLost:
             log.warning("%s: another run has begun before Redis was told that this one was done", key)
+        except RedisRefused as error:
+            self._refusals.say(error, "a redelivery of this task is not recognised")
         with self._lock:
             self._unmarked.pop(key, None)
         return True
@@ -184,11 +191,14 @@ class LeaseRenewal:
                 self._outage.ends()
 
     def _renew(self, lease: RunLease) -> None:
-        lease.renew()  # one that is lost is noticed when its run finishes
-        with self._lock:
-            over = lease not in self._running
-        if over and lease.key not in self._unmarked:
-            lease.give_back()  # it ended while it was renewed; a mark stays
+        try:
+            lease.renew()  # one that is lost is noticed when its run finishes
+            with self._lock:
+                over = lease not in self._running
+            if over and lease.key not in self._unmarked:
+                lease.give_back()  # it ended while it was renewed; a mark stays
+        except RedisRefused as error:  # it holds up no other lease
+            self._refusals.say(error, "a run is not known to live, and another may begin")
 
 
 @cache

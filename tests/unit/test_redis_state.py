@@ -9,9 +9,9 @@ import pytest
 import redis
 from redis._parsers.base import BaseParser
 
-from labkit.errors import RedisUnreachable, SettingsError
+from labkit.errors import RedisRefused, RedisUnreachable, SettingsError
 from labkit.outage import Outage
-from labkit.redis_state import asked, is_away, redis_client, state_of
+from labkit.redis_state import Refusals, asked, is_away, redis_client, state_of
 
 #: As Redis 6.2, 7 and Valkey send them.
 AWAY = {
@@ -72,11 +72,24 @@ def test_without_an_answer_it_is_away_too(error):
 
 
 @pytest.mark.parametrize("answer", ABOUT_THE_COMMAND)
-def test_what_is_wrong_with_a_command_is_a_defect_and_stays_one(answer):
+def test_what_is_wrong_with_a_command_is_no_outage(answer):
     error = BaseParser.parse_error(answer)
     assert not is_away(error)
-    with pytest.raises(redis.ResponseError), asked("The key could not be read"):
+    with (
+        pytest.raises(RedisRefused, match="The key could not be read, since Redis refuses it: ") as refused,
+        asked("The key could not be read"),
+    ):
         raise error
+    assert ("LABKIT_TOPIC_PREFIX" in str(refused.value)) is answer.startswith("WRONGTYPE")
+
+
+def test_what_is_refused_is_said_once_for_each_thing_that_comes_of_it(caplog):
+    refusals = Refusals(logging.getLogger("labkit.worker"))
+    for number in range(3):
+        for therefore in ("records are missing", "it is not counted"):
+            refusals.say(RedisRefused(f"Key {number} could not be read."), therefore)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert ["Key 0" in record.getMessage() for record in caplog.records] == [True, True]
 
 
 def test_other_errors_say_nothing_of_redis():

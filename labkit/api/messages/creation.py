@@ -26,7 +26,7 @@ from labkit.api.messages.queue_topics import QueueTopics
 from labkit.api.messages.record_sender import Outcome, OutgoingRecord, RecordSender
 from labkit.api.messages.reservation import RESERVATION, Reservations
 from labkit.api.messages.topic_log import RecordPosition, TopicLog
-from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisUnreachable
+from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisRefused, RedisUnreachable
 from labkit.taskqueue.partitioners import key_hash, round_robin
 from labkit.taskqueue.transport.contract import Headers, RecordMetadata
 
@@ -163,7 +163,7 @@ class Creator:
             await self._reservations.mark(topic, queued)
             tell(topic.name, queued.values())
         if refused:
-            with suppress(RedisUnreachable):  # then they run out
+            with suppress(RedisUnreachable, RedisRefused):  # then they run out
                 await self._reservations.give_back(topic, refused, owner=owner)
             first = next(iter(refused.values()))
             raise NotAcknowledged(
@@ -183,7 +183,8 @@ class Creator:
             if self._topics.is_gone(topic.name):
                 work.cancel()
                 self._topics.living(topic.name)
-            with suppress(RedisUnreachable):  # if they run out meanwhile, the first place that is marked counts
+            # if they run out meanwhile, the first place that is marked counts
+            with suppress(RedisUnreachable, RedisRefused):
                 await self._reservations.hold(topic, ids, owner=owner)
 
     async def _build_index(self, topic: TopicLog, deadline: float) -> None:

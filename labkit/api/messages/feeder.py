@@ -26,7 +26,7 @@ from labkit.api.messages.message import decode_message
 from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
 from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
-from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisUnreachable, UnknownTopic
+from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisRefused, RedisUnreachable, UnknownTopic
 from labkit.outage import Outage
 from labkit.redis_state import asked
 from labkit.settings import Settings
@@ -135,7 +135,7 @@ class Feeder:
                     log.exception("%s for %s could not be fed", self._topic.name, self._group)
                 self._outage.begins(error)
             self._stop.wait(RENEWAL)
-        with suppress(RedisUnreachable):  # then it runs out
+        with suppress(RedisUnreachable, RedisRefused):  # then it runs out
             self._release([self._queue.feeder], self._name)
 
     def _over(self) -> bool:

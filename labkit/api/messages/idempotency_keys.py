@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from labkit.api.messages.redis_client import AsyncScript, asynchronous, close
 from labkit.api.messages.topic_log import api_prefix
-from labkit.errors import RedisUnreachable
+from labkit.errors import RedisRefused, RedisUnreachable
 from labkit.lab.lab import Lab
 from labkit.outage import Outage
 from labkit.settings import Settings
@@ -113,7 +113,7 @@ class IdempotencyKeys:
         _, token = self._ours.pop(key)
         try:
             await self._renew([self._prefix + key], token, 0)
-        except RedisUnreachable as error:  # why the request failed is what is to be told
+        except (RedisUnreachable, RedisRefused) as error:  # why the request failed is what is to be told
             self._outage.begins(error)
 
     async def aclose(self) -> None:

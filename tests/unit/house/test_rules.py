@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,20 @@ def test_there_is_one_context_manager_for_all() -> None:
         if isinstance(node, ast.FunctionDef) and node.name == "__exit__"
     }
     assert managers == {"resource.py"}
+
+
+#: What catches errors of redis-py, here or in what is raised by a library around it.
+_OF_REDIS = re.compile(r"\bexcept\b[^\n]*\b(RedisError|ResponseError|redis\.\w*Error|exceptions\.\w+Error)\b")
+_JUDGES = re.compile(r"\b(is_away|labkit_error|state_of)\b")
+#: They ask only whether there is a Redis, for the user, and tell whatever it answers.
+_PINGS = {"celery_app/celery_status.py", "lab/doctor.py"}
+
+
+def test_whether_redis_is_away_is_judged_in_one_place() -> None:
+    catching = {
+        module.relative_to(ROOT / "labkit").as_posix(): text
+        for module in MODULES
+        if _OF_REDIS.search(text := module.read_text()) and "redis" in text
+    }
+    assert catching.keys() >= {"redis_state.py", *_PINGS}
+    assert [name for name, text in catching.items() if name not in _PINGS and not _JUDGES.search(text)] == []

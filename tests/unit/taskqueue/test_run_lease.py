@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 
 import pytest
 
-from labkit.errors import RedisUnreachable
+from labkit.errors import RedisRefused, RedisUnreachable
 from labkit.outage import Outage
 from labkit.taskqueue.run_lease import LeaseRenewal
 
@@ -38,3 +39,36 @@ def test_a_lease_that_cannot_be_kept_now_is_kept_later(error, caplog):
     with renewal.renewing(lease):
         assert lease.renewed.wait(60)
     assert caplog.text.count("waits for Redis") == 1
+
+
+class Refused(Lease):
+    """Redis refuses all that is asked for it."""
+
+    key = "once:2"
+
+    def __init__(self) -> None:
+        super().__init__(RedisRefused())
+
+    def renew(self) -> None:
+        self.renewed.set()
+        raise self._error
+
+    def finish(self) -> None:
+        raise self._error
+
+
+def test_a_lease_that_redis_refuses_keeps_no_other_from_its_renewal(caplog):
+    renewal = LeaseRenewal(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
+    others = [Lease(RedisUnreachable("away")) for _ in range(4)]
+    with ExitStack() as stack:
+        for lease in (leases := (Refused(), *others)):
+            stack.enter_context(renewal.renewing(lease))
+        assert all(lease.renewed.wait(60) for lease in leases)
+    assert caplog.text.count("another may begin") == 1
+
+
+def test_a_run_that_has_had_its_effect_is_done_although_redis_refuses_its_mark(caplog):
+    renewal = LeaseRenewal(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
+    renewal.finish(Refused())
+    assert "a redelivery of this task is not recognised" in caplog.text
+    assert not renewal.mark(Refused.key)
