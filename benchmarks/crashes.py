@@ -51,7 +51,7 @@ def soak(*, tasks: int = 100_000, faults: int = 50, seeds: int = 10) -> Series:
 
 
 def crash_runs() -> Series:
-    """Worker processes are killed, as in `make test`."""
+    """Worker processes are killed; `make test` has a short one of these."""
     load = WorkerLoad(tasks=10_000, service=uniform(5, 15), concurrency=4)
     return Series(name="crash runs", load=load, faults=lambda seed: ["kill worker"] * 15, seeds=(1, 2, 3))
 

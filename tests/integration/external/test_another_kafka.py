@@ -18,7 +18,7 @@ FILES = ("test_contract.py", "test_group.py", "test_producer.py", "test_dead_let
 #: With the default client; the other one is held against the same broker in `test_security.py`.
 SELECTION = ["-k", "not confluent"]
 #: They mostly wait, so a few run at once; those of one file too.
-PROCESSES = ["-p", "no:nbval", "-p", "no:schemathesis", "-n", "3", "--dist", "worksteal"]
+PROCESSES = ["-p", "no:nbval", "-p", "no:schemathesis", "-n", "2", "--dist", "worksteal"]
 #: Fewer would mean that something was left out.
 AT_LEAST = 120
 
