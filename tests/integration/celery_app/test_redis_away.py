@@ -12,9 +12,10 @@ from labkit.celery_app.beat import Beat
 from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.record_stream import RecordStream
+from labkit.celery_app.task_starts import TaskStarts
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.measure.records import DONE
+from labkit.measure.records import DONE, REPEATED
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import envelope, new_settings
@@ -84,6 +85,28 @@ def test_a_worker_waits_for_it_goes_on_and_can_be_ended_meanwhile(lab, own_redis
             worker.stop()  # raises if it has to be killed
         assert worker.output().count("waits for Redis") <= 2  # it may have ended before it noticed
         assert "Traceback" not in worker.output()
+        run.sender.close()
+
+
+def test_after_an_outage_beyond_the_visibility_timeout_what_runs_comes_again_and_is_recognised(
+    lab, own_redis, tmp_path
+):
+    settings = new_settings(celery_broker_url=own_redis.url, celery_visibility_timeout=0.1)
+    import_handlers(settings)
+    worker = CeleryWorker(lab, pool="threads", concurrency=2, settings=settings)
+    with own_redis.client() as client, worker:
+        run, sent = Run(own_redis, client, settings, tmp_path), envelope(new_task("test-wait", str(tmp_path / "only")))
+        starts = TaskStarts(client, settings, run="").key(sent)
+        run.sender.send([sent])
+        wait_until(lambda: run.begun("only"), timeout=TIMEOUT, what="the worker was to begin")
+        with STATES["killed"](own_redis):
+            wait_until(lambda: "waits for Redis" in worker.output(), timeout=TIMEOUT, what="it was to be said")
+        wait_until(lambda: client.hlen(starts) == 2, timeout=TIMEOUT, what="it was to come again")
+        run.let_go("only")
+        run.sent = [sent.task.id] * 2  # each of its deliveries leaves a record
+        wait_until(run.all_done, timeout=TIMEOUT, what="both deliveries were to end")
+        assert {outcome for _, outcome, _ in run.attempts} == {DONE, REPEATED}
+        assert run.begun("only") == [sent.task.id]
         run.sender.close()
 
 
