@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     jobs_url: str | None = Field(None, description="SQLAlchemy's URL of the view of the jobs; by default SQLite")
 
     # the HTTP API
-    api_port: int = Field(8000, ge=0, le=65535, description="the port of the HTTP API; 0 takes a free one")
+    api_port: int = Field(8000, ge=0, le=65535, description="the port that the HTTP API takes if it is free")
     api_token: SecretStr | None = Field(None, description="the token that requests must bring; by default a new one")
     api_topics: str = Field("orders,emails,reports", description="the queues of messages, with commas between")
     api_lease: float = Field(30.0, gt=0, description="how long a poller may keep a message before it acknowledges")

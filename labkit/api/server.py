@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 import sys
@@ -15,9 +16,12 @@ from labkit.api.app import make_app
 from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
+from labkit.logs.safe_logger import safe_logger
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.timeouts import wait_until
+
+log = safe_logger("labkit.api")
 
 #: How long the server may take to be ready, in seconds.
 START_TIMEOUT = 60.0
@@ -41,7 +45,8 @@ def tune_process() -> None:
 class ApiServer(Resource):
     """The API of the lab at `url`. A context manager: ready inside, stopped after.
 
-    `port` None takes that of the settings, 0 a free one. Raises `PortInUse`, `SettingsError`, and what the lab raises.
+    `port` None takes that of the settings, or where it is in use a free one, which is said; 0 takes a free one. Raises
+    `PortInUse`, `SettingsError`, and what the lab raises.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class ApiServer(Resource):
     ) -> None:
         self._settings = settings or load_settings()
         self.access = access or access_of(self._settings)
-        self._socket = _listen(self.access.host, self._settings.api_port if port is None else port)
+        self._socket = listen(self.access.host, port, wished=self._settings.api_port)
         self.port: int = self._socket.getsockname()[1]
         self._app = make_app(lab, self._settings, self.access)
         self._server = _Server(
@@ -125,6 +130,22 @@ class _Server(uvicorn.Server):
         """uvicorn calls this once."""
         self.config.app.state.services.closing.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)
+
+
+def listen(host: str, port: int | None, *, wished: int) -> socket.socket:
+    """A socket that listens on this port, 0 for a free one; or, where none is named, on the one that is wished for, or
+    on a free one if another program has that. Raises `PortInUse`.
+    """
+    if port is not None:
+        return _listen(host, port)
+    try:
+        return _listen(host, wished)
+    except PortInUse as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+            raise
+    listener = _listen(host, 0)
+    log.warning("Port %d is in use by another program, so the API is at port %d.", wished, listener.getsockname()[1])
+    return listener
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -20,7 +20,11 @@ def add_commands(app: typer.Typer) -> None:
 def api(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="The port; 0 takes a free one.", show_default="LABKIT_API_PORT"),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The port, and no other; 0 takes a free one. By default LABKIT_API_PORT, or a free one.",
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; with 0.0.0.0, other machines get in.")] = (
         "127.0.0.1"

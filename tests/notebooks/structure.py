@@ -34,6 +34,8 @@ WARNING = re.compile(r"\b\w*Warning\b:|\[WARN|WARNING", re.MULTILINE)
 QUESTION = re.compile(r"^\*\*The question: .+\?\*\*$", re.MULTILINE)
 NEIGHBOUR = re.compile(r"\b(Before|Next): \[[^\]]*\]\(([^)\s]+)\)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+OWN_LAB = re.compile(r"\blabkit\.Lab\(")
+ENDS_SERVER = re.compile(r"\.(kill|restart)_(redis|broker)\(|\blab\.(stop|close)\(|\bos\.kill\(")
 OTHER_NOTEBOOK = re.compile(r"\b[Nn]otebook (\d\d)\b")
 
 
@@ -49,7 +51,7 @@ def faults(path: Path) -> list[str]:
             trees[number] = ast.parse(cell.source)
         except SyntaxError:
             found.append(f"code cell {number} is not plain Python (no magics, no shell)")
-    return [*found, *_lengths(code), *_parameters(code), *_sections(notebook), *_prints(trees)]
+    return [*found, *_lengths(code), *_parameters(code), *_sections(notebook), *_prints(trees), *_deaths(code)]
 
 
 def code_cells(notebook: Any) -> list[Cell]:
@@ -123,6 +125,14 @@ def _parameters(code: list[Cell]) -> Iterator[str]:
     for line in tagged[0].source.splitlines():
         if not re.match(r"^([A-Z][A-Z_0-9]* = .+|\s*#.*|)$", line):
             yield f"the parameters hold more than values: {line}"
+
+
+def _deaths(code: list[Cell]) -> Iterator[str]:
+    is_own = False
+    for number, cell in enumerate(code, start=1):
+        is_own = is_own or bool(OWN_LAB.search(cell.source))
+        if not is_own and ENDS_SERVER.search(cell.source):
+            yield f"code cell {number} ends a server that other notebooks may use; make another one by `labkit.Lab()`"
 
 
 def _sections(notebook: Any) -> Iterator[str]:

@@ -82,6 +82,7 @@ def test_two_dispatchers_share_the_work_and_never_overfill_the_queue(performed, 
             return len(records) >= len(sent)
 
         wait_until(over, timeout=60, what="all tasks were to be performed", interval=0.001)
+
         def shares() -> list[int]:
             return [sum(status.sent for status in each.status()) for each in (one, two)]
 
