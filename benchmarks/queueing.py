@@ -17,7 +17,7 @@ from labkit.celery_app.kinds import SLEEP_KIND
 from labkit.dispatch import CelerySession
 from labkit.lab import Lab
 from labkit.measure import metrics
-from labkit.measure.records import SHED
+from labkit.measure.task_record import SHED
 from labkit.policies import PriorityClass, make_policy
 from labkit.simulate.dispatch import Arrivals, poisson_arrivals, simulate_dispatch
 from labkit.taskqueue import Producer, Task, new_task

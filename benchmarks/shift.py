@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from benchmarks.rivals import LONGEST
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import Topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig

@@ -12,7 +12,7 @@ from uuid import uuid4
 from benchmarks.figure import Figure, measured
 from benchmarks.rivals import LONGEST
 from labkit.lab import Lab
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import Producer, Task, Topic, connect, new_task
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.partition_state import PartitionState

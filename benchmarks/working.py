@@ -12,7 +12,7 @@ from uuid import uuid4
 from benchmarks.figure import Figure, alternate, measured, ratios
 from benchmarks.rivals import LONGEST, consumer_settings, read, read_decode_and_commit
 from labkit.lab import Lab
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.settings import TransportName, load_settings
 from labkit.taskqueue import Producer, Topic, connect, new_task
 from labkit.taskqueue.engine.handler import Work

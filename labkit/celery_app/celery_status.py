@@ -15,7 +15,7 @@ from msgspec import Struct, to_builtins
 from labkit.celery_app.application import broker_url, celery_url
 from labkit.celery_app.capacity import Capacity, connect, running_workers
 from labkit.errors import RedisUnreachable, SettingsError
-from labkit.measure.records import DEAD, DONE, FAILED, REPEATED
+from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED
 from labkit.settings import Settings
 
 #: A run of a task that Beat has sent.

@@ -24,7 +24,7 @@ from labkit.celery_app.shared_flag import SharedFlag
 from labkit.celery_app.task_starts import TaskStarts
 from labkit.errors import BadRecord, LabkitError, RedisRefused, RedisUnreachable, UnknownKind
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import DEAD
+from labkit.measure.task_record import DEAD
 from labkit.outage import Outage
 from labkit.redis_state import Refusals
 from labkit.settings import Settings

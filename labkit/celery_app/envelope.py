@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from msgspec import Struct, convert, to_builtins
 
 from labkit.errors import BadRecord
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.task import Task
 

@@ -19,7 +19,7 @@ from labkit.celery_app.task_starts import TaskStarts
 from labkit.errors import NotAcknowledged, TaskNotEncodable, UnknownTopic
 from labkit.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import DEAD, TaskRecord
+from labkit.measure.task_record import DEAD, TaskRecord
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic

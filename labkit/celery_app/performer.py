@@ -31,7 +31,7 @@ from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import DEAD, DONE, FAILED, REPEATED, TaskRecord
+from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED, TaskRecord
 from labkit.outage import Outage
 from labkit.redis_state import Refusals, labkit_error
 from labkit.taskqueue.engine.attempts import LOOK_AGAIN

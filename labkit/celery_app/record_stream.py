@@ -14,7 +14,8 @@ from msgspec.json import Decoder, Encoder
 from labkit.celery_app.application import key_prefix
 from labkit.errors import RedisRefused
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import TaskRecord, to_frame
+from labkit.measure.records import to_frame
+from labkit.measure.task_record import TaskRecord
 from labkit.redis_state import Refusals, asked
 from labkit.settings import Settings
 

@@ -113,7 +113,7 @@ def status(
 
 def _summary(name: str, tally: OutcomeCounter) -> str:
     from labkit.celery_app.celery_status import PERIODIC
-    from labkit.measure.records import DEAD, DONE, FAILED, REPEATED
+    from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED
 
     return (
         f"{name} has ended: {tally.total(DONE)} tasks done, {tally.total(FAILED)} attempts failed, "

@@ -18,7 +18,8 @@ import redis
 from msgspec import Struct
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key
-from labkit.measure.records import DEAD, DONE, SHED, Receipt
+from labkit.measure.records import Receipt
+from labkit.measure.task_record import DEAD, DONE, SHED
 from labkit.redis_state import asked
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.transport.values import Position

@@ -27,7 +27,8 @@ from labkit.dispatch.intake import Intake, wait_until_joined
 from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import TaskRecord, turned_away_frame
+from labkit.measure.records import turned_away_frame
+from labkit.measure.task_record import TaskRecord
 from labkit.outage import Outage
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.resource import Resource

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from labkit.backpressure import Action, AdmissionState, Strategy
 from labkit.dispatch.intake import Intake
 from labkit.errors import NotAcknowledged
-from labkit.measure.records import DONE, TaskRecord, TurnedAway, TurnedAwayCounter
+from labkit.measure.records import TurnedAway, TurnedAwayCounter
+from labkit.measure.task_record import DONE, TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata

@@ -20,7 +20,7 @@ from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import DONE, TaskRecord
+from labkit.measure.task_record import DONE, TaskRecord
 from labkit.redis_state import Refusals
 from labkit.resource import Resource
 

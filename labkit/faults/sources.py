@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
-from labkit.measure.records import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
+from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
 from labkit.taskqueue import dead_letters
 from labkit.taskqueue.task import TASK_ID, Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record

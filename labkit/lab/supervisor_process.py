@@ -184,7 +184,8 @@ class SupervisorProcess:
 
     def _look_at_owner(self) -> None:
         if self.owner is not None and os.getppid() != self.owner:
-            self.stopping = True
+            self._wait(0)  # its last word may have been `detach`
+            self.stopping = self.stopping or self.owner is not None
 
     def _restart(self) -> None:
         if self.stopping or not self.asked_to_restart:

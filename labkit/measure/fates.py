@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from labkit.measure.records import BAD, DEAD, DONE, REPEATED, SHED
+from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED
 
 #: By no record that ends a task: it still waits, or it is gone.
 MISSING = "missing"

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from labkit.measure.records import BAD, DONE
+from labkit.measure.task_record import BAD, DONE
 
 #: The quantiles of every summary of times.
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}

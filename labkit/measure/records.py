@@ -16,49 +16,10 @@ from msgspec.structs import replace
 
 from labkit.errors import RecordsUnreadable
 from labkit.measure.record_store import read_store
-from labkit.measure.task_record import (
-    BAD,
-    COLUMNS,
-    DEAD,
-    DONE,
-    FAILED,
-    REPEATED,
-    SHED,
-    SPILLED,
-    TaskRecord,
-    column_dtype,
-    in_order_of_finishing,
-    printable,
-)
+from labkit.measure.task_record import COLUMNS, TaskRecord, column_dtype, in_order_of_finishing
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "BAD",
-    "COLUMNS",
-    "DEAD",
-    "DONE",
-    "FAILED",
-    "FIRST_WIDTH",
-    "MOST_MOMENTS",
-    "RECEIPT_COLUMNS",
-    "REPEATED",
-    "SHED",
-    "SPILLED",
-    "TURNED_AWAY_COLUMNS",
-    "Receipt",
-    "TaskRecord",
-    "TurnedAway",
-    "TurnedAwayCounter",
-    "printable",
-    "read_records",
-    "receipts_to_frame",
-    "to_frame",
-    "turned_away_frame",
-    "with_receipts",
-    "write_records",
-]
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

@@ -163,7 +163,7 @@ class ChildProcess:
                 self._begun.set()
                 watch.attend(group)
             finally:
-                self._status = group.bury()
+                self._status = group.reap()
             watch.read_rest()
 
     def _take(self, line: bytes) -> None:

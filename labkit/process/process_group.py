@@ -16,11 +16,11 @@ log = logging.getLogger("labkit.process")
 
 
 class ProcessGroup:
-    """The group, from the start of its head until it is buried, which is up to the thread that has made it.
+    """The group, from the start of its head until it is reaped, which is up to the thread that has made it.
 
     Linux kills the head when that thread ends: it must live as long as the group. The others of the group are killed
-    with the head by `bury`, and by the guard should this process be gone. `end_watch` holds a descriptor that is
-    readable when the head has ended; nothing where there is none. Only `bury` reaps, so the number stays the head's.
+    with the head by `reap`, and by the guard should this process be gone. `end_watch` holds a descriptor that is
+    readable when the head has ended; nothing where there is none. Nothing else reaps, so the number stays the head's.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ProcessGroup:
         self.pid = self._process.pid
         self.end_watch = _end_watch(self.pid)
         self._lock = threading.Lock()
-        self._buried = False
+        self._reaped = False
         try:
             process_guard.guard.add(self.pid)
         except OSError as error:  # the child ends with us all the same, but perhaps not what it starts
@@ -51,17 +51,17 @@ class ProcessGroup:
         return self._process.poll() is not None
 
     def signal(self, number: int) -> None:
-        """Send a signal to all of the group; nothing happens once it is buried. Any thread may call it."""
+        """Send a signal to all of the group; nothing happens once it is reaped. Any thread may call it."""
         with self._lock:
-            if not self._buried:
+            if not self._reaped:
                 _signal_group(self.pid, number)
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Kill what is left of the group and reap the head; returns its status, a signal as a negative number."""
         with self._lock:
             _signal_group(self.pid, signal.SIGKILL)
             status = self._process.wait()
-            self._buried = True
+            self._reaped = True
         process_guard.guard.remove(self.pid)
         for number in self.end_watch:
             os.close(number)

@@ -102,24 +102,32 @@ def main(owner: int) -> None:
     """Watch over the groups of the process `owner`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    groups: set[int] = set()
-    words = b""
-    while os.getppid() == owner:
-        if not select.select([0], [], [], WATCH_INTERVAL)[0]:
-            continue
-        part = os.read(0, 65536)
-        if not part:
-            break
-        *lines, words = (words + part).split(b"\n")
-        if b"." in lines:
-            break
-        for line in lines:
-            (groups.add if line.startswith(b"+") else groups.discard)(int(line[1:]))
-    for group in groups:
+    for group in _groups_left(owner):
         try:
             os.killpg(group, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # it has ended; macOS says so by the latter
             continue
+
+
+def _groups_left(owner: int) -> set[int]:
+    """The groups to kill, once the owner is gone or asks for it."""
+    groups: set[int] = set()
+    words = b""
+    while True:
+        # looked at before reading: what it said before it ended counts, also if this guard was not up by then
+        is_there = os.getppid() == owner
+        if not select.select([0], [], [], WATCH_INTERVAL if is_there else 0)[0]:
+            if is_there:
+                continue
+            return groups
+        part = os.read(0, 65536)
+        if not part:
+            return groups
+        *lines, words = (words + part).split(b"\n")
+        for line in lines:
+            if line == b".":
+                return groups
+            (groups.add if line.startswith(b"+") else groups.discard)(int(line[1:]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pandas as pd
 import simpy
 
-from labkit.measure.records import DONE, TaskRecord, to_frame
+from labkit.measure.records import to_frame
+from labkit.measure.task_record import DONE, TaskRecord
 from labkit.policies import Backlog, Decision, Ledger, Policy, PriorityClass, View
 from labkit.simulate.worker_group import SIMULATED
 

@@ -22,7 +22,8 @@ import pandas as pd
 import simpy
 
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
-from labkit.measure.records import DONE, TaskRecord, TurnedAway, to_frame, turned_away_frame
+from labkit.measure.records import TurnedAway, to_frame, turned_away_frame
+from labkit.measure.task_record import DONE, TaskRecord
 from labkit.simulate.worker_group import SIMULATED
 
 

@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from labkit.measure.records import DONE, TaskRecord, to_frame
+from labkit.measure.records import to_frame
+from labkit.measure.task_record import DONE, TaskRecord
 from labkit.theory.assignment import round_robin
 
 #: The topic and the kind of task in simulated records.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from labkit.errors import WorkerFailed
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor, make_executor
 from labkit.taskqueue.engine.failure import FailureCounter, shielded

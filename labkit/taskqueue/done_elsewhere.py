@@ -7,7 +7,7 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 from labkit.errors import DoneElsewhere
-from labkit.measure.records import FAILED
+from labkit.measure.task_record import FAILED
 from labkit.taskqueue.drain import on_a_thread
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import PartitionLag, Topic, read_topic

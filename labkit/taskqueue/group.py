@@ -14,7 +14,8 @@ from uuid import uuid4
 
 from labkit.errors import LabkitError, WorkerFailed
 from labkit.measure.record_store import RecordStore
-from labkit.measure.records import TaskRecord, read_records
+from labkit.measure.records import read_records
+from labkit.measure.task_record import TaskRecord
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
 from labkit.resource import Resource

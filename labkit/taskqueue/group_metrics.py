@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from labkit.errors import PortInUse
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.topics import PartitionLag
 
 #: Borders of the histograms, in seconds: from an empty task to a long wait.

@@ -16,7 +16,7 @@ from msgspec.json import Decoder, decode
 from labkit.errors import Unsupported
 from labkit.lab.connection import Connection
 from labkit.logs import configure
-from labkit.measure.records import DONE, TaskRecord, printable
+from labkit.measure.task_record import DONE, TaskRecord, printable
 from labkit.process.child_process import STOP_TIMEOUT, ChildProcess
 from labkit.process.output_log import OUTPUT_FILE, OutputLog, output_folder, use_output_folder
 from labkit.process.parent_channel import ParentChannel

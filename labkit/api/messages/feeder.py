@@ -82,19 +82,19 @@ class Feeder:
         self._group = group
         self._queue = topic.names.queue(group)
         self._client = client
-        self._burial = DeadLetterSender(topic, group, sender)
+        self._dead_letters = DeadLetterSender(topic, group, sender)
         self._most = settings.api_deliveries
         self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
         self._bell = (bell_channel(settings.topic_prefix), f"{topic.name}{SEPARATOR}{group}")
-        self._feed, self._begin, self._tend, self._buried, self._release = (
+        self._feed, self._begin, self._tend, self._dead_lettered, self._release = (
             ThreadScript(client, text)
             for text in (
                 placement_scripts.FEED,
                 placement_scripts.BEGIN,
                 lease_scripts.TEND,
-                lease_scripts.BURIED,
+                lease_scripts.DEAD_LETTERED,
                 lease_scripts.RELEASE,
             )
         )
@@ -226,7 +226,7 @@ class _Turn:
                 message_id, _ = decode_message(record)
             except BadRecord as error:
                 log.warning("%s It becomes a dead letter.", error)
-                feeder._burial.bury([(record, str(error), 0)])
+                feeder._dead_letters.send([(record, str(error), 0)])
             else:
                 words += [record.offset, str(message_id), pack(record)]
         head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell, GROUP_KEPT_MS)
@@ -249,12 +249,12 @@ class _Turn:
         self._ready, dying, settled = found
         if self._was_full and self._ready < self._wanted / 2:  # its pollers are quick
             self._wanted, self._was_full = min(READY, 2 * self._wanted), False
-        self._bury(dying)
+        self._give_up(dying)
         marks = {int(number): int(offset) for number, offset in zip(settled[::2], settled[1::2], strict=True)}
         self._commit(marks)
         return True
 
-    def _bury(self, dying: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+    def _give_up(self, dying: Sequence[tuple[bytes, bytes, bytes]]) -> None:
         if not dying:
             return
         feeder = self._feeder
@@ -262,8 +262,10 @@ class _Turn:
         for _, entry, count in dying:
             record = unpack(entry, self._topic.full_name)
             facts.append((record, f"It was delivered {int(count)} times and never acknowledged.", int(count)))
-        feeder._burial.bury(facts)
-        feeder._buried([], feeder._queue.base, self._topic.names.messages, feeder._group, *(one[0] for one in dying))
+        feeder._dead_letters.send(facts)
+        feeder._dead_lettered(
+            [], feeder._queue.base, self._topic.names.messages, feeder._group, *(one[0] for one in dying)
+        )
         log.warning("%s: %d messages became dead letters of %s", self._topic.name, len(dying), feeder._group)
 
     def _commit(self, marks: Mapping[int, int]) -> None:

@@ -166,7 +166,7 @@ return {redis.call('LLEN', base .. 'ready'), dying, settled}
 )
 
 # ARGV: base of the queue, prefix of messages, group, ids: they are dead letters now.
-BURIED = (
+DEAD_LETTERED = (
     _NOW
     + _HAS_LEASE
     + """

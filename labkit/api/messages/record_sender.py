@@ -182,7 +182,7 @@ class DeadLetterSender:
         self._sender = sender
         self._clock = clock
 
-    def bury(self, records: Sequence[tuple[Record, str, int]]) -> None:
+    def send(self, records: Sequence[tuple[Record, str, int]]) -> None:
         """Write a letter for each record, with why it was given up and how often it was delivered.
 
         Raises `NotAcknowledged` if Kafka lacks one of them.

@@ -27,7 +27,7 @@ from labkit.measure.plots.style import (
     say_empty,
     styled,
 )
-from labkit.measure.records import DONE
+from labkit.measure.task_record import DONE
 
 #: With fewer bars in each row than this, a white edge keeps neighbours apart; with more it would hide them.
 FEW = 150

@@ -21,7 +21,7 @@ from labkit.measure.plots.style import (
     styled,
     worker_colour,
 )
-from labkit.measure.records import DONE
+from labkit.measure.task_record import DONE
 
 #: So many lines are shown; a last one says how many more there are.
 LINES = 12

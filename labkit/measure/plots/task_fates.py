@@ -26,7 +26,7 @@ from labkit.measure.plots.style import (
     say_empty,
     styled,
 )
-from labkit.measure.records import DEAD, DONE, SHED
+from labkit.measure.task_record import DEAD, DONE, SHED
 
 #: Missing tasks are what to look at.
 FATE_COLOURS = {DONE: BLUE, DEAD: GREY, SHED: PALE, MISSING: VERMILLION}

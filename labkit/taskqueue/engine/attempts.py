@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
+from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
 from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.task_log import TaskLog

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.task import Task
 

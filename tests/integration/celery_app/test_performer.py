@@ -21,7 +21,7 @@ from labkit.celery_app.kinds import celery_name, handler_of
 from labkit.celery_app.performer import Performer, sending_name
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BrokerUnreachable
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.worker_config import Retry

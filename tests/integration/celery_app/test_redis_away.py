@@ -15,7 +15,7 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.celery_app.task_starts import TaskStarts
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.measure.records import DONE, REPEATED
+from labkit.measure.task_record import DONE, REPEATED
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import envelope, new_settings

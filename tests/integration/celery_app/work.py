@@ -7,7 +7,7 @@ from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.celery_sender import CelerySender
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.timeouts import wait_until
 
 ENDS = {"done", "repeated", "dead"}

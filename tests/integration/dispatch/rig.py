@@ -14,7 +14,7 @@ from labkit.celery_app.application import LEVELS, key_prefix, level_key, make_ap
 from labkit.celery_app.capacity import Capacity, Presence, connect
 from labkit.dispatch import Dispatcher
 from labkit.dispatch.celery_sender import CelerySender
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.policies import Policy, PriorityClass, make_policy
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from labkit.errors import RedisUnreachable
-from labkit.measure.records import DONE
+from labkit.measure.task_record import DONE
 from labkit.taskqueue import Producer, Topics, WorkerGroup, new_task
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.once import once

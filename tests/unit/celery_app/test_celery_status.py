@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from billiard.context import ForkContext
 
 from labkit.celery_app.celery_status import COUNTED, PERIODIC, OutcomeCounter
-from labkit.measure.records import DEAD, DONE, FAILED
+from labkit.measure.task_record import DEAD, DONE, FAILED
 
 
 def test_threads_lose_nothing():

@@ -21,7 +21,7 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.celery_app.task_starts import TaskStarts
 from labkit.dispatch.account import ids_in_celery
 from labkit.errors import LabkitError, RedisRefused, RedisUnreachable
-from labkit.measure.records import DONE
+from labkit.measure.task_record import DONE
 from labkit.redis_state import labkit_error
 from labkit.settings import Settings
 from labkit.taskqueue.engine.worker_config import Retry

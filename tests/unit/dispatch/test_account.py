@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 from labkit.dispatch.account import Account, Unsettled, account, unsettled
-from labkit.measure.records import DEAD, DONE, SHED, Receipt
+from labkit.measure.records import Receipt
+from labkit.measure.task_record import DEAD, DONE, SHED
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks

@@ -10,7 +10,7 @@ from labkit.celery_app.capacity import Count
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.scheduler import BATCH, Scheduler
-from labkit.measure.records import TaskRecord
+from labkit.measure.task_record import TaskRecord
 from labkit.policies import Ledger, PriorityClass, make_policy
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem

@@ -105,7 +105,7 @@ class RetriesLaterInVain(RetriesLater):
             super().fail(record)
             return
         self.note("failed", record)
-        self.bury(record)
+        self.dead_letter(record)
         self.through(record)
 
 
@@ -152,14 +152,14 @@ class KeepsOldProgress(Worker):
 class SwallowsErrors(Worker):
     """Takes a task that failed for done."""
 
-    def bury(self, record: Record) -> None:
+    def dead_letter(self, record: Record) -> None:
         pass
 
 
 class BuriesAgain(Worker):
     """Writes a dead letter before the commit, without a look whether it is there already."""
 
-    def bury(self, record: Record) -> None:
+    def dead_letter(self, record: Record) -> None:
         self.send_dead_letter(record)
 
 
@@ -203,7 +203,7 @@ class BuriesTheFinished(Worker):
     def finish(self, record: Record) -> None:
         super().finish(record)
         if self.run.rng.random() < 0.1:
-            self.bury(record)
+            self.dead_letter(record)
 
 
 class BuriesUnbegun(Worker):
@@ -214,7 +214,7 @@ class BuriesUnbegun(Worker):
         for record in list(self.waiting):
             if self.run.rng.random() < 0.05:
                 self.waiting.remove(record)
-                self.bury(record)
+                self.dead_letter(record)
                 self.done[place_of(record)].add(record.offset)
 
 

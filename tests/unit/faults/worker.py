@@ -111,7 +111,7 @@ class Worker:
         if self.attempts[record.partition, record.offset] < ATTEMPTS:
             self.note("started", record)
             return
-        self.bury(record)
+        self.dead_letter(record)
         self.through(record)
 
     def through(self, record: Record) -> None:
@@ -126,7 +126,7 @@ class Worker:
         self.run.effects.add(task.id)
         self.run.note("effect", self.name, task=task.id, key=task.id)
 
-    def bury(self, record: Record) -> None:
+    def dead_letter(self, record: Record) -> None:
         if self.origin(record) not in self.run.dead_places():
             self.send_dead_letter(record)
 

@@ -265,3 +265,19 @@ def test_servers_inherit_no_files_from_the_owner(folder: Path) -> None:
     # 3 is the listing itself
     assert set((folder / "server").read_text().split()) <= {"0", "1", "2", "3"}
     supervisor.stop()
+
+
+#: A supervisor whose owner is gone looks at what that has said last.
+LOOK = """
+from labkit.lab.supervisor_process import SupervisorProcess
+spec = {"owner": 1, "servers": [], "exits": "", "requests": None, "state": None, "remove": []}
+supervisor = SupervisorProcess(spec)
+supervisor._look_at_owner()
+print(supervisor.stopping)
+"""
+
+
+@pytest.mark.parametrize(("words", "stops"), [("detach\n", "False"), ("", "True")], ids=["detach", "nothing"])
+def test_the_last_word_of_an_owner_that_is_gone_counts(words: str, stops: str) -> None:
+    answer = subprocess.run([sys.executable, "-c", LOOK], input=words, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == stops

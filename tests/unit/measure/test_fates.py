@@ -2,7 +2,7 @@
 
 from labkit.measure import to_frame
 from labkit.measure.fates import FATES, fate_of_each, fates
-from labkit.measure.records import BAD, DEAD, DONE, FAILED, REPEATED, SHED
+from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, REPEATED, SHED
 
 
 def test_each_task_is_in_one_column_and_the_sum_is_what_was_produced(attempt):

@@ -14,7 +14,8 @@ import pytest
 from labkit.errors import RecordsUnreadable
 from labkit.measure import record_store
 from labkit.measure.record_store import RecordStore, read_store
-from labkit.measure.records import TaskRecord, read_records, to_frame
+from labkit.measure.records import read_records, to_frame
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.timeouts import wait_until
 
 LONG = 60

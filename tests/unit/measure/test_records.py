@@ -22,7 +22,8 @@ from labkit.measure import (
     with_receipts,
     write_records,
 )
-from labkit.measure.records import COLUMNS, RECEIPT_COLUMNS, TURNED_AWAY_COLUMNS, TurnedAway, turned_away_frame
+from labkit.measure.records import RECEIPT_COLUMNS, TURNED_AWAY_COLUMNS, TurnedAway, turned_away_frame
+from labkit.measure.task_record import COLUMNS
 
 DTYPES = {
     "task_id": "str",

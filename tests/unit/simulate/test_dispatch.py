@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import SettingsError
 from labkit.measure.metrics import tasks_per_worker, times
-from labkit.measure.records import COLUMNS
+from labkit.measure.task_record import COLUMNS
 from labkit.policies import POLICIES, PriorityClass, make_policy
 from labkit.simulate.dispatch import poisson_arrivals, simulate_dispatch
 

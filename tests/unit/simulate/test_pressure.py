@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit.backpressure import make_strategy
-from labkit.measure.records import COLUMNS, TURNED_AWAY_COLUMNS
+from labkit.measure.records import TURNED_AWAY_COLUMNS
+from labkit.measure.task_record import COLUMNS
 from labkit.simulate.pressure import Retries, simulate_pressure
 
 #: Each strategy with options so tight that it does something in a short run.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.measure.metrics import makespan, tasks_per_worker
-from labkit.measure.records import COLUMNS
+from labkit.measure.task_record import COLUMNS
 from labkit.simulate.worker_group import Change, simulate_lanes, simulate_worker_group
 from labkit.theory import assignment
 from labkit.theory.order import makespan_at_least, makespan_at_most

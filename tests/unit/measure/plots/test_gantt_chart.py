@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from labkit.measure import plots, to_frame
 from labkit.measure.plots.gantt_chart import PARTS
 from labkit.measure.plots.style import partition_colour, priority_colour
-from labkit.measure.records import FAILED
+from labkit.measure.task_record import FAILED
 
 
 def colours(figure):
