@@ -130,6 +130,12 @@ class Refusals:
         if news:
             self._log.error("%s From now on this is not said again: %s.", error, therefore)
 
+    def hear(self, error: redis.RedisError, what: str, therefore: str) -> None:
+        """As `say`, if this error is a refusal of `what` and not one of a Redis that is away."""
+        found = labkit_error(error, what)
+        if isinstance(found, RedisRefused):
+            self.say(found, therefore)
+
 
 @contextmanager
 def asked(what: str) -> Iterator[None]:

@@ -23,7 +23,7 @@ from redis.exceptions import LockError
 
 from labkit.celery_app.application import BEAT_SILENCE, QUEUE, broker_url, make_app
 from labkit.celery_app.periodic_tasks import periods
-from labkit.errors import RedisRefused, WorkerFailed
+from labkit.errors import LabkitError, RedisRefused, WorkerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
@@ -129,7 +129,8 @@ class Beat(Resource):
                 self._wait_and_send()
         except BaseException as error:  # the thread's last word; `check` raises it
             self._crash = error
-            log.exception("Beat could not go on")
+            if not isinstance(error, LabkitError):  # one of those says all by itself
+                log.exception("Beat could not go on")
 
     def _wait_and_send(self) -> None:
         try:

@@ -103,6 +103,7 @@ class Capacity:
 
     def __init__(self, client: redis.Redis, settings: Settings, *, dispatcher: str = "", limit: int = 1) -> None:
         prefix = key_prefix(settings)
+        self._prefix = prefix
         self._client = client
         self._dispatcher = dispatcher
         self._limit = limit
@@ -126,7 +127,7 @@ class Capacity:
     def _ask(self, dispatcher: str, wanted: int) -> Count:
         times = (round(seconds * 1000) for seconds in (SILENCE, RESERVATION, REMEMBERED))
         arguments: list[str | int] = [dispatcher, wanted, self._limit, *times]
-        with asked(f"Celery's queue could not be counted at {', '.join(self._keys)}"):
+        with asked(f"Celery's queue could not be counted at {self._prefix}*"):
             found: Any = self._script(keys=self._keys, args=arguments)
         granted, unacknowledged, processes, reserved, waiting = found
         return Count(granted, unacknowledged, processes, reserved, tuple(waiting), self._limit)

@@ -29,10 +29,10 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import exceptions
 
-from labkit.celery_app.message_scripts import BELL, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE
+from labkit.celery_app.message_scripts import BELL, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
-from labkit.redis_state import ANSWER_TIMEOUT, is_away, state_of
+from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_away, state_of
 
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
@@ -43,19 +43,10 @@ TRANSPORT = "labkit"
 TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 
 log = safe_logger("labkit.celery")
+refusals = Refusals(log)
 
 #: How long to wait before a Redis that has refused is asked for a message again, in seconds.
 ASK_AGAIN = 0.5
-
-
-class _Pushes(list[tuple[str, str, str]]):
-    """In place of a pipeline: what kombu pushes, where to, and how."""
-
-    def lpush(self, key: str, message: str) -> None:
-        self.append(("LPUSH", key, message))
-
-    def rpush(self, key: str, message: str) -> None:
-        self.append(("RPUSH", key, message))
 
 
 class _QoS(redis.QoS):
@@ -69,8 +60,7 @@ class _QoS(redis.QoS):
         try:
             super().restore_visible(*arguments, **options)
         except exceptions.RedisError as error:
-            if not is_away(error):
-                raise
+            refusals.hear(error, "What dead workers had could not be put back", "what dead workers had stays with them")
 
     def append(self, message: Any, delivery_tag: str) -> None:
         if delivery_tag == self.channel.taken:
@@ -110,7 +100,7 @@ class _QoS(redis.QoS):
         """Put a message back. kombu's transaction would be tried again without end where Redis is full."""
         with self.channel.conn_or_acquire(client) as client:
             noted = client.hget(self.unacked_key, tag)
-        pushes = _Pushes()
+        pushes = Pushes()
         if noted:
             self.channel._do_restore_message(*loads(bytes_to_str(noted)), pushes, leftmost)
         if pushes or not noted:  # else kombu has said why it cannot be put back
@@ -218,6 +208,14 @@ class Channel(redis.Channel):
             pipe.execute()
         self._maybe_update_queues_expire(client, queue)
 
+    def _size(self, queue: str) -> int:
+        """How many messages wait; 0 where that cannot be counted, since a worker that begins asks for it."""
+        try:
+            return int(super()._size(queue))
+        except exceptions.ResponseError as error:
+            refusals.hear(error, f"The queue could not be counted at {self.global_keyprefix}*", "it counts as empty")
+            return 0
+
     def settle(self, tag: str, noted: bytes | None = None, pushes: Sequence[tuple[str, str, str]] = ()) -> None:
         """Note no more that this message is taken; if it is noted so, push it."""
         keys = [self.unacked_key, self.unacked_index_key, BELL, *(key for _, key, _ in pushes)]
@@ -284,7 +282,8 @@ class Channel(redis.Channel):
         connection = self.client.connection
         try:
             return self.client.parse_response(connection, "TAKE", **options)
-        except RedisAway:
+        except (RedisAway, exceptions.ResponseError) as error:
+            refusals.hear(error, f"No message could be taken at {self.global_keyprefix}*", "no task is taken from it")
             self._ask_at = monotonic() + ASK_AGAIN
             raise Empty from None
         except self.connection_errors:

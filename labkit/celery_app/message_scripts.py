@@ -13,13 +13,16 @@ UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
 
 # KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: now, in seconds; how many are kept
 # that are no messages. What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who
-# else waits. What is no message is put aside, and the answer has one part only.
+# else waits. What is no message is put aside, and the answer has one part only. A key that holds something of another
+# kind is noticed by what only reads, before anything is changed: a script that fails in the middle is not undone.
 TAKE = """
 local function read(message)
   local properties = cjson.decode(message).properties
   local place = properties.delivery_info
   return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
 end
+redis.call('HLEN', KEYS[1])
+redis.call('ZCARD', KEYS[2])
 for index = 5, #KEYS do
   local message = redis.call('LINDEX', KEYS[index], -1)
   if message then
@@ -34,7 +37,7 @@ for index = 5, #KEYS do
     redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
     for further = index, #KEYS do
       if redis.call('EXISTS', KEYS[further]) == 1 then
-        redis.call('ZADD', KEYS[3], 0, '')
+        redis.pcall('ZADD', KEYS[3], 0, '')
         return {KEYS[index], message}
       end
     end
@@ -47,15 +50,30 @@ return false
 """
 
 # KEYS: unacked, unacked_index, bell, the lists that the message goes to. ARGV: its tag; to put it back also what is
-# noted of it, how it is pushed, and what to each list. The first two commands need no memory, and where Redis is full a
-# script that has changed something is not stopped. One that is not noted as it was has been put back by somebody else.
+# noted of it, how it is pushed, and what to each list. The first two changes need no memory, and where Redis is full a
+# script that has changed something is not stopped. What a key of another kind would stop comes before, as in `TAKE`.
+# One that is not noted as it was has been put back by somebody else.
 SETTLE = """
+redis.call('HLEN', KEYS[1])
+for index = 4, #KEYS do redis.call('LLEN', KEYS[index]) end
 if ARGV[2] and redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 for index = 4, #KEYS do
   redis.call(ARGV[3], KEYS[index], ARGV[index])
-  redis.call('ZADD', KEYS[3], 0, '')
+  redis.pcall('ZADD', KEYS[3], 0, '')
 end
 return 1
 """
+
+
+class Pushes(list[tuple[str, str, str]]):
+    """In place of a pipeline: what kombu pushes, where to, and how."""
+
+    def lpush(self, key: str, message: str) -> None:
+        """To its one end."""
+        self.append(("LPUSH", key, message))
+
+    def rpush(self, key: str, message: str) -> None:
+        """To its other end."""
+        self.append(("RPUSH", key, message))

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import redis
 
-from labkit.redis_state import is_away
+from labkit.logs.safe_logger import safe_logger
+from labkit.redis_state import Refusals, is_away
+
+log = safe_logger("labkit.celery")
 
 
 class UnsettledMessages:
@@ -15,6 +18,7 @@ class UnsettledMessages:
     """
 
     def __init__(self) -> None:
+        self._refusals = Refusals(log)
         self._open: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
@@ -25,12 +29,13 @@ class UnsettledMessages:
         self._open[tag] = requeue
 
     def settle(self, tell: Callable[[str, bool], object]) -> None:
-        """Tell of each; what cannot be told now stays."""
+        """Tell of each; what cannot be told now stays, and what Redis refuses, it is not told."""
         for tag, requeue in list(self._open.items()):
             try:
                 tell(tag, requeue)
             except redis.RedisError as error:
-                if not is_away(error):
-                    raise
-                return
+                if is_away(error):
+                    return
+                again = "messages that were done come again after the visibility time-out, and are recognised"
+                self._refusals.hear(error, "A message could not be acknowledged in Celery's keys", again)
             self._open.pop(tag, None)

@@ -25,7 +25,7 @@ from labkit.dispatch.class_status import ClassCounts, ClassStatus
 from labkit.dispatch.dispatcher_admission import DispatcherAdmission
 from labkit.dispatch.intake import Intake, wait_until_joined
 from labkit.dispatch.scheduler import BATCH, Scheduler
-from labkit.errors import RedisUnreachable, TransportError, WorkerFailed
+from labkit.errors import LabkitError, RedisUnreachable, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import turned_away_frame
 from labkit.measure.task_record import TaskRecord
@@ -204,7 +204,8 @@ class Dispatcher(Resource):
                 pause = self._turn()
         except BaseException as error:  # the thread's last word; `check` raises it
             self._crash = error
-            log.exception("%s could not go on", self.name)
+            if not isinstance(error, LabkitError):  # one of those says all by itself
+                log.exception("%s could not go on", self.name)
             self._put_back()  # the intakes wait for what is in hand
 
     def _turn(self) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 from kombu import Consumer
 from kombu.transport.redis import Transport as KombuTransport
 
-from labkit.celery_app.application import QUEUE, make_app
+from labkit.celery_app.application import QUEUE, key_prefix, level_key, make_app
 from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kombu_overrides import LabkitTransport
 from labkit.taskqueue.timeouts import wait_until
@@ -167,3 +167,30 @@ def test_a_redis_that_refuses_is_asked_again_over_the_same_connection(own_redis)
         app.send_task("anything", queue=QUEUE, task_id="the one")
         drain(connection, got, until=bool)
     assert got == ["the one"]
+
+
+@pytest.mark.parametrize("name", ["unacked", "unacked_index", level_key("", 5)])
+def test_a_key_that_is_another_programs_costs_no_message_and_ends_nobody(app, client, settings, name):
+    """A script that fails in the middle is not undone, so nothing is taken out of a queue before it can be noted."""
+    got: list[str] = []
+    client.set(foreign := f"{key_prefix(settings)}{name}", "another program's")
+    with taker(app, got) as connection:
+        app.send_task("anything", queue=QUEUE, task_id="the one", priority=6)
+        drain(connection, got, until=lambda _: connection.default_channel._ask_at > 0)
+        assert client.llen(f"{key_prefix(settings)}{level_key('', 6)}") == 1
+        client.delete(foreign)
+        drain(connection, got, until=bool)
+    assert got == ["the one"]
+
+
+def test_a_message_that_its_queue_refuses_stays_noted_until_its_visibility_timeout(app, client, settings):
+    app.send_task("anything", queue=QUEUE)
+    with unsettled_taker(app) as (connection, messages):
+        drain(connection, messages, until=bool)
+        client.set(foreign := level_key(key_prefix(settings), 0), "another program's")
+        connection.default_channel.close()
+    assert client.hlen(f"{key_prefix(settings)}unacked") == 1
+    client.delete(foreign)
+    got: list[str] = []
+    with taker(app, got) as connection:
+        drain(connection, got, until=bool)

@@ -38,9 +38,17 @@ def test_what_redis_does_not_take_now_stays(unsettled: UnsettledMessages) -> Non
     assert unsettled
 
 
-def test_a_mistake_is_no_outage(unsettled: UnsettledMessages) -> None:
+def test_what_redis_refuses_is_said_once_and_holds_up_no_other(
+    unsettled: UnsettledMessages, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
     def mistake(tag: str, requeue: bool) -> None:
+        asked.append(tag)
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        unsettled.settle(mistake)
+    unsettled.settle(mistake)
+    assert asked == ["a", "b"]
+    assert not unsettled
+    (said,) = caplog.records
+    assert (said.levelname, "WRONGTYPE" in said.getMessage()) == ("ERROR", True)
