@@ -20,16 +20,14 @@ lab: lab-env ## start Kafka, Redis and JupyterLab; Ctrl-C stops them
 	@exec $(BIN)/labkit jupyter
 
 quick: dev-env ## run the unit and contract tests that need no server, but for the slow ones
-	@$(PYTEST) tests/unit -m "not slow and not alone" --hypothesis-profile=quick -n 3 -q
+	@$(PYTEST) tests/unit -m "not slow" --hypothesis-profile=quick -n 3 -q
 
 unit: dev-env ## run all tests that need no server
-	@$(PYTEST) tests/unit -m "not alone" -n 2
+	@$(PYTEST) tests/unit -n 2
 
 # In four processes, each with a lab of its own, since many tests wait; tests/scheduler.py says what runs where.
-# Then those that measure times, one after the other, in a process that may be killed when one hangs.
 test: check  ## run every check and every test
-	@$(PYTEST) -m "not alone" -n 4 --no-loadscope-reorder --durations=30
-	@$(PYTEST) -m alone -n 1 --durations=6
+	@$(PYTEST) -n 4 --no-loadscope-reorder --durations=30
 
 check: dev-env ## lint, format, types, and the arrows between the rooms
 	@$(BIN)/ruff check

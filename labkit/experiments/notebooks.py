@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 #: Seconds that one cell may take.
-CELL_TIMEOUT = 120
+CELL_TIMEOUT = 300
 
 #: A cell with the tag `image:NAME` draws the picture NAME.
 IMAGE_TAG = "image:"

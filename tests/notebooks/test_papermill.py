@@ -15,7 +15,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 from labkit.errors import NotebookFailed, UnknownParameter
 from labkit.experiments.notebooks import run_notebook
 from labkit.measure.records import read_records
-from tests.notebooks.each import each_of
 from tests.notebooks.structure import code_cells, tags
 
 ROOT = Path(__file__).parents[2]
@@ -30,22 +29,19 @@ OTHER_VALUES = {
     "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
     "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
     "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
-    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
-    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 50, "SERVICE_MS": 40},
+    "07_priority_starvation": {"SEED": 2718, "TASKS": 50, "SERVICE": 0.015, "URGENT": 0.6},
+    "08_celery_bridge": {"SEED": 2718, "URGENT": 5, "ORDINARY": 40, "SERVICE_MS": 40},
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
-    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
+    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 50, "SERVICE_MS": 40, "LIMIT": 1},
     "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
     "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
 }
-
-each_notebook = each_of(NOTEBOOKS)
-
 
 #: Two that have pictures for the project: nbval runs every notebook with its own values anyway.
 SEQUENCE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "05")]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("kernels_in_lab")
 def test_a_sequence_leaves_copies_records_figures_and_pictures(tmp_path: Path) -> None:
     results, images = tmp_path / "results", tmp_path / "images"
@@ -69,7 +65,8 @@ def pictures_of(path: Path) -> list[str]:
     return [tag for cell in cells for tag in tags(cell) if tag.startswith("image:")]
 
 
-@each_notebook
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("kernels_in_lab")
 def test_other_parameters_work_too(path: Path, tmp_path: Path) -> None:
     others = OTHER_VALUES[path.stem]

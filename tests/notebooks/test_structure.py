@@ -143,6 +143,8 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a traceback": (with_output("Traceback (most recent call last)"), "holds a traceback"),
     "a path in the output": (with_output("written to /home/ada/results"), "holds an absolute path"),
     "a path in the code": (in_code(4, source="open('/tmp/x')"), "names an absolute path"),
+    "made on a busy computer": (with_output("The computer was busy with something else."), "computer was busy"),
+    "busy or not, compared": (in_code(4, source="print('The computer was busy with something else.')"), "compares it"),
     "svg": (in_code(4, outputs=[new_output("display_data", {"image/svg+xml": "<svg/>"})]), "is SVG"),
     "a dead link": (with_text(2, "## Your prediction\n[see](nowhere.md)"), "leads nowhere"),
     "an unknown notebook": (with_text(1, "## What to know\nSee notebook 77."), "notebook 77"),

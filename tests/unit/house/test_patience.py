@@ -1,6 +1,6 @@
 """No test assumes an idle machine: none sleeps, none says how quick something was, and deadlines are for failures.
 
-Tests marked `alone` measure times, and nothing runs beside them. What an `ast` cannot see is up to who writes a test.
+What an `ast` cannot see is up to who writes a test.
 """
 
 from __future__ import annotations
@@ -67,15 +67,8 @@ def is_hasty(node: ast.AST) -> bool:
 
 
 def is_exempt(node: ast.AST) -> bool:
-    """What is marked `alone`, and what is expected to fail."""
-    if isinstance(node, ast.With | ast.AsyncWith):
-        return any("raises" in ast.unparse(item) for item in node.items)
-    decorators = getattr(node, "decorator_list", [])
-    if any("mark.alone" in ast.unparse(decorator) for decorator in decorators):
-        return True
-    return isinstance(node, ast.Module) and any(
-        "mark.alone" in ast.unparse(part) for part in node.body if isinstance(part, ast.Assign)
-    )
+    """What is expected to fail."""
+    return isinstance(node, ast.With | ast.AsyncWith) and any("raises" in ast.unparse(item) for item in node.items)
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
@@ -111,8 +104,6 @@ def test_no_test_assumes_an_idle_machine(module: Path) -> None:
         ("assert not done.wait(0.05)", 0),
         ("wait_until(ready, timeout=60)", 0),
         ("with pytest.raises(DeadlineExceeded):\n    wait_until(ready, timeout=2)", 0),
-        ("@pytest.mark.alone\ndef test_it():\n    assert time.monotonic() - begin < 2", 0),
-        ("pytestmark = pytest.mark.alone\nassert time.monotonic() - begin < 2", 0),
     ],
 )
 def test_the_rules_see_what_they_are_for(text: str, count: int) -> None:
