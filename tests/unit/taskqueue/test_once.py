@@ -217,10 +217,10 @@ def test_a_subclass_of_the_drivers_connection_will_do(connect):
     assert balance(connect()) == 10
 
 
-def test_what_is_no_connection_of_a_known_driver_is_refused():
+def test_what_is_no_connection_of_a_known_driver_is_refused(connect):
     class Wrapper:
         def cursor(self):
-            return sqlite3.connect(":memory:").cursor()
+            return connect().cursor()
 
     with pytest.raises(Unsupported, match=r"Wrapper.*sqlite3"):
         once_in(Wrapper(), TASK)
