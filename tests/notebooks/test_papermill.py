@@ -29,10 +29,10 @@ OTHER_VALUES = {
     "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
     "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
     "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
-    "07_priority_starvation": {"SEED": 2718, "TASKS": 50, "SERVICE": 0.015, "URGENT": 0.6},
-    "08_celery_bridge": {"SEED": 2718, "URGENT": 5, "ORDINARY": 40, "SERVICE_MS": 40},
+    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
+    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 50, "SERVICE_MS": 40},
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
-    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 50, "SERVICE_MS": 40, "LIMIT": 1},
+    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
     "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
     "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
 }
