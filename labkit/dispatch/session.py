@@ -16,10 +16,11 @@ from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
 from labkit.dispatch.own_space import own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import RedisRefused, RedisUnreachable
+from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
+from labkit.outage import Outage
 from labkit.policies import PriorityClass, make_policy
 from labkit.redis_state import asked
 from labkit.resource import Resource
@@ -74,6 +75,7 @@ class CelerySession(Resource):
         self._client = client = connect(broker_url(settings, lab))
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
+        self._outage = Outage(log, "the session", "Redis and Kafka")
         self._store = RecordStore()
         self._stack = ExitStack()
         self._stack.callback(self._store.close)
@@ -120,14 +122,22 @@ class CelerySession(Resource):
         return self.dispatcher.turned_away()
 
     def wait_for_records(self, count: int, *, timeout: float) -> pd.DataFrame:
-        """Wait until so many records have come, and return them all; raises `DeadlineExceeded`."""
-        wait_until(lambda: self._read() >= count, timeout=timeout, what=f"{count} records were to come")
-        return self.records()
+        """Wait until so many records have come, and return them all; raises `DeadlineExceeded`.
+
+        A Redis that is away is waited for.
+        """
+        have_come = self._patient(lambda: self._read() >= count)
+        wait_until(have_come, timeout=timeout, what=f"{count} records were to come")
+        return self._store.frame()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
-        """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`."""
-        wait_until(_twice(self._all_done), timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
-        return self.records()
+        """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
+
+        A Redis or a broker that is away is waited for.
+        """
+        all_read = _twice(self._patient(self._all_read))
+        wait_until(all_read, timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
+        return self._store.frame()
 
     def stop(self) -> None:
         """End the dispatcher, then Celery's worker."""
@@ -171,6 +181,26 @@ class CelerySession(Resource):
                     self._client.delete(key)
         except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
+
+    def _patient(self, condition: Callable[[], bool]) -> Callable[[], bool]:
+        """The condition; it does not hold while Redis or the broker is away."""
+
+        def holds() -> bool:
+            try:
+                found = condition()
+            except (RedisUnreachable, BrokerUnreachable) as error:
+                self._outage.begins(error)
+                return False
+            self._outage.ends()
+            return found
+
+        return holds
+
+    def _all_read(self) -> bool:
+        """Whether all is done; its records are here then."""
+        done = self._all_done()
+        self._read()
+        return done
 
     def _all_done(self) -> bool:
         self.dispatcher.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -201,6 +202,20 @@ def test_a_drain_that_cannot_end_says_so(lab, settings):
         with pytest.raises(LabkitError, match=r"0\.3 s in vain: Celery was to finish"):
             session.drain(timeout=0.3)
         assert len(session.drain(timeout=60)) == 1
+
+
+def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, caplog):
+    own = settings.model_copy(update={"celery_broker_url": own_redis.url})
+    with CelerySession(lab, classes=[LOW], workers=1, settings=own) as session, ThreadPoolExecutor() as threads:
+        with Producer(session.topic("low"), settings=own) as producer:
+            producer.send_many(new_task("sleep", 0.05) for _ in range(20))
+        session.wait_for_records(1, timeout=60)
+        with own_redis.killed():
+            drained = threads.submit(session.drain, timeout=60)
+            wait_until(lambda: "the session waits for Redis" in caplog.text, timeout=60, what="it was to say so")
+        frame = drained.result(60)
+        assert len(frame) == frame["task_id"].nunique() == 20
+    assert caplog.text.count("the session waits for Redis") == caplog.text.count("the session goes on") == 1
 
 
 def test_topics_of_the_classes_are_made(lab, topics: Topics, settings, unique_name):
