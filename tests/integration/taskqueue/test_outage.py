@@ -202,15 +202,16 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
     """librdkafka's own admin client ends the process when a broker goes away while it asks for a group."""
     stop, answers = threading.Event(), []
 
-    def ask():
-        with closing(connect_transport(lab.connection, transport.name).admin()) as admin:
-            while not stop.is_set():
-                try:
-                    answers.append((admin.committed(topic, topic), admin.members(topic)))
-                except TransportError as error:
-                    answers.append(error)
+    def ask(admin):
+        while not stop.is_set():
+            try:
+                answers.append((admin.committed(topic, topic), admin.members(topic)))
+            except TransportError as error:
+                answers.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    # all are connected before the broker goes away
+    admins = [connect_transport(lab.connection, transport.name).admin() for _ in range(3)]
+    threads = [threading.Thread(target=ask, args=[admin]) for admin in admins]
     for thread in threads:
         thread.start()
     try:
@@ -225,5 +226,6 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
         wait_until(lambda: ({}, {}) in answers, timeout=3 * TIMEOUT, what="they were to be answered again")
     finally:
         stop.set()
-        for thread in threads:
+        for thread, admin in zip(threads, admins, strict=True):
             thread.join(BOUND)
+            admin.close()
