@@ -5,21 +5,25 @@ Ready is a Kafka through which a record goes and comes back, and a Redis that an
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 from labkit.errors import ServerFailed
 from labkit.lab.condition import wait_for
 from labkit.lab.kafka_server import HOST
 
+#: Where servers get their ports: below those that systems give to outgoing connections (Linux from 32768, macOS from
+#: 49152 on), for one of these would take the port of a server that is being started again.
+SERVER_PORTS = range(20_000, 32_768)
+
 
 def is_free(port: int) -> bool:
     """Can a server listen on the port now?"""
-    with socket.socket() as probe:
-        if probe.connect_ex((HOST, port)) == 0:
-            return False  # macOS would let us listen beside a server that listens on every address
+    if listens(port):
+        return False  # macOS would let us listen beside a server that listens on every address
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -29,13 +33,17 @@ def is_free(port: int) -> bool:
     return True
 
 
+def listens(port: int) -> bool:
+    """Does a server listen on the port now?"""
+    with socket.socket() as probe:
+        # TCP connects a socket to itself where the system happens to give it this very port
+        return probe.connect_ex((HOST, port)) == 0 and probe.getsockname() != probe.getpeername()
+
+
 def free_ports(count: int) -> list[int]:
     """Different ports that nobody listens on. Another program may still be quicker, so a start must cope with that."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in sockets]
+    in_any_order = random.SystemRandom().sample(SERVER_PORTS, len(SERVER_PORTS))
+    return list(islice(filter(is_free, in_any_order), count))
 
 
 #: The topic of the record that shows that Kafka works. It is deleted before a start is called ready.
@@ -70,11 +78,10 @@ def wait_for_return(node: int, port: int, *, alive: Callable[[], bool], timeout:
 
 
 def _wait_for_ports(ports: Sequence[int], alive: Callable[[], bool], timeout: float) -> None:
-    wait_for(lambda: all(map(_listens, ports)) or not alive(), timeout)
+    if not wait_for(lambda: all(map(listens, ports)) or not alive(), timeout):
+        raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
     if not alive():
         raise ServerFailed("Kafka ended while it was starting.")
-    if not all(map(_listens, ports)):
-        raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
 
 
 def _wait_for_brokers(
@@ -92,16 +99,10 @@ def _wait_for_brokers(
         except KafkaException:  # not yet
             return False
 
-    wait_for(lambda: ready() or not alive(), timeout)
+    if not wait_for(lambda: ready() or not alive(), timeout):
+        raise ServerFailed(f"The brokers did not find each other within {timeout:g} s.")
     if not alive():
         raise ServerFailed("Kafka ended while it was starting.")
-    if not ready():
-        raise ServerFailed(f"The brokers did not find each other within {timeout:g} s.")
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _config(ports: Sequence[int]) -> dict[str, Any]:

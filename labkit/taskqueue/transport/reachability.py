@@ -68,6 +68,8 @@ def _try(where: str, context: ssl.SSLContext | None) -> str | None:
         return f"{where!r} is not an address; write host:port."
     try:
         with socket.create_connection((host, int(port)), timeout=_ADDRESS_TIMEOUT) as sock:
+            if sock.getsockname() == sock.getpeername():  # TCP has connected it to itself, as nobody listens
+                raise ConnectionRefusedError
             if context is not None:
                 context.wrap_socket(sock, server_hostname=host).close()
     except socket.gaierror as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from labkit.errors import LabkitError
 from labkit.lab.aot_cache import CLUSTER_ID, Kafka, prepare_kafka
 from labkit.lab.connection import Connection
 from labkit.lab.kafka_server import format_command, kafka_command, server_properties
-from labkit.lab.probe import free_ports
+from labkit.lab.probe import free_ports, listens
 from labkit.settings import load_settings
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
@@ -142,10 +141,9 @@ def _format(kafka: Kafka, properties: Path, folder: Path) -> None:
 
 
 def _answers(connection: Connection) -> bool:
-    host, _, port = connection.bootstrap_servers.rpartition(":")
-    with socket.socket() as probe:
-        if probe.connect_ex((host, int(port))) != 0:
-            return False
+    _, _, port = connection.bootstrap_servers.rpartition(":")
+    if not listens(int(port)):
+        return False
     try:
         connect_transport(connection, "confluent-kafka").admin().close()
     except LabkitError:

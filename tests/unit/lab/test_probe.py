@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from labkit.lab.probe import free_ports, is_free
+from labkit.lab.probe import SERVER_PORTS, free_ports, is_free, listens
+from labkit.taskqueue.transport.reachability import _try
 
 
 def test_free_ports_are_different_and_free() -> None:
     ports = free_ports(5)
     assert len(set(ports)) == 5
-    assert all(is_free(port) for port in ports)
+    assert all(is_free(port) and port in SERVER_PORTS for port in ports)
+
+
+def test_no_outgoing_connection_takes_the_port_of_a_server_that_is_down() -> None:
+    lowest = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(lowest.read_text().split()[0]) if lowest.exists() else 49152
+    assert max(SERVER_PORTS) < first
+
+
+class Unlucky(socket.socket):
+    """One to which the system gives the port that it is to connect to."""
+
+    def connect_ex(self, address):
+        self.bind(address)
+        return super().connect_ex(address)
+
+    def connect(self, address):
+        self.bind(address)
+        super().connect(address)
+
+
+def test_a_socket_that_is_connected_to_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, other = free_ports(2)
+    monkeypatch.setattr("socket.socket", Unlucky)
+    assert not listens(port)
+    assert "Nothing listens" in str(_try(f"127.0.0.1:{other}", None))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", ""])
