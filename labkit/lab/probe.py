@@ -78,10 +78,7 @@ def wait_for_return(node: int, port: int, *, alive: Callable[[], bool], timeout:
 
 
 def _wait_for_ports(ports: Sequence[int], alive: Callable[[], bool], timeout: float) -> None:
-    if not wait_for(lambda: all(map(listens, ports)) or not alive(), timeout):
-        raise ServerFailed(f"Kafka did not open its port within {timeout:g} s.")
-    if not alive():
-        raise ServerFailed("Kafka ended while it was starting.")
+    _wait_for("Kafka", "Kafka did not open its port", lambda: all(map(listens, ports)), alive, timeout)
 
 
 def _wait_for_brokers(
@@ -99,10 +96,17 @@ def _wait_for_brokers(
         except KafkaException:  # not yet
             return False
 
-    if not wait_for(lambda: ready() or not alive(), timeout):
-        raise ServerFailed(f"The brokers did not find each other within {timeout:g} s.")
+    _wait_for("Kafka", "The brokers did not find each other", ready, alive, timeout)
+
+
+def _wait_for(
+    server: str, failure: str, condition: Callable[[], bool], alive: Callable[[], bool], timeout: float
+) -> None:
+    """Until the condition holds, or the server has ended, or the time is over."""
+    if not wait_for(lambda: condition() or not alive(), timeout):
+        raise ServerFailed(f"{failure} within {timeout:g} s.")
     if not alive():
-        raise ServerFailed("Kafka ended while it was starting.")
+        raise ServerFailed(f"{server} ended while it was starting.")
 
 
 def _config(ports: Sequence[int]) -> dict[str, Any]:
@@ -165,10 +169,7 @@ def _consume(config: dict[str, Any], timeout: float) -> None:
 
 def wait_for_redis(path: str, *, alive: Callable[[], bool], timeout: float) -> None:
     """Return when the server at this unix socket answers PING; raises `ServerFailed`."""
-    if not wait_for(lambda: _pong(path) or not alive(), timeout):
-        raise ServerFailed(f"Redis did not answer within {timeout:g} s.")
-    if not alive():
-        raise ServerFailed("Redis ended while it was starting.")
+    _wait_for("Redis", "Redis did not answer", lambda: _pong(path), alive, timeout)
 
 
 def _pong(path: str) -> bool:
