@@ -26,8 +26,8 @@ def own_settings(settings: Settings) -> Settings:
 def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
     """The topics under the prefix of `own_settings`; at the end all that was left under it is deleted.
 
-    So is what programs of this machine that were killed have left in Redis. Raises `TransportError` and
-    `RedisUnreachable` if that cannot be done.
+    So is what programs of this machine that were killed have left in Redis. Raises `TransportError`,
+    `RedisUnreachable` and `RedisRefused` if that cannot be done.
     """
     with connect_kafka(lab, prefix=settings.topic_prefix) as topics:
         try:
@@ -35,13 +35,20 @@ def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
         finally:
             for name in topics.names():
                 topics.delete(name)
-            _delete_keys(connect(broker_url(settings, lab)), settings.topic_prefix)
+            client = connect(broker_url(settings, lab))
+            delete_keys(client, settings.topic_prefix)
+            _delete_abandoned(client)
 
 
-def _delete_keys(client: redis.Redis, prefix: str) -> None:
+def delete_keys(client: redis.Redis, prefix: str) -> None:
+    """Delete the keys in Redis that begin so. Raises `RedisUnreachable` and `RedisRefused`."""
     with asked(f"The keys in Redis that begin with {prefix} could not be deleted"):
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             client.delete(key)
+
+
+def _delete_abandoned(client: redis.Redis) -> None:
+    with asked("The keys in Redis of programs that were killed could not be deleted"):
         for key in client.scan_iter(match="*own.*", count=1000):
             if abandoned([key.decode(errors="replace")]):
                 client.delete(key)

@@ -14,7 +14,7 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
-from labkit.dispatch.own_space import own_settings, own_topics
+from labkit.dispatch.own_space import delete_keys, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
 from labkit.lab import Lab
@@ -22,7 +22,6 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.outage import Outage
 from labkit.policies import PriorityClass, make_policy
-from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
@@ -176,9 +175,7 @@ class CelerySession(Resource):
         """Delete what the session had in Redis; the records are kept here."""
         try:
             self._read()
-            with asked("the keys could not be deleted"):
-                for key in self._client.scan_iter(match=f"{key_prefix(self._settings)}*", count=1000):
-                    self._client.delete(key)
+            delete_keys(self._client, key_prefix(self._settings))
         except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
 
