@@ -25,6 +25,11 @@ settings.load_profile("labkit")
 # a shell that starts pytest in the background makes it ignore Ctrl-C, and with it every command under test
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# make hands on what its own user named, also to a make or an install script under test, whose user named nothing
+FROM_MAKE = ("VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+for name in FROM_MAKE:
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:

@@ -40,7 +40,7 @@ class Started:
         self.data = folder / "data"
         self._log = folder / "output.log"
         self._seen: set[psutil.Process] = set()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LABKIT_", "MAKE"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")}
         settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
         (settings / "tracker.jupyterlab-settings").write_text(NOTEBOOK_SETTINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,16 @@ TARGETS = ("lab", "test", "quick", "unit", "browser", "notebooks", "images", "be
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     return subprocess.run(
-        command, cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, check=False
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
+
+
+def test_what_make_was_told_for_the_tests_is_not_told_to_what_they_start() -> None:
+    one = "tests/unit/house/test_makefile.py::test_an_environment_of_another_python_than_was_asked_for_is_made_anew"
+    told = {"VENV": ".venv-other", "PYTHON": "python-other", "MAKEFLAGS": "n -- VENV=.venv-other"}
+    answer = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, **told)
+    assert answer.returncode == 0, answer.stdout
 
 
 def test_make_alone_lists_the_targets() -> None:
