@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +22,7 @@ from labkit.errors import (
     LabkitError,
     MessageTooLarge,
     NotAMessage,
+    RedisRefused,
     RedisUnreachable,
     StaleLease,
     StoreFailed,
@@ -29,6 +31,8 @@ from labkit.errors import (
     UnknownMessage,
     UnknownQueue,
 )
+
+log = logging.getLogger("labkit.api")
 
 
 def allowed_methods(request: Request) -> list[str]:
@@ -43,8 +47,9 @@ def allowed_methods(request: Request) -> list[str]:
 
 MEDIA_TYPE = "application/problem+json"
 
-#: The user's own mistakes, by the status and the name of the problem.
-MISTAKES: dict[type[LabkitError], tuple[int, str]] = {
+#: What a client cannot try again as it is: its own mistakes, and keys of ours that are another program's. By the status
+#: and the name of the problem.
+LASTING: dict[type[LabkitError], tuple[int, str]] = {
     BadGroupName: (422, "invalid"),
     BadJobId: (422, "invalid"),
     NotAMessage: (422, "invalid"),
@@ -52,6 +57,7 @@ MISTAKES: dict[type[LabkitError], tuple[int, str]] = {
     MessageTooLarge: (413, "too-large"),
     UnknownMessage: (404, "unknown-message"),
     StaleLease: (409, "stale-lease"),
+    RedisRefused: (500, "redis-refused"),
 }
 #: What a client may try again as it is, in a moment.
 PASSING: dict[type[LabkitError], tuple[int, str]] = {
@@ -164,8 +170,10 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
 
 def _of_labkit(_: Request, error: Exception) -> JSONResponse:
     for kind in type(error).__mro__:
-        if kind in MISTAKES:
-            status, name = MISTAKES[kind]
+        if kind in LASTING:
+            status, name = LASTING[kind]
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.error("%s", error)  # whoever runs the server is to mend it
             return Problem(status, str(error), name=name).response()
         if kind in PASSING:
             status, name = PASSING[kind]

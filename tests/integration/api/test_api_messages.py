@@ -11,6 +11,7 @@ import pytest
 from labkit.api.api_process import ApiProcess
 from labkit.api.client import ApiClient, new_message
 from labkit.errors import ApiRefused
+from labkit.redis_state import redis_client
 from labkit.taskqueue import Topics
 from labkit.taskqueue.transport import connect_transport
 from tests.integration.api.conftest import TOKEN
@@ -141,3 +142,12 @@ def test_a_client_goes_on_with_the_server_that_is_left(lab, api, api_settings):
         ids = client.create(messages)
         second.kill()
         assert client.create(messages) == ids
+
+
+def test_a_key_of_another_program_is_a_problem_that_says_so_and_the_next_request_is_answered(api, lab, api_settings):
+    with redis_client(lab.redis_url) as redis:
+        redis.lpush(f"{api_settings.topic_prefix}labkit:api:key:theirs", "not ours")
+    refused = post(api, "/message/create", as_json(some("orders", 1)), **{"Idempotency-Key": "theirs"})
+    assert (refused.status_code, refused.json()["type"]) == (500, "urn:labkit:redis-refused")
+    assert "LABKIT_TOPIC_PREFIX" in refused.json()["detail"]
+    assert post(api, "/message/create", as_json(some("orders", 1)), **{"Idempotency-Key": "mine"}).is_success

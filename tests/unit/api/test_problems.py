@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from labkit import errors
-from labkit.api.problems import MISTAKES, PASSING, Problem, add_handlers, later
+from labkit.api.problems import LASTING, PASSING, Problem, add_handlers, later
 from tests.unit.api.asking import Asking
 
 
@@ -39,7 +39,7 @@ def test_what_passes_says_when_to_try_again():
     assert answer_to(later(503, "Soon.", seconds=7)).headers["retry-after"] == "7"
 
 
-@pytest.mark.parametrize(("kind", "told"), [*MISTAKES.items(), *PASSING.items()])
+@pytest.mark.parametrize(("kind", "told"), [*LASTING.items(), *PASSING.items()])
 def test_errors_of_labkit_have_a_status(kind, told):
     answer = answer_to(kind("Do this."))
     assert (answer.status_code, answer.json()["type"]) == (told[0], f"urn:labkit:{told[1]}")
