@@ -1,18 +1,16 @@
-"""What all tests share: one private lab per session, started by the first test that asks for it."""
+"""What all tests share; `session_lab.py` has the lab."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
-from labkit.lab import Lab
-
-pytest_plugins = ["tests.scheduler", "tests.watchdog"]
+pytest_plugins = ["tests.scheduler", "tests.session_lab", "tests.watchdog"]
 
 # contract tests are imported by those that run them on one transport or another
 pytest.register_assert_rewrite("tests.contract")
@@ -29,13 +27,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 FROM_MAKE = ("VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 for name in FROM_MAKE:
     os.environ.pop(name, None)
-
-
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """A private lab: its own Kafka and Redis, gone after the session."""
-    with Lab() as private:
-        yield private
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from labkit.faults.deployment import DispatchFault
 from labkit.faults.dispatch_run import dispatch_under_faults
 from labkit.faults.testbed import DispatchLoad, Testbed
 from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, LOST
-from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
 
 PLANTED = "tests.integration.faults.planted"
@@ -24,13 +23,6 @@ IMPORTS = f"{effects.__name__},{PLANTED}.kinds"
 #: So few that none of them is to become a dead letter; and so many that one of each sort is.
 TASKS, MORE = 20, 60
 FAULTS: list[DispatchFault] = ["kill celery worker", "kill dispatcher", "kill redis", "kill celery worker"]
-
-
-@pytest.fixture(scope="module")
-def own_lab():
-    """A lab whose Redis may be killed."""
-    with Lab() as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -13,13 +13,6 @@ from labkit.settings import Settings
 from tests.integration.lab.conftest import pid_exists
 
 
-@pytest.fixture(scope="module")
-def own_lab():
-    """A lab whose Redis may be killed."""
-    with Lab() as lab:
-        yield lab
-
-
 def test_sigkill_while_it_answers_loses_nothing_that_it_acknowledged(own_lab, unique_name):
     acknowledged: list[int] = []
     enough = threading.Event()

@@ -35,6 +35,12 @@ IMPATIENT = Timeouts(connect=1.0, request=1.0, transaction=1.5, abort=0.5, leave
 BOUND = 30.0
 
 
+@pytest.fixture(scope="module")
+def lab(own_lab):
+    """One whose broker may be killed and frozen."""
+    return own_lab
+
+
 @pytest.fixture(scope="module", params=get_args(TransportName))
 def transport(request, lab):
     return connect_transport(lab.connection, request.param, timeouts=IMPATIENT)

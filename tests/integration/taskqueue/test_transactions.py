@@ -53,8 +53,8 @@ def patiently(call):
     return answers[0]
 
 
-def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_that_works(lab, library, unique_name):
-    with connect(lab, transport=library) as topics, topics.fresh(unique_name, partitions=2) as topic:
+def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_that_works(own_lab, library, unique_name):
+    with connect(own_lab, transport=library) as topics, topics.fresh(unique_name, partitions=2) as topic:
 
         def write(name):
             """Another value with each try, since what became of the last one is open."""
@@ -63,10 +63,10 @@ def test_a_broker_that_does_not_answer_leaves_whole_transactions_and_a_client_th
             return value
 
         numbers = count()
-        impatient = connect_transport(lab.connection, library, timeouts=Timeouts(transaction=1.5))
+        impatient = connect_transport(own_lab.connection, library, timeouts=Timeouts(transaction=1.5))
         with closing(patiently(lambda: impatient.transactions(unique_name))) as transactions:
             before = patiently(lambda: write(b"before"))
-            with frozen(lab.kafka_pid), pytest.raises(BrokerUnreachable):
+            with frozen(own_lab.kafka_pid), pytest.raises(BrokerUnreachable):
                 in_time(lambda: write(b"open"))
             after = patiently(lambda: write(b"after"))
         found = Counter(values_up_to(topics, topic, after))

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.message_child import MessageChild
 from labkit.api.messages import Message, MessageQueues
+from labkit.api.messages.topic_log import api_prefix
 from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import Topics, connect
@@ -55,6 +56,12 @@ def topics(lab: Lab, prefix: str) -> Iterator[Topics]:
     found.prefix = prefix
     with found:
         yield found
+
+
+async def empty_redis(queues: MessageQueues) -> None:
+    """As if Redis had lost its file: all keys of these queues are gone. Others use the same Redis."""
+    keys = [key async for key in queues._client.scan_iter(f"{api_prefix(queues._settings.topic_prefix)}*", count=1000)]
+    await queues._client.delete(*keys)
 
 
 class Crew:

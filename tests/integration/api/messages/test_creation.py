@@ -12,7 +12,7 @@ from labkit.errors import MessageTooLarge, UnknownQueue
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
-from tests.integration.api.messages.conftest import new_message
+from tests.integration.api.messages.conftest import empty_redis, new_message
 
 pytestmark = pytest.mark.anyio
 
@@ -129,7 +129,7 @@ async def test_when_redis_has_lost_everything_nothing_is_queued_twice(crew, topi
         queues = await crew.queues()
         messages = [new_message(number) for number in range(700)]
         await queues.create(messages)
-        await queues._client.flushdb()
+        await empty_redis(queues)
         assert len(await queues.create([*messages, new_message(999)])) == 701
         assert len(on_topic(topics)) == 701
         journey = await queues.journey(messages[0].id)

@@ -11,7 +11,7 @@ from labkit.errors import BadGroupName, StaleLease, UnknownMessage, UnknownQueue
 from labkit.taskqueue import DeadLetters, Producer, new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import FOR_EVER, PATIENCE, eventually
-from tests.integration.api.messages.conftest import new_message
+from tests.integration.api.messages.conftest import empty_redis, new_message
 
 pytestmark = pytest.mark.anyio
 
@@ -262,7 +262,7 @@ async def test_after_redis_has_lost_everything_what_was_not_acknowledged_comes_a
         messages = [new_message(number) for number in range(20)]
         await queues.create(messages)
         leased = await queues.poll("orders", "g", wait=0, explicit=True)
-        await queues._client.flushdb()
+        await empty_redis(queues)
         await queues.create(messages[:1])  # whoever comes first has the index built again
         found = await poll_all(queues)
         assert sorted(one.id for one in found) == sorted(message.id for message in messages)

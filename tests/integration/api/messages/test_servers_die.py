@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,12 +20,6 @@ pytestmark = pytest.mark.anyio
 
 #: What a client takes as a reason to send again; the API answers 503 to each.
 TROUBLE = (RedisUnreachable, NotAcknowledged, BrokerUnreachable, DeadlineExceeded)
-
-
-@pytest.fixture(scope="module")
-def own_lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 class Clients:
