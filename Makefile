@@ -25,7 +25,7 @@ quick: dev-env ## run the unit and contract tests that need no server, but for t
 unit: dev-env ## run all tests that need no server
 	@$(PYTEST) tests/unit -n 2
 
-# In four processes, each with a lab of its own, since many tests wait; tests/scheduler.py says what runs where.
+# In four processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
 test: check  ## run every check and every test
 	@$(PYTEST) -n 4 --no-loadscope-reorder --durations=30
 

@@ -1,4 +1,7 @@
-"""Any two programs with default names run side by side undisturbed."""
+"""Any two programs with default names run side by side undisturbed.
+
+The tests of the notebooks run them so: several at once, on the one lab of the run.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +62,6 @@ def test_the_lines_of_the_readme_twice_at_once(tmp_path: Path, lab: Lab) -> None
         assert (status, out) == (0, "{'done': 200} 2\n"), err
     with connect(lab) as topics:
         assert "task_queue" not in topics.names()
-
-
-@pytest.mark.usefixtures("environment")
-def test_two_notebooks_at_once(tmp_path: Path) -> None:
-    both = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("00_start_here", "03_worker_group")]
-    command = [sys.executable, "-m", "labkit", "notebooks"]
-    answers = at_once(*([*command, str(path), "--out", str(tmp_path / path.stem)] for path in both), cwd=ROOT)
-    assert [(status, err) for status, _, err in answers] == [(0, "")] * 2
 
 
 def test_two_groups_of_default_names_on_two_topics_see_their_own_tasks(lab: Lab) -> None:

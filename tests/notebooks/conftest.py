@@ -1,4 +1,4 @@
-"""Kernels of the tests attach to the session's lab: one Kafka for all notebooks."""
+"""Kernels of the tests attach to the lab of the run: one Kafka for all notebooks, of which several run at once."""
 
 from __future__ import annotations
 
