@@ -11,6 +11,7 @@ import pytest
 from labkit.errors import RedisRefused, RedisUnreachable
 from labkit.outage import Outage
 from labkit.taskqueue.run_lease import LeaseRenewal
+from labkit.taskqueue.timeouts import wait_until
 
 
 class Lease:
@@ -64,6 +65,8 @@ def test_a_lease_that_redis_refuses_keeps_no_other_from_its_renewal(caplog):
         for lease in (leases := (Refused(), *others)):
             stack.enter_context(renewal.renewing(lease))
         assert all(lease.renewed.wait(60) for lease in leases)
+        is_said = lambda: "another may begin" in caplog.text  # noqa: E731
+        wait_until(is_said, timeout=60, what="the refusal was to be said")
     assert caplog.text.count("another may begin") == 1
 
 
