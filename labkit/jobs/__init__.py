@@ -1,15 +1,21 @@
 """The life of a job: its changes on the topic `job-status`, the view that is built from them, and who works on jobs.
 
-`Jobs` writes a change, a `JobView` reads it, a `JobConsumer` makes it; docs/jobs.md tells how they go together.
+`Jobs` writes a change, a `JobView` reads it, a `JobConsumer` makes it; docs/jobs.md tells how they go together. What
+needs the store is loaded when it is first used: who only writes or asks over HTTP does not wait for SQLAlchemy.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus, merge
-from labkit.jobs.job_consumer import JobConsumer
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
-from labkit.jobs.view import JobView, open_view
 from labkit.jobs.writer import Jobs, jobs_topic
+
+if TYPE_CHECKING:
+    from labkit.jobs.job_consumer import JobConsumer
+    from labkit.jobs.view import JobView, open_view
 
 __all__ = [
     "JOB_STATUS",
@@ -27,3 +33,15 @@ __all__ = [
     "merge",
     "open_view",
 ]
+
+_WITH_THE_STORE = {
+    "JobConsumer": "labkit.jobs.job_consumer",
+    "JobView": "labkit.jobs.view",
+    "open_view": "labkit.jobs.view",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WITH_THE_STORE:
+        raise AttributeError(f"module 'labkit.jobs' has no attribute {name!r}")
+    return getattr(import_module(_WITH_THE_STORE[name]), name)

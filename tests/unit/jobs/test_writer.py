@@ -1,6 +1,8 @@
 """Creating and changing jobs."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +53,8 @@ def test_the_topic_is_compacted_and_taken_as_it_is(topics):
     assert topics.describe("job-status").config["cleanup.policy"] == "compact"
     topics.grow("job-status", partitions=4)
     assert jobs_topic(topics).partitions == 4
+
+
+def test_who_writes_or_asks_over_http_does_not_wait_for_the_store():
+    code = "import sys, labkit.api.client, labkit.jobs.writer; print('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
