@@ -125,6 +125,10 @@ class UnknownKind(LabkitError):
     """No Celery task is registered for this kind of task."""
 
 
+class UnfitForCelery(LabkitError):
+    """Celery could not perform this task."""
+
+
 class RecordsUnreadable(LabkitError):
     """The file does not hold records of labkit, or was cut off."""
 

@@ -8,10 +8,14 @@ from typing import Any, NamedTuple, Self
 
 from msgspec import Struct, convert, to_builtins
 
-from labkit.errors import BadRecord
+from labkit.errors import BadRecord, UnfitForCelery
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.task import Task
+from labkit.taskqueue.task import Task, check_depth
+
+#: So deep a payload may be nested in Celery: it hands tasks to processes by pickle, which gives up before 500, and what
+#: cannot be handed on is dropped.
+DEEPEST = 300
 
 #: Whole numbers are below this, as in records on Kafka and in Parquet.
 _TOO_LARGE = 2**63
@@ -113,6 +117,14 @@ class Delivered(NamedTuple):
             return cls(found, number, convert(outcome, TaskRecord | None))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadRecord(f"A message in Celery's queue is not one of labkit: {error}.") from error
+
+
+def check_for_celery(task: Task) -> None:
+    """Raise `UnfitForCelery` for a task that Celery could not hand to every pool."""
+    try:
+        check_depth(task.payload, DEEPEST)
+    except ValueError as error:
+        raise UnfitForCelery(f"Celery cannot be handed task {task.id!r}: {error}.") from error
 
 
 def _check_texts(texts: Iterable[str | None]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from labkit.celery_app.capacity import Count
+from labkit.celery_app.envelope import check_for_celery
 from labkit.celery_app.kinds import handler_of
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
-from labkit.errors import UnknownKind
+from labkit.errors import UnfitForCelery, UnknownKind
 from labkit.policies import Decision, Ledger, Policy, View
 from labkit.taskqueue.engine.work_item import WorkItem
 
@@ -87,8 +88,9 @@ class Scheduler:
         if task is not None:
             try:
                 handler_of(task.kind)
+                check_for_celery(task)
                 return True
-            except UnknownKind as error:
+            except (UnknownKind, UnfitForCelery) as error:
                 intake.attempts.refuse(item, error, deliveries=1)
                 intake.line.done(item)
         self._counts.dead[name] += 1

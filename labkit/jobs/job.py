@@ -12,7 +12,7 @@ cannot take a job backwards.
 
 from __future__ import annotations
 
-import math
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import NAMESPACE_OID, uuid5
@@ -41,6 +41,11 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
 
 
+#: The largest version of a job: what a database's whole numbers hold.
+MAX_VERSION = 2**31 - 1
+#: The times that calendars can show in every time zone, in seconds since the epoch: the years 1 to 9999.
+TIMES = datetime(1, 1, 2, tzinfo=UTC).timestamp(), datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
 #: Which wins where all else is equal: an end over what leads to it, and among the ends the good one.
 _WEIGHT = {JobStatus.NEW: 0, JobStatus.RUNNING: 1, JobStatus.FAILED: 2, JobStatus.DONE: 3}
 
@@ -48,20 +53,23 @@ _WEIGHT = {JobStatus.NEW: 0, JobStatus.RUNNING: 1, JobStatus.FAILED: 2, JobStatu
 class JobEvent(Struct, frozen=True, kw_only=True, gc=False):
     """One change of a job. `at` is in seconds since the epoch; `worker` is who made the change.
 
-    Raises `ValueError` for a version that does not go with the status.
+    Raises `ValueError` for a version that does not go with the status, and for what no database can hold or no calendar
+    show: whoever keeps or shows jobs would be stopped by such an event for ever.
     """
 
     job_id: Annotated[int, Meta(ge=1, le=MAX_JOB_ID)]
     status: JobStatus
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
     at: float
     worker: str | None = None
-    attempt: Annotated[int, Meta(ge=0)] = 0
+    attempt: Annotated[int, Meta(ge=0, le=MAX_VERSION)] = 0
     error: str | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.at):
+        if not TIMES[0] <= self.at <= TIMES[1]:
             raise ValueError(f"{self.at} is not a time")
+        if "\0" in (self.worker or "") or "\0" in (self.error or ""):
+            raise ValueError("a text with a null character in it cannot be kept")
         if self.version != version_of(self.status, self.attempt):
             raise ValueError(f"attempt {self.attempt} is not {self.status} in version {self.version}")
 

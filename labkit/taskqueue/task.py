@@ -29,6 +29,10 @@ TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempot
 #: Whole numbers that have room in 64 bits, as in the records of what was done.
 _INT64 = range(-(2**63), 2**63)
 
+#: So deep lists and objects may stand in each other in a payload: JSON libraries give up somewhere above, each at a
+#: depth of its own, so that one could write what another cannot read.
+DEEPEST = 600
+
 
 class _TaskValue(Struct):
     """What stands in a record's value."""
@@ -69,6 +73,7 @@ class Task(Struct, frozen=True, kw_only=True):
         try:
             self._must_be_a_task()
             _must_keep_its_keys(self.payload)
+            check_depth(self.payload)
             payload = Raw(_to_json(self.payload))
             value = _write_value(_TaskValue(self.kind, payload, self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
@@ -111,6 +116,8 @@ class Task(Struct, frozen=True, kw_only=True):
             if record.value is None:
                 raise ValueError("it has no value")
             value = _from_json(record.value)
+            if record.value.count(b"[") + record.value.count(b"{") > DEEPEST:  # seldom, and quick to see
+                check_depth(value.payload)
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
             return cls(
@@ -129,6 +136,16 @@ class Task(Struct, frozen=True, kw_only=True):
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
+
+
+def check_depth(payload: Any, deepest: int = DEEPEST) -> None:
+    """Raise `ValueError` where more than so many lists and objects stand in each other."""
+    level, depth = [payload], 0
+    while level := [one for one in level if isinstance(one, dict | list | tuple)]:
+        depth += 1
+        if depth > deepest:
+            raise ValueError(f"its payload is nested more than {deepest} deep")
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
 
 
 def _must_keep_its_keys(payload: Any) -> None:

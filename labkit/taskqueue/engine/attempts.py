@@ -21,6 +21,9 @@ from labkit.taskqueue.task import Task
 #: Stands in the record of what was no task.
 _NO_TASK = Task(id="", kind="")
 
+#: What a record can hold. A task may come with any number of attempts behind it, also with this one.
+LARGEST_ATTEMPT = 2**63 - 1
+
 #: When to look again at a task that is worked on elsewhere, or for which something is away, in seconds.
 LOOK_AGAIN = 1.0
 
@@ -157,7 +160,7 @@ class Attempts:
             key=task.key,
             priority=task.priority,
             worker=self._worker,
-            attempt=task.attempt + max(0, item.attempt - 1),
+            attempt=min(task.attempt + max(0, item.attempt - 1), LARGEST_ATTEMPT),
             scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
             produced_at=produced_at,
             acknowledged_at=None,

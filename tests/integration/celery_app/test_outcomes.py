@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labkit.celery_app.application import key_prefix, level_key
+from labkit.celery_app.envelope import DEEPEST
 from labkit.celery_app.performer import sending_name
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.settings import Settings
@@ -81,6 +82,20 @@ def test_many_that_fail_at_once_leave_a_letter_each_and_are_tried_no_oftener(wor
     letters = DeadLetters(topics, unique_name).list()
     assert {letter.task().id for letter in letters} == {task.id for task in tasks}
     assert {letter.attempts for letter in letters} == {3}
+
+
+def test_a_task_that_is_nested_as_deep_as_can_be_has_all_its_attempts_and_its_letter(
+    work, topics, unique_name, tmp_path
+):
+    topics.create(unique_name, partitions=1)
+    nested: object = None
+    for _ in range(DEEPEST - 1):
+        nested = [nested]
+    task = new_task("test-fail", {"file": str(tmp_path / "effects"), "times": 99, "ballast": nested})
+    work.send(envelope(task, topic=unique_name))
+    assert [record.outcome for record in work.wait_for(1)] == ["failed", "failed", "dead"]
+    (letter,) = DeadLetters(topics, unique_name).list()
+    assert letter.task().payload == task.payload
 
 
 def test_a_letter_that_is_refused_is_written_without_its_record(work, topics, unique_name, tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.celery_app.capacity import Count
+from labkit.celery_app.envelope import DEEPEST
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.scheduler import BATCH, Scheduler
@@ -42,8 +43,8 @@ class Lines:
         }
         self.chooser = Scheduler(self.intakes, Ledger(CLASSES), make_policy("strict"), self.counts, lambda: 0.0)
 
-    def put(self, name: str, count: int, kind: str = "sleep") -> None:
-        values = [new_task(kind, 0).encode() for _ in range(count)]
+    def put(self, name: str, count: int, kind: str = "sleep", payload: object = 0) -> None:
+        values = [new_task(kind, payload).encode() for _ in range(count)]
         records = [Record(name, 0, n, key, value, headers, 0) for n, (key, value, headers) in enumerate(values)]
         self.intakes[name].line.put(WorkItem(record, 0.0) for record in records)
 
@@ -103,11 +104,20 @@ def test_no_more_than_a_batch_is_taken(lines):
     assert len(lines.choose(10 * BATCH, is_full=False)) == BATCH
 
 
-def test_what_celery_can_do_nothing_with_takes_no_room(lines):
-    lines.put("high", 3, kind="no-such-kind")
-    lines.put("high", 2)
+def nested(depth: int) -> object:
+    payload: object = None
+    for _ in range(depth):
+        payload = [payload]
+    return payload
+
+
+@pytest.mark.parametrize("unfit", [{"kind": "no-such-kind"}, {"payload": nested(DEEPEST + 1)}], ids=["kind", "depth"])
+def test_what_celery_can_do_nothing_with_takes_no_room(lines, unfit):
+    lines.put("high", 3, **unfit)
+    lines.put("high", 2, payload=nested(DEEPEST))
     assert lines.choose(2, is_full=True) == "HH"
     assert lines.counts.dead["high"] == 3
+    assert [record.outcome for record in lines.records] == ["dead"] * 3
 
 
 def test_the_policy_can_be_changed_while_it_works(lines):

@@ -7,6 +7,16 @@ from hypothesis import strategies as st
 from labkit.jobs import JobEvent, JobStatus
 from labkit.jobs.job import version_of
 
+#: What other programs may write, and no database can hold or no calendar show.
+UNKEEPABLE = [
+    {"status": "RUNNING", "attempt": 2**62, "version": 2**63},
+    {"status": "RUNNING", "attempt": 2**30, "version": 2**31},
+    {"at": 1.7e12},
+    {"at": -1e12},
+    {"worker": "a\0b"},
+    {"error": "\0"},
+]
+
 
 @st.composite
 def events(draw: st.DrawFn, *, jobs: int = 1) -> JobEvent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta, timezone
 from functools import reduce
 from itertools import pairwise
 
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from labkit.errors import BadRecord, IllegalTransition
 from labkit.jobs import MAX_ATTEMPTS, Job, JobEvent, JobStatus, merge
-from labkit.jobs.job import TRANSITIONS, version_of
+from labkit.jobs.job import TIMES, TRANSITIONS, version_of
 from labkit.taskqueue import new_task
 from labkit.taskqueue.transport.contract import Record
-from tests.unit.jobs.drawn import events
+from tests.unit.jobs.drawn import UNKEEPABLE, events
 
 NEW = Job(job_id=1234, status=JobStatus.NEW, version=1, at=1.0, created_at=1.0)
 
@@ -148,6 +149,23 @@ def test_an_event_comes_back_as_it_was(event):
     assert JobEvent.of(record(task)) == event
     assert JobEvent.of_task(task) == event
     assert task.key == str(event.job_id)
+
+
+@pytest.mark.parametrize("changes", UNKEEPABLE, ids=repr)
+def test_what_nobody_could_keep_or_show_is_no_event(changes):
+    task = an_event().to_task()
+    task = task.evolve(payload=task.payload | changes)
+    with pytest.raises(BadRecord, match="job-status, partition 0, offset 7"):
+        JobEvent.of(record(task))
+    with pytest.raises(BadRecord, match=task.id):
+        JobEvent.of_task(task)
+
+
+@pytest.mark.parametrize("at", TIMES)
+def test_every_time_of_an_event_can_be_shown(at):
+    event = an_event(at=at)
+    for hours in (-14, 14):
+        assert datetime.fromtimestamp(event.at, UTC).astimezone(timezone(timedelta(hours=hours))).timestamp() == at
 
 
 def test_the_same_event_is_the_same_task():

@@ -15,7 +15,7 @@ from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.memory import MemoryTransport
-from tests.unit.jobs.drawn import events
+from tests.unit.jobs.drawn import UNKEEPABLE, events
 
 
 def put(topic, drawn, partition_of=lambda number: 0):
@@ -205,6 +205,16 @@ def test_what_is_no_event_is_passed_over(topic, view, caplog):
     view.catch_up()
     assert list(states(view)) == [1234]
     assert "The view passes it over" in caplog.text
+
+
+@pytest.mark.parametrize("changes", UNKEEPABLE, ids=repr)
+def test_an_event_that_no_store_could_keep_does_not_hold_up_the_view(topic, view, changes):
+    task = a_life(5)[0].to_task()
+    with Producer(topic) as producer:
+        producer.send(task.evolve(payload=task.payload | changes))
+    put(topic, a_life())
+    view.catch_up()
+    assert list(states(view)) == [1234]
 
 
 def compacted(topic):

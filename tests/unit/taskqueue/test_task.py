@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import BadRecord, TaskNotEncodable
-from labkit.taskqueue.task import Task, new_task, stock_messages, stock_tasks
+from labkit.taskqueue.task import DEEPEST, Task, new_task, stock_messages, stock_tasks
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.values import readable
 
@@ -84,12 +84,32 @@ def test_what_would_not_come_back_is_refused(changes):
         Task(id="a", kind="k").evolve(**changes).encode()
 
 
-@pytest.mark.parametrize("depth", [10, 500])
+def nested(depth: int) -> object:
+    """So many lists and objects in each other."""
+    payload: object = None
+    for number in range(depth):
+        payload = [payload] if number % 2 else {"in": payload, "beside": 1}
+    return payload
+
+
+@pytest.mark.parametrize("depth", [10, 500, DEEPEST])
 def test_a_deep_payload_that_can_be_written_can_be_read(depth):
-    payload: list[object] = []
-    for _ in range(depth):
-        payload = [payload]
-    task = Task(id="a", kind="k", payload=payload, topic="t")
+    task = Task(id="a", kind="k", payload=nested(depth), topic="t")
+    assert Task.decode(as_record(task)) == task
+
+
+@pytest.mark.parametrize("depth", [DEEPEST + 1, 900, 100_000])
+def test_what_is_nested_too_deep_is_neither_sent_nor_read(depth):
+    with pytest.raises(TaskNotEncodable, match="cannot be written as JSON"):
+        Task(id="a", kind="k", payload=nested(depth)).encode()
+    record = as_record(Task(id="a", kind="k"))
+    value = record.value.replace(b"null", b"[" * depth + b"]" * depth)
+    with pytest.raises(BadRecord, match="t, partition 1, offset 7"):
+        Task.decode(record._replace(value=value))
+
+
+def test_brackets_in_a_text_and_beside_each_other_are_not_deep():
+    task = Task(id="a", kind="k", payload=["[{" * 5 * DEEPEST, *([] for _ in range(5 * DEEPEST))], topic="t")
     assert Task.decode(as_record(task)) == task
 
 

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from labkit.errors import InProgress, LabNotRunning, LeaseLost, ProcessedLogFailed, RedisUnreachable, StoreFailed
+from labkit.measure.record_store import RecordStore
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.failure import RemoteError, failure_of
 from labkit.taskqueue.engine.shard import Shards
@@ -61,6 +62,17 @@ def test_what_labkit_itself_lacks_is_no_attempt(made, error, remote):
     assert not made.records
     assert not made.attempts.done
     assert not made.attempts.dead
+
+
+def test_a_record_holds_the_number_of_an_attempt_whatever_the_task_came_with(tmp_path):
+    """One number that a file of records cannot hold would make all of it unreadable."""
+    store = RecordStore(tmp_path / "records")
+    made = Made(TASK.evolve(attempt=2**63 - 1).encode(), on_record=store.append)
+    for _ in range(2):
+        made.attempts.begin(made.item)
+        made.attempts.end(made.item, ValueError("no"))
+    store.close()
+    assert list(store.frame()["attempt"]) == [2**63 - 1] * 2
 
 
 def test_who_hands_on_leaves_no_record_and_is_through(caplog):
