@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from labkit.errors import SettingsError
@@ -122,6 +122,17 @@ class Settings(BaseSettings):
     records_dir: Path | None = Field(None, description="where every worker group leaves its records, as Parquet")
     logging_dir: Path | None = Field(None, description="a folder with your own <component>/logging_config.json")
 
+    @field_validator("*")
+    @classmethod
+    def _at_home(cls, value: object) -> object:
+        """`~` is the user's home, also where no shell has put that in its place."""
+        if isinstance(value, Path):
+            try:
+                return value.expanduser()
+            except RuntimeError as error:
+                raise ValueError(f"{value} cannot be found: {error}") from error
+        return value
+
     @model_validator(mode="after")
     def _sasl_needs_a_user(self) -> Self:
         if self.security_protocol.startswith("SASL_") and not (self.sasl_username and self.sasl_password):
@@ -134,11 +145,16 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises `SettingsError`, which names every setting that does not fit and how to write it.
     """
-    _warn_of_unknown_names()
     try:
+        _warn_of_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_in_words(error)) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(
+            f"The file .env in this folder or in the one above it cannot be read: {error}. Save it as text in UTF-8, "
+            "which you may read."
+        ) from error
 
 
 def environment_with(**changes: object) -> dict[str, str]:

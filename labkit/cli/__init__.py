@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from labkit.errors import LabkitError
 
 
 def main() -> None:
-    """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130."""
+    """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130.
+
+    So does what the system says about a file, a folder or a disk, since those are the user's and no defect.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # none, where it was closed
+            stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
         from labkit.cli.commands import app
 
         app()
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
+        _say(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.strerror is None or isinstance(error, ConnectionError | ChildProcessError | ProcessLookupError):
+            raise
+        _say(_of_system(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _of_system(error: OSError) -> str:
+    if error.filename is None:
+        return f"The system says: {error.strerror}. Is there room where this command writes, also for what it prints?"
+    return (
+        f"{error.filename} cannot be used: {error.strerror}. LABKIT_RESULTS_DIR, LABKIT_DATA_DIR and LABKIT_CACHE_DIR "
+        "say in which folders labkit reads and writes."
+    )
+
+
+def _say(words: str) -> None:
+    print(f"labkit: {words}", file=sys.stderr)

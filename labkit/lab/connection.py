@@ -38,11 +38,16 @@ def external_connection(settings: Settings) -> Connection:
         sasl_mechanism=settings.sasl_mechanism,
         sasl_username=settings.sasl_username,
         sasl_password=settings.sasl_password.get_secret_value() if settings.sasl_password else None,
-        ssl_ca_file=settings.ssl_ca_file,
-        ssl_cert_file=settings.ssl_cert_file,
-        ssl_key_file=settings.ssl_key_file,
+        ssl_ca_file=_absolute(settings.ssl_ca_file),
+        ssl_cert_file=_absolute(settings.ssl_cert_file),
+        ssl_key_file=_absolute(settings.ssl_key_file),
         topic_prefix=settings.topic_prefix,
     )
+
+
+def _absolute(file: Path | None) -> Path | None:
+    """The same file, also for clients that are made after a handler has changed the working directory."""
+    return None if file is None else file.absolute()
 
 
 def librdkafka_config(connection: Connection) -> dict[str, str]:

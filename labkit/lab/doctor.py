@@ -58,6 +58,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(what, *check(settings))
         except LabkitError as error:
             yield Finding(what, Assessment.BAD, str(error))
+        except OSError as error:  # a file in the place of a folder, say; the other checks are made all the same
+            yield Finding(what, Assessment.BAD, f"{error.filename or 'the system'}: {error.strerror}.")
 
 
 Found = tuple[Assessment, str]

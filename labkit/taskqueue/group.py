@@ -109,13 +109,14 @@ class WorkerGroup(Resource):
             session_timeout=session_timeout or self._settings.session_timeout,
         )
         self._clock = clock
-        self._target = records or self._default_target()
+        # a handler may change the working directory
+        self._target = records.absolute() if records is not None else self._default_target()
         self._store = RecordStore(None if self._target is None else self._target.with_suffix(".parts"))
         self._is_written = False
         self._on_record = None if on_record is None else shielded(on_record, "on_record")
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
-        self._log_dir = log_dir
+        self._log_dir = None if log_dir is None else log_dir.absolute()
         self._standing = group_state_of(mode, topic, group)
         self._members: dict[str, Member] = {}
         self._numbers = count(1)

@@ -44,6 +44,16 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings(port=9002).port == 9002
 
 
+def test_the_home_folder_is_meant_also_where_no_shell_puts_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    Path(".env").write_text("LABKIT_DATA_DIR=~/labs\nLABKIT_RESULTS_DIR='~'\n")
+    settings = load_settings()
+    assert (settings.data_dir, settings.results_dir) == (Path("/home/ada/labs"), Path("/home/ada"))
+    monkeypatch.setenv("LABKIT_CACHE_DIR", "~nobody-of-that-name/cache")
+    with pytest.raises(SettingsError, match=r"LABKIT_CACHE_DIR: .*cannot be found"):
+        load_settings()
+
+
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_DATA_DIR", "")
     assert load_settings().data_dir is None

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +149,20 @@ def test_records_are_on_disk_while_the_group_works(topics, tmp_path):
     assert group.records().equals(records)
     assert group.outcomes() == ({"done": 50}, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.parquet"]
+
+
+def test_records_are_left_there_also_when_a_handler_changes_the_working_directory(topics, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)  # and back at the end
+    topic = topics.create("tasks", partitions=1)
+    send(topic, 3)
+    target = Path("left.parquet")
+    with WorkerGroup(topic, handler=lambda _: os.chdir(elsewhere), records=target, settings=SETTINGS) as group:
+        group.drain(timeout=LONG)
+    assert Path.cwd() == elsewhere
+    assert len(read_records(tmp_path / "left.parquet")) == 3
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_group_that_did_nothing_leaves_nothing(topics, tmp_path):
