@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging.config
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,9 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
         _place_files(config, log_dir)
         logging.config.dictConfig(config)
+        for name in (*config.get("loggers", {}), *(["root"] if "root" in config else [])):
+            for handler in logging.getLogger(name).handlers:
+                _say_once(handler)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = error.__cause__ or error  # dictConfig wraps what was wrong
         raise SettingsError(f"The logging configuration {path} does not fit: {error}: {reason}.") from error
@@ -49,3 +54,21 @@ def _place_files(config: dict[str, Any], log_dir: Path) -> None:
     for handler in config.get("handlers", {}).values():
         if "filename" in handler:
             handler["filename"] = str(log_dir / handler["filename"])
+
+
+def _say_once(handler: logging.Handler) -> None:
+    """Let it say once what it cannot write to: Python would show two tracebacks for each line, on a full disk say."""
+    told = handler.handleError
+    said: list[OSError] = []
+
+    def on_error(record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            told(record)  # a defect of whoever wrote the line
+        elif not said:
+            said.append(error)
+            with suppress(OSError, ValueError, AttributeError):  # standard error may be gone too
+                where = getattr(handler, "baseFilename", "a log")
+                sys.stderr.write(f"labkit: {where} cannot be written, its lines are lost meanwhile: {error}\n")
+
+    handler.handleError = on_error  # type: ignore[method-assign]

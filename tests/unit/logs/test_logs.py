@@ -59,6 +59,22 @@ def test_the_file_is_bounded(component: Component, tmp_path: Path, labkits_logge
     assert Path(file.baseFilename) == tmp_path / f"{component}.log"
 
 
+def test_a_log_that_cannot_be_written_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labkits_logger: logging.Logger
+) -> None:
+    (tmp_path / "worker.log").mkdir()
+    configure("worker", Settings(), tmp_path)
+    for number in range(3):
+        labkits_logger.info("event %d", number)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"labkit: {tmp_path / 'worker.log'} cannot be written")
+    (tmp_path / "worker.log").rmdir()
+    labkits_logger.info("it goes on")
+    assert "it goes on" in (tmp_path / "worker.log").read_text()
+    labkits_logger.info("%d", "a defect")
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_the_users_own_configuration_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = json.loads(config_path("worker", Settings()).read_text())
     own["formatters"]["short"]["format"] = "MINE %(message)s"
