@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 from labkit.errors import LabkitError
+
+#: The descriptor of standard error.
+_LAST_STANDARD = 2
 
 
 def main() -> None:
@@ -13,8 +18,9 @@ def main() -> None:
 
     So does what the system says about a file, a folder or a disk, since those are the user's and no defect.
     """
+    _open_what_was_closed()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # none, where it was closed
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
         from labkit.cli.commands import app
@@ -30,6 +36,20 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _open_what_was_closed() -> None:
+    """Let standard streams that were closed (`>&-`) lead nowhere: files and connections would get their numbers, and
+    with them what is printed.
+    """
+    number = os.open(os.devnull, os.O_RDWR)
+    while number <= _LAST_STANDARD:
+        os.set_inheritable(number, True)
+        number = os.open(os.devnull, os.O_RDWR)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the program runs
 
 
 def _of_system(error: OSError) -> str:

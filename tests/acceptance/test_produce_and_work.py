@@ -15,7 +15,7 @@ from labkit.lab.probe import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.timeouts import wait_until
-from tests.acceptance.commands import ended, said
+from tests.acceptance.commands import TIMEOUT, ended, said
 
 
 def test_messages_are_sent_one_by_one(type_in, unique_name):
@@ -47,6 +47,15 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
     )
     assert "30 tasks done, 0 attempts failed" in out
     assert len(read_records(tmp_path / "mine.parquet")) == 30
+
+
+@pytest.mark.parametrize("members", [[], ["--processes"]], ids=["threads", "processes"])
+def test_it_works_where_its_standard_streams_are_closed(type_in, environment, unique_name, tmp_path, members):
+    said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "10"))
+    words = [sys.executable, "-m", "labkit", "work", "--topic", unique_name, "--until-empty", "--records", "r.parquet"]
+    closed = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words, *members]
+    subprocess.run(closed, cwd=tmp_path, env=environment, timeout=TIMEOUT, check=True)
+    assert len(read_records(tmp_path / "r.parquet")) == 10
 
 
 def test_each_run_sends_new_tasks_and_a_seed_repeats_them(type_in, unique_name, lab):
