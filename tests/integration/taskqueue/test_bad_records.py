@@ -77,3 +77,19 @@ def test_each_is_a_dead_letter_and_the_tasks_behind_it_are_done(group: WorkerGro
     assert len(letters) == len(BAD)
     for said, letter in zip(BAD, letters, strict=True):
         assert said in letter.error
+
+
+@pytest.mark.parametrize("library", ["kafka-python", "confluent-kafka"])
+def test_whatever_others_have_compressed_their_records_with_is_read(lab, unique_name, library) -> None:
+    """A batch that a client could not unpack would end every worker that comes to it."""
+    codecs = ("gzip", "snappy", "lz4", "zstd")
+    with connect(lab, transport=library) as topics:
+        topic = topics.create(unique_name, partitions=1)
+        for codec in codecs:
+            client = confluent_kafka.Producer({"bootstrap.servers": lab.bootstrap_servers, "compression.type": codec})
+            client.produce(topic.full_name, value=new_task(codec, codec * 1000).encode()[1], headers=list(HEADERS))
+            assert client.flush(60) == 0
+        with WorkerGroup(topic, group=unique_name, settings=SETTINGS) as group:
+            records = group.drain(timeout=60)
+    assert list(records["kind"]) == list(codecs)
+    assert set(records["outcome"]) == {"done"}
