@@ -19,7 +19,8 @@ from typing import NamedTuple
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
 from labkit.logs.safe_logger import safe_logger
 from labkit.settings import Settings
-from labkit.taskqueue.engine.outcome import is_asynchronous
+from labkit.taskqueue.engine.failure import describe_with_place
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Handler
 from labkit.taskqueue.task import MESSAGE_KIND, STOCK_KIND, Task
 
@@ -43,7 +44,8 @@ HANDLERS: dict[str, Handling] = {}
 def handles(*kinds: str, once: bool = True) -> Callable[[Handler], Handler]:
     """Let this function handle the tasks of these kinds: a decorator.
 
-    Raises `SettingsError` if another one does, and for an `async def`, which Celery's workers cannot run.
+    Raises `SettingsError` if another one does, and for what Celery's workers cannot run: an `async def`, and a function
+    with `yield` or with other arguments than the task.
 
     With `once=False` the handler is called for every delivery: it recognises redeliveries itself, by
     `labkit.taskqueue.once.once_in` in its own database, or it may run twice.
@@ -55,6 +57,7 @@ def handles(*kinds: str, once: bool = True) -> Callable[[Handler], Handler]:
                 f"{celery_name(handler)} is an `async def`, and Celery's workers call plain functions only. Make it a "
                 "`def`, or work on its topic with `labkit work --executor asyncio`."
             )
+        check_handler(handler)
         for kind in kinds:
             other = HANDLERS.get(kind)
             if other is not None and celery_name(other.handler) != celery_name(handler):
@@ -89,9 +92,12 @@ def import_handlers(settings: Settings) -> None:
     for module in settings.celery_imports.replace(",", " ").split():
         try:
             import_module(module)
-        except ImportError as error:
+        except SettingsError:
+            raise  # of a handler in it, and says which
+        except (Exception, SystemExit) as error:  # to import a module is to run it
+            why = str(error) if isinstance(error, ImportError) else describe_with_place(error)
             raise HandlerNotFound(
-                f"LABKIT_CELERY_IMPORTS names the module {module!r}, which could not be imported: {error}."
+                f"LABKIT_CELERY_IMPORTS names the module {module!r}, which could not be imported: {why}."
             ) from error
 
 

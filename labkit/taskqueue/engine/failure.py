@@ -84,6 +84,16 @@ def describe(error: BaseException) -> str:
     return error.failure.text if type(error) is RemoteError else _text(error)
 
 
+def describe_with_place(error: BaseException) -> str:
+    """The same in one line, with the file and the line that raised it, unless that was Python's own import."""
+    text, lines = " ".join(describe(error).split()), _own_lines(error)
+    if isinstance(error, SyntaxError) or not lines:  # the former says it itself
+        return text
+    frame, number = lines[-1]
+    file = frame.f_code.co_filename
+    return text if "importlib" in file else f"{text} ({file}, line {number})"
+
+
 def is_no_attempt(error: BaseException) -> bool:
     """Whether it is no fault of the handler: the task is worked on elsewhere, or labkit lacks something for it."""
     if type(error) is RemoteError:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from labkit.errors import HandlerNotFound, TaskTimedOut
+from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.worker_config import Handler
 from labkit.taskqueue.service_time import ServiceTime, constant, parse_service
 
@@ -67,8 +68,9 @@ def find_handler(name: str) -> Handler:
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HandlerNotFound(f"The handler {name!r} could not be imported: {error}.") from error
+    except (Exception, SystemExit) as error:  # to import a module is to run it
+        why = str(error) if isinstance(error, ImportError | AttributeError) else describe_with_place(error)
+        raise HandlerNotFound(f"The handler {name!r} could not be imported: {why}.") from error
     if not callable(found):
         raise HandlerNotFound(f"{name} is not a function.")
     return found  # type: ignore[no-any-return]

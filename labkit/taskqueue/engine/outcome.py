@@ -64,17 +64,30 @@ def is_asynchronous(handler: Callable[..., Any]) -> bool:
 
 
 def check_handler(handler: Callable[..., Any]) -> None:
-    """Raise `SettingsError` if it can be seen that calling the handler would not run it."""
+    """Raise `SettingsError` if it can be seen that calling the handler with a task would not run it."""
     if not callable(handler):
         raise SettingsError(f"A handler is a function of a task; {handler!r} cannot be called.")
     if any(inspect.isgeneratorfunction(layer) or inspect.isasyncgenfunction(layer) for layer in _layers(handler)):
         raise SettingsError(f"The handler {name_of_handler(handler)} would never run. {_YIELDS}")
+    _must_take_a_task(handler)
 
 
 def name_of_handler(handler: Callable[..., Any]) -> str:
     """`module:name` of the function that is called in the end, or of the class whose objects can be called."""
     named = [layer for layer in _layers(handler) if hasattr(layer, "__qualname__")]
     return f"{named[0].__module__}:{named[0].__qualname__}" if named else type(handler).__qualname__
+
+
+def _must_take_a_task(handler: Callable[..., Any]) -> None:
+    is_plain = inspect.isfunction, inspect.ismethod, lambda layer: isinstance(layer, functools.partial)
+    layers = _layers(handler)
+    if not all(any(kind(layer) for kind in is_plain) and not hasattr(layer, "__signature__") for layer in layers):
+        return  # what it takes is not to be seen, or is told of a function behind a decorator, who may add to it
+    try:
+        inspect.signature(handler, follow_wrapped=False).bind(None)
+    except TypeError as error:
+        name = name_of_handler(handler)
+        raise SettingsError(f"The handler {name} cannot be called with a task, and nothing else: {error}.") from error
 
 
 def _layers(handler: Any) -> list[Any]:

@@ -76,6 +76,20 @@ def test_a_coroutine_function_is_refused(registry):
     assert "resize" not in registry
 
 
+@pytest.mark.parametrize("handler", [lambda: None, lambda task: (yield), lambda task, other: None])
+def test_what_would_never_run_is_refused(registry, handler):
+    with pytest.raises(SettingsError, match=r"never run|cannot be called with a task"):
+        handles("resize", once=False)(handler)
+    assert "resize" not in registry
+
+
+def test_a_module_that_fails_when_it_is_imported_is_told_in_a_line(monkeypatch, tmp_path):
+    (tmp_path / "labkit_test_broken.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HandlerNotFound, match=r"imported: ZeroDivisionError: .*labkit_test_broken.py, line 1\)\.$"):
+        import_handlers(Settings(_env_file=None, celery_imports="labkit_test_broken"))
+
+
 def test_handlers_are_imported_from_the_modules_that_are_named(monkeypatch, tmp_path):
     for name in ("labkit_test_a", "labkit_test_b"):
         (tmp_path / f"{name}.py").write_text(

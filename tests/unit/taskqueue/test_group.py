@@ -304,7 +304,25 @@ def test_a_handler_that_cannot_be_imported_is_refused(handler):
         describe_handler(handler)
 
 
-@pytest.mark.parametrize("name", ["", "json", "no_such_module:f", "json:no_such_function", "json:__name__"])
+@pytest.mark.parametrize(
+    "name", ["", "json", "no_such_module:f", "json:no_such_function", "json:__name__", ".:f", "..json:loads"]
+)
 def test_a_name_that_is_no_handler_is_refused(name):
     with pytest.raises(HandlerNotFound):
         find_handler(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("1 / 0", r"ZeroDivisionError: division by zero \(\S*labkit_test_broken.py, line 2\)"),
+        ("def f(:", r"SyntaxError: invalid syntax \(labkit_test_broken.py, line 2\)"),
+        ("import sys; sys.exit('enough')", r"SystemExit: enough \(\S*labkit_test_broken.py, line 2\)"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_module_that_fails_when_it_is_imported_is_told_in_a_line(monkeypatch, tmp_path, code, why):
+    (tmp_path / "labkit_test_broken.py").write_text(f"def f(task): ...\n{code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HandlerNotFound, match=rf"^The handler 'labkit_test_broken:f' could not be imported: {why}\.$"):
+        find_handler("labkit_test_broken:f")

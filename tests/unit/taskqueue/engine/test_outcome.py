@@ -154,6 +154,54 @@ def test_what_can_be_seen_is_seen_at_the_start(show):
     assert not is_asynchronous(SHOWING[show](generator))
 
 
+class Takes:
+    def nothing(self): ...
+
+    def more(self, task, other): ...
+
+    def enough(self, task, other=None, *, keyword=1): ...
+
+
+def needs_a_word(task, *, word): ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda: None,
+        lambda task, other: None,
+        needs_a_word,
+        Takes().nothing,
+        Takes().more,
+        functools.partial(plain, "the task already"),
+        functools.partial(Takes().enough, 1, 2),
+    ],
+)
+def test_a_handler_that_cannot_be_called_with_a_task_is_seen_at_the_start(handler):
+    """Every one of its tasks would become a dead letter."""
+    with pytest.raises(SettingsError, match="cannot be called with a task, and nothing else"):
+        check_handler(handler)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        Takes().enough,
+        lambda *args: None,
+        lambda task=None: None,
+        functools.partial(Takes().more, other=1),
+        functools.partial(needs_a_word, word="w"),
+        passes_on(Takes().nothing),
+        passes_on(needs_a_word),
+        dict,
+        print,
+        Owner,
+    ],
+)
+def test_what_may_be_called_with_a_task_is_not_refused(handler):
+    check_handler(handler)
+
+
 def test_odd_handlers_are_seen_too():
     assert is_asynchronous(AsyncMock())
     assert is_asynchronous(Owner().partly)
