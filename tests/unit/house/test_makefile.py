@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import FROM_MAKE
 
 ROOT = Path(__file__).parents[3]
 TARGETS = ("lab", "test", "quick", "unit", "browser", "notebooks", "images", "bench", "soak", "check", "clean", "help")
@@ -21,10 +22,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subproces
 
 
 def test_what_make_was_told_for_the_tests_is_not_told_to_what_they_start() -> None:
-    one = "tests/unit/house/test_makefile.py::test_an_environment_of_another_python_than_was_asked_for_is_made_anew"
-    told = {"VENV": ".venv-other", "PYTHON": "python-other", "MAKEFLAGS": "n -- VENV=.venv-other"}
-    answer = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, **told)
-    assert answer.returncode == 0, answer.stdout
+    assert not os.environ.keys() & FROM_MAKE
 
 
 def test_make_alone_lists_the_targets() -> None:
