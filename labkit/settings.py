@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     records_dir: Path | None = Field(None, description="where every worker group leaves its records, as Parquet")
     logging_dir: Path | None = Field(None, description="a folder with your own <component>/logging_config.json")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_margins(cls, value: object) -> object:
+        """What a file or a shell has put around a value, as the end of a line behind a token, is no part of it."""
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("*")
     @classmethod
     def _at_home(cls, value: object) -> object:

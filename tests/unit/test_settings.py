@@ -44,6 +44,17 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings(port=9002).port == 9002
 
 
+def test_what_stands_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"LAB": "mine", "PORT": "9001", "ACKS": "all", "API_TOKEN": "t", "REDIS_URL": "redis://h", "DATA_DIR": "/d"}
+    for name, value in given.items():
+        monkeypatch.setenv(PREFIX + name, f" {value} \r\n")
+    settings = load_settings()
+    assert (settings.lab, settings.port, settings.acks, settings.redis_url) == ("mine", 9001, "all", "redis://h")
+    assert settings.data_dir == Path("/d")
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "t"
+
+
 def test_the_home_folder_is_meant_also_where_no_shell_puts_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     Path(".env").write_text("LABKIT_DATA_DIR=~/labs\nLABKIT_RESULTS_DIR='~'\n")

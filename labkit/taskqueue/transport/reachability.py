@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
+from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError, TransportError
 from labkit.lab.connection import Connection
 
 #: How long one address may take to answer when the reason for a failure is looked for, in seconds.
@@ -58,6 +58,14 @@ def refused(connection: Connection, error: object) -> NotAuthorized:
     return NotAuthorized(
         f"Kafka at {connection.bootstrap_servers} refused the request{user}: {error}. "
         "Check LABKIT_SASL_MECHANISM, LABKIT_SASL_USERNAME and LABKIT_SASL_PASSWORD, and the user's rights."
+    )
+
+
+def other_rule(connection: Connection) -> TransportError:
+    """The error for a group that shares out partitions by another rule, which its first member has brought."""
+    return TransportError(
+        f"Kafka at {connection.bootstrap_servers} refused the request: the group has members of another program, which "
+        "share its partitions by another rule than round robin. End them, or take a group of another name."
     )
 
 

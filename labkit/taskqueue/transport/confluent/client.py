@@ -14,7 +14,7 @@ from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
 from labkit.taskqueue.transport.values import NAME_UNREADABLE, Headers, Timeouts, readable
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
@@ -129,6 +129,8 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
         return refused(connection, error.str())
     if error.code() in _UNKNOWN:
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
+    if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+        return other_rule(connection)
     if error.code() in _SILENCE | _NOT_YET:
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")

@@ -15,7 +15,7 @@ from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, open_network
-from labkit.taskqueue.transport.reachability import refused, ssl_context, unreachable
+from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
 from labkit.taskqueue.transport.values import Timeouts
 
 #: How old a client's view of topics and partitions may be, so that a topic that grew is noticed. In ms.
@@ -79,6 +79,8 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
         return refused(connection, error)
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition: {error}")
+    if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
+        return other_rule(connection)
     if isinstance(error, kafka_errors.RetriableError):
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")

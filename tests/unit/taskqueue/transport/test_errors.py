@@ -34,3 +34,11 @@ def test_both_clients_say_the_same(code):
 @pytest.mark.parametrize("code", [KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_LEADER_FOR_PARTITION])
 def test_a_broker_that_is_not_ready_yet_is_one_that_does_not_answer(code):
     assert isinstance(confluent.in_words(KafkaError(code), CONNECTION), BrokerUnreachable)
+
+
+def test_a_group_that_another_program_shares_out_by_another_rule_is_told_so():
+    code = KafkaError.INCONSISTENT_GROUP_PROTOCOL
+    said = str(kafka_python.in_words(ERRORS[code](), CONNECTION))
+    assert said == str(confluent.in_words(KafkaError(code), CONNECTION))
+    assert "members of another program" in said
+    assert "a group of another name" in said
