@@ -40,7 +40,6 @@ from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".dead"
-
 TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
 ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
 #: Stands where the record had no value: the letter must have one, since none makes a tombstone.
@@ -48,10 +47,10 @@ NO_VALUE = "dead-no-value"
 #: The header of a tombstone, and what it says.
 GONE = "dead-gone"
 REPLAYED, DROPPED = b"replayed", b"dropped"
-
 #: Stands where the record itself could not be written.
 OMITTED = "dead-omitted"
-
+#: Times are before this one, which every calendar can show, in seconds since the epoch.
+LATEST = 2**37
 #: How the topic of dead letters is kept: the newest record of every key.
 CONFIG = {"cleanup.policy": "compact"}
 #: Room in a letter for what became of its record, in bytes.
@@ -175,7 +174,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
             # the last one: a record may be given up twice, as when the dead letters themselves are worked on
             begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
             facts = dict(record.headers[begin:])
-            return cls(
+            found = cls(
                 topic=facts[TOPIC].decode(),
                 partition=int(facts[PARTITION]),
                 offset=int(facts[OFFSET]),
@@ -188,6 +187,9 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
                 at=float(facts[AT]),
                 omitted=OMITTED in facts,
             )
+            if record.key != found.id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it
+                raise ValueError
+            return found
         except (KeyError, ValueError) as error:
             raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
 

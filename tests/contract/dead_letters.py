@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -186,6 +187,16 @@ def test_what_is_no_letter_is_left_out_and_said(topic, letters, write, caplog):
     assert [found.offset for found in letters.list()] == [0]
     said = [record.message for record in caplog.records if record.name == "labkit.taskqueue.dead_letters"]
     assert [message.split(",")[1] for message in said] == [" offset 0", " offset 1"]
+
+
+def test_a_letter_that_nobody_could_bring_away_or_show_is_none(topic, letters, write):
+    """One under another key would be put back again with every replay, since no tombstone reaches it."""
+    [letter] = some(topic, 1)
+    strange = [given_up(topic, record_of(topic, new_task("stock"), offset=9), at=at) for at in (math.nan, 1e300, -1.0)]
+    write([letter._replace(key=b"another"), *strange, letter])
+    assert [found.id for found in letters.list()] == [letter.key.decode()]
+    assert letters.replay([letter.key.decode()]) == 1
+    assert letters.list() == []
 
 
 def test_a_letter_of_a_letter_is_told_apart(topics, topic, write):
