@@ -10,6 +10,7 @@ import linecache
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec
@@ -214,7 +215,7 @@ def _where(error: BaseException) -> Iterator[str]:
 
 def _notes(error: BaseException) -> list[str]:
     def read() -> list[str]:
-        return [printable(note) for note in list(getattr(error, "__notes__", ()))[:MOST_NOTES]]
+        return [printable(note) for note in islice(getattr(error, "__notes__", ()), MOST_NOTES)]
 
     try:
         return read()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from labkit.errors import InProgress
 from labkit.taskqueue.engine import failure
 from labkit.taskqueue.engine.failure import (
+    MOST_NOTES,
     MOST_OF_MESSAGE,
     MOST_OF_WHOLE,
     FailureCounter,
@@ -260,3 +263,11 @@ def test_a_shielded_call_reports_what_it_raises_and_counts_it(error, caplog):
     assert lines[0].startswith("on_record failed, for the 1. time; the work goes on:")
     assert "raise error" in lines[0]
     assert lines[1].startswith("on_record failed, for the 10. time")
+
+
+def test_notes_without_end_are_cut_off():
+    error = ValueError("noted")
+    error.__notes__ = map(str, count())  # type: ignore[assignment]
+    details = failure_of(error).details
+    assert "  0" in details
+    assert str(MOST_NOTES) not in details
