@@ -6,7 +6,6 @@ import json
 import logging
 import logging.config
 import logging.handlers
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -17,19 +16,6 @@ from labkit.logs import Component, config_path, configure
 from labkit.settings import Settings
 
 COMPONENTS = get_args(Component)
-
-
-@pytest.fixture(autouse=True)
-def labkits_logger() -> Iterator[logging.Logger]:
-    """The loggers as they were are put back, and the files are closed."""
-    loggers = [logging.getLogger(name) for name in ("labkit", "celery", "kombu")]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield loggers[0]
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        for handler in logger.handlers:
-            handler.close()
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
