@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from labkit.errors import SettingsError
@@ -70,6 +71,21 @@ def open_database(url: str) -> Database:
     raise SettingsError(f"LABKIT_JOBS_URL: the view cannot be in {parsed.get_backend_name()}. {_HOW_TO_WRITE}")
 
 
+class _Pool(QueuePool):
+    """Once disposed of, it closes what comes back to it; SQLAlchemy's own leaves that to the garbage collector."""
+
+    _disposed = False
+
+    def dispose(self) -> None:
+        self._disposed = True
+        super().dispose()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        if self._disposed:
+            super().dispose()
+
+
 _HOW_TO_WRITE = "Write sqlite:////folder/jobs.sqlite, or postgresql://user:password@host:5432/database."
 
 
@@ -81,7 +97,8 @@ class Sqlite:
             raise SettingsError(f"LABKIT_JOBS_URL: SQLite in memory cannot be shared between threads. {_HOW_TO_WRITE}")
         self._path = Path(url.database).absolute()
         self.name = str(self._path)
-        self.engine = create_engine(url.set(database=self.name), connect_args={"timeout": BUSY_TIMEOUT})
+        url = url.set(database=self.name)
+        self.engine = create_engine(url, poolclass=_Pool, connect_args={"timeout": BUSY_TIMEOUT})
         event.listen(self.engine, "connect", _set_up)
         self._inode: int | None = None
 
@@ -145,7 +162,7 @@ class Postgres:
         url = url.set(drivername="postgresql+psycopg")
         self.name = url.render_as_string(hide_password=True)
         try:
-            self.engine = create_engine(url, pool_pre_ping=True, paramstyle="format")
+            self.engine = create_engine(url, poolclass=_Pool, pool_pre_ping=True, paramstyle="format")
         except ImportError as error:
             raise SettingsError(
                 "LABKIT_JOBS_URL names PostgreSQL, and its driver psycopg is not installed: "

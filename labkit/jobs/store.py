@@ -61,8 +61,8 @@ class Store:
         return self._database.follow_lock()
 
     def close(self) -> None:
-        """Let go of the connections."""
-        self._database.engine.dispose()
+        """Let go of the connections; those in use in other threads are closed after it."""
+        self._database.engine.pool.dispose()
 
     def origin(self) -> TopicId | None:
         """Of which topic this is the view; None if it is empty."""
