@@ -1,7 +1,8 @@
-"""nbval runs every notebook and compares what comes out with what is committed.
+"""nbval runs every notebook and compares what comes out with what is committed; then again with other parameters.
 
 Pictures are not compared, nor cells tagged `nbval-ignore-output`, whose output holds times.
-`test_structure.py` sees to it that enough is left.
+`test_structure.py` sees to it that enough is left. The second time is in the same kernel, as students do it who change
+values at the top and run all cells again; none may fail, and no output is compared.
 """
 
 from __future__ import annotations
@@ -13,13 +14,34 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
-from tests.notebooks.structure import code_cells
+from tests.notebooks.structure import code_cells, tags
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+#: Other values for all parameters of each notebook.
+OTHER_VALUES = {
+    "00_start_here": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
+    "01_topics_and_partitions": {"SEED": 2718, "KEYS": 400, "PARTITIONS": 6},
+    "02_partition_distribution": {"SEED": 2718, "TASKS": 900, "PARTITIONS": 5},
+    "03_worker_group": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
+    "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
+    "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
+    "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
+    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
+    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 50, "SERVICE_MS": 40},
+    "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
+    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
+    "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
+    "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
+}
 
 #: Seconds for one cell, on a busy machine too.
 CELL_TIMEOUT = 300
@@ -56,14 +78,28 @@ def cells_run(report: Path) -> int:
     return sum(int(suite.get("tests", 0)) for suite in ET.parse(report).getroot().iter("testsuite"))
 
 
+def with_other_values(path: Path) -> NotebookNode:
+    """The notebook, and after its last cell all code cells once more, with other values."""
+    once = nbformat.read(path, as_version=4)
+    assert OTHER_VALUES[path.stem].keys() == papermill.inspect_notebook(path).keys()
+    again = code_cells(parameterize_notebook(load_notebook_node(str(path)), OTHER_VALUES[path.stem]))
+    for number, cell in enumerate(again):
+        cell.update(id=f"again-{number}", outputs=[], execution_count=None)
+        cell.metadata.tags = [*tags(cell), "nbval-ignore-output"]
+    once.cells += again
+    return once
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("kernels_in_lab")
-def test_the_committed_outputs_come_out_again(path: Path, tmp_path: Path) -> None:
+def test_the_committed_outputs_come_out_again_and_other_values_work(path: Path, tmp_path: Path) -> None:
+    twice = tmp_path / path.name
+    nbformat.write(with_other_values(path), twice)
     report = tmp_path / "report.xml"
-    answer = nbval(path, report)
+    answer = nbval(twice, report)
     assert answer.returncode == 0, answer.stdout[-6000:]
-    assert cells_run(report) == len(code_cells(nbformat.read(path, as_version=4)))
+    assert cells_run(report) == 2 * len(code_cells(nbformat.read(path, as_version=4))) + 1
 
 
 def test_another_output_is_noticed(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
-"""papermill runs the notebooks: the whole sequence as `make notebooks` does, and each with other parameters."""
+"""papermill runs notebooks: in sequence as `make notebooks` does, and with other parameters."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -19,23 +17,6 @@ from tests.notebooks.structure import code_cells, tags
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-#: Other values for all parameters of each notebook.
-OTHER_VALUES = {
-    "00_start_here": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
-    "01_topics_and_partitions": {"SEED": 2718, "KEYS": 400, "PARTITIONS": 6},
-    "02_partition_distribution": {"SEED": 2718, "TASKS": 900, "PARTITIONS": 5},
-    "03_worker_group": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
-    "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
-    "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
-    "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
-    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
-    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 50, "SERVICE_MS": 40},
-    "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
-    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
-    "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
-    "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
-}
 
 #: Two that have pictures for the project: nbval runs every notebook with its own values anyway.
 SEQUENCE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "05")]
@@ -66,13 +47,10 @@ def pictures_of(path: Path) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("kernels_in_lab")
-def test_other_parameters_work_too(path: Path, tmp_path: Path) -> None:
-    others = OTHER_VALUES[path.stem]
-    defaults = {name: ast.literal_eval(known["default"]) for name, known in papermill.inspect_notebook(path).items()}
-    assert set(others) == set(defaults)
-    assert not set(others.items()) & set(defaults.items())
+def test_other_parameters_are_put_in(tmp_path: Path) -> None:
+    others = {"SEED": 2718, "WORKERS": 5}
+    path = ROOT / "notebooks" / "00_start_here.ipynb"
     run = run_notebook(path, tmp_path, parameters=others)
     executed = nbformat.read(run.executed, as_version=4)
     cells = code_cells(executed)

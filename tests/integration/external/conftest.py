@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from labkit.errors import LabkitError
 from labkit.lab.aot_cache import CLUSTER_ID, Kafka, prepare_kafka
 from labkit.lab.connection import Connection
-from labkit.lab.kafka_server import format_command, kafka_command, server_properties
+from labkit.lab.kafka_server import aot_options, format_command, kafka_command, server_properties
 from labkit.lab.probe import free_ports, listens
 from labkit.settings import load_settings
 from labkit.taskqueue.timeouts import wait_until
@@ -62,9 +62,11 @@ def external_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Externa
     properties = folder / "server.properties"
     properties.write_text(_properties(folder, ports), encoding="utf-8")
     _format(kafka, properties, folder)
+    options = [] if kafka.aot is None else aot_options(kafka.aot)
+    folders = {"properties": properties, "logs": folder, "temporary": folder}
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
-            kafka_command(kafka.java, kafka.jars, properties=properties, logs=folder, temporary=folder),
+            kafka_command(kafka.java, kafka.jars, **folders, extra_options=options),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
