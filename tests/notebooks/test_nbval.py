@@ -7,6 +7,7 @@ values at the top and run all cells again; none may fail, and no output is compa
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -80,9 +81,12 @@ def cells_run(report: Path) -> int:
 
 def with_other_values(path: Path) -> NotebookNode:
     """The notebook, and after its last cell all code cells once more, with other values."""
+    others = OTHER_VALUES[path.stem]
+    defaults = {name: ast.literal_eval(known["default"]) for name, known in papermill.inspect_notebook(path).items()}
+    assert set(others) == set(defaults)
+    assert not set(others.items()) & set(defaults.items())
     once = nbformat.read(path, as_version=4)
-    assert OTHER_VALUES[path.stem].keys() == papermill.inspect_notebook(path).keys()
-    again = code_cells(parameterize_notebook(load_notebook_node(str(path)), OTHER_VALUES[path.stem]))
+    again = code_cells(parameterize_notebook(load_notebook_node(str(path)), others))
     for number, cell in enumerate(again):
         cell.update(id=f"again-{number}", outputs=[], execution_count=None)
         cell.metadata.tags = [*tags(cell), "nbval-ignore-output"]
