@@ -21,7 +21,7 @@ SHED, SPILLED, REPEATED = "shed", "spilled", "repeated"
 _TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 
 
-class TaskRecord(Struct, frozen=True, kw_only=True):
+class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at one task. Times are seconds since the epoch; None where the moment is not known.
 
     `scheduled_at` is when the task should have been sent by its schedule: waiting counts from there, so

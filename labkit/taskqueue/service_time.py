@@ -51,7 +51,12 @@ class ServiceTime:
         return rng.expovariate(1.0) * self.parameters_ms[0] / 1000
 
     def handler(self, seed: int, sleep: Callable[[float], object] = time.sleep) -> Callable[[Task], None]:
-        """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O."""
+        """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O.
+
+        Without a service time it returns at once: to sleep for no time gives the turn to another thread.
+        """
+        if self.mean == 0:
+            return lambda task: None
 
         def work(task: Task) -> None:
             sleep(self.draw(task.id, seed))

@@ -26,8 +26,8 @@ from labkit.taskqueue.transport.values import UNREADABLE
 TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
 
 
-#: Whole numbers that have room in 64 bits, as in the records of what was done.
-_INT64 = range(-(2**63), 2**63)
+#: The smallest and the largest number that has room in 64 bits, as in the records of what was done.
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 #: So deep lists and objects may stand in each other in a payload: JSON libraries give up somewhere above, each at a
 #: depth of its own, so that one could write what another cannot read.
@@ -39,7 +39,7 @@ class _TaskValue(Struct):
 
     kind: str
     payload: Any
-    priority: Annotated[int, Meta(ge=_INT64.start, le=_INT64.stop - 1)]
+    priority: Annotated[int, Meta(ge=_SMALLEST, le=_LARGEST)]
     created_at: float
 
 
@@ -73,9 +73,9 @@ class Task(Struct, frozen=True, kw_only=True):
         try:
             self._must_be_a_task()
             _must_keep_its_keys(self.payload)
-            check_depth(self.payload)
-            payload = Raw(_to_json(self.payload))
-            value = _write_value(_TaskValue(self.kind, payload, self.priority, _finite(self.created_at)))
+            payload = _to_json(self.payload).encode()
+            _must_not_be_too_deep(payload, self.payload)
+            value = _write_value(_TaskValue(self.kind, Raw(payload), self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
             headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
             if self.idempotency_key is not None:
@@ -100,7 +100,7 @@ class Task(Struct, frozen=True, kw_only=True):
         for name, number in (("priority", self.priority), ("attempt", self.attempt)):
             if not isinstance(number, int) or isinstance(number, bool):
                 raise TypeError(f"its {name} is {number!r}, which is no whole number")
-            if number not in _INT64:
+            if not _SMALLEST <= number <= _LARGEST:
                 raise ValueError(f"its {name} is {number}, which has no room in 64 bits")
         for name, moment in (("created_at", self.created_at), ("scheduled_at", self.scheduled_at)):
             if moment is not None and (not isinstance(moment, int | float) or isinstance(moment, bool)):
@@ -116,8 +116,7 @@ class Task(Struct, frozen=True, kw_only=True):
             if record.value is None:
                 raise ValueError("it has no value")
             value = _from_json(record.value)
-            if record.value.count(b"[") + record.value.count(b"{") > DEEPEST:  # seldom, and quick to see
-                check_depth(value.payload)
+            _must_not_be_too_deep(record.value, value.payload)
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
             return cls(
@@ -136,6 +135,12 @@ class Task(Struct, frozen=True, kw_only=True):
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
+
+
+def _must_not_be_too_deep(json_text: bytes, payload: Any) -> None:
+    """As `check_depth`; most texts are seen to be shallow without a look at what they say."""
+    if len(json_text) > 2 * DEEPEST and json_text.count(b"[") + json_text.count(b"{") > DEEPEST:
+        check_depth(payload)
 
 
 def check_depth(payload: Any, deepest: int = DEEPEST) -> None:
@@ -168,7 +173,7 @@ def _as_json_key(key: Any) -> str:
 
 def _int64(value: bytes) -> int:
     number = int(value)
-    if number not in _INT64:
+    if not _SMALLEST <= number <= _LARGEST:
         raise ValueError(f"{number} has no room in 64 bits")
     return number
 

@@ -229,8 +229,7 @@ class Worker(BaseWorker):
             self._finish(item)
 
     def _finish(self, item: WorkItem) -> None:
-        if self._assigned.owner(item):
-            self._assigned.finish(item)
+        if self._assigned.finish(item):
             self._in_flight -= 1
 
     def _held(self) -> int:

@@ -31,7 +31,7 @@ from labkit.taskqueue.transport import connect_transport
 
 #: How long a thread may run before another gets its turn, in seconds. With Python's 5 ms, a thread that parses what
 #: was fetched would keep handlers waiting longer than many of them work.
-SWITCH_INTERVAL = 0.000_05
+SWITCH_INTERVAL = 0.000_1
 
 
 class RunningTasks(Struct, frozen=True):

@@ -151,12 +151,15 @@ class AssignedPartitions:
             elif state.tracker.skip_to(position):
                 state.dirty = True
 
-    def finish(self, item: WorkItem) -> None:
-        """This task is done, or among the dead letters."""
-        state = self._held[item.record.partition]
+    def finish(self, item: WorkItem) -> bool:
+        """This task is done, or among the dead letters; False if its partition is not held as when it came."""
+        state = self.owner(item)
+        if state is None:
+            return False
         state.tracker.finish(item.record.offset)
         state.dirty = True
         self._finished += 1
+        return True
 
     def commit_if_due(self, *, idle: bool) -> None:
         """Commit what is finished, if it is enough or enough time has passed; `idle`: nothing more is in flight."""

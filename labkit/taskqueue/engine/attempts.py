@@ -151,6 +151,7 @@ class Attempts:
         """Leave the record; `number` says the how-manieth failure of its kind it is."""
         record, task = item.record, item.task or _NO_TASK
         produced_at = record.timestamp_ms / 1000
+        attempt = task.attempt + (item.attempt - 1 if item.attempt else 0)
         written = TaskRecord(
             task_id=task.id,
             kind=task.kind,
@@ -160,7 +161,7 @@ class Attempts:
             key=task.key,
             priority=task.priority,
             worker=self._worker,
-            attempt=min(task.attempt + max(0, item.attempt - 1), LARGEST_ATTEMPT),
+            attempt=attempt if attempt < LARGEST_ATTEMPT else LARGEST_ATTEMPT,
             scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
             produced_at=produced_at,
             acknowledged_at=None,

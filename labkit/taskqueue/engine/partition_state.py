@@ -81,7 +81,7 @@ class PartitionState:
     @property
     def alone(self) -> bool:
         """Whether one task at a time may be worked on."""
-        return self.tracker.commit_point < self._alone_until
+        return self._alone_until > 0 and self.tracker.commit_point < self._alone_until
 
     @property
     def holds_back(self) -> bool:

@@ -52,8 +52,8 @@ class Shards:
         self._tickets = count()
         self._running = 0
         self._halted = False
+        # whether nothing runs; kept only while somebody waits for it, since it costs as much as the rest of a turn
         self._idle = threading.Event()
-        self._idle.set()
         self._on_ready: Callable[[], object] | None = None
 
     def when_ready(self, call: Callable[[], object]) -> None:
@@ -89,7 +89,6 @@ class Shards:
                 if self._halted:
                     continue  # `drop` or `close` follows
                 self._running += 1
-                self._idle.clear()
                 return shard[0]
 
     def done(self, item: WorkItem) -> None:
@@ -135,7 +134,10 @@ class Shards:
 
         Those that still run then are no longer known here: what they report later is ignored.
         """
-        self.halt()
+        with self._lock:
+            self._halted = True
+            if self._running == 0:
+                self._idle.set()
         settled = self._idle.wait(timeout)
         with self._lock:
             for shard in self._shards.values():
@@ -143,7 +145,7 @@ class Shards:
             self._shards.clear()
             self._postponed.clear()
             self._running = 0
-            self._idle.set()
+            self._idle.clear()
             self._halted = False
         return settled
 
@@ -158,7 +160,7 @@ class Shards:
         if shard is None or not shard or shard[0] is not item:
             return None
         self._running -= 1
-        if self._running == 0:
+        if self._halted and self._running == 0:
             self._idle.set()
         return shard
 

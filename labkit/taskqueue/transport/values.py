@@ -20,11 +20,11 @@ NAME_UNREADABLE = (UNREADABLE, b"the name of a header is no UTF-8")
 def readable(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
     """Headers of which each has a value: one without gets an empty one, and it is said that it had none."""
     found = tuple(headers)
-    missing = [name for name, value in found if value is None]
-    if not missing:
-        return found  # type: ignore[return-value]  # mypy does not see that none is None
-    why = f"the header {missing[0]!r} has no value".encode(errors="backslashreplace")
-    return (*((name, value or b"") for name, value in found), (UNREADABLE, why))
+    for name, value in found:
+        if value is None:
+            why = f"the header {name!r} has no value".encode(errors="backslashreplace")
+            return (*((name, value or b"") for name, value in found), (UNREADABLE, why))
+    return found  # type: ignore[return-value]  # mypy does not see that none is None
 
 
 #: How much a record may take with key, value and headers, in bytes. Brokers take little more by default.
@@ -146,10 +146,10 @@ class ProducerConfig:
 class ConsumerConfig:
     """How a consumer reads. Offsets are never committed by themselves; a new group reads from the earliest.
 
-    `group` None: no group, only `assign`, and checksums are not compared. Partitions are assigned round robin over the
-    members, which are ordered by their member id; that id begins with `client_id`, so worker-1 comes before worker-2.
-    A member that is silent for `session_timeout` is dead and loses its partitions; one that does not poll for
-    `max_poll_interval` leaves the group, and joins it again with its next poll.
+    `group` None: no group, only `assign`. Partitions are assigned round robin over the members, which are ordered by
+    their member id; that id begins with `client_id`, so worker-1 comes before worker-2. A member that is silent for
+    `session_timeout` is dead and loses its partitions; one that does not poll for `max_poll_interval` leaves the group,
+    and joins it again with its next poll.
     """
 
     group: str | None = None

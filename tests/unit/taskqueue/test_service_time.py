@@ -37,6 +37,14 @@ def test_the_draws_have_the_moments_of_their_distribution(service, mean, deviati
     assert service.mean == pytest.approx(mean)
 
 
+def test_a_task_without_a_service_time_gives_its_turn_to_nobody():
+    """To sleep for no time does: empty tasks took three times as long."""
+    slept = []
+    for service in (constant(0), uniform(0, 0), exponential(0)):
+        service.handler(seed=1, sleep=slept.append)(Task(id="a", kind="k"))
+    assert slept == []
+
+
 @pytest.mark.parametrize("service", [constant(20), uniform(10, 50.5), exponential(3)])
 def test_what_is_written_can_be_read(service):
     assert parse_service(str(service)) == service
