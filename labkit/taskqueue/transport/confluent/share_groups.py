@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, KafkaException, ShareConsumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports these names without exporting them
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports 
 )
 
 from labkit.errors import CommitRefused, LabkitError, TransportError, Unsupported
+from labkit.lab.condition import wait_for
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.confluent.client import (
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
 
+_T = TypeVar("_T")
+
 _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
     "accept": AcknowledgeType.ACCEPT,
     "release": AcknowledgeType.RELEASE,
@@ -51,6 +54,8 @@ _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
 _LOCK_LOST = {KafkaError.INVALID_RECORD_STATE, KafkaError.SHARE_SESSION_NOT_FOUND, KafkaError.FENCED_STATE_EPOCH}
 #: The codes by which a broker refuses the settings of a group.
 _NOT_ALLOWED = {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
+#: How often the broker is asked whether it knows the settings of a group, in seconds.
+LOOK_INTERVAL = 0.05
 #: librdkafka warns with every new client that this is a preview; docs/share_groups.md says what that means.
 _LOG_ERRORS = 3
 
@@ -133,7 +138,11 @@ class ConfluentShareConsumer:
 
 
 def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
-    """Make the settings of the group; raises `Unsupported` if the broker does not allow them."""
+    """Make the settings of the group; raises `Unsupported` if the broker does not allow them.
+
+    The controller answers before the broker has them, and a group that begins before that begins at the end of its
+    topics: what is there already would never be delivered. So the broker is asked until it knows them.
+    """
     wanted = {
         "share.auto.offset.reset": "earliest",
         "share.isolation.level": "read_committed",
@@ -146,10 +155,19 @@ def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) 
     [answer] = admin.incremental_alter_configs([resource], request_timeout=timeouts.request).values()
     _await(answer, connection, timeouts)
 
+    def is_known() -> bool:
+        group = ConfigResource(ResourceType.GROUP, config.group)
+        [asked] = admin.describe_configs([group], request_timeout=timeouts.request).values()
+        known = _await(asked, connection, timeouts)
+        return all(known[name].value == value for name, value in wanted.items())
 
-def _await(answer: Future[None], connection: Connection, timeouts: Timeouts) -> None:
+    if not wait_for(is_known, timeouts.connect + timeouts.request, interval=LOOK_INTERVAL):
+        raise unreachable(connection)
+
+
+def _await(answer: Future[_T], connection: Connection, timeouts: Timeouts) -> _T:
     try:
-        answer.result(timeouts.connect + timeouts.request)
+        return answer.result(timeouts.connect + timeouts.request)
     except TimeoutError as late:
         raise unreachable(connection) from late
     except KafkaException as exception:
