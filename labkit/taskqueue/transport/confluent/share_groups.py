@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
 
-_T = TypeVar("_T")
+Answer = TypeVar("Answer")
 
 _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
     "accept": AcknowledgeType.ACCEPT,
@@ -161,11 +161,15 @@ def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) 
         known = _await(asked, connection, timeouts)
         return all(known[name].value == value for name, value in wanted.items())
 
-    if not wait_for(is_known, timeouts.connect + timeouts.request, interval=LOOK_INTERVAL):
-        raise unreachable(connection)
+    patience = timeouts.connect + timeouts.request
+    if not wait_for(is_known, patience, interval=LOOK_INTERVAL):
+        raise TransportError(
+            f"Kafka has taken the settings of the share group {config.group!r}, and after {patience:g} s the broker "
+            "still does not have them. It may have too much to do: try again when it is less busy."
+        )
 
 
-def _await(answer: Future[_T], connection: Connection, timeouts: Timeouts) -> _T:
+def _await(answer: Future[Answer], connection: Connection, timeouts: Timeouts) -> Answer:
     try:
         return answer.result(timeouts.connect + timeouts.request)
     except TimeoutError as late:

@@ -207,7 +207,10 @@ class KafkaPythonAdmin:
 
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
-            partitions = self._partitions(name)
+            try:
+                partitions = self._partitions(name)
+            except UnknownTopic:  # the controller has answered before this broker has heard of it
+                return False
             return len(partitions) >= count and all(p["leader_id"] >= 0 for p in partitions)
 
         wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")
