@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labkit.settings import Settings
+if TYPE_CHECKING:
+    from labkit.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ import logging.config
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import SettingsError
-from labkit.settings import Settings
+
+if TYPE_CHECKING:
+    from labkit.settings import Settings
 
 Component = Literal["lab", "producer", "worker", "dispatcher", "celery", "beat", "api"]
 

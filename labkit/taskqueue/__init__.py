@@ -1,19 +1,45 @@
-"""The data path: tasks, topics, partitioners, producer, worker group, and the transports under them."""
+"""The data path: tasks, topics, partitioners, producer, worker group, and the transports under them.
+
+Each name is loaded when it is first used: a worker's process needs few of them.
+"""
 
 from __future__ import annotations
 
-from labkit.lab import Lab
-from labkit.settings import TransportName, load_settings
-from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
-from labkit.taskqueue.engine.handler import check_time, time_left
-from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.namespace import new_namespace
-from labkit.taskqueue.producer import Producer
-from labkit.taskqueue.service_time import ServiceTime, constant, exponential, uniform
-from labkit.taskqueue.task import Task, new_task, stock_tasks
-from labkit.taskqueue.topics import PartitionLag, Topic, Topics
-from labkit.taskqueue.transport import connect_transport
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+    from labkit.settings import TransportName
+    from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
+    from labkit.taskqueue.engine.handler import check_time, time_left
+    from labkit.taskqueue.engine.worker_config import Retry
+    from labkit.taskqueue.group import WorkerGroup
+    from labkit.taskqueue.producer import Producer
+    from labkit.taskqueue.service_time import ServiceTime, constant, exponential, uniform
+    from labkit.taskqueue.task import Task, new_task, stock_tasks
+    from labkit.taskqueue.topic import Topic
+    from labkit.taskqueue.topics import PartitionLag, Topics
+
+_MODULE_OF = {
+    "DeadLetter": "dead_letters",
+    "DeadLetters": "dead_letters",
+    "PartitionLag": "topics",
+    "Producer": "producer",
+    "Retry": "engine.worker_config",
+    "ServiceTime": "service_time",
+    "Task": "task",
+    "Topic": "topic",
+    "Topics": "topics",
+    "WorkerGroup": "group",
+    "check_time": "engine.handler",
+    "constant": "service_time",
+    "exponential": "service_time",
+    "new_task": "task",
+    "stock_tasks": "task",
+    "time_left": "engine.handler",
+    "uniform": "service_time",
+}
 
 __all__ = [
     "DeadLetter",
@@ -44,6 +70,21 @@ def connect(
 
     With `own` they have, besides, a prefix that nobody else has, as have the groups that read them.
     """
+    from labkit.settings import load_settings
+    from labkit.taskqueue.namespace import new_namespace
+    from labkit.taskqueue.topics import Topics
+    from labkit.taskqueue.transport import connect_transport
+
     name = transport or load_settings().transport
     prefix = lab.connection.topic_prefix if prefix is None else prefix
     return Topics(connect_transport(lab.connection, name), prefix=prefix + new_namespace() if own else prefix)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'labkit.taskqueue' has no attribute {name!r}")
+    return getattr(import_module(f"labkit.taskqueue.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

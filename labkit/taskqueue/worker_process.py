@@ -21,7 +21,6 @@ from labkit.process.child_process import STOP_TIMEOUT, ChildProcess
 from labkit.process.output_log import OUTPUT_FILE, OutputLog, output_folder, use_output_folder
 from labkit.process.parent_channel import ParentChannel
 from labkit.process.signals import on_signals
-from labkit.settings import load_settings
 from labkit.taskqueue.base_worker import BaseWorker, RunningTask, WorkerStatus
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -181,6 +180,8 @@ def main(parent: ParentChannel) -> None:
     job = parent.job()
     use_output_folder(Path(job["outputs"]))
     if job["log_dir"] is not None:
+        from labkit.settings import load_settings
+
         configure("worker", load_settings(), Path(job["log_dir"]))
     worker = _worker(job, parent)
 
