@@ -17,7 +17,7 @@ from labkit.settings import load_settings
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS
 from labkit.taskqueue.transport.confluent import client as confluent
 from labkit.taskqueue.transport.confluent import producer as confluent_producer
-from labkit.taskqueue.transport.confluent.consumer_settings import settings_of as confluent_consumer_settings
+from labkit.taskqueue.transport.confluent.consumer import settings_of as confluent_consumer_settings
 from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
 from labkit.taskqueue.transport.kafka_python import consumer as kafka_python_consumer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 import time
 from collections import deque
@@ -20,7 +21,6 @@ from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
-from labkit.celery_app.shared_flag import SharedFlag
 from labkit.celery_app.task_starts import TaskStarts
 from labkit.errors import BadRecord, LabkitError, RedisRefused, RedisUnreachable, UnknownKind
 from labkit.logs.safe_logger import safe_logger
@@ -44,6 +44,25 @@ UNKNOWN = "LABKIT_CELERY_IMPORTS must name the same modules for workers as for d
 UNSEEN = "dispatchers do not count this worker, and its death is not noticed"
 
 log = safe_logger("labkit.celery")
+
+
+class SharedFlag:
+    """A flag that processes share which were forked since. It needs no lock, which a killed process could hold."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 1)
+
+    def is_set(self) -> bool:
+        """Whether anybody has set it and nobody has cleared it since."""
+        return bool(self._memory[0])
+
+    def set(self) -> None:
+        """Set it for all."""
+        self._memory[0] = 1
+
+    def clear(self) -> None:
+        """Clear it for all."""
+        self._memory[0] = 0
 
 
 def worker_app(settings: Settings, *, retry: Retry | None = None, tally: OutcomeCounter | None = None) -> Celery:

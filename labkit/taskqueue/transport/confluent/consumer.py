@@ -17,7 +17,6 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport import checks
 from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
 from labkit.taskqueue.transport.confluent.client_thread import ClientThread, Order
-from labkit.taskqueue.transport.confluent.consumer_settings import settings_of
 from labkit.taskqueue.transport.confluent.reader import POLL_SLICE, Reader, usual_start
 from labkit.taskqueue.transport.contract import (
     ConsumerConfig,
@@ -38,6 +37,13 @@ REFUSED_COMMITS = {
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError._ASSIGNMENT_LOST,
 }
+#: How often a member says that it lives and hears of a rebalance, in seconds; a third of the session at most.
+HEARTBEAT_INTERVAL = 0.3
+#: How long the broker holds a fetch when there is nothing new, in ms. A partition that was just resumed or
+#: assigned may wait as long until it is fetched.
+FETCH_MAX_WAIT_MS = 100
+#: librdkafka wants a group's name even where none is joined.
+NO_GROUP = "labkit-without-a-group"
 #: How much longer than its own time-out a call may take until its client counts as hanging, in seconds.
 MARGIN = 5.0
 
@@ -230,3 +236,22 @@ class ConfluentConsumer:
 
 def _is_of(record: Record, partition: TopicPartition) -> bool:
     return (record.topic, record.partition) == partition
+
+
+def settings_of(config: ConsumerConfig) -> dict[str, object]:
+    """What librdkafka is told, by the names of Python, with underscores."""
+    session_timeout_ms = int(config.session_timeout * 1000)
+    return {
+        "client_id": config.client_id,
+        "group_id": config.group or NO_GROUP,
+        "enable_auto_commit": False,
+        "enable_auto_offset_store": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "enable_partition_eof": True,
+        "partition_assignment_strategy": "roundrobin",
+        "session_timeout_ms": session_timeout_ms,
+        "heartbeat_interval_ms": min(int(HEARTBEAT_INTERVAL * 1000), session_timeout_ms // 3),
+        "max_poll_interval_ms": max(int(config.max_poll_interval * 1000), session_timeout_ms),
+        "fetch_wait_max_ms": FETCH_MAX_WAIT_MS,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multiprocessing import get_context
 
-from labkit.celery_app.shared_flag import SharedFlag
+from labkit.celery_app.celery_worker import SharedFlag
 
 
 def test_a_forked_process_sets_it_for_all() -> None:
