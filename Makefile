@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Plugins that no test of ours uses; to import them costs every process of a run several seconds.
 PYTEST := $(BIN)/python -m pytest -p no:nbval -p no:schemathesis
 
-.PHONY: help lab test quick unit check browser notebooks images bench soak lock clean lab-env dev-env
+.PHONY: help lab test quick unit check lint browser notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
 # Where it is set, each process would compile pandas and its like anew: 7 s for the imports of a notebook.
@@ -25,14 +25,18 @@ quick: dev-env ## run the unit and contract tests that need no server, but for t
 unit: dev-env ## run all tests that need no server
 	@$(PYTEST) tests/unit -n 2
 
-# In four processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
-test: check  ## run every check and every test
-	@$(PYTEST) -n 4 --no-loadscope-reorder --durations=30
+# In five processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
+# mypy keeps one processor busy for half a minute, so it runs beside the tests.
+test: lint   ## run every check and every test
+	@$(BIN)/mypy & types=$$!; $(PYTEST) -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
+	wait $$types && exit $$tests
 
-check: dev-env ## lint, format, types, and the arrows between the rooms
+check: lint  ## lint, format, the arrows between the rooms, and types
+	@$(BIN)/mypy
+
+lint: dev-env ## lint, format, and the arrows between the rooms
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 browser: dev-env ## install Chromium, if there is none: a few tests need a browser

@@ -5,6 +5,7 @@ Without a name, all but the soak and the hour, which take long.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
@@ -66,6 +67,10 @@ ON_REQUEST = {"soak": crashes.measure, "hour": hour.measure}
 def main(names: list[str]) -> None:
     """Run the benchmarks named, or all that need no name."""
     known = BENCHMARKS | ON_REQUEST
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, keep, and draw the page anew.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all but {' and '.join(ON_REQUEST)} without one")
+    parser.epilog = f"There are {', '.join(known)}."
+    names = parser.parse_args(names).names
     unknown = set(names) - set(known)
     if unknown:
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}.")

@@ -113,8 +113,8 @@ class UnknownDeadLetter(LabkitError):
     """There is no such dead letter."""
 
 
-class LetterWithoutRecord(LabkitError):
-    """The dead letter does not hold its record, which could not be written with it, so it cannot be replayed."""
+class NotReplayable(LabkitError):
+    """The dead letter cannot be put back: it does not hold its record, or its topic or partition is gone."""
 
 
 class HandlerNotFound(LabkitError):

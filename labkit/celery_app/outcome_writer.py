@@ -22,7 +22,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import DEAD, TaskRecord
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, NotReplayable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from labkit.taskqueue import Topics
-    from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
+    from labkit.taskqueue.dead_letter import DeadLetter
+    from labkit.taskqueue.dead_letters import DeadLetters
 
 
+#: How many dead letters that cannot be put back are named.
+NAMED = 3
 #: How often the lag is looked up again, in seconds.
 WATCH_INTERVAL = 0.5
 
@@ -132,10 +136,15 @@ def show(letter_id: Id) -> None:
 
 @dead_app.command()
 def replay(ids: Ids = None, every: Every = False, topic: Topic = "task_queue") -> None:
-    """Put dead letters back on the topic they come from."""
+    """Put dead letters back on the topic they come from; with --all, those that cannot be are named and stay."""
     with attached_topics() as topics:
         for name, letters, chosen in _chosen(topics, ids, every, topic):
-            print(f"{letters.replay(chosen)} put back on {name}.")
+            left = letters.not_replayable(letters.list()) if every else {}
+            print(f"{letters.replay(letter_id for letter_id in chosen if letter_id not in left)} put back on {name}.")
+            if left:
+                named = "; ".join(f"{letter_id}: {why}" for letter_id, why in islice(left.items(), NAMED))
+                more = f"; and {len(left) - NAMED} more" if len(left) > NAMED else ""
+                raise NotReplayable(f"{len(left)} cannot be put back and stay dead letters. {named}{more}.")
 
 
 @dead_app.command()

@@ -33,7 +33,7 @@ from labkit.outage import Outage
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.dead_letters import ensure_dead_topic
+from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig

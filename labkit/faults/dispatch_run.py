@@ -70,7 +70,7 @@ class DispatchRun:
     @property
     def ok(self) -> bool:
         """Whether each task had its effect once or is a dead letter. Two dead letters of one task have the same key
-        and count as one (see `labkit.taskqueue.dead_letters`)."""
+        and count as one (see `labkit.taskqueue.dead_letter`)."""
         return all(verdict.ok((DEAD_TWICE,)) for verdict in self.verdicts.values())
 
     def _count(self, anomaly: str) -> int:

@@ -13,7 +13,7 @@ from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
-from labkit.taskqueue import dead_letters
+from labkit.taskqueue import dead_letter
 from labkit.taskqueue.task import TASK_ID, Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
@@ -174,19 +174,19 @@ def _letter(letter: Record) -> dict[str, Any]:
     headers = {name: value.decode(errors="replace") for name, value in letter.headers if value is not None}
     return {
         "what": "dead",
-        "by": headers[dead_letters.WORKER],
-        "at": float(headers[dead_letters.AT]),
+        "by": headers[dead_letter.WORKER],
+        "at": float(headers[dead_letter.AT]),
         "task": headers.get(TASK_ID),
-        "partition": int(headers[dead_letters.PARTITION]),
-        "offset": int(headers[dead_letters.OFFSET]),
-        "note": headers[dead_letters.ERROR],
+        "partition": int(headers[dead_letter.PARTITION]),
+        "offset": int(headers[dead_letter.OFFSET]),
+        "note": headers[dead_letter.ERROR],
     }
 
 
 def _taken_away(tombstone: Record) -> dict[str, Any]:
     """A tombstone says why it is there; one by an older labkit may be either, and then nothing is held against it."""
     _, partition, offset = (tombstone.key or b"").decode().rsplit("/", 2)
-    replayed = (dead_letters.GONE, dead_letters.REPLAYED) in tombstone.headers
+    replayed = (dead_letter.GONE, dead_letter.REPLAYED) in tombstone.headers
     return {
         "what": "replayed" if replayed else "dropped",
         "by": LETTERS,

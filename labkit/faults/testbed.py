@@ -24,7 +24,7 @@ from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.policies import PriorityClass
 from labkit.settings import load_settings
 from labkit.taskqueue import Producer, Topics, connect, new_task
-from labkit.taskqueue.dead_letters import dead_topic
+from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, read_topic
 from labkit.taskqueue.transport.contract import Record

@@ -18,7 +18,7 @@ from labkit.faults.verdict import DUPLICATE, LOST, OUT_OF_ORDER, Verdict
 from labkit.lab import Lab
 from labkit.measure.records import receipts_to_frame
 from labkit.taskqueue import Producer, ServiceTime, Topics, WorkerGroup, connect, stock_tasks
-from labkit.taskqueue.dead_letters import dead_topic
+from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.engine.worker_config import Order
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic, read_topic

@@ -10,10 +10,9 @@ import io
 import os
 import sys
 import threading
-import traceback
 
 from labkit.errors import LabkitError
-from labkit.process.parent_channel import ParentChannel
+from labkit.process.parent_channel import ParentChannel, let_go_of_streams, log_exception, log_line
 
 #: How long a process may take to end when its work is over, in seconds: a handler's thread may run for ever.
 END_TIMEOUT = 5.0
@@ -31,12 +30,12 @@ def main() -> int:
     try:
         importlib.import_module(module).main(parent)
     except LabkitError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - into the log of this process
+        log_line(str(error))
         parent.fail(error)
     except SystemExit as error:
         return _status(error)
     except BaseException as error:  # noqa: BLE001 - the parent tells the user
-        traceback.print_exc()
+        log_exception()
         parent.fail(error)
     else:
         return 0
@@ -46,7 +45,7 @@ def main() -> int:
 def _status(error: SystemExit) -> int:
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
-    print(error.code, file=sys.stderr)  # noqa: T201 - as Python does
+    log_line(str(error.code))  # as Python does
     return 1
 
 
@@ -54,6 +53,7 @@ def _end_in_time(status: int) -> None:
     timer = threading.Timer(END_TIMEOUT, os._exit, (status,))
     timer.daemon = True
     timer.start()
+    let_go_of_streams()
     sys.exit(status)
 
 

@@ -78,7 +78,7 @@ class ParentChannel:
                         on_order(order)
                 on_stop()
             except BaseException as error:  # noqa: BLE001 - it is reported, and the process ends
-                traceback.print_exc()
+                log_exception()
                 self.fail(error)
                 _leave(1)
 
@@ -119,7 +119,7 @@ class ParentChannel:
                 for line in lines:
                     self._lines.put(line)
         except BaseException:  # noqa: BLE001 - without its orders the process would never end
-            traceback.print_exc()
+            log_exception()
             _leave(1)
 
     def _end_with_parent(self) -> NoReturn:
@@ -142,7 +142,7 @@ class _Descriptor:
         with suppress(OSError):
             if _identity(self._number) == self._identity:
                 return self._number
-        print("The descriptors that lead to the parent were closed; this process ends.", file=sys.stderr)  # noqa: T201
+        log_line("The descriptors that lead to the parent were closed; this process ends.")
         return _leave(CUT_OFF)
 
 
@@ -151,10 +151,32 @@ def _identity(number: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def log_exception() -> None:
+    """Write what was raised into the log of this process, as far as the handlers have left it one."""
+    with suppress(Exception):
+        traceback.print_exc()
+
+
+def log_line(text: str) -> None:
+    """Write a line into the log of this process, as far as the handlers have left it one."""
+    with suppress(Exception):
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+def let_go_of_streams() -> None:
+    """Write out what the streams hold, and forget those that cannot.
+
+    They are the handlers', who may have closed them or put anything in their place. Python would end with status 120.
+    """
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except Exception:  # noqa: BLE001 - whatever stands there
+            setattr(sys, name, None)
+
+
 def _leave(status: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # a handler has closed it
-            stream.flush()
+    let_go_of_streams()
     os._exit(status)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.settings import TransportName
-    from labkit.taskqueue.dead_letters import DeadLetter, DeadLetters
+    from labkit.taskqueue.dead_letter import DeadLetter
+    from labkit.taskqueue.dead_letters import DeadLetters
     from labkit.taskqueue.engine.handler import check_time, time_left
     from labkit.taskqueue.engine.worker_config import Retry
     from labkit.taskqueue.group import WorkerGroup
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from labkit.taskqueue.topics import PartitionLag, Topics
 
 _MODULE_OF = {
-    "DeadLetter": "dead_letters",
+    "DeadLetter": "dead_letter",
     "DeadLetters": "dead_letters",
     "PartitionLag": "topics",
     "Producer": "producer",

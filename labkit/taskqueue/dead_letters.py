@@ -1,198 +1,22 @@
-"""Dead letters: tasks that were given up. They stand on a topic of their own, from where they can be sent again.
-
-The dead letters of the topic `tasks` are on `tasks.dead`, one partition, compacted:
-
-key      where the record was: topic/partition/offset, the topic's name without the prefix
-value    the record's value as it was
-headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
-         dead-at, and dead-key if the record had a key
-
-A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
-dead-omitted says so.
-
-A tombstone (no value) under the same key says that the letter is gone, and its header dead-gone whether it was
-replayed or dropped. All letters of a record have the same key, so a letter written twice is one.
-"""
+"""The dead letters of a topic, from where they can be sent again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Self
 
-from msgspec import Struct
-
-from labkit.errors import (
-    BadRecord,
-    BrokerUnreachable,
-    DeadTopicRefused,
-    LetterWithoutRecord,
-    TransportError,
-    UnknownDeadLetter,
-    UnknownTopic,
-)
-from labkit.taskqueue.task import Task
-from labkit.taskqueue.topics import Topic, Topics, read_topic
-from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
-from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
+from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
+from labkit.taskqueue.dead_letter import DROPPED, GONE, REPLAYED, DeadLetter, dead_topic
+from labkit.taskqueue.topics import Topics, read_topic
+from labkit.taskqueue.transport.contract import Outgoing, Record
 
 logger = logging.getLogger(__name__)
-
-SUFFIX = ".dead"
-TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
-ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
-#: Stands where the record had no value: the letter must have one, since none makes a tombstone.
-NO_VALUE = "dead-no-value"
-#: The header of a tombstone, and what it says.
-GONE = "dead-gone"
-REPLAYED, DROPPED = b"replayed", b"dropped"
-#: Stands where the record itself could not be written.
-OMITTED = "dead-omitted"
-#: Times are before this one, which every calendar can show, in seconds since the epoch.
-LATEST = 2**37
-#: How the topic of dead letters is kept: the newest record of every key.
-CONFIG = {"cleanup.policy": "compact"}
-#: Room in a letter for what became of its record, in bytes.
-ROOM = 65_536
-
-#: How much of an error's text is kept, in characters; records must stay small.
-MAX_ERROR = 4000
 
 #: How many letters are replayed or dropped in one transaction, which has limited time, …
 BATCH = 500
 #: … and how much they hold together, in bytes; a larger one goes by itself.
 BATCH_BYTES = 4_000_000
-#: How long the name of a topic may be in Kafka, in characters.
-LONGEST_NAME = 249
-
-
-def dead_topic(name: str) -> str:
-    """The name of the topic of dead letters, from the name of the topic they come from."""
-    return name + SUFFIX
-
-
-def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
-    """Create the topic of dead letters unless it is there, with as many replicas as the topic has.
-
-    Every record of the topic fits into a letter, with its key written twice. With `validate_only` it is only looked
-    whether it could be made. Raises `UnknownTopic` if the topic itself is not there, and `DeadTopicRefused`.
-    """
-    name = dead_topic(topic.full_name)
-    with closing(topic.transport.admin()) as admin:
-        found = admin.describe_topic(topic.full_name)
-        if len(name) <= LONGEST_NAME and name in admin.topic_ids([name]):
-            return  # also for those who may not create topics
-        largest = 2 * int(found.config.get(LARGEST, LARGEST_BY_DEFAULT)) + ROOM
-        try:
-            admin.create_topic(
-                name,
-                partitions=1,
-                replication_factor=found.replication_factor,
-                config=CONFIG | {LARGEST: str(largest)},
-                validate_only=validate_only,
-            )
-        except BrokerUnreachable:
-            raise
-        except TransportError as error:
-            raise DeadTopicRefused(_why_not(topic, admin.list_topics(), error)) from error
-
-
-def _why_not(topic: Topic, names: Iterable[str], error: TransportError) -> str:
-    """Why the topic of dead letters cannot be made, in a sentence."""
-    name = dead_topic(topic.full_name)
-    what = (
-        f"{topic.name!r} cannot have dead letters, because the topic {dead_topic(topic.name)!r} for them cannot be made"
-    )
-    alike = [other for other in names if other != name and other.replace(".", "_") == name.replace(".", "_")]
-    if len(name) > LONGEST_NAME:
-        return f"{what}: its name has {len(name)} characters, and Kafka takes {LONGEST_NAME}; use a shorter name."
-    if alike:
-        return f"{what}: for Kafka its name is the same as that of the topic {alike[0]!r}; rename one of the two."
-    return f"{what}: {error}"
-
-
-def encode_dead_letter(
-    topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float, with_record: bool = True
-) -> Outgoing:
-    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch.
-
-    Without the record it tells only where that was and what became of it.
-    """
-    facts = [
-        (TOPIC, topic.name.encode()),
-        (PARTITION, b"%d" % record.partition),
-        (OFFSET, b"%d" % record.offset),
-        (ERROR, error[:MAX_ERROR].encode(errors="replace")),
-        (ATTEMPTS, b"%d" % attempts),
-        (WORKER, worker.encode()),
-        (AT, repr(at).encode()),
-    ]
-    name, key = dead_topic(topic.full_name), _id(topic.name, record.partition, record.offset).encode()
-    if not with_record:
-        return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
-    if record.key is not None:
-        facts.append((KEY, record.key))
-    if record.value is None:
-        facts.append((NO_VALUE, b""))
-    return Outgoing(name, 0, key, record.value or b"", (*record.headers, *facts))
-
-
-class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
-
-    `at` is in seconds since the epoch. Key, value and headers are the record's own, unless they were `omitted` because
-    the topic of dead letters did not take them.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    error: str
-    attempts: int
-    worker: str
-    at: float
-    omitted: bool = False
-
-    @property
-    def id(self) -> str:
-        """Where the record was: topic/partition/offset."""
-        return _id(self.topic, self.partition, self.offset)
-
-    def task(self) -> Task:
-        """The task in it; raises `BadRecord`."""
-        place = self.topic, self.partition, self.offset
-        return Task.decode(Record(*place, self.key, self.value, self.headers, int(self.at * 1000)))
-
-    @classmethod
-    def decode(cls, record: Record) -> Self:
-        """What `encode_dead_letter` wrote; raises `BadRecord` for a record of anybody else."""
-        try:
-            # the last one: a record may be given up twice, as when the dead letters themselves are worked on
-            begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
-            facts = dict(record.headers[begin:])
-            found = cls(
-                topic=facts[TOPIC].decode(),
-                partition=int(facts[PARTITION]),
-                offset=int(facts[OFFSET]),
-                key=facts.get(KEY),
-                value=None if NO_VALUE in facts or OMITTED in facts else record.value,
-                headers=record.headers[:begin],
-                error=facts[ERROR].decode(),
-                attempts=int(facts[ATTEMPTS]),
-                worker=facts[WORKER].decode(),
-                at=float(facts[AT]),
-                omitted=OMITTED in facts,
-            )
-            if record.key != found.id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it
-                raise ValueError
-            return found
-        except (KeyError, ValueError) as error:
-            raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
-
 
 DeadLetterList = list[DeadLetter]
 
@@ -226,8 +50,8 @@ class DeadLetters:
 
         Each is put back once, whoever else may be at it: the record and the tombstone are one transaction, and
         who begins to replay stops others (`TransportError`). A record comes behind those that are on its
-        partition now, as it was first. Raises `UnknownDeadLetter`, and `LetterWithoutRecord` for one that does not hold
-        its record; then nothing is replayed.
+        partition now, as it was first. Raises `UnknownDeadLetter`, and `NotReplayable` where one of them cannot be put
+        back; then nothing is replayed.
         """
         return self._bring_away(ids, replay=True)
 
@@ -235,13 +59,26 @@ class DeadLetters:
         """Forget these letters; how many there were. Raises `UnknownDeadLetter`, and then nothing is dropped."""
         return self._bring_away(ids, replay=False)
 
+    def not_replayable(self, letters: Iterable[DeadLetter]) -> dict[str, str]:
+        """Which of these cannot be put back, by their ids, and why."""
+        try:
+            partitions = self._topics.describe(self._topic).partitions
+        except UnknownTopic:
+            partitions = 0
+        found = {letter.id: _why_not(letter, partitions) for letter in letters}
+        return {letter_id: why for letter_id, why in found.items() if why is not None}
+
+    def _must_be_replayable(self, letters: DeadLetterList) -> None:
+        for letter_id, why in self.not_replayable(letters).items():
+            raise NotReplayable(f"The dead letter {letter_id!r} cannot be replayed: {why}.")
+
     def _bring_away(self, ids: Iterable[str], *, replay: bool) -> int:
         wanted = list(dict.fromkeys(ids))
         # First the client, then the look at what is there: nobody else can bring it away in between.
         with closing(self._topics.transport.transactions(f"{self._full_name}-dead-letters")) as transactions:
             letters = self._find(wanted)
             if replay:
-                _must_hold_their_records(letters)
+                self._must_be_replayable(letters)
             for batch in _batches(letters):
                 records = [self._as_it_was(letter) for letter in batch] if replay else []
                 transactions.write(records + [self._tombstone(letter, replay=replay) for letter in batch])
@@ -272,13 +109,15 @@ class DeadLetters:
             self._topics.get(self._topic)
 
 
-def _must_hold_their_records(letters: DeadLetterList) -> None:
-    omitted = [letter.id for letter in letters if letter.omitted]
-    if omitted:
-        raise LetterWithoutRecord(
-            f"The dead letter {omitted[0]!r} does not hold its record, which its topic did not take, so "
-            "it cannot be replayed. Send its task again, and drop the letter."
-        )
+def _why_not(letter: DeadLetter, partitions: int) -> str | None:
+    """Why this letter cannot be put back on its topic, which has so many partitions; None if it can."""
+    if letter.omitted:
+        return "it does not hold its record, which its topic did not take; send its task again, and drop the letter"
+    if partitions == 0:
+        return f"the topic {letter.topic!r} is gone"
+    if letter.partition >= partitions:
+        return f"it is of partition {letter.partition}, and {letter.topic!r} was made anew with {partitions}"
+    return None
 
 
 def _batches(letters: DeadLetterList) -> Iterator[DeadLetterList]:
@@ -293,7 +132,3 @@ def _batches(letters: DeadLetterList) -> Iterator[DeadLetterList]:
         batch.append(letter)
     if batch:
         yield batch
-
-
-def _id(topic: str, partition: int, offset: int) -> str:
-    return f"{topic}/{partition}/{offset}"

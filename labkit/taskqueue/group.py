@@ -21,7 +21,7 @@ from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.dead_letters import ensure_dead_topic
+from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.done_elsewhere import DoneBefore, must_be_all
 from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded

@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 
 from labkit.taskqueue import Producer, connect, stock_tasks
-from labkit.taskqueue.dead_letters import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.transport import ConsumerConfig, TopicPartition
+from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
 
 ERROR = "ValueError: not [bold] enough"
 
@@ -66,6 +66,27 @@ def records_of(topic, count):
 
         wait_until(all_came, timeout=60, what=f"{count} records were to come", pause=lambda _: None)
     return records
+
+
+def test_all_are_replayed_but_those_that_cannot_be_which_are_named(dead, topic):
+    name = topic.name
+    elsewhere = Record(name, 7, 3, None, b"{}", (), 0)
+    without = Record(name, 0, 9, None, b"{}", (), 0)
+    facts = {"error": ERROR, "attempts": 3, "worker": "worker-1", "at": 1_700_000_000.0}
+    with closing(topic.transport.transactions(name)) as transactions:
+        transactions.write([encode_dead_letter(topic, elsewhere, **facts)])
+        transactions.write([encode_dead_letter(topic, without, **facts, with_record=False)])
+
+    said = dead("replay", "--all", "--topic", name, status=1)
+    assert "2 cannot be put back and stay dead letters." in said
+    assert f"{name}/7/3: it is of partition 7, and {name!r} was made anew with 1" in said
+    assert f"{name}/0/9: it does not hold its record" in said
+    assert len(records_of(topic, 8)) == 8
+    assert [letter["id"] for letter in json.loads(dead("list", "--topic", name, "--json"))] == [
+        f"{name}/7/3",
+        f"{name}/0/9",
+    ]
+    assert f"The dead letter '{name}/7/3' cannot be replayed" in dead("replay", f"{name}/7/3", status=1)
 
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(dead, topic):

@@ -10,7 +10,8 @@ import pytest
 
 from labkit.errors import BadRecord, TransportError, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue import new_task
-from labkit.taskqueue.dead_letters import DeadLetters, dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
 from tests.contract.fixtures import TIMEOUT

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from labkit.api.messages.topic_log import TopicLog, find_topic, open_topic
 from labkit.errors import TransportError, UnknownQueue, UnknownTopic
-from labkit.taskqueue.dead_letters import ensure_dead_topic
+from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.topics import Topics
 
 log = logging.getLogger("labkit.api")

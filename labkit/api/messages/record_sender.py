@@ -1,6 +1,6 @@
 """The sender of records from an event loop: one thread hands them over, and one call per batch wakes the loop again.
 
-It also writes the dead letters of the message API, in the form of `labkit.taskqueue.dead_letters`. A letter is written,
+It also writes the dead letters of the message API, in the form of `labkit.taskqueue.dead_letter`. A letter is written,
 acknowledged by Kafka, and then forgotten in Redis. A crash in between writes it again, under the same key: it is one
 letter.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from labkit.api.messages.topic_log import TopicLog
 from labkit.errors import LabkitError, NotAcknowledged
 from labkit.settings import Settings
-from labkit.taskqueue.dead_letters import encode_dead_letter
+from labkit.taskqueue.dead_letter import encode_dead_letter
 from labkit.taskqueue.transport.contract import (
     Headers,
     ProducerClient,

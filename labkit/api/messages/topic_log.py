@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from labkit.errors import TopicMismatch, UnknownTopic
-from labkit.taskqueue.dead_letters import ensure_dead_topic
+from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.topics import Topic, Topics
 
 #: How long a message's id and journey are known, in seconds: as long as Kafka keeps records by default.

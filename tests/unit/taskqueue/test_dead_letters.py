@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.taskqueue.dead_letters import MAX_ERROR, DeadLetters, dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import MAX_ERROR, dead_topic, encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import Record
 from labkit.taskqueue.transport.memory import MemoryTransport

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from labkit.errors import BrokerUnreachable, CommitRefused, Fenced, NotAuthorized, TransportError
-from labkit.taskqueue.dead_letters import DeadLetters, dead_topic
+from labkit.taskqueue.dead_letter import dead_topic
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine import refused_letters
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, GroupDeadLetterWriter

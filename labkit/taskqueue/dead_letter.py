@@ -1,0 +1,183 @@
+"""A dead letter: a task that was given up, as it stands on a topic of its own.
+
+The dead letters of the topic `tasks` are on `tasks.dead`, one partition, compacted:
+
+key      where the record was: topic/partition/offset, the topic's name without the prefix
+value    the record's value as it was
+headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
+         dead-at, and dead-key if the record had a key
+
+A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
+dead-omitted says so.
+
+A tombstone (no value) under the same key says that the letter is gone, and its header dead-gone whether it was
+replayed or dropped. All letters of a record have the same key, so a letter written twice is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Self
+
+from msgspec import Struct
+
+from labkit.errors import BadRecord, BrokerUnreachable, DeadTopicRefused, TransportError
+from labkit.taskqueue.task import Task
+from labkit.taskqueue.topic import Topic
+from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
+from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
+
+SUFFIX = ".dead"
+TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
+ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
+#: Stands where the record had no value: the letter must have one, since none makes a tombstone.
+NO_VALUE = "dead-no-value"
+#: The header of a tombstone, and what it says.
+GONE = "dead-gone"
+REPLAYED, DROPPED = b"replayed", b"dropped"
+#: Stands where the record itself could not be written.
+OMITTED = "dead-omitted"
+#: Times are before this one, which every calendar can show, in seconds since the epoch.
+LATEST = 2**37
+#: How the topic of dead letters is kept: the newest record of every key.
+CONFIG = {"cleanup.policy": "compact"}
+#: Room in a letter for what became of its record, in bytes.
+ROOM = 65_536
+
+#: How much of an error's text is kept, in characters; records must stay small.
+MAX_ERROR = 4000
+
+#: How long the name of a topic may be in Kafka, in characters.
+LONGEST_NAME = 249
+
+
+def dead_topic(name: str) -> str:
+    """The name of the topic of dead letters, from the name of the topic they come from."""
+    return name + SUFFIX
+
+
+def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
+    """Create the topic of dead letters unless it is there, with as many replicas as the topic has.
+
+    Every record of the topic fits into a letter, with its key written twice. With `validate_only` it is only looked
+    whether it could be made. Raises `UnknownTopic` if the topic itself is not there, and `DeadTopicRefused`.
+    """
+    name = dead_topic(topic.full_name)
+    with closing(topic.transport.admin()) as admin:
+        found = admin.describe_topic(topic.full_name)
+        if len(name) <= LONGEST_NAME and name in admin.topic_ids([name]):
+            return  # also for those who may not create topics
+        largest = 2 * int(found.config.get(LARGEST, LARGEST_BY_DEFAULT)) + ROOM
+        try:
+            admin.create_topic(
+                name,
+                partitions=1,
+                replication_factor=found.replication_factor,
+                config=CONFIG | {LARGEST: str(largest)},
+                validate_only=validate_only,
+            )
+        except BrokerUnreachable:
+            raise
+        except TransportError as error:
+            raise DeadTopicRefused(_why_not(topic, admin.list_topics(), error)) from error
+
+
+def _why_not(topic: Topic, names: Iterable[str], error: TransportError) -> str:
+    """Why the topic of dead letters cannot be made, in a sentence."""
+    name = dead_topic(topic.full_name)
+    what = (
+        f"{topic.name!r} cannot have dead letters, because the topic {dead_topic(topic.name)!r} for them cannot be made"
+    )
+    alike = [other for other in names if other != name and other.replace(".", "_") == name.replace(".", "_")]
+    if len(name) > LONGEST_NAME:
+        return f"{what}: its name has {len(name)} characters, and Kafka takes {LONGEST_NAME}; use a shorter name."
+    if alike:
+        return f"{what}: for Kafka its name is the same as that of the topic {alike[0]!r}; rename one of the two."
+    return f"{what}: {error}"
+
+
+def encode_dead_letter(
+    topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float, with_record: bool = True
+) -> Outgoing:
+    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch.
+
+    Without the record it tells only where that was and what became of it.
+    """
+    facts = [
+        (TOPIC, topic.name.encode()),
+        (PARTITION, b"%d" % record.partition),
+        (OFFSET, b"%d" % record.offset),
+        (ERROR, error[:MAX_ERROR].encode(errors="replace")),
+        (ATTEMPTS, b"%d" % attempts),
+        (WORKER, worker.encode()),
+        (AT, repr(at).encode()),
+    ]
+    name, key = dead_topic(topic.full_name), _id(topic.name, record.partition, record.offset).encode()
+    if not with_record:
+        return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
+    if record.key is not None:
+        facts.append((KEY, record.key))
+    if record.value is None:
+        facts.append((NO_VALUE, b""))
+    return Outgoing(name, 0, key, record.value or b"", (*record.headers, *facts))
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
+
+    `at` is in seconds since the epoch. Key, value and headers are the record's own, unless they were `omitted` because
+    the topic of dead letters did not take them.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    error: str
+    attempts: int
+    worker: str
+    at: float
+    omitted: bool = False
+
+    @property
+    def id(self) -> str:
+        """Where the record was: topic/partition/offset."""
+        return _id(self.topic, self.partition, self.offset)
+
+    def task(self) -> Task:
+        """The task in it; raises `BadRecord`."""
+        place = self.topic, self.partition, self.offset
+        return Task.decode(Record(*place, self.key, self.value, self.headers, int(self.at * 1000)))
+
+    @classmethod
+    def decode(cls, record: Record) -> Self:
+        """What `encode_dead_letter` wrote; raises `BadRecord` for a record of anybody else."""
+        try:
+            # the last one: a record may be given up twice, as when the dead letters themselves are worked on
+            begin = max(place for place, (name, _) in enumerate(record.headers) if name == TOPIC)
+            facts = dict(record.headers[begin:])
+            found = cls(
+                topic=facts[TOPIC].decode(),
+                partition=int(facts[PARTITION]),
+                offset=int(facts[OFFSET]),
+                key=facts.get(KEY),
+                value=None if NO_VALUE in facts or OMITTED in facts else record.value,
+                headers=record.headers[:begin],
+                error=facts[ERROR].decode(),
+                attempts=int(facts[ATTEMPTS]),
+                worker=facts[WORKER].decode(),
+                at=float(facts[AT]),
+                omitted=OMITTED in facts,
+            )
+            if record.key != found.id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it
+                raise ValueError
+            return found
+        except (KeyError, ValueError) as error:
+            raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
+
+
+def _id(topic: str, partition: int, offset: int) -> str:
+    return f"{topic}/{partition}/{offset}"
