@@ -1,13 +1,20 @@
-"""From Kafka to Celery: the bridge, the priority dispatcher, and Celery's workers."""
+"""From Kafka to Celery: the bridge, the priority dispatcher, and Celery's workers.
+
+Each name is loaded when it is first used: the process of a Celery worker needs none of what feeds it.
+"""
 
 from __future__ import annotations
 
-from labkit.celery_app.kinds import handles
-from labkit.dispatch.class_status import ClassStatus
-from labkit.dispatch.dispatcher import Dispatcher
-from labkit.dispatch.factory import make_bridge, make_dispatcher
-from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
-from labkit.dispatch.session import CelerySession
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.celery_app.kinds import handles
+    from labkit.dispatch.class_status import ClassStatus
+    from labkit.dispatch.dispatcher import Dispatcher
+    from labkit.dispatch.factory import make_bridge, make_dispatcher
+    from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
+    from labkit.dispatch.session import CelerySession
 
 __all__ = [
     "CelerySession",
@@ -19,3 +26,24 @@ __all__ = [
     "make_bridge",
     "make_dispatcher",
 ]
+
+_MODULE_OF = {
+    "CelerySession": "labkit.dispatch.session",
+    "CeleryWorker": "labkit.dispatch.process_fleet",
+    "ClassStatus": "labkit.dispatch.class_status",
+    "Dispatcher": "labkit.dispatch.dispatcher",
+    "DispatcherProcess": "labkit.dispatch.process_fleet",
+    "handles": "labkit.celery_app.kinds",
+    "make_bridge": "labkit.dispatch.factory",
+    "make_dispatcher": "labkit.dispatch.factory",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'labkit.dispatch' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
