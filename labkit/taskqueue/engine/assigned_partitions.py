@@ -85,6 +85,11 @@ class AssignedPartitions:
         state = self._held.get(item.record.partition)
         return state if state is not None and state.epoch == item.epoch else None
 
+    @property
+    def commit_waits(self) -> bool:
+        """Whether the broker did not take the last commit, which is to be made again."""
+        return self._waits
+
     def with_waiting(self) -> list[PartitionState]:
         """Those in which tasks wait to be worked on alone."""
         return [state for state in self._held.values() if state.waiting]
@@ -115,6 +120,7 @@ class AssignedPartitions:
                 self._client.seek(place, 0 if found is None else found.offset)
             held[place.partition] = self._adopt(place, found, topic_id)
         self._held, self.topic_id = held, topic_id
+        self._waits = False
         for place in places:
             self._unsaved.pop(place, None)
 
@@ -232,6 +238,7 @@ class AssignedPartitions:
             self._clean(positions)
         except CommitRefused as error:
             # other workers own them now and will repeat this work: at least once
+            self._waits = False
             log.warning("%s", error)
             self._clean(positions)
         except TransportError as error:
