@@ -25,8 +25,8 @@ BUSY_TIMEOUT = 0.03
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
-#: How long tasks go on to begin while the broker does not take a commit, in seconds: what is not committed is done again
-#: by whoever has the partitions next.
+#: How long tasks go on to begin while the broker does not take a commit, in seconds: what is not committed is done
+#: again by whoever has the partitions next.
 UNCOMMITTED_AT_MOST = 0.5
 #: How long those may take then to write the dead letters of what they have finished, in seconds.
 LETTERS_TIMEOUT = 5.0

@@ -87,8 +87,8 @@ class AssignedPartitions:
 
     @property
     def commit_waits(self) -> bool:
-        """Whether the broker did not take the last commit, which is to be made again."""
-        return self._waits
+        """Whether something is done that the broker did not take when it was to be committed."""
+        return self._waits and any(state.dirty for state in self._held.values())
 
     def with_waiting(self) -> list[PartitionState]:
         """Those in which tasks wait to be worked on alone."""
@@ -120,7 +120,6 @@ class AssignedPartitions:
                 self._client.seek(place, 0 if found is None else found.offset)
             held[place.partition] = self._adopt(place, found, topic_id)
         self._held, self.topic_id = held, topic_id
-        self._waits = False
         for place in places:
             self._unsaved.pop(place, None)
 
@@ -238,7 +237,6 @@ class AssignedPartitions:
             self._clean(positions)
         except CommitRefused as error:
             # other workers own them now and will repeat this work: at least once
-            self._waits = False
             log.warning("%s", error)
             self._clean(positions)
         except TransportError as error:
