@@ -25,6 +25,9 @@ BUSY_TIMEOUT = 0.03
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
+#: How long tasks go on to begin while the broker does not take a commit, in seconds: what is not committed is done
+#: again by whoever has the partitions next.
+UNCOMMITTED_AT_MOST = 0.5
 #: How long those may take then to write the dead letters of what they have finished, in seconds.
 LETTERS_TIMEOUT = 5.0
 #: When the topic was looked for so often in vain, one after the other, it is gone, and not about to be made anew.
@@ -120,7 +123,10 @@ class Worker(BaseWorker):
             self._take_in()
             if not records and self._adopted and not self._held():
                 self._assigned.skip_gaps()
+            self._shards.hold(UNCOMMITTED_AT_MOST)
             self._assigned.commit_if_due(idle=not self._held())
+            if not self._assigned.commit_waits:
+                self._shards.go_on()
             self._fetcher.bound(self._held(), self._places(), self._assigned.stopped())
 
     def _patience(self, due: float | None) -> float:

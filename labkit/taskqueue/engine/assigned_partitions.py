@@ -85,6 +85,11 @@ class AssignedPartitions:
         state = self._held.get(item.record.partition)
         return state if state is not None and state.epoch == item.epoch else None
 
+    @property
+    def commit_waits(self) -> bool:
+        """Whether something is done that the broker did not take when it was to be committed."""
+        return self._waits and any(state.dirty for state in self._held.values())
+
     def with_waiting(self) -> list[PartitionState]:
         """Those in which tasks wait to be worked on alone."""
         return [state for state in self._held.values() if state.waiting]

@@ -52,6 +52,9 @@ class Shards:
         self._tickets = count()
         self._running = 0
         self._halted = False
+        # from when on no task begins, by the clock; and what those wait for who would begin one
+        self._held_from: float | None = None
+        self._going_on = threading.Event()
         # whether nothing runs; kept only while somebody waits for it, since it costs as much as the rest of a turn
         self._idle = threading.Event()
         self._on_ready: Callable[[], object] | None = None
@@ -77,12 +80,16 @@ class Shards:
     def take(self, *, wait: bool = True) -> WorkItem | None:
         """The next task that may begin; waits for one. None after `close` (or, without `wait`, if there is none)."""
         while True:
-            if not wait and self._ready.empty():
+            if not wait and (self._ready.empty() or self._is_held()):
                 return None
             shard = self._ready.get()
             if shard is None:
                 self._ready.put(None)  # for the next that asks
                 return None
+            if self._is_held():
+                self._ready.put(shard)
+                self._going_on.wait()
+                continue
             with self._lock:
                 if not shard:
                     continue  # was dropped meanwhile
@@ -124,6 +131,19 @@ class Shards:
             self._say_ready()
         return left
 
+    def hold(self, after: float) -> None:
+        """Begin no task from `after` seconds on, until `go_on`."""
+        if self._held_from is None:
+            self._going_on.clear()
+            self._held_from = self._clock() + after
+
+    def go_on(self) -> None:
+        """Tasks may begin again."""
+        was_held, self._held_from = self._is_held(), None
+        self._going_on.set()
+        if was_held:
+            self._say_ready()
+
     def halt(self) -> None:
         """Begin no more, from now on; `drop` is to follow."""
         with self._lock:
@@ -152,7 +172,11 @@ class Shards:
     def close(self) -> None:
         """No more tasks: `take` returns None from now on."""
         self._ready.put(None)
+        self.go_on()
         self._say_ready()
+
+    def _is_held(self) -> bool:
+        return self._held_from is not None and self._clock() >= self._held_from
 
     def _end(self, item: WorkItem) -> _Shard | None:
         """The shard of a running task, None if it was dropped."""

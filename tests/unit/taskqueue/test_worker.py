@@ -453,6 +453,35 @@ def test_a_task_that_is_done_elsewhere_waits_and_uses_up_no_attempt(topics, monk
     assert len(looks) == 5
 
 
+def test_no_task_begins_while_what_is_done_cannot_be_committed(topics, monkeypatch):
+    """Whoever gets the partitions next would do all of it again."""
+    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    topics.create("t", partitions=1)
+    tasks = stock_tasks(100, seed=1)
+    send(topics, tasks)
+    begun, tried, begun_at_tries = [], threading.Event(), []
+
+    def handler(task):
+        begun.append(task.id)
+        assert len(begun) == 1 or tried.wait(60)
+
+    commit = MemoryConsumer.commit
+
+    def commit_when_there(consumer, positions):
+        if begun and len(begun_at_tries) < 20:
+            begun_at_tries.append(len(begun))
+            tried.set()
+            raise BrokerUnreachable
+        commit(consumer, positions)
+
+    monkeypatch.setattr(MemoryConsumer, "commit", commit_when_there)
+    worker, _ = make(topics, handler)
+    run_until_empty(topics, worker)
+    assert len(begun_at_tries) == 20
+    assert max(begun_at_tries) <= 2
+    assert begun == [task.id for task in tasks]
+
+
 def test_a_broker_away_after_three_deaths_makes_no_dead_letter_of_a_task_that_was_never_run(topics, monkeypatch):
     """Each task is announced by a commit then. One that fails may be tried as often as it takes."""
     topics.create("t", partitions=1)

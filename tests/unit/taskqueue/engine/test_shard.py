@@ -1,6 +1,7 @@
 """Which task may begin: the three orders, postponed tasks, and what is dropped."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,6 +57,37 @@ def test_a_postponed_task_holds_back_its_own_key_only():
     assert available(shards) == [first]
     shards.done(first)
     assert available(shards) == [second]
+
+
+def test_nothing_begins_while_it_is_held():
+    now = [100.0]
+    shards = Shards("none", clock=lambda: now[0])
+    woken = []
+    shards.when_ready(lambda: woken.append(True))
+    put = items("a", "b", "c")
+    shards.put(put)
+    shards.hold(5)
+    assert shards.take() is put[0]
+    now[0] += 5
+    shards.hold(5)  # again, which is no later
+    assert shards.take(wait=False) is None
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(shards.take)
+        woken.clear()
+        shards.go_on()
+        assert {waits.result(60), shards.take()} == set(put[1:])
+    assert woken
+
+
+def test_whoever_waits_while_it_is_held_ends_with_it():
+    shards = Shards("none")
+    shards.put(items("a"))
+    shards.hold(0)
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(shards.take)
+        shards.drop(timeout=60)
+        shards.close()
+        assert waits.result(60) is None
 
 
 def test_drop_waits_for_what_runs_and_forgets_the_rest():
