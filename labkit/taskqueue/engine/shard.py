@@ -176,7 +176,8 @@ class Shards:
         self._say_ready()
 
     def _is_held(self) -> bool:
-        return self._held_from is not None and self._clock() >= self._held_from
+        held_from = self._held_from  # another thread may let go meanwhile
+        return held_from is not None and self._clock() >= held_from
 
     def _end(self, item: WorkItem) -> _Shard | None:
         """The shard of a running task, None if it was dropped."""

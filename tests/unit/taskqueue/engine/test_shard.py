@@ -79,6 +79,23 @@ def test_nothing_begins_while_it_is_held():
     assert woken
 
 
+def test_it_may_go_on_while_somebody_looks_whether_it_is_held():
+    looks = []
+
+    def clock():
+        looks.append(True)
+        if len(looks) == 2:  # the first is that of `hold`, and this that of `take`
+            shards.go_on()
+        return 100.0
+
+    shards = Shards("none", clock=clock)
+    put = items("a")
+    shards.put(put)
+    shards.hold(5)
+    assert shards.take() is put[0]
+    assert len(looks) >= 2
+
+
 def test_whoever_waits_while_it_is_held_ends_with_it():
     shards = Shards("none")
     shards.put(items("a"))
