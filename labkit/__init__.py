@@ -6,8 +6,9 @@ line starts quickly.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from labkit.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from labkit.backpressure import make_strategy
@@ -73,10 +74,7 @@ _ELSEWHERE = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'labkit' has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, "labkit.taskqueue")), name)
+__getattr__ = lazy_names(__name__, {name: _ELSEWHERE.get(name, "labkit.taskqueue") for name in __all__})
 
 
 def __dir__() -> list[str]:

@@ -6,12 +6,12 @@ needs the store is loaded when it is first used: who only writes or asks over HT
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus, merge
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.writer import Jobs, jobs_topic
+from labkit.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from labkit.jobs.job_consumer import JobConsumer
@@ -41,7 +41,4 @@ _WITH_THE_STORE = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _WITH_THE_STORE:
-        raise AttributeError(f"module 'labkit.jobs' has no attribute {name!r}")
-    return getattr(import_module(_WITH_THE_STORE[name]), name)
+__getattr__ = lazy_names(__name__, _WITH_THE_STORE)

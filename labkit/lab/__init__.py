@@ -5,8 +5,9 @@ Each name is loaded when it is first used: a worker's process needs none of what
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from labkit.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from labkit.lab.connection import Connection
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Lab", "attach_lab", "open_lab"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'labkit.lab' has no attribute {name!r}")
-    return getattr(import_module("labkit.lab.connection" if name == "Connection" else "labkit.lab.lab"), name)
+__getattr__ = lazy_names(
+    __name__, {name: "labkit.lab.connection" if name == "Connection" else "labkit.lab.lab" for name in __all__}
+)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ Each name is loaded when it is first used: a worker's process needs few of them.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from labkit.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -81,10 +82,7 @@ def connect(
     return Topics(connect_transport(lab.connection, name), prefix=prefix + new_namespace() if own else prefix)
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'labkit.taskqueue' has no attribute {name!r}")
-    return getattr(import_module(f"labkit.taskqueue.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, {name: f"labkit.taskqueue.{module}" for name, module in _MODULE_OF.items()})
 
 
 def __dir__() -> list[str]:
