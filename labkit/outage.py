@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -44,26 +46,50 @@ class Outage:
         self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._flag = flag or threading.Event()
+        #: how often it began or ended, as far as this process has noticed
+        self._turns = 0
 
     @property
     def on(self) -> bool:
         """Whether it is away, as far as anybody has noticed."""
         return self._flag.is_set()
 
+    @contextmanager
+    def asked(self, *away: type[Exception]) -> Iterator[None]:
+        """Inside, it is asked for something, by one of several threads; an error of `away` says that it is away.
+
+        An answer to what was asked before the outage began or ended tells nothing of now, and is passed over: the next
+        one tells.
+        """
+        turns = self._turns
+        try:
+            yield
+        except away as error:
+            self._turn(True, turns, error)
+            raise
+        self._turn(False, turns)
+
     def begins(self, reason: object) -> None:
         """It did not do what it was asked for."""
-        with self._lock:
-            news = not self._flag.is_set()
-            self._flag.set()
-        if news:
-            self._log.warning("%s waits for %s, and %s: %s", self._who, self._what, self._meanwhile, reason)
+        self._turn(True, None, reason)
 
     def ends(self) -> None:
         """It did."""
-        if not self._flag.is_set():  # the usual case, which needs no lock
+        self._turn(False, None)
+
+    def _turn(self, away: bool, turns: int | None, reason: object = None) -> None:
+        """It is away, or it is not, as an answer says to what was asked when it had begun or ended `turns` times."""
+        if not away and not self._flag.is_set():  # the usual case, which needs no lock
             return
         with self._lock:
-            news = self._flag.is_set()
-            self._flag.clear()
-        if news:
+            if self._flag.is_set() == away or turns not in (None, self._turns):
+                return
+            self._turns += 1
+            if away:
+                self._flag.set()
+            else:
+                self._flag.clear()
+        if away:
+            self._log.warning("%s waits for %s, and %s: %s", self._who, self._what, self._meanwhile, reason)
+        else:
             self._log.warning("%s goes on: %s answers again", self._who, self._what)

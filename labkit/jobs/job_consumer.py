@@ -79,13 +79,12 @@ class _Run:
 def _needed(outage: Outage) -> Iterator[None]:
     """Inside, the consumer uses what is its own. Where that is away, `TryAgainLater`: the job is not at fault."""
     try:
-        yield
-    except (TryAgainLater, TransportError, DeadlineExceeded) as error:
-        outage.begins(error)
-        if isinstance(error, TryAgainLater):
-            raise
+        with outage.asked(TryAgainLater, TransportError, DeadlineExceeded):
+            yield
+    except TryAgainLater:
+        raise
+    except (TransportError, DeadlineExceeded) as error:
         raise TryAgainLater(str(error)) from error
-    outage.ends()
 
 
 class JobConsumer(Resource):

@@ -104,13 +104,8 @@ class _Runs:
 
     def begin(self, lease: RunLease) -> RunState:
         """Begin, unless a run of this process is done and only its mark was missing."""
-        try:
-            state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
-        except RedisUnreachable as error:
-            self._outage.begins(error)
-            raise
-        self._outage.ends()
-        return state
+        with self._outage.asked(RedisUnreachable):
+            return RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
 
     def give_back(self, lease: RunLease) -> None:
         """The handler has failed, and that is what is to be told. A lease that can't be given back runs out."""

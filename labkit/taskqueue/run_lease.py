@@ -138,9 +138,9 @@ class LeaseRenewal:
     def finish(self, lease: RunLease) -> None:
         """Mark the work as done, now or, if Redis is away, as soon as it is back. Raises `LeaseLost`."""
         try:
-            lease.finish()
-        except RedisUnreachable as error:
-            self._outage.begins(error)
+            with self._outage.asked(RedisUnreachable):
+                lease.finish()
+        except RedisUnreachable:
             with self._lock:
                 self._unmarked[lease.key] = lease
                 self._work_on()

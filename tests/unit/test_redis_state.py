@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 import pytest
 import redis
 from redis._parsers.base import BaseParser
 
 from labkit.errors import RedisRefused, RedisUnreachable, SettingsError
-from labkit.outage import Outage
 from labkit.redis_state import Refusals, asked, is_away, redis_client, state_of
 
 #: As Redis 6.2, 7 and Valkey send them.
@@ -99,36 +97,3 @@ def test_other_errors_say_nothing_of_redis():
 def test_what_is_no_url_of_a_redis():
     with pytest.raises(SettingsError, match="'localhost'"):
         redis_client("localhost")
-
-
-def test_an_outage_is_said_once_however_many_threads_notice_and_once_when_it_is_over(caplog):
-    outage = Outage(logging.getLogger("labkit.worker"), "w-1", "Redis", meanwhile="its tasks wait")
-    outage.ends()
-    start = threading.Barrier(8)
-
-    def notice():
-        start.wait(30)
-        outage.begins("it is full")
-
-    threads = [threading.Thread(target=notice) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert outage.on
-    outage.ends()
-    outage.ends()
-    assert not outage.on
-    assert [record.getMessage() for record in caplog.records] == [
-        "w-1 waits for Redis, and its tasks wait: it is full",
-        "w-1 goes on: Redis answers again",
-    ]
-
-
-def test_others_can_look_at_a_flag_whether_it_is_away():
-    flag = threading.Event()
-    outage = Outage(logging.getLogger("w-1"), "w-1", "Redis", flag=flag)
-    outage.begins("it is full")
-    assert flag.is_set()
-    outage.ends()
-    assert not flag.is_set()
