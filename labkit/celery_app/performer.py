@@ -228,17 +228,12 @@ class _UnsaidOutage(Outage):
         self._is_said = is_said
         self._since: float | None = None
 
-    def begins(self, reason: object) -> None:
-        """It was refused, again or for the first time."""
+    def _turn(self, away: bool, turns: int | None, reason: object = None) -> None:
+        """It was refused, again or for the first time; or it was not."""
         now = time.monotonic()
-        self._since = self._since or now
-        if now - self._since >= SAY_AFTER and not self._is_said():
-            super().begins(reason)
-
-    def ends(self) -> None:
-        """It was not."""
-        self._since = None
-        super().ends()
+        self._since = (self._since or now) if away else None
+        if not away or (now - (self._since or now) >= SAY_AFTER and not self._is_said()):
+            super()._turn(away, turns, reason)
 
 
 class _HandlerCall:

@@ -138,13 +138,20 @@ def show(letter_id: Id) -> None:
 def replay(ids: Ids = None, every: Every = False, topic: Topic = "task_queue") -> None:
     """Put dead letters back on the topic they come from; with --all, those that cannot be are named and stay."""
     with attached_topics() as topics:
+        if every and not ids:
+            _replay_all(_of(topics, topic), topic)
+            return
         for name, letters, chosen in _chosen(topics, ids, every, topic):
-            left = letters.not_replayable(letters.list()) if every else {}
-            print(f"{letters.replay(letter_id for letter_id in chosen if letter_id not in left)} put back on {name}.")
-            if left:
-                named = "; ".join(f"{letter_id}: {why}" for letter_id, why in islice(left.items(), NAMED))
-                more = f"; and {len(left) - NAMED} more" if len(left) > NAMED else ""
-                raise NotReplayable(f"{len(left)} cannot be put back and stay dead letters. {named}{more}.")
+            print(f"{letters.replay(chosen)} put back on {name}.")
+
+
+def _replay_all(letters: DeadLetters, topic: str) -> None:
+    count, left = letters.replay_all()
+    print(f"{count} put back on {topic}.")
+    if left:
+        named = "; ".join(f"{letter_id}: {why}" for letter_id, why in islice(left.items(), NAMED))
+        more = f"; and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        raise NotReplayable(f"{len(left)} cannot be put back and stay dead letters. {named}{more}.")
 
 
 @dead_app.command()

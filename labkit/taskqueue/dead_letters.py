@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue.dead_letter import DROPPED, GONE, REPLAYED, DeadLetter, dead_topic
 from labkit.taskqueue.topics import Topics, read_topic
-from labkit.taskqueue.transport.contract import Outgoing, Record
+from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,13 @@ BATCH = 500
 BATCH_BYTES = 4_000_000
 
 DeadLetterList = list[DeadLetter]
+
+
+class Replayed(NamedTuple):
+    """How many records were put back, and which letters stay, by their ids, and why."""
+
+    put_back: int
+    left: dict[str, str]
 
 
 class DeadLetters:
@@ -53,13 +61,30 @@ class DeadLetters:
         partition now, as it was first. Raises `UnknownDeadLetter`, and `NotReplayable` where one of them cannot be put
         back; then nothing is replayed.
         """
-        return self._bring_away(ids, replay=True)
+        wanted = list(dict.fromkeys(ids))
+        with self._transactions() as transactions:
+            letters = self._find(wanted)
+            for letter_id, why in self._not_replayable(letters).items():
+                raise NotReplayable(f"The dead letter {letter_id!r} cannot be replayed: {why}.")
+            return self._put_back(transactions, letters)
+
+    def replay_all(self) -> Replayed:
+        """Put the records of all letters back, as `replay` does; those that cannot be put back stay."""
+        with self._transactions() as transactions:
+            letters = self.list()
+            left = self._not_replayable(letters)
+            return Replayed(self._put_back(transactions, [letter for letter in letters if letter.id not in left]), left)
 
     def drop(self, ids: Iterable[str]) -> int:
         """Forget these letters; how many there were. Raises `UnknownDeadLetter`, and then nothing is dropped."""
-        return self._bring_away(ids, replay=False)
+        wanted = list(dict.fromkeys(ids))
+        with self._transactions() as transactions:
+            letters = self._find(wanted)
+            for batch in _batches(letters):
+                transactions.write([self._tombstone(letter, DROPPED) for letter in batch])
+        return len(letters)
 
-    def not_replayable(self, letters: Iterable[DeadLetter]) -> dict[str, str]:
+    def _not_replayable(self, letters: DeadLetterList) -> dict[str, str]:
         """Which of these cannot be put back, by their ids, and why."""
         try:
             partitions = self._topics.describe(self._topic).partitions
@@ -68,20 +93,16 @@ class DeadLetters:
         found = {letter.id: _why_not(letter, partitions) for letter in letters}
         return {letter_id: why for letter_id, why in found.items() if why is not None}
 
-    def _must_be_replayable(self, letters: DeadLetterList) -> None:
-        for letter_id, why in self.not_replayable(letters).items():
-            raise NotReplayable(f"The dead letter {letter_id!r} cannot be replayed: {why}.")
+    def _transactions(self) -> closing[TransactionClient]:
+        """The client with which letters are brought away; it is to be had before the look at what is there, and nobody
+        else can bring any away in between.
+        """
+        return closing(self._topics.transport.transactions(f"{self._full_name}-dead-letters"))
 
-    def _bring_away(self, ids: Iterable[str], *, replay: bool) -> int:
-        wanted = list(dict.fromkeys(ids))
-        # First the client, then the look at what is there: nobody else can bring it away in between.
-        with closing(self._topics.transport.transactions(f"{self._full_name}-dead-letters")) as transactions:
-            letters = self._find(wanted)
-            if replay:
-                self._must_be_replayable(letters)
-            for batch in _batches(letters):
-                records = [self._as_it_was(letter) for letter in batch] if replay else []
-                transactions.write(records + [self._tombstone(letter, replay=replay) for letter in batch])
+    def _put_back(self, transactions: TransactionClient, letters: DeadLetterList) -> int:
+        for batch in _batches(letters):
+            records = [self._as_it_was(letter) for letter in batch]
+            transactions.write(records + [self._tombstone(letter, REPLAYED) for letter in batch])
         return len(letters)
 
     def _find(self, ids: Sequence[str]) -> DeadLetterList:
@@ -98,8 +119,8 @@ class DeadLetters:
         topic = self._topics.full_name(letter.topic)
         return Outgoing(topic, letter.partition, letter.key, letter.value, letter.headers)
 
-    def _tombstone(self, letter: DeadLetter, *, replay: bool) -> Outgoing:
-        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, REPLAYED if replay else DROPPED),))
+    def _tombstone(self, letter: DeadLetter, why: bytes) -> Outgoing:
+        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, why),))
 
     def _records(self) -> Iterator[Record]:
         """Everything on the topic of dead letters up to now; nothing if there is no such topic."""

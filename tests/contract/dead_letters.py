@@ -157,6 +157,16 @@ def test_many_who_replay_at_once_send_once(topics, topic, letters, write):
     assert len({record.value for record in records}) == len(records) == 10
 
 
+def test_all_that_can_be_are_put_back_and_the_others_stay(topics, topic, letters, write):
+    elsewhere = record_of(topic, new_task("stock"))._replace(partition=7)
+    write([*some(topic, 3), given_up(topic, elsewhere)])
+    count, left = letters.replay_all()
+    assert (count, list(left)) == (3, [f"{topic.name}/7/{elsewhere.offset}"])
+    assert len(on_topic(topics, topic)) == 3
+    assert [letter.id for letter in letters.list()] == list(left)
+    assert letters.replay_all() == (0, left)
+
+
 def test_a_dropped_letter_is_gone_and_nothing_is_sent(topics, topic, letters, write):
     write(some(topic, 3))
     assert letters.drop([f"{topic.name}/1/1", f"{topic.name}/0/2"]) == 2
