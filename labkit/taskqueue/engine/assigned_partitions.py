@@ -26,7 +26,7 @@ MIN_COMMIT_INTERVAL = 0.01
 #: … and so seldom that commits take no more than this share of the time, …
 COMMIT_SHARE = 0.1
 #: … unless that would be less often than this, in seconds.
-MAX_COMMIT_INTERVAL = 0.05
+MAX_COMMIT_INTERVAL = 0.025
 #: How long to wait for the topic's id when partitions are assigned, and when they are given up, in seconds.
 IDENTITY_TIMEOUT, LEAVE_TIMEOUT = 10.0, 2.0
 
