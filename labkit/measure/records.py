@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,8 @@ TURNED_AWAY_COLUMNS = (*TurnedAway.__struct_fields__, "tasks")
 #: How many moments are told apart at most, and how long they are to begin with when there are more, in seconds: powers
 #: of two, so that what was rounded can be rounded again.
 MOST_MOMENTS, FIRST_WIDTH = 10_000, 2**-6
+#: How wide a moment becomes at most, in seconds, and a step of priorities: what is below 0 is told from what is not.
+WIDEST, WIDEST_STEP = 2.0**62, 2**63
 
 _TURNED_AWAY_DTYPES = {"at": "float64", "action": "str", "priority": "int64"}
 
@@ -160,18 +163,19 @@ _TURNED_AWAY_DTYPES = {"at": "float64", "action": "str", "priority": "int64"}
 class TurnedAwayCounter:
     """Counts what is turned away, by moment, in bounded memory.
 
-    When there are more moments than `MOST_MOMENTS`, neighbours are counted together, at the beginning of their time.
+    When there are more moments than `MOST_MOMENTS`, neighbours are counted together, at the beginning of their time;
+    and where that is because there are many priorities, neighbouring priorities too, at the lowest of them.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[TurnedAway] = Counter()
         self._width = FIRST_WIDTH
+        self._step = 1
 
     def add(self, away: TurnedAway) -> None:
         """One more task was turned away."""
-        self._counts[away if self._width == FIRST_WIDTH else self._rounded(away)] += 1
-        while len(self._counts) > MOST_MOMENTS:
-            self._width *= 2
+        self._counts[self._rounded(away)] += 1
+        while len(self._counts) > MOST_MOMENTS and self._widen():
             counts: Counter[TurnedAway] = Counter()
             for one, number in self._counts.items():
                 counts[self._rounded(one)] += number
@@ -185,8 +189,21 @@ class TurnedAwayCounter:
         """As `turned_away_frame`."""
         return _turned_away_frame(self._counts)
 
+    def _widen(self) -> bool:
+        """Tell less apart from now on; whether that could be done."""
+        if self._step < WIDEST_STEP and len({away.priority for away in self._counts}) > isqrt(MOST_MOMENTS):
+            self._step *= 2
+        elif self._width < WIDEST:
+            self._width *= 2
+        else:
+            return False
+        return True
+
     def _rounded(self, away: TurnedAway) -> TurnedAway:
-        return replace(away, at=away.at // self._width * self._width)
+        if self._width == FIRST_WIDTH and self._step == 1:
+            return away
+        at = away.at if self._width == FIRST_WIDTH else away.at // self._width * self._width
+        return replace(away, at=at, priority=away.priority // self._step * self._step)
 
 
 def turned_away_frame(tasks: Iterable[TurnedAway]) -> pd.DataFrame:
