@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from labkit.errors import SettingsError
@@ -130,11 +131,15 @@ class Settings(BaseSettings):
 
     @field_validator("*")
     @classmethod
-    def _at_home(cls, value: object) -> object:
-        """`~` is the user's home, also where no shell has put that in its place."""
+    def _in_full(cls, value: object, field: ValidationInfo) -> object:
+        """`~` is the user's home, also where no shell has put that in its place; other paths begin where they are read.
+
+        Servers and handlers may run in another folder. `results_dir` is only used by commands, which show it as it is.
+        """
         if isinstance(value, Path):
             try:
-                return value.expanduser()
+                value = value.expanduser()
+                return value if field.field_name == "results_dir" else value.absolute()
             except RuntimeError as error:
                 raise ValueError(f"{value} cannot be found: {error}") from error
         return value
@@ -174,8 +179,12 @@ def variables_of_java() -> list[str]:
 
 
 def environment_for_java() -> dict[str, str]:
-    """The environment for a server of the lab: that of this process, without what was meant for another Java."""
-    return {name: value for name, value in os.environ.items() if not _OF_JAVA.fullmatch(name)}
+    """The environment for a server of the lab: that of this process, without what was meant for another Java.
+
+    On Linux, Java takes the encoding of file names from the locale, which in containers is often none.
+    """
+    encoding = {"LC_ALL": "C.UTF-8"} if sys.platform == "linux" else {}
+    return {name: value for name, value in os.environ.items() if not _OF_JAVA.fullmatch(name)} | encoding
 
 
 def variables_of_celery() -> list[str]:

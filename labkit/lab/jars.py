@@ -22,7 +22,7 @@ def kafka_jars(settings: Settings) -> list[Path]:
     Raises `DownloadError`, `DiskFull`, and `LabError` if `LABKIT_KAFKA_HOME` holds no Kafka.
     """
     if settings.kafka_home is not None:
-        return _jars_of_home(settings.kafka_home)
+        return _jars_of_home(settings.kafka_home.absolute())
     folder = jar_folder(settings)
     jars = locked_jars()
     missing = [jar for jar in jars if not is_whole(folder / jar.file_name, jar)]

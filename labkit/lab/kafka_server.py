@@ -6,7 +6,6 @@ Each process is broker and controller at once (KRaft), on this machine's loopbac
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -72,9 +71,6 @@ def _java_at(home: Path, complaint: str) -> Java:
 HOST = "127.0.0.1"
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
-
-#: On Linux, Java takes the encoding of file names from the locale, which in containers is often none.
-_WITH_UTF8 = ["/usr/bin/env", "LC_ALL=C.UTF-8"] if sys.platform == "linux" else []
 
 #: Raise this when something below changes that makes older templates or caches unfit.
 CONFIG_VERSION = 1
@@ -210,7 +206,6 @@ def kafka_command(
 ) -> list[str]:
     """The command line that runs the server. `temporary` takes the native libraries that Kafka's jars unpack."""
     return [
-        *_WITH_UTF8,
         str(java.program),
         *java_options(java),
         *extra_options,
@@ -228,7 +223,6 @@ def format_command(java: Java, jars: Sequence[Path], *, properties: Path, cluste
     """The command line that formats the empty folder named in the properties."""
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties)]
     return [
-        *_WITH_UTF8,
         str(java.program),
         *java_options(java),
         *_logging_options(logs),

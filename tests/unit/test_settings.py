@@ -55,6 +55,15 @@ def test_what_stands_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyP
     assert settings.api_token.get_secret_value() == "t"
 
 
+def test_a_path_is_meant_from_where_the_settings_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    paths = [name for name, field in Settings.model_fields.items() if field.annotation == Path | None]
+    for name in paths:
+        monkeypatch.setenv(PREFIX + name.upper(), f"some/{name}")
+    settings = load_settings()
+    assert {name: getattr(settings, name) for name in paths} == {name: tmp_path / "some" / name for name in paths}
+    assert len(paths) >= 8
+
+
 def test_the_home_folder_is_meant_also_where_no_shell_puts_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     Path(".env").write_text("LABKIT_DATA_DIR=~/labs\nLABKIT_RESULTS_DIR='~'\n")

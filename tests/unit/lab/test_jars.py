@@ -87,6 +87,16 @@ def test_the_users_own_kafka(tmp_path: Path) -> None:
     assert len(own) == 2
 
 
+def test_the_users_own_kafka_is_found_also_from_the_folder_in_which_the_server_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kafka" / "libs").mkdir(parents=True)
+    (tmp_path / "kafka" / "libs" / "kafka_2.13-4.4.0.jar").touch()
+    monkeypatch.chdir(tmp_path)
+    for own in (Settings(kafka_home=Path("kafka")), Settings().model_copy(update={"kafka_home": Path("kafka")})):
+        assert kafka_jars(own) == [tmp_path / "kafka" / "libs" / "kafka_2.13-4.4.0.jar"]
+
+
 @pytest.mark.parametrize("name", ["kafka_2.13-3.9.1.jar", "kafka-clients-4.4.0.jar", "kafka_2.13-4.4.0-sources.jar"])
 def test_a_folder_without_kafka_4(tmp_path: Path, name: str) -> None:
     (tmp_path / "libs").mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,7 @@ from labkit.errors import ApiUnreachable, LabError, SettingsError
 from labkit.lab import startup
 from labkit.lab.doctor import Assessment, examine
 from labkit.lab.folders import LabFolders, make_folder
-from labkit.lab.kafka_server import class_path, server_properties
+from labkit.lab.kafka_server import Java, class_path, format_command, kafka_command, server_properties
 from labkit.lab.loopback import is_loopback, open_session
 from labkit.lab.startup import LONGEST_SOCKET, SOCKET, socket_folder
 from labkit.settings import Settings, environment_for_java, environment_past_proxies, variables_of_java
@@ -39,6 +41,8 @@ FOR_ANOTHER_JAVA = [
     "LOG_DIR",
     "JMX_PORT",
 ]
+#: What it gets of labkit.
+FOR_JAVA = {"LC_ALL": "C.UTF-8"} if sys.platform == "linux" else {}
 PROXIES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 NOBODY = "http://127.0.0.1:9"
 
@@ -89,7 +93,7 @@ def test_a_server_of_the_lab_gets_nothing_that_was_meant_for_another_java(
 ) -> None:
     monkeypatch.setenv(name, "-Xmx1k")
     assert name not in environment_for_java()
-    assert environment_for_java().keys() == os.environ.keys() - {name}
+    assert environment_for_java().keys() == (os.environ.keys() - {name}) | FOR_JAVA.keys()
     verdict, says = finding("variables for Java", Settings(data_dir=tmp_path))
     assert (verdict, name in says) == (Assessment.NOTE, True)
 
@@ -199,3 +203,18 @@ def test_a_socket_goes_where_its_path_is_short_enough(tmp_path: Path, monkeypatc
         socket_folder(LabFolders(long))
     verdict, says = finding("paths", Settings(data_dir=long))
     assert (verdict, "TMPDIR" in says) == (Assessment.BAD, True)
+
+
+@pytest.mark.parametrize("folder", ["a=b", "a b", "-a", "é, $HOME"])
+def test_a_java_in_any_folder_is_run_with_file_names_in_utf8(tmp_path: Path, folder: str) -> None:
+    java = Java(home=tmp_path / folder, major=25, release="")
+    java.program.parent.mkdir(parents=True)
+    java.program.write_text('#!/bin/sh\nprintf %s "$LC_ALL"\n')
+    java.program.chmod(0o755)
+    jars, properties = [tmp_path / "kafka.jar"], tmp_path / "server.properties"
+    for command in (
+        kafka_command(java, jars, properties=properties, logs=tmp_path, temporary=tmp_path),
+        format_command(java, jars, properties=properties, cluster_id="c", logs=tmp_path),
+    ):
+        said = subprocess.run(command, env=environment_for_java(), check=True, capture_output=True, text=True).stdout
+        assert said == FOR_JAVA.get("LC_ALL", os.environ.get("LC_ALL", ""))
