@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from labkit.process import process_guard
 
@@ -39,10 +39,7 @@ class ProcessGroup:
         self.end_watch = _end_watch(self.pid)
         self._lock = threading.Lock()
         self._reaped = False
-        try:
-            process_guard.guard.add(self.pid)
-        except OSError as error:  # the child ends with us all the same, but perhaps not what it starts
-            log.warning("nobody watches over what process %d starts: %s", self.pid, error)
+        self._tell_guard(process_guard.guard.add)
 
     def has_ended(self) -> bool:
         """Whether the head has ended; it is not reaped by that, if the system can look without."""
@@ -62,11 +59,17 @@ class ProcessGroup:
             _signal_group(self.pid, signal.SIGKILL)
             status = self._process.wait()
             self._reaped = True
-        process_guard.guard.remove(self.pid)
         for number in self.end_watch:
             os.close(number)
         self.end_watch = ()
+        self._tell_guard(process_guard.guard.remove)
         return status
+
+    def _tell_guard(self, tell: Callable[[int], None]) -> None:
+        try:
+            tell(self.pid)
+        except Exception as error:  # noqa: BLE001 - the child ends with us all the same, but perhaps not what it starts
+            log.warning("nobody watches over what the children of this process start: %s", error)
 
 
 def _end_watch(pid: int) -> tuple[int, ...]:

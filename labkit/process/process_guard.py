@@ -26,7 +26,10 @@ END_TIMEOUT = 5.0
 
 
 class ProcessGuard:
-    """The owner's side of a guard, which is started with the first group, and again if it has ended."""
+    """The owner's side of a guard, which is started with the first group, and again if it has ended or does not listen.
+
+    `add` and `remove` raise what comes of it when it cannot be started; the next of them tries again.
+    """
 
     def __init__(self) -> None:
         self.begin_anew()
@@ -47,7 +50,8 @@ class ProcessGuard:
         """This group has ended."""
         with self._lock:
             self._groups.discard(group)
-            self._tell(f"-{group}\n")
+            if self._process is not None or self._groups:
+                self._tell(f"-{group}\n")
 
     def end(self) -> None:
         """End the guard, which kills the groups that are left."""
@@ -55,6 +59,7 @@ class ProcessGuard:
 
         with self._lock:
             process, self._process = self._process, None
+            self._groups.clear()
         if process is None:
             return
         try:
@@ -64,26 +69,35 @@ class ProcessGuard:
             process.wait()
 
     def _tell(self, words: str) -> None:
-        if self._process is not None and self._write(words):
+        if self._process is not None and self._write(self._process, words):
             return
-        self._start()
-        self._write("".join(f"+{group}\n" for group in sorted(self._groups)))
+        self._drop()
+        if self._groups:
+            self._process = self._start()
+            self._write(self._process, "".join(f"+{group}\n" for group in sorted(self._groups)))
 
-    def _write(self, words: str) -> bool:
-        assert self._process is not None
-        assert self._process.stdin is not None
+    def _write(self, process: subprocess.Popen[bytes], words: str) -> bool:
+        """Whether it could be told: somebody may have killed it, or stopped it until its pipe was full."""
+        assert process.stdin is not None
         try:
-            os.write(self._process.stdin.fileno(), words.encode())
-        except BrokenPipeError:  # somebody has killed it
-            self._process.stdin.close()
-            self._process.wait()
+            os.write(process.stdin.fileno(), words.encode())
+        except (BrokenPipeError, BlockingIOError):
             return False
         return True
 
-    def _start(self) -> None:
+    def _drop(self) -> None:
+        """Forget one that is of no use; it kills nothing more."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            process.kill()
+            process.stdin.close()
+            process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         import subprocess
 
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -92,6 +106,9 @@ class ProcessGuard:
             cwd="/",
             start_new_session=True,
         )
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
+        return process
 
 
 #: That of this process.
