@@ -2,12 +2,14 @@
 
 The one in `LABKIT_LOGGING_DIR/<component>/` is taken if there is one, else the one in this package. As delivered,
 warnings go to standard error and everything from INFO on into a file of at most 1 MB, of which two older ones are kept.
+A file that is deleted under way is begun anew.
 """
 
 from __future__ import annotations
 
 import json
 import logging.config
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +40,8 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
         for name in (*config.get("loggers", {}), *(["root"] if "root" in config else [])):
             for handler in logging.getLogger(name).handlers:
                 _say_once(handler)
+                if isinstance(handler, logging.FileHandler):
+                    _begin_anew_when_gone(handler)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = error.__cause__ or error  # dictConfig wraps what was wrong
         raise SettingsError(f"The logging configuration {path} does not fit: {error}: {reason}.") from error
@@ -74,3 +78,22 @@ def _say_once(handler: logging.Handler) -> None:
                 sys.stderr.write(f"labkit: {where} cannot be written, its lines are lost meanwhile: {error}\n")
 
     handler.handleError = on_error  # type: ignore[method-assign]
+
+
+def _begin_anew_when_gone(handler: logging.FileHandler) -> None:
+    """Have it open its file anew when somebody has deleted it: Python's would write on to where nobody can look."""
+    write = handler.emit
+
+    def emit(record: logging.LogRecord) -> None:
+        try:
+            if handler.stream is not None and os.fstat(handler.stream.fileno()).st_nlink == 0:
+                handler.stream.close()
+                handler.stream = None  # as with `delay`: the next line opens it
+            if handler.stream is None:
+                Path(handler.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError):
+            handler.handleError(record)
+        else:
+            write(record)
+
+    handler.emit = emit  # type: ignore[method-assign]

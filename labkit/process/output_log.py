@@ -30,7 +30,8 @@ class OutputLog:
     """The newest `MAX_BYTES` of an output, in two files: `path`, and `path` with `.1` behind it, which is older.
 
     The files appear with the first bytes. Without a `path` they are in `output_folder`. A disk that cannot be written
-    to loses what was to be written, which is said once, and never the process.
+    to loses what was to be written, which is said once, and never the process. Files that are taken away under way are
+    begun anew, with the last words.
     """
 
     def __init__(self, name: str, path: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
@@ -51,6 +52,12 @@ class OutputLog:
             self.written += len(data)
             self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
             try:
+                if self._is_gone():
+                    log.warning(
+                        "%s, where what %s writes is kept, was taken away and is begun anew", self.path, self._name
+                    )
+                    self._let_go()
+                    data = max(data, self._tail, key=len)  # which ends with it
                 self._append(data[-self._max_bytes :])
             except OSError as error:
                 if not self._failed:
@@ -60,7 +67,7 @@ class OutputLog:
     def text(self) -> str:
         """All that is kept, the oldest first; what is no UTF-8 is replaced."""
         with self._lock:
-            if self.path is None or self._failed:
+            if self.path is None or self._failed or not self.path.exists():
                 return _decoded(self._tail)
             older = self.path.with_name(self.path.name + ".1")
             return _decoded(b"".join(part.read_bytes() for part in (older, self.path) if part.exists()))
@@ -74,9 +81,15 @@ class OutputLog:
     def close(self) -> None:
         """Let go of the file, which stays."""
         with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+            self._let_go()
+
+    def _is_gone(self) -> bool:
+        return self._file >= 0 and os.fstat(self._file).st_nlink == 0
+
+    def _let_go(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _append(self, data: bytes) -> None:
         half = self._max_bytes // 2
@@ -100,8 +113,7 @@ class OutputLog:
 
     def _turn_over(self) -> None:
         assert self.path is not None
-        os.close(self._file)
-        self._file = -1
+        self._let_go()
         self.path.replace(self.path.with_name(self.path.name + ".1"))
         self._open()
 

@@ -6,6 +6,7 @@ import json
 import logging
 import logging.config
 import logging.handlers
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -59,6 +60,25 @@ def test_a_log_that_cannot_be_written_says_so_once(
     assert "it goes on" in (tmp_path / "worker.log").read_text()
     labkits_logger.info("%d", "a defect")
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("handler", ["logging.handlers.RotatingFileHandler", "logging.FileHandler"])
+def test_a_log_that_is_deleted_under_way_is_begun_anew(
+    tmp_path: Path, handler: str, labkits_logger: logging.Logger
+) -> None:
+    own = json.loads(config_path("worker", Settings()).read_text())
+    own["handlers"]["file"] = {"class": handler, "filename": "worker.log", "formatter": "full"}
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "logging_config.json").write_text(json.dumps(own))
+    file = tmp_path / "logs" / "worker.log"
+    configure("worker", Settings(logging_dir=tmp_path), file.parent)
+    labkits_logger.info("before")
+    file.unlink()
+    labkits_logger.info("after the file")
+    assert "after the file" in file.read_text()
+    shutil.rmtree(file.parent)
+    labkits_logger.info("after the folder")
+    assert "after the folder" in file.read_text()
 
 
 def test_the_users_own_configuration_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from labkit.process.output_log import OutputLog
@@ -83,3 +85,34 @@ def test_whatever_comes_at_once_the_bound_holds(tmp_path, size):
         output.write(b"y" * size)
         assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1000
     output.close()
+
+
+@pytest.mark.parametrize("gone", ["file", "folder"])
+def test_a_file_that_is_taken_away_is_begun_anew_with_the_last_words(tmp_path, caplog, gone):
+    output = OutputLog("cleared", tmp_path / "logs" / "output.log")
+    output.write(b"before\n")
+    if gone == "file":
+        output.path.unlink()
+    else:
+        shutil.rmtree(output.path.parent)
+    assert output.text() == "before\n"
+    output.write(b"after\n")
+    output.write(b"later\n")
+    assert output.text() == output.path.read_text() == "before\nafter\nlater\n"
+    output.close()
+    output.path.unlink()
+    assert output.text() == "before\nafter\nlater\n"
+    assert len([record for record in caplog.records if "cleared" in record.getMessage()]) == 1
+
+
+def test_a_file_that_is_taken_away_and_cannot_be_begun_anew_costs_no_process(tmp_path):
+    output = OutputLog("blocked", tmp_path / "logs" / "output.log")
+    output.write(b"before\n")
+    shutil.rmtree(tmp_path / "logs")
+    (tmp_path / "logs").write_text("in the way")
+    output.write(b"after\n")
+    assert output.text() == "before\nafter\n"
+    (tmp_path / "logs").unlink()
+    output.write(b"later\n")
+    output.close()
+    assert output.path.read_text().endswith("later\n")
