@@ -128,7 +128,8 @@ def work(
         return
     print(
         f"{outcomes['done']} tasks done, {outcomes.total() - outcomes['done']} attempts failed "
-        f"in {time.monotonic() - started:.1f} s by {at_work} of {workers} workers. Records: {target}"
+        f"in {time.monotonic() - started:.1f} s by {at_work} of {workers} workers. "
+        f"Records: {target if members.target == target.absolute() else members.target}"
     )
 
 

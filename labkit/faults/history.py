@@ -16,6 +16,7 @@ from msgspec.structs import fields
 from labkit.errors import HistoryUnreadable
 from labkit.faults.columns import CHUNK, NOTHING, TEXTS, WHOLE, ColumnsBuilder, EventColumns
 from labkit.faults.event import KINDS, Event
+from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,13 +79,9 @@ class History(Sequence[Event]):
 def write_history(history: Iterable[Event], path: Path) -> Path:
     """Write as JSON lines (`.jsonl`) or Parquet (`.parquet`), by the name; the file appears whole or not at all."""
     write = {JSON_LINES: _write_json_lines, PARQUET: _write_parquet}[_kind(path)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
+    with whole_file(path) as part:
         write(history, part)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    return path
 
 
 def read_history(path: Path) -> History:

@@ -1,21 +1,21 @@
 """Records on their way to disk as they come: a folder of Parquet parts, and a journal for the newest of them.
 
-    append -> waiting, for milliseconds -> 000003.jsonl, the journal -> 000003.parquet, a part, once that is full
+    append -> waiting, for milliseconds -> 000003-8c1f0a.jsonl, the journal -> 000003-8c1f0a.parquet, a part
 
 A journal holds a record a line, so of a process that is killed only the last milliseconds are lost. It becomes a part
-on a thread, without the interpreter's lock. `read_store` reads such a folder at any time, and whoever has left it.
+when it is full, on a thread, without the interpreter's lock. `read_store` reads such a folder at any time, and whoever
+has left it.
+
+Each store has names of its own, by the letters behind the number. So several may use one folder, at once or one after
+another: each reads, packs and deletes its own files only, and what a killed program has left stays until somebody
+deletes it.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import threading
-import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,9 @@ from msgspec.json import Encoder
 
 from labkit.errors import RecordsUnreadable, RecordsUnwritable
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.task_record import COLUMNS, TaskRecord, column_dtype, in_order_of_finishing, printable
+from labkit.measure.record_files import RecordFolder, file_names, frame_of, read_file, schema, table_of
+from labkit.measure.task_record import TaskRecord, printable
+from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +42,6 @@ MOST_WAITING = 50_000
 #: How long to wait before such a disk is tried again, in seconds.
 RETRY_INTERVAL = 1.0
 
-_JOURNAL, _PART = ".jsonl", ".parquet"
-
 log = safe_logger("labkit.records")
 
 
@@ -49,19 +49,18 @@ class RecordStore:
     """Takes records from any thread and keeps them in a folder, not in memory.
 
     Without a `folder` it is a temporary one, which goes with the store. Nothing is made before the first record. A disk
-    that cannot be written to is tried again, and never the concern of those who append.
+    that cannot be written to is tried again, and never the concern of those who append: what waits for it is among the
+    records all the same. Records whose files somebody deletes under way are lost, which is said and counted.
     """
 
     def __init__(self, folder: Path | None = None, *, part_records: int = PART_RECORDS) -> None:
-        self.folder = folder
-        #: how many records were lost, since the disk could not be written to
-        self.lost = 0
-        #: how many records of each outcome are on disk
+        #: how many records of each outcome were written to disk
         self.outcomes: Counter[str] = Counter()
-        self._part_records = part_records
-        #: the workers whose records are on disk
+        #: the workers whose records were
         self.workers: set[str] = set()
+        self._folder = RecordFolder(folder, part_records=part_records)
         self._taken = 0
+        self._dropped = 0
         self._taking = threading.Lock()
         self._waiting: deque[TaskRecord] = deque()
         self._writing = threading.Lock()
@@ -70,20 +69,26 @@ class RecordStore:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._encode = Encoder().encode
-        self._number = 1
-        self._in_journal = 0
-        self._journal = -1
-        self._full: list[Path] = []
         self._failed = False
 
     def __len__(self) -> int:
         return self._taken - self.lost
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the records are; a temporary folder is made with the first one."""
+        return self._folder.path
+
+    @property
+    def lost(self) -> int:
+        """How many records were lost, since the disk could not be written to or their files were deleted."""
+        return self._dropped + self._folder.missing
+
     def append(self, record: TaskRecord) -> None:
         """Take one record."""
         with self._taking:
             self._taken += 1
-        self._waiting.append(record)
+            self._waiting.append(record)
         if not self._arrived.is_set():
             self._arrived.set()
             if self._thread is None:
@@ -97,50 +102,50 @@ class RecordStore:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, left))]
                 left -= len(batch)
                 try:
-                    self._write(b"".join(map(self._line, batch)))
+                    self._folder.write(b"".join(map(self._line, batch)), len(batch))
                 except OSError as error:
                     self._put_back(batch, error)
                     return False
                 self.outcomes.update(record.outcome for record in batch)
                 self.workers.update(record.worker for record in batch)
-                self._in_journal += len(batch)
-                if self._in_journal >= self._part_records:
-                    self._begin_anew()
             if self._failed:
                 log.warning("the records can be written again; %d were lost", self.lost)
             self._failed = False
+            if self._closed.is_set():
+                self._folder.close()
             return True
+
+    def counts(self) -> tuple[Counter[str], int]:
+        """How many records there are of each outcome so far, and of how many workers, on disk or not."""
+        self.flush()
+        with self._writing, self._taking:
+            waiting = list(self._waiting)
+            outcomes = self.outcomes + Counter(record.outcome for record in waiting)
+            return outcomes, len(self.workers.union(record.worker for record in waiting))
 
     def frame(self) -> pd.DataFrame:
         """All of them, one row per attempt, ordered by the time at which it finished (see `to_frame`)."""
         with self._packing:
-            self.flush()
-            return _to_frame(() if self.folder is None else _tables(self.folder))
+            return frame_of(self._tables())
 
     def write(self, path: Path) -> Path:
         """Write all of them into one Parquet file, part by part; it appears whole or not at all.
 
         Raises `RecordsUnwritable` if that cannot be done; the folder stays.
         """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with self._packing:
-            self.flush()
-            part = path.with_name(path.name + ".part")
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with pq.ParquetWriter(part, _schema()) as writer:
-                    for table in () if self.folder is None else _tables(self.folder):
+                with whole_file(path) as part, pq.ParquetWriter(part, schema()) as writer:
+                    for table in self._tables():
                         writer.write_table(table)
-                return part.replace(path)
-            except OSError as error:
+            except (OSError, pa.ArrowException, RecordsUnreadable) as error:
                 raise RecordsUnwritable(
-                    f"The records could not be written to {path}: {error}. They are in the folder {self.folder}, "
-                    "which `read_records` reads too."
+                    f"The records could not be written to {path}: {error}. {self._where()}"
                 ) from error
-            finally:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
+            return path
 
     def close(self) -> None:
         """Write what waits, and end the thread. What was written can still be read. Closing twice is no error."""
@@ -149,13 +154,13 @@ class RecordStore:
         if self._thread is not None:
             self._thread.join()
         with self._packing, self._writing:
-            self._close_journal()
+            self._folder.close()
 
     def remove(self) -> None:
-        """Close, and delete what is in the folder."""
+        """Close, and delete the files, with the folder if it holds nothing else."""
         self.close()
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with self._packing, self._writing:
+            self._folder.remove()
 
     def _begin(self) -> None:
         with self._writing:
@@ -164,7 +169,7 @@ class RecordStore:
                 self._thread.start()
 
     def _run(self) -> None:
-        pause = PACE
+        pause, said = PACE, False
         while not self._closed.is_set():
             self._arrived.wait()
             self._closed.wait(pause)
@@ -172,10 +177,12 @@ class RecordStore:
             try:
                 pause = PACE if self.flush() else RETRY_INTERVAL
                 self._pack()
+                said = False
             except Exception:  # whatever it was, later records are to be written
-                log.exception("records could not be written for now")
-                pause = RETRY_INTERVAL
-            if self._waiting:
+                if not said:
+                    log.exception("records could not be written for now")
+                pause, said = RETRY_INTERVAL, True
+            if self._waiting or self._folder.full:
                 self._arrived.set()
         self.flush()
 
@@ -185,19 +192,6 @@ class RecordStore:
         except UnicodeEncodeError:
             return self._encode(printable(record)) + b"\n"
 
-    def _write(self, data: bytes) -> None:
-        if self._journal < 0:
-            self._open_journal()
-        size = os.fstat(self._journal).st_size
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(self._journal, left) :]
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._journal, size)  # a part of a line, or of the batch that is to be written again
-            raise
-
     def _put_back(self, batch: list[TaskRecord], error: OSError) -> None:
         if not self._failed:
             log.warning("records cannot be written for now: %s", error)
@@ -205,93 +199,46 @@ class RecordStore:
         self._waiting.extendleft(reversed(batch))
         while len(self._waiting) > MOST_WAITING:
             self._waiting.pop()
-            self.lost += 1
+            self._dropped += 1
 
-    def _open_journal(self) -> None:
-        if self.folder is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="labkit-records-"))
-            weakref.finalize(self, _remove, self.folder, os.getpid())
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{self._number:06}{_JOURNAL}"
-        self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    def _tables(self) -> Iterator[pa.Table]:
+        """All of them, as of now, those that wait for the disk at the end; while no journal becomes a part."""
+        self.flush()
+        with self._writing:
+            tables = self._folder.tables()
+            with self._taking:
+                waiting = list(self._waiting)
+        yield from tables
+        if waiting:
+            yield table_of(b"".join(map(self._line, waiting)), "what waits for the disk")
 
-    def _close_journal(self) -> None:
-        if self._journal >= 0:
-            os.close(self._journal)
-            self._journal = -1
-
-    def _begin_anew(self) -> None:
-        assert self.folder is not None
-        self._close_journal()
-        self._full.append(self.folder / f"{self._number:06}{_JOURNAL}")
-        self._number += 1
-        self._in_journal = 0
+    def _where(self) -> str:
+        with self._writing:
+            waiting = len(self._waiting)
+        folder = f"in the folder {self.folder}, which `read_records` reads too"
+        if not waiting:
+            return f"They are {folder}."
+        others = "" if len(self) == waiting else f" The others are {folder}."
+        return f"{waiting} of them are in the memory of this program only, until they can be written.{others}"
 
     def _pack(self) -> None:
         """Make parts of the journals that are full; one that cannot become a part stays what it is."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        while self._full:
-            path = self._full[0]
+        while self._folder.full:
             with self._packing:
-                part = path.with_suffix(".part")
-                pq.write_table(_read_journal(path), part)
-                part.replace(path.with_suffix(_PART))
-                path.unlink()
-                pa.default_memory_pool().release_unused()
-            self._full.pop(0)
+                if not self._folder.pack():
+                    with self._writing:
+                        self._folder.count_missing()
+            pa.default_memory_pool().release_unused()
 
 
 def read_store(folder: Path) -> pd.DataFrame:
-    """The records in the folder of a store, as of now. Raises `RecordsUnreadable` if it holds none."""
-    if not any(path.suffix in (_JOURNAL, _PART) for path in folder.glob("*")):
+    """The records in the folder of one store or several, as of now.
+
+    Raises `RecordsUnreadable` if it holds none, or if a part is damaged.
+    """
+    names = file_names(folder)
+    if not names:
         raise RecordsUnreadable(f"The folder {folder} does not hold records of labkit.")
-    return _to_frame(_tables(folder))
-
-
-def _tables(folder: Path) -> Iterator[pa.Table]:
-    import pyarrow.parquet as pq
-
-    names = (path for path in folder.glob("*") if path.suffix in (_JOURNAL, _PART))
-    for name in sorted({path.stem for path in names}):
-        readers: list[tuple[str, Callable[[Path], pa.Table]]] = [(_PART, pq.read_table), (_JOURNAL, _read_journal)]
-        for suffix, read in [*readers, readers[0]]:  # a journal may become a part meanwhile
-            with suppress(FileNotFoundError):
-                yield read(folder / f"{name}{suffix}")
-                break
-
-
-def _read_journal(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import json
-
-    data = path.read_bytes()
-    data = data[: data.rfind(b"\n") + 1]  # the process may have been killed in the middle of a line
-    if not data:
-        return _schema().empty_table()
-    return json.read_json(
-        pa.BufferReader(data),
-        read_options=json.ReadOptions(block_size=len(data), use_threads=False),  # each thread would keep its memory
-        parse_options=json.ParseOptions(explicit_schema=_schema(), unexpected_field_behavior="ignore"),
-    )
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    kinds = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-    return pa.schema([(name, kinds[column_dtype(name)]) for name in COLUMNS])
-
-
-def _to_frame(tables: Iterator[pa.Table] | tuple[()]) -> pd.DataFrame:
-    import pyarrow as pa
-
-    table = pa.concat_tables([_schema().empty_table(), *tables])
-    frame = table.to_pandas().astype({name: column_dtype(name) for name in COLUMNS})
-    return in_order_of_finishing(frame)
-
-
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked copy ends too
-        shutil.rmtree(folder, ignore_errors=True)
+    return frame_of(table for name in names if (table := read_file(folder, name)) is not None)

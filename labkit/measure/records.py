@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from labkit.errors import RecordsUnreadable
 from labkit.measure.record_store import read_store
 from labkit.measure.task_record import COLUMNS, TaskRecord, column_dtype, in_order_of_finishing
+from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,13 +80,9 @@ def with_receipts(records: pd.DataFrame, receipts: pd.DataFrame) -> pd.DataFrame
 
 def write_records(frame: pd.DataFrame, path: Path) -> Path:
     """Write the DataFrame as Parquet; the folder is made, and the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
+    with whole_file(path) as part:
         frame.to_parquet(part, index=False)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    return path
 
 
 def read_records(*paths: Path) -> pd.DataFrame:

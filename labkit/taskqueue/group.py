@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from labkit.errors import LabkitError, WorkerFailed
-from labkit.measure.record_store import RecordStore
-from labkit.measure.records import read_records
 from labkit.measure.task_record import TaskRecord
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
@@ -28,6 +26,7 @@ from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.group_records import GroupRecords
 from labkit.taskqueue.group_state import group_state_of
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.service_time import ServiceTime, constant
@@ -54,7 +53,9 @@ class WorkerGroup(Resource):
     `on_record` gets every attempt's record as soon as it is known here, from any thread; what it raises is logged.
     With `log_dir`, worker processes log there by the worker's `logging_config.json`, each in a folder of its name.
     Records go to disk as they come; `records` is the Parquet file in which they are left at the end. Until then, and if
-    this process is killed, they are in the folder of that name with `.parts`, which `read_records` reads too.
+    this process is killed, they are in the folder of that name with `.parts`, which `read_records` reads too. What a
+    killed run has left there stays, apart from the records of later ones. Where another program has written the file
+    meanwhile, it is left alone, and `target` names another one beside it.
     In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
     seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
     More workers, also on other machines, may join the same group by its name.
@@ -109,10 +110,7 @@ class WorkerGroup(Resource):
             session_timeout=session_timeout or self._settings.session_timeout,
         )
         self._clock = clock
-        # a handler may change the working directory
-        self._target = records.absolute() if records is not None else self._default_target()
-        self._store = RecordStore(None if self._target is None else self._target.with_suffix(".parts"))
-        self._is_written = False
+        self._records = GroupRecords(records or self._default_target())
         self._on_record = None if on_record is None else shielded(on_record, "on_record")
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
@@ -226,18 +224,20 @@ class WorkerGroup(Resource):
 
     def attempts(self) -> int:
         """How many attempts are known to have ended so far."""
-        return len(self._store)
+        return len(self._records)
+
+    @property
+    def target(self) -> Path | None:
+        """The file in which the records are left."""
+        return self._records.target
 
     def records(self) -> pd.DataFrame:
         """One row per attempt so far, ordered by the time at which it finished."""
-        if self._is_written and self._target is not None:
-            return read_records(self._target)
-        return self._store.frame()
+        return self._records.frame()
 
     def outcomes(self) -> tuple[Counter[str], int]:
         """How many attempts there were of each outcome so far, and how many workers have made them."""
-        self._store.flush()
-        return self._store.outcomes.copy(), len(self._store.workers)
+        return self._records.counts()
 
     def stop(self, *, timeout: float = STOP_TIMEOUT) -> None:
         """All workers finish the tasks in hand, commit and leave, and end within `timeout` seconds whatever one does.
@@ -247,7 +247,7 @@ class WorkerGroup(Resource):
         """
         with held_back(), ExitStack() as stack:  # all of it, whatever fails on the way
             members, self._members = list(self._members.values()), {}
-            stack.callback(self._leave_records)
+            stack.callback(self._records.leave)
             stack.callback(self._standing.close)
             failures = stop_members(members, timeout)
             if failures:
@@ -272,7 +272,7 @@ class WorkerGroup(Resource):
         return status.done + status.failed
 
     def _take(self, record: TaskRecord) -> None:
-        self._store.append(record)
+        self._records.append(record)
         if self._on_record is not None:
             self._on_record(record)
 
@@ -287,12 +287,4 @@ class WorkerGroup(Resource):
     def _default_target(self) -> Path | None:
         folder = self._settings.records_dir
         name = f"{self.topic.name}.{self.group}.{int(self._clock() * 1000)}-{uuid4().hex[:6]}.parquet"
-        return None if folder is None else folder.absolute() / name
-
-    def _leave_records(self) -> None:
-        """One file of what came in parts; if that cannot be written, the parts stay."""
-        self._store.close()
-        if self._target is not None and len(self._store) and not self._is_written:
-            self._store.write(self._target)
-            self._is_written = True
-            self._store.remove()
+        return None if folder is None else folder / name

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from labkit.errors import RecordsUnreadable
+from labkit.errors import RecordsUnreadable, RecordsUnwritable
 from labkit.measure import record_store
 from labkit.measure.record_store import RecordStore, read_store
 from labkit.measure.records import read_records, to_frame
@@ -115,6 +117,95 @@ def test_a_killed_process_leaves_what_it_had_written(tmp_path):
     assert read_records(tmp_path).equals(expected)
 
 
+def numbers(frame):
+    return sorted(int(name.removeprefix("task-")) for name in frame["task_id"])
+
+
+@pytest.mark.parametrize("cut", [0, 30], ids=["whole lines", "half a last line"])
+def test_what_a_killed_run_has_left_is_neither_lost_nor_taken_for_the_own(tmp_path, caplog, cut):
+    folder = tmp_path / "mine.parts"
+    with subprocess.Popen([sys.executable, "-c", KILLED, folder], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "written\n"
+        writer.send_signal(signal.SIGKILL)
+    for journal in folder.glob("*.jsonl"):
+        journal.write_bytes(journal.read_bytes()[: len(journal.read_bytes()) - cut])
+    survivors = numbers(read_store(folder))
+    assert len(survivors) >= 247
+    store = RecordStore(folder, part_records=100)
+    add(store, [record(number) for number in range(1000, 1250)])
+    assert numbers(store.frame()) == list(range(1000, 1250))
+    wait_until(lambda: not store._folder.full and not store._waiting, timeout=LONG, what="parts were to be made")
+    assert numbers(read_store(folder)) == [*survivors, *range(1000, 1250)]
+    assert numbers(read_records(store.write(tmp_path / "mine.parquet"))) == list(range(1000, 1250))
+    store.remove()
+    assert numbers(read_store(folder)) == survivors
+    assert len([said for said in caplog.messages if "records of other runs too" in said]) == 1
+
+
+def test_stores_in_one_folder_do_each_other_no_harm(tmp_path):
+    stores = [RecordStore(tmp_path / "shared", part_records=10) for _ in range(3)]
+    writers = [
+        threading.Thread(target=add, args=(store, [record(1000 * place + number) for number in range(105)]))
+        for place, store in enumerate(stores)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    for place, store in enumerate(stores):
+        assert numbers(store.frame()) == list(range(1000 * place, 1000 * place + 105))
+    for place, store in enumerate(stores):
+        assert numbers(read_records(store.write(tmp_path / "all.parquet"))) == numbers(store.frame())
+        store.remove()
+        left = [number for other in range(place + 1, 3) for number in range(1000 * other, 1000 * other + 105)]
+        if left:
+            assert numbers(read_store(tmp_path / "shared")) == left
+    assert [path.name for path in tmp_path.iterdir()] == ["all.parquet"]
+
+
+LINE = b'{"task_id": "glued'
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(LINE, id="half a line"),
+        pytest.param(b"\0" * 50 + b"\n", id="zeros"),
+        pytest.param(b"{}\n", id="an empty object"),
+        pytest.param(b"[]\n", id="a list"),
+        pytest.param(b'{"task_id": 5}\n', id="another type"),
+        pytest.param(b"\xff\xfe\n", id="no text"),
+        pytest.param(b"\n\n", id="empty lines"),
+        pytest.param(b"{" * 9999 + b"\n", id="too deep"),
+    ],
+)
+def test_what_is_no_record_is_passed_over_and_said(tmp_path, caplog, garbage):
+    store = RecordStore(tmp_path / "records")
+    add(store, [record(number) for number in range(20)])
+    store.close()
+    [journal] = store.folder.glob("*.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:10], garbage, *lines[10:]]))
+    lost = [10] if garbage == LINE else []  # half a line is glued to the next one
+    expected = [number for number in range(20) if number not in lost]
+    assert numbers(read_store(store.folder)) == numbers(store.frame()) == expected
+    assert "no records and are passed over" in caplog.text
+    assert numbers(read_records(store.write(tmp_path / "all.parquet"))) == expected
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    store = RecordStore(tmp_path / "records", part_records=10)
+    add(store, [record(number) for number in range(10)])
+    wait_until(lambda: list(store.folder.glob("*.parquet")) != [], timeout=LONG, what="a part was to be made")
+    store.close()
+    [part] = store.folder.glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-50])
+    with pytest.raises(RecordsUnreadable, match=part.name):
+        read_store(store.folder)
+    with pytest.raises(RecordsUnwritable, match=part.name):
+        store.write(tmp_path / "all.parquet")
+
+
 def test_a_line_that_was_cut_off_is_left_out(store):
     add(store, [record(n) for n in range(3)])
     store.flush()
@@ -148,6 +239,104 @@ def test_what_no_disk_takes_waits_and_the_rest_is_counted(tmp_path, monkeypatch,
     assert "15 were lost" in caplog.text
 
 
+def test_what_waits_for_the_disk_is_among_the_records_all_the_same(tmp_path):
+    (tmp_path / "records").write_text("in the way")
+    store = RecordStore(tmp_path / "records")
+    add(store, [record(0), record(1, worker="worker-2", error="half \ud800")])
+    assert not store.flush()
+    assert numbers(store.frame()) == [0, 1]
+    assert store.counts() == ({"failed": 1, "done": 1}, 2)
+    store.close()
+    with pytest.raises(RecordsUnwritable, match=r"2 of them are in the memory of this program only"):
+        store.write(tmp_path / "records" / "all.parquet")
+    assert numbers(read_records(store.write(tmp_path / "all.parquet"))) == [0, 1]
+    (tmp_path / "records").unlink()
+    assert numbers(store.frame()) == numbers(read_store(store.folder)) == [0, 1]
+
+
+def test_records_on_disk_and_records_that_wait_are_counted_once(store, tmp_path, monkeypatch):
+    add(store, [record(number) for number in range(5)])
+    assert store.flush()
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    real = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", fail)  # what is written of a batch that fails cannot be taken away at once
+        patch.setattr(os, "write", lambda file, data: real(file, data[:1000]) if len(data) > 1000 else fail())
+        add(store, [record(number) for number in range(5, 10)])
+        assert not store.flush()
+        assert numbers(store.frame()) == list(range(10))
+        with pytest.raises(RecordsUnwritable, match=r"5 of them are in the memory.*The others are in the folder"):
+            store.write(Path(os.devnull) / "all.parquet")
+    assert store.flush()
+    assert numbers(store.frame()) == numbers(read_store(store.folder)) == list(range(10))
+
+
+def test_records_whose_files_are_deleted_under_way_are_counted_as_lost(store, caplog):
+    add(store, [record(number) for number in range(10)])
+    store.flush()
+    shutil.rmtree(store.folder)
+    assert store.frame().empty
+    assert (len(store), store.lost) == (0, 10)
+    add(store, [record(number) for number in range(10, 20)])
+    assert store.flush()
+    assert numbers(store.frame()) == list(range(10, 20))
+    assert (len(store), store.lost) == (10, 10)
+    shutil.rmtree(store.folder)
+    add(store, [record(number) for number in range(20, 30)])
+    assert store.flush()
+    assert numbers(store.frame()) == list(range(20, 30))
+    assert (len(store), store.lost) == (10, 20)
+    assert caplog.text.count("somebody has deleted their files") == 2
+
+
+def test_parts_are_made_also_after_journals_were_deleted(store):
+    with store._packing:  # nothing becomes a part
+        for start in (0, 100, 200):
+            add(store, [record(number) for number in range(start, start + 100)])
+            assert store.flush()
+        first, *_ = sorted(store.folder.glob("*.jsonl"))
+        first.unlink()
+    wait_until(lambda: len(list(store.folder.glob("*.parquet"))) == 2, timeout=LONG, what="parts were to be made")
+    assert numbers(store.frame()) == list(range(100, 300))
+    assert (len(store), store.lost) == (200, 100)
+    shutil.rmtree(store.folder)
+    add(store, [record(number) for number in range(400, 500)])
+    wait_until(lambda: list(store.folder.glob("*.parquet")) != [], timeout=LONG, what="a part was to be made")
+    assert numbers(store.frame()) == list(range(400, 500))
+    assert (len(store), store.lost) == (100, 300)
+
+
+def test_a_journal_that_cannot_become_a_part_is_tried_again_and_said_once(store, monkeypatch, caplog):
+    monkeypatch.setattr(record_store, "RETRY_INTERVAL", 0.01)
+    real, tries = pq.write_table, []
+
+    def write_table(table, path):
+        tries.append(path)
+        if len(tries) <= 3:
+            path.write_bytes(b"PAR1")
+            raise OSError(28, "No space left on device")
+        real(table, path)
+
+    monkeypatch.setattr(pq, "write_table", write_table)
+    add(store, [record(number) for number in range(100)])
+    wait_until(lambda: list(store.folder.glob("*.parquet")) != [], timeout=LONG, what="a part was to be made")
+    store.close()
+    assert numbers(store.frame()) == list(range(100))
+    assert caplog.text.count("records could not be written for now") == 1
+    assert list(store.folder.glob("*.part")) == []
+
+
+def test_a_file_of_the_same_name_that_another_writes_is_left_alone(store, tmp_path):
+    other = tmp_path / "all.parquet.part"
+    other.write_text("another's")
+    store.append(record(1))
+    assert numbers(read_records(store.write(tmp_path / "all.parquet"))) == [1]
+    assert other.read_text() == "another's"
+
+
 def test_half_a_batch_is_not_written_twice(store, monkeypatch):
     add(store, [record(0)])
     store.flush()
@@ -160,7 +349,7 @@ def test_half_a_batch_is_not_written_twice(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(record_store.os, "write", write)
+        patch.setattr(os, "write", write)
         add(store, [record(1), record(2)])
         assert not store.flush()
     assert store.flush()

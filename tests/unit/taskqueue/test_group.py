@@ -1,6 +1,7 @@
 """A worker group, in memory: sharing, joining, leaving, draining."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -149,6 +150,41 @@ def test_records_are_on_disk_while_the_group_works(topics, tmp_path):
     assert group.records().equals(records)
     assert group.outcomes() == ({"done": 50}, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.parquet"]
+
+
+def test_two_groups_with_one_target_leave_the_records_of_both(topics, tmp_path, caplog):
+    target = tmp_path / "mine.parquet"
+    target.write_text("of an earlier run")
+    groups = [
+        WorkerGroup(topics.create(name, partitions=1), records=target, settings=SETTINGS) for name in ("one", "two")
+    ]
+    with groups[0], groups[1]:
+        for number, group in enumerate(groups, 1):
+            send(group.topic, number)
+            assert len(group.drain(timeout=LONG)) == number
+    assert [len(group.records()) for group in groups] == [1, 2]
+    assert {len(read_records(group.target)) for group in groups} == {1, 2}
+    assert groups[1].target == target  # which was the first to end
+    assert groups[0].target.parent == tmp_path
+    assert str(groups[0].target) in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(group.target.name for group in groups)
+
+
+def test_a_group_is_drained_where_a_killed_run_with_its_target_has_left_records(topics, tmp_path):
+    topic = topics.create("t", partitions=1)
+    with WorkerGroup(topic, group="killed", records=tmp_path / "mine.parquet", settings=SETTINGS) as killed:
+        send(topic, 5)
+        left = killed.drain(timeout=LONG)
+        shutil.copytree(tmp_path / "mine.parts", tmp_path / "kept")
+    shutil.copytree(tmp_path / "kept", tmp_path / "mine.parts")
+    for journal in (tmp_path / "mine.parts").iterdir():
+        with journal.open("ab") as lines:
+            lines.write(b'{"task_id": "cut o')
+    with WorkerGroup(topic, group="next", records=tmp_path / "mine.parquet", settings=SETTINGS) as group:
+        send(topic, 3)
+        assert len(group.drain(timeout=LONG)) == 8
+    assert len(read_records(tmp_path / "mine.parquet")) == 8
+    assert read_records(tmp_path / "mine.parts").equals(left)
 
 
 def test_records_are_left_there_also_when_a_handler_changes_the_working_directory(topics, tmp_path, monkeypatch):

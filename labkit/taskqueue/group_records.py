@@ -1,0 +1,75 @@
+"""The records of a worker group: on disk as they come, and in one file at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from labkit.logs.safe_logger import safe_logger
+from labkit.measure.record_store import RecordStore
+from labkit.measure.records import read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from labkit.measure.task_record import TaskRecord
+
+log = safe_logger("labkit.records")
+
+
+class GroupRecords:
+    """Keeps them in the folder `<target>.parts`, where others may keep theirs, and leaves them in the file `target`.
+
+    Without a target they go with this object. A file there that is written by somebody else meanwhile is left alone:
+    then `target` becomes another name beside it, which is said.
+    """
+
+    def __init__(self, target: Path | None) -> None:
+        # a handler may change the working directory
+        self.target = None if target is None else target.absolute()
+        self._store = RecordStore(None if self.target is None else self.target.with_suffix(".parts"))
+        self._before = _state(self.target)
+        self._is_left = False
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def append(self, record: TaskRecord) -> None:
+        """Take one record; any thread may call it."""
+        self._store.append(record)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per attempt so far, ordered by the time at which it finished."""
+        if self._is_left and self.target is not None:
+            return read_records(self.target)
+        return self._store.frame()
+
+    def counts(self) -> tuple[Counter[str], int]:
+        """How many attempts there were of each outcome so far, and how many workers have made them."""
+        return self._store.counts()
+
+    def leave(self) -> None:
+        """Make one file of what came in parts.
+
+        Raises `RecordsUnwritable`; then the parts stay, and it can be tried again.
+        """
+        self._store.close()
+        if self.target is None or not len(self._store) or self._is_left:
+            return
+        if _state(self.target) not in (None, self._before):
+            taken, self.target = self.target, self.target.with_stem(f"{self.target.stem}-{uuid4().hex[:6]}")
+            log.warning("somebody else has written %s meanwhile, so these records are left in %s", taken, self.target)
+        self._store.write(self.target)
+        self._is_left = True
+        self._store.remove()
+
+
+def _state(path: Path | None) -> tuple[int, int, int] | None:
+    """What tells a file from one that is written in its place."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:  # there is none, or none that can be seen, which the attempt to write it will show
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
