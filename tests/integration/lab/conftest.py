@@ -25,7 +25,7 @@ def own_settings(tmp_path: Path) -> Iterator[Settings]:
 
     The folder's name has what names of folders have: a space, letters that are not ASCII, signs that URLs use.
     """
-    settings = Settings(data_dir=tmp_path / "Jürgens 100% Übungen 😀", port=free_ports(1)[0])
+    settings = Settings(data_dir=tmp_path / "Jürgens 100% a=b Übungen 😀", port=free_ports(1)[0])
     yield settings
     labs = data_folder(settings) / "labs"
     for folder in labs.iterdir() if labs.exists() else ():

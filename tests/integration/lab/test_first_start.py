@@ -23,6 +23,7 @@ PREPARE = (
 
 
 def test_a_first_start_makes_the_caches_even_after_one_that_was_killed(tmp_path: Path) -> None:
+    tmp_path /= "a=b"
     settings = Settings(cache_dir=tmp_path)
     kafka_jars(Settings())
     shutil.copytree(jar_folder(Settings()), jar_folder(settings))
