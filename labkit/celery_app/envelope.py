@@ -24,8 +24,9 @@ _TOO_LARGE = 2**63
 class Envelope(Struct, frozen=True, kw_only=True):
     """A task on its way through Celery.
 
-    `topic` is without the prefix. `rank` is that of its class, 0 the most urgent. Times are seconds since the epoch:
-    `produced_at` by the record on Kafka, `sent_at` when it was handed to Celery's broker.
+    `topic` and `group`, which took it from Kafka, are without the prefix. `rank` is that of its class, 0 the most
+    urgent. Times are seconds since the epoch: `produced_at` by the record on Kafka, `sent_at` when it was handed to
+    Celery's broker.
     """
 
     task: Task
@@ -35,9 +36,10 @@ class Envelope(Struct, frozen=True, kw_only=True):
     rank: int
     produced_at: float
     sent_at: float
+    group: str | None = None
 
     @classmethod
-    def of(cls, item: WorkItem, task: Task, *, topic: str, rank: int, at: float) -> Self:
+    def of(cls, item: WorkItem, task: Task, *, topic: str, rank: int, at: float, group: str | None = None) -> Self:
         """The envelope for a record that was received."""
         record = item.record
         return cls(
@@ -48,6 +50,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
             rank=rank,
             produced_at=record.timestamp_ms / 1000,
             sent_at=at,
+            group=group,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
         try:
             found = convert(values, cls)
             task = found.task
-            _check_texts((task.id, task.kind, task.key, task.idempotency_key, found.topic))
+            _check_texts((task.id, task.kind, task.key, task.idempotency_key, found.topic, found.group))
             _check_numbers((found.partition, found.offset, found.rank, task.priority, task.attempt))
             _check_times((found.produced_at, found.sent_at, task.created_at, task.scheduled_at))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -132,6 +132,7 @@ def _letter(topic: Topic, envelope: Envelope, last: TaskRecord, *, with_record: 
         error=last.error or "",
         attempts=last.attempt,
         worker=last.worker,
+        group=envelope.group,
         at=last.finished_at,
         with_record=with_record,
     )

@@ -218,6 +218,7 @@ def _in_json(letter: DeadLetter) -> dict[str, Any]:
         "error": letter.error,
         "attempts": letter.attempts,
         "worker": letter.worker,
+        "group": letter.group,
         "at": letter.at,
         "key": _text(letter.key),
         "value": _text(letter.value),

@@ -260,7 +260,8 @@ class Dispatcher(Resource):
     def _envelope(self, name: str, item: WorkItem, at: float) -> Envelope:
         assert item.task is not None
         rank = list(self._intakes).index(name)
-        return Envelope.of(item, item.task, topic=self._intakes[name].topic.name, rank=rank, at=at)
+        topic, group = self._intakes[name].topic.name, group_of(self._group, name)
+        return Envelope.of(item, item.task, topic=topic, rank=rank, at=at, group=group)
 
 
 def group_of(group: str, name: str) -> str:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from hashlib import blake2b
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
+from labkit.faults.letter_log import letter_events
 from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
-from labkit.taskqueue import dead_letter
-from labkit.taskqueue.task import TASK_ID, Task
+from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PRODUCER, LOG, LETTERS = "producer", "log", "log of dead letters"
+PRODUCER, LOG = "producer", "log"
 
 #: How an attempt ends, by the outcome of its record; any other outcome is a failure.
 _ENDS: dict[str, What] = {DONE: "finished", REPEATED: "repeated", SHED: "shed", SPILLED: "spilled"}
@@ -43,8 +44,9 @@ def from_records(
 
     `written`: all records of the topic, and `dead`: all of its topic of dead letters, both read from the beginning
     when the run was over. Without `dead`, what was given up counts as a dead letter. `committed`: the commits of the
-    group, see `group_commits`. `group`: whose records these are; the histories of several groups can be put together
-    into one. `cleanup_policy`: that of the topic, if it is compacted.
+    group, see `group_commits`. `group`: the name of the group whose records these are, without the prefix; commits that
+    name no group are its own then, and dead letters of another group are not. The histories of several groups can be
+    put together into one. `cleanup_policy`: that of the topic, if it is compacted.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
     for records skipped on poll. Raises `HistoryUnreadable` if the records are of several topics.
@@ -56,8 +58,9 @@ def from_records(
             f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
             "Take those of one: records[records['topic'] == …]."
         )
-    letters = _given_up(records) if dead is None else _letters(dead)
-    events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *committed]
+    letters = _given_up(records) if dead is None else letter_events(dead, group=group, failed=_failed(records))
+    commits = (replace(event, group=event.group or group) for event in committed)
+    events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *commits]
     if receipts is not None:
         events += of_receipts(receipts)
     return History(events)
@@ -160,40 +163,13 @@ def _task_in(record: Record) -> tuple[str | None, str | None]:
 
 def of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:
     """What became a dead letter, by all records of the topic of dead letters, and which of them were taken away."""
-    return _numbered(_letters(dead))
+    return _numbered(letter_events(dead))
 
 
-def _letters(dead: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """Each letter by the worker that wrote it. What anybody else has put there tells nothing."""
-    for record in dict.fromkeys(dead):  # a topic that was read twice
-        with suppress(KeyError, ValueError):
-            yield _taken_away(record) if record.value is None else _letter(record)
-
-
-def _letter(letter: Record) -> dict[str, Any]:
-    headers = {name: value.decode(errors="replace") for name, value in letter.headers if value is not None}
-    return {
-        "what": "dead",
-        "by": headers[dead_letter.WORKER],
-        "at": float(headers[dead_letter.AT]),
-        "task": headers.get(TASK_ID),
-        "partition": int(headers[dead_letter.PARTITION]),
-        "offset": int(headers[dead_letter.OFFSET]),
-        "note": headers[dead_letter.ERROR],
-    }
-
-
-def _taken_away(tombstone: Record) -> dict[str, Any]:
-    """A tombstone says why it is there; one by an older labkit may be either, and then nothing is held against it."""
-    _, partition, offset = (tombstone.key or b"").decode().rsplit("/", 2)
-    replayed = (dead_letter.GONE, dead_letter.REPLAYED) in tombstone.headers
-    return {
-        "what": "replayed" if replayed else "dropped",
-        "by": LETTERS,
-        "at": tombstone.timestamp_ms / 1000,
-        "partition": int(partition),
-        "offset": int(offset),
-    }
+def _failed(records: pd.DataFrame) -> set[tuple[int, int]]:
+    """Where an attempt failed or a record was refused: a worker tells of that before it writes a letter."""
+    failed = records[~records["outcome"].isin(_ENDS)]
+    return set(zip(failed["partition"].tolist(), failed["offset"].tolist(), strict=True))
 
 
 def _given_up(records: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -5,13 +5,14 @@ The dead letters of the topic `tasks` are on `tasks.dead`, one partition, compac
 key      where the record was: topic/partition/offset, the topic's name without the prefix
 value    the record's value as it was
 headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
-         dead-at, and dead-key if the record had a key
+         dead-at, dead-group if a group gave it up, and dead-key if the record had a key
 
 A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
 dead-omitted says so.
 
-A tombstone (no value) under the same key says that the letter is gone, and its header dead-gone whether it was
-replayed or dropped. All letters of a record have the same key, so a letter written twice is one.
+A tombstone (no value) under the same key says that the letter is gone, its header dead-gone whether it was replayed or
+dropped, and dead-group whose letter it was. All letters of a record have the same key, so a letter written twice is
+one, and of those of several groups the last one stays.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 SUFFIX = ".dead"
 TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
 ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
+#: The group that gave it up; letters by an older labkit have none.
+GROUP = "dead-group"
 #: Stands where the record had no value: the letter must have one, since none makes a tombstone.
 NO_VALUE = "dead-no-value"
 #: The header of a tombstone, and what it says.
@@ -98,9 +101,18 @@ def _why_not(topic: Topic, names: Iterable[str], error: TransportError) -> str:
 
 
 def encode_dead_letter(
-    topic: Topic, record: Record, *, error: str, attempts: int, worker: str, at: float, with_record: bool = True
+    topic: Topic,
+    record: Record,
+    *,
+    error: str,
+    attempts: int,
+    worker: str,
+    at: float,
+    group: str | None = None,
+    with_record: bool = True,
 ) -> Outgoing:
-    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch.
+    """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch, `group` without the
+    prefix.
 
     Without the record it tells only where that was and what became of it.
     """
@@ -113,6 +125,8 @@ def encode_dead_letter(
         (WORKER, worker.encode()),
         (AT, repr(at).encode()),
     ]
+    if group is not None:
+        facts.append((GROUP, group.encode()))
     name, key = dead_topic(topic.full_name), _id(topic.name, record.partition, record.offset).encode()
     if not with_record:
         return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
@@ -126,8 +140,8 @@ def encode_dead_letter(
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
 
-    `at` is in seconds since the epoch. Key, value and headers are the record's own, unless they were `omitted` because
-    the topic of dead letters did not take them.
+    `at` is in seconds since the epoch, `group` None where the letter does not say it. Key, value and headers are the
+    record's own, unless they were `omitted` because the topic of dead letters did not take them.
     """
 
     topic: str
@@ -140,6 +154,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     attempts: int
     worker: str
     at: float
+    group: str | None = None
     omitted: bool = False
 
     @property
@@ -170,6 +185,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
                 attempts=int(facts[ATTEMPTS]),
                 worker=facts[WORKER].decode(),
                 at=float(facts[AT]),
+                group=facts[GROUP].decode() if GROUP in facts else None,
                 omitted=OMITTED in facts,
             )
             if record.key != found.id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
-from labkit.taskqueue.dead_letter import DROPPED, GONE, REPLAYED, DeadLetter, dead_topic
+from labkit.taskqueue.dead_letter import DROPPED, GONE, GROUP, REPLAYED, DeadLetter, dead_topic
 from labkit.taskqueue.topics import Topics, read_topic
 from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
 
@@ -120,7 +120,8 @@ class DeadLetters:
         return Outgoing(topic, letter.partition, letter.key, letter.value, letter.headers)
 
     def _tombstone(self, letter: DeadLetter, why: bytes) -> Outgoing:
-        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, why),))
+        of = () if letter.group is None else ((GROUP, letter.group.encode()),)
+        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, why), *of))
 
     def _records(self) -> Iterator[Record]:
         """Everything on the topic of dead letters up to now; nothing if there is no such topic."""

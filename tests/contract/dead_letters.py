@@ -13,6 +13,7 @@ from labkit.taskqueue import new_task
 from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
 from tests.contract.fixtures import TIMEOUT
 
@@ -44,8 +45,8 @@ def record_of(topic, task, *, partition=1, offset=17):
     return Record(topic.full_name, partition, offset, key, value, (*headers, ("mine", b"\xff\x00")), 5)
 
 
-def given_up(topic, record, *, error="ValueError: no", at=AT):
-    return encode_dead_letter(topic, record, error=error, attempts=3, worker="worker-1", at=at)
+def given_up(topic, record, *, error="ValueError: no", at=AT, **more):
+    return encode_dead_letter(topic, record, error=error, attempts=3, worker="worker-1", at=at, **more)
 
 
 def some(topic, count):
@@ -86,6 +87,15 @@ def test_a_letter_tells_all(topic, letters, write):
     assert letter.error == "ValueError: no\n  at line 1 …"
     assert letter.task() == task.evolve(topic=topic.name)
     assert letters.get(letter.id) == letter
+
+
+def test_a_letter_and_its_tombstone_tell_whose_it_is(topics, topic, letters, write):
+    first, second = (record_of(topic, new_task("stock"), offset=offset) for offset in (0, 1))
+    write([given_up(topic, first, group="worker_group"), given_up(topic, second)])
+    assert [letter.group for letter in letters.list()] == ["worker_group", None]
+    assert letters.replay([f"{topic.name}/1/0"]) == letters.drop([f"{topic.name}/1/1"]) == 1
+    gone = [record.headers for record in read_topic(topic.transport, dead_topic(topic.full_name)) if not record.value]
+    assert gone == [(("dead-gone", b"replayed"), ("dead-group", b"worker_group")), (("dead-gone", b"dropped"),)]
 
 
 #: What a topic takes from clients of others is more than labkit's own would send, and may be all key.

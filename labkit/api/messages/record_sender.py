@@ -178,7 +178,7 @@ class DeadLetterSender:
         self, topic: TopicLog, group: str, sender: RecordSender, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._topic = topic
-        self._worker = f"api.{group}"
+        self._group = f"api.{group}"  # also the name of who gives up
         self._sender = sender
         self._clock = clock
 
@@ -194,6 +194,12 @@ class DeadLetterSender:
 
     def _letter(self, record: Record, error: str, attempts: int) -> OutgoingRecord:
         found = encode_dead_letter(
-            self._topic.topic, record, error=error, attempts=attempts, worker=self._worker, at=self._clock()
+            self._topic.topic,
+            record,
+            error=error,
+            attempts=attempts,
+            worker=self._group,
+            group=self._group,
+            at=self._clock(),
         )
         return OutgoingRecord(found.topic, found.partition or 0, found.key, found.value or b"", found.headers)

@@ -65,6 +65,7 @@ class DeadLetterWriter(ABC):
     ) -> None:
         self._topic = topic
         self._worker = worker
+        self._group = group
         # two workers of one name, of two programs, would fence each other off
         self._transactional_id = topic.full_group(f"{group}.{worker}.{uuid4().hex[:8]}")
         self._wall_clock = wall_clock
@@ -160,6 +161,7 @@ class DeadLetterWriter(ABC):
             error="" if item.error is None else describe(item.error),
             attempts=item.attempt,
             worker=self._worker,
+            group=self._group,
             at=at,
             with_record=self._refused.with_record(item),
         )

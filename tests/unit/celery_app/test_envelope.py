@@ -14,11 +14,17 @@ from labkit.taskqueue.transport.contract import Record
 
 TASK = Task(id="7", kind="sleep", payload={"a": [1, None, "ä"]}, key="k", scheduled_at=9.5, idempotency_key="order-7")
 ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0)
-ENVELOPE = Envelope.of(ITEM, TASK, topic="t", rank=2, at=12.0)
+ENVELOPE = Envelope.of(ITEM, TASK, topic="t", rank=2, at=12.0, group="dispatchers.t")
 
 
 def test_it_survives_json():
     assert Envelope.from_json(json.loads(json.dumps(ENVELOPE.to_json()))) == ENVELOPE
+
+
+def test_one_of_before_may_tell_no_group():
+    values = ENVELOPE.to_json()
+    del values["group"]
+    assert Envelope.from_json(values).group is None
 
 
 def test_it_knows_where_the_task_was():
