@@ -10,26 +10,14 @@ import numpy as np
 
 from labkit.faults import completeness, consistency, precedence, repetition
 from labkit.faults.columns import TEXTS, WHOLE, EventColumns, Numbers
-from labkit.faults.event import Event, What
+from labkit.faults.event import Event
 from labkit.faults.facts import Facts
+from labkit.faults.group_facts import facts_by_group, left_out
 from labkit.faults.history import History
-from labkit.faults.refusals import refusal
+from labkit.faults.refusals import refusal, refusal_to_praise
 from labkit.faults.verdict import ANOMALIES, KEPT, Anomaly, Finding, Further, Unjudged, Verdict
 
 Rule = Callable[[Facts], Iterator[Finding]]
-
-#: What is of every group where it names none.
-_SHARED: tuple[What, ...] = (
-    "sent",
-    "acknowledged",
-    "refused",
-    "written",
-    "retained",
-    "dead",
-    "replayed",
-    "dropped",
-    "fault",
-)
 
 #: What the topic and its producers did is the same for every group.
 _OF_THE_TOPIC: tuple[Rule, ...] = (completeness.acknowledged_but_unwritten, consistency.one_id_for_two_tasks)
@@ -63,21 +51,18 @@ def check(history: Iterable[Event]) -> Verdict:
     facts = Facts(columns)
     reason = refusal(facts)
     if reason is not None:
-        return Verdict(
-            anomalies=dict.fromkeys(ANOMALIES, ()),
-            counts=dict.fromkeys(ANOMALIES, 0),
-            tasks=int(facts.promised.sum()),
-            attempts=len(facts.rows("started")),
-            redeliveries=0,
-            refusal=reason,
-        )
-    groups = _groups(facts)
+        return _refused(facts, reason)
+    groups = facts_by_group(facts)
     findings = _Findings()
+    findings.take(left_out(facts, groups), "")
     for rule in _OF_THE_TOPIC:
         findings.take(rule(facts), "")
     for name, group in groups.items():
         for rule in _OF_A_GROUP:
             findings.take(rule(group), f"In group {name}: " if len(groups) > 1 else "")
+    reason = None if findings.counts else refusal_to_praise(facts)
+    if reason is not None:
+        return _refused(facts, reason)
     return Verdict(
         anomalies={name: tuple(findings.kept[name][:KEPT]) for name in ANOMALIES},
         counts={name: findings.counts[name] for name in ANOMALIES},
@@ -85,6 +70,17 @@ def check(history: Iterable[Event]) -> Verdict:
         attempts=len(facts.rows("started")),
         redeliveries=sum(int(np.maximum(group.received_times - 1, 0).sum()) for group in groups.values()),
         unjudged=dict(findings.unjudged),
+    )
+
+
+def _refused(facts: Facts, reason: str) -> Verdict:
+    return Verdict(
+        anomalies=dict.fromkeys(ANOMALIES, ()),
+        counts=dict.fromkeys(ANOMALIES, 0),
+        tasks=int(facts.promised.sum()),
+        attempts=len(facts.rows("started")),
+        redeliveries=0,
+        refusal=reason,
     )
 
 
@@ -107,20 +103,6 @@ class _Findings:
             else:
                 self.counts[found.name] += 1
                 self.kept[found.name].append(replace(found, sentence=of + found.sentence))
-
-
-def _groups(facts: Facts) -> dict[str | None, Facts]:
-    """The facts of each group by its name; what names no group is of the only one, or of one of its own."""
-    columns = facts.columns
-    group = columns.numbers["group"]
-    of_all = (group == 0) & facts.of_kind(*_SHARED)
-    numbers = np.unique(group[~of_all]).tolist()
-    if len(numbers) < 2:
-        return {None: facts}
-    return {
-        columns.texts["group"][number]: Facts(columns.take(np.flatnonzero((group == number) | of_all)))
-        for number in numbers
-    }
 
 
 def distinct(columns: EventColumns) -> EventColumns:

@@ -11,45 +11,79 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from labkit.faults.columns import Numbers
+from labkit.faults.columns import Mask, Numbers
 from labkit.faults.commit_claims import CommitClaims
 from labkit.faults.consistency import reused_ids
 from labkit.faults.facts import Facts
+from labkit.faults.kept_log import KeptLog
 from labkit.faults.verdict import LOST, LOST_IN_REPLAY, SKIPPED, UNWRITTEN, Anomaly, Finding, Unjudged, described
 
 
 def lost_tasks(facts: Facts) -> Iterator[Finding]:
     """Promised tasks that nobody has done and that are no dead letters."""
+    rows, nowhere = _left_over(facts)
+    before, done = facts.before_start(rows), facts.done_at_start(rows)
+    gone, gone_from_nowhere = _compacted_away(facts, rows, nowhere)
+    owed = rows[~before & ~done & ~gone]
+    lost = np.union1d(facts.task[owed], nowhere[~gone_from_nowhere])
     claims = CommitClaims(facts)
-    two = reused_ids(facts) & facts.done_at.any()  # each of their records must be done by itself
+    first = dict(zip(facts.task[owed[::-1]].tolist(), facts.position[owed[::-1]].tolist(), strict=True))
+    yield from described(LOST, lost.tolist(), lambda task: _lost(facts, claims, task, first.get(task)))
+    gone_tasks = np.union1d(facts.task[rows[gone & ~before & ~done]], nowhere[gone_from_nowhere])
+    for tasks, why in (
+        (facts.task[rows[before]], "lie before the offset at which the group began"),
+        (facts.task[rows[done]], "were done when the group began, by the commit that it was told of"),
+        (gone_tasks, "may have been compacted away before anybody did them"),
+    ):
+        if count := len(np.setdiff1d(tasks, lost)):
+            yield Unjudged(LOST, f"{count} tasks {why}.")
+
+
+def _left_over(facts: Facts) -> tuple[Numbers, Numbers]:
+    """The rows of promised tasks that tell of places from where these were neither done nor given up, in the order of
+    the places; and the tasks that have no place.
+    """
+    reused = reused_ids(facts)
+    two = reused & facts.done_at.any()  # each of their records must be done by itself
     owing = facts.promised & (~facts.done_task | two)
-    read = bool(facts.written_at.any())
     rows = facts.where_rows()
     rows = rows[owing[facts.task[rows]]]
-    left = ~facts.at(facts.letter_at, rows) & ~(two[facts.task[rows]] & facts.at(facts.done_at, rows))
-    left &= ~(facts.dead_unplaced if read else facts.dead_task)[facts.task[rows]]
-    before = facts.offset[rows] < _starts(facts, rows)
-    lost = np.unique(facts.task[rows[left & ~before]])
-    nowhere = np.flatnonzero(owing & ~facts.dead_task)
-    nowhere = np.setdiff1d(nowhere, facts.task[rows])
-    yield from described(LOST, np.union1d(lost, nowhere).tolist(), lambda task: _lost(facts, claims, task))
-    count = len(np.setdiff1d(facts.task[rows[left & before]], lost))
-    if count:
-        yield Unjudged(LOST, f"{count} tasks lie before the offset at which the group began.")
+    nowhere = np.setdiff1d(np.flatnonzero(owing & ~facts.dead_task), facts.task[rows])
+    letters = facts.letter_at.copy()
+    letters[list(_lost_replays(facts)[0])] = False
+    left = ~facts.at(letters, rows) & ~(two[facts.task[rows]] & facts.at(facts.done_at, rows))
+    left &= reused[facts.task[rows]] | ~_before_a_letter(facts, rows, letters)
+    left &= ~(facts.dead_unplaced if facts.written_at.any() else facts.dead_task)[facts.task[rows]]
+    rows = rows[left]
+    return rows[np.argsort(facts.position[rows], kind="stable")], nowhere
 
 
-def _starts(facts: Facts, rows: Numbers) -> Numbers:
-    """Of each row, where the group began on its partition."""
-    starts = np.zeros(len(rows), dtype=np.int64)
-    for partition, start in facts.start_of.items():
-        starts[facts.partition[rows] == partition] = start
-    return starts
+def _before_a_letter(facts: Facts, rows: Numbers, letters: Mask) -> Mask:
+    """Of each row, whether its task has a letter from farther behind on the partition: it may have been replayed from
+    here so long ago that neither letter nor tombstone is left.
+    """
+    last = np.full(len(facts.promised), -1, dtype=np.int64)
+    dead = rows[facts.at(letters, rows)]
+    np.maximum.at(last, facts.task[dead], facts.position[dead])
+    of_task = last[facts.task[rows]]
+    before: Mask = (of_task > facts.position[rows]) & (facts.partition_of[of_task] == facts.partition[rows])
+    return before
 
 
-def _lost(facts: Facts, claims: CommitClaims, task: int) -> Anomaly:
+def _compacted_away(facts: Facts, rows: Numbers, nowhere: Numbers) -> tuple[Mask, Mask]:
+    """Of each row, and of each of the tasks that are nowhere, whether the log may lack it for compaction."""
+    gone, gone_from_nowhere = np.zeros(len(rows), dtype=bool), np.zeros(len(nowhere), dtype=bool)
+    missing = np.flatnonzero(~facts.at(facts.written_at, rows))
+    if facts.written_at.any() and len(missing) + len(nowhere):
+        kept = KeptLog(facts)
+        tasks, positions = facts.task[rows[missing]].tolist(), facts.position[rows[missing]].tolist()
+        gone[missing] = [kept.may_be_compacted(*place) for place in zip(positions, tasks, strict=True)]
+        gone_from_nowhere[:] = [kept.may_be_compacted(-1, task) for task in nowhere.tolist()]
+    return gone, gone_from_nowhere
+
+
+def _lost(facts: Facts, claims: CommitClaims, task: int, position: int | None) -> Anomaly:
     name = facts.task_name(task)
-    places = [place for place in facts.where(task) if not facts.letter_at[place] and not facts.done_at[place]]
-    position = places[0] if places else None
     claim = None if position is None else claims.of(position)
     if claim is not None and position is not None:
         said = (
@@ -74,8 +108,37 @@ def lost_in_replay(facts: Facts) -> Iterator[Finding]:
         said = f"The dead letter of task {name} from {place} was replayed, but the task is not on the topic again."
         return facts.anomaly(LOST_IN_REPLAY, said, row=row, task=task)
 
-    found = [(row, task) for row, task in facts.lost_replays.values() if not facts.done_task[task]]
-    return described(LOST_IN_REPLAY, found, describe)
+    lost, gone = _lost_replays(facts)
+    found = [(row, task) for row, task in lost.values() if not facts.done_task[task]]
+    yield from described(LOST_IN_REPLAY, found, describe)
+    if gone:
+        yield Unjudged(LOST_IN_REPLAY, f"{gone} replayed tasks may have been compacted away or have expired since.")
+
+
+def _lost_replays(facts: Facts) -> tuple[dict[int, tuple[int, int]], int]:
+    """The positions whose dead letter was replayed while the log has no copy of the task: the row and the task; and of
+    how many more the copy may be gone again.
+    """
+    rows = facts.rows("replayed") if facts.written_at.any() else facts.rows("replayed")[:0]
+    found = {}
+    for row in rows[facts.position[rows] >= 0].tolist():
+        position = int(facts.position[row])
+        task = int(facts.task[row]) or int(facts.written_task[position]) or int(facts.received_task[position])
+        if task and not _is_behind(facts, task, position):
+            found[position] = row, task
+    kept = KeptLog(facts) if found else None
+    lost = {
+        position: (row, task)
+        for position, (row, task) in found.items()
+        if kept and not (kept.may_have_expired(position) or kept.may_be_compacted(position, task))
+    }
+    return lost, sum(not facts.done_task[task] for position, (_, task) in found.items() if position not in lost)
+
+
+def _is_behind(facts: Facts, task: int, position: int) -> bool:
+    """Whether the task is also written behind this position, or on another partition."""
+    before, places = facts.place(position), map(facts.place, facts.where(task))
+    return any(place > before or place.partition != before.partition for place in places)
 
 
 def acknowledged_but_unwritten(facts: Facts) -> Iterator[Finding]:
@@ -89,14 +152,16 @@ def acknowledged_but_unwritten(facts: Facts) -> Iterator[Finding]:
         return
     expired = compacted = 0
     found = []
-    kept = _KeptLog(facts)
+    kept = KeptLog(facts)
     for row, position in zip(rows[~there].tolist(), positions[~there].tolist(), strict=True):
         task = int(facts.task[row])
-        if position < 0 and (facts.written.of(task) or kept.lost_its_beginning()):
-            expired += not facts.written.of(task)
-        elif position >= 0 and not facts.written_at[position] and kept.may_have_expired(position):
+        if position < 0 and facts.written.of(task):
+            continue
+        if position >= 0 and facts.written_at[position]:
+            found.append(row)
+        elif kept.may_have_expired(position):
             expired += 1
-        elif position >= 0 and not facts.written_at[position] and kept.may_be_compacted(position):
+        elif kept.may_be_compacted(position, task):
             compacted += 1
         else:
             found.append(row)
@@ -115,50 +180,6 @@ def _unwritten(facts: Facts, row: int) -> Anomaly:
     name = facts.task_name(int(facts.task[row]))
     said = f"{facts.who(row)} was told that task {name} is safe{at}, but it is not on the topic."
     return facts.anomaly(UNWRITTEN, said, row=row)
-
-
-class _KeptLog:
-    """What the log still has: records expire from its beginning, and compaction keeps the last of each key.
-
-    Where compaction has been, no key stands twice before the last one that it has seen.
-    """
-
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-        rows = facts.rows("written", "retained")
-        self._first: dict[int, int] = {}
-        for partition, offset in zip(facts.partition[rows].tolist(), facts.offset[rows].tolist(), strict=True):
-            self._first[partition] = min(offset, self._first.get(partition, offset))
-        policies = [facts.columns.event(row).note or "" for row in facts.rows("retained").tolist()]
-        self._compacts = any("compact" in policy for policy in policies) if policies else None
-        self._last: dict[tuple[int, int], int] = {}  # by partition and key, before any key stands twice
-        self._read_keys(facts.keys_at("written"))
-        self._key = facts.keys_at("received", "started", "finished", "failed", "repeated")
-
-    def _read_keys(self, keys: Numbers) -> None:
-        uncompacted = set()
-        for position in np.flatnonzero(self._facts.written_at).tolist():
-            partition, key = self._facts.place(position).partition, int(keys[position])
-            if key == 0 or (partition, key) in self._last:
-                uncompacted.add(partition)
-            elif partition not in uncompacted:
-                self._last[partition, key] = position
-
-    def lost_its_beginning(self) -> bool:
-        """Whether anything can have expired."""
-        return any(self._first.values())
-
-    def may_have_expired(self, position: int) -> bool:
-        """Whether the log of the partition begins behind this position, or has nothing at all."""
-        partition, offset = self._facts.place(position)
-        return partition not in self._first or offset < self._first[partition]
-
-    def may_be_compacted(self, position: int) -> bool:
-        """Whether compaction can have taken what stood here."""
-        partition, key = self._facts.place(position).partition, int(self._key[position])
-        if self._compacts is not None:
-            return self._compacts
-        return key > 0 and self._last.get((partition, key), -1) > position
 
 
 @dataclass(slots=True)
@@ -196,7 +217,10 @@ class _Stints:
 
 def skipped_on_poll(facts: Facts) -> Iterator[Finding]:
     """Records that a commit says are done, that nobody received, and that a worker passed over while it read on."""
-    unseen = np.flatnonzero(facts.written_at & (facts.received_times == 0) & ~facts.letter_at).tolist()
+    rows = facts.rows("written")
+    rows = rows[facts.at(facts.written_at & (facts.received_times == 0) & ~facts.letter_at, rows)]
+    rows = rows[~facts.before_start(rows) & ~facts.done_at_start(rows)]
+    unseen = np.unique(facts.position[rows]).tolist()
     stints, claims = _stints(facts) if unseen else {}, CommitClaims(facts)
     found = []
     for position in unseen:

@@ -131,13 +131,17 @@ def letters_of_finished_tasks(facts: Facts) -> Iterator[Finding]:
 
 
 def letters_of_tasks_never_begun(facts: Facts) -> Iterator[Finding]:
-    """Dead letters by a worker that received the task, tells when it begins, and did not; nor did another one."""
+    """Dead letters by a worker that received the task, tells when it begins, and did not; nor did another one.
+
+    What it received as no task, or is none by the log, is not begun, though the letter has an id from its headers.
+    """
     rows = facts.rows("dead")
     rows = rows[(facts.position[rows] >= 0) & (facts.task[rows] > 0)]
     rows = rows[facts.started_times[facts.position[rows]] == 0]
     rows = rows[np.isin(facts.actor[rows], facts.actor[facts.rows("started")])]
     received = facts.rows("received")
     received = received[np.isin(facts.position[received], facts.position[rows])]
+    received = received[(facts.task[received] > 0) | facts.at(facts.written_task > 0, received)]
     had = set(zip(facts.actor[received].tolist(), facts.position[received].tolist(), strict=True))
 
     def describe(row: int) -> Anomaly:

@@ -22,6 +22,9 @@ Kind = TypeVar("Kind", bound=np.generic)
 #: Events whose offset is a commit point or the beginning of a log, and not where a record stands.
 _OF_NO_RECORD: tuple[What, ...] = ("assigned", "committed", "retained")
 
+#: Events that say that there was a dead letter: compaction takes it once it was taken away.
+_OF_LETTERS: tuple[What, ...] = ("dead", "replayed", "dropped")
+
 #: Events that say that nothing more need be done for their task.
 DONE: tuple[What, ...] = ("finished", "repeated", "shed", "spilled")
 
@@ -91,9 +94,8 @@ class Facts:
         self.written_task = self.tasks_at("written")
         self.received_task = self.tasks_at("received")
         self.written_at = self._times_at("written") > 0
-        self.letter_at = self._times_at("dead", "dropped") > 0
-        self.letter_at[list(self.lost_replays)] = False
-        dead = self.rows("dead", "dropped")
+        self.letter_at = self._times_at(*_OF_LETTERS) > 0
+        dead = self.rows(*_OF_LETTERS)
         self.dead_task = _marked(tasks, self.task[dead])
         self.dead_unplaced = _marked(tasks, self.task[dead[self.position[dead] < 0]])
         done = self.rows(*DONE)
@@ -151,6 +153,31 @@ class Facts:
             starts[partition] = min(offset, starts.get(partition, offset))
         return starts
 
+    def before_start(self, rows: Numbers) -> Mask:
+        """Of each row, whether it stands before where the group began."""
+        starts = np.zeros(len(rows), dtype=np.int64)
+        for partition, start in self.start_of.items():
+            starts[self.partition[rows] == partition] = start
+        before: Mask = self.offset[rows] < starts
+        return before
+
+    def done_at_start(self, rows: Numbers) -> Mask:
+        """Of each row, whether what stands there was done beyond where the group began, when it began."""
+        done = np.zeros(len(rows), dtype=bool)
+        for partition, offsets in self._done_beyond_start.items():
+            done |= (self.partition[rows] == partition) & np.isin(self.offset[rows], offsets)
+        return done
+
+    @cached_property
+    def _done_beyond_start(self) -> dict[int, Numbers]:
+        """Per partition, what everybody was told beyond the start that was told the start: what is done stays so."""
+        found: dict[int, Numbers] = {}
+        for row in self.rows("assigned").tolist():
+            partition, told = int(self.partition[row]), self.columns.beyond_of(row)
+            if self.offset[row] == self.start_of[partition]:
+                found[partition] = np.intersect1d(told, found.get(partition, told))
+        return found
+
     def place(self, position: int) -> LogPosition:
         """The partition and the offset of a position."""
         return LogPosition(int(self.partition_of[position]), int(self.offset_of[position]))
@@ -193,23 +220,6 @@ class Facts:
         rows: Numbers = np.concatenate([written, acknowledged[~is_written[self.task[acknowledged]]]])
         placed: Numbers = rows[(self.position[rows] >= 0) & (self.task[rows] > 0)]
         return placed
-
-    @cached_property
-    def lost_replays(self) -> dict[int, tuple[int, int]]:
-        """The positions whose dead letter was replayed while the log has no copy of the task: the row and the task."""
-        found = {}
-        rows = self.rows("replayed") if self.written_at.any() else self.rows("replayed")[:0]
-        for row in rows[self.position[rows] >= 0].tolist():
-            position = int(self.position[row])
-            task = int(self.task[row]) or int(self.written_task[position]) or int(self.received_task[position])
-            if task and not self._is_behind(task, position):
-                found[position] = row, task
-        return found
-
-    def _is_behind(self, task: int, position: int) -> bool:
-        """Whether the task is also written behind this position, or on another partition."""
-        before = self.place(position)
-        return any(place > before or place.partition != before.partition for place in map(self.place, self.where(task)))
 
     def anomaly(
         self, name: str, sentence: str, *, row: int | None = None, task: int = 0, position: int | None = None

@@ -10,8 +10,10 @@ from labkit.faults.columns import Numbers
 from labkit.faults.event import KINDS, What
 from labkit.faults.facts import Facts
 
-#: Events that promise nothing and do nothing.
+#: Events that promise nothing and do nothing, …
 _IDLE: tuple[What, ...] = ("sent", "refused", "retained", "fault")
+#: … and those that may contradict each other, but do nothing for a task either.
+_BARREN: tuple[What, ...] = (*_IDLE, "assigned", "committed", "replayed", "dropped")
 
 #: What tells of one record at one position.
 _WITNESSES: tuple[What, ...] = ("received", "acknowledged", "written")
@@ -22,10 +24,13 @@ def refusal(facts: Facts) -> str | None:
     return next((reason for look in _LOOKS if (reason := look(facts)) is not None), None)
 
 
+def refusal_to_praise(facts: Facts) -> str | None:
+    """The reason why it proves nothing that nothing was found; None if it does."""
+    return _NOTHING if facts.of_kind(*_BARREN).all() else None
+
+
 def _nothing_happened(facts: Facts) -> str | None:
-    if facts.of_kind(*_IDLE).all():
-        return "nothing was promised and nobody did anything, which proves nothing."
-    return None
+    return _NOTHING if facts.of_kind(*_IDLE).all() else None
 
 
 def _unknown_kinds(facts: Facts) -> str | None:
@@ -74,6 +79,8 @@ def _log_of_another_life(facts: Facts) -> str | None:
             return f"the log of partition {partition} has other tasks at all offsets that are known. {_TWO_LIVES}"
     return None
 
+
+_NOTHING = "nothing was promised and nobody did anything, which proves nothing."
 
 _TWO_LIVES = (
     "So these are two runs, or two lives of a topic, and an offset means different records. Judge one at a time. "

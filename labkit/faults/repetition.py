@@ -7,14 +7,14 @@ from functools import cache
 
 import numpy as np
 
+from labkit.faults.columns import Numbers
 from labkit.faults.facts import Facts, Rows
 from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, Anomaly, Finding, described
 
 
 def duplicates(facts: Facts) -> Iterator[Finding]:
     """One for every time that a task was finished beyond the first."""
-    rows = facts.rows("finished")
-    rows = rows[facts.task[rows] > 0]
+    rows = _ends(facts)
     finished = Rows(facts.task[rows], rows)
 
     @cache
@@ -26,6 +26,22 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
         return facts.anomaly(DUPLICATE, said(int(facts.task[row])), row=row)
 
     return described(DUPLICATE, finished.beyond_the_first(), describe)
+
+
+def _ends(facts: Facts) -> Numbers:
+    """The rows of finished tasks. Who tells of one without its place, as a file of effects does, may tell of what its
+    worker tells too; so of each task those with a place count, or those without, whichever are more.
+    """
+    rows = facts.rows("finished")
+    rows = rows[facts.task[rows] > 0]
+    placed = facts.position[rows] >= 0
+    if placed.all() or not placed.any():
+        return rows
+    tasks = len(facts.columns.texts["task"])
+    with_place = np.bincount(facts.task[rows[placed]], minlength=tasks)
+    without = np.bincount(facts.task[rows[~placed]], minlength=tasks)
+    kept: Numbers = rows[placed == (with_place >= without)[facts.task[rows]]]
+    return kept
 
 
 def _why(facts: Facts, ends: list[int]) -> str:

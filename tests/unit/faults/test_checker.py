@@ -55,6 +55,36 @@ def test_what_names_no_group_beside_one_that_does_is_a_group_of_its_own(story):
     assert story.names() == set()
 
 
+def test_commits_and_effects_without_a_group_are_of_the_only_one_there_is(story):
+    """Commits read from the broker and effects read from a file say nothing of groups."""
+    story.on_topic(0, 1)("w", "assigned", 0)("w", "received", 0, group="g")("w", "finished", 0, group="g")
+    story("w", "committed", 2)
+    story("process 7", "effect", 0, key="task-0")("process 7", "finished", 0, partition=None, offset=None)
+    anomaly = story.only(LOST)
+    assert anomaly.task == "task-1"
+    assert "committed as done by w" in anomaly.sentence
+
+
+def test_work_without_a_group_is_of_the_only_one_that_commits(story):
+    story.on_topic(0).did("w", 0)("the group", "committed", 1, group="g")
+    assert story.names() == set()
+
+
+def test_a_worker_whose_commits_name_no_group_is_the_same_worker(story):
+    story.on_topic(0, 1)("w", "received", 0, group="g")("w", "committed", 1)("w", "finished", 0, group="g")
+    assert story.names() == {AHEAD, LOST}
+
+
+@pytest.mark.parametrize(("what", "left_open"), [("committed", GOING_BACK), ("effect", EFFECT_TWICE)])
+def test_of_several_groups_it_is_left_open_whose_something_without_one_is(story, what, left_open):
+    story.on_topic(0)
+    for group in ("a", "b"):
+        story("w", "received", 0, group=group)("w", "finished", 0, group=group)
+    verdict = check(story("x", what, 1)("x", what, 0).events)
+    assert verdict.ok(allow=())
+    assert f"2 events of the kind {what} name no group" in verdict.unjudged[left_open]
+
+
 def test_two_groups_with_the_same_history_have_the_same_faults():
     history = play(rough_plan(3))
     of_all = [event for event in history if event.what in OF_NO_GROUP]

@@ -35,6 +35,20 @@ def test_a_start_that_a_commit_of_this_run_moved_hides_nothing(story):
     assert check(story.events).counts[LOST] == 2
 
 
+def test_what_the_group_knew_as_done_beyond_its_start_is_another_run_s(story):
+    story.on_topic(0, 1, 2)("a", "assigned", 0, beyond=(1,)).did("a", 0, 2)("a", "committed", 3)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[LOST] == ("1 tasks were done when the group began, by the commit that it was told of.")
+
+
+def test_what_a_commit_of_this_run_called_done_hides_nothing(story):
+    """b is told what a committed, and a later owner begins further on."""
+    story.on_topic(0, 1, 2, 3)("a", "assigned", 0)("b", "assigned", 0, beyond=(1,))("c", "assigned", 1, beyond=(3,))
+    story("a", "committed", 0, beyond=(1,)).did("a", 0, 2)
+    assert check(story.events).counts[LOST] == 2
+
+
 # --- letters and their replay
 
 
@@ -73,6 +87,41 @@ def test_where_the_log_was_not_read_nothing_is_said_of_replays(story):
 
 def test_a_letter_that_was_dropped_was_given_up_also_when_compaction_took_it(story):
     assert story.on_topic(0)("c", "dropped", 0).names() == set()
+
+
+def test_a_letter_that_was_replayed_was_given_up_also_when_compaction_took_it(story):
+    story.on_topic(0)("log", "written", 7, task="task-0")("c", "replayed", 0, task=None)("a", "dead", 7, task="task-0")
+    assert story.names() == set()
+
+
+@pytest.mark.parametrize(("differs", "lost"), [({}, 0), ({"partition": 1}, 1), ({"content": "other"}, 1)])
+def test_a_task_that_was_given_up_behind_may_have_been_replayed_without_a_trace(story, differs, lost):
+    """Tombstones are gone after a day too. A replay puts the same task back on the same partition."""
+    place = {"task": "task-0", "partition": differs.get("partition", 0)}
+    story.on_topic(0)("log", "written", 7, **place, content=differs.get("content"))("a", "dead", 7, **place)
+    assert check(story.events).counts[LOST] == lost
+
+
+@pytest.mark.parametrize("policy", [None, "compact", "delete,compact"])
+def test_a_replayed_task_may_be_compacted_away_again(story, policy):
+    """It was put back at 5, and what came at 8 has its key."""
+    story("p", "acknowledged", 1)("a", "received", 1)("a", "started", 1)("a", "dead", 1)("c", "replayed", 1, task=None)
+    story("log", "written", 0, key="other").on_topic(8).did("b", 0, 8)
+    if policy:
+        story("log", "retained", 0, task=None, note=policy)
+    verdict = check(story.events)
+    assert verdict.ok(allow=()), verdict
+    assert "may have been compacted away or have expired" in verdict.unjudged[LOST_IN_REPLAY]
+
+
+def test_a_replayed_task_whose_first_record_is_still_there_was_not_compacted_away(story):
+    story.on_topic(0, 8)("a", "dead", 0)("c", "replayed", 0, task=None).did("a", 8)
+    assert story.names() == {LOST, LOST_IN_REPLAY}
+
+
+def test_a_replayed_task_may_have_expired(story):
+    story("a", "received", 0)("a", "started", 0)("a", "dead", 0)("c", "replayed", 0, task=None).on_topic(8).did("a", 8)
+    assert story.names() == set()
 
 
 # --- acknowledged but unwritten
@@ -133,6 +182,51 @@ def test_a_log_that_is_known_to_be_compacted_may_lack_anything_but_what_it_has_i
 def test_a_record_of_a_foreign_producer_is_a_promise_too_and_one_that_is_no_task_none(story):
     story.on_topic(0)("log", "written", 1, task=None, key=None)
     assert story.only(LOST).task == "task-0"
+
+
+@pytest.mark.parametrize("place", [{}, {"partition": None, "offset": None}])
+def test_compaction_is_known_by_the_key_that_was_acknowledged(story, place):
+    """Nobody received task-1 before task-2 replaced it."""
+    story("p", "acknowledged", 1, **place)("p", "acknowledged", 2)("log", "written", 0, key="other").on_topic(2)
+    verdict = check(story.did("a", 0, 2).events)
+    assert verdict.ok(allow=()), verdict
+    assert verdict.unjudged[UNWRITTEN] == "1 acknowledged records may have been compacted away."
+    assert verdict.unjudged[LOST] == "1 tasks may have been compacted away before anybody did them."
+
+
+def test_of_a_task_that_was_sent_twice_each_record_must_be_explained(story):
+    story("p", "acknowledged", 1)("p", "acknowledged", 5, task="task-1")("log", "written", 0, key="other").on_topic(2)
+    anomaly = check(story.did("a", 0, 2).events).anomalies[LOST][0]
+    assert (anomaly.task, anomaly.offset) == ("task-1", 5)
+
+
+@pytest.mark.parametrize("place", [{}, {"partition": None, "offset": None}])
+def test_where_the_policy_says_so_any_record_may_be_compacted_away(story, place):
+    story("log", "retained", 0, task=None, note="compact")("log", "written", 0, key="x", task="x").on_topic(2)
+    story.did("a", 2)("b", "finished", 0, task="x")("p", "acknowledged", 1, key=None, **place)
+    verdict = check(story.events)
+    assert verdict.ok(allow=()), verdict
+    assert {UNWRITTEN, LOST} == set(verdict.unjudged)
+
+
+@pytest.mark.parametrize("place", [{}, {"partition": None, "offset": None}])
+def test_where_the_policy_says_that_nothing_is_compacted_it_is_gone(story, place):
+    story("log", "retained", 0, task=None, note="delete")("p", "acknowledged", 1, **place)
+    assert story("log", "written", 0, key="other").on_topic(2).did("a", 0, 2).names() == {UNWRITTEN, LOST}
+
+
+@pytest.mark.parametrize("place", [{}, {"partition": None, "offset": None}])
+def test_what_has_another_key_or_none_was_not_compacted_away(story, place):
+    story("p", "acknowledged", 1, key="that", **place)("p", "acknowledged", 3, key=None, **place).on_topic(0)
+    story("log", "written", 4, key="other").did("a", 0, 4)
+    assert check(story.events).counts[UNWRITTEN] == check(story.events).counts[LOST] == 2
+
+
+@pytest.mark.parametrize("named", [("a", "finished"), ("a", "committed"), ("p", "acknowledged")])
+def test_an_acknowledgement_without_a_place_may_be_of_a_partition_that_has_nothing_left(story, named):
+    story.on_topic(0).did("a", 0)("p", "acknowledged", 7, partition=None, offset=None)("a", "finished", 7)
+    assert story.names() == {UNWRITTEN}
+    assert story(*named, 5, partition=1, task="task-0").names() <= {DUPLICATE}
 
 
 # --- partitions

@@ -124,6 +124,17 @@ def test_a_record_that_is_no_task_is_not_begun(story):
     assert story.did("a", 0)("a", "received", 1, task=None)("a", "dead", 1, task=None).names() == set()
 
 
+def test_a_letter_may_bear_the_id_of_a_record_that_is_no_task(story):
+    """Its header has an id, and the rest of it cannot be read."""
+    story.did("a", 0)("b", "received", 1)("a", "received", 1, task=None)("a", "failed", 1, task=None)
+    assert story("a", "dead", 1).names() == set()
+
+
+def test_a_record_that_the_log_knows_as_a_task_has_to_be_begun(story):
+    story.on_topic(1).did("a", 0)("a", "received", 1, task=None)("a", "dead", 1)
+    assert story.names() == {DEAD_UNBEGUN}
+
+
 def test_who_tells_of_no_begins_says_nothing_about_them(story):
     assert story("a", "received", 1)("a", "dead", 1).names() == set()
 

@@ -10,7 +10,7 @@ from labkit.faults.checker import check
 from labkit.faults.effects import EFFECT_KIND, Refused, have_effect
 from labkit.faults.event import Event
 from labkit.faults.history import History
-from labkit.faults.verdict import EFFECT_TWICE, LOST
+from labkit.faults.verdict import DUPLICATE, EFFECT_TWICE, LOST
 from labkit.taskqueue.task import new_task
 
 
@@ -42,6 +42,17 @@ def test_a_task_that_comes_three_times_has_one_effect(database):
         have_effect(task)
     assert effects.count_effects(database) == 2
     assert check(History([*written(first, second), *effects.read_effects(database)])).ok(allow=())
+
+
+def test_a_worker_and_the_effect_may_both_tell_of_one_end(database):
+    task = task_for(database)
+    have_effect(task)
+    done = {"at": 0.0, "by": "worker-1", "task": task.id, "partition": 0, "offset": 0, "group": "g"}
+    by_worker = [Event(what=what, seq=seq, **done) for seq, what in enumerate(("received", "started", "finished"))]
+    history = [*written(task), *by_worker, *effects.read_effects(database)]
+    assert check(history).ok(allow=())
+    again = [Event(what="finished", seq=9, **done)]
+    assert check(history + again).counts[DUPLICATE] == 1
 
 
 def test_one_that_fails_has_none(database):

@@ -27,6 +27,11 @@ def test_a_run_in_which_nothing_was_promised_proves_nothing(story):
     assert "nobody did anything" in refusal(story.events)
 
 
+@pytest.mark.parametrize("what", ["assigned", "committed", "replayed", "dropped"])
+def test_to_own_and_to_commit_is_to_do_nothing(story, what):
+    assert "nobody did anything" in refusal(story("a", what, 0).events)
+
+
 def test_a_kind_of_events_that_nobody_knows_may_mean_anything(story):
     story.on_topic(0)("a", "finised", 0)
     assert "events of the kind finised, and there are sent, acknowledged," in refusal(story.events)

@@ -168,6 +168,16 @@ def test_commits_go_with_the_rest():
     assert names_in(check(from_records(to_frame([attempt(0, 1.0, 2.0)]), committed=commits))) == {GOING_BACK}
 
 
+def test_commits_that_name_no_group_are_those_of_the_group():
+    records, receipts = to_frame([attempt(0, 1.0, 2.0)]), receipts_to_frame([receipt(0)])
+    commit = Event(what="committed", by="the group", seq=0, at=1.0, partition=0, offset=1)
+    history = from_records(records, receipts, written=[written(0)], group="g", committed=[commit])
+    assert [event.group for event in history if event.what == "committed"] == ["g"]
+    assert check(history).ok(allow=())
+    apart = [*from_records(records, receipts, written=[written(0)], group="g"), commit]
+    assert check(apart).ok(allow=())
+
+
 def test_a_history_is_of_one_topic():
     with pytest.raises(HistoryUnreadable, match="of one topic, and these records are of t, u"):
         from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
@@ -226,6 +236,12 @@ def test_one_id_for_two_tasks_shows_in_what_is_to_be_done():
     later = Task(id="task-0", kind="work", key="k", created_at=9.0).encode()
     again = Record("t", 0, 3, *later, 0)
     assert names_in(check(from_records(records, written=[written(0), again]))) == {DUPLICATE}
+
+
+def test_a_refused_record_with_an_id_is_no_task_that_nobody_began():
+    bad = attempt(1, 3.0, 3.0, task_id="", key=None, outcome="bad", error="BadRecord")
+    log = [written(0), written(1)._replace(value=b"\x00")]
+    assert check(from_records(to_frame([attempt(0, 1.0, 2.0), bad]), written=log, dead=[letter(1)])).ok(allow=())
 
 
 def test_what_is_no_letter_on_the_topic_of_letters_tells_nothing():
