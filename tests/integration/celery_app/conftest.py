@@ -28,7 +28,8 @@ def new_settings(**more: object) -> Settings:
 
 def envelope(task: Task | None = None, *, rank: int = 0, topic: str = "t", offset: int = 0) -> Envelope:
     task = task or new_task("sleep", 0)
-    return Envelope(task=task, topic=topic, partition=0, offset=offset, rank=rank, produced_at=1.0, sent_at=2.0)
+    place = {"topic": topic, "partition": 0, "offset": offset, "group": "dispatchers"}
+    return Envelope(task=task, rank=rank, produced_at=1.0, sent_at=2.0, **place)
 
 
 @pytest.fixture

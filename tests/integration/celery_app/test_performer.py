@@ -109,6 +109,7 @@ def test_after_the_last_attempt_it_is_a_dead_letter_on_kafka(work, topics, uniqu
     (letter,) = DeadLetters(topics, unique_name).list()
     assert letter.error.startswith(f"ValueError: {task.id} cannot be done")
     assert (letter.attempts, letter.worker, letter.id) == (3, records[-1].worker, f"{unique_name}/0/5")
+    assert letter.group == "dispatchers"
     replayed = letter.task()
     assert (replayed.id, replayed.kind, replayed.payload, replayed.key) == (task.id, "test-fail", task.payload, "k")
 

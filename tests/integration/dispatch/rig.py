@@ -26,11 +26,12 @@ HIGH, LOW = PriorityClass(name="high"), PriorityClass(name="low")
 
 
 class Message(NamedTuple):
-    """What Celery's queue held. `id` is that of the Celery task."""
+    """What Celery's queue held. `id` is that of the Celery task, `group` who took it from Kafka."""
 
     id: str
     name: str
     level: int
+    group: str
 
 
 class Rig:
@@ -42,7 +43,7 @@ class Rig:
         self.client: redis.Redis = connect(url)
         self.records: list[TaskRecord] = []
         self._url = url
-        self._group = f"g-{uuid4().hex[:8]}"
+        self.group = f"g-{uuid4().hex[:8]}"
         self._names: dict[str, str] = {}
 
     def dispatcher(
@@ -65,7 +66,7 @@ class Rig:
             make_policy(policy, **options) if isinstance(policy, str) else policy,
             CelerySender(make_app(self._url, self.settings)),
             room=None if limit is None else Capacity(self.client, self.settings, dispatcher=name, limit=limit),
-            group=self._group,
+            group=self.group,
             name=name,
             on_record=on_record or self.records.append,
             settings=self.settings,
@@ -123,7 +124,7 @@ class Rig:
 
     def lag(self, of: str) -> int:
         """How many records of this class are not committed in order."""
-        return sum(place.lag for place in self.topics.lag(self._names[of], group=f"{self._group}.{of}"))
+        return sum(place.lag for place in self.topics.lag(self._names[of], group=f"{self.group}.{of}"))
 
     def wait_for_lag(self, of: str, lag: int = 0) -> None:
         wait_until(lambda: self.lag(of) == lag, timeout=60, what=f"{lag} were to be left")
@@ -153,4 +154,4 @@ def _read(found: bytes, level: int) -> Message:
     message = json.loads(found)
     (envelope,), _, _ = json.loads(b64decode(message["body"]))
     assert envelope["task"]["id"] == message["headers"]["id"]
-    return Message(message["headers"]["id"], envelope["topic"].rpartition("-")[0], level)
+    return Message(message["headers"]["id"], envelope["topic"].rpartition("-")[0], level, envelope["group"])

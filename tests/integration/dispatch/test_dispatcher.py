@@ -150,11 +150,12 @@ def test_what_celery_can_do_nothing_with_is_a_dead_letter_with_the_reason(rig):
     with rig.dispatcher() as dispatcher:
         wait_for_status(dispatcher, low={"sent": 1, "dead": 2, "waiting": 0})
         rig.wait_for_lag("low")
-        assert rig.next().id == somebody.id
+        sent = rig.next()
+        assert (sent.id, sent.group) == (somebody.id, f"{rig.group}.low")
     bad, unknown = DeadLetters(rig.topics, topic.name).list()
     assert bad.error.startswith("BadRecord: ")
     assert "No Celery task is registered for the kind 'no-such-kind'" in unknown.error
-    assert {bad.attempts, unknown.attempts} == {1}
+    assert {(letter.attempts, letter.group) for letter in (bad, unknown)} == {(1, f"{rig.group}.low")}
     assert [(one.task_id, one.outcome, one.priority) for one in rig.records] == [
         ("", "bad", 1),
         (nobody.id, "dead", 1),

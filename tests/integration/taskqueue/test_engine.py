@@ -89,7 +89,7 @@ def test_a_dead_letter_that_is_replayed_is_done_and_the_queue_is_empty_again(top
         group.drain(timeout=60)
         letters = DeadLetters(topics, topic.name)
         (letter,) = letters.list()
-        assert (letter.task().id, letter.attempts) == (tasks[7].id, 2)
+        assert (letter.task().id, letter.attempts, letter.group) == (tasks[7].id, 2, unique_name)
         healthy.append(True)
         assert letters.replay([letter.id]) == 1
         records = group.drain(timeout=60)

@@ -166,7 +166,7 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
         records = group.drain(timeout=60)
     assert list(records["outcome"]) == ["dead"]
     [letter] = DeadLetters(topics, topic.name).list()
-    assert letter.attempts == DELIVERIES
+    assert (letter.attempts, letter.group) == (DELIVERIES, unique_name)
     assert "delivered 10 times" in letter.error
     topics.delete(f"{topic.name}.dead")
 

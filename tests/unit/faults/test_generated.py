@@ -9,10 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from labkit.faults import DUPLICATE, History, check
+from labkit.faults import DUPLICATE, Event, History, check
 from tests.unit.faults.defects import DEFECTS
 from tests.unit.faults.names import names_in
 from tests.unit.faults.play import CRASH, STALL, START, STOP, Plan, play
+from tests.unit.faults.run import Replayer
+from tests.unit.faults.test_checker import OF_NO_GROUP
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,52 @@ def test_doubled_lines_count_once(plan, rng):
     doubled = history + rng.choices(history, k=len(history))
     rng.shuffle(doubled)
     assert check(doubled).counts == check(history).counts
+
+
+@settings(max_examples=30)
+@given(plans, st.lists(st.sampled_from(["committed", "assigned", "effect"]), unique=True))
+def test_what_names_no_group_is_of_the_only_one(plan, nameless):
+    history = play(plan)
+    named = [replace(event, group=None if event.what in (*nameless, *OF_NO_GROUP) else "g") for event in history]
+    assert check(named).counts == check(history).counts
+
+
+@settings(max_examples=60)
+@given(plans, sources)
+def test_what_compaction_retention_and_acks_of_nothing_take_is_not_missed(plan, rng):
+    """Letters that were replayed go too; the log tells its policy or does not."""
+    verdict = check(cleaned(list(play(plan, replayer=Replayer)), rng))
+    assert names_in(verdict) <= {DUPLICATE}, verdict
+
+
+def cleaned(history, rng):
+    """The same history, read from a log of which brokers have taken a part."""
+    log = [event for event in history if event.what == "written"]
+    clean = {event.partition: rng.randrange(len(log) + 2) for event in log}
+    begin = {partition: rng.choice([0, 0, rng.randrange(end + 1)]) for partition, end in clean.items()}
+    replaced = {}
+    for event in sorted(log, key=lambda event: event.offset):
+        if event.offset < clean[event.partition]:
+            replaced[event.partition, event.key] = event.offset
+    done = {event.task for event in history if event.what in ("finished", "repeated", "dead")}
+
+    def is_kept(event):
+        if event.what == "written":
+            last = replaced.get((event.partition, event.key), -1)
+            expired = event.offset < begin[event.partition] and event.task in done
+            return not expired and event.offset >= min(last, clean[event.partition])
+        gone = event.what == "dead" and (event.partition, event.offset) in taken
+        return not (gone and rng.random() < 0.5)
+
+    taken = {(event.partition, event.offset) for event in history if event.what == "replayed"}
+    kept = [event for event in history if is_kept(event)]
+    bare = rng.random() < 0.5
+    kept = [replace(e, partition=None, offset=None) if bare and e.what == "acknowledged" else e for e in kept]
+    if rng.random() < 0.3:
+        told = {"by": "log", "at": 0.0, "note": "compact,delete"}
+        for number, (partition, offset) in enumerate(begin.items(), 10**6):
+            kept.append(Event(what="retained", seq=number, partition=partition, offset=offset, **told))
+    return kept
 
 
 @pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__)

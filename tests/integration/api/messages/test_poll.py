@@ -190,7 +190,7 @@ async def test_after_so_many_deliveries_it_is_one_dead_letter_and_can_be_replaye
         assert await other.poll("orders", "g", wait=0, explicit=True) is None
         (letter,) = await dead_letters(topics, 1)
         assert letter.task().id == str(got.id)
-        assert (letter.attempts, letter.worker) == (3, "api.g")
+        assert (letter.attempts, letter.worker, letter.group) == (3, "api.g", "api.g")
         assert letter.id == f"orders/{got.partition}/{got.offset}"
         assert await station(queues, got.id) is Station.DEAD
         assert (await queues.lags())["orders"] == 0

@@ -236,6 +236,7 @@ def test_a_letter_that_is_refused_does_not_hold_up_the_others_and_is_written_wit
     whole = {letter.id: letter for letter in DeadLetters(scene.topics, TOPIC).list()}
     assert {name for name, letter in whole.items() if letter.omitted} == {"t/0/3", "t/0/7"}
     assert (whole["t/0/3"].value, whole["t/0/3"].key, whole["t/0/3"].error) == (None, None, "ValueError: no")
+    assert {letter.group for letter in whole.values()} == {"g"}
     assert "offset 3 of partition 0 is refused" in caplog.text
     assert not scene.assigned.stopped()
 
