@@ -119,7 +119,7 @@ def letters_of_finished_tasks(facts: Facts) -> Iterator[Finding]:
     finished = finished[facts.position[finished] >= 0]
     by = np.zeros(len(facts.offset_of), dtype=np.int64)
     by[facts.position[finished]] = facts.actor[finished]
-    rows = facts.rows("dead")
+    rows = facts.own_letters()
     rows = rows[facts.at((facts.received_times == 1) & (facts.finished_times == 1), rows)]
 
     def describe(row: int) -> Anomaly:
@@ -135,7 +135,7 @@ def letters_of_tasks_never_begun(facts: Facts) -> Iterator[Finding]:
 
     What it received as no task, or is none by the log, is not begun, though the letter has an id from its headers.
     """
-    rows = facts.rows("dead")
+    rows = facts.own_letters()
     rows = rows[(facts.position[rows] >= 0) & (facts.task[rows] > 0)]
     rows = rows[facts.started_times[facts.position[rows]] == 0]
     rows = rows[np.isin(facts.actor[rows], facts.actor[facts.rows("started")])]

@@ -58,10 +58,13 @@ class Rows:
 
 
 class Facts:
-    """The events of one group and of its topic, sorted out."""
+    """The events of one group and of its topic, sorted out. Where it is `one_of_several`, what names no group may be of
+    any of them.
+    """
 
-    def __init__(self, columns: EventColumns) -> None:
+    def __init__(self, columns: EventColumns, *, one_of_several: bool = False) -> None:
         self.columns = columns
+        self.one_of_several = one_of_several
         kinds = np.array([KINDS.index(what) if what in KINDS else -1 for what in columns.texts["what"]], dtype=np.int8)
         self.what = kinds[columns.numbers["what"]]
         self.task = columns.numbers["task"]
@@ -114,6 +117,11 @@ class Facts:
         """The rows of these kinds."""
         found = [self._rows_of_kind[KINDS.index(kind)] for kind in kinds]
         return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
+
+    def own_letters(self) -> Numbers:
+        """The rows of dead letters that are surely of this group."""
+        rows = self.rows("dead")
+        return rows[self.columns.numbers["group"][rows] > 0] if self.one_of_several else rows
 
     @cached_property
     def _rows_of_kind(self) -> list[Numbers]:

@@ -10,7 +10,7 @@ import numpy as np
 from labkit.faults.columns import Mask
 from labkit.faults.event import KINDS, What
 from labkit.faults.facts import Facts
-from labkit.faults.verdict import DUPLICATE, EFFECT_TWICE, GOING_BACK, SKIPPED, Unjudged
+from labkit.faults.verdict import DEAD_TWICE, DUPLICATE, EFFECT_TWICE, GOING_BACK, SKIPPED, Unjudged
 
 #: What is of every group where it names none.
 _SHARED: tuple[What, ...] = (
@@ -52,14 +52,23 @@ def facts_by_group(facts: Facts) -> dict[str | None, Facts]:
         return {None: Facts(replace(columns, numbers=of_one))}
     numbers = [0, *named] if 0 in working else named
     return {
-        columns.texts["group"][number]: Facts(columns.take(np.flatnonzero((group == number) | of_all)))
+        columns.texts["group"][number]: Facts(
+            columns.take(np.flatnonzero((group == number) | of_all)), one_of_several=True
+        )
         for number in numbers
     }
 
 
 def left_out(facts: Facts, groups: dict[str | None, Facts]) -> Iterator[Unjudged]:
-    """What was given to none of these groups."""
-    if len(groups) < 2 or None in groups:
+    """What was given to none of these groups, or may be of another than it was given to."""
+    if len(groups) < 2:
+        return
+    letters = facts.rows("dead")
+    letters = letters[(facts.columns.numbers["group"][letters] == 0) & (facts.position[letters] >= 0)]
+    times = np.unique(facts.position[letters], return_counts=True)[1]
+    for count in times[times > 1][:1].tolist():
+        yield Unjudged(DEAD_TWICE, f"{count} dead letters of one record name no group, and there are several.")
+    if None in groups:
         return
     kinds, counts = np.unique(facts.what[_nameless(facts)], return_counts=True)
     for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):

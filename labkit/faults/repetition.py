@@ -56,7 +56,7 @@ def _why(facts: Facts, ends: list[int]) -> str:
 
 def dead_lettered_twice(facts: Facts) -> Iterator[Finding]:
     """One for every dead letter of the same record beyond the first."""
-    rows = facts.rows("dead")
+    rows = facts.own_letters()
     rows = rows[facts.position[rows] >= 0]
     letters = Rows(facts.position[rows], rows)
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from labkit.faults import AHEAD, DUPLICATE, EFFECT_TWICE, GOING_BACK, LOST, OUT_OF_ORDER, History, check
+from labkit.faults import AHEAD, DEAD_TWICE, DUPLICATE, EFFECT_TWICE, GOING_BACK, LOST, OUT_OF_ORDER, History, check
 from labkit.faults.verdict import KEPT
 from tests.unit.faults.names import names_in
 from tests.unit.faults.play import play, rough_plan
@@ -83,6 +83,26 @@ def test_of_several_groups_it_is_left_open_whose_something_without_one_is(story,
     verdict = check(story("x", what, 1)("x", what, 0).events)
     assert verdict.ok(allow=())
     assert f"2 events of the kind {what} name no group" in verdict.unjudged[left_open]
+
+
+def test_of_several_groups_two_letters_without_one_may_be_of_each(story):
+    for group in ("a", "b"):
+        story("w", "received", 0, group=group)("w", "failed", 0, group=group)
+    verdict = check(story.on_topic(0)("w", "dead", 0, 0).events)
+    assert verdict.ok(allow=())
+    assert "2 dead letters of one record" in verdict.unjudged[DEAD_TWICE]
+    assert story("w", "dead", 0, 0, group="a").only(DEAD_TWICE).sentence.startswith("In group a: Task task-0 at")
+
+
+def test_of_several_groups_a_letter_without_one_contradicts_nobody(story):
+    """Another group has a worker of that name too."""
+    story.on_topic(0, 1).did("w", 0)("w", "received", 1)("w", "repeated", 1)("v", "finished", 0, 1, group="b")
+    assert story("w", "dead", 0, 1).names() == set()
+
+
+def test_letters_without_a_group_are_of_the_only_one_there_is(story):
+    story.on_topic(0)("w", "received", 0, group="a")("w", "failed", 0, group="a")
+    assert story("w", "dead", 0, 0).names() == {DEAD_TWICE}
 
 
 def test_two_groups_with_the_same_history_have_the_same_faults():
