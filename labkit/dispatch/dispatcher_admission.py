@@ -17,14 +17,13 @@ from labkit.errors import NotAcknowledged
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.topic import LATER, Topic
+from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The topic for what is spilled, from the name of the topic it comes from.
-LATER = ".later"
 #: How often to look at what Celery has finished, in seconds.
 LOOK_INTERVAL = 0.05
 #: How old the number of tasks in Celery may be, in seconds: then it is counted again, and who was let in is sent.

@@ -17,11 +17,12 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.dispatch.dispatcher import Dispatcher
 from labkit.dispatch.dispatcher_admission import DispatcherAdmission
+from labkit.errors import UnknownTopic
 from labkit.lab import Lab, attach_lab
 from labkit.policies import PriorityClass, make_policy
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.topics import Topic, Topics
 
 #: The name of the class of a bridge, which has only one.
 BRIDGE = "bridge"
@@ -58,12 +59,8 @@ def make_dispatcher(
     import_handlers(settings)
     url = broker_url(settings, lab)
     client = connect(url)
-    found = topics.names()
     return Dispatcher(
-        [
-            topics.get(topic) if topic in found else topics.create(topic, partitions=partitions)
-            for topic in (class_topic(one.name) for one in classes)
-        ],
+        [_get_or_create(topics, class_topic(one.name), partitions) for one in classes],
         classes,
         make_policy(policy, **(options or {})),
         CelerySender(make_app(url, settings)),
@@ -118,6 +115,13 @@ def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
         name=job["name"],
         settings=settings,
     )
+
+
+def _get_or_create(topics: Topics, name: str, partitions: int) -> Topic:
+    try:
+        return topics.get(name)
+    except UnknownTopic:
+        return topics.create(name, partitions=partitions)
 
 
 def _dispatcher_admission(strategy: Strategy[Any], client: redis.Redis, settings: Settings) -> DispatcherAdmission:

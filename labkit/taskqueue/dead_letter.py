@@ -25,11 +25,10 @@ from msgspec import Struct
 
 from labkit.errors import BadRecord, BrokerUnreachable, DeadTopicRefused, TransportError
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.topic import Topic
+from labkit.taskqueue.topic import DEAD, Topic
 from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
 from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
-SUFFIX = ".dead"
 TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
 ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
 #: The group that gave it up; letters by an older labkit have none.
@@ -57,7 +56,7 @@ LONGEST_NAME = 249
 
 def dead_topic(name: str) -> str:
     """The name of the topic of dead letters, from the name of the topic they come from."""
-    return name + SUFFIX
+    return name + DEAD
 
 
 def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:

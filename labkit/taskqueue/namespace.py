@@ -1,26 +1,40 @@
-"""Namespaces: prefixes of names on the broker and in Redis that one program alone has, and that tell whose they are."""
+"""What one program alone has on the broker and in Redis, and how it tells whose it is.
+
+A namespace is a prefix of names that names the machine and the process. A topic of a program's own that has a plain
+name bears the same as a setting of its own.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
+from uuid import getnode, uuid4
 
 import psutil
 
 from labkit.errors import UnknownTopic
-from labkit.taskqueue.topic import Topic
-from labkit.taskqueue.transport.contract import AdminClient
+from labkit.taskqueue.topic import DEAD, LATER, Topic, belongs
+from labkit.taskqueue.transport.contract import AdminClient, TopicDescription
 
 #: The machine, the process that made it, and what tells its namespaces apart.
 _PATTERN = re.compile(r"own\.(?P<machine>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}\.")
+
+#: Kafka takes no labels on topics. So a number in this setting, which means nothing for a topic that is not compacted,
+#: says whose topic this is: it is there as soon as the topic is, and goes with it.
+OWNER = "delete.retention.ms"
+#: Such a number holds the machine, 32 bits, and the process id, 30 bits, beyond every time that anybody would set.
+_MARK = 1 << 62
+_PID_BITS = 30
+
+#: What tells machines and containers apart on Linux.
+_BOOT_ID, _PID_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
 def new_namespace() -> str:
@@ -35,7 +49,24 @@ def is_in_namespace(name: str) -> bool:
 
 def abandoned(names: Iterable[str]) -> list[str]:
     """Those of the names that belonged to a program of this machine which has ended."""
-    return [name for name in names if (found := _PATTERN.search(name)) is not None and _has_ended(found)]
+    found = {name: _PATTERN.search(name) for name in names}
+    return [name for name, one in found.items() if one is not None and _has_ended(one["machine"], int(one["pid"]))]
+
+
+def owner_mark() -> str:
+    """The value of `OWNER` by which a topic is this program's."""
+    return str(_MARK | int(_machine(), 16) << _PID_BITS | os.getpid())
+
+
+def without_mark(config: Mapping[str, str]) -> dict[str, str]:
+    """What was set on a topic by whoever has made it."""
+    return {key: value for key, value in config.items() if key != OWNER or int(value) < _MARK}
+
+
+def is_abandoned(config: Mapping[str, str]) -> bool:
+    """Whether a topic with these settings was one of a program of this machine which has ended."""
+    machine, pid = divmod(int(config.get(OWNER, 0)) - _MARK, 1 << _PID_BITS)
+    return machine >= 0 and _has_ended(f"{machine:08x}", pid)
 
 
 class OwnTopics:
@@ -61,58 +92,104 @@ class OwnTopics:
     def find(self, name: str) -> Topic | None:
         """The one that is meant by this name, or whose dead letters are; None if it is none of these."""
         mine = (self._made | self._known).values()
-        return next((own for own in mine if _belongs(own.prefix + name, own)), None)
+        return next((own for own in mine if belongs(name, to=own.name)), None)
 
     def names(self, full_names: Iterable[str]) -> set[str]:
         """The names of those that are there, with what belongs to them."""
         found = list(full_names)
-        return {name.removeprefix(own.prefix) for own in self._made.values() for name in found if _belongs(name, own)}
+        made = self._made.values()
+        return {name.removeprefix(own.prefix) for own in made for name in found if belongs(name, to=own.full_name)}
 
-    def create(self, client: AdminClient, shared: Topic, *, plain: bool) -> Topic:
-        """Make one like `shared`, `plain` by the same name if that is free; its groups are its own in any case."""
+    def settings(self, name: str) -> dict[str, str]:
+        """What a topic of this name must have set, so that it is deleted as the one is which it replaces."""
+        own = self._made.get(name)
+        return {} if own is None or not own.group_prefix else {OWNER: owner_mark()}
+
+    def create(self, client: AdminClient, shared: Topic, *, taken: Iterable[str] | None) -> Topic:
+        """Make one like `shared`, by the same name if that is not among those `taken`; None: not in any case.
+
+        Its groups are its own in any case.
+        """
         namespace = new_namespace()
-        apart, beside = replace(shared, prefix=self._prefix + namespace), replace(shared, group_prefix=namespace)
-        for topic in (beside, apart) if plain else (apart,):
-            if client.create_topic(topic.full_name, partitions=topic.partitions):
-                break
+        topic = replace(shared, group_prefix=namespace)
+        mark = {OWNER: owner_mark()}
+        if (
+            taken is None
+            or not _is_free(shared, taken)
+            or not client.create_topic(topic.full_name, partitions=topic.partitions, config=mark)
+        ):
+            topic = replace(shared, prefix=self._prefix + namespace)
+            client.create_topic(topic.full_name, partitions=topic.partitions)
         self._made[shared.name] = topic
         return topic
 
     def release(self, client: AdminClient, name: str) -> None:
-        """Delete the one of this name, and its dead letters, if it is there."""
+        """Delete the one of this name, with what belongs to it, unless somebody else has made it anew."""
         topic = self._made.pop(name, None)
-        for full_name in () if topic is None else (topic.full_name, f"{topic.full_name}.dead"):
-            with suppress(UnknownTopic):
-                client.delete_topic(full_name)
+        if topic is None:
+            return
+        try:
+            found = client.describe_topic(topic.full_name)
+        except UnknownTopic:  # its dead letters may be there all the same
+            _delete(client, topic.full_name, topic_id=None)
+        else:
+            if not topic.group_prefix or found.config.get(OWNER) == owner_mark():
+                _delete(client, found.name, topic_id=found.id)
 
     def release_all(self, client: AdminClient) -> None:
         """Delete all of them."""
         for name in list(self._made):
             self.release(client, name)
 
-    def sweep(self, client: AdminClient) -> None:
-        """Delete what programs of this machine that were killed have left behind."""
-        for name in abandoned(client.list_topics()):
-            if name.startswith(self._prefix):
-                with suppress(UnknownTopic):  # somebody else was faster
-                    client.delete_topic(name)
+    def sweep(self, client: AdminClient) -> list[str]:
+        """Delete what programs of this machine that were killed have left behind; the names of all that is left."""
+        names = [name for name in client.list_topics() if name.startswith(self._prefix)]
+        gone = abandoned(names)
+        for name in gone:
+            with suppress(UnknownTopic):  # somebody else was faster
+                client.delete_topic(name)
+        shared = [name for name in names if not is_in_namespace(name.removeprefix(self._prefix))]
+        for name, mark in client.settings_of(shared, OWNER).items():
+            if is_abandoned({OWNER: mark}):
+                with suppress(UnknownTopic):
+                    gone += take_away(client, client.describe_topic(name))
+        return [name for name in names if name not in gone]
 
 
-def _belongs(full_name: str, topic: Topic) -> bool:
-    return full_name == topic.full_name or full_name.startswith(f"{topic.full_name}.")
+def take_away(client: AdminClient, found: TopicDescription) -> list[str]:
+    """Delete this topic, with what belongs to it, if a killed program has left it; the names of what was deleted."""
+    return _delete(client, found.name, topic_id=found.id) if is_abandoned(found.config) else []
 
 
-def _has_ended(found: re.Match[str]) -> bool:
-    return found["machine"] == _machine() and not psutil.pid_exists(int(found["pid"]))
+def _delete(client: AdminClient, full_name: str, *, topic_id: str | None) -> list[str]:
+    """Delete what belongs to this topic, and it at last, by their ids; nothing if another has the name by now."""
+    ids = client.topic_ids([name for name in client.list_topics() if belongs(name, to=full_name)])
+    if ids.get(full_name) != topic_id:
+        return []
+    for name in sorted(ids, reverse=True):  # who is killed meanwhile leaves the topic itself, by which all is found
+        with suppress(UnknownTopic):
+            client.delete_topic(name, topic_id=ids[name])
+    return list(ids)
+
+
+def _is_free(topic: Topic, names: Iterable[str]) -> bool:
+    """Whether Kafka takes its name, and those of what will belong to it: '.' and '_' are one to Kafka."""
+    flat = topic.full_name.replace(".", "_")
+    endings = re.compile(f"({DEAD}|{LATER})*".replace(".", "_"))
+    others = [name.replace(".", "_") for name in names]
+    return not any(name.startswith(flat) and endings.fullmatch(name, len(flat)) for name in others)
+
+
+def _has_ended(machine: str, pid: int) -> bool:
+    return machine == _machine() and not psutil.pid_exists(pid)
 
 
 @cache
 def _machine() -> str:
     """This machine as it runs now; a container is one of its own, since its process ids are."""
     parts = [platform.node()]
-    for path in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
-        try:
-            parts.append(str(path.readlink()) if path.is_symlink() else path.read_text())
-        except OSError:  # not on Linux
-            parts.append("")
+    try:
+        parts += [_BOOT_ID.read_text(), str(_PID_SPACE.readlink())]
+    except OSError:  # not on Linux; and another machine may bear the same name
+        parts.append(f"{getnode():012x}")
     return sha256("|".join(parts).encode()).hexdigest()[:8]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from labkit.taskqueue.transport.contract import Transport
+
+#: What labkit puts behind a topic's name for its dead letters, and for what is put off.
+DEAD, LATER = ".dead", ".later"
+
+_BESIDE = re.compile(f"({re.escape(DEAD)}|{re.escape(LATER)})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +50,8 @@ class PartitionLag:
     def lag(self) -> int:
         """Records between the committed offset and the end."""
         return self.end - self.committed
+
+
+def belongs(name: str, *, to: str) -> bool:
+    """Whether this is the name of that topic, or of one that labkit makes for it, as for its dead letters."""
+    return name.startswith(to) and _BESIDE.fullmatch(name, len(to)) is not None

@@ -11,7 +11,7 @@ from typing import Self
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
 from labkit.resource import Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
-from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
+from labkit.taskqueue.namespace import OwnTopics, is_abandoned, is_in_namespace, take_away, without_mark
 from labkit.taskqueue.topic import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import (
     AdminClient,
@@ -60,13 +60,14 @@ class Topics(Resource):
         Without a replication factor the cluster's own default applies: 1 on a lab of one broker, 3 on one of three.
         Raises `TopicMismatch` when it exists with another shape.
         """
-        made = self._client.create_topic(
-            self.full_name(name), partitions=partitions, replication_factor=replication_factor, config=config
-        )
-        if made:
-            self._created.add(name)
-        else:
-            self._must_match(name, partitions, config or {})
+        full_name, marked = self.full_name(name), {**(config or {}), **self._own.settings(name)}
+        while not self._client.create_topic(
+            full_name, partitions=partitions, replication_factor=replication_factor, config=marked
+        ):
+            with suppress(UnknownTopic):  # a killed program had left it, or somebody has deleted it this moment
+                self._must_match(name, partitions, config or {})
+                return self._topic(name, partitions)
+        self._created.add(name)
         return self._topic(name, partitions)
 
     def get(self, name: str) -> Topic:
@@ -82,8 +83,15 @@ class Topics(Resource):
         return sorted({name for name in shared if not is_in_namespace(name)} | self._own.names(names))
 
     def describe(self, name: str) -> TopicDescription:
-        """The topic's partitions, replication factor and configuration; raises `UnknownTopic`."""
-        return self._client.describe_topic(self.full_name(name))
+        """The topic's partitions, replication factor and configuration; raises `UnknownTopic`.
+
+        What a killed program of this machine has left of a topic of its own is deleted, and not there.
+        """
+        found = self._client.describe_topic(self.full_name(name))
+        if is_abandoned(found.config):
+            take_away(self._client, found)
+            raise UnknownTopic(f"There is no topic {name!r}: the program that had it for itself was killed.")
+        return replace(found, config=without_mark(found.config))
 
     def grow(self, name: str, *, partitions: int) -> Topic:
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
@@ -121,7 +129,7 @@ class Topics(Resource):
     def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
         """As `temporary`, for the length of a `with` block: the topic is deleted at its end, with its dead letters.
 
-        On the broker it has this name if nobody else's topic has it.
+        On the broker it has this name if nobody else has it, or what belongs to it, such as its dead letters.
         """
         topic = self._make_own(name, partitions, plain=True)
         try:
@@ -218,12 +226,12 @@ class Topics(Resource):
         return self._admin
 
     def _make_own(self, name: str, partitions: int, *, plain: bool) -> Topic:
-        self._own.sweep(self._client)
         self._own.release(self._client, name)
         if name in self._created:
             with suppress(UnknownTopic):
                 self.delete(name)
-        return self._own.create(self._client, self._shared(name, partitions), plain=plain)
+        others = self._own.sweep(self._client)
+        return self._own.create(self._client, self._shared(name, partitions), taken=others if plain else None)
 
     def _shared(self, name: str, partitions: int) -> Topic:
         return Topic(name=name, partitions=partitions, transport=self.transport, prefix=self.prefix)

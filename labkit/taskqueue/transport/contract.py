@@ -124,10 +124,7 @@ class ConsumerClient(Protocol):
         ...
 
     def poll(self, timeout: float, max_records: int | None = None) -> list[Record]:
-        """Records that came within `timeout`, in the order of their offsets per partition; [] if none did.
-
-        At most `max_records`, by default `max_poll_records`.
-        """
+        """At most `max_records` (by default `max_poll_records`) that came within `timeout`, per partition in order."""
         ...
 
     def wake_up(self) -> None:
@@ -239,8 +236,12 @@ class AdminClient(Protocol):
         """Raise the number of partitions; `UnknownTopic`, `TopicMismatch` when it would not grow."""
         ...
 
-    def delete_topic(self, name: str) -> None:
-        """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+    def settings_of(self, names: Iterable[str], setting: str) -> dict[str, str]:
+        """What is set under this name on these topics themselves, without those that do not have it."""
+        ...
+
+    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
+        """Delete a topic, only if it has this id, and return when it is gone; raises `UnknownTopic`."""
         ...
 
     def end_offsets(self, topic: str) -> dict[int, int]:

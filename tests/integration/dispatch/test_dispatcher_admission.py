@@ -6,12 +6,12 @@ import pytest
 
 from labkit.backpressure import make_strategy
 from labkit.dispatch import CelerySession
-from labkit.dispatch.dispatcher_admission import LATER
 from labkit.errors import UnknownTopic
 from labkit.policies import PriorityClass
 from labkit.settings import load_settings
 from labkit.taskqueue import Producer, new_task
 from labkit.taskqueue.task import Task
+from labkit.taskqueue.topic import LATER
 from labkit.taskqueue.topics import read_topic
 
 CLASSES = [PriorityClass(name="high"), PriorityClass(name="low")]

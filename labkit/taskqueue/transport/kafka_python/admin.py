@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import kafka
 import kafka.errors as kafka_errors
@@ -26,7 +27,7 @@ CHANGE_TIMEOUT = 10.0
 SPREAD_TIMEOUT = 2.0
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
-_SET_ON_THE_TOPIC = ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name
+_UNKNOWN = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError)
 
 
 class KafkaPythonAdmin:
@@ -76,11 +77,7 @@ class KafkaPythonAdmin:
             id=str(description["topic_id"]),
             partitions=len(partitions),
             replication_factor=len(partitions[0]["replica_nodes"]),
-            config={
-                key: entry["value"]
-                for key, entry in sorted(found.items())
-                if entry["config_source"] == _SET_ON_THE_TOPIC
-            },
+            config={key: entry["value"] for key, entry in sorted(found.items()) if _is_on_the_topic(entry)},
         )
 
     def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
@@ -105,13 +102,28 @@ class KafkaPythonAdmin:
         self._check(result.error_code, result.error_message, name)
         self._wait_for_partitions(name, partitions)
 
-    def delete_topic(self, name: str) -> None:
-        """Delete a topic and return when the broker no longer lists it; raises `UnknownTopic`."""
+    def settings_of(self, names: Iterable[str], setting: str) -> dict[str, str]:
+        """What is set under this name on these topics themselves."""
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name, [setting]) for name in names]
+        if not resources:
+            return {}
+        found = self._ask(lambda: self._client.describe_configs(resources))["topic"]
+        settings = {name: entries.get(setting) for name, entries in found.items()}
+        return {name: entry["value"] for name, entry in settings.items() if entry and _is_on_the_topic(entry)}
+
+    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
+        """Delete a topic and return when it is gone; raises `UnknownTopic`."""
         self._made.pop(name, None)
-        answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
+        topic = name if topic_id is None else UUID(topic_id)
+        answer = self._ask(lambda: self._client.delete_topics([topic], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
-        wait_until(lambda: not self._exists(name), timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
+
+        def is_gone() -> bool:
+            found = self.topic_ids([name]).get(name)
+            return found is None or (topic_id is not None and found != topic_id)
+
+        wait_until(is_gone, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -169,7 +181,7 @@ class KafkaPythonAdmin:
         if code == 0:
             return
         error_type = kafka_errors.for_code(code)
-        if error_type is kafka_errors.UnknownTopicOrPartitionError:
+        if error_type in _UNKNOWN:
             raise _unknown(topic)
         raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
 
@@ -198,13 +210,6 @@ class KafkaPythonAdmin:
         found = self._ask(lambda: self._client.list_partition_offsets(wanted))
         return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
 
-    def _exists(self, name: str) -> bool:
-        try:
-            self._partitions(name)
-        except UnknownTopic:
-            return False
-        return True
-
     def _wait_for_partitions(self, name: str, count: int) -> None:
         def ready() -> bool:
             try:
@@ -218,6 +223,10 @@ class KafkaPythonAdmin:
 
 def _unknown(topic: str) -> UnknownTopic:
     return UnknownTopic(f"There is no topic {topic!r}.")
+
+
+def _is_on_the_topic(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["config_source"] == ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name)
 
 
 def _with_cause(error: LabkitError, cause: Exception) -> LabkitError:
