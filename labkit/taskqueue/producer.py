@@ -9,7 +9,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, NotAccepted, NotAcknowledged, UnknownTopic
+from labkit.errors import (
+    BrokerUnreachable,
+    DeadlineExceeded,
+    NotAccepted,
+    NotAcknowledged,
+    TransportError,
+    UnknownTopic,
+)
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.resource import Resource
@@ -146,15 +153,19 @@ class Producer(Resource):
 
         A client that has not done so some seconds after the delivery time-out is made anew; it refuses what is left.
         """
-        client = self._client
+        with self._renewal:  # what is under way in a client that another thread gives up is settled when it is closed
+            client = self._client
         if client is None:
             return
         try:
             client.flush(self._timeout + SETTLING_MARGIN)
         except DeadlineExceeded as error:
-            log.warning("the producer to %s is made anew: %s", self.topic.name, error)
-            self._client = None
-            client.close(0.0)
+            self._renounce(client, error)
+        except TransportError:
+            if client is self._client:
+                raise
+        with self._renewal:  # another thread may be giving it up
+            pass
 
     def receipts(self) -> pd.DataFrame:
         """The receipts kept so far, one row per task sent."""
@@ -166,8 +177,9 @@ class Producer(Resource):
     def close(self) -> None:
         """Flush and let go of the connection."""
         log.info("the producer to %s closes", self.topic.name)
-        if self._client is not None:
-            self._client.close(self._timeout)
+        client = self._client
+        if client is not None:
+            client.close(self._timeout)
         self._topics.close()
 
     def _look_at_partitions(self) -> None:
@@ -195,18 +207,25 @@ class Producer(Resource):
         encoded = task.encode()
         sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)
         known = self._partitions
+        client = self._connected()
         try:
-            self._put(encoded, now, sending)
+            self._put(client, encoded, now, sending)
         except UnknownTopic:  # it may have been made anew with fewer partitions
             self._look_at_partitions()
             if self._partitions == known:
                 raise
-            self._put(encoded, now, sending)
+            self._put(self._connected(), encoded, now, sending)
+        except TransportError:
+            if client is self._client:
+                raise
+            self._put(self._connected(), encoded, now, sending)  # another thread has given up this one just now
         return sending
 
-    def _put(self, encoded: tuple[bytes | None, bytes, Headers], now: float, sending: _Sending) -> None:
+    def _put(
+        self, client: ProducerClient, encoded: tuple[bytes | None, bytes, Headers], now: float, sending: _Sending
+    ) -> None:
         key, value, headers = encoded
-        self._connected().send(
+        client.send(
             self._full_name,
             partition=self._partition_of(key, self._partitions),
             key=key,
@@ -223,13 +242,23 @@ class Producer(Resource):
                 client = self._client = self._client or self.topic.transport.producer(self._config)
         return client
 
+    def _renounce(self, client: ProducerClient, error: Exception) -> None:
+        """Let go of a client that settles nothing any more, once for all threads; it refuses what is left."""
+        with self._renewal:
+            if self._client is client:
+                log.warning("the producer to %s is made anew: %s", self.topic.name, error)
+                self._client = None
+                client.close(0.0)
+
     def _settle(self, under_way: list[_Sending]) -> list[Receipt]:
-        """Return when these are acknowledged or refused, with their receipts."""
-        if under_way:
-            self.flush()
-        receipts = [sending.receipt for sending in under_way]
-        for receipt in receipts:
-            self._on_receipt(receipt)
+        """Return when these are acknowledged or refused, with their receipts; at once if Ctrl-C ends the wait."""
+        try:
+            if under_way:
+                self.flush()
+        finally:
+            receipts = [sending.settled() for sending in under_way]
+            for receipt in receipts:
+                self._on_receipt(receipt)
         return receipts
 
 
@@ -237,8 +266,6 @@ class _Sending:
     """A task under way. The client calls it once the task is acknowledged or refused; then it has a receipt."""
 
     __slots__ = ("_clock", "_on_receipt", "_produced_at", "_task", "_topic", "receipt")
-
-    receipt: Receipt
 
     def __init__(
         self,
@@ -253,10 +280,20 @@ class _Sending:
         self._produced_at = produced_at
         self._clock = clock
         self._on_receipt = on_receipt
+        self.receipt: Receipt | None = None
+
+    def settled(self) -> Receipt:
+        """Its receipt; where the client has not told what became of the task, one that says so."""
+        return self.receipt or self._receipt(None, NotAcknowledged("it is not known whether the broker has it"))
 
     def __call__(self, delivery: RecordMetadata | None, error: Exception | None) -> None:
+        self.receipt = receipt = self._receipt(delivery, error)
+        if self._on_receipt is not None:
+            self._on_receipt(receipt)
+
+    def _receipt(self, delivery: RecordMetadata | None, error: Exception | None) -> Receipt:
         task, produced_at = self._task, self._produced_at
-        self.receipt = Receipt(
+        return Receipt(
             task_id=task.id,
             topic=self._topic,
             partition=delivery.partition if delivery else None,
@@ -266,5 +303,3 @@ class _Sending:
             acknowledged_at=self._clock() if delivery else None,
             error=None if error is None else str(error),
         )
-        if self._on_receipt is not None:
-            self._on_receipt(self.receipt)

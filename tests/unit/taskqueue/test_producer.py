@@ -2,16 +2,24 @@
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, NotAcknowledged, TaskNotEncodable, UnknownTopic
+from labkit.errors import (
+    BrokerUnreachable,
+    DeadlineExceeded,
+    NotAcknowledged,
+    TaskNotEncodable,
+    TransportError,
+    UnknownTopic,
+)
 from labkit.settings import Settings
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import PARTITIONS_MAX_AGE, Producer
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.transport.contract import ConsumerConfig, TopicPartition
+from labkit.taskqueue.transport.contract import ConsumerConfig, RecordMetadata, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
 
 SETTINGS = Settings(_env_file=None)
@@ -217,6 +225,45 @@ class Silent:
         self._open.clear()
 
 
+class SlowToClose(Silent):
+    """One that gives up when two records are under way, takes its time to close, and takes nothing meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.full, self.closes, self.may_close = threading.Event(), threading.Event(), threading.Event()
+
+    def send(self, topic, *, on_delivery, **record):
+        if self.closes.is_set():
+            raise TransportError("it is closed")
+        super().send(topic, on_delivery=on_delivery, **record)
+        if len(self._open) == 2:
+            self.full.set()
+
+    def flush(self, timeout):
+        assert self.full.wait(60)
+        raise DeadlineExceeded("in vain")
+
+    def close(self, timeout):
+        self.closes.set()
+        assert self.may_close.wait(60)
+        super().close(timeout)
+
+
+class Mute(Silent):
+    """One that does not say what became of a record when it is closed either."""
+
+    def close(self, timeout):
+        self._open.clear()
+
+
+class Interrupted(Silent):
+    """One that has the first record when Ctrl-C ends the wait for the others."""
+
+    def flush(self, timeout):
+        self._open[0](RecordMetadata(0, 0), None)
+        raise KeyboardInterrupt
+
+
 def test_a_client_that_settles_nothing_is_made_anew(topics, monkeypatch):
     topic = topics.create("t", partitions=1)
     make = topics.transport.producer
@@ -230,3 +277,54 @@ def test_a_client_that_settles_nothing_is_made_anew(topics, monkeypatch):
         producer.send_many(stock_tasks(2, seed=2))
         assert producer.receipts()["error"].notna().tolist() == [True, True, False, False]
     assert len(read(topics, "t")) == 2
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_another_thread_had_under_way_is_settled_before_it_goes_on(topics, monkeypatch, more):
+    """Also if it has gone on to send over the new client before it waits."""
+    topic = topics.create("t", partitions=1)
+    old, make = SlowToClose(), topics.transport.producer
+    monkeypatch.setattr(topics.transport, "producer", lambda config: old)
+    producer = Producer(topic, settings=SETTINGS)
+    monkeypatch.setattr(topics.transport, "producer", make)
+    first, second, *others = stock_tasks(2 + more, seed=1)
+
+    def slowly():
+        yield second
+        assert old.closes.wait(60)
+        yield from others
+
+    with producer, ThreadPoolExecutor(2) as threads:
+        gives_up, comes_along = threads.submit(producer.send, first), threads.submit(producer.send_many, slowly())
+        assert old.closes.wait(60)
+        wait(
+            [comes_along], timeout=0.2
+        )  # it would be through if it did not wait; else this takes nothing from the test
+        old.may_close.set()
+        with pytest.raises(NotAcknowledged, match="1 of 1 tasks"):
+            gives_up.result(60)
+        with pytest.raises(NotAcknowledged, match=f"1 of {1 + more} tasks"):
+            comes_along.result(60)
+    assert sorted(producer.receipts()["task_id"]) == sorted(task.id for task in (first, second, *others))
+    assert producer.receipts()["error"].isna().sum() == more == len(read(topics, "t"))
+
+
+def test_a_task_of_which_a_client_tells_nothing_has_a_receipt_that_says_so(topics, monkeypatch):
+    topic = topics.create("t", partitions=1)
+    monkeypatch.setattr(topics.transport, "producer", lambda config: Mute())
+    with Producer(topic, settings=SETTINGS) as producer:
+        with pytest.raises(NotAcknowledged, match=r"2 of 2.*not known whether the broker has it"):
+            producer.send_many(stock_tasks(2, seed=1))
+        assert producer.receipts()["acknowledged_at"].isna().tolist() == [True, True]
+
+
+def test_ctrl_c_leaves_a_receipt_for_every_task_that_was_begun(topics, monkeypatch):
+    topic = topics.create("t", partitions=1)
+    monkeypatch.setattr(topics.transport, "producer", lambda config: Interrupted())
+    tasks = stock_tasks(3, seed=1)
+    with Producer(topic, settings=SETTINGS) as producer:
+        with pytest.raises(KeyboardInterrupt):
+            producer.send_many(tasks)
+        frame = producer.receipts()
+    assert frame["task_id"].tolist() == [task.id for task in tasks]
+    assert frame["error"].isna().tolist() == [True, False, False]

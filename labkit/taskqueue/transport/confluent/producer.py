@@ -85,7 +85,8 @@ class ConfluentProducer:
                     headers=list(headers),
                 )
             except BufferError as error:
-                client.poll(SERVE_INTERVAL)
+                with suppress(RuntimeError):
+                    client.poll(SERVE_INTERVAL)
                 if not left_until(patience_ends):
                     raise unreachable(self._connection) from error
             except KafkaException as error:
@@ -97,12 +98,20 @@ class ConfluentProducer:
                 else:
                     report(kafka_error(error), None)
                     return
+            except RuntimeError:  # another thread has closed it this moment, or made it anew
+                must_be_open("producer", closed=self._closed.is_set())
+                if client is self._client:
+                    raise
             else:
                 return
 
     def flush(self, timeout: float) -> None:
         """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
-        left = self._client.flush(timeout)
+        with self._renewal:  # what the one before had under way is refused by now
+            client = self._client
+        left = 0
+        with suppress(RuntimeError):  # another thread has closed it: it has refused what was left
+            left = client.flush(timeout)
         if left:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
 

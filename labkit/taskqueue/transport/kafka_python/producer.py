@@ -125,9 +125,11 @@ class KafkaPythonProducer:
 
     def _flush(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
+        with self._renewal:  # what the one before had under way is refused by now
+            client = self._client
         while True:
             try:
-                self._client.flush(left_until(deadline))
+                client.flush(left_until(deadline))
             except kafka_errors.UnknownError:
                 continue  # a batch was too large and was split: its records are in new batches now
             return

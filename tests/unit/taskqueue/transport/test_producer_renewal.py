@@ -1,0 +1,93 @@
+"""A producer over a client library whose client has to be made anew, and the threads that have records under way."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+from confluent_kafka import Producer
+
+from labkit.errors import TransportError
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.confluent import producer as confluent
+from labkit.taskqueue.transport.contract import ProducerConfig
+from labkit.taskqueue.transport.kafka_python import producer as kafka_python
+from labkit.taskqueue.transport.values import Timeouts
+
+CONNECTION = Connection(bootstrap_servers="127.0.0.1:1")
+
+
+class Library:
+    """A client of a library that takes its time to close."""
+
+    def __init__(self):
+        self.closes, self.may_close = threading.Event(), threading.Event()
+
+    def poll(self, timeout):
+        self.closes.wait(timeout)
+
+    def flush(self, timeout):
+        return 0
+
+    def purge(self, **_):
+        """Nothing is under way."""
+
+    def close(self, *_):
+        self.closes.set()
+        assert self.may_close.wait(60)
+
+
+@pytest.fixture
+def over_confluent(monkeypatch):
+    monkeypatch.setattr(confluent, "connect", lambda *_, **__: Library())
+    return confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts())
+
+
+@pytest.fixture
+def over_kafka_python(monkeypatch):
+    for name, replacement in {
+        "connect": lambda *_, **__: Library(),
+        "make_lasting": lambda client: None,
+        "is_beyond_help": lambda client: True,
+        "last_error": lambda client: None,
+        "discard": Library.close,
+    }.items():
+        monkeypatch.setattr(kafka_python, name, replacement)
+    return kafka_python.KafkaPythonProducer(CONNECTION, ProducerConfig(), Timeouts())
+
+
+@pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
+def test_a_flush_waits_until_the_client_before_has_refused_what_was_left(request, library):
+    """A thread whose records were in the client that another one has made anew would have no outcome of them."""
+    producer = request.getfixturevalue(library)
+    broken = producer._client
+    with ThreadPoolExecutor(2) as threads:
+        renewed = threads.submit(producer._renew, *([broken] if library == "over_confluent" else []))
+        assert broken.closes.wait(60)
+        flushed = threads.submit(producer.flush, 5.0)
+        wait([flushed], timeout=0.2)  # it would be through if it did not wait; else this takes nothing from the test
+        is_through = flushed.done()
+        broken.may_close.set()
+        flushed.result(60)
+        renewed.result(60)
+    assert not is_through
+    assert producer._client is not broken
+    producer._client.may_close.set()
+    producer.close(0.0)
+
+
+def test_a_client_that_another_thread_has_closed_is_a_closed_one(monkeypatch):
+    """What librdkafka's wrapper says of it is no error of labkit."""
+    closed = Producer({"bootstrap.servers": CONNECTION.bootstrap_servers})
+    closed.close()
+    monkeypatch.setattr(confluent, "connect", lambda *_, **__: closed)
+    producer = confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts())
+    producer._closed.set()
+    producer._server.join(60)
+    producer._known.add("t")
+    producer.flush(1.0)
+    with pytest.raises(TransportError, match="closed"):
+        producer.send(
+            "t", partition=0, key=None, value=b"x", headers=(), timestamp_ms=None, on_delivery=lambda *_: None
+        )
