@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from contextlib import closing
 from itertools import count
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.shard import ShareShards
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.share_contract import (
     DELIVERIES,
@@ -22,6 +22,7 @@ from labkit.taskqueue.transport.share_contract import (
     ShareConfig,
     SharedRecord,
 )
+from labkit.taskqueue.worker import GONE_AFTER
 
 #: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
 POLL_TIMEOUT = 0.1
@@ -29,6 +30,9 @@ POLL_TIMEOUT = 0.1
 COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
+
+#: What is said when the topic was looked for so often in vain.
+GONE = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
 
 Taken = TypeVar("Taken")
 
@@ -54,6 +58,9 @@ class ShareWorker(BaseWorker):
         self._dead_letters = ShareDeadLetterWriter(
             self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
         )
+        # Kafka itself keeps the state of a share group by the topic's id; it is only to be said that the topic is gone
+        self._identity = TopicIdentity(self.topic, clock=self._measure)
+        self._missed = 0
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._waiting: deque[WorkItem] = deque()
         self._later: list[tuple[float, int, WorkItem]] = []
@@ -70,19 +77,21 @@ class ShareWorker(BaseWorker):
 
     def run(self) -> None:
         """Join the group and work until `stop`; then leave. Raises `WorkerFailed`, `Unsupported`."""
-        with closing(self._join()) as client:
-            self._is_on = True
-            log.info("%s joins the share group %s", self.name, self._group)
-            self._executor.start()
-            try:
-                while not self._stop.is_set():
-                    self._turn(client)
-                self._finish(client)
-            finally:
-                self._is_on = False
-                self._shards.close()
-                self._dead_letters.close()
-                self._attempts.sum_up()
+        client = self._join()
+        self._is_on = True
+        log.info("%s joins the share group %s", self.name, self._group)
+        self._executor.start()
+        try:
+            while not self._stop.is_set():
+                self._turn(client)
+            self._finish(client)
+        finally:
+            self._is_on = False
+            self._shards.close()
+            self._dead_letters.close()
+            self._identity.close()
+            self._attempts.sum_up()
+            self._leave(client)
         if self._crash is None:
             self._end_executor()
         log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
@@ -108,6 +117,23 @@ class ShareWorker(BaseWorker):
             self._receive(self._poll(client))
         self._settle(client)
         self._feed()
+        self._look_at_topic()
+
+    def _leave(self, client: ShareClient) -> None:
+        """Leave the group. What the broker does not hear of is delivered again, when the locks are over."""
+        try:
+            client.close()
+        except TransportError as error:
+            log.warning("%s leaves without the broker: %s", self.name, error)
+
+    def _look_at_topic(self) -> None:
+        """See now and then whether the topic is there."""
+        found = self._identity.look()
+        if found is None:
+            return
+        self._missed = 0 if found.topic_id is not None else self._missed + 1
+        if self._missed == GONE_AFTER:
+            log.warning(GONE, self.name, self.topic.name)
 
     def _poll(self, client: ShareClient) -> list[SharedRecord]:
         try:
@@ -190,8 +216,11 @@ class ShareWorker(BaseWorker):
     def _decide(self, client: ShareClient, item: WorkItem, verdict: Acknowledgement) -> None:
         self._running.discard(item)
         self._without_verdict -= 1
-        client.acknowledge(item.record, verdict)
-        self._verdicts += 1
+        try:
+            client.acknowledge(item.record, verdict)
+            self._verdicts += 1
+        except TransportError as error:
+            log.warning("%s: a task will be delivered again: %s", self.name, error)
 
     def _commit(self, client: ShareClient) -> None:
         """Tell the broker the verdicts. What it refuses, or does not hear of, is delivered again."""

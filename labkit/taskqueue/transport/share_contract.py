@@ -59,7 +59,10 @@ class ShareClient(Protocol):
         ...
 
     def acknowledge(self, record: Record, verdict: Acknowledgement) -> None:
-        """What becomes of this record; the broker learns it with the next `commit`."""
+        """What becomes of this record; the broker learns it with the next `commit`.
+
+        Raises `CommitRefused` if this member no longer has the record: it is delivered again.
+        """
         ...
 
     def commit(self) -> None:

@@ -1,14 +1,19 @@
-"""Share groups where there are none, and the orders that they do not keep."""
+"""Share groups where there are none, the orders that they do not keep, and what goes wrong between them and Kafka."""
+
+import threading
 
 import pytest
 
-from labkit.errors import SettingsError, Unsupported
+from labkit.errors import BrokerUnreachable, CommitRefused, SettingsError, TransportError, Unsupported
 from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import Topics, WorkerGroup
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.transport import connect_transport
+from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.share_contract import ShareConfig, SharedRecord
 
 SETTINGS = Settings(_env_file=None)
 
@@ -33,3 +38,112 @@ def test_a_group_says_it_before_anything_starts():
 def test_a_share_group_keeps_no_order(order):
     with pytest.raises(SettingsError, match=f"keeps no order, so the order '{order}' cannot be"):
         WorkerConfig(mode="share", order=order)
+
+
+class ShareMember:
+    """The one member of a share group without a broker: it gets what is put into `records`, one per poll."""
+
+    def __init__(self):
+        self.records: list[Record] = []
+        self.verdicts: list[tuple[int, str]] = []
+        self.refuses: set[int] = set()
+        self.fails_to_close: TransportError | None = None
+
+    def subscribe(self, topics):
+        """There is one topic."""
+
+    def poll(self, timeout):
+        if not self.records:
+            threading.Event().wait(timeout)
+            return []
+        return [SharedRecord(self.records.pop(0), 1)]
+
+    def acknowledge(self, record, verdict):
+        if record.offset in self.refuses:
+            raise CommitRefused("no verdict any more")
+        self.verdicts.append((record.offset, verdict))
+
+    def commit(self):
+        """Each verdict counts at once."""
+
+    def close(self):
+        if self.fails_to_close is not None:
+            raise self.fails_to_close
+
+
+class SharingTransport(MemoryTransport):
+    """One with share groups, of which it is all in one."""
+
+    def __init__(self):
+        super().__init__()
+        self.member, self.joined = ShareMember(), {}
+
+    def share_groups(self):
+        return self
+
+    def consumer(self, config):
+        if not isinstance(config, ShareConfig):
+            return super().consumer(config)
+        self.joined = {config.client_id: frozenset({TopicPartition("t", 0)})}
+        return self.member
+
+    def members(self, group):
+        return self.joined
+
+    def lag(self, group, topic):
+        return {}
+
+    def close(self):
+        """Nothing is open."""
+
+
+@pytest.fixture
+def transport():
+    return SharingTransport()
+
+
+def share(topics: Topics, **options) -> WorkerGroup:
+    return WorkerGroup(topics.get("t"), workers=1, mode="share", settings=SETTINGS, **options)
+
+
+def deliver(transport: SharingTransport, count: int) -> None:
+    for offset, task in enumerate(stock_tasks(count, seed=1)):
+        key, value, headers = task.encode()
+        transport.member.records.append(Record("t", 0, offset, key, value, headers, 0))
+
+
+def test_a_topic_that_was_deleted_for_good_is_named_once(transport, caplog):
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with share(topics) as group:
+            topics.delete("t")
+            wait_until(lambda: "is gone" in caplog.text, timeout=60, what="it was to be said")
+            topics.create("t", partitions=1)
+            deliver(transport, 1)
+            wait_until(lambda: group.attempts() == 1, timeout=60, what="its tasks were to be worked on")
+    said = [record.getMessage() for record in caplog.records if "is gone" in record.getMessage()]
+    assert said == [
+        "worker-1: the topic 't' is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
+    ]
+
+
+def test_a_task_of_which_kafka_takes_no_verdict_any_more_does_not_end_its_worker(transport, caplog):
+    transport.member.refuses = {0}
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with share(topics):
+            deliver(transport, 3)
+            wait_until(lambda: len(transport.member.verdicts) == 2, timeout=60, what="the others were to be accepted")
+    assert transport.member.verdicts == [(1, "accept"), (2, "accept")]
+    assert "a task will be delivered again: no verdict any more" in caplog.text
+
+
+def test_who_leaves_while_the_broker_is_away_ends_in_order(transport, caplog):
+    transport.member.fails_to_close = BrokerUnreachable("nobody answers")
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with share(topics) as group:
+            deliver(transport, 1)
+            wait_until(lambda: group.attempts() == 1, timeout=60, what="it was to be done")
+    assert "worker-1 leaves without the broker: nobody answers" in caplog.text
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("worker-1")] == []

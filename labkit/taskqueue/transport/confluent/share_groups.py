@@ -89,7 +89,11 @@ class ConfluentShareConsumer:
     def acknowledge(self, record: Record, verdict: Acknowledgement) -> None:
         """What becomes of this record."""
         must_be_open("share consumer", closed=self._closed)
-        self._client.acknowledge_offset(record.topic, record.partition, record.offset, _ACKNOWLEDGEMENTS[verdict])
+        place = record.topic, record.partition, record.offset
+        try:
+            self._client.acknowledge_offset(*place, _ACKNOWLEDGEMENTS[verdict])
+        except (IllegalStateException, KafkaException) as error:
+            raise CommitRefused(f"Kafka takes no verdict on {'/'.join(map(str, place))} any more: {error}") from error
 
     def commit(self) -> None:
         """Tell the broker all verdicts since the last commit."""
