@@ -6,6 +6,7 @@ The tests of the notebooks run them so: several at once, on the one lab of the r
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from labkit.dispatch import CelerySession
+from labkit.errors import UnknownTopic
 from labkit.lab import Lab
 from labkit.policies import PriorityClass
 from labkit.taskqueue import Producer, WorkerGroup, connect, new_task, stock_tasks
@@ -99,6 +101,44 @@ def test_a_books_consumer_joins_the_workers_of_a_shared_topic(lab: Lab, unique_n
                     return len(held) == 1 and len(group.assignment()["worker-1"]) == 1
 
                 wait_until(shared, timeout=60, what="the consumer was to get a partition")
+        topics.delete(unique_name)
+
+
+#: A program that ends by SIGKILL in the block of its fresh topic.
+KILLED = """
+import os, signal, sys
+from labkit.lab.connection import Connection
+from labkit.taskqueue import Producer, Topics, stock_tasks
+from labkit.taskqueue.transport import connect_transport
+
+topics = Topics(connect_transport(Connection(bootstrap_servers=sys.argv[1]), "kafka-python"))
+with topics.fresh(sys.argv[2], partitions=2) as topic, Producer(topic) as producer:
+    producer.send_many(stock_tasks(3, seed=1))
+    topics.create(f"{sys.argv[2]}.dead", partitions=1)
+    print(topic.full_name, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def leave_behind(lab: Lab, name: str, cwd: Path) -> None:
+    [(status, out, err)] = at_once([sys.executable, "-c", KILLED, lab.bootstrap_servers, name], cwd=cwd)
+    assert (status, out) == (-signal.SIGKILL, f"{name}\n"), err
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_a_killed_program_has_left_is_in_nobodys_way(lab: Lab, unique_name: str, tmp_path: Path) -> None:
+    other = f"{unique_name}-other"
+    leave_behind(lab, unique_name, tmp_path)
+    with connect(lab) as topics:
+        topics.create(unique_name, partitions=4)
+        assert topics.end_offsets(unique_name) == {0: 0, 1: 0, 2: 0, 3: 0}
+        assert f"{unique_name}.dead" not in topics.names()
+        leave_behind(lab, other, tmp_path)
+        with pytest.raises(UnknownTopic, match=other):
+            topics.get(other)
+        leave_behind(lab, other, tmp_path)
+        with topics.fresh("mine", partitions=1):
+            assert {name for name in topics.names() if name.startswith(unique_name)} == {unique_name}
         topics.delete(unique_name)
 
 
