@@ -23,9 +23,10 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
+from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
-from labkit.taskqueue.transport.contract import Headers, ProducerClient, ProducerConfig, RecordMetadata
+from labkit.taskqueue.transport.contract import Headers, ProducerClient, ProducerConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ class Producer(Resource):
         acknowledge in time may be on the topic too. Whatever it raises, all that were begun are settled before, and
         have their receipts.
         """
-        under_way: list[_Sending] = []
+        under_way: list[Submission] = []
         try:
             for task in tasks:
                 if self._may_pass(task):
@@ -199,30 +200,30 @@ class Producer(Resource):
                 return False
         return verdict.action is Action.ADMIT
 
-    def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> _Sending:
+    def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> Submission:
         now = self._clock()
         if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
             self._look_at_partitions()
             self._looked_at = now
         encoded = task.encode()
-        sending = _Sending(task, self.topic.name, now, self._clock, on_receipt)
+        submission = Submission(task, self.topic.name, now, self._clock, on_receipt)
         known = self._partitions
         client = self._connected()
         try:
-            self._put(client, encoded, now, sending)
+            self._put(client, encoded, now, submission)
         except UnknownTopic:  # it may have been made anew with fewer partitions
             self._look_at_partitions()
             if self._partitions == known:
                 raise
-            self._put(self._connected(), encoded, now, sending)
+            self._put(self._connected(), encoded, now, submission)
         except TransportError:
             if client is self._client:
                 raise
-            self._put(self._connected(), encoded, now, sending)  # another thread has given up this one just now
-        return sending
+            self._put(self._connected(), encoded, now, submission)  # another thread has given up this one just now
+        return submission
 
     def _put(
-        self, client: ProducerClient, encoded: tuple[bytes | None, bytes, Headers], now: float, sending: _Sending
+        self, client: ProducerClient, encoded: tuple[bytes | None, bytes, Headers], now: float, submission: Submission
     ) -> None:
         key, value, headers = encoded
         client.send(
@@ -232,7 +233,7 @@ class Producer(Resource):
             value=value,
             headers=headers,
             timestamp_ms=int(now * 1000),
-            on_delivery=sending,
+            on_delivery=submission,
         )
 
     def _connected(self) -> ProducerClient:
@@ -250,56 +251,13 @@ class Producer(Resource):
                 self._client = None
                 client.close(0.0)
 
-    def _settle(self, under_way: list[_Sending]) -> list[Receipt]:
+    def _settle(self, under_way: list[Submission]) -> list[Receipt]:
         """Return when these are acknowledged or refused, with their receipts; at once if Ctrl-C ends the wait."""
         try:
             if under_way:
                 self.flush()
         finally:
-            receipts = [sending.settled() for sending in under_way]
+            receipts = [submission.settled() for submission in under_way]
             for receipt in receipts:
                 self._on_receipt(receipt)
         return receipts
-
-
-class _Sending:
-    """A task under way. The client calls it once the task is acknowledged or refused; then it has a receipt."""
-
-    __slots__ = ("_clock", "_on_receipt", "_produced_at", "_task", "_topic", "receipt")
-
-    def __init__(
-        self,
-        task: Task,
-        topic: str,
-        produced_at: float,
-        clock: Callable[[], float],
-        on_receipt: Callable[[Receipt], object] | None,
-    ) -> None:
-        self._task = task
-        self._topic = topic
-        self._produced_at = produced_at
-        self._clock = clock
-        self._on_receipt = on_receipt
-        self.receipt: Receipt | None = None
-
-    def settled(self) -> Receipt:
-        """Its receipt; where the client has not told what became of the task, one that says so."""
-        return self.receipt or self._receipt(None, NotAcknowledged("it is not known whether the broker has it"))
-
-    def __call__(self, delivery: RecordMetadata | None, error: Exception | None) -> None:
-        self.receipt = receipt = self._receipt(delivery, error)
-        if self._on_receipt is not None:
-            self._on_receipt(receipt)
-
-    def _receipt(self, delivery: RecordMetadata | None, error: Exception | None) -> Receipt:
-        task, produced_at = self._task, self._produced_at
-        return Receipt(
-            task_id=task.id,
-            topic=self._topic,
-            partition=delivery.partition if delivery else None,
-            offset=delivery.offset if delivery else None,
-            scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
-            produced_at=produced_at,
-            acknowledged_at=self._clock() if delivery else None,
-            error=None if error is None else str(error),
-        )

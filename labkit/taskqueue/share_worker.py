@@ -78,10 +78,10 @@ class ShareWorker(BaseWorker):
     def run(self) -> None:
         """Join the group and work until `stop`; then leave. Raises `WorkerFailed`, `Unsupported`."""
         client = self._join()
-        self._is_on = True
-        log.info("%s joins the share group %s", self.name, self._group)
-        self._executor.start()
         try:
+            self._is_on = True
+            log.info("%s joins the share group %s", self.name, self._group)
+            self._executor.start()
             while not self._stop.is_set():
                 self._turn(client)
             self._finish(client)
