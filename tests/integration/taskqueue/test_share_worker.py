@@ -242,3 +242,25 @@ def test_the_tasks_of_a_topic_made_anew_under_a_share_group_are_done(topics, uni
         expected = {task.id for task in [*old, *new]}
         wait_until(lambda: set(group.records()["task_id"]) == expected, timeout=60, what="all were to be done")
         group.drain(timeout=60)
+
+
+def test_a_topic_that_was_deleted_with_tasks_in_hand_is_named_and_the_worker_goes_on(topics, unique_name, caplog):
+    begun, release = threading.Event(), threading.Event()
+
+    def handler(task: Task) -> None:
+        begun.set()
+        assert release.wait(60)
+
+    topic = topics.create(unique_name, partitions=1)
+    old = send(topic, 2)
+    with share(topic, unique_name, workers=1, handler=handler) as group:
+        assert begun.wait(60)
+        topics.delete(unique_name)
+        wait_until(lambda: f"the topic {unique_name!r} is gone" in caplog.text, timeout=60, what="it was to be said")
+        topic = topics.create(unique_name, partitions=1)
+        new = send(topic, 5, seed=2)
+        release.set()
+        wanted = {task.id for task in new}
+        wait_until(lambda: wanted <= set(group.records()["task_id"]), timeout=60, what="the new ones were to be done")
+        assert set(group.records()["task_id"]) <= wanted | {task.id for task in old}
+    topics.delete(unique_name)
