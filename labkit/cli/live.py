@@ -112,7 +112,10 @@ def left_on_kafka(look: DispatcherSnapshot) -> str:
     """For a summary: what the group has not settled, by class."""
     if look.kafka_is_away:
         return "Kafka does not answer, so it is not known how many tasks are left."
-    return f"Left on Kafka: {', '.join(f'{one.status.name} {one.on_kafka}' for one in look.classes)}."
+    words = [
+        f"{one.status.name} {'unknown (its topic is gone)' if one.is_gone else one.on_kafka}" for one in look.classes
+    ]
+    return f"Left on Kafka: {', '.join(words)}."
 
 
 def _waiting(look: DispatcherSnapshot, count: Count) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
-from labkit.errors import LabkitError, NotReplayable
+from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from labkit.taskqueue import Topics
@@ -78,7 +79,15 @@ def describe(
             return
         with stop_on_signal() as stop, Live(_lag_table(topics, name, group), auto_refresh=False) as live:
             while not stop.wait(WATCH_INTERVAL):
-                live.update(_lag_table(topics, name, group), refresh=True)
+                live.update(_lag_table_or_reason(topics, name, group), refresh=True)
+
+
+def _lag_table_or_reason(topics: Topics, name: str, group: str) -> RenderableType:
+    """The table, or why there is none at the moment: Kafka may come back, and the topic may be made anew."""
+    try:
+        return _lag_table(topics, name, group)
+    except (BrokerUnreachable, UnknownTopic) as error:
+        return f"{error} This view goes on when that has changed; Ctrl-C ends it."
 
 
 def _lag_table(topics: Topics, name: str, group: str) -> Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
-from labkit.errors import BrokerUnreachable, LabkitError
+from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
     import threading
@@ -156,10 +156,10 @@ def _watch(members: WorkerGroup, stop: threading.Event, *, until_empty: bool) ->
 
 
 def _lag(members: WorkerGroup, *, say: bool) -> dict[int, int] | None:
-    """Per partition; None while Kafka is away: the workers wait for it, and so does the table."""
+    """Per partition; None while Kafka is away or the topic is gone: the workers wait for it, and so does the table."""
     try:
         return {partition.partition: partition.lag for partition in members.lag()}
-    except BrokerUnreachable as error:
+    except (BrokerUnreachable, UnknownTopic) as error:
         if say:
             log.warning("%s The workers wait for it; Ctrl-C ends them.", error)
         return None

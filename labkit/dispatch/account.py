@@ -111,10 +111,11 @@ def unsettled(admin: AdminClient, topic: Topic, group: str) -> dict[int, Unsettl
     starts = admin.start_offsets(topic.full_name)
     found = {}
     for partition, end in sorted(admin.end_offsets(topic.full_name).items()):
+        start = starts.get(partition, 0)  # a partition that came meanwhile begins at 0
         position = committed.get(partition)
         if position is None or not is_of(position, topic_id, end):
-            position = Position(starts[partition])
-        begin = max(position.offset, starts[partition])
+            position = Position(start)
+        begin = max(position.offset, start)
         finished = OffsetMetadata.decode(position.metadata, position.offset).offsets()
         found[partition] = Unsettled(begin, end, frozenset(offset for offset in finished if begin <= offset < end))
     return found

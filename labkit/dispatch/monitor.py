@@ -18,7 +18,7 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.account import unsettled
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.dispatcher import Dispatcher, group_of
-from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
+from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.redis_state import Refusals
@@ -37,7 +37,8 @@ LAST = 100
 
 
 class ClassSnapshot(Struct, frozen=True, kw_only=True):
-    """One class. `on_kafka`: records that are not settled, those that its dispatcher has taken included.
+    """One class. `on_kafka`: records that are not settled, those that its dispatcher has taken included; None if
+    that is not known, for one because somebody has deleted the topic (`is_gone`).
 
     `waits`: how long the last tasks that are done have waited, in seconds from when they were due to be sent until
     Celery began with them.
@@ -46,6 +47,7 @@ class ClassSnapshot(Struct, frozen=True, kw_only=True):
     status: ClassStatus
     on_kafka: int | None
     waits: tuple[float, ...]
+    is_gone: bool = False
 
     @property
     def median_wait(self) -> float | None:
@@ -67,7 +69,7 @@ class DispatcherSnapshot(Struct, frozen=True, kw_only=True):
     @property
     def kafka_is_away(self) -> bool:
         """Whether Kafka did not answer."""
-        return any(one.on_kafka is None for one in self.classes)
+        return any(one.on_kafka is None and not one.is_gone for one in self.classes)
 
 
 class DispatcherMonitor(Resource):
@@ -103,6 +105,7 @@ class DispatcherMonitor(Resource):
                     status=status,
                     on_kafka=None if on_kafka is None else on_kafka[status.name],
                     waits=tuple(self._waits.get(status.topic, ())),
+                    is_gone=on_kafka is not None and on_kafka[status.name] is None,
                 )
                 for status in self._dispatcher.status()
             ),
@@ -143,7 +146,7 @@ class DispatcherMonitor(Resource):
         except RedisRefused as error:
             self._refusals.say(error, "how long tasks wait is not shown")
 
-    def _ask_kafka(self) -> dict[str, int] | None:
+    def _ask_kafka(self) -> dict[str, int | None] | None:
         try:
             if self._admin is None:
                 self._admin = self._transport.admin()
@@ -151,6 +154,10 @@ class DispatcherMonitor(Resource):
         except BrokerUnreachable:
             return None
 
-    def _left(self, admin: AdminClient, name: str) -> int:
-        found = unsettled(admin, self._topics[name], group_of(self._group, name))
+    def _left(self, admin: AdminClient, name: str) -> int | None:
+        """None if the topic is gone: its intake says so, and waits until it is made anew."""
+        try:
+            found = unsettled(admin, self._topics[name], group_of(self._group, name))
+        except UnknownTopic:
+            return None
         return sum(partition.size for partition in found.values())

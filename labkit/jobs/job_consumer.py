@@ -11,7 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, SettingsError, TransportError, TryAgainLater
+from labkit.errors import (
+    BrokerUnreachable,
+    DeadlineExceeded,
+    SettingsError,
+    TransportError,
+    TryAgainLater,
+    UnknownTopic,
+)
 from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
@@ -156,7 +163,7 @@ class JobConsumer(Resource):
         """Work until there was nothing to do for `timeout` seconds (None: for ever), or until `stop` is set.
 
         There is something to do while a job is worked on here, or the group has not finished what is on the topic; and
-        while Kafka is away, nobody knows. Raises `WorkerFailed`.
+        while Kafka is away or the topic is gone, nobody knows. Raises `WorkerFailed`.
         """
         stop = stop or threading.Event()
         while not stop.wait(LOOK_INTERVAL):
@@ -186,7 +193,7 @@ class JobConsumer(Resource):
     def _nothing_is_left(self) -> bool:
         try:
             return all(partition.lag == 0 for partition in self._group.lag())
-        except BrokerUnreachable:
+        except (BrokerUnreachable, UnknownTopic):  # the workers wait until it is back, or made anew
             return False
 
     def _handle(self, task: Task) -> None:

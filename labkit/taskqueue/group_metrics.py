@@ -4,7 +4,8 @@ labkit_attempts_total{outcome}    attempts that ended, by outcome
 labkit_service_seconds            how long handlers ran
 labkit_waiting_seconds            from the scheduled time to the begin of the attempt
 labkit_workers                    workers of this group in this process' care
-labkit_lag{partition}             records written and not yet committed as done; asked from the broker at each scrape
+labkit_lag{partition}             records written and not yet committed as done; asked from the broker at each scrape,
+                                  and left out while it does not answer or the topic is gone
 
 All have the labels topic and group.
 """
@@ -12,12 +13,13 @@ All have the labels topic and group.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from labkit.errors import PortInUse
+from labkit.errors import PortInUse, TransportError
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.topics import PartitionLag
 
@@ -90,8 +92,9 @@ class _AskedAtScrape(Collector):
         lag = GaugeMetricFamily(
             "labkit_lag", "Records written and not yet committed as done.", labels=[*_LABELS, "partition"]
         )
-        for entry in self._lag():
-            lag.add_metric([*self._labels, str(entry.partition)], entry.lag)
+        with suppress(TransportError):  # what nobody knows now, as the workers say themselves, is left out
+            for entry in self._lag():
+                lag.add_metric([*self._labels, str(entry.partition)], entry.lag)
         yield lag
         workers = GaugeMetricFamily("labkit_workers", "Workers of the group in this process' care.", labels=_LABELS)
         workers.add_metric(self._labels, self._workers())

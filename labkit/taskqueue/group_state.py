@@ -101,7 +101,9 @@ class ShareGroupState:
         ends = self._admin.end_offsets(self._topic.full_name)
         left = self._groups.lag(self._group, self._topic.full_name)
         return [
-            PartitionLag(partition=partition, committed=end - left.get(partition, end - starts[partition]), end=end)
+            PartitionLag(
+                partition=partition, committed=end - left.get(partition, end - starts.get(partition, 0)), end=end
+            )
             for partition, end in sorted(ends.items())
         ]
 

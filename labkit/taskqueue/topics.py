@@ -174,11 +174,11 @@ class Topics(Resource):
         committed = self._client.committed(self.full_group(name, group), full_name)
         topic_id = self._client.topic_ids([full_name]).get(full_name)
         starts = self._client.start_offsets(full_name)
-        ends = self._client.end_offsets(full_name)
+        ends = self._client.end_offsets(full_name)  # there may be more partitions now, which begin at 0
         return [
             PartitionLag(
                 partition=partition,
-                committed=_begin(committed.get(partition), topic_id, starts[partition], end),
+                committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
                 end=end,
             )
             for partition, end in sorted(ends.items())
@@ -264,8 +264,9 @@ def read_topic(transport: Transport, name: str, *, floor: Mapping[int, int] | No
     Raises `UnknownTopic`, and `BrokerUnreachable` if nothing comes for `PATIENCE` seconds.
     """
     with closing(transport.admin()) as admin:
-        ends = admin.end_offsets(name)
         starts = admin.start_offsets(name)
+        ends = admin.end_offsets(name)
+    starts = {number: starts.get(number, 0) for number in ends}  # a partition that came meanwhile begins at 0
     for number, offset in (floor or {}).items():
         starts[number] = max(starts.get(number, 0), offset)
     left = {TopicPartition(name, number): end for number, end in ends.items() if end > starts[number]}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from labkit.celery_app.capacity import Count
+from labkit.cli import topic_commands, work_command
 from labkit.cli.live import Rates, in_celery, picture
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.monitor import ClassSnapshot, DispatcherSnapshot
+from labkit.errors import BrokerUnreachable, UnknownTopic
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.memory import MemoryTransport
 
 COUNT = Count(granted=0, unacknowledged=2, processes=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
 
@@ -69,3 +75,39 @@ def test_rates_are_between_two_looks() -> None:
     rates = Rates(clock=lambda: next(moments))
     assert [rates.per_second("a", 5), rates.per_second("b", 0)] == [0.0, 0.0]
     assert [rates.per_second("a", 25), rates.per_second("b", 3)] == [pytest.approx(10.0), pytest.approx(1.5)]
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachable("nobody answers"), UnknownTopic("there is no topic 't'")])
+def test_the_table_of_the_workers_waits_as_they_do(caplog, error) -> None:
+    def lag():
+        raise error
+
+    members = SimpleNamespace(lag=lag)
+    assert [work_command._lag(members, say=say) for say in (True, False)] == [None, None]
+    assert caplog.messages == [f"{error} The workers wait for it; Ctrl-C ends them."]
+
+
+def test_the_view_of_a_topic_goes_on_when_the_topic_is_made_anew(monkeypatch) -> None:
+    """While somebody watches it, the topic is deleted, and made anew with other partitions."""
+    with Topics(MemoryTransport()) as topics:
+        topics.create("t", partitions=2)
+        steps = iter([lambda: topics.delete("t"), lambda: topics.create("t", partitions=3), lambda: None])
+        drawn_tables = []
+
+        def wait(_seconds: float) -> bool:
+            step = next(steps, None)
+            if step is not None:
+                step()
+            return step is None
+
+        draw = topic_commands._lag_table
+
+        def watched(*which):
+            drawn_tables.append(draw(*which))
+            return drawn_tables[-1]
+
+        monkeypatch.setattr(topic_commands, "attached_topics", lambda: nullcontext(topics))
+        monkeypatch.setattr(topic_commands, "stop_on_signal", lambda: nullcontext(SimpleNamespace(wait=wait)))
+        monkeypatch.setattr(topic_commands, "_lag_table", watched)
+        topic_commands.describe("t", group="g", watch=True)
+    assert [one.row_count for one in drawn_tables] == [2, 3, 3]

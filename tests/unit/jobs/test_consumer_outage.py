@@ -6,6 +6,7 @@ import logging
 import resource
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -183,3 +184,15 @@ def test_work_that_has_to_wait_itself_is_no_attempt_either(topic, view, tmp_path
     view.catch_up()
     assert tries == [1, 1, 1]
     assert [event.status for event in view.events(1)] == [JobStatus.NEW, JobStatus.RUNNING, JobStatus.DONE]
+
+
+def test_a_consumer_whose_topic_is_deleted_waits_until_it_is_made_anew(topics, topic, view, tmp_path, caplog):
+    log = ProcessedLog(tmp_path / "processed_jobs.log", "g")
+    with JobConsumer(topic, group="g", log=log, view=view, work=lambda job: None) as group:
+        topics.delete(topic.name)
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(group.run, timeout=0.1)
+            wait_until(lambda: "is gone" in caplog.text, timeout=TIMEOUT, what="it was to be said")
+            assert not ended.done()
+            topics.create(topic.name, partitions=1)
+            ended.result(TIMEOUT)

@@ -6,7 +6,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from labkit.errors import PortInUse
+from labkit.errors import BrokerUnreachable, PortInUse, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
@@ -75,3 +75,13 @@ def test_a_port_in_use_is_said():
         metrics = GroupMetrics("t", "g", lag=lambda: [PartitionLag(partition=0, committed=0, end=0)], workers=lambda: 1)
         with pytest.raises(PortInUse, match=r"cannot be served on port \d+: .*in use"):
             metrics.serve(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachable(), UnknownTopic()])
+def test_a_lag_that_nobody_knows_is_left_out(error):
+    def lag():
+        raise error
+
+    found = GroupMetrics("t", "g", lag=lag, workers=lambda: 3).registry
+    assert found.get_sample_value("labkit_workers", {"topic": "t", "group": "g"}) == 3
+    assert not [sample for family in found.collect() for sample in family.samples if sample.name == "labkit_lag"]
