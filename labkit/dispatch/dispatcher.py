@@ -25,7 +25,7 @@ from labkit.dispatch.class_status import ClassCounts, ClassStatus
 from labkit.dispatch.dispatcher_admission import DispatcherAdmission
 from labkit.dispatch.intake import Intake, wait_until_joined
 from labkit.dispatch.scheduler import BATCH, Scheduler
-from labkit.errors import LabkitError, RedisUnreachable, TransportError, WorkerFailed
+from labkit.errors import LabkitError, RedisUnreachable, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import turned_away_frame
 from labkit.measure.task_record import TaskRecord
@@ -232,11 +232,7 @@ class Dispatcher(Resource):
         if self._admission is None or not any(intake.line.at_door() for intake in self._intakes.values()):
             return None
         count = _BOUNDLESS if self._room is None else self._room.count()
-        try:
-            return self._admission.admit(self._intakes, sum(count.waiting) + count.unacknowledged, self._counts.shed)
-        except TransportError as error:
-            log.warning("%s cannot put tasks aside, so they wait: %s", self.name, error)
-            return RETRY_INTERVAL
+        return self._admission.admit(self._intakes, sum(count.waiting) + count.unacknowledged, self._counts.shed)
 
     def _reserve(self, wanted: int) -> Count:
         if self._room is None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.backpressure import Action, AdmissionState, Strategy
 from labkit.dispatch.intake import Intake
-from labkit.errors import NotAcknowledged
+from labkit.errors import NotAcknowledged, TopicMismatch, TransportError
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
+from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topic import LATER, Topic
 from labkit.taskqueue.topics import Topics
@@ -30,6 +32,10 @@ LOOK_INTERVAL = 0.05
 MAX_AGE = 0.01
 #: How long a spilled task may take to be acknowledged by Kafka, in seconds.
 SPILL_TIMEOUT = 10.0
+#: How long a class waits for admission when its tasks cannot be put aside, in seconds; then that is tried again.
+SPILL_RETRY = 5.0
+
+log = safe_logger("labkit.dispatcher")
 
 
 class DispatcherAdmission:
@@ -54,18 +60,20 @@ class DispatcherAdmission:
         self._looked_at = self._shut_until = float("-inf")
         self._turned_away = TurnedAwayCounter()
         self._spill: dict[str, _SpillTopic] = {}
+        self._spill_outages: dict[str, Outage] = {}
+        #: by the name of its topic, until when a class is passed over
+        self._put_off: dict[str, float] = {}
         self.reason = ""
 
     def admit(self, intakes: Mapping[str, Intake], taken: int, shed: dict[str, int]) -> float | None:
         """Let in who may come, in the order of arrival; after how many seconds to ask again, None if nobody waits.
 
         `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or
-        put aside is counted by class. Raises `TransportError` if a task could not be spilled; it waits for admission
-        then.
+        put aside is counted by class. A class whose tasks cannot be put aside waits for admission, which is said once.
         """
         now = self._measure()
         self._hear(now)
-        while (found := _first_at_door(intakes)) is not None:
+        while (found := _first_at_door(self._judged(intakes, now))) is not None:
             if now < self._shut_until:
                 return self._shut_until - now
             rank, intake = found
@@ -86,7 +94,8 @@ class DispatcherAdmission:
                 shed[list(intakes)[turned_away]] += 1
             if self._measure() - now >= MAX_AGE:
                 return 0.0
-        return None
+        until = [self._put_off.get(one.topic.name, now) for one in intakes.values() if one.line.at_door() is not None]
+        return min(until) - now if until else None
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""
@@ -95,7 +104,15 @@ class DispatcherAdmission:
     def close(self) -> None:
         """Let go of the connections."""
         for spill in self._spill.values():
-            spill.close()
+            spill.close(SPILL_TIMEOUT)
+
+    def _judged(self, intakes: Mapping[str, Intake], now: float) -> dict[int, Intake]:
+        """Those that are not put off, by their rank."""
+        return {
+            rank: intake
+            for rank, intake in enumerate(intakes.values())
+            if self._put_off.get(intake.topic.name, now) <= now
+        }
 
     def _hear(self, now: float) -> None:
         if now - self._looked_at >= LOOK_INTERVAL:
@@ -118,30 +135,51 @@ class DispatcherAdmission:
         if item is None:
             return None  # its partitions are being taken away
         if action is Action.SPILL:
-            self._put_aside(intake, item)
+            if not self._put_aside(intake, item):
+                return None
         else:
             intake.attempts.shed(item, reason)
         self._turned_away.add(TurnedAway(at=self._clock(), action=action, priority=rank))
         return rank
 
-    def _put_aside(self, intake: Intake, item: WorkItem) -> None:
-        spill = self._spill.get(intake.topic.name)
-        if spill is None:
-            spill = self._spill[intake.topic.name] = _SpillTopic(intake.topic)
+    def _put_aside(self, intake: Intake, item: WorkItem) -> bool:
+        """Whether it stands on the topic for later now; if not, its class is put off, or it is let in."""
+        name = intake.topic.name
+        outage = self._spill_outages.setdefault(
+            name, Outage(log, name, f"{name}{LATER}", meanwhile="its tasks wait for admission")
+        )
         try:
-            spill.write(item)
-        except BaseException:
+            if name not in self._spill:
+                self._spill[name] = _SpillTopic(intake.topic)
+            self._spill[name].write(item)
+        except BaseException as error:
             intake.line.postpone(item, 0)
-            raise
-        intake.attempts.spill(item, f"put aside to {intake.topic.name}{LATER}")
+            spill = self._spill.pop(name, None)  # what it knows of the topic may be no longer true
+            if spill is not None:
+                spill.close(0.0)
+            if isinstance(error, ValueError):  # no such record can be written; whoever takes it will say so
+                intake.line.let_in()
+            elif isinstance(error, TransportError):
+                self._put_off[name] = self._measure() + SPILL_RETRY
+                outage.begins(error)
+            else:
+                raise
+            return False
+        outage.ends()
+        intake.attempts.spill(item, f"put aside to {name}{LATER}")
+        return True
 
 
 class _SpillTopic:
-    """Writes to the topic for later, which is made when it is first needed."""
+    """Writes to the topic for later, which is made if it is not there. Raises `TransportError`."""
 
     def __init__(self, topic: Topic) -> None:
+        name = f"{topic.name}{LATER}"
         with Topics.of(topic) as topics:
-            self._topic = topics.create(f"{topic.name}{LATER}", partitions=topic.partitions)
+            try:
+                self._topic = topics.create(name, partitions=topic.partitions)
+            except TopicMismatch:  # one of the two was grown
+                self._topic = topics.get(name)
         self._client: ProducerClient = topic.transport.producer(ProducerConfig())
 
     def write(self, item: WorkItem) -> None:
@@ -166,16 +204,16 @@ class _SpillTopic:
         if not answered.wait(SPILL_TIMEOUT) or answers[0] is not None:
             raise NotAcknowledged(f"A task could not be put aside to {self._topic.name}: {answers or 'no answer'}.")
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._client.close(SPILL_TIMEOUT)
+    def close(self, timeout: float) -> None:
+        """Let go of the connection, and of what is not acknowledged within so many seconds."""
+        self._client.close(timeout)
 
 
-def _first_at_door(intakes: Mapping[str, Intake]) -> tuple[int, Intake] | None:
+def _first_at_door(intakes: Mapping[int, Intake]) -> tuple[int, Intake] | None:
     """Whose first task at admission came first, with the rank of its class."""
     found = [
         (item.record.timestamp_ms, rank, intake)
-        for rank, intake in enumerate(intakes.values())
+        for rank, intake in intakes.items()
         if (item := intake.line.at_door()) is not None
     ]
     if not found:
