@@ -24,9 +24,10 @@ _TOO_LARGE = 2**63
 class Envelope(Struct, frozen=True, kw_only=True):
     """A task on its way through Celery.
 
-    `topic` and `group`, which took it from Kafka, are without the prefix. `rank` is that of its class, 0 the most
-    urgent. Times are seconds since the epoch: `produced_at` by the record on Kafka, `sent_at` when it was handed to
-    Celery's broker.
+    `topic` and `group`, which took it from Kafka, are without the prefix. The `topic_prefix` goes before the topic's
+    name on the broker; where it is not told, as by an earlier labkit, it is the one of the worker's settings. `rank` is
+    that of its class, 0 the most urgent. Times are seconds since the epoch: `produced_at` by the record on Kafka,
+    `sent_at` when it was handed to Celery's broker.
     """
 
     task: Task
@@ -37,9 +38,20 @@ class Envelope(Struct, frozen=True, kw_only=True):
     produced_at: float
     sent_at: float
     group: str | None = None
+    topic_prefix: str | None = None
 
     @classmethod
-    def of(cls, item: WorkItem, task: Task, *, topic: str, rank: int, at: float, group: str | None = None) -> Self:
+    def of(
+        cls,
+        item: WorkItem,
+        task: Task,
+        *,
+        topic: str,
+        rank: int,
+        at: float,
+        group: str | None = None,
+        topic_prefix: str | None = None,
+    ) -> Self:
         """The envelope for a record that was received."""
         record = item.record
         return cls(
@@ -51,6 +63,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
             produced_at=record.timestamp_ms / 1000,
             sent_at=at,
             group=group,
+            topic_prefix=topic_prefix,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +77,8 @@ class Envelope(Struct, frozen=True, kw_only=True):
         try:
             found = convert(values, cls)
             task = found.task
-            _check_texts((task.id, task.kind, task.key, task.idempotency_key, found.topic, found.group))
+            names = (task.id, task.kind, task.key, task.idempotency_key, found.topic, found.group, found.topic_prefix)
+            _check_texts(names)
             _check_numbers((found.partition, found.offset, found.rank, task.priority, task.attempt))
             _check_times((found.produced_at, found.sent_at, task.created_at, task.scheduled_at))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -67,6 +67,7 @@ class _DeadLetters:
         self._lock = threading.Lock()
         self._open = ExitStack()
         self._topics: Topics | None = None
+        self._prefix = ""
         self._client: TransactionClient | None = None
         self._ensured: set[str] = set()
 
@@ -85,15 +86,14 @@ class _DeadLetters:
             self._close()
 
     def _write(self, envelope: Envelope, last: TaskRecord) -> None:
-        topics = self._connected()
         try:
-            topic = topics.get(envelope.topic)
+            topic = self._topic_of(envelope)
         except UnknownTopic as error:
             log.error("task %s leaves no dead letter: %s", envelope.task.id, error)  # to try again would not help
             return
-        if topic.name not in self._ensured:
+        if topic.full_name not in self._ensured:
             ensure_dead_topic(topic)
-            self._ensured.add(topic.name)
+            self._ensured.add(topic.full_name)
         if self._client is None:
             self._client = self._open.enter_context(closing(topic.transport.transactions(topic.full_group(self._id))))
         try:
@@ -102,11 +102,15 @@ class _DeadLetters:
             log.warning("the dead letter of task %s is written without its record: %s", envelope.task.id, error)
             self._client.write([_letter(topic, envelope, last, with_record=False)])
 
-    def _connected(self) -> Topics:
+    def _topic_of(self, envelope: Envelope) -> Topic:
+        """The topic from which the task came, also where that is a program's own; raises `UnknownTopic`."""
         if self._topics is None:
             lab = self._open.enter_context(attach_lab(settings=self._settings))
-            self._topics = self._open.enter_context(connect_kafka(lab))
-        return self._topics
+            self._prefix = lab.connection.topic_prefix
+            self._topics = self._open.enter_context(connect_kafka(lab, prefix=""))
+        prefix = self._prefix if envelope.topic_prefix is None else envelope.topic_prefix
+        found = self._topics.describe(prefix + envelope.topic)
+        return Topic(name=envelope.topic, partitions=found.partitions, transport=self._topics.transport, prefix=prefix)
 
     def _close(self) -> None:
         open_, self._open = self._open, ExitStack()

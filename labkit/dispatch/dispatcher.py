@@ -256,8 +256,9 @@ class Dispatcher(Resource):
     def _envelope(self, name: str, item: WorkItem, at: float) -> Envelope:
         assert item.task is not None
         rank = list(self._intakes).index(name)
-        topic, group = self._intakes[name].topic.name, group_of(self._group, name)
-        return Envelope.of(item, item.task, topic=topic, rank=rank, at=at, group=group)
+        topic, group = self._intakes[name].topic, group_of(self._group, name)
+        where = {"topic": topic.name, "topic_prefix": topic.prefix, "group": group}
+        return Envelope.of(item, item.task, **where, rank=rank, at=at)
 
 
 def group_of(group: str, name: str) -> str:

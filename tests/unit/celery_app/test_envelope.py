@@ -14,17 +14,19 @@ from labkit.taskqueue.transport.contract import Record
 
 TASK = Task(id="7", kind="sleep", payload={"a": [1, None, "ä"]}, key="k", scheduled_at=9.5, idempotency_key="order-7")
 ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0)
-ENVELOPE = Envelope.of(ITEM, TASK, topic="t", rank=2, at=12.0, group="dispatchers.t")
+ENVELOPE = Envelope.of(ITEM, TASK, topic="t", topic_prefix="me.own.", rank=2, at=12.0, group="dispatchers.t")
+BROKEN = ENVELOPE.to_json() | {"topic_prefix": "\ud800"}
 
 
 def test_it_survives_json():
     assert Envelope.from_json(json.loads(json.dumps(ENVELOPE.to_json()))) == ENVELOPE
 
 
-def test_one_of_before_may_tell_no_group():
+def test_one_of_before_may_tell_no_group_and_not_what_goes_before_its_topic():
     values = ENVELOPE.to_json()
-    del values["group"]
-    assert Envelope.from_json(values).group is None
+    del values["group"], values["topic_prefix"]
+    found = Envelope.from_json(values)
+    assert (found.group, found.topic_prefix) == (None, None)
 
 
 def test_it_knows_where_the_task_was():
@@ -32,7 +34,9 @@ def test_it_knows_where_the_task_was():
     assert (ENVELOPE.produced_at, ENVELOPE.sent_at, ENVELOPE.rank) == (10.0, 12.0, 2)
 
 
-@pytest.mark.parametrize("values", [None, 7, "text", {}, ENVELOPE.to_json() | {"task": {}}, {"offset": "no number"}])
+@pytest.mark.parametrize(
+    "values", [None, 7, "text", {}, ENVELOPE.to_json() | {"task": {}}, {"offset": "no number"}, BROKEN]
+)
 def test_what_is_none_is_refused(values):
     with pytest.raises(BadRecord, match="not one of labkit"):
         Envelope.from_json(values)

@@ -1,0 +1,82 @@
+"""The dead letters of Celery's workers stand beside the topic from which the task came, whoever has it for himself."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from labkit.celery_app import outcome_writer
+from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.outcome_writer import _DeadLetters
+from labkit.settings import Settings
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.task import new_task
+from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+PREFIX = "class."
+
+
+@pytest.fixture
+def transport(monkeypatch) -> MemoryTransport:
+    """That of the lab to which a worker attaches."""
+    transport = MemoryTransport()
+
+    @contextmanager
+    def attach(settings):
+        yield SimpleNamespace(connection=SimpleNamespace(topic_prefix=settings.topic_prefix))
+
+    monkeypatch.setattr(outcome_writer, "attach_lab", attach)
+    monkeypatch.setattr(outcome_writer, "connect_kafka", lambda lab, prefix: Topics(transport, prefix=prefix))
+    return transport
+
+
+@pytest.fixture
+def writer(transport):
+    writer = _DeadLetters(Settings(_env_file=None, topic_prefix=PREFIX))
+    yield writer
+    writer.close()
+
+
+def write(writer: _DeadLetters, *, topic_prefix: str | None) -> str:
+    """A letter for a task on `t`; the id of the task."""
+    task = new_task("sleep", 0)
+    envelope = Envelope(
+        task=task, topic="t", partition=0, offset=0, rank=0, produced_at=1.0, sent_at=2.0, topic_prefix=topic_prefix
+    )
+    how = {"worker": "w", "attempt": 3, "started_at": 3.0, "finished_at": 4.0, "error": "no"}
+    writer.write(envelope, envelope.record("dead", **how))
+    return task.id
+
+
+def letters(topics: Topics) -> list[str]:
+    return [letter.task().id for letter in DeadLetters(topics, "t").list()]
+
+
+def test_a_letter_goes_to_the_topic_from_which_the_task_came_and_to_nobody_elses(transport, writer):
+    """Two programs have a `t` for themselves, and there is one for everybody."""
+    with (
+        Topics(transport, prefix=PREFIX) as everybody,
+        Topics(transport, prefix=PREFIX) as one,
+        Topics(transport, prefix=PREFIX) as other,
+    ):
+        everybody.create("t", partitions=1)
+        topics = [one.temporary("t", partitions=2), other.temporary("t", partitions=1), everybody.get("t")]
+        sent = [write(writer, topic_prefix=topic.prefix) for topic in topics]
+        assert [letters(Topics.of(topic)) for topic in topics] == [[one] for one in sent]
+
+
+def test_one_that_does_not_say_it_means_the_topic_of_the_workers_settings(transport, writer):
+    with Topics(transport, prefix=PREFIX) as everybody, Topics(transport, prefix=PREFIX) as other:
+        everybody.create("t", partitions=1)
+        other.temporary("t", partitions=1)
+        sent = write(writer, topic_prefix=None)
+        assert letters(everybody) == [sent]
+
+
+def test_a_topic_that_is_gone_is_said(transport, writer, caplog):
+    write(writer, topic_prefix="gone.")
+    assert "leaves no dead letter" in caplog.text
+    assert "gone.t" in caplog.text
