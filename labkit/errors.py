@@ -187,6 +187,10 @@ class DoneElsewhere(LabkitError):
     """Other members of the group have done some of the tasks, so their records are not here."""
 
 
+class TasksLost(LabkitError):
+    """Redis has lost what it held, so nobody knows whether some of the tasks were done."""
+
+
 class DeadlineExceeded(LabkitError):
     """The condition did not come true in time."""
 

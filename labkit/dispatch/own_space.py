@@ -35,19 +35,17 @@ def own_topics(lab: Lab, settings: Settings) -> Iterator[Topics]:
         finally:
             for name in topics.names():
                 topics.delete(name)
-            client = connect(broker_url(settings, lab))
-            delete_keys(client, settings.topic_prefix)
-            _delete_abandoned(client)
+            delete_own(connect(broker_url(settings, lab)), settings.topic_prefix)
 
 
-def delete_keys(client: redis.Redis, prefix: str) -> None:
-    """Delete the keys in Redis that begin so. Raises `RedisUnreachable` and `RedisRefused`."""
+def delete_own(client: redis.Redis, prefix: str) -> None:
+    """Delete the keys in Redis that begin so, and what programs of this machine that were killed have left there.
+
+    Raises `RedisUnreachable` and `RedisRefused`.
+    """
     with asked(f"The keys in Redis that begin with {prefix} could not be deleted"):
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             client.delete(key)
-
-
-def _delete_abandoned(client: redis.Redis) -> None:
     with asked("The keys in Redis of programs that were killed could not be deleted"):
         for key in client.scan_iter(match="*own.*", count=1000):
             if abandoned([key.decode(errors="replace")]):

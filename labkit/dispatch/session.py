@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 from labkit.backpressure import Strategy
 from labkit.celery_app.application import broker_url, key_prefix
@@ -14,19 +14,23 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
-from labkit.dispatch.own_space import delete_keys, own_settings, own_topics
+from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable
+from labkit.errors import BrokerUnreachable, DoneElsewhere, RedisRefused, RedisUnreachable, TasksLost
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.outage import Outage
 from labkit.policies import PriorityClass, make_policy
+from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.done_elsewhere import DoneBefore, count_elsewhere
+from labkit.taskqueue.group_state import ConsumerGroupState
+from labkit.taskqueue.namespace import new_namespace
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.topics import PartitionLag, Topic
+from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +45,8 @@ class CelerySession(Resource):
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
     `policy`. They are this session's own, as are its groups, Celery's queue and the records: any number of sessions may
     go on side by side, and what is left of one is deleted at its end. With a `topic` a bridge reads that one, into a
-    queue of this session. `workers` is how many tasks Celery performs at once, in threads of one worker or in forked
+    queue of this session; one that `Topics` has made `fresh` or `temporary` is meant by its object, since its name may
+    be another's too. `workers` is how many tasks Celery performs at once, in threads of one worker or in forked
     processes (`pool`); each takes `prefetch` from the queue, and `limit` is how many may be in it or taken per worker.
     """
 
@@ -52,7 +57,7 @@ class CelerySession(Resource):
         classes: Sequence[PriorityClass] = (),
         policy: str = "strict",
         options: Mapping[str, float] | None = None,
-        topic: str | None = None,
+        topic: Topic | str | None = None,
         workers: int = 2,
         pool: Pool = "threads",
         prefetch: int = 1,
@@ -66,11 +71,11 @@ class CelerySession(Resource):
         self._classes = list(classes)
         self._policy = policy
         self._options = options
-        self._topic = topic
+        self._topic = topic.name if isinstance(topic, Topic) else topic
         self._limit = limit
         self._admission = admission
         if topic is not None:  # the topic is anybody's, but the queue and the records are this session's own
-            self._settings = settings = settings.model_copy(update={"celery_namespace": f"session-{uuid4().hex[:8]}"})
+            self._settings = settings = settings.model_copy(update={"celery_namespace": f"session.{new_namespace()}"})
         self._client = client = connect(broker_url(settings, lab))
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
@@ -78,7 +83,9 @@ class CelerySession(Resource):
         self._store = RecordStore()
         self._stack = ExitStack()
         self._stack.callback(self._store.close)
-        self.topics = self._stack.enter_context(own_topics(lab, settings) if topic is None else connect_kafka(lab))
+        self.topics = self._stack.enter_context(_topics(lab, topic, settings))
+        self._groups: dict[str, _ClassGroup] = {}
+        self._lag: dict[str, list[PartitionLag]] = {}
         self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
 
@@ -87,9 +94,14 @@ class CelerySession(Resource):
         if self._topic is not None:
             self._stack.callback(self._forget)
         self._stream.skip()
+        with asked(f"The session could not be noted under {self._mark}"):
+            self._client.set(self._mark, 1)
         self._stack.enter_context(self.worker)
         for known in self._classes:
             self.topics.create(f"jobs.{known.name}", partitions=2)
+        for name, (topic, group) in self._named_groups().items():
+            self._groups[name] = found = _ClassGroup(self.topics.get(topic), group_of(group, name))
+            self._stack.callback(found.state.close)
         self.dispatcher = self._stack.enter_context(self._make())
         return self
 
@@ -107,9 +119,7 @@ class CelerySession(Resource):
 
     def lag(self) -> dict[str, list[PartitionLag]]:
         """How far each class is behind on Kafka, by its name."""
-        return {
-            name: self.topics.lag(topic, group=group_of(group, name)) for name, (topic, group) in self._groups().items()
-        }
+        return {name: group.state.lag() for name, group in self._groups.items()}
 
     def records(self) -> pd.DataFrame:
         """The records so far, one row per attempt in Celery and per task that was shed or given up."""
@@ -132,11 +142,15 @@ class CelerySession(Resource):
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
 
-        A Redis or a broker that is away is waited for.
+        A Redis or a broker that is away is waited for. Raises `DoneElsewhere` when others of the bridge's group have
+        done some of the tasks since the start, and `TasksLost` when Redis has lost some.
         """
+        deadline = monotonic() + timeout
         all_read = _twice(self._patient(self._all_read))
         wait_until(all_read, timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
-        return self._store.frame()
+        records = self._store.frame()
+        self._must_be_all(records, deadline)
+        return records
 
     def stop(self) -> None:
         """End the dispatcher, then Celery's worker."""
@@ -166,7 +180,34 @@ class CelerySession(Resource):
             settings=self._settings,
         )
 
-    def _groups(self) -> dict[str, tuple[str, str]]:
+    @property
+    def _mark(self) -> str:
+        """The name of what this session has put into Redis, to see whether it has lost anything."""
+        return f"{key_prefix(self._settings)}session"
+
+    def _must_be_all(self, records: pd.DataFrame, deadline: float) -> None:
+        for name, group in self._groups.items():
+            mine = records[records["topic"] == group.topic.name]
+            number = count_elsewhere(group.topic, mine, before=group.before, lag=self._lag[name], deadline=deadline)
+            if not number:
+                continue
+            if self._topic is None or self._has_lost_all():
+                raise TasksLost(
+                    f"Redis has lost what it held: {number} tasks from {group.topic.name!r} were handed to Celery and "
+                    "have no record, so nobody knows whether they were done. Send them again; `records()` returns the "
+                    f"{len(mine)} records that are known."
+                )
+            raise DoneElsewhere(
+                f"All tasks on {group.topic.name!r} are done, but {number} of them by other bridges of the group "
+                f"{BRIDGE_GROUP!r}, so their records are not among the {len(mine)} here; `records()` returns these. "
+                "Give the session a topic of its own, or end the other bridges."
+            )
+
+    def _has_lost_all(self) -> bool:
+        with asked(f"It could not be seen whether {self._mark} is there"):
+            return not self._client.exists(self._mark)
+
+    def _named_groups(self) -> dict[str, tuple[str, str]]:
         if self._topic is not None:
             return {BRIDGE: (self._topic, BRIDGE_GROUP)}
         return {one.name: (f"jobs.{one.name}", DISPATCHER_GROUP) for one in self._classes}
@@ -175,7 +216,7 @@ class CelerySession(Resource):
         """Delete what the session had in Redis; the records are kept here."""
         try:
             self._read()
-            delete_keys(self._client, key_prefix(self._settings))
+            delete_own(self._client, key_prefix(self._settings))
         except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
 
@@ -203,10 +244,27 @@ class CelerySession(Resource):
         self.dispatcher.check()
         self.worker.check()
         # Kafka first: what is committed there was in Celery before
-        if any(place.lag for places in self.lag().values() for place in places):
+        self._lag = self.lag()
+        if any(place.lag for places in self._lag.values() for place in places):
             return False
         count = self.count()
         return not (sum(count.waiting) or count.unacknowledged)
+
+
+def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> AbstractContextManager[Topics]:
+    """The topics among which the session finds its own."""
+    if topic is None:
+        return own_topics(lab, settings)
+    return Topics.of(topic) if isinstance(topic, Topic) else connect_kafka(lab)
+
+
+class _ClassGroup:
+    """The group that reads the topic of one class, and what counted as done there when the session began."""
+
+    def __init__(self, topic: Topic, group: str) -> None:
+        self.topic = topic
+        self.state = ConsumerGroupState(topic, group)
+        self.before: DoneBefore = self.state.done()
 
 
 def _twice(condition: Callable[[], bool]) -> Callable[[], bool]:

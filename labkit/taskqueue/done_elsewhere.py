@@ -25,17 +25,24 @@ def must_be_all(
     topic: Topic, records: pd.DataFrame, *, before: DoneBefore | None, lag: Sequence[PartitionLag], deadline: float
 ) -> None:
     """Raise `DoneElsewhere` if others have done some of the tasks since the start, as far as is seen by `deadline`."""
-    if before is None:
-        return
-    ends = {place.partition: place.end for place in lag}
-    asked = on_a_thread(lambda: done_elsewhere(topic, records, before=before, ends=ends))
-    number = asked.result() if wait([asked], left_until(deadline)).done else 0
+    number = count_elsewhere(topic, records, before=before, lag=lag, deadline=deadline)
     if number:
         raise DoneElsewhere(
             f"All tasks on {topic.name!r} are done, but {number} of them by other members of the group, so their "
             f"records are not among the {len(records)} here; `records()` returns these. Give the group a name of its "
             "own, or end its other members."
         )
+
+
+def count_elsewhere(
+    topic: Topic, records: pd.DataFrame, *, before: DoneBefore | None, lag: Sequence[PartitionLag], deadline: float
+) -> int:
+    """How many of the topic's tasks that are done have no record here, as far as is seen by `deadline`."""
+    if before is None:
+        return 0
+    ends = {place.partition: place.end for place in lag}
+    asked = on_a_thread(lambda: done_elsewhere(topic, records, before=before, ends=ends))
+    return asked.result() if wait([asked], left_until(deadline)).done else 0
 
 
 def done_elsewhere(topic: Topic, records: pd.DataFrame, *, before: DoneBefore, ends: Mapping[int, int]) -> int:

@@ -77,6 +77,14 @@ class OwnRedis:
             self.start()
 
     @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """It is killed, and comes back without anything that it had."""
+        with self.killed():
+            for file in self._folder.glob("*.aof"):
+                file.unlink()
+            yield
+
+    @contextmanager
     def loading(self) -> Iterator[None]:
         with self.client() as client:
             for number in range(LOADED):
