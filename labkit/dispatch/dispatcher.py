@@ -212,7 +212,7 @@ class Dispatcher(Resource):
         """Hand over what may be; after how many seconds to look again, None if only when something comes."""
         try:
             at_door = self._admit()
-            waiting = sum(len(intake.line) for intake in self._intakes.values())
+            waiting = sum(len(intake.line) for intake in self._intakes.values() if intake.line.head() is not None)
             wanted = min(BATCH, waiting)
             count = self._reserve(wanted)
             chosen = self._chooser.choose(count, is_full=count.granted < wanted)

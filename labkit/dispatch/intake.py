@@ -9,6 +9,7 @@ are the same.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
@@ -33,10 +34,11 @@ class IntakeQueue(Shards):
     Its worker fills it and, in a rebalance, takes it away. A task that was taken is in the dispatcher's hands until it
     is `done` or put back; the worker waits for that. `on_change` is called when tasks have come or the line is closed.
     Where it has an admission, what comes waits for it first, and does not count as waiting until it is let in.
+    While it is held (`hold`), since the broker takes no commit, all of them wait; `on_change` tells when they need not.
     """
 
-    def __init__(self) -> None:
-        super().__init__("none")
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__("none", clock=clock)
         self.has_admission = False
         self._at_admission: deque[WorkItem] = deque()
         self._line: deque[WorkItem] = deque()
@@ -53,12 +55,12 @@ class IntakeQueue(Shards):
     def at_door(self) -> WorkItem | None:
         """The first task at admission; None if there is none."""
         with self._settled:
-            return self._at_admission[0] if self._at_admission and not self._halted else None
+            return self._at_admission[0] if self._at_admission and self._gives() else None
 
     def let_in(self) -> None:
         """The first task at admission joins the line."""
         with self._settled:
-            if self._at_admission and not self._halted:
+            if self._at_admission and self._gives():
                 self._line.append(self._at_admission.popleft())
 
     def take_at_door(self) -> WorkItem | None:
@@ -70,12 +72,12 @@ class IntakeQueue(Shards):
             return 0 if self._halted else len(self._line)
 
     def head(self) -> WorkItem | None:
-        """The task that has waited longest; None if none does."""
+        """The task that has waited longest; None as for `take_first`."""
         with self._settled:
-            return self._line[0] if self._line and not self._halted else None
+            return self._line[0] if self._line and self._gives() else None
 
     def take_first(self) -> WorkItem | None:
-        """The task that has waited longest; None if none does, or if the line is being taken away."""
+        """The task that has waited longest; None if none does, or if the line is held or being taken away."""
         return self._take(self._line, deque.popleft, self._line.appendleft)
 
     def take_last(self) -> WorkItem | None:
@@ -133,9 +135,15 @@ class IntakeQueue(Shards):
         """No more tasks come, and those that still wait are others' now."""
         self.halt()
 
+    def _gives(self) -> bool:
+        return not (self._halted or self._is_held())
+
+    def _say_ready(self) -> None:
+        self.on_change()
+
     def _take(self, line: deque[WorkItem], end: Callable[[deque[WorkItem]], WorkItem], back: _Back) -> WorkItem | None:
         with self._settled:
-            if self._halted or not line:
+            if not (line and self._gives()):
                 return None
             item = end(line)
             self._in_hand[item] = back

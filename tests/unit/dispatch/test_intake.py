@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from labkit.dispatch.intake import Intake, IntakeQueue
+from labkit.errors import BrokerUnreachable
 from labkit.settings import Settings
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -17,6 +18,7 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.memory.consumer import MemoryConsumer
 
 
 def items(count: int, start: int = 0) -> list[WorkItem]:
@@ -124,6 +126,72 @@ def test_the_dispatcher_hears_of_every_change(line):
     line.drop(timeout=0)
     line.close()
     assert heard == [2, 0, 0, 0]
+
+
+def test_a_line_that_is_held_gives_nothing_and_tells_when_it_goes_on():
+    now = [100.0]
+    line = IntakeQueue(clock=lambda: now[0])
+    line.has_admission = True
+    line.put(items(4))
+    line.let_in(), line.let_in(), line.let_in()
+    line.hold(0.5)
+    now[0] += 0.4
+    in_hand = line.take_first()
+    assert in_hand is not None, "not yet"
+    now[0] += 0.1
+    line.hold(0.5)  # again, which is no later
+    line.let_in()
+    assert (line.head(), line.take_first(), line.take_last(), line.at_door(), line.take_at_door()) == (None,) * 5
+    assert len(line) == 2, "they wait all the same"
+    line.postpone(in_hand, 0)
+    heard = []
+    line.on_change = lambda: heard.append(len(line))
+    line.go_on()
+    line.go_on()
+    assert heard == [3]
+    assert offsets(line) == [0, 1, 2]
+    assert line.at_door().record.offset == 3
+
+
+def test_nothing_is_handed_on_while_what_was_cannot_be_committed(monkeypatch):
+    """Whoever gets the partitions next would hand all of it on again."""
+    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    handed_on: list[int] = []
+    tried, handed_on_at_tries = threading.Event(), []
+    commit = MemoryConsumer.commit
+
+    def commit_when_there(consumer, positions):
+        if handed_on and len(handed_on_at_tries) < 20:
+            handed_on_at_tries.append(len(handed_on))
+            tried.set()
+            raise BrokerUnreachable
+        commit(consumer, positions)
+
+    def hand_on() -> bool:
+        item = intake.line.take_first()
+        if item is not None:
+            handed_on.append(item.record.offset)
+            intake.attempts.hand_on(item)
+            assert tried.wait(60)
+        return len(handed_on) == 100
+
+    monkeypatch.setattr(MemoryConsumer, "commit", commit_when_there)
+    with Topics(MemoryTransport()) as topics:
+        topic = topics.create("t", partitions=1)
+        with Producer(topic, settings=Settings(_env_file=None)) as producer:
+            producer.send_many(new_task("sleep", 0) for _ in range(100))
+        config = WorkerConfig(order="none")
+        intake = Intake(topic, name="i", group="g", work=Work(), config=config, on_record=lambda record: None)
+        thread = threading.Thread(target=intake.run)
+        thread.start()
+        try:
+            wait_until(hand_on, timeout=60, what="all were to be handed on", interval=0.001)
+        finally:
+            intake.stop()
+            thread.join(60)
+    assert len(handed_on_at_tries) == 20
+    assert max(handed_on_at_tries) <= 2
+    assert handed_on == list(range(100))
 
 
 @pytest.mark.parametrize("number", [3, 15])
