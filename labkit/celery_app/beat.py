@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import NAMESPACE_URL, uuid5
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 MAX_INTERVAL = 1.0
 #: How long to wait before Redis is tried again, in seconds.
 RETRY_INTERVAL = 0.5
+#: How much earlier than another's the clock of a Beat may be before it counts as one that was set back.
+CLOCK_DIFFERENCE = timedelta(seconds=BEAT_SILENCE)
 #: How long a task may wait for a worker, in seconds; then it is dropped, since the next ones have come.
 EXPIRES = 60
 
@@ -60,9 +64,34 @@ def beat_app(url: str, settings: Settings) -> Celery:
 
 
 class BeatScheduler(RedBeatScheduler):  # type: ignore[misc]
-    """RedBeat's, with ids by which a run that is sent twice is recognised. `on_sent` is called after each."""
+    """RedBeat's, with ids by which a run that is sent twice is recognised. `on_sent` is called after each.
+
+    When a task has run is in Redis by the wall clock, which may be set back; then it counts as having run just now.
+    """
 
     on_sent: Callable[[], object]
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due; after how many seconds to look again. Raises `LockError` if another Beat has the lock."""
+        wait: float = super().tick(*arguments, **options)
+        self._believe_no_future()
+        return wait
+
+    def _believe_no_future(self) -> None:
+        """A task that has run later than now would not run again before that, be it in an hour or a year."""
+        now, early = self.app.now(), []
+        for name in self.app.redbeat_conf.schedule:
+            with suppress(KeyError):  # Redis has lost it, and so the lock, which the next look finds out
+                entry = self.Entry.from_key(self.Entry.generate_key(self.app, name), app=self.app)
+                if entry.last_run_at is not None and entry.last_run_at - now > CLOCK_DIFFERENCE:
+                    early.append(f"{name} {(entry.last_run_at - now).total_seconds():.0f} s")
+                    entry.reschedule(now)
+        if early:
+            log.warning(
+                "The clock was set back, or is wrong: by it the last runs are still to come (%s from now). They count "
+                "as having been now.",
+                ", ".join(early),
+            )
 
     def apply_async(self, entry: RedBeatSchedulerEntry, *arguments: Any, **options: Any) -> Any:
         """Send a run of the entry."""

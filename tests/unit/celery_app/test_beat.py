@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery.schedules import schedule
-from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
+from redbeat.schedulers import RedBeatScheduler, RedBeatSchedulerEntry, ensure_conf, get_redis
 from redis import SSLConnection, UnixDomainSocketConnection
 
 from labkit.celery_app.application import BEAT_SILENCE
-from labkit.celery_app.beat import MAX_INTERVAL, beat_app, run_id
+from labkit.celery_app.beat import MAX_INTERVAL, BeatScheduler, beat_app, run_id
 from labkit.celery_app.periodic_tasks import HEARTBEAT, LAG
 from labkit.errors import SettingsError
 from labkit.settings import Settings
@@ -32,6 +32,36 @@ def test_two_that_know_of_the_same_last_run_give_the_next_the_same_id():
 def test_other_runs_tasks_and_users_have_other_ids():
     others = [entry(last_run_at=MOMENT + timedelta(microseconds=1)), entry(name=LAG), entry(prefix="me.")]
     assert len({run_id(each) for each in (entry(), *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("ahead", "believed"), [(-7200, True), (0, True), (4, True), (6, False), (3600, False), (86400 * 400, False)]
+)
+@pytest.mark.parametrize("heartbeat", ["10", "*/5 * * * *"])
+def test_a_run_that_is_still_to_come_by_the_clock_counts_as_one_of_now(monkeypatch, caplog, ahead, believed, heartbeat):
+    """It was noted before the clock was set back."""
+    app = beat_app(SOCKET, Settings(beat_heartbeat=heartbeat, beat_lag="10"))
+    monkeypatch.setattr(app, "now", lambda: MOMENT)
+    noted = {HEARTBEAT: MOMENT + timedelta(seconds=ahead), LAG: None}
+    entries = {}
+
+    class Noted(RedBeatSchedulerEntry):
+        @classmethod
+        def from_key(cls, key, app=None):
+            (name,) = (name for name in noted if key == cls.generate_key(app, name))
+            if noted[name] is None:
+                raise KeyError(key)  # Redis does not have it
+            return entries.setdefault(name, cls(name, name, schedule(10), last_run_at=noted[name], app=app))
+
+        def reschedule(self, last_run_at=None):
+            self.last_run_at = last_run_at
+
+    monkeypatch.setattr(RedBeatScheduler, "tick", lambda self: 0.5)
+    scheduler = BeatScheduler(app, lazy=True)
+    scheduler.Entry = Noted
+    assert [scheduler.tick(), scheduler.tick()] == [0.5, 0.5]
+    assert entries[HEARTBEAT].last_run_at == (noted[HEARTBEAT] if believed else MOMENT)
+    assert caplog.text.count("The clock was set back") == (0 if believed else 1)
 
 
 def test_what_is_off_is_not_in_the_schedule():
