@@ -139,9 +139,10 @@ class Shards:
 
     def go_on(self) -> None:
         """Tasks may begin again."""
-        was_held, self._held_from = self._is_held(), None
+        held_from, self._held_from = self._held_from, None
         self._going_on.set()
-        if was_held:
+        # looked at last: whoever has found it held meanwhile, and now waits to be told, is told
+        if held_from is not None and self._clock() >= held_from:
             self._say_ready()
 
     def halt(self) -> None:

@@ -96,6 +96,28 @@ def test_it_may_go_on_while_somebody_looks_whether_it_is_held():
     assert len(looks) >= 2
 
 
+def test_whoever_finds_it_held_at_the_moment_when_it_goes_on_is_told():
+    now = [100.0]
+    found, told = [], []
+
+    def clock():
+        moment = now[0]
+        if moment == 104.9:  # it is looked at just before its time; in the same moment that has come
+            now[0] = 105.0
+            found.append(shards.take(wait=False))
+        return moment
+
+    shards = Shards("none", clock=clock)
+    shards.when_ready(lambda: told.append(True))
+    shards.put(items("a"))
+    shards.hold(5)
+    told.clear()
+    now[0] = 104.9
+    shards.go_on()
+    assert found
+    assert found[0] is not None or told
+
+
 def test_whoever_waits_while_it_is_held_ends_with_it():
     shards = Shards("none")
     shards.put(items("a"))
