@@ -6,6 +6,8 @@ in the order of partitions and offsets, -1 for none. A row is the number of an e
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -75,6 +77,14 @@ class Facts:
         self.actor = _joined(columns.numbers["group"], columns.numbers["by"])
         self._number_positions()
         self._sort_out()
+
+    def with_groups(self, group: Numbers) -> Facts:
+        """The same events with other groups, which tell only who is who; what else was sorted out is shared."""
+        found = copy(self)
+        found.columns = replace(self.columns, numbers=self.columns.numbers | {"group": group})
+        found.actor = _joined(group, self.columns.numbers["by"])
+        found.__dict__.pop("ordered", None)
+        return found
 
     def _number_positions(self) -> None:
         placed = (self.partition != NOTHING) & (self.offset != NOTHING) & ~self.of_kind(*_OF_NO_RECORD)

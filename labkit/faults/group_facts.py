@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -48,8 +47,7 @@ def facts_by_group(facts: Facts) -> dict[str | None, Facts]:
     working = np.unique(group[facts.of_kind(*_WORK) & (facts.position >= 0)])
     if len(named) == 1 and len(working) < 2:
         (only,) = named
-        of_one = columns.numbers | {"group": np.where(nameless, only, group)}
-        return {None: Facts(replace(columns, numbers=of_one))}
+        return {None: facts.with_groups(np.where(nameless, only, group).astype(group.dtype))}
     numbers = [0, *named] if 0 in working else named
     return {
         columns.texts["group"][number]: Facts(
