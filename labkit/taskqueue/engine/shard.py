@@ -88,6 +88,8 @@ class Shards:
                 return None
             if self._is_held():
                 self._ready.put(shard)
+                if not wait:
+                    return None
                 self._going_on.wait()
                 continue
             with self._lock:

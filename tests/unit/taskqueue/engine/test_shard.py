@@ -118,6 +118,17 @@ def test_whoever_finds_it_held_at_the_moment_when_it_goes_on_is_told():
     assert found[0] is not None or told
 
 
+def test_who_may_not_wait_does_not_when_the_time_comes_between_two_looks():
+    times = iter([100.0, 104.0, 105.0, 106.0])  # the last is that of `go_on`
+    shards = Shards("none", clock=lambda: next(times))
+    put = items("a")
+    shards.put(put)
+    shards.hold(5)
+    assert shards.take(wait=False) is None
+    shards.go_on()
+    assert shards.take(wait=False) is put[0]
+
+
 def test_whoever_waits_while_it_is_held_ends_with_it():
     shards = Shards("none")
     shards.put(items("a"))
