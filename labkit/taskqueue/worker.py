@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from labkit.errors import KillsItsWorker, TransportError
+from labkit.errors import TransportError
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
-from labkit.taskqueue.engine.partition_state import DELIVERIES, PartitionState
+from labkit.taskqueue.engine.quarantine import Quarantine
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -82,6 +82,7 @@ class Worker(BaseWorker):
         )
         suspects = self._config.max_in_flight if self._may_be_killed else 0
         self._assigned = AssignedPartitions(client, self._identity, suspects=suspects)
+        self._quarantine = Quarantine(self._assigned, self._shards, self._attempts, take_in=self._take_in)
         self._fetcher = Fetcher(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
         self._dead_letters.serve(client, self._assigned)
         self._is_on = True
@@ -117,7 +118,7 @@ class Worker(BaseWorker):
                 self._look_at_topic(client)
                 self._adopt(client)
                 self._hand_out()
-                self._hand_out_alone()
+                self._quarantine.hand_out()
             except TransportError as error:
                 log.warning("%s: the next tasks have to wait: %s", self.name, error)
             self._take_in()
@@ -178,33 +179,19 @@ class Worker(BaseWorker):
         if first:
             self._assigned.begin(first)
         received_at = self._clock()
+        one_by_one = self._quarantine.is_on()
         items: list[WorkItem] = []
         for record in self._arrived:
             state = held[record.partition]
             if state.tracker.receive(record.offset):
                 item = WorkItem(record, received_at, state.epoch)
                 self._attempts.task_log.received(item)
-                (state.waiting if state.holds_back else items).append(item)
+                (state.waiting if one_by_one or state.holds_back else items).append(item)
                 self._in_flight += 1
             else:
                 self._identity.suspect()  # it was done before, or it is of another topic
         self._arrived.clear()
         self._shards.put(items)
-
-    def _hand_out_alone(self) -> None:
-        for state in self._assigned.with_waiting():
-            if not state.alone:
-                self._shards.put(state.waiting)
-                state.waiting.clear()
-            elif state.next_is_alone():
-                self._begin_alone(state)
-
-    def _begin_alone(self, state: PartitionState) -> None:
-        if state.to_blame():
-            self._attempts.refuse(state.waiting.popleft(), KillsItsWorker(), deliveries=DELIVERIES)
-        else:
-            self._assigned.begin_alone(state)
-            self._shards.put([state.waiting.popleft()])
 
     def _take_in(self) -> None:
         """Count what is done, and write dead letters, as many as go together."""

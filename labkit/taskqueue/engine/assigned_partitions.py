@@ -141,8 +141,15 @@ class AssignedPartitions:
         self._announce([self._held[partition] for partition in first if not self._held[partition].alone])
 
     def begin_alone(self, state: PartitionState) -> None:
-        """Say on the broker that the next task is begun alone; raises `TransportError`."""
-        self._announce([state])
+        """Say on the broker what is done, and that the next task is begun, alone; raises `TransportError`.
+
+        Without the first, whatever this task does to the worker would be laid to one that is through.
+        """
+        self._announce([state] if state.alone else [], done=self._committable())
+
+    def end_alone(self) -> None:
+        """Say on the broker that what was begun alone is done, before others begin; raises `TransportError`."""
+        self._announce([], done=self._committable())
 
     def skip_gaps(self) -> None:
         """Go past what is no record for anybody, such as the end of a transaction; to call after an empty poll."""
@@ -170,7 +177,7 @@ class AssignedPartitions:
         """Commit what is finished, if it is enough or enough time has passed; `idle`: nothing more is in flight."""
         pause = self._pause if idle or self._finished >= MANY else LONGEST_INTERVAL
         if self._clock() - self._committed_at >= pause:
-            states = [state for state in self._held.values() if state.dirty and not state.in_doubt]
+            states = self._committable()
             if states:
                 self._commit({state.place: state.position() for state in states})
 
@@ -211,18 +218,23 @@ class AssignedPartitions:
             begun_before=self._unclean.get(place) == offset,
         )
 
-    def _announce(self, states: Sequence[PartitionState]) -> None:
+    def _committable(self) -> list[PartitionState]:
+        return [state for state in self._held.values() if state.dirty and not state.in_doubt]
+
+    def _announce(self, states: Sequence[PartitionState], *, done: Sequence[PartitionState] = ()) -> None:
         """A start counts when the broker has it, and not again if this worker has begun there before."""
         states = [state for state in states if not state.in_doubt]
-        if not states:
+        if not states and not done:
             return
         # also if the broker does not answer: it may have it nevertheless
         self._unclean |= {state.place: state.tracker.commit_point for state in states}
         announcements = {state.place: state.announcement() for state in states}
-        self._client.commit(announcements)
+        positions = {state.place: state.position() for state in done} | announcements
+        self._client.commit(positions)
         for state in states:
             state.announced()
-            state.saved = announcements[state.place].offset
+        for state in {*done, *states}:
+            state.saved, state.dirty = positions[state.place].offset, False
 
     def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
         """Whether the broker has them now."""

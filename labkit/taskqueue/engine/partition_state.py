@@ -4,7 +4,7 @@ A task may kill the process that works on it: then no handler can report it. So 
 work was begun at a commit point by workers that neither got past it nor left in order. A start counts when the commit
 that announces it has succeeded. After `UNCLEAN_STARTS` of them, the tasks from there on are worked on alone, one after
 the other, each announced by a commit; the one with which `LONELY_STARTS` workers died is the one, and goes to the dead
-letters.
+letters. Alone means that nothing else runs in its worker: see `labkit.taskqueue.engine.quarantine`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class PartitionState:
     """One assigned partition of the topic with this id.
 
     `committed` is what the group has committed, None where it has nothing for this very topic; `done` are offsets that
-    are known to be done beside those. `suspects` is how many tasks from the commit point on may be to blame. `epoch` is
-    the number of this assignment, by which the items know to which they belong. `begun_before`: this worker itself
-    began here and could not say that it left, so one of the starts may be its own.
+    are known to be done beside those. `suspects` is how many tasks from the commit point on may be to blame, 0 where
+    none can be. `epoch` is the number of this assignment, by which the items know to which they belong. `begun_before`:
+    this worker itself began here and could not say that it left, so one of the starts may be its own.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PartitionState:
         self._begun_at = commit_point
         self._starts = metadata.starts
         self._begun_before = begun_before
-        self._alone_until = metadata.alone_until if metadata.alone_until > commit_point else 0
+        self._alone_until = metadata.alone_until if suspects and metadata.alone_until > commit_point else 0
         if self._alone_until == 0 and metadata.starts >= UNCLEAN_STARTS:
             self._alone_until, self._starts = commit_point + suspects, 0
 
@@ -106,8 +106,8 @@ class PartitionState:
         return self.position()
 
     def next_is_alone(self) -> bool:
-        """Whether everything before the first task that waits is done."""
-        return bool(self.waiting) and self.waiting[0].record.offset == self.tracker.head
+        """Whether the first task that waits is suspected, and everything before it is done."""
+        return self.alone and bool(self.waiting) and self.waiting[0].record.offset == self.tracker.head
 
     def to_blame(self) -> bool:
         """Whether the next task has killed all workers that had it alone."""

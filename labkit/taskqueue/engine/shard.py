@@ -133,6 +133,10 @@ class Shards:
             self._say_ready()
         return left
 
+    def is_empty(self) -> bool:
+        """Whether no task is here: none waits, runs or is postponed."""
+        return not self._shards
+
     def hold(self, after: float) -> None:
         """Begin no task from `after` seconds on, until `go_on`."""
         if self._held_from is None:
