@@ -152,9 +152,12 @@ class Worker(BaseWorker):
             if self._missed == GONE_AFTER:
                 text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
                 log.warning(text, self.name, self.topic.name)
-        if self._adopted and self._partitions and found.topic_id != self._assigned.topic_id:
+        is_gone = self._missed >= GONE_AFTER  # once is no sign: the broker that was asked may lag behind
+        is_another = found.topic_id not in (None, self._assigned.topic_id)
+        if self._adopted and self._partitions and (is_gone or is_another):
             self._drop(HANDOVER_TIMEOUT)
             self._abandon()
+            self._fetcher.forget()
             client.pause(self._places())
 
     def _adopt(self, client: ConsumerClient) -> None:

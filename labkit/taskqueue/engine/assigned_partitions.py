@@ -56,6 +56,8 @@ class AssignedPartitions:
         self._identity = identity
         #: the id of the topic whose partitions these are; None as long as there are none
         self.topic_id: str | None = None
+        # whether what was held was given up though the client reads on
+        self._is_void = False
         self._suspects = suspects
         self._clock = clock
         self._held: dict[int, PartitionState] = {}
@@ -109,17 +111,17 @@ class AssignedPartitions:
         topic_id, ends = self._identity.ask(timeout=IDENTITY_TIMEOUT, with_ends=is_unnamed)
         if topic_id is None:
             raise UnknownTopic(f"There is no topic {places[0].topic!r}.")
-        is_another = self.topic_id not in (None, topic_id)
+        is_void = self._is_void or self.topic_id not in (None, topic_id)
         held = {}
         for place in places:
             found = committed[place]
             if found is not None and not is_of(found, topic_id, ends.get(place.partition)):
                 log.warning("What is committed for partition %d of %r is of another topic of that name.", *place[::-1])
                 found = None
-            if is_another or found is not committed[place]:  # the client goes by what is not true any more
+            if is_void or found is not committed[place]:  # the client goes by what is not true any more
                 self._client.seek(place, 0 if found is None else found.offset)
             held[place.partition] = self._adopt(place, found, topic_id)
-        self._held, self.topic_id = held, topic_id
+        self._held, self.topic_id, self._is_void = held, topic_id, False
         for place in places:
             self._unsaved.pop(place, None)
 
@@ -195,7 +197,11 @@ class AssignedPartitions:
         self._held.clear()
 
     def abandon(self) -> None:
-        """Forget the partitions and all that is known of them: the topic is another now."""
+        """Forget the partitions and all that is known of them: the topic is another now, or it seems so.
+
+        The client is past what it has given out for them; who adopts them next begins where the group has committed.
+        """
+        self._is_void = True
         self._held.clear()
         self._unsaved.clear()
         self._unclean.clear()

@@ -17,7 +17,7 @@ from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
-from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryTransport
 
 pytestmark = pytest.mark.slow
 
@@ -238,3 +238,49 @@ def test_one_partition_whose_letters_cannot_be_written_stops_and_the_others_go_o
         with pytest.raises(DeadlineExceeded):
             group.drain(timeout=0.2)
     assert topics.lag("t", group="g")[0].committed == 0
+
+
+def other_answers(monkeypatch, *answers) -> None:
+    """What a broker tells that lags behind: once for each of these, whose topic has that id, or none; then the truth."""
+    left, ask = list(answers), MemoryAdmin.topic_ids
+
+    def told(admin, names):
+        names = list(names)
+        answer = left.pop(0) if left else {}
+        return ask(admin, names) if answer == {} else {name: answer for name in names if answer is not None}
+
+    monkeypatch.setattr(MemoryAdmin, "topic_ids", told)
+
+
+@pytest.mark.parametrize("answers", [[None], [None] * 2, [None] * 3, ["the one before"], ["the one before", None]])
+@pytest.mark.parametrize("max_in_flight", [5, 1000])
+def test_an_answer_of_a_broker_that_lags_behind_loses_no_task(topics, monkeypatch, caplog, answers, max_in_flight):
+    """Nothing else is read from the client than what it has not given out yet."""
+    monkeypatch.setattr("labkit.taskqueue.engine.topic_identity.INTERVAL", 0.01)
+    monkeypatch.setattr("labkit.taskqueue.engine.fetcher.PAUSE_AFTER", 0.0)
+    monkeypatch.setattr("labkit.taskqueue.worker.HANDOVER_TIMEOUT", 0.05)
+    topics.create("t", partitions=2)
+    send(topics, *old(40))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def handler(task):
+        begun.set()
+        assert may_end.wait(TIMEOUT)
+
+    with group_of(topics, handler, max_in_flight=max_in_flight) as group:
+        assert begun.wait(TIMEOUT)
+        looks, look = [], TopicIdentity.look
+
+        def counted(identity):
+            found = look(identity)
+            looks.extend([] if found is None else [found.topic_id])
+            return found
+
+        monkeypatch.setattr(TopicIdentity, "look", counted)
+        other_answers(monkeypatch, *answers)
+        wait_until(lambda: len(looks) > len(answers), timeout=TIMEOUT, what="it was to be asked that often")
+        may_end.set()
+        group.drain(timeout=TIMEOUT)
+        assert set(done(group)) == set(old(40))
+    assert lag(topics) == 0
+    assert ("is another now" in caplog.text) is (answers != [None])
