@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -155,7 +155,9 @@ class AssignedPartitions:
 
     def skip_gaps(self) -> None:
         """Go past what is no record for anybody, such as the end of a transaction; to call after an empty poll."""
-        for state in self._held.values():
+        for state in list(self._held.values()):
+            if self._held.get(state.place.partition) is not state:
+                continue  # it was taken while the client was asked for another
             position = self._client.position(state.place)
             if not position:
                 continue  # it is not known yet, or the partition is empty from its beginning
@@ -181,15 +183,15 @@ class AssignedPartitions:
         if self._clock() - self._committed_at >= pause:
             states = self._committable()
             if states:
-                self._commit({state.place: state.position() for state in states})
+                self._commit({state: state.position() for state in states})
 
     def leave(self) -> None:
         """Commit everything and forget the partitions."""
         known = [state for state in self._held.values() if state.known]
-        left = {state.place: state.leave() for state in known if not state.in_doubt}
+        left = {state: state.leave() for state in known if not state.in_doubt}
         is_left = bool(left) and self._commit(left)
         for state in known:
-            if is_left and state.place in left:
+            if is_left and state in left:
                 self._unclean.pop(state.place, None)
             else:
                 done = state.tracker.done_since(state.saved)
@@ -242,21 +244,21 @@ class AssignedPartitions:
         for state in {*done, *states}:
             state.saved, state.dirty = positions[state.place].offset, False
 
-    def _commit(self, positions: dict[TopicPartition, Position]) -> bool:
-        """Whether the broker has them now."""
+    def _commit(self, positions: Mapping[PartitionState, Position]) -> bool:
+        """Whether the broker has them now. They need not be held any more when it has answered."""
         taken = False
         started = self._clock()
         try:
-            self._client.commit(positions)
+            self._client.commit({state.place: position for state, position in positions.items()})
             taken = True
             self._waits = False
-            for place, position in positions.items():
-                self._held[place.partition].saved = position.offset
-            self._clean(positions)
+            for state, position in positions.items():
+                state.saved, state.dirty = position.offset, False
         except CommitRefused as error:
             # other workers own them now and will repeat this work: at least once
             log.warning("%s", error)
-            self._clean(positions)
+            for state in positions:
+                state.dirty = False
         except TransportError as error:
             # it goes with the next one; to say so once is enough
             log.log(logging.INFO if self._waits else logging.WARNING, "The commit has to wait: %s", error)
@@ -266,10 +268,6 @@ class AssignedPartitions:
         fair = (self._committed_at - started) / COMMIT_SHARE
         self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
         return taken
-
-    def _clean(self, places: Iterable[TopicPartition]) -> None:
-        for place in places:
-            self._held[place.partition].dirty = False
 
 
 def _topic_id_of(position: Position) -> str:

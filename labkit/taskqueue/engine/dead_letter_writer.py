@@ -224,7 +224,9 @@ class GroupDeadLetterWriter(DeadLetterWriter):
     def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
         self._doubt = _Doubt(items, refusal)
         for item in items:
-            self._partitions.by_partition[item.record.partition].in_doubt = True
+            state = self._partitions.owner(item)
+            if state is not None:
+                state.in_doubt = True
 
 
 class ShareDeadLetterWriter(DeadLetterWriter):

@@ -241,7 +241,7 @@ def test_one_partition_whose_letters_cannot_be_written_stops_and_the_others_go_o
 
 
 def other_answers(monkeypatch, *answers) -> None:
-    """What a broker tells that lags behind: once for each of these, whose topic has that id, or none; then the truth."""
+    """What a broker tells that lags behind: the topic has each of these ids once, or is not there; then the truth."""
     left, ask = list(answers), MemoryAdmin.topic_ids
 
     def told(admin, names):

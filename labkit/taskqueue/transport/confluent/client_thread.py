@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -49,8 +50,9 @@ class Order(Generic[Answer]):
 class ClientThread:
     """Makes calls one after the other, and lets their owner wait no longer than it wants.
 
-    While a call does not return, later ones wait for it. What the library calls back is run by the owner, while it
-    waits for an answer, and may give further orders. The thread is a daemon: one that never ends holds up nobody.
+    While a call does not return, later ones wait for it. What the library calls back is run by the owner, when it waits
+    for an answer and says that it may be called back then, and may give further orders. Until then the thread waits
+    inside that call, and does what is ordered. It is a daemon: one that never ends holds up nobody.
     Used from one thread.
     """
 
@@ -58,6 +60,9 @@ class ClientThread:
         self._orders: SimpleQueue[Order[Any] | None] = SimpleQueue()
         # an order that is done, or one for the owner
         self._news: SimpleQueue[Order[Any]] = SimpleQueue()
+        # what was called back while the owner did not want it, and whether it is at one now
+        self._called_back: deque[Order[Any]] = deque()
+        self._is_inside = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -67,22 +72,27 @@ class ClientThread:
         self._orders.put(order)
         return order
 
-    def wait(self, order: Order[Any], timeout: float) -> bool:
+    def wait(self, order: Order[Any], timeout: float, *, callbacks: bool = False) -> bool:
         """Whether the order is done after so many seconds at most.
 
-        What the owner itself does meanwhile, in what is called back, does not count.
+        With `callbacks`, or inside of one, the owner does what is called back meanwhile, or was before; that time does
+        not count. Else it would find another state than it had left, after what seemed to be one call.
         """
+        may_call_back = callbacks or self._is_inside
         deadline = time.monotonic() + timeout
+        while may_call_back and self._called_back:
+            deadline += self._execute(self._called_back.popleft())
         while not order.done:
             try:
                 news = self._news.get(timeout=left_until(deadline))
             except Empty:
                 return False
-            if not news.done:
-                begun = time.monotonic()
-                news.execute()
-                self._orders.put(news)  # the thread goes on behind it
-                deadline += time.monotonic() - begun
+            if news.done:
+                continue
+            if may_call_back:
+                deadline += self._execute(news)
+            else:
+                self._called_back.append(news)
         return True
 
     def call_owner(self, function: Callable[[], object]) -> None:
@@ -96,6 +106,15 @@ class ClientThread:
         self._orders.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _execute(self, called_back: Order[Any]) -> float:
+        """Do what was called back; how many seconds that took."""
+        begun = time.monotonic()
+        was_inside, self._is_inside = self._is_inside, True
+        called_back.execute()
+        self._is_inside = was_inside
+        self._orders.put(called_back)  # the thread goes on behind it
+        return time.monotonic() - begun
 
     def _serve(self, until: Order[Any] | None = None) -> None:
         while (order := self._orders.get()) is not until:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from labkit.errors import CommitRefused, LabkitError
+from labkit.errors import BrokerUnreachable, CommitRefused, LabkitError
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport import checks
 from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
@@ -97,7 +97,7 @@ class ConfluentConsumer:
         limit = self._config.max_poll_records if max_records is None else max_records
         fetch = self._fetch or self._thread.order(lambda: self._reader.fetch(timeout, limit))
         self._fetch = None
-        if not self._thread.wait(fetch, timeout + POLL_SLICE):
+        if not self._thread.wait(fetch, timeout + POLL_SLICE, callbacks=True):
             self._fetch = fetch
             return []
         records: list[Record] = fetch.answer()
@@ -158,7 +158,10 @@ class ConfluentConsumer:
         checks.must_be_assigned([partition], self._reader.assignment)
         if self._is_hanging():
             return None
-        position = self._ask(lambda: self._reader.position(partition))
+        try:
+            position = self._ask(lambda: self._reader.position(partition))
+        except BrokerUnreachable:  # it hangs from now on
+            return None
         # the client is past what a poll that was waited for in vain has brought; the next poll is not
         return next((record.offset for record in self._fetched() if _is_of(record, partition)), position)
 
@@ -189,9 +192,11 @@ class ConfluentConsumer:
             return
         leave, reader = self._timeouts.leave, self._reader
         try:
+            if self._fetch is not None:  # it may be inside a callback, in which the group cannot be left
+                self._thread.wait(self._fetch, leave, callbacks=True)
             # behind whatever hangs: the client is closed when that has returned
             last = self._thread.order(lambda: reader.leave(leave) if self._subscribed else reader.close())
-            has_left = self._thread.wait(last, 2 * leave)
+            has_left = self._thread.wait(last, 2 * leave, callbacks=True)
             if not self._thread.end(leave if has_left else 0):
                 LOGGER.warning("%s is left behind, since it does not close", self._config.client_id)
         finally:

@@ -284,3 +284,57 @@ def test_that_commits_have_to_wait_is_said_once_for_each_outage(broker, partitio
             partitions.leave()
             broker.error = None
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
+class Overtaken(Broker):
+    """A client that gives the partitions up while it is asked, once: whoever asked has been overtaken then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.partitions = None
+
+    def give_up(self):
+        if self.partitions is not None:
+            partitions, self.partitions = self.partitions, None
+            partitions.leave()
+
+    def committed(self, places):
+        return dict.fromkeys(places, Position(0))
+
+    def commit(self, positions):
+        self.give_up()
+        for self.kept in positions.values():
+            if self.error is not None:
+                raise self.error
+
+    def position(self, place):
+        self.give_up()
+        return 7
+
+
+@pytest.mark.parametrize("error", [None, CommitRefused(), BrokerUnreachable()])
+@pytest.mark.parametrize("call", ["commit", "begin", "begin_alone", "end_alone", "position"])
+def test_partitions_that_are_taken_during_a_call_end_no_worker(call, error):
+    broker = Overtaken()
+    partitions = worker_on(broker)
+    partitions.adopt([PLACE, TopicPartition("t", 1)])
+    state = partitions.by_partition[0]
+    for held in partitions.by_partition.values():
+        held.tracker.receive(0)
+        held.tracker.finish(0)
+        held.dirty = True
+    broker.partitions, broker.error = partitions, error
+    partitions._committed_at -= 10
+    calls = {
+        "commit": lambda: partitions.commit_if_due(idle=True),
+        "begin": lambda: partitions.begin({0: 0}),
+        "begin_alone": lambda: partitions.begin_alone(state),
+        "end_alone": partitions.end_alone,
+        "position": partitions.skip_gaps,
+    }
+    if error is None or call in ("commit", "position"):
+        calls[call]()
+    else:
+        with pytest.raises(type(error)):
+            calls[call]()
+    assert not partitions.by_partition

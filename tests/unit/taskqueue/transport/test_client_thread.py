@@ -27,9 +27,9 @@ def thread():
     assert thread.end(TIMEOUT)
 
 
-def done(thread, function, timeout=TIMEOUT):
+def done(thread, function, timeout=TIMEOUT, *, callbacks=False):
     order = thread.order(function)
-    assert thread.wait(order, timeout)
+    assert thread.wait(order, timeout, callbacks=callbacks)
     return order.answer()
 
 
@@ -64,24 +64,43 @@ def test_what_is_called_back_runs_in_the_owner_and_may_order_more(thread):
     def called_back():
         seen.append((threading.current_thread(), done(thread, lambda: threading.current_thread().name)))
 
-    assert done(thread, lambda: thread.call_owner(called_back) or "after") == "after"
+    assert done(thread, lambda: thread.call_owner(called_back) or "after", callbacks=True) == "after"
     assert seen == [(owner, "test")]
 
 
 def test_the_owners_own_time_does_not_count(thread):
     waited = threading.Event()
     threading.Timer(1.0, waited.set).start()
-    assert done(thread, lambda: thread.call_owner(lambda: waited.wait(TIMEOUT)) or "after", timeout=0.5) == "after"
+    long = lambda: thread.call_owner(lambda: waited.wait(TIMEOUT)) or "after"  # noqa: E731
+    assert done(thread, long, timeout=0.5, callbacks=True) == "after"
 
 
-def test_a_call_back_that_came_too_late_is_run_with_the_next_wait(thread, hang):
+def test_a_call_back_that_came_too_late_is_run_with_the_next_wait_that_wants_it(thread, hang):
+    """Whether it came before that, or within it; meanwhile the thread does what is ordered."""
+    for is_there in (True, False):
+        seen = []
+        late = thread.order(lambda seen=seen: hang.wait() and thread.call_owner(lambda: seen.append("late")))
+        assert not thread.wait(late, 0.05, callbacks=True)
+        hang.set()
+        if is_there:
+            assert done(thread, lambda: "next") == "next"
+            assert not late.done
+            assert not seen
+        assert done(thread, lambda: "after", callbacks=True) == "after"
+        assert thread.wait(late, TIMEOUT, callbacks=True)
+        assert seen == ["late"]
+        hang.clear()
+
+
+def test_what_is_called_back_within_a_callback_is_run_at_once(thread):
     seen = []
-    late = thread.order(lambda: hang.wait() and thread.call_owner(lambda: seen.append("late")))
-    assert not thread.wait(late, 0.05)
-    hang.set()
-    assert done(thread, lambda: "next") == "next"
-    assert thread.wait(late, TIMEOUT)
-    assert seen == ["late"]
+
+    def called_back():
+        done(thread, lambda: thread.call_owner(lambda: seen.append("inner")))
+        seen.append("outer")
+
+    done(thread, lambda: thread.call_owner(called_back), callbacks=True)
+    assert seen == ["inner", "outer"]
 
 
 def test_a_thread_that_hangs_is_left_behind_and_ends_when_it_is_let_go(hang):
