@@ -216,7 +216,7 @@ class AdminClient(Protocol):
         """Create a topic and return when it can be used: True if made now, False if the name was taken.
 
         Without a replication factor the brokers' default applies (KIP-464). With `validate_only` nothing is made.
-        Raises `TransportError` for what cannot be, such as a name that differs from another only by '.' for '_'.
+        Raises `TransportError` for what cannot be (such as a name that differs only by '.' for '_'), or not in time.
         """
         ...
 
@@ -241,7 +241,7 @@ class AdminClient(Protocol):
         ...
 
     def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
-        """Delete a topic, only if it has this id, and return when it is gone; raises `UnknownTopic`."""
+        """Delete a topic, only if it has this id, and return when it is gone; raises `TransportError`."""
         ...
 
     def end_offsets(self, topic: str) -> dict[int, int]:

@@ -19,7 +19,7 @@ from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
-from labkit.taskqueue.transport.memory import MemoryConsumer, MemoryTransport
+from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryConsumer, MemoryTransport
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
@@ -502,3 +502,26 @@ def test_a_broker_away_after_three_deaths_makes_no_dead_letter_of_a_task_that_wa
     assert next(failures, None) is None
     assert [(r.task_id, r.outcome) for r in records] == [(task.id, "done") for task in tasks]
     assert topics.names() == ["t"]
+
+
+def test_a_topic_of_dead_letters_that_is_not_there_in_time_is_waited_for(topics, monkeypatch):
+    """The brokers may have it later, or have it and not say so."""
+    monkeypatch.setattr("labkit.taskqueue.engine.dead_letter_writer.RETRY_INTERVAL", 0.01)
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(3, seed=1))
+    create, times = MemoryAdmin.create_topic, iter(range(4))
+
+    def slow(admin, name, **how):
+        number = next(times, None)
+        if number is not None:
+            if number == 3:
+                create(admin, name, **how)
+            raise BrokerUnreachable("it was to have 1 partition")
+        return create(admin, name, **how)
+
+    monkeypatch.setattr(MemoryAdmin, "create_topic", slow)
+    worker, records = make(topics, len, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    assert next(times, None) is None
+    assert [record.outcome for record in records] == ["dead"] * 3
+    assert topics.end_offsets("t.dead") == {0: 3}

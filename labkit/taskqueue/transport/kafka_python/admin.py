@@ -12,7 +12,7 @@ import kafka.errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, ConfigSourceType, KafkaAdminClient
 from kafka.protocol.consumer import OffsetSpec
 
-from labkit.errors import LabkitError, TopicMismatch, TransportError, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.checks import must_be_open
@@ -123,7 +123,7 @@ class KafkaPythonAdmin:
             found = self.topic_ids([name]).get(name)
             return found is None or (topic_id is not None and found != topic_id)
 
-        wait_until(is_gone, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to disappear")
+        self._wait(is_gone, f"the topic {name!r} was to disappear")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -218,7 +218,15 @@ class KafkaPythonAdmin:
                 return False
             return len(partitions) >= count and all(p["leader_id"] >= 0 for p in partitions)
 
-        wait_until(ready, timeout=CHANGE_TIMEOUT, what=f"the topic {name!r} was to have {count} partitions")
+        self._wait(ready, f"the topic {name!r} was to have {count} partitions")
+
+    def _wait(self, is_shown: Callable[[], bool], what: str) -> None:
+        """Return when the brokers show a change that they have taken; `BrokerUnreachable` if they do not in time."""
+        try:
+            wait_until(is_shown, timeout=CHANGE_TIMEOUT, what=what)
+        except DeadlineExceeded as error:
+            where = self._connection.bootstrap_servers
+            raise BrokerUnreachable(f"Kafka at {where} has not done in time what it was to do. {error}") from error
 
 
 def _unknown(topic: str) -> UnknownTopic:
