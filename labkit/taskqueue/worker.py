@@ -25,8 +25,8 @@ BUSY_TIMEOUT = 0.03
 JOINING_TIMEOUT = 0.01
 #: … and when tasks go one by one.
 ALONE_TIMEOUT = 0.001
-#: How long tasks go on to begin while the broker does not take a commit, in seconds: what is not committed is done
-#: again by whoever has the partitions next.
+#: How long tasks go on to begin while the broker does not answer or does not take a commit, in seconds: what is not
+#: committed is done again by whoever has the partitions next.
 UNCOMMITTED_AT_MOST = 0.5
 #: How long those may take then to write the dead letters of what they have finished, in seconds.
 LETTERS_TIMEOUT = 5.0
@@ -111,6 +111,7 @@ class Worker(BaseWorker):
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
         records = self._fetcher.poll(self._held(), self._patience(self._shards.release_due()))
         with self._lock:
+            self._shards.hold(UNCOMMITTED_AT_MOST)  # from here on any request may take as long as the broker likes
             if not self._adopted:
                 records = []  # from before the last rebalance: what is not adopted is paused
             self._arrived += records
@@ -124,7 +125,6 @@ class Worker(BaseWorker):
             self._take_in()
             if not records and self._adopted and not self._held():
                 self._assigned.skip_gaps()
-            self._shards.hold(UNCOMMITTED_AT_MOST)
             self._assigned.commit_if_due(idle=not self._held())
             if not self._assigned.commit_waits:
                 self._shards.go_on()

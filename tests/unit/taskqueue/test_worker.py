@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from labkit.errors import BrokerUnreachable, InProgress, SettingsError
+from labkit.lab.condition import wait_for
 from labkit.settings import Settings
 from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
 from labkit.taskqueue.engine.handler import Work, check_time, time_left
@@ -19,7 +20,7 @@ from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
-from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryConsumer, MemoryTransport
+from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryConsumer, MemoryTransactions, MemoryTransport
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
 
 SETTINGS = Settings(_env_file=None)
@@ -525,3 +526,51 @@ def test_a_topic_of_dead_letters_that_is_not_there_in_time_is_waited_for(topics,
     assert next(times, None) is None
     assert [record.outcome for record in records] == ["dead"] * 3
     assert topics.end_offsets("t.dead") == {0: 3}
+
+
+@pytest.mark.parametrize("call", ["letter", "announcement", "commit"])
+def test_no_task_begins_while_the_broker_is_waited_for(topics, monkeypatch, call):
+    """Whatever it was asked: nothing that is done meanwhile can be committed."""
+    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    topics.create("t", partitions=2)
+    first, *others = [task.evolve(key="one") for task in stock_tasks(50, seed=1)]
+    by_hand = lambda number: Producer(topics.get("t"), settings=SETTINGS, partitioner=lambda *_: number)  # noqa: E731
+    with by_hand(0) as producer:
+        producer.send_many([first, *others])
+    begun, asked, more = [], threading.Event(), []
+    write, commit = MemoryTransactions.write, MemoryConsumer.commit
+
+    def wait_for_the_broker():
+        if not asked.is_set():
+            before = len(begun)
+            asked.set()
+            # one may have been taken just before
+            more.append(wait_for(lambda: len(begun) > before + 1, 0.5))
+
+    def slow_write(client, *how):
+        wait_for_the_broker()
+        return write(client, *how)
+
+    def slow_commit(consumer, positions):
+        is_announcement = any(place.partition == 1 for place in positions)
+        if begun and call == ("announcement" if is_announcement else "commit"):
+            wait_for_the_broker()
+        commit(consumer, positions)
+
+    def handler(task):
+        begun.append(task.id)
+        if len(begun) == 2:
+            with by_hand(1) as producer:
+                producer.send(others[0])
+            assert asked.wait(60)
+        if task.id == first.id and call == "letter":
+            raise ValueError("no")
+
+    if call == "letter":
+        monkeypatch.setattr(MemoryTransactions, "write", slow_write)
+    else:
+        monkeypatch.setattr(MemoryConsumer, "commit", slow_commit)
+    worker, records = make(topics, handler, retry=Retry(attempts=1))
+    run_until_empty(topics, worker)
+    assert more == [False]
+    assert len(records) == 51
