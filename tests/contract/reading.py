@@ -108,6 +108,22 @@ def test_a_seek_drops_what_was_fetched_ahead(reader, first):
     assert values(read(reader, 6)) == LETTERS
 
 
+def test_a_position_is_that_of_the_last_seek(reader, first):
+    """Also before anything was read from there: who goes by it would pass over what is to come again."""
+    reader.assign([first])
+    assert values(read(reader, 6)) == LETTERS
+    while reader.poll(0.1):
+        pass
+    reader.pause([first])
+    reader.seek(first, 2)
+    assert reader.position(first) in (2, None)
+    assert reader.poll(0.1) == []
+    assert reader.position(first) in (2, None)
+    reader.resume([first])
+    assert reader.position(first) in (2, None)
+    assert values(read(reader, 4)) == LETTERS[2:]
+
+
 def test_a_paused_partition_waits_for_its_resumption(reader, first, outbox):
     other = TopicPartition(first.topic, 1)
     outbox.send_all(first.topic, [b"other"], partition=1)
