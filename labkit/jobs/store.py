@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from labkit.errors import StoreFailed
+from labkit.errors import LabError, StoreFailed
 from labkit.jobs.database import FollowLock, open_database
 from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.tables import Placed, add_events, event_of, job_events, job_of, jobs, metadata, origin, positions
@@ -58,7 +58,7 @@ class Store:
 
     def follow_lock(self) -> FollowLock:
         """The lock of the process that follows the topic."""
-        return self._database.follow_lock()
+        return _LockOfStore(self._database.follow_lock(), self._in_words)
 
     def close(self) -> None:
         """Let go of the connections; those in use in other threads are closed after it."""
@@ -180,12 +180,28 @@ class Store:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError, LabError) as error:  # the database, the files beside it, their folder
             reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
             raise StoreFailed(
                 f"The store of the jobs, {self.name}, cannot be used: {reason}. It holds nothing but what is on the "
                 "topic: where it is damaged, delete it, and it is built again. LABKIT_JOBS_URL names another one."
             ) from error
+
+
+class _LockOfStore:
+    """The lock, with errors `in_words`."""
+
+    def __init__(self, lock: FollowLock, in_words: Callable[[], AbstractContextManager[None]]) -> None:
+        self._lock = lock
+        self._in_words = in_words
+
+    def acquire(self) -> bool:
+        with self._in_words():
+            return self._lock.acquire()
+
+    def release(self) -> None:
+        with self._in_words():
+            self._lock.release()
 
 
 _ORIGIN = select(origin.c.topic, origin.c.topic_id, origin.c.changes)

@@ -63,31 +63,46 @@ def nothing_acknowledged(monkeypatch):
         yield
 
 
+@contextmanager
+def store_not_to_be_made(folder):
+    """The store is deleted, and somebody who makes it anew does not come to an end."""
+    store = folder / "stores" / "jobs.sqlite"
+    with FileLock(f"{store}-making.lock"), turned(store, folder / "stores" / "none"):
+        yield
+
+
 OUTAGES = {
     "the log is a folder": lambda folder, _: turned(folder / "logs" / "processed_jobs.log", folder),
     "its folder is a file": lambda folder, _: turned(folder / "logs", folder / "a file"),
     "its lock is held": lambda folder, _: FileLock(folder / "logs" / "processed_jobs.log.lock"),
     "the disk is full": lambda *_: no_room_on_disk(),
-    "the store is a folder": lambda folder, _: turned(folder / "jobs.sqlite", folder),
+    "the store is a folder": lambda folder, _: turned(folder / "stores" / "jobs.sqlite", folder),
+    "the store's folder is a file": lambda folder, _: turned(folder / "stores", folder / "a file"),
+    "the store's folder is a link to itself": lambda folder, _: turned(folder / "stores", folder / "a circle"),
+    "the store can't be made": lambda folder, _: store_not_to_be_made(folder),
     "Kafka is away": lambda _, monkeypatch: nothing_acknowledged(monkeypatch),
 }
 
 
 @pytest.fixture
 def url(tmp_path):
-    """Log, its folder and the store by links."""
-    (tmp_path / "a folder").mkdir()
+    """Log, store and their folders by links."""
+    for name, folder in {"logs": "a folder", "stores": "another folder"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / name).symlink_to(tmp_path / folder)
     (tmp_path / "a file").touch()
-    (tmp_path / "logs").symlink_to(tmp_path / "a folder")
+    (tmp_path / "a circle").symlink_to(tmp_path / "a circle")
     (tmp_path / "logs" / "processed_jobs.log").symlink_to(tmp_path / "lines")
-    (tmp_path / "jobs.sqlite").symlink_to(tmp_path / "a store")
-    return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    store = tmp_path / "stores" / "jobs.sqlite"
+    store.symlink_to(tmp_path / "a store")
+    return f"sqlite:///{store}"
 
 
 @pytest.mark.parametrize("what", OUTAGES)
 def test_what_the_consumer_needs_may_be_away(what, topics, topic, view, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.WARNING, "labkit.jobs")
     monkeypatch.setattr("labkit.jobs.processed_log.LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr("labkit.jobs.database.BUSY_TIMEOUT", 0.2)
     worked: Counter[int] = Counter()
     # all are at work when it begins, so that none is in the middle of a note that still succeeds
     all_at_work, go_on = threading.Barrier(THREADS + 1), threading.Event()
