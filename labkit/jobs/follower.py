@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from labkit.errors import BadRecord
+from labkit.errors import BadRecord, UnknownTopic
 from labkit.jobs.job import JobEvent
 from labkit.jobs.store import Store, StoreMoved, TopicId
 from labkit.jobs.tables import Placed
@@ -36,7 +36,10 @@ class Catalogue:
 
     def look(self) -> TopicId:
         """Which topic it is now; raises `UnknownTopic`."""
-        self._id = TopicId(self._topic.full_name, self._ask(lambda admin, name: admin.describe_topic(name)).id)
+        found = self._ask(lambda admin, name: admin.topic_ids([name]).get(name))
+        if found is None:
+            raise UnknownTopic(f"There is no topic {self._topic.name!r}.")
+        self._id = TopicId(self._topic.full_name, found)
         return self._id
 
     def starts(self) -> dict[int, int]:
@@ -190,6 +193,9 @@ class Follower:
         batch = reader.poll(timeout, self._ends)
         if batch.after == batch.before:
             return False
+        if self._catalogue.look() != topic:  # ids never come back: what was read before is of the topic that it was
+            self._drop()
+            return True
         try:
             self._store.add(topic, batch.events, before=batch.before, after=batch.after)
             reader.took(batch)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import (
@@ -64,10 +64,17 @@ def mock_work(
 
 @dataclass(slots=True)
 class _Run:
-    """A job in work, as far as it has come. `told` is the job as it ended, once Kafka has it."""
+    """A job in work, as far as it has come; held by `lock`, since two workers may have the same one.
 
-    started_at: float
+    `key` is the id of its topic and its own. `job` is the job as it was begun, and `told` as it ended, once Kafka has
+    it.
+    """
+
+    key: tuple[str, int]
     job: Job
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: bool = False
+    started_at: float = 0.0
     finished_at: float | None = None
     error: BaseException | None = None
     told: Job | None = None
@@ -99,7 +106,8 @@ class JobConsumer(Resource):
 
     A job goes to RUNNING, and by the end of `work` to DONE, or to FAILED and, as often as `retry` says, to RUNNING
     again. A job that stays FAILED leaves a dead letter. A processed job gets a line in the `log`, which no job of the
-    group has twice. Workers of other processes may join the group by its name.
+    group has twice; one of a topic that was made anew is another job. Workers of other processes may join the group by
+    its name.
 
     What the consumer itself needs may be away: log, the view's store, Kafka. Then its jobs wait, which is no attempt,
     and what is done of a job is not done again.
@@ -146,10 +154,12 @@ class JobConsumer(Resource):
             settings=settings,
             clock=clock,
         )
-        #: jobs that failed here, since the view may not know it yet when they are tried again
-        self._failed: dict[int, Job] = {}
         self._stack = ExitStack()
-        self._runs: dict[int, _Run] = {}
+        #: of which topic the next two are; their keys are its id and the job's
+        self._knows_of: str | None = None
+        self._runs: dict[tuple[str, int], _Run] = {}
+        #: jobs that failed here, since the view may not know it yet when they are tried again
+        self._failed: dict[tuple[str, int], Job] = {}
         # one for each, since what can be read cannot always be written
         before, after = "its log, its view or the topic", "its log or the topic"
         self._before = Outage(log_of_jobs, name, before, meanwhile="its jobs wait, which is no attempt")
@@ -204,27 +214,51 @@ class JobConsumer(Resource):
 
     def _process(self, event: JobEvent) -> None:
         """Work on the job, or go on where it had to wait for something; raises what the work has raised."""
-        with _needed(self._before):
-            if event.job_id in self._log:
-                self._runs.pop(event.job_id, None)
-                return
-            run = self._runs.get(event.job_id)
-            if run is None:
-                run = self._runs[event.job_id] = _Run(self._clock(), self._begin(self._known(event)))
-        finished_at = run.work(self._work, self._clock)
+        with ExitStack() as held:
+            with _needed(self._before):
+                run = self._begun(event, held)
+            if run is not None:
+                self._finish(run, run.work(self._work, self._clock))
+
+    def _begun(self, event: JobEvent, held: ExitStack) -> _Run | None:
+        """The job in work, which `held` keeps from others; None if the group has processed it."""
+        key = self._topic_id(), event.job_id
+        run = self._runs.setdefault(key, _Run(key, Job.of(event)))
+        held.enter_context(run.lock)
+        if self._log.has(*key):
+            self._runs.pop(key, None)
+            return None
+        if not run.begun:
+            run.started_at = self._clock()
+            run.job = self._begin(self._known(run.job, key))
+            run.begun = True
+        return run
+
+    def _finish(self, run: _Run, finished_at: float) -> None:
         with _needed(self._after):
             run.told = run.told or self._end(run)
             if run.error is None:
                 self._note(run, finished_at)
-        del self._runs[event.job_id]
+        self._runs.pop(run.key, None)
         if run.error is not None:
-            self._failed[event.job_id] = run.told
+            self._failed[run.key] = run.told
             raise run.error
-        self._failed.pop(event.job_id, None)
+        self._failed.pop(run.key, None)
+
+    def _topic_id(self) -> str:
+        """The topic's id now. Jobs of one that was made anew are others, so those of the old one are forgotten."""
+        topic_id = self._view.topic_id()
+        if topic_id != self._knows_of:
+            self._knows_of = topic_id
+            self._runs.clear()
+            self._failed.clear()
+        return topic_id
 
     def _note(self, run: _Run, finished_at: float) -> None:
+        topic_id, job_id = run.key
         line = ProcessedJob(
-            job_id=run.job.job_id,
+            job_id=job_id,
+            topic_id=topic_id,
             group=self._log.group,
             worker=self.name,
             attempt=run.job.attempt,
@@ -235,10 +269,9 @@ class JobConsumer(Resource):
             with self._counting:
                 self.processed += 1
 
-    def _known(self, event: JobEvent) -> Job:
-        """The job by this event and all that is known of it."""
-        job = Job.of(event)
-        for other in (self._view.get(event.job_id), self._failed.get(event.job_id)):
+    def _known(self, job: Job, key: tuple[str, int]) -> Job:
+        """The job with all that is known of it."""
+        for other in (self._view.get(job.job_id), self._failed.get(key)):
             if other is not None:
                 job = job.with_event(other.event())
         return job
@@ -251,7 +284,7 @@ class JobConsumer(Resource):
     def _end(self, run: _Run) -> Job:
         """The job as DONE or FAILED, by the attempt that was begun; as it is if another group has finished it."""
         job, status = run.job, JobStatus.DONE if run.error is None else JobStatus.FAILED
-        known = self._known(job.event())
+        known = self._known(job, run.key)
         if job.status is not JobStatus.RUNNING or known.status is JobStatus.DONE:
             return known
         error = None if run.error is None else describe(run.error)

@@ -37,10 +37,15 @@ TAIL = 200
 SHOWN = 80
 
 
-class ProcessedJob(Struct, frozen=True, kw_only=True):
-    """A job that a worker of the group has processed. Times are in seconds since the epoch."""
+class ProcessedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that a worker of the group has processed. Times are in seconds since the epoch.
+
+    Jobs of the same id on two topics, or on one that was made anew, are two: `topic_id` tells them apart (KIP-516). It
+    is empty where it is not known of which topic the job was, as in lines of older versions.
+    """
 
     job_id: int
+    topic_id: str = ""
     group: str
     worker: str
     attempt: int
@@ -65,7 +70,7 @@ class ProcessedLog:
         self._older = older
         self._lock = threading.Lock()
         self._file_lock = FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
-        self._done: set[int] = set()
+        self._done: set[tuple[str, int]] = set()
         self._inode: int | None = None
         self._read_to = 0
         #: what stood before that place; the number of a file that was deleted may be that of the next
@@ -76,18 +81,23 @@ class ProcessedLog:
             pass  # it can be used, and what stands there is known
 
     def __contains__(self, job_id: int) -> bool:
-        """Whether the group has processed the job, as far as the newest files tell."""
+        """Whether the group has processed a job of this id, on whatever topic, as far as the newest files tell."""
         with self._alone():
-            return job_id in self._done
+            return any(done == job_id for _, done in self._done)
+
+    def has(self, topic_id: str, job_id: int) -> bool:
+        """Whether the group has processed the job of this very topic, as far as the newest files tell."""
+        with self._alone():
+            return (topic_id, job_id) in self._done
 
     def append(self, job: ProcessedJob) -> bool:
         """Append the line; False if the job stands there already."""
         with self._alone():
-            if job.job_id in self._done:
+            if _key(job) in self._done:
                 return False
             self._rotate_if_due()
             self._write(_to_line(job) + b"\n")
-            self._done.add(job.job_id)
+            self._done.add(_key(job))
             return True
 
     def read(self) -> Iterator[ProcessedJob]:
@@ -116,10 +126,10 @@ class ProcessedLog:
             _mend(file)
             if not self._is_known(file):  # set aside, or another one
                 kept = set() if self._was_set_aside() else self._done
-                self._done = kept | {job.job_id for job in self.read() if job.group == self.group}
+                self._done = kept | {_key(job) for job in self.read() if job.group == self.group}
             else:
                 file.seek(self._read_to)
-                self._done.update(job.job_id for job in self._jobs(file) if job.group == self.group)
+                self._done.update(_key(job) for job in self._jobs(file) if job.group == self.group)
             self._remember(file)
 
     def _is_known(self, file: BinaryIO) -> bool:
@@ -181,6 +191,10 @@ class ProcessedLog:
 
     def _aside(self, number: int) -> Path:
         return self.path if number == 0 else self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _key(job: ProcessedJob) -> tuple[str, int]:
+    return job.topic_id, job.job_id
 
 
 def _before(file: BinaryIO, place: int) -> bytes:

@@ -91,6 +91,10 @@ class JobView(Resource):
             self._thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
             self._thread.start()
 
+    def topic_id(self) -> str:
+        """The id of the topic that bears the name now: the view is of no other from here on. Raises `UnknownTopic`."""
+        return self._catalogue.look().id
+
     def get(self, job_id: int) -> Job | None:
         """The job; None if it is not known here."""
         return self._store.get(self._catalogue.id(), job_id)
@@ -206,7 +210,7 @@ class JobView(Resource):
             to_mend = advanced
 
     def _mend(self) -> None:
-        topic = self._catalogue.id()
+        topic = self._catalogue.look()  # events of one that is gone have no place on the next
         while outvoted := self._store.outvoted(topic, MENDED_AT_ONCE):
             if self._writer is None:
                 self._writer = Jobs(self.topic, settings=self._settings)

@@ -1,15 +1,17 @@
 """Who works on jobs: each group on each once, the status moved by whoever is first."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from labkit.errors import SettingsError
-from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, ProcessedLog
+from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
 from labkit.jobs.job_consumer import mock_work
 from labkit.taskqueue import Retry
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.service_time import constant
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 
 NOTHING = mock_work(constant(0))
@@ -203,3 +205,72 @@ def test_mock_work_is_drawn_from_seed_and_job():
     assert waited == [0.02]
     with pytest.raises(RuntimeError, match="attempt 1"):
         mock_work(constant(0), failing=1.0)(job)
+
+
+def test_a_job_of_a_topic_that_was_made_anew_is_another_job(topics, topic, view, consumer, tmp_path):
+    worked = []
+    view.follow()
+    with consumer(work=lambda job: worked.append((job.job_id, job.status))) as group:
+        for number in range(1, 4):
+            create(topic, [7])
+            is_done = lambda number=number: group.processed == number  # noqa: E731
+            wait_until(is_done, timeout=60, what="the job was to be done")
+            view.catch_up()
+            assert view.get(7).status is JobStatus.DONE
+            topics.recreate(topic.name, partitions=2)
+    assert worked == [(7, JobStatus.RUNNING)] * 3
+    assert lines(tmp_path) == [7] * 3
+
+
+def test_a_log_may_serve_several_topics(topics, topic, consumer, tmp_path):
+    other = jobs_topic(topics, name="other-jobs")
+    for number, one in enumerate((topic, other, topic)):
+        create(one, [7])
+        log = ProcessedLog(tmp_path / "processed_jobs.log", "g")
+        with JobView(one, f"sqlite:///{tmp_path / one.name}.sqlite") as view:
+            view.follow()
+            with JobConsumer(one, group="g", log=log, view=view, work=lambda job: None) as group:
+                group.run(timeout=0.5)
+            view.catch_up()
+            assert view.get(7).status is JobStatus.DONE
+        assert group.processed == (number < 2)
+    assert lines(tmp_path) == [7, 7]
+
+
+def test_a_job_that_failed_on_the_old_topic_begins_with_its_first_attempt(topics, topic, view, consumer):
+    attempts = []
+
+    def work(job):
+        attempts.append(job.attempt)
+        raise RuntimeError("broken")
+
+    view.follow()
+    with consumer(work=work, retry=Retry(attempts=2, first=0.01)) as group:
+        for number in range(1, 3):
+            create(topic, [7])
+            is_tried = lambda number=number: len(attempts) == 2 * number  # noqa: E731
+            wait_until(is_tried, timeout=60, what="the job was to be tried twice")
+            group.run(timeout=0.5)
+            topics.recreate(topic.name, partitions=2)
+    assert attempts == [1, 2, 1, 2]
+
+
+def test_a_job_that_two_workers_of_a_consumer_have_at_once_is_worked_on_once(topic, consumer, tmp_path):
+    worked, go_on = [], threading.Event()
+
+    def work(job):
+        worked.append(job.job_id)
+        assert go_on.wait(60)
+
+    group = consumer(work=work)
+    with Jobs(topic) as jobs:
+        event = jobs.create(7).event()
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(group._process, event) for _ in range(2)]
+        wait_until(lambda: worked, timeout=60, what="one of them was to work")
+        go_on.set()
+        for one in both:
+            one.result(60)
+    group.close()
+    assert worked == [7]
+    assert lines(tmp_path) == [7]

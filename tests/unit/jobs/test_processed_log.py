@@ -11,8 +11,8 @@ from labkit.errors import ProcessedLogFailed
 from labkit.jobs import ProcessedJob, ProcessedLog
 
 
-def a_job(job_id, group="g"):
-    return ProcessedJob(job_id=job_id, group=group, worker="w", attempt=1, started_at=1.0, finished_at=2.0)
+def a_job(job_id, group="g", **more):
+    return ProcessedJob(job_id=job_id, group=group, worker="w", attempt=1, started_at=1.0, finished_at=2.0, **more)
 
 
 @pytest.fixture
@@ -52,6 +52,24 @@ def test_each_group_has_its_own_lines(path):
     assert 1 not in second
     assert second.append(a_job(1, "other"))
     assert (ids(first), ids(first, "other")) == ([1], [1])
+
+
+def test_a_job_of_another_topic_is_another_job(path):
+    log, other = ProcessedLog(path, "g"), ProcessedLog(path, "g")
+    assert log.append(a_job(1, topic_id="a"))
+    assert other.append(a_job(1, topic_id="b"))
+    assert not log.append(a_job(1, topic_id="b"))
+    assert [log.has(topic_id, 1) for topic_id in ("a", "b", "c")] == [True, True, False]
+
+
+def test_a_line_of_an_older_labkit_says_nothing_of_a_topic(path):
+    path.parent.mkdir()
+    path.write_text('{"job_id":1,"group":"g","worker":"w","attempt":1,"started_at":1.0,"finished_at":2.0}\n')
+    log = ProcessedLog(path, "g")
+    assert ids(log) == [1]
+    assert 1 in log
+    assert not log.has("a", 1)
+    assert log.append(a_job(1, topic_id="a"))
 
 
 @pytest.mark.parametrize("torn", [b'{"job_id":2,"gro', b'{"job_id":2,"group":"g"}', b"x" * 200_000])

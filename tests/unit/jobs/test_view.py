@@ -150,6 +150,19 @@ def test_a_topic_that_was_made_anew_is_another_one(topics, topic, view):
     assert list(states(view)) == [2]
 
 
+def test_nothing_of_a_topic_that_is_gone_gets_onto_the_next(topics, topic, view, monkeypatch):
+    monkeypatch.setattr("labkit.jobs.follower.LOOK_AGAIN", 3600.0)  # nobody looks but where something is read
+    put(topic, a_life(7))
+    view.follow()
+    wait_until(lambda: view.counts()[JobStatus.DONE] == 1, timeout=60, what="the view was to follow")
+    topics.recreate(topic.name, partitions=2)
+    put(topic, a_life(7)[:1])
+    wait_until(lambda: view.counts()[JobStatus.NEW] == 1, timeout=60, what="the view was to be of the new topic")
+    view.close()
+    records = [JobEvent.of(record) for record in read_topic(topic.transport, topic.full_name)]
+    assert [event.status for event in records] == [JobStatus.NEW]
+
+
 def test_the_store_of_another_topic_is_rebuilt(topics, topic, url):
     put(topic, a_life(1))
     other = topics.create("other-jobs", partitions=1)
