@@ -21,9 +21,9 @@ from uuid import uuid4
 import redis
 
 from labkit.api.messages import lease_scripts, placement_scripts
+from labkit.api.messages.dead_letter_sender import DeadLetterSender, GivenUp
 from labkit.api.messages.leases import SEPARATOR, pack, unpack
 from labkit.api.messages.message import decode_message
-from labkit.api.messages.record_sender import DeadLetterSender, RecordSender
 from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisRefused, RedisUnreachable, UnknownTopic
@@ -70,7 +70,6 @@ class Feeder:
         topic: TopicLog,
         group: str,
         client: redis.Redis,
-        sender: RecordSender,
         settings: Settings,
         *,
         suspect: Callable[[], object],
@@ -82,19 +81,20 @@ class Feeder:
         self._group = group
         self._queue = topic.names.queue(group)
         self._client = client
-        self._dead_letters = DeadLetterSender(topic, group, sender)
+        self._dead_letters = DeadLetterSender(topic, group, measure=measure)
         self._most = settings.api_deliveries
         self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
         self._bell = (bell_channel(settings.topic_prefix), f"{topic.name}{SEPARATOR}{group}")
-        self._feed, self._begin, self._tend, self._dead_lettered, self._release = (
+        self._feed, self._begin, self._tend, self._dead_lettered, self._put_off, self._release = (
             ThreadScript(client, text)
             for text in (
                 placement_scripts.FEED,
                 placement_scripts.BEGIN,
                 lease_scripts.TEND,
                 lease_scripts.DEAD_LETTERED,
+                lease_scripts.PUT_OFF,
                 lease_scripts.RELEASE,
             )
         )
@@ -135,6 +135,7 @@ class Feeder:
                     log.exception("%s for %s could not be fed", self._topic.name, self._group)
                 self._outage.begins(error)
             self._stop.wait(RENEWAL)
+        self._dead_letters.close()
         with suppress(RedisUnreachable, RedisRefused):  # then it runs out
             self._release([self._queue.feeder], self._name)
 
@@ -221,14 +222,16 @@ class _Turn:
     def _bring(self, place: TopicPartition, records: Sequence[Record]) -> None:
         feeder, names = self._feeder, self._topic.names
         words: list[Word] = []
+        unfit: list[GivenUp] = []
         for record in records:
             try:
                 message_id, _ = decode_message(record)
             except BadRecord as error:
                 log.warning("%s It becomes a dead letter.", error)
-                feeder._dead_letters.send([(record, str(error), 0)])
+                unfit.append(GivenUp(record, str(error), 0))
             else:
                 words += [record.offset, str(message_id), pack(record)]
+        feeder._dead_letters.send(unfit)  # one that cannot be written is said; its record stays where it is
         head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell, GROUP_KEPT_MS)
         fed = feeder._feed([names.log], *head, place.partition, records[-1].offset + 1, *words)
         if fed < 0:  # Redis has lost its data
@@ -258,15 +261,20 @@ class _Turn:
         if not dying:
             return
         feeder = self._feeder
-        facts = []
+        given_up = []
         for _, entry, count in dying:
-            record = unpack(entry, self._topic.full_name)
-            facts.append((record, f"It was delivered {int(count)} times and never acknowledged.", int(count)))
-        feeder._dead_letters.send(facts)
-        feeder._dead_lettered(
-            [], feeder._queue.base, self._topic.names.messages, feeder._group, *(one[0] for one in dying)
-        )
-        log.warning("%s: %d messages became dead letters of %s", self._topic.name, len(dying), feeder._group)
+            why = f"It was delivered {int(count)} times and never acknowledged."
+            given_up.append(GivenUp(unpack(entry, self._topic.full_name), why, int(count)))
+        written: list[bytes] = []
+        put_off: list[bytes] = []
+        for (message_id, _, _), is_written in zip(dying, feeder._dead_letters.send(given_up), strict=True):
+            (written if is_written else put_off).append(message_id)
+        base = feeder._queue.base
+        if put_off:
+            feeder._put_off([], base, *put_off)
+        if written:
+            feeder._dead_lettered([], base, self._topic.names.messages, feeder._group, *written)
+            log.warning("%s: %d messages became dead letters of %s", self._topic.name, len(written), feeder._group)
 
     def _commit(self, marks: Mapping[int, int]) -> None:
         if self._feeder._measure() - self._committed_at < COMMIT_INTERVAL:

@@ -182,6 +182,16 @@ return 1
 """
 )
 
+# ARGV: base of the queue, ids: their letters are refused, and others come first.
+PUT_OFF = """
+for index = 2, #ARGV do
+  if redis.call('LREM', ARGV[1] .. 'dying', 1, ARGV[index]) == 1 then
+    redis.call('RPUSH', ARGV[1] .. 'dying', ARGV[index])
+  end
+end
+return 1
+"""
+
 # KEYS: feeder. ARGV: who feeds.
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -206,17 +206,13 @@ class MessageQueues:
         """See to it that somebody feeds the queue."""
         feeder = self._feeders.get((topic.id, group))
         if feeder is None or not feeder.alive():
-            if self._sender is None:
-                raise RuntimeError("the queues were not started")
             self._feeders = {key: one for key, one in self._feeders.items() if one.alive()}
             if len(self._feeders) >= MOST_QUEUES:
                 raise TooManyGroups(
                     f"{MOST_QUEUES} queues are polled by this server already. Use fewer groups, or poll again when "
                     "some have been quiet for a minute or two."
                 )
-            feeder = Feeder(
-                topic, group, self._thread_client, self._sender, self._settings, suspect=self._suspect_from_thread()
-            )
+            feeder = Feeder(topic, group, self._thread_client, self._settings, suspect=self._suspect_from_thread())
             self._feeders[topic.id, group] = feeder
             feeder.start()
         feeder.polled()

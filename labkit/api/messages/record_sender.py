@@ -1,9 +1,4 @@
-"""The sender of records from an event loop: one thread hands them over, and one call per batch wakes the loop again.
-
-It also writes the dead letters of the message API, in the form of `labkit.taskqueue.dead_letter`. A letter is written,
-acknowledged by Kafka, and then forgotten in Redis. A crash in between writes it again, under the same key: it is one
-letter.
-"""
+"""The sender of records from an event loop: one thread hands them over, and one call per batch wakes the loop again."""
 
 from __future__ import annotations
 
@@ -15,15 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from labkit.api.messages.topic_log import TopicLog
 from labkit.errors import LabkitError, NotAcknowledged
 from labkit.settings import Settings
-from labkit.taskqueue.dead_letter import encode_dead_letter
 from labkit.taskqueue.transport.contract import (
     Headers,
     ProducerClient,
     ProducerConfig,
-    Record,
     RecordMetadata,
     Transport,
 )
@@ -53,7 +45,7 @@ class RecordSender:
     """Sends records over one producer. Every record is acknowledged by all replicas, whatever the settings say.
 
     One thread has the producer. After a record was given up it makes a new one: that of kafka-python 3.0.12 may be
-    stuck then, neither sending nor refusing what comes next.
+    stuck then, neither sending nor refusing what comes next. What others have given to the old one is still waited for.
     """
 
     def __init__(self, transport: Transport, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
@@ -70,12 +62,14 @@ class RecordSender:
         self._clock = clock
         self._client: ProducerClient | None = transport.producer(self._config)
         self._stuck = False
+        #: they let go of former producers
+        self._closing: list[threading.Thread] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labkit-api-sender")
 
     async def send(self, letters: Sequence[OutgoingRecord]) -> list[Outcome]:
         """Send all and return when each is acknowledged or given up; their outcomes in order.
 
-        When it is cancelled, what is under way is given up with the next call, or when this is closed.
+        When it is cancelled, what is under way may be acknowledged all the same.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -91,24 +85,18 @@ class RecordSender:
             raise
         return self._outcomes(batch)
 
-    def send_now(self, letters: Sequence[OutgoingRecord]) -> list[Outcome]:
-        """The same from a thread."""
-        done = threading.Event()
-        batch = _PendingBatch(len(letters), done.set)
-        self._thread.submit(self._hand_over, letters, batch)
-        done.wait(self._patience)
-        return self._outcomes(batch)
-
     def close(self) -> None:
-        """Wait for what is under way and let go of the connection."""
+        """Wait for what is under way and let go of the connections; for what a former producer has, not for long."""
         self._thread.shutdown()
         if self._client is not None:
             self._client.close(0.0 if self._stuck else self._config.delivery_timeout)
+        for thread in self._closing:
+            thread.join(PATIENCE)
 
     def _outcomes(self, batch: _PendingBatch) -> list[Outcome]:
         outcomes = batch.outcomes.copy()
-        # what an old producer refused when it was closed says nothing of the new one
-        if batch.client is self._client and not all(isinstance(outcome, RecordMetadata) for outcome in outcomes):
+        # what an old producer refused says nothing of the new one, and what none has taken says nothing of any
+        if batch.client is self._client and any(isinstance(outcome, NotAcknowledged) for outcome in outcomes):
             self._stuck = True
         return outcomes
 
@@ -138,8 +126,11 @@ class RecordSender:
     def _living(self) -> ProducerClient:
         """The producer, a new one if the last has given a record up; raises `BrokerUnreachable`."""
         if self._client is not None and self._stuck:
-            client, self._client = self._client, None
-            client.close(0.0)
+            # it flushes, so that records of others which are under way there are not purged
+            flushed = threading.Thread(target=self._client.close, args=(self._config.delivery_timeout,), daemon=True)
+            self._closing = [thread for thread in self._closing if thread.is_alive()] + [flushed]
+            self._client = None
+            flushed.start()
         if self._client is None:
             self._client = self._transport.producer(self._config)
             self._stuck = False
@@ -169,37 +160,3 @@ class _PendingBatch:
 def _finish(done: asyncio.Future[None]) -> None:
     if not done.done():  # else whoever waited has been cancelled
         done.set_result(None)
-
-
-class DeadLetterSender:
-    """Writes the dead letters of one queue; `group` is the group that gives up."""
-
-    def __init__(
-        self, topic: TopicLog, group: str, sender: RecordSender, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._topic = topic
-        self._group = f"api.{group}"  # also the name of who gives up
-        self._sender = sender
-        self._clock = clock
-
-    def send(self, records: Sequence[tuple[Record, str, int]]) -> None:
-        """Write a letter for each record, with why it was given up and how often it was delivered.
-
-        Raises `NotAcknowledged` if Kafka lacks one of them.
-        """
-        outcomes = self._sender.send_now([self._letter(*facts) for facts in records])
-        for outcome in outcomes:
-            if not isinstance(outcome, RecordMetadata):
-                raise NotAcknowledged(f"A dead letter of {self._topic.name} was not written: {outcome}") from outcome
-
-    def _letter(self, record: Record, error: str, attempts: int) -> OutgoingRecord:
-        found = encode_dead_letter(
-            self._topic.topic,
-            record,
-            error=error,
-            attempts=attempts,
-            worker=self._group,
-            group=self._group,
-            at=self._clock(),
-        )
-        return OutgoingRecord(found.topic, found.partition or 0, found.key, found.value or b"", found.headers)

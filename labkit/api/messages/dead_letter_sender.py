@@ -1,0 +1,160 @@
+"""The dead letters of the message API, in the form of `labkit.taskqueue.dead_letter`.
+
+A letter is written, acknowledged by Kafka, and then forgotten in Redis. A crash in between writes it again, under the
+same key: it is one letter. Letters go over a client of their own, which takes every record that a topic does; so one
+that is refused is nothing to those who create messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+from uuid import uuid4
+
+from labkit.api.messages.topic_log import TopicLog
+from labkit.errors import BrokerUnreachable, TransportError, UnknownTopic
+from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.transport.contract import Record, TransactionClient
+
+log = logging.getLogger("labkit.api")
+
+#: How many letters go into one transaction, whose time is limited, and how much their records hold together, in bytes;
+#: a larger one goes by itself.
+MAX_LETTERS, MAX_BYTES = 100, 2_000_000
+#: After how long a letter that was refused is tried again, in seconds: the topic may have been mended.
+STUCK_INTERVAL = 30.0
+#: When nobody has handed it in again for so long after that, it is forgotten.
+FORGOTTEN_AFTER = 300.0
+
+
+class GivenUp(NamedTuple):
+    """A record that is to become a dead letter: why, and how often it was delivered."""
+
+    record: Record
+    error: str
+    deliveries: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Partition and offset."""
+        return self.record.partition, self.record.offset
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the letter has."""
+        record = self.record
+        return len(record.key or b"") + len(record.value or b"") + sum(len(value) for _, value in record.headers)
+
+
+class DeadLetterSender:
+    """Writes the dead letters of one queue; `group` is the group that gives up. Used from one thread.
+
+    A letter that is refused holds up no other: those of its batch are tried each by itself, then without what their
+    records held. One that is refused even so is said, and tried again at the earliest after `STUCK_INTERVAL`.
+    """
+
+    def __init__(
+        self,
+        topic: TopicLog,
+        group: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topic = topic
+        self._group = f"api.{group}"  # also the name of who gives up
+        self._transactional_id = topic.topic.full_group(f"{self._group}.{topic.name}.{uuid4().hex[:8]}")
+        self._clock = clock
+        self._measure = measure
+        self._client: TransactionClient | None = None
+        #: the places of the records whose letters were refused, and when each is tried again
+        self._stuck: dict[tuple[int, int], float] = {}
+
+    def send(self, given_up: Sequence[GivenUp]) -> list[bool]:
+        """Write a letter for each; whether it is written, in order. What is not may be handed in again.
+
+        Raises `BrokerUnreachable`, and `UnknownTopic` if the topic of the queue is gone; some may be written then.
+        """
+        due = [one for one in given_up if self._stuck.get(one.place, 0.0) <= self._measure()]
+        written = {place for batch in _batches(due) for place in self._send_batch(batch)}
+        for place in written:
+            self._stuck.pop(place, None)
+        return [one.place in written for one in given_up]
+
+    def close(self) -> None:
+        """Let go of the connection; the next letter opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _send_batch(self, batch: Sequence[GivenUp]) -> list[tuple[int, int]]:
+        """The places of those that are written."""
+        try:
+            refusal = self._refusal_of(batch)
+            if refusal is None:
+                return [one.place for one in batch]
+            log.warning("%d dead letters of %s are refused: %s", len(batch), self._topic.name, refusal)
+            ensure_dead_topic(self._topic.topic)  # somebody may have deleted it
+        except (BrokerUnreachable, UnknownTopic):
+            self.close()  # it may hold a request that nobody will answer
+            raise
+        except TransportError as error:
+            for one in batch:
+                self._stick(one, error)
+            return []
+        return [one.place for one in batch if self._send_alone(one)]
+
+    def _send_alone(self, one: GivenUp) -> bool:
+        refusal = self._refusal_of([one]) and self._refusal_of([one], with_record=False)
+        if refusal is not None:
+            self._stick(one, refusal)
+        return refusal is None
+
+    def _refusal_of(self, batch: Sequence[GivenUp], *, with_record: bool = True) -> Exception | None:
+        """Write these in one transaction; why they are refused, if they are. Raises `BrokerUnreachable`."""
+        at = self._clock()
+        letters = [
+            encode_dead_letter(
+                self._topic.topic,
+                one.record,
+                error=one.error,
+                attempts=one.deliveries,
+                worker=self._group,
+                group=self._group,
+                at=at,
+                with_record=with_record,
+            )
+            for one in batch
+        ]
+        try:
+            if self._client is None:
+                self._client = self._topic.topic.transport.transactions(self._transactional_id)
+            self._client.write(letters)
+        except BrokerUnreachable:
+            raise
+        except (TransportError, ValueError) as error:
+            return error
+        return None
+
+    def _stick(self, one: GivenUp, reason: Exception) -> None:
+        now = self._measure()
+        self._stuck = {place: at for place, at in self._stuck.items() if now < at + FORGOTTEN_AFTER}
+        if one.place not in self._stuck:
+            text = "The dead letter of offset %d of partition %d of %s cannot be written, and holds up no other: %s"
+            log.error(text, one.record.offset, one.record.partition, self._topic.name, reason)
+        self._stuck[one.place] = now + STUCK_INTERVAL
+
+
+def _batches(given_up: Sequence[GivenUp]) -> Iterator[list[GivenUp]]:
+    batch: list[GivenUp] = []
+    size = 0
+    for one in given_up:
+        if batch and (len(batch) == MAX_LETTERS or size + one.size > MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += one.size
+    if batch:
+        yield batch

@@ -1,0 +1,116 @@
+"""Dead letters of the message API that Kafka refuses hold up neither each other nor anything else."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.api.messages.dead_letter_sender import STUCK_INTERVAL, DeadLetterSender, GivenUp
+from labkit.api.messages.topic_log import open_topic
+from labkit.errors import BrokerUnreachable, DeadTopicRefused, UnknownTopic
+from labkit.taskqueue import Topics
+from labkit.taskqueue.dead_letter import DeadLetter
+from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def kafka():
+    with Topics(MemoryTransport(), prefix="p.") as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def sender(kafka, clock):
+    sender = DeadLetterSender(open_topic(kafka, "orders"), "g", measure=clock)
+    yield sender
+    sender.close()
+
+
+def given_up(offset, value=b"no message"):
+    return GivenUp(Record("p.orders", 0, offset, None, value, (), 0), "why", 0)
+
+
+def letters(kafka):
+    return {
+        letter.offset: letter
+        for letter in (DeadLetter.decode(record) for record in read_topic(kafka.transport, "p.orders.dead"))
+    }
+
+
+@pytest.mark.parametrize("size", [999_700, 1_000_000, 1_048_588])
+def test_whatever_the_topic_takes_fits_into_a_letter(kafka, sender, size):
+    assert sender.send([given_up(0, b"x" * size), given_up(1)]) == [True, True]
+    assert len(letters(kafka)[0].value) == size
+
+
+def test_a_topic_of_dead_letters_that_is_deleted_meanwhile_is_made_again(kafka, sender):
+    assert sender.send([given_up(0)]) == [True]
+    kafka.delete("orders.dead")
+    assert sender.send([given_up(1), given_up(2)]) == [True, True]
+    assert letters(kafka).keys() == {1, 2}
+
+
+def test_a_letter_that_is_too_large_for_its_topic_is_written_without_its_record(kafka, sender, caplog):
+    kafka.delete("orders.dead")
+    kafka.create("orders.dead", partitions=1, config={"max.message.bytes": "5000"})
+    assert sender.send([given_up(0, b"x" * 6000), given_up(1)]) == [True, True]
+    found = letters(kafka)
+    assert (found[0].omitted, found[0].value) == (True, None)
+    assert (found[1].omitted, found[1].value) == (False, b"no message")
+    assert "2 dead letters of orders are refused" in caplog.text
+
+
+def test_a_letter_that_cannot_be_written_is_said_once_and_tried_again_later(kafka, sender, clock, caplog):
+    kafka.delete("orders.dead")
+    kafka.create("orders.dead", partitions=1, config={"max.message.bytes": "300"})
+    stuck, other = given_up(0)._replace(error="e" * 500), given_up(1, b"")
+    for _ in range(3):
+        assert sender.send([stuck, other]) == [False, True]
+    clock.now += STUCK_INTERVAL
+    assert sender.send([stuck]) == [False]
+    assert caplog.text.count("cannot be written") == 1
+    kafka.delete("orders.dead")
+    assert sender.send([stuck]) == [False]  # it is not its time
+    clock.now += STUCK_INTERVAL
+    assert sender.send([stuck]) == [True]
+
+
+def test_a_topic_of_dead_letters_that_cannot_be_made_is_said(kafka, sender, caplog, monkeypatch):
+    def refuse(_):
+        raise DeadTopicRefused("it cannot be made")
+
+    kafka.delete("orders.dead")
+    monkeypatch.setattr("labkit.api.messages.dead_letter_sender.ensure_dead_topic", refuse)
+    assert sender.send([given_up(0), given_up(1)]) == [False, False]
+    assert caplog.text.count("it cannot be made") == 2
+
+
+def test_the_topic_itself_is_gone(kafka, sender):
+    kafka.delete("orders.dead")
+    kafka.delete("orders")
+    with pytest.raises(UnknownTopic):
+        sender.send([given_up(0)])
+
+
+def test_while_kafka_is_away_none_is_stuck(kafka, sender, monkeypatch):
+    def nobody_there(_):
+        raise BrokerUnreachable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kafka.transport, "transactions", nobody_there)
+        with pytest.raises(BrokerUnreachable):
+            sender.send([given_up(0)])
+    assert sender.send([given_up(0)]) == [True]
