@@ -144,7 +144,9 @@ class Feeder:
 
     def _claim(self) -> bool:
         with asked("The queue could not be claimed"):
-            return bool(self._client.set(self._queue.feeder, self._name, nx=True, px=round(CLAIM * 1000)))
+            if self._client.set(self._queue.feeder, self._name, nx=True, px=round(CLAIM * 1000)):
+                return True
+            return self._client.get(self._queue.feeder) == self._name.encode()  # its answer was lost, or a turn failed
 
     def _work(self) -> None:
         group = self._topic.topic.full_group(f"api.{self._group}")

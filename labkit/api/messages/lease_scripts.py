@@ -27,11 +27,21 @@ end
 
 # --- leases
 
-# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
-_EXPIRE = """
-local function put_back(base, id, most)
+# Of a lease, the token is known by the id, and the id by the token.
+_UNLEASE = """
+local function unlease(base, id)
+  local token = redis.call('HGET', base .. 'tokens', id)
   redis.call('ZREM', base .. 'leases', id)
-  redis.call('HDEL', base .. 'tokens', id)
+  if token then redis.call('HDEL', base .. 'tokens', id, token) end
+end
+"""
+
+# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
+_EXPIRE = (
+    _UNLEASE
+    + """
+local function put_back(base, id, most)
+  unlease(base, id)
   if tonumber(redis.call('HGET', base .. 'counts', id) or '0') >= tonumber(most) then
     redis.call('RPUSH', base .. 'dying', id)
   else
@@ -45,11 +55,13 @@ local function expire(base, most)
   return #over
 end
 """
+)
 
 # KEYS: log, groups. ARGV: base of the queue, prefix of messages, group, ms of a lease, most deliveries, token, ms that
 # a group is kept.
 # The id, its record, how often it was delivered, when the lease ends, how many more are ready; or, if none is ready, 1
-# where records are known that were not fed yet, else 0; 2 if it is not known what is on the topic.
+# where records are known that were not fed yet, else 0; 2 if it is not known what is on the topic. With the token of a
+# lease that goes on, what was leased by it is given out again: its answer was lost.
 TAKE = (
     _NOW
     + KEEP
@@ -59,6 +71,14 @@ local base = ARGV[1]
 redis.call('ZADD', KEYS[2], now, ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])
 expire(base, ARGV[5])
+local function delivery(id, count)
+  local over = tonumber(redis.call('ZSCORE', base .. 'leases', id))
+  return {id, redis.call('HGET', base .. 'held', id), count, over, redis.call('LLEN', base .. 'ready')}
+end
+local leased = redis.call('EXISTS', base .. 'pos') == 1 and redis.call('HGET', base .. 'tokens', ARGV[6])
+if leased and tonumber(redis.call('ZSCORE', base .. 'leases', leased) or '0') > now then
+  return delivery(leased, tonumber(redis.call('HGET', base .. 'counts', leased)))
+end
 local id = redis.call('EXISTS', base .. 'pos') == 1 and redis.call('LPOP', base .. 'ready')
 if not id then
   if redis.call('HEXISTS', KEYS[1], 'indexed') == 0 then return 2 end
@@ -73,12 +93,12 @@ if not id then
   return 0
 end
 local count = redis.call('HINCRBY', base .. 'counts', id, 1)
-redis.call('HSET', base .. 'tokens', id, ARGV[6])
+redis.call('HSET', base .. 'tokens', id, ARGV[6], ARGV[6], id)
 redis.call('ZADD', base .. 'leases', now + ARGV[4], id)
 keep(base, ARGV[7])
 local key = ARGV[2] .. id
 if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'n:' .. ARGV[3], count, 'd:' .. ARGV[3], now) end
-return {id, redis.call('HGET', base .. 'held', id), count, now + ARGV[4], redis.call('LLEN', base .. 'ready')}
+return delivery(id, count)
 """
 )
 
@@ -103,13 +123,13 @@ end
 # ARGV: base of the queue, prefix of messages, group, id, token.
 ACK = (
     _NOW
+    + _UNLEASE
     + _HAS_LEASE
     + """
 local base, key = ARGV[1], ARGV[2] .. ARGV[4]
 local found = lease(base, key, ARGV[4], ARGV[5], 'a:' .. ARGV[3])
 if found ~= 'ours' then return found end
-redis.call('ZREM', base .. 'leases', ARGV[4])
-redis.call('HDEL', base .. 'tokens', ARGV[4])
+unlease(base, ARGV[4])
 let_go(base, ARGV[4])
 if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'a:' .. ARGV[3], now .. ' ' .. ARGV[5]) end
 return 1
