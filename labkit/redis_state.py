@@ -149,17 +149,18 @@ def asked(what: str) -> Iterator[None]:
         raise labkit_error(error, what) from error
 
 
-def redis_client(url: str) -> redis.Redis:
+def redis_client(url: str, *, answer_timeout: float | None = None) -> redis.Redis:
     """A client for threads to share, which waits neither for a connection nor for an answer without end.
 
-    A call whose connection is found closed is made a second time, so it may be done twice. Raises `SettingsError` for
-    what is no URL of a Redis.
+    `answer_timeout` is in seconds, for those who have less time than `ANSWER_TIMEOUT`. A call whose connection is found
+    closed is made a second time, so it may be done twice. Raises `SettingsError` for what is no URL of a Redis.
     """
+    longest = ANSWER_TIMEOUT if answer_timeout is None else answer_timeout
     try:
         return redis.Redis.from_url(
             url,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
+            socket_connect_timeout=min(CONNECT_TIMEOUT, longest),
+            socket_timeout=longest,
             retry=Retry(ConstantBackoff(0), 1, supported_errors=(redis.ConnectionError,)),
         )
     except ValueError as error:

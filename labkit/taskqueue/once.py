@@ -20,6 +20,7 @@ from typing import Any, TypeVar, overload
 from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
+from labkit.taskqueue.engine.handler import time_left
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
 from labkit.taskqueue.run_lease import LeaseRenewal, RunLease, RunState, connect_redis
@@ -105,7 +106,11 @@ class _Runs:
     def begin(self, lease: RunLease) -> RunState:
         """Begin, unless a run of this process is done and only its mark was missing."""
         with self._outage.asked(RedisUnreachable):
-            return RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
+            state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
+            if state is RunState.BEGUN and _is_over():
+                self.give_back(lease)
+                raise RedisUnreachable(_TOO_LATE)
+            return state
 
     def give_back(self, lease: RunLease) -> None:
         """The handler has failed, and that is what is to be told. A lease that can't be given back runs out."""
@@ -131,6 +136,15 @@ class _Runs:
         if state is RunState.DONE:
             log.info("task %s was done before by %s and is skipped", task.id, self._handler)
         return state is RunState.BEGUN
+
+
+_TOO_LATE = "The time of this attempt was over before Redis had answered, so the handler was not called."
+
+
+def _is_over() -> bool:
+    """Whether this attempt has no time left, as far as this process knows of a limit."""
+    left = time_left()
+    return left is not None and left <= 0
 
 
 def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task], Any]:
@@ -171,10 +185,26 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
             begun = await in_thread(runs.begin, lease)
         return begun
 
+    async def finish(lease: RunLease) -> None:
+        """Mark the work as done; when the attempt's time ends meanwhile, it is done all the same."""
+        marking = asyncio.ensure_future(in_thread(runs.renewal.finish, lease))
+        try:
+            await asyncio.shield(marking)
+        except asyncio.CancelledError:
+            marking.add_done_callback(lambda marked: marked.cancelled() or marked.exception())
+            if not _is_over():
+                raise
+
     @wraps(handler)
     async def run(task: Task) -> Any:
-        lease = await in_thread(runs.lease, task)
-        if not runs.may_run(await begin(lease), task):
+        try:
+            lease = await in_thread(runs.lease, task)
+            begun = await begin(lease)
+        except asyncio.CancelledError:
+            if not _is_over():
+                raise
+            raise RedisUnreachable(_TOO_LATE) from None  # it, or another run, has taken the time of this attempt
+        if not runs.may_run(begun, task):
             return None
         with runs.renewal.renewing(lease):
             try:
@@ -184,7 +214,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
             except BaseException:  # also when it is cancelled
                 await in_thread(runs.give_back, lease)
                 raise
-            await in_thread(runs.renewal.finish, lease)
+            await finish(lease)
         return result
 
     return run

@@ -33,6 +33,9 @@ from labkit.settings import load_settings
 
 log = safe_logger("labkit.worker")
 
+#: How long an answer may take, in seconds: the attempt at a task waits for it, and may be limited in time itself.
+LEASE_ANSWER_TIMEOUT = 1.0
+
 _BEGIN = """
 local found = redis.call('GET', KEYS[1])
 if found and found ~= 'run:' .. ARGV[1] then
@@ -209,4 +212,4 @@ def connect_redis(url: str | None) -> tuple[redis.Redis, str]:
     """
     settings = load_settings()
     url = url or settings.redis_url or attach_lab(settings=settings).redis_url
-    return redis_client(url), settings.topic_prefix
+    return redis_client(url, answer_timeout=LEASE_ANSWER_TIMEOUT), settings.topic_prefix

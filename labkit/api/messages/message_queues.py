@@ -27,8 +27,9 @@ from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog
-from labkit.errors import SettingsError, StaleLease, TooManyGroups, UnknownMessage
+from labkit.errors import LabkitError, SettingsError, StaleLease, TooManyGroups, UnknownMessage
 from labkit.lab.lab import Lab
+from labkit.outage import Outage
 from labkit.settings import Settings, TransportName
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
@@ -71,6 +72,8 @@ class MessageQueues:
         self._leases = Leases(self._client, self._topics, settings)
         self._feeders: dict[tuple[str, str], Feeder] = {}
         self._watching: asyncio.Task[None] | None = None
+        before = "groups and partitions are taken to be as before"
+        self._outage = Outage(log, "The look after the queues", "Redis or Kafka", meanwhile=before)
         self._suspicion = asyncio.Event()
         self._sender: RecordSender | None = None
 
@@ -249,14 +252,24 @@ class MessageQueues:
                 async with asyncio.timeout(LOOK_INTERVAL):
                     await self._suspicion.wait()
             self._suspicion.clear()
-            for name in self._names:
-                try:
-                    await self.rest(name)
-                    await self._topics.watch(name)
-                    if not self._topics.is_gone(name):
-                        await self._index.ensure(self._topics[name])
-                except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
-                    log.info("the groups and partitions of %s are taken to be as before: %s", name, error)
+            errors = [error for name in self._names if (error := await self._look_after(name)) is not None]
+            if errors:
+                self._outage.begins(errors[0])
+            else:
+                self._outage.ends()
+
+    async def _look_after(self, name: str) -> Exception | None:
+        """See to one topic; why that could not be done, and the next look may."""
+        try:
+            await self.rest(name)
+            await self._topics.watch(name)
+            if not self._topics.is_gone(name):
+                await self._index.ensure(self._topics[name])
+        except Exception as error:
+            if not isinstance(error, LabkitError) and not self._outage.on:
+                log.exception("the topic %s could not be looked after", name)
+            return error
+        return None
 
 
 def queue_names(settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.handler import Work, task_deadline
+from labkit.taskqueue.engine.handler import Work, begin_deadline, task_deadline
 from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
 from labkit.taskqueue.engine.shard import Shards
@@ -220,6 +220,8 @@ class AsyncioExecutor:
 
     async def _try(self, task: Task) -> BaseException | None:
         """Work on the task; why it failed, None if it did not. Only the time limit cancels from outside."""
+        if self._timeout is not None:
+            begin_deadline(self._timeout)  # each of these has a context of its own
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 return not_run(await self._handler(task))

@@ -14,7 +14,7 @@ import importlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -79,10 +79,15 @@ def find_handler(name: str) -> Handler:
 _deadline: ContextVar[float | None] = ContextVar("labkit_deadline", default=None)
 
 
+def begin_deadline(timeout: float) -> Token[float | None]:
+    """From here on, in this context, the attempt has `timeout` seconds."""
+    return _deadline.set(time.monotonic() + timeout)
+
+
 @contextmanager
 def task_deadline(timeout: float) -> Iterator[None]:
     """Inside, the attempt has `timeout` seconds."""
-    token = _deadline.set(time.monotonic() + timeout)
+    token = begin_deadline(timeout)
     try:
         yield
     finally:
