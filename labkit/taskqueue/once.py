@@ -41,6 +41,9 @@ log = safe_logger("labkit.worker")
 #: How often to look whether Redis is back, at most, in seconds.
 LOOK_AGAIN = 0.5
 
+#: Of how many tasks at most it is remembered that their beginning was not answered, so that the next one need not wait.
+MOST_UNANSWERED = 10_000
+
 Handle = TypeVar("Handle", bound=Callable[[Task], Any])
 
 
@@ -97,20 +100,32 @@ class _Runs:
         self._ttl = ttl
         self._lease = lease
         self._url = url
+        #: by their keys, the tokens by which Redis was asked to begin, and did not answer: it may do so any time
+        self._unanswered: dict[str, str] = {}
 
     def lease(self, task: Task) -> RunLease:
         client, prefix = connect_redis(self._url)
         key = f"{prefix}labkit:once:{self._handler}:{identity(task)}"
-        return RunLease(client, key, lease=self._lease, ttl=self._ttl)
+        token = self._unanswered.pop(key, None)  # for one run alone
+        return RunLease(client, key, lease=self._lease, ttl=self._ttl, token=token)
 
     def begin(self, lease: RunLease) -> RunState:
         """Begin, unless a run of this process is done and only its mark was missing."""
         with self._outage.asked(RedisUnreachable):
-            state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
+            try:
+                state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
+            except RedisUnreachable:
+                self._remember(lease)
+                raise
             if state is RunState.BEGUN and _is_over():
                 self.give_back(lease)
                 raise RedisUnreachable(_TOO_LATE)
             return state
+
+    def _remember(self, lease: RunLease) -> None:
+        if len(self._unanswered) >= MOST_UNANSWERED:
+            self._unanswered.clear()
+        self._unanswered[lease.key] = lease.token
 
     def give_back(self, lease: RunLease) -> None:
         """The handler has failed, and that is what is to be told. A lease that can't be given back runs out."""

@@ -78,10 +78,11 @@ class RunLease:
     `RedisRefused` where the key is another program's.
     """
 
-    def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float) -> None:
+    def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float, token: str | None = None) -> None:
+        """`token` is that of a run whose beginning was not answered, so that it may stand in Redis already."""
         self.key = key
+        self.token = token or uuid4().hex
         self._client = client
-        self._token = uuid4().hex
         self._lease_ms = round(lease * 1000)
         self._ttl_ms = round(ttl * 1000)
 
@@ -105,7 +106,7 @@ class RunLease:
     def _eval(self, script: str, *times: int) -> Any:
         try:
             with asked(f"The lease {self.key} could not be looked at"):
-                return self._client.eval(script, 1, self.key, self._token, *times)
+                return self._client.eval(script, 1, self.key, self.token, *times)
         except RedisUnreachable:
             connect_redis.cache_clear()  # a lab that was started again may be found elsewhere
             raise

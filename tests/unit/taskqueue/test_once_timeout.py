@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import redis
 
+from labkit.errors import RedisUnreachable
 from labkit.measure.task_record import DONE
 from labkit.taskqueue import Producer, Retry, Topics, WorkerGroup, new_task
 from labkit.taskqueue import once as once_module
@@ -60,8 +62,8 @@ def handlers(effects):
 @pytest.mark.parametrize("executor", ["threads", "asyncio"])
 @pytest.mark.parametrize("late_script", [_BEGIN, _FINISH], ids=["before it begins", "after its end"])
 def test_a_redis_that_is_late_costs_no_attempt_and_has_no_second_effect(monkeypatch, executor, late_script):
-    redis, effects = LateRedis(late_script), Counter()
-    monkeypatch.setattr(once_module, "connect_redis", lambda _: (redis, ""))
+    late, effects = LateRedis(late_script), Counter()
+    monkeypatch.setattr(once_module, "connect_redis", lambda _: (late, ""))
     handler = once(handlers(effects)[executor])
     with Topics(MemoryTransport()) as topics:
         topic = topics.create("payments", partitions=1)
@@ -74,9 +76,30 @@ def test_a_redis_that_is_late_costs_no_attempt_and_has_no_second_effect(monkeypa
     assert list(records["outcome"]) == [DONE] * 3
     assert set(records["attempt"]) == {1}
     assert list(effects.values()) == [1] * 3
-    assert redis.late == 1
-    is_marked = lambda: all(found.startswith("done:") for found in redis.found.values())  # noqa: E731
+    assert late.late == 1
+    is_marked = lambda: all(found.startswith("done:") for found in late.found.values())  # noqa: E731
     wait_until(is_marked, timeout=TIMEOUT, what="all were to be marked")
+
+
+def test_a_beginning_that_redis_comes_to_after_its_time_keeps_nobody_waiting(monkeypatch):
+    effects, late = [], LateRedis(None)
+    answer = late.eval
+
+    def frozen(*words):
+        answer(*words)  # as it does when it goes on, after nobody has waited for the answer
+        raise redis.TimeoutError("Timeout reading from socket")
+
+    monkeypatch.setattr(once_module, "connect_redis", lambda _: (late, ""))
+    pay = once(lease=TIMEOUT)(lambda task: effects.append(task.id))
+    task = new_task("pay")
+    late.eval = frozen
+    for _ in range(2):
+        with pytest.raises(RedisUnreachable):
+            pay(task)
+    late.eval = answer
+    pay(task)
+    pay(task)
+    assert effects == [task.id]
 
 
 def test_the_client_waits_no_longer_than_an_attempt_can():
