@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import (
@@ -20,14 +19,15 @@ from labkit.errors import (
     UnknownTopic,
 )
 from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
+from labkit.jobs.job_run import JobRun, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
 from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings
-from labkit.taskqueue.engine.failure import describe, is_no_attempt
-from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, outcome_of
+from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.service_time import ServiceTime
@@ -41,9 +41,6 @@ log_of_jobs = logging.getLogger("labkit.jobs")
 
 #: How often to look whether there is nothing to do, in seconds.
 LOOK_INTERVAL = 0.1
-
-#: What is done for a job, which is RUNNING then; an error that it raises makes the job FAILED.
-JobWork = Callable[[Job], object]
 
 
 def mock_work(
@@ -60,33 +57,6 @@ def mock_work(
             raise RuntimeError(f"attempt {job.attempt} was to fail")
 
     return work
-
-
-@dataclass(slots=True)
-class _Run:
-    """A job in work, as far as it has come; held by `lock`, since two workers may have the same one.
-
-    `key` is the id of its topic and its own. `job` is the job as it was begun, and `told` as it ended, once Kafka has
-    it.
-    """
-
-    key: tuple[str, int]
-    job: Job
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    begun: bool = False
-    started_at: float = 0.0
-    finished_at: float | None = None
-    error: BaseException | None = None
-    told: Job | None = None
-
-    def work(self, work: JobWork, clock: Callable[[], float]) -> float:
-        """Do it, unless that was done; when it was finished."""
-        if self.finished_at is None:
-            error = outcome_of(work, self.job)
-            if error is not None and is_no_attempt(error):  # as that of an `@once` within, while Redis is away
-                raise error
-            self.error, self.finished_at = error, clock()
-        return self.finished_at
 
 
 @contextmanager
@@ -157,7 +127,7 @@ class JobConsumer(Resource):
         self._stack = ExitStack()
         #: of which topic the next two are; their keys are its id and the job's
         self._knows_of: str | None = None
-        self._runs: dict[tuple[str, int], _Run] = {}
+        self._runs: dict[tuple[str, int], JobRun] = {}
         #: jobs that failed here, since the view may not know it yet when they are tried again
         self._failed: dict[tuple[str, int], Job] = {}
         # one for each, since what can be read cannot always be written
@@ -220,10 +190,10 @@ class JobConsumer(Resource):
             if run is not None:
                 self._finish(run, run.work(self._work, self._clock))
 
-    def _begun(self, event: JobEvent, held: ExitStack) -> _Run | None:
+    def _begun(self, event: JobEvent, held: ExitStack) -> JobRun | None:
         """The job in work, which `held` keeps from others; None if the group has processed it."""
         key = self._topic_id(), event.job_id
-        run = self._runs.setdefault(key, _Run(key, Job.of(event)))
+        run = self._runs.setdefault(key, JobRun(key, Job.of(event)))
         held.enter_context(run.lock)
         if self._log.has(*key):
             self._runs.pop(key, None)
@@ -234,7 +204,7 @@ class JobConsumer(Resource):
             run.begun = True
         return run
 
-    def _finish(self, run: _Run, finished_at: float) -> None:
+    def _finish(self, run: JobRun, finished_at: float) -> None:
         with _needed(self._after):
             run.told = run.told or self._end(run)
             if run.error is None:
@@ -254,7 +224,7 @@ class JobConsumer(Resource):
             self._failed.clear()
         return topic_id
 
-    def _note(self, run: _Run, finished_at: float) -> None:
+    def _note(self, run: JobRun, finished_at: float) -> None:
         topic_id, job_id = run.key
         line = ProcessedJob(
             job_id=job_id,
@@ -281,7 +251,7 @@ class JobConsumer(Resource):
         may_run = job.status is JobStatus.NEW or (job.status is JobStatus.FAILED and job.attempt < MAX_ATTEMPTS)
         return self._jobs.change(job, JobStatus.RUNNING, worker=self.name) if may_run else job
 
-    def _end(self, run: _Run) -> Job:
+    def _end(self, run: JobRun) -> Job:
         """The job as DONE or FAILED, by the attempt that was begun; as it is if another group has finished it."""
         job, status = run.job, JobStatus.DONE if run.error is None else JobStatus.FAILED
         known = self._known(job, run.key)
