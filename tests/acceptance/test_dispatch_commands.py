@@ -117,6 +117,28 @@ def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
     assert int(re.match(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
 
 
+def test_a_bridge_waits_for_its_topic_when_that_is_deleted(type_in, topics):
+    def send(number: int) -> None:
+        with Producer(topics.get("task_queue")) as producer:
+            producer.send_many(stock_tasks(number, seed=1))
+        wait_for(bridge, is_through, "all tasks were to go to Celery")
+
+    def is_through() -> bool:
+        return not sum(place.lag for place in topics.lag("task_queue", group="celery_bridge.bridge"))
+
+    topics.create("task_queue", partitions=2)
+    bridge = type_in("bridge")
+    wait_for(bridge, lambda: topics.members("celery_bridge.bridge") != {}, "the bridge was to join")
+    send(4)
+    topics.delete("task_queue")
+    assert any("the topic 'task_queue' is gone" in line for line in iter(bridge.stderr.readline, ""))
+    topics.create("task_queue", partitions=4)
+    send(3)
+    out = ended(bridge)
+    assert out.startswith("7 tasks went from task_queue to Celery in ")
+    assert "Left on Kafka: bridge 0." in out
+
+
 def test_a_dispatcher_shares_out_by_weight_until_ctrl_c(type_in, lab, settings, topics, stream):
     for name, seed in {"high": 1, "low": 2}.items():
         with Producer(topics.create(f"jobs.{name}", partitions=2)) as producer:
