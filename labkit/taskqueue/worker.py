@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from labkit.errors import TransportError
+from labkit.errors import TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
@@ -148,10 +148,7 @@ class Worker(BaseWorker):
         if found.topic_id is not None:
             self._missed = 0
         else:
-            self._missed += 1
-            if self._missed == GONE_AFTER:
-                text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
-                log.warning(text, self.name, self.topic.name)
+            self._miss()
         is_gone = self._missed >= GONE_AFTER  # once is no sign: the broker that was asked may lag behind
         is_another = found.topic_id not in (None, self._assigned.topic_id)
         if self._adopted and self._partitions and (is_gone or is_another):
@@ -160,13 +157,24 @@ class Worker(BaseWorker):
             self._fetcher.forget()
             client.pause(self._places())
 
+    def _miss(self) -> None:
+        """The broker knows no topic of that name; once is no sign that it is gone, since a broker may lag behind."""
+        self._missed += 1
+        if self._missed == GONE_AFTER:
+            text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
+            log.warning(text, self.name, self.topic.name)
+
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""
         if self._adopted or self._missed:
             return
         if self._partitions:
             self._settle()
-            self._assigned.adopt(self._places())
+            try:
+                self._assigned.adopt(self._places())
+            except UnknownTopic:  # the question was asked in the place of the next look
+                self._miss()
+                return
             client.resume(self._places())
         self._adopted = True
 

@@ -10,6 +10,7 @@ import pytest
 from labkit.errors import DeadlineExceeded, DeadTopicRefused, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import WorkerGroup, new_task
+from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.worker_config import Retry
@@ -136,6 +137,26 @@ def test_what_is_committed_names_its_topic(topics):
         group.drain(timeout=TIMEOUT)
     position = topics._client.committed("g", "t")[0]
     assert OffsetMetadata.decode(position.metadata, position.offset).topic_id == topics.describe("t").id
+
+
+def test_one_that_is_deleted_before_its_partitions_are_taken_over_is_named_too(topics, caplog, monkeypatch):
+    adopt, deleted = AssignedPartitions.adopt, threading.Event()
+
+    def adopt_too_late(self, places):
+        if len(places) == 2 and not deleted.is_set():
+            topics.delete("t")
+            deleted.set()
+        adopt(self, places)
+
+    monkeypatch.setattr(AssignedPartitions, "adopt", adopt_too_late)
+    topics.create("t", partitions=1)
+    with group_of(topics) as group:
+        topics.grow("t", partitions=2)
+        wait_until(lambda: "the topic 't' is gone" in caplog.text, timeout=TIMEOUT, what="it was to be said")
+        topics.create("t", partitions=1)
+        send(topics, *new(2))
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == new(2)
 
 
 def test_a_topic_that_is_gone_for_good_is_named(topics, caplog):
