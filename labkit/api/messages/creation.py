@@ -26,7 +26,14 @@ from labkit.api.messages.queue_topics import QueueTopics
 from labkit.api.messages.record_sender import Outcome, OutgoingRecord, RecordSender
 from labkit.api.messages.reservation import RESERVATION, Reservations
 from labkit.api.messages.topic_log import RecordPosition, TopicLog
-from labkit.errors import DeadlineExceeded, IndexLost, NotAcknowledged, RedisRefused, RedisUnreachable
+from labkit.errors import (
+    DeadlineExceeded,
+    IndexLost,
+    NotAcknowledged,
+    RedisRefused,
+    RedisUnreachable,
+    UnknownTopic,
+)
 from labkit.taskqueue.partitioners import key_hash, round_robin
 from labkit.taskqueue.transport.contract import Headers, RecordMetadata
 
@@ -150,7 +157,11 @@ class Creator:
         before = topic.ends.copy()
         records = [self._record(topic, *letters[message_id]) for message_id in ids]
         sending = asyncio.ensure_future(self._sender.send(records))
-        await self._hold_while(sending, topic, ids, owner)
+        try:
+            await self._hold_while(sending, topic, ids, owner)
+        except UnknownTopic:
+            self._sender.discard()
+            raise
         outcomes: list[Outcome] = await sending
         queued: dict[str, RecordPosition] = {}
         refused: dict[str, Exception] = {}

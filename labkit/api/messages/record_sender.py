@@ -61,7 +61,7 @@ class RecordSender:
         self._patience = settings.delivery_timeout + PATIENCE
         self._clock = clock
         self._client: ProducerClient | None = transport.producer(self._config)
-        self._stuck = False
+        self._stuck = self._void = False
         #: they let go of former producers
         self._closing: list[threading.Thread] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labkit-api-sender")
@@ -84,6 +84,13 @@ class RecordSender:
             self._stuck = True
             raise
         return self._outcomes(batch)
+
+    def discard(self) -> None:
+        """Give up what is under way, at once: it is for a topic that is gone, and must not get onto the next of that
+        name. What others have under way is not acknowledged then.
+        """
+        self._void = True
+        self._thread.submit(self._living)
 
     def close(self) -> None:
         """Wait for what is under way and let go of the connections; for what a former producer has, not for long."""
@@ -125,6 +132,9 @@ class RecordSender:
 
     def _living(self) -> ProducerClient:
         """The producer, a new one if the last has given a record up; raises `BrokerUnreachable`."""
+        if self._client is not None and self._void:
+            client, self._client = self._client, None
+            client.close(0.0)
         if self._client is not None and self._stuck:
             # it flushes, so that records of others which are under way there are not purged
             flushed = threading.Thread(target=self._client.close, args=(self._config.delivery_timeout,), daemon=True)
@@ -132,8 +142,8 @@ class RecordSender:
             self._client = None
             flushed.start()
         if self._client is None:
+            self._stuck = self._void = False
             self._client = self._transport.producer(self._config)
-            self._stuck = False
         return self._client
 
 

@@ -42,7 +42,7 @@ class Producer:
             on_delivery(ACKNOWLEDGED, None)
 
     def close(self, timeout):
-        is_there = self._may_acknowledge.wait(timeout)
+        is_there = timeout > 0 and self._may_acknowledge.wait(timeout)
         for on_delivery in self.under_way:
             on_delivery(*((ACKNOWLEDGED, None) if is_there else (None, NotAcknowledged("purged"))))
         self.under_way.clear()
@@ -103,3 +103,13 @@ async def test_a_topic_that_is_gone_says_nothing_of_the_producer(transport, send
     assert isinstance(refusal, UnknownTopic)
     assert await sender.send([record("orders")]) == [ACKNOWLEDGED]
     assert len(transport.made) == 1
+
+
+async def test_what_is_under_way_to_a_topic_that_is_gone_is_given_up_at_once(transport, sender):
+    slow = asyncio.create_task(sender.send([record("slow")]))
+    await asyncio.to_thread(wait_until, lambda: transport.made[0].under_way, timeout=TIMEOUT, what="one is under way")
+    sender.discard()
+    [outcome] = await asyncio.wait_for(slow, TIMEOUT)
+    assert str(outcome) == "purged"
+    assert await sender.send([record("quick")]) == [ACKNOWLEDGED]
+    assert len(transport.made) == 2
