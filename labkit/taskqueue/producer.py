@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
@@ -27,6 +28,7 @@ from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import Headers, ProducerClient, ProducerConfig
+from labkit.taskqueue.transport.retirement import Retirement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,8 @@ class Producer(Resource):
     """Sends tasks to one topic. A context manager; may be used from several threads.
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
-    every receipt, from a thread of the client; without it the receipts are kept and `receipts()` returns them.
+    every receipt, from a thread of the client, and may submit; without it the receipts are kept and `receipts()`
+    returns them.
     With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
     or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
     and may be set while this runs; `measure` only measures.
@@ -85,7 +88,8 @@ class Producer(Resource):
         )
         # None after one has settled nothing any more, until it is made anew
         self._client: ProducerClient | None = topic.transport.producer(self._config)
-        self._renewal = threading.Lock()
+        self._renewal = threading.Lock()  # for the change alone: what a close calls back may send again
+        self._retirement = Retirement()
 
     def send(self, task: Task) -> Receipt:
         """Send one task and return when the broker has it.
@@ -153,20 +157,20 @@ class Producer(Resource):
         """Return when everything handed over is acknowledged or refused.
 
         A client that has not done so some seconds after the delivery time-out is made anew; it refuses what is left.
+        Raises `DeadlineExceeded` if another thread has given one up that does not close. In `on_receipt` it waits for
+        no client that is being given up.
         """
-        with self._renewal:  # what is under way in a client that another thread gives up is settled when it is closed
-            client = self._client
-        if client is None:
-            return
-        try:
-            client.flush(self._timeout + SETTLING_MARGIN)
-        except DeadlineExceeded as error:
-            self._renounce(client, error)
-        except TransportError:
-            if client is self._client:
-                raise
-        with self._renewal:  # another thread may be giving it up
-            pass
+        limit = self._timeout + SETTLING_MARGIN
+        client = self._client
+        if client is not None:
+            try:
+                client.flush(limit)
+            except DeadlineExceeded as error:
+                self._renounce(client, error)
+            except TransportError:
+                if client is self._client:
+                    raise
+        self._retirement.wait(limit)  # what is under way in a client that is given up is settled when it is closed
 
     def receipts(self) -> pd.DataFrame:
         """The receipts kept so far, one row per task sent."""
@@ -246,16 +250,19 @@ class Producer(Resource):
     def _renounce(self, client: ProducerClient, error: Exception) -> None:
         """Let go of a client that settles nothing any more, once for all threads; it refuses what is left."""
         with self._renewal:
-            if self._client is client:
-                log.warning("the producer to %s is made anew: %s", self.topic.name, error)
-                self._client = None
-                client.close(0.0)
+            if self._client is not client:
+                return
+            closed = self._retirement.announce()
+            self._client = None
+        log.warning("the producer to %s is made anew: %s", self.topic.name, error)
+        self._retirement.close(closed, partial(client.close, 0.0))
 
     def _settle(self, under_way: list[Submission]) -> list[Receipt]:
         """Return when these are acknowledged or refused, with their receipts; at once if Ctrl-C ends the wait."""
         try:
             if under_way:
-                self.flush()
+                with suppress(DeadlineExceeded):  # the receipts say of which tasks nothing is known
+                    self.flush()
         finally:
             receipts = [submission.settled() for submission in under_way]
             for receipt in receipts:

@@ -8,6 +8,7 @@ from labkit.errors import NotAcknowledged
 from labkit.measure.records import Receipt
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import RecordMetadata
+from labkit.taskqueue.transport.retirement import call_back
 
 
 class Submission:
@@ -38,7 +39,7 @@ class Submission:
         """What became of it, told by the client, on any thread."""
         self.receipt = receipt = self._receipt(delivery, error)
         if self._on_receipt is not None:
-            self._on_receipt(receipt)
+            call_back(self._on_receipt, receipt)
 
     def _receipt(self, delivery: RecordMetadata | None, error: Exception | None) -> Receipt:
         task, produced_at = self._task, self._produced_at

@@ -207,6 +207,14 @@ def test_a_topic_made_anew_with_fewer_partitions_gets_everything(topics):
             producer.send_many(stock_tasks(1, seed=3))
 
 
+def done_by(call, *arguments, timeout: float = 60) -> None:
+    """Call this on a thread of its own, which must end in time; one that hangs keeps nobody from ending."""
+    thread = threading.Thread(target=call, args=arguments, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    assert not thread.is_alive()
+
+
 class Silent:
     """A client that never says what became of a record, until it is closed."""
 
@@ -223,6 +231,13 @@ class Silent:
         for on_delivery in self._open:
             on_delivery(None, NotAcknowledged("it was closed"))
         self._open.clear()
+
+
+class Joining(Silent):
+    """One that says it on a thread of its own, for whose end its close waits."""
+
+    def close(self, timeout):
+        done_by(super().close, timeout)
 
 
 class SlowToClose(Silent):
@@ -279,6 +294,30 @@ def test_a_client_that_settles_nothing_is_made_anew(topics, monkeypatch):
     assert len(read(topics, "t")) == 2
 
 
+@pytest.mark.parametrize("by", [lambda call, task: call(task), done_by], ids=["this thread", "another thread"])
+@pytest.mark.parametrize("old", [Silent, Joining])
+def test_what_a_client_that_is_given_up_refuses_may_be_sent_again_at_once(topics, monkeypatch, old, by):
+    topic = topics.create("t", partitions=1)
+    make, receipts = topics.transport.producer, []
+
+    def send_again(receipt):
+        receipts.append(receipt)
+        if receipt.error is not None:
+            by(producer.submit, tasks[receipt.task_id])
+            producer.flush()
+
+    monkeypatch.setattr(topics.transport, "producer", lambda config: old())
+    producer = Producer(topic, settings=SETTINGS, on_receipt=send_again)
+    monkeypatch.setattr(topics.transport, "producer", make)
+    tasks = {task.id: task for task in stock_tasks(2, seed=1)}
+    for task in tasks.values():
+        producer.submit(task)
+    done_by(producer.flush)
+    done_by(producer.close)
+    assert [receipt.error is None for receipt in receipts] == [False, True] * 2
+    assert {task.id for task in read(topics, "t")} == set(tasks)
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_what_another_thread_had_under_way_is_settled_before_it_goes_on(topics, monkeypatch, more):
     """Also if it has gone on to send over the new client before it waits."""
@@ -307,6 +346,27 @@ def test_what_another_thread_had_under_way_is_settled_before_it_goes_on(topics, 
             comes_along.result(60)
     assert sorted(producer.receipts()["task_id"]) == sorted(task.id for task in (first, second, *others))
     assert producer.receipts()["error"].isna().sum() == more == len(read(topics, "t"))
+
+
+def test_a_client_that_does_not_close_holds_nobody_up_for_ever(topics, monkeypatch):
+    """What is sent over the next one is acknowledged all the same."""
+    topic = topics.create("t", partitions=1)
+    old, make = Mute(), topics.transport.producer
+    closes, may_close = threading.Event(), threading.Event()
+    monkeypatch.setattr(old, "close", lambda timeout: closes.set() or may_close.wait(60))
+    monkeypatch.setattr(topics.transport, "producer", lambda config: old)
+    monkeypatch.setattr("labkit.taskqueue.producer.SETTLING_MARGIN", 0.1)
+    producer = Producer(topic, settings=Settings(_env_file=None, delivery_timeout=0.1))
+    monkeypatch.setattr(topics.transport, "producer", make)
+    producer.submit(stock_tasks(1, seed=1)[0])
+    with producer, ThreadPoolExecutor(1) as threads:
+        gives_up = threads.submit(producer.flush)
+        assert closes.wait(60)
+        assert [receipt.error for receipt in producer.send_many(stock_tasks(1, seed=2))] == [None]
+        with pytest.raises(DeadlineExceeded, match="to close"):
+            producer.flush()
+        may_close.set()
+        gives_up.result(60)
 
 
 def test_a_task_of_which_a_client_tells_nothing_has_a_receipt_that_says_so(topics, monkeypatch):

@@ -25,6 +25,7 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import unreachable
+from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
 #: How many KiB may be under way before `send` waits: what Java's client allows (`buffer.memory`).
@@ -47,7 +48,8 @@ class ConfluentProducer:
         self._timeouts = timeouts
         self._settings = _settings(config)
         self._full_timeout = config.delivery_timeout + timeouts.request
-        self._renewal = threading.Lock()
+        self._renewal = threading.Lock()  # for the change alone: what is discarded calls back
+        self._retirement = Retirement()
         self._client = self._connect()
         self._report = _report_without_offset if config.acks == "0" else _report
         self._known: set[str] = set()
@@ -107,11 +109,13 @@ class ConfluentProducer:
 
     def flush(self, timeout: float) -> None:
         """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
-        with self._renewal:  # what the one before had under way is refused by now
+        deadline = time.monotonic() + timeout
+        with self._renewal:
             client = self._client
+        self._retirement.wait(timeout)  # what the one before had under way is refused by then
         left = 0
         with suppress(RuntimeError):  # another thread has closed it: it has refused what was left
-            left = client.flush(timeout)
+            left = client.flush(left_until(deadline))
         if left:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
 
@@ -131,10 +135,13 @@ class ConfluentProducer:
     def _renew(self, broken: Producer) -> None:
         """Make the client anew, once for all threads, when it has given up for good."""
         with self._renewal:
-            if self._client is broken:
-                LOGGER.warning("the producer is made anew, since it can send nothing any more")
-                self._client = self._connect()
-                self._discard(broken)
+            if self._client is not broken:
+                return
+            LOGGER.warning("the producer is made anew, since it can send nothing any more")
+            new = self._connect()
+            closed = self._retirement.announce()
+            self._client = new
+        self._retirement.close(closed, partial(self._discard, broken))
 
     def _discard(self, client: Producer) -> None:
         """Close a client; what it has not delivered is refused."""

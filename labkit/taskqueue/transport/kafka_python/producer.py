@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -27,6 +28,7 @@ from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
 from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
 #: How many bytes may be under way before `send` waits: what Java's client allows (`buffer.memory`).
@@ -51,7 +53,8 @@ class KafkaPythonProducer:
         self._timeouts = timeouts
         self._settings = _settings(config, timeouts)
         self._settling_timeout = config.delivery_timeout + SETTLING_MARGIN
-        self._renewal = threading.Lock()
+        self._renewal = threading.Lock()  # for the change alone: what is discarded calls back
+        self._retirement = Retirement()
         self._client = self._connect()
         self._closed = False
         self._report = _ReportWithoutOffset if config.acks == "0" else _Report
@@ -95,8 +98,12 @@ class KafkaPythonProducer:
 
     def flush(self, timeout: float) -> None:
         """Return when everything handed over is acknowledged or refused; `DeadlineExceeded` otherwise."""
+        deadline = time.monotonic() + timeout
+        with self._renewal:
+            client = self._client
+        self._retirement.wait(timeout)  # what the one before had under way is refused by then
         try:
-            self._flush(timeout)
+            _flush(client, deadline)
         except kafka_errors.KafkaTimeoutError as error:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: not all records were acknowledged.") from error
 
@@ -106,7 +113,7 @@ class KafkaPythonProducer:
             return
         self._closed = True
         with suppress(kafka_errors.KafkaTimeoutError):
-            self._flush(timeout)
+            _flush(self._client, time.monotonic() + timeout)
         discard(self._client)
 
     def _connect(self) -> KafkaProducer:
@@ -118,21 +125,13 @@ class KafkaPythonProducer:
         """Make the client anew, once for all threads, when the broker has refused it for good."""
         with self._renewal:
             old = self._client
-            if is_beyond_help(old):
-                LOGGER.warning("the producer is made anew, since the broker refused it: %s", last_error(old))
-                self._client = self._connect()
-                discard(old)
-
-    def _flush(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        with self._renewal:  # what the one before had under way is refused by now
-            client = self._client
-        while True:
-            try:
-                client.flush(left_until(deadline))
-            except kafka_errors.UnknownError:
-                continue  # a batch was too large and was split: its records are in new batches now
-            return
+            if not is_beyond_help(old):
+                return
+            LOGGER.warning("the producer is made anew, since the broker refused it: %s", last_error(old))
+            new = self._connect()
+            closed = self._retirement.announce()
+            self._client = new
+        self._retirement.close(closed, partial(discard, old))
 
     def _mend(self, error: Exception, topic: str, partition: int | None) -> None:
         """Return if sending again will do, because topic and partition are known by now; raise the error in words."""
@@ -196,6 +195,15 @@ class _ReportWithoutOffset(_Report):
 
     def success(self, metadata: Any) -> None:
         self._on_delivery(RecordMetadata(metadata.partition, NO_OFFSET), None)
+
+
+def _flush(client: KafkaProducer, deadline: float) -> None:
+    while True:
+        try:
+            client.flush(left_until(deadline))
+        except kafka_errors.UnknownError:
+            continue  # a batch was too large and was split: its records are in new batches now
+        return
 
 
 def _settings(config: ProducerConfig, timeouts: Timeouts) -> dict[str, object]:

@@ -13,6 +13,7 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import producer as confluent
 from labkit.taskqueue.transport.contract import ProducerConfig
 from labkit.taskqueue.transport.kafka_python import producer as kafka_python
+from labkit.taskqueue.transport.retirement import call_back
 from labkit.taskqueue.transport.values import Timeouts
 
 CONNECTION = Connection(bootstrap_servers="127.0.0.1:1")
@@ -74,6 +75,46 @@ def test_a_flush_waits_until_the_client_before_has_refused_what_was_left(request
     assert not is_through
     assert producer._client is not broken
     producer._client.may_close.set()
+    producer.close(0.0)
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+@pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
+def test_what_a_client_that_is_given_up_calls_back_may_flush_and_make_the_next_one_anew(
+    request, monkeypatch, library, is_joined
+):
+    """On the thread that closes it, and on one of the library's for whose end the close waits."""
+    producer = request.getfixturevalue(library)
+    broken, seen, broken_is_closed = producer._client, [], threading.Event()
+
+    def renew(client):
+        producer._renew(*([client] if library == "over_confluent" else []))
+
+    def on_receipt():
+        producer.flush(60.0)
+        renew(producer._client)
+        producer.flush(60.0)
+        seen.append((producer._client, broken_is_closed.is_set()))
+
+    def close(client, *_):
+        if client is not broken:
+            return
+        calls_back = threading.Thread(target=call_back, args=(on_receipt,), daemon=True)
+        if is_joined:
+            calls_back.start()
+            calls_back.join(30)
+        else:
+            call_back(on_receipt)
+        broken_is_closed.set()
+
+    monkeypatch.setattr(Library, "close", close)
+    monkeypatch.setattr(kafka_python, "discard", close)
+    renews = threading.Thread(target=renew, args=(broken,), daemon=True)
+    renews.start()
+    renews.join(60)
+    assert not renews.is_alive()
+    assert seen == [(producer._client, False)], "it was through before the close was"
+    producer.flush(60.0)
     producer.close(0.0)
 
 
