@@ -10,6 +10,8 @@ from labkit.lab.condition import wait_for
 
 #: How long to wait between two looks at a condition on the broker, in seconds.
 LOOK_INTERVAL = 0.02
+#: How long a change may take until the brokers show it, in seconds.
+CHANGE_TIMEOUT = 10.0
 
 
 def left_until(deadline: float) -> float:

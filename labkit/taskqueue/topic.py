@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from labkit.taskqueue.transport.contract import Transport
+from labkit.errors import TopicMismatch
+from labkit.taskqueue.transport.contract import TopicDescription, Transport
 
 #: What labkit puts behind a topic's name for its dead letters, and for what is put off.
 DEAD, LATER = ".dead", ".later"
@@ -55,3 +57,15 @@ class PartitionLag:
 def belongs(name: str, *, to: str) -> bool:
     """Whether this is the name of that topic, or of one that labkit makes for it, as for its dead letters."""
     return name.startswith(to) and _BESIDE.fullmatch(name, len(to)) is not None
+
+
+def must_match(found: TopicDescription, name: str, partitions: int, config: Mapping[str, str]) -> None:
+    """Raise `TopicMismatch` if the topic that was found by this name has another shape than it is to have."""
+    differs = {key: found.config.get(key) for key, value in config.items() if found.config.get(key) != value}
+    if found.partitions != partitions:
+        raise TopicMismatch(
+            f"The topic {name!r} exists already with {found.partitions} partitions, not {partitions}. "
+            "Grow it, delete it, or ask for the shape it has."
+        )
+    if differs:
+        raise TopicMismatch(f"The topic {name!r} exists already with other settings: {differs}.")

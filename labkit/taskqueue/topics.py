@@ -8,11 +8,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
 from labkit.resource import Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.namespace import OwnTopics, is_abandoned, is_in_namespace, take_away, without_mark
-from labkit.taskqueue.topic import PartitionLag, Topic
+from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
+from labkit.taskqueue.topic import PartitionLag, Topic, must_match
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -58,16 +59,26 @@ class Topics(Resource):
         """Create a topic; no error if it exists already with the same number of partitions.
 
         Without a replication factor the cluster's own default applies: 1 on a lab of one broker, 3 on one of three.
-        Raises `TopicMismatch` when it exists with another shape.
+        Raises `TopicMismatch` when it exists with another shape, and `BrokerUnreachable` when for `CHANGE_TIMEOUT`
+        seconds its name is taken and there is no such topic.
         """
         full_name, marked = self.full_name(name), {**(config or {}), **self._own.settings(name)}
-        while not self._client.create_topic(
-            full_name, partitions=partitions, replication_factor=replication_factor, config=marked
-        ):
-            with suppress(UnknownTopic):  # a killed program had left it, or somebody has deleted it this moment
-                self._must_match(name, partitions, config or {})
-                return self._topic(name, partitions)
-        self._created.add(name)
+
+        def is_there() -> bool:
+            if self._client.create_topic(
+                full_name, partitions=partitions, replication_factor=replication_factor, config=marked
+            ):
+                self._created.add(name)
+                return True
+            with suppress(UnknownTopic):  # a killed program had left it, a broker lags behind, or it was just deleted
+                must_match(self.describe(name), name, partitions, config or {})
+                return True
+            return False
+
+        try:
+            wait_until(is_there, timeout=CHANGE_TIMEOUT, what="its name is taken, and there is no such topic")
+        except DeadlineExceeded as error:
+            raise BrokerUnreachable(f"The topic {name!r} could be neither made nor found. {error}") from error
         return self._topic(name, partitions)
 
     def get(self, name: str) -> Topic:
@@ -239,17 +250,6 @@ class Topics(Resource):
     def _topic(self, name: str, partitions: int) -> Topic:
         own = self._own.find(name)
         return self._shared(name, partitions) if own is None else replace(own, name=name, partitions=partitions)
-
-    def _must_match(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
-        found = self.describe(name)
-        differs = {key: found.config.get(key) for key, value in config.items() if found.config.get(key) != value}
-        if found.partitions != partitions:
-            raise TopicMismatch(
-                f"The topic {name!r} exists already with {found.partitions} partitions, not {partitions}. "
-                "Grow it, delete it, or ask for the shape it has."
-            )
-        if differs:
-            raise TopicMismatch(f"The topic {name!r} exists already with other settings: {differs}.")
 
 
 #: How long reading may get nothing at all, in seconds: a transaction of a killed worker may be open for 12 s.

@@ -2,10 +2,12 @@
 
 import pytest
 
-from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
+from labkit.taskqueue.timeouts import LOOK_INTERVAL
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.memory.admin import MemoryAdmin
 
 
 @pytest.fixture
@@ -44,6 +46,30 @@ def test_other_settings_are_a_mismatch(topics):
     topics.create("t", partitions=1, config={"retention.ms": "1000"})
     with pytest.raises(TopicMismatch, match="other settings"):
         topics.create("t", partitions=1, config={"retention.ms": "2000"})
+
+
+def test_a_name_that_is_taken_by_no_topic_is_asked_for_at_intervals_and_with_a_limit(topics, monkeypatch):
+    """As by a broker that lags behind the one that has deleted the topic."""
+    laps = []
+    monkeypatch.setattr(MemoryAdmin, "create_topic", lambda *_, **__: laps.append(1))
+    monkeypatch.setattr("labkit.taskqueue.topics.CHANGE_TIMEOUT", 10 * LOOK_INTERVAL)
+    with pytest.raises(BrokerUnreachable, match="'t' could be neither made nor found"):
+        topics.create("t", partitions=1)
+    assert len(laps) <= 12
+
+
+def test_a_topic_that_is_deleted_while_it_is_asked_for_is_made(topics, monkeypatch):
+    topics.create("t", partitions=1)
+    look = MemoryAdmin.describe_topic
+
+    def late_look(self, name):
+        if topics.names():
+            topics.delete("t")
+        return look(self, name)
+
+    monkeypatch.setattr(MemoryAdmin, "describe_topic", late_look)
+    assert topics.create("t", partitions=2).partitions == 2
+    assert topics.end_offsets("t") == {0: 0, 1: 0}
 
 
 def test_growing_and_never_shrinking(topics):

@@ -14,14 +14,12 @@ from kafka.protocol.consumer import OffsetSpec
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
 from labkit.taskqueue.transport.values import Timeouts
 
-#: How long a change may take until the brokers show it, in seconds.
-CHANGE_TIMEOUT = 10.0
 #: How long after a topic was made here one of the brokers may not have heard of it yet, in seconds. Less than a client
 #: asks again for, since in the end it is unknown: somebody else has deleted it.
 SPREAD_TIMEOUT = 2.0
