@@ -29,9 +29,11 @@ _PATTERN = re.compile(r"own\.(?P<machine>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}
 #: Kafka takes no labels on topics. So a number in this setting, which means nothing for a topic that is not compacted,
 #: says whose topic this is: it is there as soon as the topic is, and goes with it.
 OWNER = "delete.retention.ms"
-#: Such a number holds the machine, 32 bits, and the process id, 30 bits, beyond every time that anybody would set.
+#: Such a number holds the machine, 32 bits, and the process id, 30 bits, beyond every time that anybody would set. A
+#: user's "for ever" lies there too, such as the greatest number of all: it has no process id that there could be.
 _MARK = 1 << 62
 _PID_BITS = 30
+_GREATEST_PID = 1 << 22
 
 #: What tells machines and containers apart on Linux.
 _BOOT_ID, _PID_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -60,13 +62,13 @@ def owner_mark() -> str:
 
 def without_mark(config: Mapping[str, str]) -> dict[str, str]:
     """What was set on a topic by whoever has made it."""
-    return {key: value for key, value in config.items() if key != OWNER or int(value) < _MARK}
+    return {key: value for key, value in config.items() if key != OWNER or _marked(value) is None}
 
 
 def is_abandoned(config: Mapping[str, str]) -> bool:
     """Whether a topic with these settings was one of a program of this machine which has ended."""
-    machine, pid = divmod(int(config.get(OWNER, 0)) - _MARK, 1 << _PID_BITS)
-    return machine >= 0 and _has_ended(f"{machine:08x}", pid)
+    owner = _marked(config.get(OWNER, "0"))
+    return owner is not None and _has_ended(*owner)
 
 
 class OwnTopics:
@@ -178,6 +180,12 @@ def _is_free(topic: Topic, names: Iterable[str]) -> bool:
     endings = re.compile(f"({DEAD}|{LATER})*".replace(".", "_"))
     others = [name.replace(".", "_") for name in names]
     return not any(name.startswith(flat) and endings.fullmatch(name, len(flat)) for name in others)
+
+
+def _marked(value: str) -> tuple[str, int] | None:
+    """The machine and the process id that this value of `OWNER` names; None if it is a time."""
+    machine, pid = divmod(int(value) - _MARK, 1 << _PID_BITS)
+    return (f"{machine:08x}", pid) if machine >= 0 and 0 < pid <= _GREATEST_PID else None
 
 
 def _has_ended(machine: str, pid: int) -> bool:

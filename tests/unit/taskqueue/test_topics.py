@@ -72,6 +72,16 @@ def test_a_topic_that_is_deleted_while_it_is_asked_for_is_made(topics, monkeypat
     assert topics.end_offsets("t") == {0: 0, 1: 0}
 
 
+@pytest.mark.parametrize("for_ever", [2**63 - 1, 2**63 - 2, 2**62, 9 * 10**18])
+def test_a_time_that_is_meant_for_ever_is_a_setting_as_any_other(topics, for_ever):
+    config = {"delete.retention.ms": str(for_ever)}
+    made = topics.create("t", partitions=1, config=config)
+    assert topics.create("t", partitions=1, config=config) == made
+    assert topics.describe("t").config == config
+    with pytest.raises(TopicMismatch, match="other settings"):
+        topics.create("t", partitions=1, config={"delete.retention.ms": "86400000"})
+
+
 def test_growing_and_never_shrinking(topics):
     topics.create("t", partitions=2)
     assert topics.grow("t", partitions=4).partitions == 4
