@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from labkit.faults.columns import NOTHING, Mask
+from labkit.faults.columns import NOTHING, Mask, Numbers
 from labkit.faults.event import What
 from labkit.faults.facts import Facts
 
@@ -37,8 +37,8 @@ class KeptLog:
         self._first: dict[int, int] = {}
         for partition in np.unique(facts.partition[rows]).tolist():
             self._first[partition] = int(facts.offset[rows[facts.partition[rows] == partition]].min())
-        named = facts.partition[facts.partition != NOTHING]
-        self._lost_its_beginning = any(self._first.values()) or not np.isin(named, list(self._first)).all()
+        had_records = np.union1d(facts.partition_of, facts.partition[_passed_records(facts)])
+        self._lost_its_beginning = any(self._first.values()) or not np.isin(had_records, list(self._first)).all()
         notes = facts.columns.numbers["note"][facts.rows("retained")]
         policies = [facts.columns.texts["note"][note] or "" for note in np.unique(notes).tolist()]
         self._compacts = any("compact" in policy for policy in policies) if policies else None
@@ -88,3 +88,11 @@ class KeptLog:
         found: Mask = np.zeros(len(self._facts.promised), dtype=bool)
         found[self._facts.task[rows[np.isin(self._facts.key[rows], keys)]]] = True
         return found
+
+
+def _passed_records(facts: Facts) -> Numbers:
+    """The rows of commit points that have records before them or beyond them; one at 0 may be of an empty partition."""
+    rows = facts.rows("assigned", "committed")
+    has_beyond = np.diff(facts.columns.ends, prepend=0)[rows] > 0
+    passed: Numbers = rows[(facts.partition[rows] != NOTHING) & ((facts.offset[rows] > 0) | has_beyond)]
+    return passed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.faults import DUPLICATE, LOST, LOST_IN_REPLAY, UNWRITTEN, check
+from tests.unit.faults.names import names_in
 
 # --- what only looks lost
 
@@ -227,6 +228,17 @@ def test_an_acknowledgement_without_a_place_may_be_of_a_partition_that_has_nothi
     story.on_topic(0).did("a", 0)("p", "acknowledged", 7, partition=None, offset=None)("a", "finished", 7)
     assert story.names() == {UNWRITTEN}
     assert story(*named, 5, partition=1, task="task-0").names() <= {DUPLICATE}
+
+
+@pytest.mark.parametrize("what", ["assigned", "committed"])
+@pytest.mark.parametrize(("point", "beyond"), [(0, ()), (5, ()), (0, (3,))])
+def test_a_partition_that_was_only_ever_empty_can_have_lost_nothing(story, what, point, beyond):
+    """Who is told of a commit point at 0 has been told of no record."""
+    story("a", what, 0, 0, task=None, key=None)("a", what, point, partition=1, task=None, key=None, beyond=beyond)
+    story.on_topic(0).did("a", 0)("p", "acknowledged", 7, partition=None, offset=None)
+    verdict = check(story.events)
+    assert names_in(verdict) == ({LOST} if point or beyond else {LOST, UNWRITTEN}), verdict
+    assert (UNWRITTEN in verdict.unjudged) == bool(point or beyond)
 
 
 # --- partitions
