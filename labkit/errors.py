@@ -188,7 +188,7 @@ class DoneElsewhere(LabkitError):
 
 
 class TasksLost(LabkitError):
-    """Redis has lost what it held, so nobody knows whether some of the tasks were done."""
+    """Tasks were handed to Celery and have no record, so nobody knows whether they were done."""
 
 
 class DeadlineExceeded(LabkitError):

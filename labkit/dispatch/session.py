@@ -14,9 +14,10 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
+from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import BrokerUnreachable, DoneElsewhere, RedisRefused, RedisUnreachable, TasksLost
+from labkit.errors import BrokerUnreachable, DoneElsewhere, LabkitError, RedisRefused, RedisUnreachable, TasksLost
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
@@ -26,8 +27,6 @@ from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.done_elsewhere import DoneBefore, count_elsewhere
-from labkit.taskqueue.group_state import ConsumerGroupState
 from labkit.taskqueue.namespace import new_namespace
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
@@ -84,7 +83,7 @@ class CelerySession(Resource):
         self._stack = ExitStack()
         self._stack.callback(self._store.close)
         self.topics = self._stack.enter_context(_topics(lab, topic, settings))
-        self._groups: dict[str, _ClassGroup] = {}
+        self._groups: dict[str, ClassGroup] = {}
         self._lag: dict[str, list[PartitionLag]] = {}
         self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
@@ -100,7 +99,7 @@ class CelerySession(Resource):
         for known in self._classes:
             self.topics.create(f"jobs.{known.name}", partitions=2)
         for name, (topic, group) in self._named_groups().items():
-            self._groups[name] = found = _ClassGroup(self.topics.get(topic), group_of(group, name))
+            self._groups[name] = found = ClassGroup(self.topics.get(topic), group_of(group, name))
             self._stack.callback(found.state.close)
         self.dispatcher = self._stack.enter_context(self._make())
         return self
@@ -142,15 +141,17 @@ class CelerySession(Resource):
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
 
-        A Redis or a broker that is away is waited for. Raises `DoneElsewhere` when others of the bridge's group have
-        done some of the tasks since the start, and `TasksLost` when Redis has lost some.
+        A Redis or a broker that is away is waited for, and so is a worker that does not run. When some tasks have no
+        record, and nothing has changed for six seconds, it raises `TasksLost`, or for a bridge `DoneElsewhere`, since
+        others of its group may have done them since the start. `TasksLost` comes at once when Redis came back empty.
         """
         deadline = monotonic() + timeout
-        all_read = _twice(self._patient(self._all_read))
-        wait_until(all_read, timeout=timeout, what="Celery was to finish all tasks", interval=0.05)
-        records = self._store.frame()
-        self._must_be_all(records, deadline)
-        return records
+        missing = MissingRecords(lambda: self._missing(deadline))
+        final = self._patient(lambda: missing.are_final(self._look(), self._has_lost_all))
+        wait_until(final, timeout=timeout, what="Celery was to finish all tasks and leave their records", interval=0.05)
+        for name, number in missing.by_class.items():
+            raise self._error(self._groups[name].topic.name, number)
+        return self._store.frame()
 
     def stop(self) -> None:
         """End the dispatcher, then Celery's worker."""
@@ -185,23 +186,33 @@ class CelerySession(Resource):
         """The name of what this session has put into Redis, to see whether it has lost anything."""
         return f"{key_prefix(self._settings)}session"
 
-    def _must_be_all(self, records: pd.DataFrame, deadline: float) -> None:
-        for name, group in self._groups.items():
-            mine = records[records["topic"] == group.topic.name]
-            number = count_elsewhere(group.topic, mine, before=group.before, lag=self._lag[name], deadline=deadline)
-            if not number:
-                continue
-            if self._topic is None or self._has_lost_all():
-                raise TasksLost(
-                    f"Redis has lost what it held: {number} tasks from {group.topic.name!r} were handed to Celery and "
-                    "have no record, so nobody knows whether they were done. Send them again; `records()` returns the "
-                    f"{len(mine)} records that are known."
-                )
-            raise DoneElsewhere(
-                f"All tasks on {group.topic.name!r} are done, but {number} of them by other bridges of the group "
-                f"{BRIDGE_GROUP!r}, so their records are not among the {len(mine)} here; `records()` returns these. "
-                "Give the session a topic of its own, or end the other bridges."
+    def _missing(self, deadline: float) -> dict[str, int]:
+        """Of each class of which some tasks have no record, how many."""
+        records = self._store.frame()
+        found = {name: group.missing(records, self._lag[name], deadline) for name, group in self._groups.items()}
+        return {name: number for name, number in found.items() if number}
+
+    def _error(self, topic: str, number: int) -> LabkitError:
+        """What it means that so many tasks from this topic have no record."""
+        records = self._store.frame()
+        known = int((records["topic"] == topic).sum())
+        if self._has_lost_all():
+            return TasksLost(
+                f"Redis has lost what it held: {number} tasks from {topic!r} were handed to Celery and have no record, "
+                f"so nobody knows whether they were done. Send them again; `records()` returns the {known} records "
+                "that are known."
             )
+        if self._topic is None:
+            return TasksLost(
+                f"{number} tasks from {topic!r} were handed to Celery and have no record, so nobody knows whether they "
+                "were done. Redis did not come back empty, but may lack what it was told last. Drain once more, or "
+                f"send them again; `records()` returns the {known} records that are known."
+            )
+        return DoneElsewhere(
+            f"All tasks on {topic!r} were handed on, but {number} of them by other bridges of the group "
+            f"{BRIDGE_GROUP!r}, or they got lost: they have no record among the {known} here, which `records()` "
+            "returns. Give the session a topic of its own, or end the other bridges."
+        )
 
     def _has_lost_all(self) -> bool:
         with asked(f"It could not be seen whether {self._mark} is there"):
@@ -234,21 +245,17 @@ class CelerySession(Resource):
 
         return holds
 
-    def _all_read(self) -> bool:
-        """Whether all is done; its records are here then."""
-        done = self._all_done()
-        self._read()
-        return done
-
-    def _all_done(self) -> bool:
+    def _look(self) -> Look:
+        """How all stands; the records of what is done by now are here then."""
         self.dispatcher.check()
         self.worker.check()
         # Kafka first: what is committed there was in Celery before
         self._lag = self.lag()
-        if any(place.lag for places in self._lag.values() for place in places):
-            return False
+        places = [place for places in self._lag.values() for place in places]
         count = self.count()
-        return not (sum(count.waiting) or count.unacknowledged)
+        done = not (any(place.lag for place in places) or any(count.waiting) or count.unacknowledged)
+        ends = sum(place.end for place in places)
+        return Look(done=done, records=self._read(), ends=ends, processes=count.processes)
 
 
 def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> AbstractContextManager[Topics]:
@@ -256,24 +263,3 @@ def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> Abstract
     if topic is None:
         return own_topics(lab, settings)
     return Topics.of(topic) if isinstance(topic, Topic) else connect_kafka(lab)
-
-
-class _ClassGroup:
-    """The group that reads the topic of one class, and what counted as done there when the session began."""
-
-    def __init__(self, topic: Topic, group: str) -> None:
-        self.topic = topic
-        self.state = ConsumerGroupState(topic, group)
-        self.before: DoneBefore = self.state.done()
-
-
-def _twice(condition: Callable[[], bool]) -> Callable[[], bool]:
-    """Whether it holds, and held at the look before: for a moment a task that a worker takes is counted nowhere."""
-    held = False
-
-    def holds_again() -> bool:
-        nonlocal held
-        before, held = held, condition()
-        return before and held
-
-    return holds_again

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import redis
 
-from labkit.celery_app.application import key_prefix
+from labkit.celery_app.application import LEVELS, key_prefix, level_key
 from labkit.dispatch import CelerySession
 from labkit.errors import DoneElsewhere, TasksLost
 from labkit.taskqueue import Producer, new_task
@@ -18,14 +22,27 @@ from labkit.taskqueue.namespace import new_namespace
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
 from tests.integration.celery_app.conftest import new_settings
+from tests.integration.celery_app.handlers import effects
 from tests.integration.dispatch.rig import LOW
 
 TIMEOUT = 60.0
 
 
-def send(topic: Topic, count: int, *, kind: str = "sleep", nap: float = 0.0) -> set[str]:
+def send(topic: Topic, count: int, *, kind: str = "sleep", payload: object = 0) -> set[str]:
     with Producer(topic, settings=new_settings()) as producer:
-        return {receipt.task_id for receipt in producer.send_many(new_task(kind, nap) for _ in range(count))}
+        return {receipt.task_id for receipt in producer.send_many(new_task(kind, payload) for _ in range(count))}
+
+
+def is_handed_on(session: CelerySession) -> bool:
+    """Whether all that is on Kafka is in Celery."""
+    session.dispatcher.check()
+    return not any(place.lag for places in session.lag().values() for place in places)
+
+
+def take(client: redis.Redis, session: CelerySession) -> list[tuple[str, bytes]]:
+    """What waits in Celery's queue, and where; it is nowhere then."""
+    keys = [level_key(key_prefix(session._settings), level) for level in range(LEVELS)]
+    return [(key, message) for key in keys for message in iter(lambda key=key: client.rpop(key), None)]
 
 
 def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, unique_name):
@@ -40,39 +57,79 @@ def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, un
     ):
         one.dispatcher.wait_until_balanced()
         sent = send(topic, 10)
-        found = []
-        for session in (one, other):
+        with ThreadPoolExecutor() as pool:
+            drained = [pool.submit(session.drain, timeout=TIMEOUT) for session in (one, other)]
+        for each in drained:
             with pytest.raises(DoneElsewhere, match=r"5 of them by other bridges .* among the 5 here"):
-                session.drain(timeout=TIMEOUT)
-            found.append(set(session.records()["task_id"]))
+                each.result()
+        found = [set(session.records()["task_id"]) for session in (one, other)]
     assert found[0] | found[1] == sent
     assert not found[0] & found[1]
 
 
 @pytest.mark.parametrize("what", ["classes", "bridge"])
-def test_drain_says_so_when_redis_came_back_empty(lab, topics, own_redis, unique_name, what):
+def test_drain_says_so_when_redis_came_back_empty(lab, topics, own_redis, unique_name, tmp_path, what):
     settings = new_settings(celery_broker_url=own_redis.url)
     mine = topics.create(unique_name, partitions=1)
     which = {"classes": [LOW]} if what == "classes" else {"topic": unique_name}
     with CelerySession(lab, workers=1, limit=1000, settings=settings, **which) as session:
         topic = session.topic("low") if what == "classes" else mine
-        send(topic, 1, nap=0.2)
-        sent = send(topic, 30, nap=0.2)
-
-        def all_handed_on() -> bool:
-            session.dispatcher.check()
-            return not any(place.lag for places in session.lag().values() for place in places)
-
-        wait_until(all_handed_on, timeout=TIMEOUT, what="all was to be in Celery")
+        send(topic, 1)
+        waits = str(tmp_path / "waits")
+        sent = send(topic, 30, kind="test-wait", payload=waits)
+        wait_until(lambda: is_handed_on(session), timeout=TIMEOUT, what="all was to be in Celery")
         known = len(session.wait_for_records(1, timeout=TIMEOUT))
         with own_redis.emptied():
             pass
+        Path(f"{waits}.go").touch()
         with pytest.raises(TasksLost, match=r"\d+ tasks from .* have no record") as caught:
             session.drain(timeout=TIMEOUT)
     # the one that was performed then may leave its record later
     lost, found = map(int, re.search(r": (\d+) tasks from .* the (\d+) records", str(caught.value)).groups())
     assert lost + found == len(sent) + 1
     assert known <= found < len(sent)
+
+
+def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topics, client, unique_name, monkeypatch):
+    """Redis gives a task to whoever waits for one, also while that process does not run; then nobody counts it."""
+    topic = topics.create(unique_name, partitions=1)
+    looks = threading.Semaphore(0)
+    with (
+        CelerySession(lab, topic=unique_name, workers=1, settings=new_settings()) as session,
+        ThreadPoolExecutor() as pool,
+    ):
+        count = session.count
+
+        def count_and_tell():
+            looks.release()
+            return count()
+
+        monkeypatch.setattr(session, "count", count_and_tell)
+        session.worker.freeze()
+        try:
+            sent = send(topic, 1)
+            wait_until(lambda: is_handed_on(session), timeout=TIMEOUT, what="it was to be in Celery")
+            given = take(client, session)  # nothing where the worker waited for it in Redis
+            drained = pool.submit(session.drain, timeout=TIMEOUT)
+            assert all(looks.acquire(timeout=TIMEOUT) for _ in range(4))
+            for key, message in given:
+                client.rpush(key, message)
+        finally:
+            session.worker.thaw()
+        assert set(drained.result()["task_id"]) == sent
+
+
+def test_drain_says_so_when_a_task_has_no_record_though_redis_was_always_there(lab, client, tmp_path):
+    with CelerySession(lab, classes=[LOW], workers=1, limit=1000, settings=new_settings()) as session:
+        waits = str(tmp_path / "waits")
+        send(session.topic("low"), 1, kind="test-wait", payload=waits)
+        wait_until(lambda: effects(waits), timeout=TIMEOUT, what="the worker was to have something to do")
+        send(session.topic("low"), 1)
+        wait_until(lambda: is_handed_on(session), timeout=TIMEOUT, what="the other one was to be in Celery")
+        assert len(take(client, session)) == 1
+        Path(f"{waits}.go").touch()
+        with pytest.raises(TasksLost, match=r"^1 tasks from .* have no record.*did not come back empty.*the 1 records"):
+            session.drain(timeout=TIMEOUT)
 
 
 def test_a_topic_of_ones_own_is_meant_where_another_has_one_of_that_name(lab, unique_name):

@@ -1,0 +1,75 @@
+"""Tasks that are neither on Kafka nor in Celery's queue and have no record: in a worker's hand, or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from labkit.celery_app.capacity import SILENCE
+from labkit.taskqueue.done_elsewhere import DoneBefore, count_elsewhere
+from labkit.taskqueue.group_state import ConsumerGroupState
+from labkit.taskqueue.topics import PartitionLag, Topic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How long nothing may have changed when a missing record is given up, in seconds: a worker that did not run for as
+#: long is seen to be silent by then.
+SETTLED = SILENCE + 1.0
+
+
+class Look(NamedTuple):
+    """How a session stands at one moment.
+
+    `done`: nothing is left on Kafka or in Celery's queue, as far as is counted. `records`: how many have come. `ends`:
+    how many tasks there ever were on Kafka. `processes`: of the workers that have given a sign lately.
+    """
+
+    done: bool
+    records: int
+    ends: int
+    processes: int
+
+
+class MissingRecords:
+    """How many tasks have no record, by their class, and whether that is the last word.
+
+    Redis gives a task to a waiting worker the moment it is sent, and kombu notes that when the worker's process runs
+    again; until then the task is counted nowhere. So what is missing is counted again whenever something has changed.
+    """
+
+    def __init__(self, count: Callable[[], Mapping[str, int]], clock: Callable[[], float] = monotonic) -> None:
+        self.by_class: Mapping[str, int] = {}
+        self._count = count
+        self._clock = clock
+        self._seen: Look | None = None
+        self._since = 0.0
+
+    def are_final(self, look: Look, has_lost_all: Callable[[], bool]) -> bool:
+        """Whether all is done, and no record is missing or none will come: Redis has lost everything, or nothing has
+        changed for `SETTLED` seconds while a worker was there.
+        """
+        if look != self._seen:
+            if look.done:
+                self.by_class = self._count()
+            self._seen, self._since = look, self._clock()
+        if not look.done:
+            return False
+        if not self.by_class or has_lost_all():
+            return True
+        return look.processes > 0 and self._clock() - self._since >= SETTLED
+
+
+class ClassGroup:
+    """The group that reads the topic of one class, and what counted as done there when the session began."""
+
+    def __init__(self, topic: Topic, group: str) -> None:
+        self.topic = topic
+        self.state = ConsumerGroupState(topic, group)
+        self.before: DoneBefore = self.state.done()
+
+    def missing(self, records: pd.DataFrame, lag: Sequence[PartitionLag], deadline: float) -> int:
+        """How many of the tasks that have left Kafka have no record among these, as far as is seen by `deadline`."""
+        mine = records[records["topic"] == self.topic.name]
+        return count_elsewhere(self.topic, mine, before=self.before, lag=lag, deadline=deadline)
