@@ -42,11 +42,11 @@ _EXPIRE = (
     + """
 local function put_back(base, id, most)
   unlease(base, id)
-  if tonumber(redis.call('HGET', base .. 'counts', id) or '0') >= tonumber(most) then
-    redis.call('RPUSH', base .. 'dying', id)
-  else
-    redis.call('LPUSH', base .. 'ready', id)
-  end
+  local dies = tonumber(redis.call('HGET', base .. 'counts', id) or '0') >= tonumber(most)
+  local list = base .. (dies and 'dying' or 'ready')
+  redis.call(dies and 'RPUSH' or 'LPUSH', list, id)
+  local kept = redis.call('PTTL', base .. 'pos')
+  if kept > 0 then redis.call('PEXPIRE', list, kept + 3600000) end -- it may be new, and nobody there who keeps it
 end
 local function expire(base, most)
   if redis.call('EXISTS', base .. 'pos') == 0 then return 0 end
@@ -202,11 +202,13 @@ return 1
 """
 )
 
-# ARGV: base of the queue, ids: their letters are refused, and others come first.
+# ARGV: base of the queue, ids: their letters are refused, and others come first. A list that is empty for a moment
+# would be a new one, which has no end.
 PUT_OFF = """
 for index = 2, #ARGV do
-  if redis.call('LREM', ARGV[1] .. 'dying', 1, ARGV[index]) == 1 then
+  if redis.call('LPOS', ARGV[1] .. 'dying', ARGV[index]) then
     redis.call('RPUSH', ARGV[1] .. 'dying', ARGV[index])
+    redis.call('LREM', ARGV[1] .. 'dying', 1, ARGV[index])
   end
 end
 return 1

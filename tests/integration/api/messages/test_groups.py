@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import redis
 
 from labkit.api.messages import MessageQueues
 from labkit.api.messages.feeder import FIRST_READY
+from labkit.taskqueue.timeouts import wait_until
 from tests.integration.api.messages.conftest import new_message
 
 pytestmark = pytest.mark.anyio
 
 MESSAGES = 3 * FIRST_READY
 GROUPS = 5
+#: How long one waits for what comes, in seconds.
+WAIT = 60.0
 
 
 @pytest.fixture
@@ -41,6 +46,31 @@ async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(l
         assert all(key.endswith(":pos") for key in keys(client, prefix, "*:q:*"))
         assert [key for key in keys(client, prefix) if client.pttl(key) < 0] == []
         assert (await queues.lags())["orders"] == MESSAGES - 1
+
+
+async def test_the_keys_of_a_group_whose_letter_is_refused_end(lab, make_settings, client, prefix, topics, caplog):
+    async with MessageQueues(lab, make_settings(api_deliveries=1)) as queues:
+        await queues.create([new_message()])
+        got = await queues.poll("orders", "g", wait=5, explicit=True)
+        await asyncio.to_thread(topics.delete, "orders.dead")
+        await asyncio.to_thread(topics.create, "orders.dead", partitions=1, config={"max.message.bytes": "100"})
+        await queues.nack(got.id, got.token)
+        is_refused = lambda: "cannot be written" in caplog.text  # noqa: E731
+        await asyncio.to_thread(wait_until, is_refused, timeout=WAIT, what="it was to be refused")
+    assert len(keys(client, prefix, "*:q:g:dying")) == 1
+    assert [key for key in keys(client, prefix) if client.pttl(key) < 0] == []
+
+
+async def test_the_keys_of_a_group_whose_lease_ends_when_nobody_feeds_it_end(lab, make_settings, client, prefix):
+    settings = make_settings(api_deliveries=1, api_lease=1)
+    async with MessageQueues(lab, settings) as queues:
+        await queues.create([new_message()])
+        assert await queues.poll("orders", "g", wait=5, explicit=True)
+    async with MessageQueues(lab, settings) as queues, asyncio.timeout(WAIT):
+        while not keys(client, prefix, "*:q:g:dying"):
+            assert await queues.rest("orders", after=0) == 0, "a letter is to be written"
+            await asyncio.sleep(0.05)
+    assert [key for key in keys(client, prefix) if client.pttl(key) < 0] == []
 
 
 @pytest.mark.parametrize("is_forgotten", [False, True], ids=["at rest", "forgotten"])
