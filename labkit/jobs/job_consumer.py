@@ -27,6 +27,7 @@ from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.handler import topic_id_of_task
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
@@ -59,15 +60,22 @@ def mock_work(
     return work
 
 
+class _NotNow(Exception):
+    """Why it is not the time for a job, though nothing is away."""
+
+
 @contextmanager
 def _needed(outage: Outage) -> Iterator[None]:
-    """Inside, the consumer uses what is its own. Where that is away, `TryAgainLater`: the job is not at fault."""
+    """Inside, the consumer uses what is its own. Where that is away, `TryAgainLater`: the job is not at fault.
+
+    That it is not the time for a job is no attempt either, and no outage.
+    """
     try:
         with outage.asked(TryAgainLater, TransportError, DeadlineExceeded):
             yield
     except TryAgainLater:
         raise
-    except (TransportError, DeadlineExceeded) as error:
+    except (TransportError, DeadlineExceeded, _NotNow) as error:
         raise TryAgainLater(str(error)) from error
 
 
@@ -180,21 +188,27 @@ class JobConsumer(Resource):
         event = JobEvent.of_task(task)
         if event.status is JobStatus.NEW:
             with self._at_work():
-                self._process(event)
+                self._process(event, topic_id_of_task())
 
-    def _process(self, event: JobEvent) -> None:
-        """Work on the job, or go on where it had to wait for something; raises what the work has raised."""
+    def _process(self, event: JobEvent, topic_id: str) -> None:
+        """Work on this topic's job, or go on where it had to wait for something; raises what the work has raised."""
         with ExitStack() as held:
             with _needed(self._before):
-                run = self._begun(event, held)
+                run = self._begun((topic_id, event.job_id), event, held)
             if run is not None:
                 self._finish(run, run.work(self._work, self._clock))
 
-    def _begun(self, event: JobEvent, held: ExitStack) -> JobRun | None:
-        """The job in work, which `held` keeps from others; None if the group has processed it."""
-        key = self._topic_id(), event.job_id
+    def _begun(self, key: tuple[str, int], event: JobEvent, held: ExitStack) -> JobRun | None:
+        """The job in work, which `held` keeps from others; None if the group has processed it.
+
+        Raises `_NotNow` if another thread has it: as one that a worker gave up when it lost the partition, which may
+        never come back.
+        """
+        self._must_be_topic(key[0])
         run = self._runs.setdefault(key, JobRun(key, Job.of(event)))
-        held.enter_context(run.lock)
+        if not run.lock.acquire(blocking=False):
+            raise _NotNow(f"job {event.job_id} is still at work elsewhere in this consumer")
+        held.callback(run.lock.release)
         if self._log.has(*key):
             self._runs.pop(key, None)
             return None
@@ -215,14 +229,18 @@ class JobConsumer(Resource):
             raise run.error
         self._failed.pop(run.key, None)
 
-    def _topic_id(self) -> str:
-        """The topic's id now. Jobs of one that was made anew are others, so those of the old one are forgotten."""
+    def _must_be_topic(self, event_of: str) -> None:
+        """Raise `_NotNow` if the topic is another now than the one with this id, whose events nobody is to work on.
+
+        Jobs of one that was made anew are others. The worker drops what it holds of the old one as soon as it sees it.
+        """
         topic_id = self._view.topic_id()
         if topic_id != self._knows_of:
             self._knows_of = topic_id
             self._runs.clear()
             self._failed.clear()
-        return topic_id
+        if topic_id != event_of:
+            raise _NotNow("the topic of this event was made anew, or is about to be seen so")
 
     def _note(self, run: JobRun, finished_at: float) -> None:
         topic_id, job_id = run.key
@@ -253,6 +271,7 @@ class JobConsumer(Resource):
 
     def _end(self, run: JobRun) -> Job:
         """The job as DONE or FAILED, by the attempt that was begun; as it is if another group has finished it."""
+        self._must_be_topic(run.key[0])
         job, status = run.job, JobStatus.DONE if run.error is None else JobStatus.FAILED
         known = self._known(job, run.key)
         if job.status is not JobStatus.RUNNING or known.status is JobStatus.DONE:

@@ -195,7 +195,7 @@ class Worker(BaseWorker):
         for record in self._arrived:
             state = held[record.partition]
             if state.tracker.receive(record.offset):
-                item = WorkItem(record, received_at, state.epoch)
+                item = WorkItem(record, received_at, state.epoch, state.topic_id)
                 self._attempts.task_log.received(item)
                 (state.waiting if one_by_one or state.holds_back else items).append(item)
                 self._in_flight += 1

@@ -12,6 +12,7 @@ from contextlib import suppress
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
 from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
+from labkit.taskqueue.engine.handler import begin_on_topic
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.task_log import TaskLog
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -78,6 +79,7 @@ class Attempts:
                 self._give_up(item, BAD, error, describe(error))
                 self._shards.done(item)
                 return None
+        begin_on_topic(item.topic_id)
         self.task_log.started(item, item.task)
         self.running[item] = None
         return item.task

@@ -76,6 +76,22 @@ def find_handler(name: str) -> Handler:
     return found  # type: ignore[no-any-return]
 
 
+_topic_id: ContextVar[str] = ContextVar("labkit_topic_id", default="")
+
+
+def begin_on_topic(topic_id: str) -> None:
+    """From here on, in this context, the task is one of the topic with this id."""
+    _topic_id.set(topic_id)
+
+
+def topic_id_of_task() -> str:
+    """The id of the topic of which this attempt's task is, which may be another by now (KIP-516).
+
+    It is empty where nobody knows it: in a share group, in a process of the executor `processes`, and in Celery.
+    """
+    return _topic_id.get()
+
+
 _deadline: ContextVar[float | None] = ContextVar("labkit_deadline", default=None)
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from labkit.errors import SettingsError
+from labkit.errors import SettingsError, TryAgainLater
 from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
 from labkit.jobs.job_consumer import mock_work
 from labkit.taskqueue import Retry
@@ -255,7 +255,8 @@ def test_a_job_that_failed_on_the_old_topic_begins_with_its_first_attempt(topics
     assert attempts == [1, 2, 1, 2]
 
 
-def test_a_job_that_two_workers_of_a_consumer_have_at_once_is_worked_on_once(topic, consumer, tmp_path):
+def test_a_job_that_two_workers_of_a_consumer_have_at_once_is_worked_on_once(topic, view, consumer, tmp_path):
+    """The second waits for the first, which may hang, by coming back later: its thread is free for other jobs."""
     worked, go_on = [], threading.Event()
 
     def work(job):
@@ -265,12 +266,14 @@ def test_a_job_that_two_workers_of_a_consumer_have_at_once_is_worked_on_once(top
     group = consumer(work=work)
     with Jobs(topic) as jobs:
         event = jobs.create(7).event()
-    with ThreadPoolExecutor(2) as threads:
-        both = [threads.submit(group._process, event) for _ in range(2)]
-        wait_until(lambda: worked, timeout=60, what="one of them was to work")
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(group._process, event, view.topic_id())
+        wait_until(lambda: worked, timeout=60, what="it was to be worked on")
+        with pytest.raises(TryAgainLater):
+            group._process(event, view.topic_id())
         go_on.set()
-        for one in both:
-            one.result(60)
+        first.result(60)
+    group._process(event, view.topic_id())
     group.close()
     assert worked == [7]
     assert lines(tmp_path) == [7]

@@ -6,12 +6,13 @@ import asyncio
 import functools
 import logging
 import threading
+from contextlib import closing
 
 import pytest
 
 from labkit.errors import SettingsError
 from labkit.settings import Settings
-from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.handler import Work, topic_id_of_task
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.producer import Producer
@@ -200,3 +201,18 @@ def test_a_groups_on_record_may_fail_and_its_first_failure_is_told_once(topics, 
         records = group.drain(timeout=60)
     assert list(records["outcome"]) == ["dead"] * 5
     assert list(records["error"].str.contains("handlers.py")) == [True] + [False] * 4
+
+
+@pytest.mark.parametrize("executor", ["threads", "asyncio"])
+def test_an_attempt_knows_of_which_topic_its_task_was_read(topics, executor):
+    seen = []
+
+    def in_thread(task):
+        seen.append(topic_id_of_task())
+
+    async def on_loop(task):
+        seen.append(topic_id_of_task())
+
+    run(topics, on_loop if executor == "asyncio" else in_thread, [1], executor=executor)
+    with closing(topics.transport.admin()) as admin:
+        assert seen == [admin.topic_ids(["t"])["t"]]
