@@ -59,8 +59,8 @@ def dead_topic(name: str) -> str:
     return name + DEAD
 
 
-def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
-    """Create the topic of dead letters unless it is there, with as many replicas as the topic has.
+def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> bool:
+    """Create the topic of dead letters unless it is there, with as many replicas as the topic has; whether it was not.
 
     Every record of the topic fits into a letter, with its key written twice. With `validate_only` it is only looked
     whether it could be made. Raises `UnknownTopic` if the topic itself is not there, and `DeadTopicRefused`.
@@ -69,7 +69,7 @@ def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
     with closing(topic.transport.admin()) as admin:
         found = admin.describe_topic(topic.full_name)
         if len(name) <= LONGEST_NAME and name in admin.topic_ids([name]):
-            return  # also for those who may not create topics
+            return False  # also for those who may not create topics
         largest = 2 * int(found.config.get(LARGEST, LARGEST_BY_DEFAULT)) + ROOM
         try:
             admin.create_topic(
@@ -83,6 +83,7 @@ def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> None:
             raise
         except TransportError as error:
             raise DeadTopicRefused(_why_not(topic, admin.list_topics(), error)) from error
+        return True
 
 
 def _why_not(topic: Topic, names: Iterable[str], error: TransportError) -> str:

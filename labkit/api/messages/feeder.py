@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from uuid import uuid4
 
 import redis
@@ -81,27 +82,20 @@ class Feeder:
         self._group = group
         self._queue = topic.names.queue(group)
         self._client = client
-        self._dead_letters = DeadLetterSender(topic, group, measure=measure)
+        self._stop = threading.Event()
+        self._dead_letters = DeadLetterSender(topic, group, stop=self._stop, measure=measure)
         self._most = settings.api_deliveries
         self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
         self._bell = (bell_channel(settings.topic_prefix), f"{topic.name}{SEPARATOR}{group}")
-        self._feed, self._begin, self._tend, self._dead_lettered, self._put_off, self._release = (
-            ThreadScript(client, text)
-            for text in (
-                placement_scripts.FEED,
-                placement_scripts.BEGIN,
-                lease_scripts.TEND,
-                lease_scripts.DEAD_LETTERED,
-                lease_scripts.PUT_OFF,
-                lease_scripts.RELEASE,
-            )
-        )
+        script = partial(ThreadScript, client)
+        self._feed, self._begin = script(placement_scripts.FEED), script(placement_scripts.BEGIN)
+        self._tend, self._release = script(lease_scripts.TEND), script(lease_scripts.RELEASE)
+        self._dead_lettered, self._put_off = script(lease_scripts.DEAD_LETTERED), script(lease_scripts.PUT_OFF)
         self._outage = Outage(
             log, f"The feeder of {topic.name} for {group}", "Redis or Kafka", meanwhile="the messages wait in Kafka"
         )
-        self._stop = threading.Event()
         self._polled_at = measure()
         self._thread = threading.Thread(target=self._run, name=f"feeder-{topic.name}-{group}", daemon=True)
 
@@ -181,7 +175,7 @@ class _Turn:
         feeder = self._feeder
         if len(self._reads) != self._topic.partitions:
             self._take_places()
-        if feeder._measure() - self._tended_at >= RENEWAL and not self._tend():
+        if not self._is_ours():
             return False
         if self._ready >= self._wanted:
             self._was_full = True
@@ -193,8 +187,14 @@ class _Turn:
             feeder._leave()
             return False
         for place in {TopicPartition(record.topic, record.partition) for record in records}:
+            if not self._is_ours():  # what is no message takes its time
+                return False
             self._bring(place, [record for record in records if record.partition == place.partition])
         return True
+
+    def _is_ours(self) -> bool:
+        """Whether this process still feeds the queue; renews its claim."""
+        return self._feeder._measure() - self._tended_at < RENEWAL or self._tend()
 
     def _take_places(self) -> None:
         """Read on from where Redis says; or, where it knows nothing of the group, from where Kafka does."""
@@ -223,7 +223,7 @@ class _Turn:
 
     def _bring(self, place: TopicPartition, records: Sequence[Record]) -> None:
         feeder, names = self._feeder, self._topic.names
-        words: list[Word] = []
+        fit: list[tuple[int, str, bytes]] = []
         unfit: list[GivenUp] = []
         for record in records:
             try:
@@ -232,14 +232,15 @@ class _Turn:
                 log.warning("%s It becomes a dead letter.", error)
                 unfit.append(GivenUp(record, str(error), 0))
             else:
-                words += [record.offset, str(message_id), pack(record)]
-        feeder._dead_letters.send(unfit)  # one that cannot be written is said; its record stays where it is
+                fit.append((record.offset, str(message_id), pack(record)))
+        put_off = feeder._dead_letters.settle(unfit)  # one that is refused is said; its record stays where it is
+        read_on = put_off[0].record.offset if put_off else records[-1].offset + 1
+        words = [word for entry in fit if entry[0] < read_on for word in entry]
         head = (feeder._queue.base, names.messages, feeder._group, _KEPT_MS, *feeder._bell, GROUP_KEPT_MS)
-        fed = feeder._feed([names.log], *head, place.partition, records[-1].offset + 1, *words)
-        if fed < 0:  # Redis has lost its data
+        fed = feeder._feed([names.log], *head, place.partition, read_on, *words)
+        self._ready += max(0, fed)
+        if fed < 0 or put_off:  # Redis has lost its data, or not all of this was brought
             self._reads = []
-        else:
-            self._ready += fed
 
     def _tend(self) -> bool:
         feeder = self._feeder
@@ -267,10 +268,9 @@ class _Turn:
         for _, entry, count in dying:
             why = f"It was delivered {int(count)} times and never acknowledged."
             given_up.append(GivenUp(unpack(entry, self._topic.full_name), why, int(count)))
-        written: list[bytes] = []
-        put_off: list[bytes] = []
-        for (message_id, _, _), is_written in zip(dying, feeder._dead_letters.send(given_up), strict=True):
-            (written if is_written else put_off).append(message_id)
+        sent = list(zip(dying, feeder._dead_letters.send(given_up), strict=True))
+        written = [message_id for (message_id, *_), is_written in sent if is_written]
+        put_off = [message_id for (message_id, *_), is_written in sent if not is_written]
         base = feeder._queue.base
         if put_off:
             feeder._put_off([], base, *put_off)

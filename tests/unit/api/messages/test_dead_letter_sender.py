@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from labkit.api.messages.dead_letter_sender import STUCK_INTERVAL, DeadLetterSender, GivenUp
+from labkit.api.messages.dead_letter_sender import SEND_TIME, STUCK_INTERVAL, DeadLetterSender, GivenUp
 from labkit.api.messages.topic_log import open_topic
-from labkit.errors import BrokerUnreachable, DeadTopicRefused, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadTopicRefused, NotAcknowledged, UnknownTopic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.dead_letter import DeadLetter
 from labkit.taskqueue.topics import read_topic
@@ -103,6 +105,45 @@ def test_the_topic_itself_is_gone(kafka, sender):
     kafka.delete("orders")
     with pytest.raises(UnknownTopic):
         sender.send([given_up(0)])
+
+
+@pytest.fixture
+def refused(kafka, clock, monkeypatch):
+    """No letter is taken, and each refusal takes a while; the attempts, each by how many letters it holds."""
+    attempts = []
+    client = type(kafka.transport.transactions("any"))
+
+    def refuse(self, letters, *more):
+        attempts.append(len(letters))
+        clock.now += SEND_TIME / 3
+        raise NotAcknowledged("it is refused")
+
+    monkeypatch.setattr(client, "write", refuse)
+    return attempts
+
+
+def test_refused_letters_take_a_bounded_time_and_the_rest_has_its_turn_later(sender, clock, refused):
+    rest = [given_up(offset) for offset in range(10)]
+    while rest:
+        before, left = clock.now, len(rest)
+        rest = sender.settle(rest)
+        assert len(rest) < left
+        assert clock.now - before <= 2 * SEND_TIME
+    assert all(sender.is_stuck(given_up(offset)) for offset in range(10))
+
+
+def test_refused_letters_keep_nobody_from_ending(kafka, clock, refused):
+    stop = threading.Event()
+    sender = DeadLetterSender(open_topic(kafka, "orders"), "g", stop=stop, measure=clock)
+    stop.set()
+    assert sender.send([given_up(0), given_up(1)]) == [False, False]
+    assert refused == []
+    assert sender.settle([given_up(0), given_up(1)]) == [given_up(0), given_up(1)], "nothing is known of them"
+
+
+def test_a_letter_that_was_by_itself_is_not_tried_as_it_is_again(sender, refused):
+    assert sender.send([given_up(0)]) == [False]
+    assert refused == [1, 1], "with its record and without"
 
 
 def test_while_kafka_is_away_none_is_stuck(kafka, sender, monkeypatch):
