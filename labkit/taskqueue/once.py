@@ -12,12 +12,13 @@ its id.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, overload
 
-from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError
+from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.taskqueue.engine.handler import time_left
@@ -72,11 +73,12 @@ def once(
     killed worker can last. The URL is that of a Redis, by default the lab's; the connection is made when the first task
     comes, so that the module can be imported anywhere. `outage` says that Redis is away, by default once per handler.
 
-    The decorated handler raises what the handler raises, and `TryAgainLater` where the handler was not called:
-    `InProgress`, `RedisUnreachable` or `LabNotRunning`; and `LeaseLost` after it was overtaken. To a worker these are
-    no attempts. Where the key of the task holds what another program has put there, it raises `RedisRefused`, and the
-    handler is not called: that is a failed attempt. Redis may be away when the handler returns: then this process makes
-    the mark when Redis is back. Raises `SettingsError` for times that cannot be, and for a function with `yield`.
+    The decorated handler raises what the handler raises, and `TryAgainLater` where the handler was not called, since
+    the attempt's time was over, or as `InProgress`, `RedisUnreachable` or `LabNotRunning`; and `LeaseLost` after it was
+    overtaken. To a worker these are no attempts. Where the key of the task holds what another program has put there, it
+    raises `RedisRefused`, and the handler is not called: that is a failed attempt. Redis may be away when the handler
+    returns: then this process makes the mark when Redis is back. Raises `SettingsError` for times that cannot be, and
+    for a function with `yield`.
     """
     if not 0.01 <= lease <= ttl:
         raise SettingsError(f"A lease of {lease:g} s and a ttl of {ttl:g} s cannot be: 0.01 <= lease <= ttl.")
@@ -106,21 +108,22 @@ class _Runs:
     def lease(self, task: Task) -> RunLease:
         client, prefix = connect_redis(self._url)
         key = f"{prefix}labkit:once:{self._handler}:{identity(task)}"
-        token = self._unanswered.pop(key, None)  # for one run alone
-        return RunLease(client, key, lease=self._lease, ttl=self._ttl, token=token)
+        return RunLease(client, key, lease=self._lease, ttl=self._ttl)
 
     def begin(self, lease: RunLease) -> RunState:
         """Begin, unless a run of this process is done and only its mark was missing."""
+        # for one run alone; and not before it asks, since whoever is cancelled until then would lose it
+        lease.token = self._unanswered.pop(lease.key, lease.token)
         with self._outage.asked(RedisUnreachable):
             try:
                 state = RunState.DONE if self.renewal.mark(lease.key) else lease.begin()
             except RedisUnreachable:
                 self._remember(lease)
                 raise
-            if state is RunState.BEGUN and _is_over():
-                self.give_back(lease)
-                raise RedisUnreachable(_TOO_LATE)
-            return state
+        if state is RunState.BEGUN and _is_over():  # whoever has taken the time, Redis has answered
+            self.give_back(lease)
+            raise TryAgainLater(_TOO_LATE)
+        return state
 
     def _remember(self, lease: RunLease) -> None:
         if len(self._unanswered) >= MOST_UNANSWERED:
@@ -153,7 +156,37 @@ class _Runs:
         return state is RunState.BEGUN
 
 
-_TOO_LATE = "The time of this attempt was over before Redis had answered, so the handler was not called."
+class _Beginning:
+    """A run that is begun in a thread, for a coroutine that may be cancelled before it has the answer.
+
+    Then the lease that the thread has got is nobody's, and one of the two gives it back: the one that comes last. A
+    future of asyncio could not say so, since it has no more callbacks when its loop has ended.
+    """
+
+    def __init__(self, runs: _Runs, lease: RunLease) -> None:
+        self._runs = runs
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._has_begun = self._is_left = False
+
+    def ask(self) -> RunState:
+        """From the thread: begin."""
+        state = self._runs.begin(self._lease)
+        with self._lock:
+            self._has_begun = state is RunState.BEGUN
+            is_nobodys = self._has_begun and self._is_left
+        if is_nobodys:
+            self._runs.give_back(self._lease)
+        return state
+
+    def leave(self) -> bool:
+        """From the coroutine: it won't run; whether it is to give the lease back."""
+        with self._lock:
+            self._is_left = True
+            return self._has_begun
+
+
+_TOO_LATE = "The time of this attempt was over before the handler could begin, so it was not called."
 
 
 def _is_over() -> bool:
@@ -193,11 +226,20 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
     """Redis is asked from a thread: a call is short, and a client of asyncio would be bound to one loop."""
     in_thread = asyncio.to_thread
 
+    async def ask(lease: RunLease) -> RunState:
+        beginning = _Beginning(runs, lease)
+        try:
+            return await in_thread(beginning.ask)
+        except asyncio.CancelledError:  # it may come after the answer, and before this goes on
+            if beginning.leave():
+                await in_thread(runs.give_back, lease)
+            raise
+
     async def begin(lease: RunLease) -> RunState:
-        begun, pauses = await in_thread(runs.begin, lease), runs.pauses()
+        begun, pauses = await ask(lease), runs.pauses()
         while begun is RunState.IN_PROGRESS and (pause := next(pauses, None)) is not None:
             await asyncio.sleep(pause)
-            begun = await in_thread(runs.begin, lease)
+            begun = await ask(lease)
         return begun
 
     async def finish(lease: RunLease) -> None:
@@ -218,7 +260,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
         except asyncio.CancelledError:
             if not _is_over():
                 raise
-            raise RedisUnreachable(_TOO_LATE) from None  # it, or another run, has taken the time of this attempt
+            raise TryAgainLater(_TOO_LATE) from None
         if not runs.may_run(begun, task):
             return None
         with runs.renewal.renewing(lease):

@@ -78,10 +78,10 @@ class RunLease:
     `RedisRefused` where the key is another program's.
     """
 
-    def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float, token: str | None = None) -> None:
-        """`token` is that of a run whose beginning was not answered, so that it may stand in Redis already."""
+    def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float) -> None:
         self.key = key
-        self.token = token or uuid4().hex
+        #: names the run; one whose beginning was not answered may stand in Redis already, and be begun again by it
+        self.token = uuid4().hex
         self._client = client
         self._lease_ms = round(lease * 1000)
         self._ttl_ms = round(ttl * 1000)
