@@ -61,3 +61,27 @@ async def test_without_its_topic_of_dead_letters_a_queue_goes_on(crew, topics, m
         got = await queues.poll("orders", "g", wait=WAIT, explicit=False)
         assert got is not None
         assert got.id == second.id
+
+
+async def test_many_records_that_are_no_message_and_no_letters_are_passed_over(
+    crew, topics, monkeypatch, caplog
+) -> None:
+    """They take longer than the feeder has for them at once: it passes over each only when that is said."""
+    monkeypatch.setattr("labkit.api.messages.dead_letter_sender.SEND_TIME", 0.01)
+    async with crew:
+        queues = await crew.queues()
+        await asyncio.to_thread(topics.delete, "orders.dead")
+        await asyncio.to_thread(topics.create, "orders.dead", partitions=1, config={"max.message.bytes": "100"})
+        await asyncio.to_thread(put, topics, *[b"no message"] * 5)
+        message = new_message(1)
+        await queues.create([message])
+        got = await queues.poll("orders", "g", wait=2 * WAIT, explicit=False)
+        assert got is not None
+        assert got.id == message.id
+        said = lambda: caplog.text.count("cannot be written") == 5  # noqa: E731
+        await asyncio.to_thread(wait_until, said, timeout=60, what="all were to be passed over")
+        second = new_message(2)
+        await queues.create([second])
+        got = await queues.poll("orders", "g", wait=WAIT, explicit=False)
+        assert got is not None
+        assert got.id == second.id
