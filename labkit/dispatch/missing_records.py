@@ -37,9 +37,10 @@ class MissingRecords:
 
     Redis gives a task to a waiting worker the moment it is sent, and kombu notes that when the worker's process runs
     again; until then the task is counted nowhere. So what is missing is counted again whenever something has changed.
+    `count` gives None where that is not known in time.
     """
 
-    def __init__(self, count: Callable[[], Mapping[str, int]], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, count: Callable[[], Mapping[str, int] | None], clock: Callable[[], float] = monotonic) -> None:
         self.by_class: Mapping[str, int] = {}
         self._count = count
         self._clock = clock
@@ -51,8 +52,10 @@ class MissingRecords:
         changed for `SETTLED` seconds while a worker was there.
         """
         if look != self._seen:
-            if look.done:
-                self.by_class = self._count()
+            counted = self._count() if look.done else self.by_class
+            if counted is None:
+                return False
+            self.by_class = counted
             self._seen, self._since = look, self._clock()
         if not look.done:
             return False
@@ -69,7 +72,7 @@ class ClassGroup:
         self.state = ConsumerGroupState(topic, group)
         self.before: DoneBefore = self.state.done()
 
-    def missing(self, records: pd.DataFrame, lag: Sequence[PartitionLag], deadline: float) -> int:
-        """How many of the tasks that have left Kafka have no record among these, as far as is seen by `deadline`."""
+    def missing(self, records: pd.DataFrame, lag: Sequence[PartitionLag], deadline: float) -> int | None:
+        """How many of the tasks that have left Kafka have no record among these; None if not known by `deadline`."""
         mine = records[records["topic"] == self.topic.name]
         return count_elsewhere(self.topic, mine, before=self.before, lag=lag, deadline=deadline)

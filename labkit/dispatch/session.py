@@ -186,11 +186,17 @@ class CelerySession(Resource):
         """The name of what this session has put into Redis, to see whether it has lost anything."""
         return f"{key_prefix(self._settings)}session"
 
-    def _missing(self, deadline: float) -> dict[str, int]:
-        """Of each class of which some tasks have no record, how many."""
+    def _missing(self, deadline: float) -> dict[str, int] | None:
+        """Of each class of which some tasks have no record, how many; None if that is not known by `deadline`."""
         records = self._store.frame()
-        found = {name: group.missing(records, self._lag[name], deadline) for name, group in self._groups.items()}
-        return {name: number for name, number in found.items() if number}
+        found: dict[str, int] = {}
+        for name, group in self._groups.items():
+            number = group.missing(records, self._lag[name], deadline)
+            if number is None:
+                return None
+            if number:
+                found[name] = number
+        return found
 
     def _error(self, topic: str, number: int) -> LabkitError:
         """What it means that so many tasks from this topic have no record."""

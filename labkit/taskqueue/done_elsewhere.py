@@ -36,13 +36,13 @@ def must_be_all(
 
 def count_elsewhere(
     topic: Topic, records: pd.DataFrame, *, before: DoneBefore | None, lag: Sequence[PartitionLag], deadline: float
-) -> int:
-    """How many of the topic's tasks that are done have no record here, as far as is seen by `deadline`."""
+) -> int | None:
+    """How many of the topic's tasks that are done have no record here; None if that is not known by `deadline`."""
     if before is None:
         return 0
     ends = {place.partition: place.end for place in lag}
     asked = on_a_thread(lambda: done_elsewhere(topic, records, before=before, ends=ends))
-    return asked.result() if wait([asked], left_until(deadline)).done else 0
+    return asked.result() if wait([asked], left_until(deadline)).done else None
 
 
 def done_elsewhere(topic: Topic, records: pd.DataFrame, *, before: DoneBefore, ends: Mapping[int, int]) -> int:

@@ -35,6 +35,12 @@ def test_where_none_is_missing_all_is_said_at_once(session):
     assert not session.missing.by_class
 
 
+def test_what_is_not_known_in_time_is_not_taken_for_nothing():
+    counts = iter([None, None, {}])
+    missing = MissingRecords(lambda: next(counts))
+    assert [missing.are_final(DONE, lambda: False) for _ in range(3)] == [False, False, True]
+
+
 def test_a_record_that_comes_late_is_counted(session):
     assert not session.are_final()
     session.number = 0

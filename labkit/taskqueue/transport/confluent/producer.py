@@ -127,7 +127,9 @@ class ConfluentProducer:
         self._closed.set()
         self._server.join(self._timeouts.leave)
         self._known.clear()
-        self._discard(self._client)
+        with self._renewal:  # one that is under way has its end
+            client = self._client
+        self._discard(client)
 
     def _connect(self) -> Producer:
         return connect(Producer, self._connection, self._timeouts, **self._settings)
@@ -135,7 +137,7 @@ class ConfluentProducer:
     def _renew(self, broken: Producer) -> None:
         """Make the client anew, once for all threads, when it has given up for good."""
         with self._renewal:
-            if self._client is not broken:
+            if self._client is not broken or self._closed.is_set():
                 return
             LOGGER.warning("the producer is made anew, since it can send nothing any more")
             new = self._connect()

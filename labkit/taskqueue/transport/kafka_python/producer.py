@@ -109,12 +109,17 @@ class KafkaPythonProducer:
 
     def close(self, timeout: float) -> None:
         """Flush and let go; what is not acknowledged by then is refused."""
-        if self._closed:
-            return
-        self._closed = True
+        deadline = time.monotonic() + timeout
+        with self._renewal:  # one that is under way has its end
+            if self._closed:
+                return
+            self._closed = True
+            client = self._client
+        with suppress(DeadlineExceeded):
+            self._retirement.wait(timeout)
         with suppress(kafka_errors.KafkaTimeoutError):
-            _flush(self._client, time.monotonic() + timeout)
-        discard(self._client)
+            _flush(client, deadline)
+        discard(client)
 
     def _connect(self) -> KafkaProducer:
         client = connect(KafkaProducer, self._connection, self._timeouts, **self._settings)
@@ -125,7 +130,7 @@ class KafkaPythonProducer:
         """Make the client anew, once for all threads, when the broker has refused it for good."""
         with self._renewal:
             old = self._client
-            if not is_beyond_help(old):
+            if self._closed or not is_beyond_help(old):
                 return
             LOGGER.warning("the producer is made anew, since the broker refused it: %s", last_error(old))
             new = self._connect()

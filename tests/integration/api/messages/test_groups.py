@@ -34,7 +34,7 @@ async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(l
     async with MessageQueues(lab, make_settings()) as queues:
         await queues.create([new_message(number) for number in range(MESSAGES)])
         for number in range(GROUPS):
-            assert await queues.poll("orders", f"g{number}", wait=5, explicit=False)
+            assert await queues.poll("orders", f"g{number}", wait=WAIT, explicit=False)
         held = [client.hlen(key) for key in keys(client, prefix, "*:held")]
         assert held
         assert max(held) < 2 * FIRST_READY, "not all that there is, for one who may never come again"
@@ -51,7 +51,7 @@ async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(l
 async def test_the_keys_of_a_group_whose_letter_is_refused_end(lab, make_settings, client, prefix, topics, caplog):
     async with MessageQueues(lab, make_settings(api_deliveries=1)) as queues:
         await queues.create([new_message()])
-        got = await queues.poll("orders", "g", wait=5, explicit=True)
+        got = await queues.poll("orders", "g", wait=WAIT, explicit=True)
         await asyncio.to_thread(topics.delete, "orders.dead")
         await asyncio.to_thread(topics.create, "orders.dead", partitions=1, config={"max.message.bytes": "100"})
         await queues.nack(got.id, got.token)
@@ -62,10 +62,12 @@ async def test_the_keys_of_a_group_whose_letter_is_refused_end(lab, make_setting
 
 
 async def test_the_keys_of_a_group_whose_lease_ends_when_nobody_feeds_it_end(lab, make_settings, client, prefix):
-    settings = make_settings(api_deliveries=1, api_lease=1)
+    settings = make_settings(api_deliveries=1)
     async with MessageQueues(lab, settings) as queues:
         await queues.create([new_message()])
-        assert await queues.poll("orders", "g", wait=5, explicit=True)
+        assert await queues.poll("orders", "g", wait=WAIT, explicit=True)
+    [leases] = keys(client, prefix, "*:q:g:leases")
+    client.zadd(leases, dict.fromkeys(client.zrange(leases, 0, -1), 0))  # all are over
     async with MessageQueues(lab, settings) as queues, asyncio.timeout(WAIT):
         while not keys(client, prefix, "*:q:g:dying"):
             assert await queues.rest("orders", after=0) == 0, "a letter is to be written"
@@ -78,8 +80,8 @@ async def test_a_group_that_comes_back_gets_what_it_has_not_settled(lab, make_se
     """By its place, or where even that is gone, by the one that Kafka knows."""
     async with MessageQueues(lab, make_settings()) as queues:
         await queues.create([new_message(number) for number in range(10)])
-        first = await queues.poll("orders", "g", wait=5, explicit=True)
-        done = [await queues.poll("orders", "g", wait=5, explicit=False) for _ in range(3)]
+        first = await queues.poll("orders", "g", wait=WAIT, explicit=True)
+        done = [await queues.poll("orders", "g", wait=WAIT, explicit=False) for _ in range(3)]
         await queues.nack(first.id, first.token)
     async with MessageQueues(lab, make_settings()) as queues:
         assert await queues.rest("orders", after=0) == 1
@@ -98,7 +100,7 @@ async def test_what_is_left_of_a_forgotten_group_is_passed_over(lab, make_settin
     """Its keys do not end all at once; without its place the others count for nothing."""
     async with MessageQueues(lab, make_settings()) as queues:
         await queues.create([new_message(number) for number in range(5)])
-        leased = await queues.poll("orders", "g", wait=5, explicit=True)
+        leased = await queues.poll("orders", "g", wait=WAIT, explicit=True)
     client.delete(*keys(client, prefix, "*:q:g:pos"))
     async with MessageQueues(lab, make_settings()) as queues:
         found = []

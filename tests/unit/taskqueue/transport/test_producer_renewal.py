@@ -78,6 +78,30 @@ def test_a_flush_waits_until_the_client_before_has_refused_what_was_left(request
     producer.close(0.0)
 
 
+@pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
+def test_a_close_lets_go_of_the_client_that_is_being_made_too(request, library, monkeypatch):
+    producer, new = request.getfixturevalue(library), Library()
+    broken, connects, may_connect = producer._client, threading.Event(), threading.Event()
+
+    def connect(*_, **__):
+        connects.set()
+        assert may_connect.wait(60)
+        return new
+
+    monkeypatch.setattr(confluent if library == "over_confluent" else kafka_python, "connect", connect)
+    broken.may_close.set()
+    new.may_close.set()
+    with ThreadPoolExecutor(2) as threads:
+        renewed = threads.submit(producer._renew, *([broken] if library == "over_confluent" else []))
+        assert connects.wait(60)
+        closed = threads.submit(producer.close, 0.0)
+        wait([closed], timeout=0.2)  # it would be through if it did not wait
+        may_connect.set()
+        closed.result(60)
+        renewed.result(60)
+    assert new.closes.is_set()
+
+
 @pytest.mark.parametrize("is_joined", [False, True])
 @pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
 def test_what_a_client_that_is_given_up_calls_back_may_flush_and_make_the_next_one_anew(
