@@ -134,7 +134,12 @@ def _write(
         partition = _ANY_PARTITION if record.partition is None else record.partition
         client.produce(record.topic, record.value, record.key, partition, headers=list(record.headers))
     if member is not None:
-        client.send_offsets_to_transaction(to_offsets(positions), member, left_until(deadline))
+        try:
+            client.send_offsets_to_transaction(to_offsets(positions), member, left_until(deadline))
+        except KafkaException as error:
+            if kafka_error(error).code() == KafkaError._STATE:  # a record was refused meanwhile: the commit says why
+                client.commit_transaction(left_until(deadline))
+            raise
     client.commit_transaction(left_until(deadline))
 
 

@@ -1,0 +1,44 @@
+"""Why a transaction over librdkafka failed, also where a record was refused while the offsets were sent."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from labkit.errors import NotAcknowledged
+from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.confluent import transactions as module
+from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
+from labkit.taskqueue.transport.values import Outgoing, Position, Timeouts, TopicPartition
+
+PLACE = TopicPartition("t", 0)
+
+
+class Client:
+    """As librdkafka when the refusal of a record comes while the offsets are under way."""
+
+    def __init__(self):
+        self.calls = []
+
+    def membership(self, _):
+        return "a member"
+
+    def send_offsets_to_transaction(self, *_):
+        raise KafkaException(KafkaError(KafkaError._STATE))
+
+    def commit_transaction(self, *_):
+        raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+
+    def __getattr__(self, name):
+        return lambda *_, **__: self.calls.append(name)
+
+
+def test_the_reason_is_that_of_the_record(monkeypatch):
+    client = Client()
+    monkeypatch.setattr(module, "connect", lambda *_, **__: client)
+    monkeypatch.setattr(module, "must_be_of", lambda *_: client)
+    monkeypatch.setattr(ConfluentTransactions, "_look_up", lambda *_: None)
+    transactions = ConfluentTransactions(Connection(bootstrap_servers="127.0.0.1:1"), "x", Timeouts())
+    with pytest.raises(NotAcknowledged):
+        transactions.write([Outgoing("t", 0, None, b"large", ())], {PLACE: Position(3)}, consumer=None)
+    assert "abort_transaction" in client.calls
