@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from labkit.errors import WorkerFailed
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor, make_executor
@@ -24,8 +25,12 @@ from labkit.taskqueue.topics import Topic
 #: How long a worker that leaves, or loses its partitions to another, may finish what it has begun, in seconds.
 #: In a rebalance the whole group waits for it.
 HANDOVER_TIMEOUT = 20.0
+#: When the topic was looked for so often in vain, one after the other, it is gone, and not about to be made anew.
+GONE_AFTER = 2
 #: How long threads without a task may take to end, and handlers that were given up, in seconds.
 GIVE_UP_TIMEOUT = 1.0
+
+log = safe_logger("labkit.worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,8 @@ class BaseWorker(ABC):
         self._left_behind: list[RunningTask] = []
         self._partitions: tuple[int, ...] = ()
         self._done = 0
+        # how often the topic was looked for in vain, one after the other
+        self._missed = 0
         self._is_on = False
         self._set_up()
 
@@ -163,6 +170,13 @@ class BaseWorker(ABC):
     def _settled(self) -> int:
         """How many attempts have ended, well or not."""
         return self._done + self._attempts.failures
+
+    def _miss(self) -> None:
+        """The broker knows no topic of that name; once is no sign that it is gone, since a broker may lag behind."""
+        self._missed += 1
+        if self._missed == GONE_AFTER:
+            text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
+            log.warning(text, self.name, self.topic.name)
 
     def _executor_crashed(self, error: BaseException) -> None:
         self._crash = error

@@ -17,9 +17,9 @@ one, and of those of several groups the last one stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import Self
+from typing import Self, TypeVar
 
 from msgspec import Struct
 
@@ -54,9 +54,33 @@ MAX_ERROR = 4000
 LONGEST_NAME = 249
 
 
+Letter = TypeVar("Letter")
+
+
 def dead_topic(name: str) -> str:
     """The name of the topic of dead letters, from the name of the topic they come from."""
     return name + DEAD
+
+
+def record_size(record: Record) -> int:
+    """About how many bytes the letter of this record has."""
+    return len(record.key or b"") + len(record.value or b"") + sum(len(content) for _, content in record.headers)
+
+
+def letter_batches(
+    letters: Iterable[Letter], size: Callable[[Letter], int], *, most: int, most_bytes: int
+) -> Iterator[list[Letter]]:
+    """What goes into one transaction together, in order; one that is larger than `most_bytes` goes by itself."""
+    batch: list[Letter] = []
+    held = 0
+    for letter in letters:
+        held += size(letter)
+        if batch and (len(batch) == most or held > most_bytes):
+            yield batch
+            batch, held = [], size(letter)
+        batch.append(letter)
+    if batch:
+        yield batch
 
 
 def ensure_dead_topic(topic: Topic, *, validate_only: bool = False) -> bool:

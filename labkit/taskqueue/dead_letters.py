@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
-from labkit.taskqueue.dead_letter import DROPPED, GONE, GROUP, REPLAYED, DeadLetter, dead_topic
+from labkit.taskqueue.dead_letter import DROPPED, GONE, GROUP, REPLAYED, DeadLetter, dead_topic, letter_batches
 from labkit.taskqueue.topics import Topics, read_topic
 from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
 
@@ -143,14 +143,4 @@ def _why_not(letter: DeadLetter, partitions: int) -> str | None:
 
 
 def _batches(letters: DeadLetterList) -> Iterator[DeadLetterList]:
-    """What goes into one transaction together."""
-    batch: DeadLetterList = []
-    size = 0
-    for letter in letters:
-        size += len(letter.value or b"")
-        if batch and (len(batch) == BATCH or size > BATCH_BYTES):
-            yield batch
-            batch, size = [], len(letter.value or b"")
-        batch.append(letter)
-    if batch:
-        yield batch
+    return letter_batches(letters, lambda letter: len(letter.value or b""), most=BATCH, most_bytes=BATCH_BYTES)

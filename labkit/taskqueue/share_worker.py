@@ -22,7 +22,6 @@ from labkit.taskqueue.transport.share_contract import (
     ShareConfig,
     SharedRecord,
 )
-from labkit.taskqueue.worker import GONE_AFTER
 
 #: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
 POLL_TIMEOUT = 0.1
@@ -30,9 +29,6 @@ POLL_TIMEOUT = 0.1
 COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
-
-#: What is said when the topic was looked for so often in vain.
-GONE = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
 
 Taken = TypeVar("Taken")
 
@@ -60,7 +56,6 @@ class ShareWorker(BaseWorker):
         )
         # Kafka itself keeps the state of a share group by the topic's id; it is only to be said that the topic is gone
         self._identity = TopicIdentity(self.topic, clock=self._measure)
-        self._missed = 0
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._waiting: deque[WorkItem] = deque()
         self._later: list[tuple[float, int, WorkItem]] = []
@@ -131,9 +126,10 @@ class ShareWorker(BaseWorker):
         found = self._identity.look()
         if found is None:
             return
-        self._missed = 0 if found.topic_id is not None else self._missed + 1
-        if self._missed == GONE_AFTER:
-            log.warning(GONE, self.name, self.topic.name)
+        if found.topic_id is not None:
+            self._missed = 0
+        else:
+            self._miss()
 
     def _poll(self, client: ShareClient) -> list[SharedRecord]:
         try:

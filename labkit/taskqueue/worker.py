@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from labkit.errors import TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
+from labkit.taskqueue.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
@@ -30,8 +30,6 @@ ALONE_TIMEOUT = 0.001
 UNCOMMITTED_AT_MOST = 0.5
 #: How long those may take then to write the dead letters of what they have finished, in seconds.
 LETTERS_TIMEOUT = 5.0
-#: When the topic was looked for so often in vain, one after the other, it is gone, and not about to be made anew.
-GONE_AFTER = 2
 
 log = safe_logger("labkit.worker")
 
@@ -61,7 +59,6 @@ class Worker(BaseWorker):
         self._arrived: list[Record] = []
         self._in_flight = 0
         self._adopted = True
-        self._missed = 0
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks in hand, commit, and leave the group."""
@@ -156,13 +153,6 @@ class Worker(BaseWorker):
             self._abandon()
             self._fetcher.forget()
             client.pause(self._places())
-
-    def _miss(self) -> None:
-        """The broker knows no topic of that name; once is no sign that it is gone, since a broker may lag behind."""
-        self._missed += 1
-        if self._missed == GONE_AFTER:
-            text = "%s: the topic %r is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
-            log.warning(text, self.name, self.topic.name)
 
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""

@@ -10,22 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
 from labkit.api.messages.topic_log import TopicLog
 from labkit.errors import BrokerUnreachable, NotAcknowledged, TransportError, UnknownTopic
-from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic, letter_batches, record_size
+from labkit.taskqueue.engine.refused_letters import MAX_BYTES, MAX_LETTERS, STUCK_INTERVAL
 from labkit.taskqueue.transport.contract import Record, TransactionClient
 
 log = logging.getLogger("labkit.api")
 
-#: How many letters go into one transaction, whose time is limited, and how much their records hold together, in bytes;
-#: a larger one goes by itself.
-MAX_LETTERS, MAX_BYTES = 100, 2_000_000
-#: After how long a letter that was refused is tried again, in seconds: the topic may have been mended.
-STUCK_INTERVAL = 30.0
 #: How long letters that were refused are tried by themselves in one call, in seconds: the caller has a claim to renew.
 SEND_TIME = 0.5
 #: When nobody has handed it in again for so long after that, it is forgotten.
@@ -43,12 +39,6 @@ class GivenUp(NamedTuple):
     def place(self) -> tuple[int, int]:
         """Partition and offset."""
         return self.record.partition, self.record.offset
-
-    @property
-    def size(self) -> int:
-        """About how many bytes the letter has."""
-        record = self.record
-        return len(record.key or b"") + len(record.value or b"") + sum(len(value) for _, value in record.headers)
 
 
 class DeadLetterSender:
@@ -86,7 +76,9 @@ class DeadLetterSender:
         """
         until = self._measure() + SEND_TIME
         written: set[tuple[int, int]] = set()
-        for number, batch in enumerate(_batches([one for one in given_up if not self.is_stuck(one)])):
+        due = [one for one in given_up if not self.is_stuck(one)]
+        batches = letter_batches(due, lambda one: record_size(one.record), most=MAX_LETTERS, most_bytes=MAX_BYTES)
+        for number, batch in enumerate(batches):
             if self._has_time(until, is_first=number == 0):
                 written.update(self._send_batch(batch, until))
         for place in written:
@@ -176,16 +168,3 @@ class DeadLetterSender:
             text = "The dead letter of offset %d of partition %d of %s cannot be written, and holds up no other: %s"
             log.error(text, one.record.offset, one.record.partition, self._topic.name, reason)
         self._stuck[one.place] = now + STUCK_INTERVAL
-
-
-def _batches(given_up: Sequence[GivenUp]) -> Iterator[list[GivenUp]]:
-    batch: list[GivenUp] = []
-    size = 0
-    for one in given_up:
-        if batch and (len(batch) == MAX_LETTERS or size + one.size > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += one.size
-    if batch:
-        yield batch

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from labkit.errors import NotAcknowledged
 from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.dead_letter import record_size
 from labkit.taskqueue.engine.work_item import WorkItem
 
 #: How many letters go into one transaction, whose time is limited, …
@@ -64,7 +65,7 @@ class RefusedLetters:
         for item in items:
             refused = self._refused.get(item)
             if refused is None:
-                size += _size(item)
+                size += record_size(item.record)
                 if len(batch) < MAX_LETTERS and (size <= MAX_BYTES or not batch):
                     batch.append(item)
             elif self._clock() >= refused.not_before and len(single) < MAX_SINGLE:
@@ -105,9 +106,3 @@ class RefusedLetters:
                     *(self._worker, item.record.offset, item.record.partition, self._topic, reason, self._consequence),
                 )
             self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL)
-
-
-def _size(item: WorkItem) -> int:
-    """About how many bytes the letter has."""
-    record = item.record
-    return len(record.key or b"") + len(record.value or b"") + sum(len(content) for _, content in record.headers)

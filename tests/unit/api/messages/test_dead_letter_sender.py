@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from labkit.api.messages.dead_letter_sender import SEND_TIME, STUCK_INTERVAL, DeadLetterSender, GivenUp
+from labkit.api.messages.dead_letter_sender import SEND_TIME, DeadLetterSender, GivenUp
 from labkit.api.messages.topic_log import open_topic
 from labkit.errors import BrokerUnreachable, DeadTopicRefused, NotAcknowledged, UnknownTopic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.dead_letter import DeadLetter
+from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
