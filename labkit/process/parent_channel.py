@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from msgspec.json import decode, encode
 
@@ -35,6 +35,8 @@ WATCH_INTERVAL = 0.5
 _FIRST_DESCRIPTOR = 64
 #: Linux, <sys/prctl.h>
 _PR_SET_PDEATHSIG = 1
+
+T = TypeVar("T")
 
 
 class ParentChannel:
@@ -100,7 +102,7 @@ class ParentChannel:
         with self._reporting:
             try:
                 while data:
-                    data = data[os.write(self._reports.checked(), data) :]
+                    data = data[self._reports.use(os.write, data) :]
             except BrokenPipeError:
                 self._end_with_parent()
 
@@ -108,11 +110,11 @@ class ParentChannel:
         try:
             buffer = b""
             while True:
-                if not select.select([self._orders.checked()], [], [], WATCH_INTERVAL)[0]:
+                if not self._orders.use(_is_readable):
                     if os.getppid() != self._parent:
                         self._end_with_parent()
                     continue
-                part = os.read(self._orders.checked(), 65536)
+                part = self._orders.use(os.read, 65536)
                 if not part:
                     self._end_with_parent()
                 *lines, buffer = (buffer + part).split(b"\n")
@@ -137,13 +139,28 @@ class _Descriptor:
         os.close(inherited)
         self._identity = _identity(self._number)
 
-    def checked(self) -> int:
-        """The number; the process ends if it stands for something else by now, or for nothing."""
+    def use(self, call: Callable[..., T], *rest: object) -> T:
+        """What a system call says of it; the process ends if it stands for something else by then, or for nothing."""
+        self._check()
+        try:
+            said = call(self._number, *rest)
+        except OSError:
+            self._check()
+            raise
+        if not said:  # the end of a pipe, perhaps of another one: it may have been closed meanwhile
+            self._check()
+        return said
+
+    def _check(self) -> None:
         with suppress(OSError):
             if _identity(self._number) == self._identity:
-                return self._number
+                return
         log_line("The descriptors that lead to the parent were closed; this process ends.")
-        return _leave(CUT_OFF)
+        _leave(CUT_OFF)
+
+
+def _is_readable(number: int) -> bool:
+    return bool(select.select([number], [], [], WATCH_INTERVAL)[0])
 
 
 def _identity(number: int) -> tuple[int, int]:

@@ -122,6 +122,23 @@ def test_a_handler_that_breaks_its_process_is_a_failed_attempt(child, code, why)
 
 
 @pytest.mark.parametrize(
+    "code",
+    [
+        "import select; real = select.select; select.select = lambda *a: (os.close(a[0][0]), real(*a))[1]; hang()",
+        "real = os.read; os.read = lambda n, most: (os.close(n), real(n, most))[1]",
+        "real = os.write; os.write = lambda n, data: (os.close(n), real(n, data))[1]",
+    ],
+)
+def test_descriptors_that_are_closed_while_they_are_used_are_told_as_such(child, code):
+    one = child(handlers.run_python)
+    tasks = (new_task("k", f"import os; hang = __import__('threading').Event().wait; {text}") for text in (code, "1"))
+    error = next(filter(None, map(one.run, tasks)))
+    assert isinstance(error, ProcessDied)
+    assert "has closed the descriptors" in str(error)
+    assert one.run(new_task("k", "pass")) is None
+
+
+@pytest.mark.parametrize(
     ("code", "why"),
     [
         ("input()", "EOFError: EOF when reading a line"),
