@@ -26,9 +26,11 @@ unit: dev-env ## run all tests that need no server
 	@$(PYTEST) tests/unit -n 2
 
 # In five processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
-# mypy keeps one processor busy for half a minute, so it runs beside the tests.
+# mypy keeps one processor busy for half a minute. Beside it the tests are looked for once: what that compiles, in a new
+# environment half of all packages, the five would compile at the same time, each for itself.
 test: lint   ## run every check and every test
-	@$(BIN)/mypy & types=$$!; $(PYTEST) -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
+	@$(BIN)/mypy & types=$$!; $(PYTEST) --collect-only -qq >/dev/null; \
+	$(PYTEST) -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
 	wait $$types && exit $$tests
 
 check: lint  ## lint, format, the arrows between the rooms, and types

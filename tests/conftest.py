@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Generator
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.scheduler", "tests.session_lab", "tests.watchdog"]
+
+# what the tests of a process are made of lives until its end: the collector need not look for garbage among it
+gc.disable()
 
 # contract tests are imported by those that run them on one transport or another
 pytest.register_assert_rewrite("tests.contract")
@@ -27,6 +31,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 FROM_MAKE = ("VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 for name in FROM_MAKE:
     os.environ.pop(name, None)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
