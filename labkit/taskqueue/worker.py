@@ -151,7 +151,6 @@ class Worker(BaseWorker):
         if self._adopted and self._partitions and (is_gone or is_another):
             self._drop(HANDOVER_TIMEOUT)
             self._abandon()
-            self._fetcher.forget()
             client.pause(self._places())
 
     def _adopt(self, client: ConsumerClient) -> None:
@@ -238,7 +237,7 @@ class Worker(BaseWorker):
             self._partitions = tuple(sorted(tp.partition for tp in partitions))
             # no record comes before it is known what is done already; and what the last poll brought is void
             self._adopted = False
-            self._fetcher.forget()
+            self._fetcher.forget()  # also where none had been given up
             if self._client is not None:
                 self._client.pause(partitions)
             log.info("%s now has partitions %s", self.name, list(self._partitions))
@@ -279,3 +278,5 @@ class Worker(BaseWorker):
         self._arrived.clear()
         self._adopted = False
         self._in_flight = 0
+        # a poll may return before others are assigned, and what was given up can neither be paused nor resumed
+        self._fetcher.forget()

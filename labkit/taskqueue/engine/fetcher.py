@@ -64,7 +64,7 @@ class Fetcher:
             self._stop(set(stopped))
 
     def forget(self) -> None:
-        """The partitions are others now."""
+        """The partitions were given up, or are others now."""
         self._paused = False
         self._stopped.clear()
 
