@@ -7,8 +7,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.celery_app.capacity import SILENCE
-from labkit.taskqueue.done_elsewhere import DoneBefore, count_elsewhere
-from labkit.taskqueue.group_state import ConsumerGroupState
+from labkit.taskqueue.done_elsewhere import count_elsewhere
+from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 
 if TYPE_CHECKING:
@@ -75,4 +75,4 @@ class ClassGroup:
     def missing(self, records: pd.DataFrame, lag: Sequence[PartitionLag], deadline: float) -> int | None:
         """How many of the tasks that have left Kafka have no record among these; None if not known by `deadline`."""
         mine = records[records["topic"] == self.topic.name]
-        return count_elsewhere(self.topic, mine, before=self.before, lag=lag, deadline=deadline)
+        return count_elsewhere(self.topic, mine, state=self.state, before=self.before, lag=lag, deadline=deadline)

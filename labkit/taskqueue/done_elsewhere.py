@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from labkit.errors import DoneElsewhere
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere
 from labkit.measure.task_record import FAILED
-from labkit.taskqueue.drain import on_a_thread
+from labkit.taskqueue.drain import LAG_INTERVAL, on_a_thread
+from labkit.taskqueue.group_state import DoneBefore, GroupState
+from labkit.taskqueue.task import TASK_ID
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import PartitionLag, Topic, read_topic
+from labkit.taskqueue.transport.contract import Record
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
-#: Per partition, the runs of offsets that were done before a group began.
-DoneBefore = Mapping[int, Sequence[range]]
-
 
 def must_be_all(
-    topic: Topic, records: pd.DataFrame, *, before: DoneBefore | None, lag: Sequence[PartitionLag], deadline: float
+    topic: Topic,
+    records: pd.DataFrame,
+    *,
+    state: GroupState,
+    before: DoneBefore | None,
+    lag: Sequence[PartitionLag],
+    deadline: float,
 ) -> None:
-    """Raise `DoneElsewhere` if others have done some of the tasks since the start, as far as is seen by `deadline`."""
-    number = count_elsewhere(topic, records, before=before, lag=lag, deadline=deadline)
+    """Raise `DoneElsewhere` if others have done some of the tasks since the start, when `before` was done.
+
+    A broker that is away is waited for. Raises `DeadlineExceeded` if it is not known by `deadline`.
+    """
+    pause = threading.Event().wait
+    number = None
+    while left_until(deadline):
+        try:
+            number = count_elsewhere(topic, records, state=state, before=before, lag=lag, deadline=deadline)
+            break
+        except BrokerUnreachable:  # it may come back in time
+            pause(min(LAG_INTERVAL, left_until(deadline)))
+    if number is None:
+        raise DeadlineExceeded(
+            f"All tasks on {topic.name!r} are done, but by whom could not be seen in time; `records()` returns the "
+            f"{len(records)} records that are here. Wait longer, or drain once more."
+        )
     if number:
         raise DoneElsewhere(
             f"All tasks on {topic.name!r} are done, but {number} of them by other members of the group, so their "
@@ -35,40 +57,87 @@ def must_be_all(
 
 
 def count_elsewhere(
-    topic: Topic, records: pd.DataFrame, *, before: DoneBefore | None, lag: Sequence[PartitionLag], deadline: float
+    topic: Topic,
+    records: pd.DataFrame,
+    *,
+    state: GroupState,
+    before: DoneBefore | None,
+    lag: Sequence[PartitionLag],
+    deadline: float,
 ) -> int | None:
     """How many of the topic's tasks that are done have no record here; None if that is not known by `deadline`."""
     if before is None:
         return 0
     ends = {place.partition: place.end for place in lag}
-    asked = on_a_thread(lambda: done_elsewhere(topic, records, before=before, ends=ends))
+
+    def count() -> int:
+        if state.topic_id() == before.topic_id:
+            return done_elsewhere(topic, records, before=before.runs, ends=ends)
+        return done_on_another(topic, records, ends=ends)
+
+    asked = on_a_thread(count)
     return asked.result() if wait([asked], left_until(deadline)).done else None
 
 
-def done_elsewhere(topic: Topic, records: pd.DataFrame, *, before: DoneBefore, ends: Mapping[int, int]) -> int:
+def done_elsewhere(
+    topic: Topic, records: pd.DataFrame, *, before: Mapping[int, Sequence[range]], ends: Mapping[int, int]
+) -> int:
     """How many records on the topic, up to these ends, are done and have no record here, nor were done before.
 
     An offset may hold no record: the end of a transaction, or what compaction has taken. So where offsets are missing
     the topic is read.
     """
-    missing = {number: _missing(records, number, before.get(number, ()), end) for number, end in ends.items()}
-    if not any(gaps.any() for gaps in missing.values()):
+    gaps = {number: _gaps(records, number, before.get(number, ()), end) for number, end in ends.items()}
+    if not any(gap.unknown.any() for gap in gaps.values()):
         return 0
-    floor = {partition: int(gaps.argmax()) if gaps.any() else ends[partition] for partition, gaps in missing.items()}
-    number = 0
-    for record in read_topic(topic.transport, topic.full_name, floor=floor):
-        gaps = missing.get(record.partition)
-        number += gaps is not None and record.offset < len(gaps) and bool(gaps[record.offset])
-    return number
+    floor = {number: gap.first() for number, gap in gaps.items()}
+    found = read_topic(topic.transport, topic.full_name, floor=floor)
+    return sum(record.partition in gaps and gaps[record.partition].holds(record.offset) for record in found)
 
 
-def _missing(records: pd.DataFrame, partition: int, before: Sequence[range], end: int) -> npt.NDArray[np.bool_]:
-    """Per offset below the end, whether nothing is known of it."""
+def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, int]) -> int:
+    """As `done_elsewhere`, where the topic was made anew since the start: then nothing was done before.
+
+    A record here may be of the topic before, from the same offset. So the topic is read, and a task is known by its
+    offset, its time and its id.
+    """
+    final = records[records["outcome"] != FAILED]
+    known = set(zip(*(final[name] for name in ("partition", "offset", "produced_at", "task_id")), strict=True))
+    found = read_topic(topic.transport, topic.full_name)
+    return sum(record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record)) for record in found)
+
+
+def _marks(record: Record) -> list[tuple[int, int, float, str]]:
+    """How the record of its task is known; what is no task has no id there."""
+    told = dict(record.headers).get(TASK_ID)
+    ids = {"", "" if told is None else told.decode(errors="replace")}
+    return [(record.partition, record.offset, record.timestamp_ms / 1000, task_id) for task_id in ids]
+
+
+class _Gaps(NamedTuple):
+    """Per offset from `floor` on, whether nothing is known of it."""
+
+    floor: int
+    unknown: npt.NDArray[np.bool_]
+
+    def first(self) -> int:
+        """The first offset of which nothing is known, or where it ends."""
+        return self.floor + (int(self.unknown.argmax()) if self.unknown.any() else len(self.unknown))
+
+    def holds(self, offset: int) -> bool:
+        """Whether nothing is known of this one."""
+        return 0 <= offset - self.floor < len(self.unknown) and bool(self.unknown[offset - self.floor])
+
+
+def _gaps(records: pd.DataFrame, partition: int, before: Sequence[range], end: int) -> _Gaps:
+    """Of which offsets below the end nothing is known; what was done from the beginning on takes up no memory."""
     import numpy as np
 
-    missing = np.ones(end, dtype=bool)
+    floor = min(before[0].stop, end) if before and before[0].start == 0 else 0
+    unknown = np.ones(end - floor, dtype=bool)
     for run in before:
-        missing[run.start : run.stop] = False
-    final = records[(records["partition"] == partition) & (records["outcome"] != FAILED) & (records["offset"] < end)]
-    missing[final["offset"].to_numpy()] = False
-    return missing
+        unknown[max(run.start - floor, 0) : max(run.stop - floor, 0)] = False
+    offsets = records["offset"]
+    final = (records["partition"] == partition) & (records["outcome"] != FAILED) & (offsets >= floor) & (offsets < end)
+    unknown[offsets[final].to_numpy() - floor] = False
+    return _Gaps(floor, unknown)

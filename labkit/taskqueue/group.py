@@ -20,14 +20,14 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.dead_letter import ensure_dead_topic
-from labkit.taskqueue.done_elsewhere import DoneBefore, must_be_all
+from labkit.taskqueue.done_elsewhere import must_be_all
 from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
 from labkit.taskqueue.group_records import GroupRecords
-from labkit.taskqueue.group_state import group_state_of
+from labkit.taskqueue.group_state import DoneBefore, group_state_of
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.service_time import ServiceTime, constant
 from labkit.taskqueue.timeouts import wait_until
@@ -213,13 +213,14 @@ class WorkerGroup(Resource):
         """Wait until every record on the topic is done and committed; return the records so far.
 
         Raises `DeadlineExceeded` when `timeout` seconds are over, also when a handler never returns or Kafka does not
-        answer: it says how many tasks are left, and which have been running where. Raises `DoneElsewhere` when others
-        of the group have done some of the tasks since it was started.
+        answer: it says how many tasks are left, and which have been running where, or that all are done and it could
+        not be seen in time by whom. Raises `DoneElsewhere` when others of the group have done some of the tasks since
+        it was started.
         """
         what = f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}"
         drain = Drain([*self._members.values()], lag=self.lag, check=self.check, what=what, timeout=timeout)
         lag, records = drain.wait(), self.records()
-        must_be_all(self.topic, records, before=self._before, lag=lag, deadline=drain.deadline)
+        must_be_all(self.topic, records, state=self._standing, before=self._before, lag=lag, deadline=drain.deadline)
         return records
 
     def attempts(self) -> int:

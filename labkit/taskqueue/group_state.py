@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.taskqueue.transport.contract import AdminClient
 from labkit.theory.assignment import round_robin
+
+
+class DoneBefore(NamedTuple):
+    """Per partition of the topic with this id, the runs of offsets that count as done."""
+
+    topic_id: str
+    runs: Mapping[int, Sequence[range]]
 
 
 class GroupState(Protocol):
@@ -23,8 +30,12 @@ class GroupState(Protocol):
         """How far the group is behind, one entry per partition, in order."""
         ...
 
-    def done(self) -> dict[int, list[range]] | None:
-        """Per partition, the runs of offsets that count as done; None where the broker does not tell."""
+    def done(self) -> DoneBefore | None:
+        """What counts as done; None where the broker does not tell."""
+        ...
+
+    def topic_id(self) -> str:
+        """The id of the topic that bears the name now; raises `UnknownTopic`."""
         ...
 
     def close(self) -> None:
@@ -62,14 +73,19 @@ class ConsumerGroupState:
         """How far the group is behind, one entry per partition, in order."""
         return self._topics.lag(self._topic.name, group=self._group)
 
-    def done(self) -> dict[int, list[range]]:
-        """Per partition, the runs of offsets that count as done."""
+    def done(self) -> DoneBefore:
+        """What counts as done."""
+        topic_id = self.topic_id()  # first: if the topic is made anew just now, it is not taken for the new one's
         positions = self._topics.committed(self._topic.name, group=self._group)
         done = {place.partition: [range(place.committed)] for place in self.lag()}
         for partition, position in positions.items():
             if partition in done and done[partition][0].stop == position.offset:  # else it is of a former topic
                 done[partition] += OffsetMetadata.decode(position.metadata, position.offset).done
-        return done
+        return DoneBefore(topic_id, done)
+
+    def topic_id(self) -> str:
+        """The id of the topic that bears the name now; raises `UnknownTopic`."""
+        return self._topics.describe(self._topic.name).id
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -95,10 +111,9 @@ class ShareGroupState:
 
         They may lie anywhere: `committed` is only the end less their number.
         """
-        if self._admin is None:
-            self._admin = self._topic.transport.admin()
-        starts = self._admin.start_offsets(self._topic.full_name)
-        ends = self._admin.end_offsets(self._topic.full_name)
+        admin = self._connected()
+        starts = admin.start_offsets(self._topic.full_name)
+        ends = admin.end_offsets(self._topic.full_name)
         left = self._groups.lag(self._group, self._topic.full_name)
         return [
             PartitionLag(
@@ -110,12 +125,21 @@ class ShareGroupState:
     def done(self) -> None:
         """Which of the records are done is not told."""
 
+    def topic_id(self) -> str:
+        """The id of the topic that bears the name now; raises `UnknownTopic`."""
+        return self._connected().describe_topic(self._topic.full_name).id
+
     def close(self) -> None:
         """Let go of the connections."""
         self._groups.close()
         if self._admin is not None:
             self._admin.close()
             self._admin = None
+
+    def _connected(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = self._topic.transport.admin()
+        return self._admin
 
 
 def group_state_of(mode: Mode, topic: Topic, group: str) -> GroupState:

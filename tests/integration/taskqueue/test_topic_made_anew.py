@@ -8,7 +8,7 @@ import kafka
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from labkit.errors import DeadTopicRefused, UnknownTopic
+from labkit.errors import DeadTopicRefused, DoneElsewhere, UnknownTopic
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
@@ -71,6 +71,20 @@ def test_a_group_that_is_away_while_its_topic_is_made_anew_with_other_partitions
     with WorkerGroup(topic, group=unique_name, workers=2) as group:
         group.drain(timeout=TIMEOUT)
         assert kinds_done(group) == new(30)
+
+
+def test_drain_says_what_others_did_of_a_topic_made_anew(topics: Topics, unique_name: str) -> None:
+    topic = topics.create(unique_name, partitions=2)
+    send(topic, *old(10))
+    with WorkerGroup(topic, group=unique_name, name="left") as left:
+        assert len(left.drain(timeout=TIMEOUT)) == 10
+        with WorkerGroup(topic, group=unique_name, name="right"):
+            left.wait_until_balanced()
+            send(topics.recreate(unique_name, partitions=2), *new(10))
+            with pytest.raises(DoneElsewhere, match=r"of them by other members .* among the \d+ here") as caught:
+                left.drain(timeout=TIMEOUT)
+    elsewhere = int(str(caught.value).split("but ")[1].split(" ")[0])
+    assert elsewhere + len([kind for kind in kinds_done(left) if kind in new(10)]) >= 10
 
 
 def test_a_topic_that_is_deleted_for_good_is_named(topics: Topics, unique_name: str, caplog) -> None:

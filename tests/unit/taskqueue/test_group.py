@@ -11,7 +11,6 @@ import pytest
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
-    DoneElsewhere,
     HandlerNotFound,
     LabkitError,
     Unsupported,
@@ -97,28 +96,6 @@ def test_members_of_another_object_share_the_group(topics):
     ):
         left.wait_until_balanced()
         assert (left.assignment(), right.assignment()) == ({"left-1": (0,)}, {"right-1": (1,)})
-
-
-def test_drain_says_so_when_others_did_some_of_the_tasks(topics):
-    topic = topics.create("t", partitions=2)
-    with (
-        WorkerGroup(topic, name="left", settings=SETTINGS) as left,
-        WorkerGroup(topic, name="right", settings=SETTINGS) as right,
-    ):
-        left.wait_until_balanced()
-        send(topic, 10)
-        for group in (left, right):
-            with pytest.raises(DoneElsewhere, match=r"5 of them by other members .* among the 5 here"):
-                group.drain(timeout=LONG)
-            assert len(group.records()) == 5
-
-
-def test_what_was_done_before_is_no_news(topics):
-    topic = topics.create("t", partitions=2)
-    for round_ in (1, 2):
-        with WorkerGroup(topic, settings=SETTINGS) as group:
-            send(topic, 10)
-            assert len(group.drain(timeout=LONG)) == 10, round_
 
 
 def test_groups_do_not_share(topics):
