@@ -114,7 +114,7 @@ class UnknownDeadLetter(LabkitError):
 
 
 class NotReplayable(LabkitError):
-    """The dead letter cannot be put back: it does not hold its record, or its topic or partition is gone."""
+    """The dead letter cannot be put back: its record is not in it or holds nothing, or its topic or partition is gone."""
 
 
 class HandlerNotFound(LabkitError):

@@ -135,6 +135,8 @@ def _why_not(letter: DeadLetter, partitions: int) -> str | None:
     """Why this letter cannot be put back on its topic, which has so many partitions; None if it can."""
     if letter.omitted:
         return "it does not hold its record, which its topic did not take; send its task again, and drop the letter"
+    if letter.key is None and letter.value is None:
+        return "its record has neither key nor value, which labkit cannot write; drop the letter"
     if partitions == 0:
         return f"the topic {letter.topic!r} is gone"
     if letter.partition >= partitions:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import BadRecord, TransportError, UnknownDeadLetter, UnknownTopic
+from labkit.errors import BadRecord, NotReplayable, TransportError, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue import new_task
 from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.dead_letters import DeadLetters
@@ -112,6 +112,19 @@ def test_what_is_no_task_is_kept_as_it_was(topics, topic, letters, write, key, v
     assert letters.replay([letter.id]) == 1
     [record] = on_topic(topics, topic)
     assert (record.key, record.value, record.headers) == (key, value, ())
+
+
+def test_a_record_that_held_nothing_is_kept_and_not_put_back(topics, topic, letters, write):
+    """Clients of others can write one, and labkit's cannot."""
+    write([given_up(topic, Record(topic.full_name, 0, 4, None, None, (), 5)), *some(topic, 1)])
+    letter = letters.get(f"{topic.name}/0/4")
+    assert (letter.key, letter.value, letter.omitted) == (None, None, False)
+    with pytest.raises(NotReplayable, match=r"0/4.*neither key nor value.*drop the letter"):
+        letters.replay([f"{topic.name}/0/0", letter.id])
+    count, left = letters.replay_all()
+    assert (count, list(left)) == (1, [letter.id])
+    assert letters.drop([letter.id]) == 1
+    assert letters.list() == []
 
 
 def test_letters_are_listed_in_the_order_in_which_they_came(topic, letters, write):
