@@ -82,6 +82,10 @@ class NotAcknowledged(TransportError):
     """The broker did not acknowledge the record, so it must be taken as not sent."""
 
 
+class PartitionGone(NotAcknowledged):
+    """The topic was made anew with fewer partitions, and the record was for one of the others: it is nowhere."""
+
+
 class CommitRefused(TransportError):
     """The group has moved on: another worker owns the partition now, so this offset was not committed."""
 
@@ -114,7 +118,7 @@ class UnknownDeadLetter(LabkitError):
 
 
 class NotReplayable(LabkitError):
-    """The dead letter cannot be put back: its record is not in it or holds nothing, or its topic or partition is gone."""
+    """The dead letter cannot be put back: its record is missing or holds nothing, or its topic or partition is gone."""
 
 
 class HandlerNotFound(LabkitError):

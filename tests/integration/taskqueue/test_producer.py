@@ -4,8 +4,9 @@ import pytest
 
 from labkit.errors import NotAcknowledged
 from labkit.settings import Settings
-from labkit.taskqueue import Producer, WorkerGroup, connect, new_task, stock_tasks
+from labkit.taskqueue import Producer, Task, WorkerGroup, connect, new_task, stock_tasks
 from labkit.taskqueue.arrivals import constant
+from labkit.taskqueue.topics import read_topic
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
@@ -64,3 +65,20 @@ def test_an_open_loop_schedule_reaches_the_records(topics, unique_name):
     assert (receipts["lateness"] >= 0).all()
     # 40 tasks, 5 ms apart
     assert due.max() - due.min() == pytest.approx(39 * 0.005)
+
+
+def test_a_topic_made_anew_with_fewer_partitions_gets_everything_at_once(topics, unique_name):
+    """The first tasks are for partitions that the producer believes in, and its client does not know better."""
+    settings = Settings(_env_file=None)
+    topic = topics.create(unique_name, partitions=4)
+    with Producer(topic, settings=settings) as producer:
+        producer.send_many(stock_tasks(8, seed=1, keys=7))
+        topics.recreate(unique_name, partitions=1)
+        tasks = stock_tasks(40, seed=2, keys=7)
+        receipts = producer.send_many(tasks)
+    assert {receipt.partition for receipt in receipts} == {0}
+    found = [Task.decode(record) for record in read_topic(topics.transport, unique_name)]
+    of_key = {key: [task.id for task in tasks if task.key == key] for key in {task.key for task in tasks}}
+    assert {key: [task.id for task in found if task.key == key] for key in of_key} == of_key
+    assert len(found) == len(tasks)
+    topics.delete(unique_name)

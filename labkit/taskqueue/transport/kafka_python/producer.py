@@ -12,7 +12,7 @@ from typing import Any
 import kafka.errors as kafka_errors
 from kafka import KafkaProducer
 
-from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
+from labkit.errors import DeadlineExceeded, NotAcknowledged, PartitionGone, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
@@ -26,7 +26,7 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
-from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
+from labkit.taskqueue.transport.kafka_python.producer_overrides import discard, is_beyond_help, last_error, make_lasting
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
@@ -188,7 +188,8 @@ class _Report:
             self.failure(LookupError("the broker acknowledged it without an offset"))
 
     def failure(self, error: Exception) -> None:
-        refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
+        kind = PartitionGone if isinstance(error, PartitionGone) else NotAcknowledged
+        refusal = kind(f"The record was not acknowledged: {error}")
         refusal.__cause__ = error
         self._on_delivery(None, refusal)
 
