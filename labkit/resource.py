@@ -37,7 +37,7 @@ class Resource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._interrupted()
         if error is None:
             self.close()
@@ -50,4 +50,4 @@ def _after(error: BaseException, end: Callable[[], object]) -> None:
     try:
         end()
     except LabkitError as failure:
-        error.add_note(str(failure))
+        BaseException.add_note(error, str(failure))

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from labkit.taskqueue.task import Task
+from labkit.taskqueue.timeouts import wait_until
 
 
 def count_up(task: Task) -> int:
@@ -50,6 +52,14 @@ class Unsayable(Exception):
         raise RuntimeError("no")
 
 
+class Hostile(Exception):
+    """An error that does not even tell its class."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("no")
+
+
 #: Everything that may come out of a handler instead of a result, by the payload of its task.
 RAISES: dict[str, Callable[[], BaseException]] = {
     "error": lambda: ValueError("no"),
@@ -60,6 +70,7 @@ RAISES: dict[str, Callable[[], BaseException]] = {
     "stop": StopIteration,
     "group": lambda: BaseExceptionGroup("all", [KeyboardInterrupt(), ValueError("no")]),
     "unsayable": Unsayable,
+    "hostile": Hostile,
     "half a character": lambda: ValueError("\ud800"),
     "large": lambda: ValueError("x" * 3_000_000),
 }
@@ -95,6 +106,52 @@ async def misbehave_later(task: Task) -> object:
     """As `misbehave`, after others had their turn."""
     await asyncio.sleep(0)
     return misbehave(task)
+
+
+def _copy() -> int | None:
+    """In a copy of this process None; else the id of that copy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are not in the copy
+        return os.fork() or None
+
+
+def _wait_for(copy: int) -> None:
+    """Return when the copy has ended by itself."""
+
+    def has_ended() -> bool:
+        return os.waitpid(copy, os.WNOHANG) == (copy, 0)
+
+    try:
+        wait_until(has_ended, timeout=60, what="the copy was to end")
+    except BaseException:
+        os.kill(copy, signal.SIGKILL)
+        raise
+
+
+def come_back_twice(task: Task) -> None:
+    """Fork, and come back in the copy as well, as the payload says."""
+    copy = _copy()
+    if copy is not None:
+        _wait_for(copy)
+    elif task.payload == "raises":
+        raise ValueError("in the copy")
+
+
+async def come_back_twice_later(task: Task) -> None:
+    """The same on a loop, to which the copy may also come back by an `await`."""
+    if task.payload == "in a thread":
+        await asyncio.to_thread(come_back_twice, task)
+    elif task.payload == "in a task":
+        await asyncio.create_task(come_back_twice_later(task.evolve(payload="awaits")))
+    else:
+        copy = _copy()
+        if copy is not None:
+            _wait_for(copy)
+        elif task.payload == "raises":
+            raise ValueError("in the copy")
+        elif task.payload == "awaits":
+            await asyncio.sleep(0)
+            raise AssertionError("the copy goes on")
 
 
 def run_python(task: Task) -> None:

@@ -130,7 +130,7 @@ class LabkitRequest(Request):  # type: ignore[misc]
         """Celery calls this in the worker; a message whose process died goes back into the queue here."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         # a process that this worker has ended itself did not die
-        if isinstance(error, WorkerLostError | SystemExit) and not state.should_terminate:
+        if issubclass(type(error), WorkerLostError | SystemExit) and not state.should_terminate:
             self.app.on_process_died(self.args, self.worker_pid)
         super().on_failure(exc_info, *arguments, **options)
 

@@ -95,7 +95,7 @@ def import_handlers(settings: Settings) -> None:
         except SettingsError:
             raise  # of a handler in it, and says which
         except (Exception, SystemExit) as error:  # to import a module is to run it
-            why = str(error) if isinstance(error, ImportError) else describe_with_place(error)
+            why = str(error) if issubclass(type(error), ImportError) else describe_with_place(error)
             raise HandlerNotFound(
                 f"LABKIT_CELERY_IMPORTS names the module {module!r}, which could not be imported: {why}."
             ) from error

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import redis
 from billiard.process import current_process
 from celery.exceptions import Reject
+from celery.exceptions import Retry as ComesAgain
 from kombu.exceptions import OperationalError
 
 from labkit.celery_app.celery_overrides import LabkitRequest, is_terminated
@@ -29,13 +30,13 @@ from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
 from labkit.celery_app.task_starts import Start, TaskStarts
-from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable, TryAgainLater
+from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED, TaskRecord
 from labkit.outage import Outage
 from labkit.redis_state import Refusals, labkit_error
 from labkit.taskqueue.engine.attempts import LOOK_AGAIN
-from labkit.taskqueue.engine.failure import FailureCounter, describe
+from labkit.taskqueue.engine.failure import FailureCounter, describe, failure_of, is_no_attempt
 from labkit.taskqueue.engine.outcome import outcome_of
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.once import once
@@ -52,7 +53,7 @@ PATIENCE = 5.0
 SAY_AFTER = 10.0
 
 #: Why a task is given up whose handler tells nothing.
-_KILLER = "It was begun {} times, and each time the process or the worker died that ran it."
+_KILLER = "It was begun {} times, and each time the process or the worker that ran it died, or could not tell its end."
 
 Found = TypeVar("Found")
 
@@ -108,9 +109,27 @@ class Performer:
             except BadRecord:
                 log.exception("a message was dropped")
                 return
-            self._perform(celery_task, call, delivery)
+            self._perform_or_requeue(celery_task, call, delivery)
 
         return perform
+
+    def _perform_or_requeue(self, celery_task: Any, call: _HandlerCall, delivery: Delivered) -> None:
+        """What is raised by no intention goes to Celery as a message to be delivered again: it would drop it.
+
+        A start that ends so counts as one that ended with a death, so this does not go on without end.
+        """
+        try:
+            self._perform(celery_task, call, delivery)
+        except (Reject, ComesAgain):
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            why = describe(error)
+            log.error("task %s has to come again: %s", delivery.envelope.task.id, failure_of(error).whole)
+            self._end_start(self._starts.failed, delivery.envelope)
+            threading.Event().wait(RETRY_INTERVAL)
+        else:
+            return
+        raise Reject(why, requeue=True)  # without what was raised, which may be hostile
 
     def _perform(self, celery_task: Any, call: _HandlerCall, delivery: Delivered) -> None:
         envelope, attempt, record = delivery
@@ -161,7 +180,7 @@ class Performer:
         if start.to_blame:
             return record(DEAD, KillsItsWorker(_KILLER.format(start.deaths)), start.deaths)
         called, error = call(envelope.task)
-        if isinstance(error, TryAgainLater):
+        if error is not None and is_no_attempt(error):
             # somebody else is at it, or nobody can tell: no failure of this task
             self._end_start(self._starts.withdraw, envelope)
             return None
@@ -255,7 +274,7 @@ class _HandlerCall:
         self._here.called = False
         error = outcome_of(self._guarded, task)
         if error is not None and is_terminated():
-            raise error  # it is the process that ends
+            raise SystemExit  # it is the process that ends, whatever the handler makes of it
         return self._here.called, error
 
 

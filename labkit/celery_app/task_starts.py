@@ -4,7 +4,7 @@ A task that kills the process that runs it leaves no outcome, and Celery deliver
 is noted in Redis before the handler is called, and forgotten with the outcome. The starts that are left tell of deaths:
 
 certain    a process of the pool died, which ran this task only, and its worker said so; or a worker died that ran this
-           task alone
+           task alone; or the worker itself failed at it
 suspected  a worker died as a whole, which had other tasks under way as well; any of them may be to blame
 
 After `UNCLEAN_STARTS` suspected deaths a task runs alone in its worker, so that the next one is certain. With
@@ -75,6 +75,14 @@ end
 """
 
 
+# KEYS: the task. ARGV: the start, ms for which it is remembered.
+_FAILED = """
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return end
+redis.call('HINCRBY', KEYS[1], 'certain', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+
 class Start(NamedTuple):
     """A start of a task, with which there were so many `deaths` before.
 
@@ -98,6 +106,7 @@ class TaskStarts:
         self._run = run
         self._begin = client.register_script(_BEGIN)
         self._died = client.register_script(_DIED)
+        self._failed = client.register_script(_FAILED)
 
     def key(self, envelope: Envelope) -> str:
         """The name of the hash of this task: of its record on Kafka, since a replayed one begins anew."""
@@ -123,6 +132,11 @@ class TaskStarts:
         """The handler has ended, and only its outcome is not noted yet: nobody's death is to blame on this start."""
         with self._noted(envelope):
             self._client.hset(self.key(envelope), self._field(), "over")
+
+    def failed(self, envelope: Envelope) -> None:
+        """This worker itself has failed, and the start leaves no outcome: that counts as a certain death."""
+        with self._noted(envelope):
+            self._failed(keys=[self.key(envelope)], args=[self._field(), round(REMEMBERED * 1000)])
 
     def process_died(self, envelope: Envelope, process: int | None) -> None:
         """A process of this worker's pool has died, which ran this task; None if it is not known which one."""

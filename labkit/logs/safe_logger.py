@@ -22,7 +22,7 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
         try:
             super().log(level, msg, *args, **{**kwargs, "stacklevel": kwargs.get("stacklevel", 1) + 1})
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            if issubclass(type(error), KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise  # that was not the log
             with suppress(Exception):  # there is nobody left to tell
                 sys.stderr.write(f"labkit could not write to its log: {type(error).__name__}: {error}\n")

@@ -92,12 +92,12 @@ class ParentChannel:
 
     def fail(self, error: BaseException) -> None:
         """The last report: why this process could not go on. It ends now."""
-        why = str(error) if isinstance(error, LabkitError) else f"{type(error).__name__}: {error}"
+        why = str(error) if issubclass(type(error), LabkitError) else f"{type(error).__name__}: {error}"
         self._send(FAILURE + encode(why))
 
     def _send(self, line: bytes) -> None:
         if os.getpid() != self._pid:  # a copy that a handler has forked came back from it
-            _leave(0)
+            os._exit(0)  # what its streams hold is not its own
         data = memoryview(line + b"\n")
         with self._reporting:
             try:

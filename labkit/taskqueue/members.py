@@ -109,7 +109,7 @@ class ThreadMember:
             raise WorkerFailed(
                 f"{self.name} did not stop within {round(timeout, 1):g} s, and its thread is left behind: {tasks}."
             )
-        if isinstance(self._error, WorkerFailed):
+        if type(self._error) is WorkerFailed:
             raise self._error
         if self._error is not None:
             raise WorkerFailed(f"{self.name} ended with an error: {self._error}") from self._error

@@ -12,6 +12,7 @@ its id.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from typing import Any, TypeVar, overload
 from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
+from labkit.taskqueue.engine.fork_guard import end_copy
 from labkit.taskqueue.engine.handler import time_left
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
@@ -205,12 +207,15 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
 
     @wraps(handler)
     def run(task: Task) -> Any:
-        lease = runs.lease(task)
+        process, lease = os.getpid(), runs.lease(task)
         if not runs.may_run(begin(lease), task):
             return None
         with runs.renewal.renewing(lease):
             try:
-                result = handler(task)
+                try:
+                    result = handler(task)
+                finally:  # the lease is not a copy's to give back, nor to mark
+                    end_copy(process)
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:
@@ -255,7 +260,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
     @wraps(handler)
     async def run(task: Task) -> Any:
         try:
-            lease = await in_thread(runs.lease, task)
+            process, lease = os.getpid(), await in_thread(runs.lease, task)
             begun = await begin(lease)
         except asyncio.CancelledError:
             if not _is_over():
@@ -265,7 +270,10 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
             return None
         with runs.renewal.renewing(lease):
             try:
-                result = await handler(task)
+                try:
+                    result = await handler(task)
+                finally:
+                    end_copy(process)
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:  # also when it is cancelled

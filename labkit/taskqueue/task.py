@@ -82,9 +82,9 @@ class Task(Struct, frozen=True, kw_only=True):
                 headers.append((IDEMPOTENCY_KEY, self.idempotency_key.encode()))
             if self.scheduled_at is not None:
                 headers.append((SCHEDULED_AT, repr(_finite(self.scheduled_at)).encode()))
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
             raise TaskNotEncodable(
-                f"Task {self.id!r} of kind {self.kind!r} cannot be written as JSON: {error}. "
+                f"Task {_shown(self.id)} of kind {_shown(self.kind)} cannot be written as JSON: {error}. "
                 "A payload may hold texts, finite numbers, true, false, null, lists and objects with text keys."
             ) from error
         return key, value, tuple(headers)
@@ -93,18 +93,18 @@ class Task(Struct, frozen=True, kw_only=True):
         """Raise `TypeError` or `ValueError` for a field that is not of its type, which nobody could read back."""
         for name, text in (("id", self.id), ("kind", self.kind)):
             if not isinstance(text, str):
-                raise TypeError(f"its {name} is {text!r}, which is no text")
+                raise TypeError(f"its {name} is {_shown(text)}, which is no text")
         for name, optional in (("key", self.key), ("idempotency_key", self.idempotency_key)):
             if optional is not None and not isinstance(optional, str):
-                raise TypeError(f"its {name} is {optional!r}, which is no text")
+                raise TypeError(f"its {name} is {_shown(optional)}, which is no text")
         for name, number in (("priority", self.priority), ("attempt", self.attempt)):
             if not isinstance(number, int) or isinstance(number, bool):
-                raise TypeError(f"its {name} is {number!r}, which is no whole number")
+                raise TypeError(f"its {name} is {_shown(number)}, which is no whole number")
             if not _SMALLEST <= number <= _LARGEST:
-                raise ValueError(f"its {name} is {number}, which has no room in 64 bits")
+                raise ValueError(f"its {name} is {_shown(number)}, which has no room in 64 bits")
         for name, moment in (("created_at", self.created_at), ("scheduled_at", self.scheduled_at)):
             if moment is not None and (not isinstance(moment, int | float) or isinstance(moment, bool)):
-                raise TypeError(f"its {name} is {moment!r}, which is no time in seconds")
+                raise TypeError(f"its {name} is {_shown(moment)}, which is no time in seconds")
 
     @classmethod
     def decode(cls, record: Record) -> Task:
@@ -176,6 +176,14 @@ def _int64(value: bytes) -> int:
     if not _SMALLEST <= number <= _LARGEST:
         raise ValueError(f"{number} has no room in 64 bits")
     return number
+
+
+def _shown(value: object) -> str:
+    """As it stands in a message; Python writes out no number of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"too long a {type(value).__name__}"
 
 
 def _finite(value: bytes | float) -> float:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
+from labkit.taskqueue.engine.fork_guard import guard_loop
 from labkit.taskqueue.engine.handler import Work, begin_deadline, task_deadline
 from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
@@ -150,6 +151,7 @@ class AsyncioExecutor:
         self._timeout = config.timeout
         self._on_crash = on_crash
         self._loop = asyncio.new_event_loop()
+        guard_loop(self._loop)
         self._running: dict[asyncio.Task[BaseException | None], WorkItem] = {}
         self._closing = threading.Event()
         self._given_up = False

@@ -88,7 +88,7 @@ def describe(error: BaseException) -> str:
 def describe_with_place(error: BaseException) -> str:
     """The same in one line, with the file and the line that raised it, unless that was Python's own import."""
     text, lines = " ".join(describe(error).split()), _own_lines(error)
-    if isinstance(error, SyntaxError) or not lines:  # the former says it itself
+    if issubclass(type(error), SyntaxError) or not lines:  # the former says it itself
         return text
     frame, number = lines[-1]
     file = frame.f_code.co_filename

@@ -69,7 +69,7 @@ def find_handler(name: str) -> Handler:
     try:
         found = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # to import a module is to run it
-        why = str(error) if isinstance(error, ImportError | AttributeError) else describe_with_place(error)
+        why = str(error) if issubclass(type(error), ImportError | AttributeError) else describe_with_place(error)
         raise HandlerNotFound(f"The handler {name!r} could not be imported: {why}.") from error
     if not callable(found):
         raise HandlerNotFound(f"{name} is not a function.")

@@ -12,6 +12,7 @@ import celery.exceptions
 
 from labkit.dispatch import handles
 from labkit.taskqueue.task import Task
+from tests.handlers import come_back_twice
 
 #: As in LABKIT_CELERY_IMPORTS.
 MODULE = "tests.integration.celery_app.handlers"
@@ -66,6 +67,14 @@ class Unspeakable(Exception):
         raise RuntimeError("not even its own text")
 
 
+class Hostile(Exception):
+    """An error that does not even tell its class."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("not even its class")
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
@@ -84,6 +93,7 @@ ODDITIES: dict[str, Callable[[], object]] = {
     "MemoryError": lambda: _raise(MemoryError("all of it")),
     "StopIteration": lambda: _raise(StopIteration()),
     "Unspeakable": lambda: _raise(Unspeakable()),
+    "Hostile": lambda: _raise(Hostile()),
     "surrogates": lambda: _raise(ValueError("half a \ud83d")),
     "3 MB": lambda: _raise(ValueError("x" * 3_000_000)),
     "group": lambda: _raise(BaseExceptionGroup("two", [KeyboardInterrupt(), ValueError("x")])),
@@ -104,6 +114,13 @@ def odd(task: Task) -> object:
     """Ends as the payload says; one effect."""
     _write(task.payload["file"], task)
     return ODDITIES[task.payload["how"]]()
+
+
+@handles("test-fork")
+def fork(task: Task) -> None:
+    """One effect, and come back twice, as the payload says."""
+    _write(task.payload["file"], task)
+    come_back_twice(task.evolve(payload=task.payload["how"]))
 
 
 @handles("test-kill", once=False)

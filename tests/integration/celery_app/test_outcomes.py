@@ -72,6 +72,17 @@ def test_whatever_comes_out_of_a_handler_is_a_failed_attempt(work, topics, uniqu
     assert "generator" in told["async generator"]
 
 
+def test_a_handler_that_forks_and_comes_back_twice_has_one_outcome(work, tmp_path):
+    file = str(tmp_path / "effects")
+    tasks = [new_task("test-fork", {"file": file, "how": how}) for how in ("returns", "raises") * 2]
+    work.send(*(envelope(task, offset=place) for place, task in enumerate(tasks)))
+    found = Counter((record.task_id, record.outcome, record.attempt) for record in work.wait_for(len(tasks)))
+    assert found == {(task.id, "done", 1): 1 for task in tasks}
+    assert Counter(effects(file)) == {task.id: 1 for task in tasks}
+    work.send(envelope(after := new_task("test-write", file), offset=99))
+    assert [record.outcome for record in work.wait_for(len(tasks) + 1) if record.task_id == after.id] == ["done"]
+
+
 def test_many_that_fail_at_once_leave_a_letter_each_and_are_tried_no_oftener(work, topics, unique_name, tmp_path):
     topics.create(unique_name, partitions=1)
     tasks = [new_task("test-fail", {"file": str(tmp_path / str(number)), "times": 99}) for number in range(16)]

@@ -24,12 +24,13 @@ from labkit.errors import BrokerUnreachable
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.engine.partition_state import DELIVERIES
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from tests.integration.celery_app.conftest import envelope
-from tests.integration.celery_app.handlers import effects
+from tests.integration.celery_app.handlers import Hostile, effects
 from tests.integration.celery_app.work import Work
 
 
@@ -251,6 +252,32 @@ def test_an_outcome_that_could_not_be_written_is_written_later_without_the_handl
     assert effects(file) == [task.id]
     assert "has to be written later" in caplog.text
     assert Capacity(client, settings).count().taken == 2
+
+
+def test_what_fails_in_the_worker_itself_is_delivered_again_and_not_without_end(
+    lab, settings, file, monkeypatch, caplog
+):
+    """Celery would drop the message, and the task would be lost."""
+    monkeypatch.setattr(performer_module, "RETRY_INTERVAL", 0.0)
+
+    def no_attempt(error: BaseException) -> bool:
+        raise Hostile
+
+    monkeypatch.setattr(performer_module, "is_no_attempt", no_attempt)
+    app, records = performing(lab.redis_url, settings)
+    perform = app.tasks[sending_name("test-fail")]
+    arguments = envelope(new_task("test-fail", {"file": file, "times": 99})).to_json()
+    for _ in range(DELIVERIES):
+        with Request(perform), pytest.raises(Reject) as rejected:
+            perform(arguments)
+        assert rejected.value.requeue is True
+        assert records == []
+    with Request(perform):
+        perform(arguments)
+    assert [(record.outcome, record.attempt) for record in records] == [("dead", DELIVERIES)]
+    assert records[0].error.startswith("KillsItsWorker")
+    assert len(effects(file)) == DELIVERIES
+    assert "has to come again" in caplog.text
 
 
 def test_a_suspect_is_begun_when_it_has_its_worker_for_itself(lab, settings, file):

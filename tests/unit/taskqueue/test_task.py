@@ -231,6 +231,15 @@ def test_keys_that_are_the_same_text_are_refused(payload):
         Task(id="a", kind="k", payload=payload).encode()
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize(
+    "field", ["id", "kind", "key", "priority", "created_at", "scheduled_at", "idempotency_key", "attempt"]
+)
+def test_numbers_for_which_nobody_has_room_are_refused(field, digits):
+    with pytest.raises(TaskNotEncodable, match="of kind"):
+        Task(**{"id": "a", "kind": "k"} | {field: 10**digits}).encode()
+
+
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
 @pytest.mark.parametrize("field", ["priority", "attempt"])
 def test_numbers_beyond_64_bits_are_neither_sent_nor_read(field, number):

@@ -69,6 +69,20 @@ def test_whatever_comes_out_of_a_handler_is_an_outcome(topics, executor):
         assert "HandlerNotRun: The handler returned a" in told[odd]
 
 
+FORKS = [
+    ("threads", handlers.come_back_twice, ["returns", "raises"]),
+    ("processes", handlers.come_back_twice, ["returns", "raises"]),
+    ("asyncio", handlers.come_back_twice_later, ["returns", "raises", "awaits", "in a task", "in a thread"]),
+]
+
+
+@pytest.mark.parametrize(("executor", "handler", "ways"), FORKS, ids=[executor for executor, *_ in FORKS])
+def test_a_handler_that_forks_and_comes_back_twice_has_one_outcome(topics, executor, handler, ways):
+    payloads = [payload for way in ways for payload in (way, "well")]
+    records = run(topics, handler, payloads, executor=executor, concurrency=1)
+    assert [(record.outcome, record.error) for record in records] == [("done", None)] * len(payloads)
+
+
 def cancels_itself(task: Task):
     asyncio.current_task().cancel()
 
