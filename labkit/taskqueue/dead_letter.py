@@ -151,7 +151,7 @@ def encode_dead_letter(
     ]
     if group is not None:
         facts.append((GROUP, group.encode()))
-    name, key = dead_topic(topic.full_name), _id(topic.name, record.partition, record.offset).encode()
+    name, key = dead_topic(topic.full_name), letter_id(topic.name, record.partition, record.offset).encode()
     if not with_record:
         return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
     if record.key is not None:
@@ -184,7 +184,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """Where the record was: topic/partition/offset."""
-        return _id(self.topic, self.partition, self.offset)
+        return letter_id(self.topic, self.partition, self.offset)
 
     def task(self) -> Task:
         """The task in it; raises `BadRecord`."""
@@ -219,5 +219,6 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
             raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
 
 
-def _id(topic: str, partition: int, offset: int) -> str:
+def letter_id(topic: str, partition: int, offset: int) -> str:
+    """The id of the letter of this record, whose topic is named without the prefix."""
     return f"{topic}/{partition}/{offset}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, NamedTuple
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere
-from labkit.measure.task_record import FAILED
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
+from labkit.measure.task_record import BAD, DEAD, FAILED
+from labkit.taskqueue.dead_letter import dead_topic, letter_id
 from labkit.taskqueue.drain import LAG_INTERVAL, on_a_thread
 from labkit.taskqueue.group_state import DoneBefore, GroupState
 from labkit.taskqueue.task import TASK_ID
@@ -72,27 +74,30 @@ def count_elsewhere(
 
     def count() -> int:
         if state.topic_id() == before.topic_id:
-            return done_elsewhere(topic, records, before=before.runs, ends=ends)
+            return done_elsewhere(topic, records, before=before, ends=ends)
         return done_on_another(topic, records, ends=ends)
 
     asked = on_a_thread(count)
     return asked.result() if wait([asked], left_until(deadline)).done else None
 
 
-def done_elsewhere(
-    topic: Topic, records: pd.DataFrame, *, before: Mapping[int, Sequence[range]], ends: Mapping[int, int]
-) -> int:
+def done_elsewhere(topic: Topic, records: pd.DataFrame, *, before: DoneBefore, ends: Mapping[int, int]) -> int:
     """How many records on the topic, up to these ends, are done and have no record here, nor were done before.
 
     An offset may hold no record: the end of a transaction, or what compaction has taken. So where offsets are missing
     the topic is read.
     """
-    gaps = {number: _gaps(records, number, before.get(number, ()), end) for number, end in ends.items()}
+    gaps = {number: _gaps(records, number, before.runs.get(number, ()), end) for number, end in ends.items()}
     if not any(gap.unknown.any() for gap in gaps.values()):
         return 0
     floor = {number: gap.first() for number, gap in gaps.items()}
     found = read_topic(topic.transport, topic.full_name, floor=floor)
-    return sum(record.partition in gaps and gaps[record.partition].holds(record.offset) for record in found)
+    places = ((record.partition, record.offset) for record in found)
+    missing = [(number, offset) for number, offset in places if number in gaps and gaps[number].holds(offset)]
+    excused = 0
+    for number, (behind, count) in before.others.items():
+        excused += min(count, sum(partition == number and offset in behind for partition, offset in missing))
+    return len(missing) - excused
 
 
 def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, int]) -> int:
@@ -101,10 +106,41 @@ def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, i
     A record here may be of the topic before, from the same offset. So the topic is read, and a task is known by its
     offset, its time and its id.
     """
-    final = records[records["outcome"] != FAILED]
-    known = set(zip(*(final[name] for name in ("partition", "offset", "produced_at", "task_id")), strict=True))
+    known = _known(records)
     found = read_topic(topic.transport, topic.full_name)
     return sum(record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record)) for record in found)
+
+
+def has_records(topic: Topic, records: pd.DataFrame, *, partition: int, floor: int) -> bool:
+    """Whether all that can be read of a partition, from the offset `floor` on, has a record here; so if it is nothing.
+
+    For what was given up there must be a dead letter too. Raises what `read_topic` does.
+    """
+    is_given_up = records["outcome"].isin((DEAD, BAD))
+    done, given_up = _known(records[~is_given_up]), _known(records[is_given_up])
+    others = dict.fromkeys(range(topic.partitions), sys.maxsize)
+    letters: set[bytes] = set()
+    for record in read_topic(topic.transport, topic.full_name, floor={**others, partition: floor}):
+        if record.partition != partition or not done.isdisjoint(_marks(record)):
+            continue
+        if given_up.isdisjoint(_marks(record)):
+            return False
+        letters.add(letter_id(topic.name, partition, record.offset).encode())
+    return not letters or letters <= _letters(topic)
+
+
+def _letters(topic: Topic) -> set[bytes | None]:
+    """The keys of all dead letters that were written and not compacted away."""
+    try:
+        return {record.key for record in read_topic(topic.transport, dead_topic(topic.full_name))}
+    except UnknownTopic:
+        return set()
+
+
+def _known(records: pd.DataFrame) -> set[tuple[int, int, float, str]]:
+    """How the tasks are known that have a final record here, see `_marks`."""
+    final = records[records["outcome"] != FAILED]
+    return set(zip(*(final[name] for name in ("partition", "offset", "produced_at", "task_id")), strict=True))
 
 
 def _marks(record: Record) -> list[tuple[int, int, float, str]]:

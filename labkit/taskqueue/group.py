@@ -20,7 +20,7 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.dead_letter import ensure_dead_topic
-from labkit.taskqueue.done_elsewhere import must_be_all
+from labkit.taskqueue.done_elsewhere import has_records, must_be_all
 from labkit.taskqueue.drain import Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
@@ -115,7 +115,7 @@ class WorkerGroup(Resource):
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
         self._log_dir = None if log_dir is None else log_dir.absolute()
-        self._standing = group_state_of(mode, topic, group)
+        self._standing = group_state_of(mode, topic, group, has_done=self._has_done)
         self._members: dict[str, Member] = {}
         self._numbers = count(1)
         self._killed: set[str] = set()
@@ -257,6 +257,9 @@ class WorkerGroup(Resource):
     def close(self) -> None:
         """As `stop`."""
         self.stop()
+
+    def _has_done(self, partition: int, floor: int) -> bool:
+        return has_records(self.topic, self.records(), partition=partition, floor=floor)
 
     def _balanced(self) -> bool:
         self.check()

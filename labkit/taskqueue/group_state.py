@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
-from labkit.taskqueue.transport.contract import AdminClient
 from labkit.theory.assignment import round_robin
 
 
 class DoneBefore(NamedTuple):
-    """Per partition of the topic with this id, the runs of offsets that count as done."""
+    """Per partition of the topic with this id, the runs of offsets that count as done.
+
+    Of `others`, also per partition, so many are done too, and nobody knows which.
+    """
 
     topic_id: str
     runs: Mapping[int, Sequence[range]]
+    others: Mapping[int, tuple[range, int]] = {}
 
 
 class GroupState(Protocol):
@@ -92,56 +95,16 @@ class ConsumerGroupState:
         self._topics.close()
 
 
-class ShareGroupState:
-    """A share group, whose members all read all partitions. Raises `Unsupported` if the transport has none."""
+def group_state_of(
+    mode: Mode,
+    topic: Topic,
+    group: str,
+    *,
+    has_done: Callable[[int, int], bool] = lambda partition, floor: False,
+) -> GroupState:
+    """How a group of that mode stands; `has_done` as for `ShareGroupState`."""
+    if mode == "share":
+        from labkit.taskqueue.share_group_state import ShareGroupState
 
-    def __init__(self, topic: Topic, group: str) -> None:
-        self._topic = topic
-        self._group = topic.full_group(group)
-        self._groups = topic.transport.share_groups()
-        self._admin: AdminClient | None = None
-
-    def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
-        """Whether these workers are members and may read. The killed ones take nothing from them."""
-        members = self._groups.members(self._group)
-        return all(members.get(name) for name in mine)
-
-    def lag(self) -> list[PartitionLag]:
-        """How many records are neither accepted nor given up, one entry per partition, in order.
-
-        They may lie anywhere: `committed` is only the end less their number.
-        """
-        admin = self._connected()
-        starts = admin.start_offsets(self._topic.full_name)
-        ends = admin.end_offsets(self._topic.full_name)
-        left = self._groups.lag(self._group, self._topic.full_name)
-        return [
-            PartitionLag(
-                partition=partition, committed=end - left.get(partition, end - starts.get(partition, 0)), end=end
-            )
-            for partition, end in sorted(ends.items())
-        ]
-
-    def done(self) -> None:
-        """Which of the records are done is not told."""
-
-    def topic_id(self) -> str:
-        """The id of the topic that bears the name now; raises `UnknownTopic`."""
-        return self._connected().describe_topic(self._topic.full_name).id
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._groups.close()
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
-
-    def _connected(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self._topic.transport.admin()
-        return self._admin
-
-
-def group_state_of(mode: Mode, topic: Topic, group: str) -> GroupState:
-    """How a group of that mode stands."""
-    return ShareGroupState(topic, group) if mode == "share" else ConsumerGroupState(topic, group)
+        return ShareGroupState(topic, group, has_done=has_done)
+    return ConsumerGroupState(topic, group)

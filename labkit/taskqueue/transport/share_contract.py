@@ -43,6 +43,16 @@ class SharedRecord(NamedTuple):
     deliveries: int
 
 
+class ShareLag(NamedTuple):
+    """How far a group is on a partition: all before `start` is through, and of what comes then so many are `left`.
+
+    The broker counts offsets, also those without a record that can be read: of an aborted transaction, or cut off.
+    """
+
+    start: int
+    left: int
+
+
 class ShareClient(Protocol):
     """One member of a share group. Used from one thread."""
 
@@ -96,8 +106,8 @@ class ShareGroups(Protocol):
         """
         ...
 
-    def lag(self, group: str, topic: str) -> Mapping[int, int]:
-        """How many records of each partition have neither been accepted nor given up (KIP-1226).
+    def lag(self, group: str, topic: str) -> Mapping[int, ShareLag]:
+        """How many offsets of each partition are neither accepted nor given up (KIP-1226).
 
         Partitions that the group has not read yet are left out.
         """

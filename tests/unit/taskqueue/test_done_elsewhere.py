@@ -11,7 +11,7 @@ import pytest
 from labkit.dispatch.missing_records import ClassGroup
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere
 from labkit.settings import Settings
-from labkit.taskqueue import WorkerGroup, done_elsewhere
+from labkit.taskqueue import Retry, WorkerGroup, done_elsewhere, new_task
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
@@ -182,7 +182,50 @@ def test_what_was_done_long_ago_takes_up_no_memory(topics, monkeypatch):
     monkeypatch.setattr(done_elsewhere, "read_topic", read_topic)
     with group_of(topics, workers=0) as group:
         records = group.records()
-    before = {0: [range(many), range(many + 1, many + 2)], 1: [range(many)]}
+    before = DoneBefore("", {0: [range(many), range(many + 1, many + 2)], 1: [range(many)]})
     ends = {0: many + 3, 1: many}
     assert done_elsewhere.done_elsewhere(topics.get("t"), records, before=before, ends=ends) == 1
     assert floors == [{0: many, 1: many}]
+
+
+def test_of_those_that_were_done_before_at_an_unknown_place_only_the_others_count(topics):
+    """A share group tells only how many: here offset 0, and two of the next three."""
+    send(topics, 12)
+    with group_of(topics, workers=0) as group:
+        none = group.records()
+    runs = {0: [range(1)], 1: [range(6)]}
+    ends = {0: 6, 1: 6}
+
+    def count(done: int) -> int:
+        before = DoneBefore("", runs, {0: (range(1, 4), done)})
+        return done_elsewhere.done_elsewhere(topics.get("t"), none, before=before, ends=ends)
+
+    assert [count(done) for done in (0, 2, 3, 9)] == [5, 3, 2, 2]
+
+
+def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_given_up_its_letter(topics):
+    def handler(task):
+        if task.kind == "bad":
+            raise ValueError
+
+    topic = topics.get("t")
+    with group_of(topics, handler=handler, retry=Retry(attempts=1)) as group:
+        with Producer(topic, settings=SETTINGS, partitioner=lambda *_: 0) as producer:
+            producer.send_many(new_task(kind) for kind in ("good", "bad", "good"))
+        records = group.drain(timeout=PATIENCE)
+
+    def is_done(partition=0, floor=0):
+        return done_elsewhere.has_records(topic, records, partition=partition, floor=floor)
+
+    assert [is_done(), is_done(floor=2), is_done(partition=1)] == [True] * 3
+    topics.delete("t.dead")
+    assert not is_done()
+    assert is_done(floor=2)
+    with Producer(topic, settings=SETTINGS, partitioner=lambda *_: 0) as producer:
+        producer.send(new_task("good"))
+    assert not is_done(floor=2)
+    assert is_done(floor=4)
+    topics.recreate("t", partitions=2)
+    with Producer(topic, settings=SETTINGS, partitioner=lambda *_: 0) as producer:
+        producer.send(new_task("good"))
+    assert not is_done(), "the record is of the topic before"

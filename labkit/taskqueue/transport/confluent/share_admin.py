@@ -16,6 +16,7 @@ from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import ask, connect
 from labkit.taskqueue.transport.kafka_python.overrides import ask_group_coordinator
 from labkit.taskqueue.transport.library_logs import route_logs
+from labkit.taskqueue.transport.share_contract import ShareLag
 from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -36,8 +37,8 @@ class ShareGroupAdmin:
         found = self._ask(group, ShareGroupDescribeRequest(group_ids=[group], include_authorized_operations=False))
         return {} if found is None else {member.client_id: _partitions(member) for member in found.members}
 
-    def lag(self, group: str, topic: str) -> dict[int, int]:
-        """How many records of each partition have neither been accepted nor given up."""
+    def lag(self, group: str, topic: str) -> dict[int, ShareLag]:
+        """How many offsets of each partition are neither accepted nor given up."""
         wanted = DescribeShareGroupOffsetsRequest.DescribeShareGroupOffsetsRequestGroup(group_id=group, topics=None)
         found = self._ask(group, DescribeShareGroupOffsetsRequest(groups=[wanted], min_version=1))
         partitions = [
@@ -48,7 +49,7 @@ class ShareGroupAdmin:
         ]
         for partition in partitions:
             self._check(partition)
-        return {p.partition_index: p.lag for p in partitions if p.lag != _UNREAD}
+        return {p.partition_index: ShareLag(p.start_offset, p.lag) for p in partitions if p.lag != _UNREAD}
 
     def close(self) -> None:
         """Let go of the sockets."""

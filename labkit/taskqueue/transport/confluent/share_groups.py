@@ -36,6 +36,7 @@ from labkit.taskqueue.transport.share_contract import (
     ShareClient,
     ShareConfig,
     SharedRecord,
+    ShareLag,
 )
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -226,8 +227,8 @@ class ConfluentShareGroups:
         """The members of the group by client id, with the partitions they read."""
         return self._asking().members(group)
 
-    def lag(self, group: str, topic: str) -> dict[int, int]:
-        """How many records of each partition have neither been accepted nor given up."""
+    def lag(self, group: str, topic: str) -> dict[int, ShareLag]:
+        """How many offsets of each partition are neither accepted nor given up."""
         return self._asking().lag(group, topic)
 
     def close(self) -> None:
