@@ -20,7 +20,7 @@ from labkit.taskqueue.engine.executors import Executor
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.group_state import GroupState, group_state_of
+from labkit.taskqueue.group_state import ConsumerGroupState, GroupState
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.worker import Worker
 
@@ -208,7 +208,7 @@ def wait_until_joined(intakes: Mapping[str, Intake], check: Callable[[], object]
     Raises `DeadlineExceeded` after `timeout` seconds for one of them.
     """
     for group, intake in intakes.items():
-        stand = group_state_of("group", intake.topic, group)
+        stand = ConsumerGroupState(intake.topic, group)
 
         def joined(intake: Intake = intake, stand: GroupState = stand) -> bool:
             check()

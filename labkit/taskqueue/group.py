@@ -27,9 +27,10 @@ from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
 from labkit.taskqueue.group_records import GroupRecords
-from labkit.taskqueue.group_state import DoneBefore, group_state_of
+from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.service_time import ServiceTime, constant
+from labkit.taskqueue.share_group_state import ShareGroupState
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.worker_process import ProcessMember, worker_job
@@ -115,7 +116,9 @@ class WorkerGroup(Resource):
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
         self._log_dir = None if log_dir is None else log_dir.absolute()
-        self._standing = group_state_of(mode, topic, group, has_done=self._has_done)
+        self._standing: GroupState = (
+            ShareGroupState(topic, group, self._has_done) if mode == "share" else ConsumerGroupState(topic, group)
+        )
         self._members: dict[str, Member] = {}
         self._numbers = count(1)
         self._killed: set[str] = set()

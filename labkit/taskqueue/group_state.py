@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
-from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 from labkit.theory.assignment import round_robin
 
@@ -93,18 +92,3 @@ class ConsumerGroupState:
     def close(self) -> None:
         """Let go of the connection."""
         self._topics.close()
-
-
-def group_state_of(
-    mode: Mode,
-    topic: Topic,
-    group: str,
-    *,
-    has_done: Callable[[int, int], bool] = lambda partition, floor: False,
-) -> GroupState:
-    """How a group of that mode stands; `has_done` as for `ShareGroupState`."""
-    if mode == "share":
-        from labkit.taskqueue.share_group_state import ShareGroupState
-
-        return ShareGroupState(topic, group, has_done=has_done)
-    return ConsumerGroupState(topic, group)

@@ -41,8 +41,8 @@ class ShareGroupState:
         self,
         topic: Topic,
         group: str,
-        *,
         has_done: Callable[[int, int], bool],
+        *,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
