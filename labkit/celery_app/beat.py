@@ -29,6 +29,8 @@ from labkit.errors import LabkitError, RedisRefused, WorkerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.process.signals import held_back
 from labkit.redis_state import labkit_error
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
@@ -143,10 +145,16 @@ class Beat(Resource):
             raise WorkerFailed(f"Beat could not go on: {self._crash}") from self._crash
 
     def stop(self) -> None:
-        """Send what is being sent, and leave the lock to others."""
+        """Send what is being sent, and leave the lock to others; raises `WorkerFailed` if its thread is left behind.
+
+        A second Ctrl-C is held back meanwhile.
+        """
         self._stop.set()
-        self._thread.join()
-        self._app.close()
+        with held_back():
+            self._thread.join(STOP_TIMEOUT)
+            self._app.close()
+        if self._thread.is_alive():
+            raise WorkerFailed(f"Beat did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind.")
 
     def close(self) -> None:
         """As `stop`."""

@@ -28,6 +28,8 @@ from labkit.lab import Lab
 from labkit.measure.fates import fate_of_each
 from labkit.measure.records import Receipt
 from labkit.policies import PriorityClass
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.arrivals import poisson
@@ -129,7 +131,7 @@ class Demo(Resource):
         Raises `WorkerFailed` if a part of it did not end well, and `TransportError` or `RedisUnreachable` where nobody
         can tell.
         """
-        self._running.close()
+        self.close()
         with closing(self._topics.transport.admin()) as admin:
             on_kafka = {
                 status.topic: unsettled(admin, self._topics.get(status.topic), group_of(self._group, status.name))
@@ -143,8 +145,9 @@ class Demo(Resource):
         )
 
     def close(self) -> None:
-        """As `stop`, without the sum."""
-        self._running.close()
+        """As `stop`, without the sum. A second Ctrl-C is held back meanwhile."""
+        with held_back():
+            self._running.close()
 
 
 def bridge_demo(lab: Lab, topics: Topics, *, seed: int, settings: Settings) -> Demo:
@@ -210,10 +213,14 @@ class _SourceProducer:
             raise WorkerFailed(f"The producer of {self.topic} could not go on: {self._error}") from self._error
 
     def stop(self) -> None:
-        """Send nothing more, and return when all that was sent is acknowledged or refused."""
+        """Send nothing more, and return when all that was sent is acknowledged or refused; raises `WorkerFailed`."""
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT)
+        if self._thread.is_alive():
+            raise WorkerFailed(
+                f"The producer of {self.topic} did not end in {STOP_TIMEOUT:g} s, and is left behind."
+            )
 
     def _run(self) -> None:
         try:

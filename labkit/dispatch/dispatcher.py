@@ -31,13 +31,15 @@ from labkit.measure.records import turned_away_frame
 from labkit.measure.task_record import TaskRecord
 from labkit.outage import Outage
 from labkit.policies import Ledger, Policy, PriorityClass
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig
-from labkit.taskqueue.members import ThreadMember
+from labkit.taskqueue.members import ThreadMember, stop_members
 from labkit.taskqueue.topics import Topic
 
 if TYPE_CHECKING:
@@ -143,24 +145,29 @@ class Dispatcher(Resource):
                 raise WorkerFailed(f"{member.name} ended although nobody asked it to.")
 
     def stop(self) -> None:
-        """Finish what is being handed over, commit and leave. Raises `WorkerFailed` if an intake has failed."""
+        """Finish what is being handed over, commit and leave, in bounded time whatever one part does.
+
+        Raises `WorkerFailed` if an intake has failed, or a thread is left behind. A second Ctrl-C is held back.
+        """
         self._leaving.set()
         if self._thread.ident is None:
             return
-        with ExitStack() as stack:  # all of it, whatever fails on the way
+        with held_back(), ExitStack() as stack:  # all of it, whatever fails on the way
             stack.callback(self._end)
-            for member in self._members:
-                member.ask_to_stop()
-                stack.callback(member.join)
+            failures = stop_members([*self._members], STOP_TIMEOUT)
+            if failures:
+                raise WorkerFailed(" ".join(map(str, failures))) from failures[0]
 
     def _end(self) -> None:
         """End the thread that decides; the intakes have ended."""
         self._stop.set()
         self._changed.set()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT)
         self._sender.close()
         if self._admission is not None:
             self._admission.close()
+        if self._thread.is_alive():
+            raise WorkerFailed(f"{self.name} did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind.")
 
     def close(self) -> None:
         """As `stop`."""

@@ -23,6 +23,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.outage import Outage
 from labkit.policies import PriorityClass, make_policy
+from labkit.process.signals import held_back
 from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
@@ -154,8 +155,9 @@ class CelerySession(Resource):
         return self._store.frame()
 
     def stop(self) -> None:
-        """End the dispatcher, then Celery's worker."""
-        self._stack.close()
+        """End the dispatcher, then Celery's worker. A second Ctrl-C is held back meanwhile."""
+        with held_back():
+            self._stack.close()
 
     def close(self) -> None:
         """As `stop`."""

@@ -13,6 +13,7 @@ from labkit.errors import WorkerFailed
 from labkit.lab import Lab
 from labkit.process.child_process import ChildProcess
 from labkit.process.output_log import OUTPUT_FILE, OutputLog
+from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, environment_with
 from labkit.taskqueue.timeouts import wait_until
@@ -89,10 +90,11 @@ class LabProcess(Resource, ABC):
         self._child.signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """Let it finish what it has begun and end; raises `WorkerFailed`."""
+        """Let it finish what it has begun and end; raises `WorkerFailed`. A second Ctrl-C is held back meanwhile."""
         if self._child.alive():
-            self._child.ask_to_stop()
-            self._child.join()
+            with held_back():
+                self._child.ask_to_stop()
+                self._child.join()
 
     def close(self) -> None:
         """As `stop`."""
