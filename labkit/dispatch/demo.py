@@ -218,9 +218,7 @@ class _SourceProducer:
         if self._thread.ident is not None:
             self._thread.join(STOP_TIMEOUT)
         if self._thread.is_alive():
-            raise WorkerFailed(
-                f"The producer of {self.topic} did not end in {STOP_TIMEOUT:g} s, and is left behind."
-            )
+            raise WorkerFailed(f"The producer of {self.topic} did not end in {STOP_TIMEOUT:g} s, and is left behind.")
 
     def _run(self) -> None:
         try:

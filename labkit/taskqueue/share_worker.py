@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from itertools import count
 from typing import TypeVar
 
-from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError
+from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
+from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.shard import ShareShards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
@@ -29,6 +30,10 @@ POLL_TIMEOUT = 0.1
 COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
+
+#: How long a worker with nothing in hand but letters that cannot be written waits before it gives their records back,
+#: in seconds; each time uses up a delivery.
+STUCK_PAUSE = 2.0
 
 Taken = TypeVar("Taken")
 
@@ -62,6 +67,9 @@ class ShareWorker(BaseWorker):
         self._tickets = count()
         self._running: set[WorkItem] = set()
         self._without_verdict = 0
+        self._deliveries: dict[WorkItem, int] = {}
+        self._stuck_since: float | None = None
+        self._stops_for = ""
         self._locked_at = self._committed_at = self._measure()
         self._verdicts = 0
 
@@ -150,6 +158,7 @@ class ShareWorker(BaseWorker):
             item = WorkItem(record, received_at)
             self._attempts.task_log.received(item)
             self._without_verdict += 1
+            self._deliveries[item] = deliveries
             if deliveries < DELIVERIES:
                 self._waiting.append(item)
             else:
@@ -192,14 +201,51 @@ class ShareWorker(BaseWorker):
         """Write letters, as many as may go together, and reject their records; give back those without time."""
         dead = _all_of(self._attempts.dead)
         written = set(self._dead_letters.write(dead)) if dead else set()
-        stuck = self._dead_letters.stuck() if self._stop.is_set() else []
+        stuck = set(self._dead_letters.stuck()) - written if dead else set()
+        goes_back = self._stop.is_set() or self._has_only(stuck, self._without_verdict - len(written))
         for item in dead:
             if item in written:
                 self._decide(client, item, "reject")
-            elif item in stuck or self._is_over(1.0):
-                self._decide(client, item, "release")
+            elif (item in stuck and goes_back) or self._is_over(1.0):
+                self._give_back(client, item)
             else:
                 self._attempts.dead.append(item)
+
+    def _raise_failure(self) -> None:
+        """As in every worker; also where it has stopped before the last delivery of a record."""
+        super()._raise_failure()
+        if self._stops_for:
+            raise WorkerFailed(f"{self.name} could not go on: {self._stops_for}")
+
+    def _has_only(self, stuck: set[WorkItem], number: int) -> bool:
+        """Whether of so many items without a verdict all have been stuck for a while."""
+        if not stuck or len(stuck) < number:
+            self._stuck_since = None
+            return False
+        now = self._measure()
+        self._stuck_since = now if self._stuck_since is None else self._stuck_since
+        return now - self._stuck_since >= STUCK_PAUSE
+
+    def _give_back(self, client: ShareClient, item: WorkItem) -> None:
+        """Release a record whose letter could not be written.
+
+        The last delivery is not for that: however it ends, Kafka gives the record up. So the worker stops before.
+        """
+        place, deliveries = f"offset {item.record.offset} of partition {item.record.partition}", self._deliveries[item]
+        letter = f"the dead letter of {place} of {self.topic.name!r}"
+        if deliveries >= DELIVERIES:
+            self._stops_for = (
+                f"{letter} could not be written in the last delivery, so Kafka gives its record up. It stays on the "
+                "topic as long as others: send its task again."
+            )
+            self.stop()
+        elif deliveries == DELIVERIES - 1 and not self._stop.is_set():
+            self._stops_for = (
+                f"{letter} cannot be written, and the next delivery is the last one. Mend the topic "
+                f"{dead_topic(self.topic.name)!r}, then start the workers again."
+            )
+            self.stop()
+        self._decide(client, item, "release")
 
     def _put_off(self, client: ShareClient) -> None:
         for item, delay in _all_of(self._shards.put_off):
@@ -211,6 +257,7 @@ class ShareWorker(BaseWorker):
 
     def _decide(self, client: ShareClient, item: WorkItem, verdict: Acknowledgement) -> None:
         self._running.discard(item)
+        self._deliveries.pop(item, None)
         self._without_verdict -= 1
         try:
             client.acknowledge(item.record, verdict)

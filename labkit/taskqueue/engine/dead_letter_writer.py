@@ -232,7 +232,7 @@ class GroupDeadLetterWriter(DeadLetterWriter):
 class ShareDeadLetterWriter(DeadLetterWriter):
     """Writes letters for a worker of a share group, which rejects their records then."""
 
-    _CONSEQUENCE = "Its record is given back, and after its last delivery the broker gives it up."
+    _CONSEQUENCE = "Its record is given back; before the last delivery that Kafka allows the worker stops."
 
     def _send(self, letters: Sequence[Outgoing], _items: Sequence[WorkItem]) -> None:
         self._open().write(letters)

@@ -4,16 +4,16 @@ import threading
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, CommitRefused, SettingsError, TransportError, Unsupported
+from labkit.errors import BrokerUnreachable, CommitRefused, SettingsError, TransportError, Unsupported, WorkerFailed
 from labkit.lab.connection import Connection
 from labkit.settings import Settings
-from labkit.taskqueue import Topics, WorkerGroup
+from labkit.taskqueue import Retry, Topics, WorkerGroup, share_worker
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.transport.share_contract import ShareConfig, SharedRecord
+from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
 
 SETTINGS = Settings(_env_file=None)
 
@@ -47,6 +47,9 @@ class ShareMember:
         self.records: list[Record] = []
         self.verdicts: list[tuple[int, str]] = []
         self.refuses: set[int] = set()
+        #: how often each record was delivered, by its offset; whether one that is released comes again
+        self.counts: dict[int, int] = {}
+        self.gives_again = False
         self.fails_to_close: TransportError | None = None
 
     def subscribe(self, topics):
@@ -56,12 +59,16 @@ class ShareMember:
         if not self.records:
             threading.Event().wait(timeout)
             return []
-        return [SharedRecord(self.records.pop(0), 1)]
+        record = self.records.pop(0)
+        self.counts[record.offset] = self.counts.get(record.offset, 0) + 1
+        return [SharedRecord(record, self.counts[record.offset])]
 
     def acknowledge(self, record, verdict):
         if record.offset in self.refuses:
             raise CommitRefused("no verdict any more")
         self.verdicts.append((record.offset, verdict))
+        if verdict == "release" and self.gives_again:
+            self.records.append(record)
 
     def commit(self):
         """Each verdict counts at once."""
@@ -147,3 +154,49 @@ def test_who_leaves_while_the_broker_is_away_ends_in_order(transport, caplog):
             wait_until(lambda: group.attempts() == 1, timeout=60, what="it was to be done")
     assert "worker-1 leaves without the broker: nobody answers" in caplog.text
     assert [thread for thread in threading.enumerate() if thread.name.startswith("worker-1")] == []
+
+
+@pytest.fixture
+def stuck(transport, monkeypatch):
+    """A group in which every task fails and no letter of it can be written, with a lock that outlasts the test."""
+    monkeypatch.setattr(share_worker, "STUCK_PAUSE", 0.01)
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        topics.create("t.dead", partitions=1, config={"max.message.bytes": "50"})
+
+        def handler(task):
+            if task.id == first.id:
+                raise ValueError("no")
+
+        first = stock_tasks(1, seed=1)[0]
+        transport.member.gives_again = True
+        yield share(topics, handler=handler, retry=Retry(attempts=1), lock=60.0)
+
+
+def test_a_letter_that_cannot_be_written_holds_up_nobody_for_the_whole_lock(transport, stuck):
+    deliver(transport, 4)
+    transport.member.counts[0] = -100
+    with stuck:
+        others = {(offset, "accept") for offset in (1, 2, 3)}
+        wait_until(lambda: others <= set(transport.member.verdicts), timeout=30, what="the others were to be done")
+    assert (0, "release") in transport.member.verdicts
+    assert (0, "reject") not in transport.member.verdicts
+
+
+def test_a_worker_stops_before_the_last_delivery_of_a_record_whose_letter_cannot_be_written(transport, stuck):
+    deliver(transport, 1)
+    stuck.start()
+    wait_until(lambda: bool(stuck.dead()), timeout=60, what="the worker was to stop")
+    with pytest.raises(WorkerFailed, match=r"offset 0 of .*next delivery is the last.*Mend the topic 't.dead'"):
+        stuck.stop()
+    assert transport.member.counts == {0: DELIVERIES - 1}
+    assert transport.member.verdicts == [(0, "release")] * (DELIVERIES - 1)
+
+
+def test_a_record_that_kafka_gives_up_without_a_letter_is_named(transport, stuck):
+    deliver(transport, 1)
+    transport.member.counts[0] = DELIVERIES - 1
+    stuck.start()
+    wait_until(lambda: bool(stuck.dead()), timeout=60, what="the worker was to stop")
+    with pytest.raises(WorkerFailed, match=r"offset 0 of .*Kafka gives its record up.*send its task again"):
+        stuck.stop()
