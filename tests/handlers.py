@@ -63,6 +63,7 @@ class Hostile(Exception):
 #: Everything that may come out of a handler instead of a result, by the payload of its task.
 RAISES: dict[str, Callable[[], BaseException]] = {
     "error": lambda: ValueError("no"),
+    "base": lambda: BaseException("no"),
     "exit": lambda: SystemExit(0),
     "interrupt": KeyboardInterrupt,
     "generator exit": GeneratorExit,

@@ -35,8 +35,6 @@ _DATABASE = re.compile(r"([?&])db=")
 
 #: How often workers look for tasks whose visibility timeout is over, in seconds.
 RESTORE_INTERVAL = 1
-#: One worker at a time looks. If it is killed meanwhile, the others wait so many seconds; kombu's default is 300.
-RESTORE_PATIENCE = 5
 
 #: How often a worker says that it lives, in seconds.
 HEARTBEAT_INTERVAL = 1.0
@@ -145,7 +143,6 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": settings.celery_visibility_timeout,
         "unacked_restore_interval": RESTORE_INTERVAL,
         "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": RESTORE_PATIENCE,
         "socket_keepalive": True,
         "unsettled": UnsettledMessages(),
     }

@@ -31,7 +31,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
-from labkit.redis_state import labkit_error
+from labkit.redis_state import labkit_error, last_at_most
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 
@@ -191,6 +191,7 @@ class Beat(Resource):
         lock.lua_extend = client.register_script(LUA_EXTEND_TO_SCRIPT)
         waits = self._outage.on  # then the lock may still be its own, from before
         while not lock.acquire(blocking=False):
+            last_at_most(client, conf.lock_key, conf.lock_timeout)
             if not waits:
                 self._say("Another Beat has the schedule; this one waits, and takes over when that one ends.")
             waits = True

@@ -8,6 +8,8 @@ limit per running worker process. Each worker says every second how many process
 All of it is one script in Redis, so that no two dispatchers ever see the same capacity left. A reservation lasts until
 the dispatcher makes its next one, at most `RESERVATION` seconds: then its dispatcher is taken for dead. One that was
 only frozen meanwhile sends its batch beyond the limit, which is the most that can go wrong.
+
+The clock of Redis may be set back. What lies further ahead than it ever can was noted before that, and is over.
 """
 
 from __future__ import annotations
@@ -40,16 +42,20 @@ for index = 5, #KEYS do
   waiting[index - 4] = redis.call('LLEN', KEYS[index])
   taken = taken + waiting[index - 4]
 end
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[4])) do
-  if redis.call('HEXISTS', KEYS[2], worker) == 1 then redis.call('HDEL', KEYS[2], worker) end
+local function silent(first, last)
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], first, last)) do
+    if redis.call('HEXISTS', KEYS[2], worker) == 1 then redis.call('HDEL', KEYS[2], worker) end
+  end
 end
+silent('-inf', now - ARGV[4])
+silent('(' .. now + ARGV[4], '+inf')
 local processes = 0
 for _, worker in ipairs(redis.call('HVALS', KEYS[2])) do processes = processes + string.match(worker, '%d+') end
 local reserved = 0
 local entries = redis.call('HGETALL', KEYS[4])
 for index = 1, #entries, 2 do
   local number, ends = string.match(entries[index + 1], '(%d+) (%d+)')
-  if tonumber(ends) <= now then
+  if tonumber(ends) <= now or tonumber(ends) > now + ARGV[5] then
     redis.call('HDEL', KEYS[4], entries[index])
   elseif entries[index] ~= ARGV[1] then
     reserved = reserved + number
@@ -66,6 +72,7 @@ if ARGV[1] ~= '' then
 end
 -- at the end, since a script that has begun to write is not refused any more when Redis is full
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[6])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '(' .. now + ARGV[6], '+inf')
 return {granted, unacknowledged, processes, reserved, waiting}
 """
 

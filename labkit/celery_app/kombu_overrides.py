@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
@@ -29,7 +29,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import exceptions
 
-from labkit.celery_app.message_scripts import BELL, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
+from labkit.celery_app.message_scripts import BELL, DUE, MOST_DUE, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
 from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_away, state_of
@@ -39,7 +39,6 @@ MADE_FOR = {"kombu": "5.7.0"}
 
 #: The name of this transport, in place of kombu's "redis".
 TRANSPORT = "labkit"
-
 TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 
 log = safe_logger("labkit.celery")
@@ -52,13 +51,14 @@ ASK_AGAIN = 0.5
 class _QoS(redis.QoS):
     """What is unacknowledged; what was taken by the script is noted in Redis already."""
 
-    def restore_visible(self, *arguments: Any, **options: Any) -> None:
-        """Put back what a worker that is gone had taken; later, where Redis is full, which keeps nothing else back."""
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Put back what workers that are gone had taken, by the clock of Redis; later, where it is full."""
         self.settle()
         if self.channel.unsettled or self.channel.is_away():
             return
         try:
-            super().restore_visible(*arguments, **options)
+            for tag in self.channel.evaluate(DUE, [self.unacked_index_key], self.visibility_timeout, *MOST_DUE):
+                self.restore_by_tag(bytes_to_str(tag))
         except exceptions.RedisError as error:
             refusals.hear(error, "What dead workers had could not be put back", "what dead workers had stays with them")
 
@@ -220,10 +220,12 @@ class Channel(redis.Channel):
         """Note no more that this message is taken; if it is noted so, push it."""
         keys = [self.unacked_key, self.unacked_index_key, BELL, *(key for _, key, _ in pushes)]
         values = [noted, pushes[0][0], *(message for _, _, message in pushes)] if noted is not None and pushes else []
+        self.evaluate(SETTLE, keys, tag, *values)
+
+    def evaluate(self, script: str, keys: Sequence[str], *values: Any) -> Any:
+        """What this script answers."""
         with self.conn_or_acquire() as client:
-            client.execute_command(
-                "EVAL", SETTLE, len(keys), *(self.global_keyprefix + key for key in keys), tag, *values
-            )
+            return client.execute_command("EVAL", script, len(keys), *map(self.global_keyprefix.__add__, keys), *values)
 
     def close(self) -> None:
         """Close the channel, without the answer for which it waits if there will be none."""
@@ -246,7 +248,7 @@ class Channel(redis.Channel):
             return
         levels = [self._q_for_pri(queue, level) for level in self.priority_steps for queue in queues]
         keys = [prefix + key for key in (self.unacked_key, self.unacked_index_key, BELL, UNREADABLE, *levels)]
-        connection.send_command("EVAL", TAKE, len(keys), *keys, time(), MOST_UNREADABLE)
+        connection.send_command("EVAL", TAKE, len(keys), *keys, MOST_UNREADABLE)
 
     def _brpop_read(self, **options: Any) -> bool:
         waited, self._waits = self._waits, False

@@ -11,10 +11,14 @@ BELL = "bell"
 #: The list of what stood in the queue and is no message, after the prefix, and how much of it is kept.
 UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
 
-# KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: now, in seconds; how many are kept
-# that are no messages. What is noted is what `kombu.transport.redis.QoS.append` would note. The bell rings on for who
-# else waits. What is no message is put aside, and the answer has one part only. A key that holds something of another
-# kind is noticed by what only reads, before anything is changed: a script that fails in the middle is not undone.
+#: For so many seconds a worker has the messages to itself that it puts back, and so many are they at most.
+MOST_DUE = 5, 1000
+
+# KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: how many are kept that are no
+# messages. What is noted is what `kombu.transport.redis.QoS.append` would note, but by the clock of Redis. The bell
+# rings on for who else waits. What is no message is put aside, and the answer has one part only. A key that holds
+# something of another kind is noticed by what only reads, before anything is changed: a script that fails in the middle
+# is not undone.
 TAKE = """
 local function read(message)
   local properties = cjson.decode(message).properties
@@ -29,11 +33,12 @@ for index = 5, #KEYS do
     local is_message, tag, names = pcall(read, message)
     if not is_message then
       redis.call('LPUSH', KEYS[4], redis.call('RPOP', KEYS[index]))
-      redis.call('LTRIM', KEYS[4], 0, ARGV[2] - 1)
+      redis.call('LTRIM', KEYS[4], 0, ARGV[1] - 1)
       return {KEYS[index]}
     end
+    local time = redis.call('TIME')
     redis.call('RPOP', KEYS[index])
-    redis.call('ZADD', KEYS[2], ARGV[1], tag)
+    redis.call('ZADD', KEYS[2], time[1] .. '.' .. string.format('%06d', time[2]), tag)
     redis.call('HSET', KEYS[1], tag, '[' .. message .. names .. ']')
     for further = index, #KEYS do
       if redis.call('EXISTS', KEYS[further]) == 1 then
@@ -64,6 +69,21 @@ for index = 4, #KEYS do
   redis.pcall('ZADD', KEYS[3], 0, '')
 end
 return 1
+"""
+
+
+# KEYS: unacked_index. ARGV: the visibility time-out in seconds, and `MOST_DUE`. The tags that are due, each for one
+# worker: it is due again when that one has not put it back in time, since it was killed. What lies ahead was noted
+# before the clock was set back, and counts as if it was noted now.
+DUE = """
+local time = redis.call('TIME')
+local now, timeout = tonumber(time[1]), tonumber(ARGV[1])
+for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now + 1, '+inf', 'LIMIT', 0, ARGV[3])) do
+  redis.call('ZADD', KEYS[1], now, tag)
+end
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - timeout, 'LIMIT', 0, ARGV[3])
+for _, tag in ipairs(due) do redis.call('ZADD', KEYS[1], now - timeout + math.min(ARGV[2], timeout), tag) end
+return due
 """
 
 

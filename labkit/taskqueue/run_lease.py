@@ -36,9 +36,12 @@ log = safe_logger("labkit.worker")
 #: How long an answer may take, in seconds: the attempt at a task waits for it, and may be limited in time itself.
 LEASE_ANSWER_TIMEOUT = 1.0
 
+# A lease that would last longer than it was taken for was taken before the clock of Redis was set back.
 _BEGIN = """
 local found = redis.call('GET', KEYS[1])
 if found and found ~= 'run:' .. ARGV[1] then
+  local lease = tonumber(string.match(found, '^run:%S+ (%d+)$'))
+  if lease and redis.call('PTTL', KEYS[1]) > lease then redis.call('PEXPIRE', KEYS[1], lease) end
   return string.sub(found, 1, 5) == 'done:' and 2 or 1
 end
 redis.call('SET', KEYS[1], 'run:' .. ARGV[1], 'PX', ARGV[2])
@@ -80,8 +83,9 @@ class RunLease:
 
     def __init__(self, client: redis.Redis, key: str, *, lease: float, ttl: float) -> None:
         self.key = key
-        #: names the run; one whose beginning was not answered may stand in Redis already, and be begun again by it
-        self.token = uuid4().hex
+        #: names the run, and says its lease in ms; one whose beginning was not answered may stand in Redis already, and
+        #: be begun again by it
+        self.token = f"{uuid4().hex} {round(lease * 1000)}"
         self._client = client
         self._lease_ms = round(lease * 1000)
         self._ttl_ms = round(ttl * 1000)

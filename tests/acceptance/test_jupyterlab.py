@@ -1,4 +1,7 @@
-"""`make lab`, as a student types it: JupyterLab opens in a browser, a notebook runs, and Ctrl-C ends everything."""
+"""`make lab`, as a student types it: JupyterLab opens in a browser, a notebook runs, and Ctrl-C ends everything.
+
+There is a proxy in the environment, as at many universities, which does not answer.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 MAKE_LAB = ["make", "--no-print-directory", "lab"]
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/lab\S*token=[0-9a-f]+")
 MARK = "LABKIT_TEST_MARK"
+#: Nobody answers there; what is fetched from elsewhere goes by HTTPS.
+PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 
 #: All cells are in the page, not only those in sight, so that they can be counted.
 NOTEBOOK_SETTINGS = '{"windowingMode": "none"}'
@@ -40,7 +45,8 @@ class Started:
         self.data = folder / "data"
         self._log = folder / "output.log"
         self._seen: set[psutil.Process] = set()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")}
+        taken_away = re.compile(r"LABKIT_.*|NO_PROXY", re.IGNORECASE)
+        inherited = {name: value for name, value in os.environ.items() if not taken_away.fullmatch(name)}
         settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
         (settings / "tracker.jupyterlab-settings").write_text(NOTEBOOK_SETTINGS)
@@ -52,6 +58,7 @@ class Started:
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "IPYTHONDIR": str(folder / "ipython"),
             MARK: self.mark,
+            **PROXY,
         }
         with self._log.open("w") as output:
             self.process = subprocess.Popen(

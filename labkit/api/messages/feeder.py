@@ -29,7 +29,7 @@ from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisRefused, RedisUnreachable, UnknownTopic
 from labkit.outage import Outage
-from labkit.redis_state import asked
+from labkit.redis_state import asked, last_at_most
 from labkit.settings import Settings
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.transport.contract import (
@@ -84,7 +84,7 @@ class Feeder:
         self._client = client
         self._stop = threading.Event()
         self._dead_letters = DeadLetterSender(topic, group, stop=self._stop, measure=measure)
-        self._most = settings.api_deliveries
+        self._most, self._lease_ms = settings.api_deliveries, round(settings.api_lease * 1000)
         self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
@@ -140,6 +140,7 @@ class Feeder:
         with asked("The queue could not be claimed"):
             if self._client.set(self._queue.feeder, self._name, nx=True, px=round(CLAIM * 1000)):
                 return True
+            last_at_most(self._client, self._queue.feeder, CLAIM)
             return self._client.get(self._queue.feeder) == self._name.encode()  # its answer was lost, or a turn failed
 
     def _work(self) -> None:
@@ -248,7 +249,7 @@ class _Turn:
         claim = round(CLAIM * 1000)
         found = feeder._tend(
             [feeder._queue.feeder],
-            *(feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell, GROUP_KEPT_MS),
+            *(feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell, GROUP_KEPT_MS, feeder._lease_ms),
         )
         if found is None:
             return False

@@ -27,13 +27,17 @@ KEPT = 24 * 3600.0
 #: How long a key is in flight when its process has died, and how often a living process renews it, in seconds.
 IN_FLIGHT, RENEWAL = 3.0, 1.0
 
-# KEYS: key. ARGV: fingerprint, token, ms in flight. What is found, or "begun".
+# KEYS: key. ARGV: fingerprint, token, ms in flight. What is found, or "begun". A mark that would last longer than any
+# was made before the clock was set back.
 _BEGIN = """
 local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'token', 'answer')
 if found[1] then
   if found[1] ~= ARGV[1] then return {'mismatch'} end
   if found[3] then return {'replay', found[3]} end
-  if found[2] ~= ARGV[2] then return {'in flight'} end
+  if found[2] ~= ARGV[2] then
+    if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+    return {'in flight'}
+  end
 end
 redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])

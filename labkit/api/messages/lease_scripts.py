@@ -6,10 +6,7 @@ They use nothing newer than Redis 6.2.
 
 from __future__ import annotations
 
-_NOW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
+from labkit.api.messages.clock_scripts import NOT_AFTER, NOW
 
 # What a group has is kept for a while after the last sign of it. `pos` goes first: without it the group is not known,
 # and what is left of it is passed over.
@@ -36,9 +33,10 @@ local function unlease(base, id)
 end
 """
 
-# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
+# Puts back what was leased and not acknowledged in time, that is `lease` ms; what was delivered too often dies.
 _EXPIRE = (
     _UNLEASE
+    + NOT_AFTER
     + """
 local function put_back(base, id, most)
   unlease(base, id)
@@ -48,8 +46,9 @@ local function put_back(base, id, most)
   local kept = redis.call('PTTL', base .. 'pos')
   if kept > 0 then redis.call('PEXPIRE', list, kept + 3600000) end -- it may be new, and nobody there who keeps it
 end
-local function expire(base, most)
+local function expire(base, most, lease)
   if redis.call('EXISTS', base .. 'pos') == 0 then return 0 end
+  not_after(base .. 'leases', now + lease)
   local over = redis.call('ZREVRANGEBYSCORE', base .. 'leases', now, '-inf', 'LIMIT', 0, 100)
   for _, id in ipairs(over) do put_back(base, id, most) end
   return #over
@@ -63,14 +62,14 @@ end
 # where records are known that were not fed yet, else 0; 2 if it is not known what is on the topic. With the token of a
 # lease that goes on, what was leased by it is given out again: its answer was lost.
 TAKE = (
-    _NOW
+    NOW
     + KEEP
     + _EXPIRE
     + """
 local base = ARGV[1]
 redis.call('ZADD', KEYS[2], now, ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])
-expire(base, ARGV[5])
+expire(base, ARGV[5], ARGV[4])
 local function delivery(id, count)
   local over = tonumber(redis.call('ZSCORE', base .. 'leases', id))
   return {id, redis.call('HGET', base .. 'held', id), count, over, redis.call('LLEN', base .. 'ready')}
@@ -122,7 +121,7 @@ end
 
 # ARGV: base of the queue, prefix of messages, group, id, token.
 ACK = (
-    _NOW
+    NOW
     + _UNLEASE
     + _HAS_LEASE
     + """
@@ -139,7 +138,7 @@ return 1
 # ARGV: base of the queue, prefix of messages, group, id, token, most deliveries, channel, what to say there, ms that a
 # group is kept.
 NACK = (
-    _NOW
+    NOW
     + KEEP
     + _EXPIRE
     + _HAS_LEASE
@@ -158,11 +157,11 @@ return 1
 # --- what the feeder does besides
 
 # KEYS: feeder. ARGV: base of the queue, who feeds, ms of its claim, most deliveries, channel, what to say there, ms
-# that a group is kept.
+# that a group is kept, ms of a lease.
 # false: another one feeds. Else how many are ready; the dying, each with its record and its deliveries; and per
 # partition the offset before which everything is acknowledged.
 TEND = (
-    _NOW
+    NOW
     + KEEP
     + _EXPIRE
     + """
@@ -170,7 +169,7 @@ local base = ARGV[1]
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return false end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 keep(base, ARGV[7])
-if expire(base, ARGV[4]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
+if expire(base, ARGV[4], ARGV[8]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
 local dying = {}
 for _, id in ipairs(redis.call('LRANGE', base .. 'dying', 0, 49)) do
   dying[#dying + 1] = {id, redis.call('HGET', base .. 'held', id), redis.call('HGET', base .. 'counts', id)}
@@ -187,7 +186,7 @@ return {redis.call('LLEN', base .. 'ready'), dying, settled}
 
 # ARGV: base of the queue, prefix of messages, group, ids: they are dead letters now.
 DEAD_LETTERED = (
-    _NOW
+    NOW
     + _HAS_LEASE
     + """
 local base = ARGV[1]
@@ -221,17 +220,19 @@ return redis.call('DEL', KEYS[1])
 """
 
 # KEYS: log, groups. ARGV: base of the topic, ms after which a group is at rest, ms that a group is kept, most
-# deliveries. Of groups that nobody polls or feeds, only the place from which they read on is kept; what they have
-# acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put to rest.
+# deliveries, ms of a lease. Of groups that nobody polls or feeds, only the place from which they read on is kept; what
+# they have acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put
+# to rest.
 REST = (
-    _NOW
+    NOW
     + _EXPIRE
     + """
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+not_after(KEYS[2], now)
 local rested = 0
 for _, group in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])) do
   local base = ARGV[1] .. 'q:' .. group .. ':'
-  expire(base, ARGV[4])
+  expire(base, ARGV[4], ARGV[5])
   local busy = redis.call('EXISTS', base .. 'feeder', base .. 'leases', base .. 'dying')
   if busy == 0 and redis.call('EXISTS', base .. 'held', base .. 'ready') > 0 then
     local places = redis.call('HGETALL', base .. 'pos')
@@ -257,7 +258,7 @@ return rested
 # The groups that polled lately count, or else the one that polled last; if none ever did, everything there is.
 # After the lag comes where each partition ended when it was counted: partition, end.
 LAG = (
-    _NOW
+    NOW
     + """
 local names = redis.call('ZRANGEBYSCORE', KEYS[2], now - ARGV[2], '+inf')
 if #names == 0 then names = redis.call('ZREVRANGE', KEYS[2], 0, 0) end

@@ -6,21 +6,18 @@ They use nothing newer than Redis 6.2.
 
 from __future__ import annotations
 
+from labkit.api.messages.clock_scripts import NOW
 from labkit.api.messages.lease_scripts import KEEP
-
-_NOW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
 
 # --- reservations
 
 # KEYS: log. ARGV: prefix of messages, owner, ms of a reservation, ms that ids are kept, ids.
 # Per id: q (queued), w (in work elsewhere), n (new, reserved), or the floor (reserved by taking over): the ends of the
 # partitions that were known when the first reservation was made. Whatever was produced since is beyond them.
-# Who finds its own reservation had no answer to its last call, and takes over from itself.
+# Who finds its own reservation had no answer to its last call, and takes over from itself. One that lasts longer than
+# any was made before the clock was set back, and is over.
 RESERVE = (
-    _NOW
+    NOW
     + """
 if redis.call('HEXISTS', KEYS[1], 'indexed') == 0 then return false end
 local floor
@@ -46,7 +43,7 @@ for index = 5, #ARGV do
     redis.call('HSET', key, 'owner', ARGV[2], 'until', now + ARGV[3], 'floor', ends(), 'accepted', now)
     redis.call('PEXPIRE', key, ARGV[4])
     answer = 'n'
-  elseif tonumber(found[2]) > now and found[3] ~= ARGV[2] then
+  elseif tonumber(found[2]) > now and tonumber(found[2]) <= now + ARGV[3] and found[3] ~= ARGV[2] then
     answer = 'w'
   else
     redis.call('HSET', key, 'owner', ARGV[2], 'until', now + ARGV[3])
@@ -60,7 +57,7 @@ return answers
 
 # ARGV: prefix of messages, owner, ms from now until the reservation ends, ids.
 HOLD = (
-    _NOW
+    NOW
     + """
 for index = 4, #ARGV do
   local key = ARGV[1] .. ARGV[index]
@@ -88,7 +85,7 @@ end
 
 # KEYS: log. ARGV: prefix of messages, ms that ids are kept, then id, partition, offset.
 MARK = (
-    _NOW
+    NOW
     + _PLACE
     + """
 for index = 3, #ARGV, 3 do
@@ -107,7 +104,7 @@ return 1
 # seen elsewhere first is passed over, unless it is a dead letter of this group that was replayed; and one that the
 # group has settled, before it was put to rest and came back.
 FEED = (
-    _NOW
+    NOW
     + KEEP
     + _PLACE
     + """

@@ -9,7 +9,7 @@ import pytest
 
 from labkit.celery_app import capacity as room_module
 from labkit.celery_app.application import LEVELS, key_prefix
-from labkit.celery_app.capacity import Capacity, Presence, connect, running_workers
+from labkit.celery_app.capacity import Capacity, Presence, connect, running_workers, signs_key
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.errors import RedisUnreachable
 from labkit.taskqueue.timeouts import wait_until
@@ -99,12 +99,39 @@ def test_the_reservation_of_a_dead_dispatcher_ends(client, settings, presence, m
     wait_until(lambda: living.reserve(10).granted == 10, timeout=60, what="the reservation was to end")
 
 
-def test_a_worker_that_is_silent_does_not_count(client, settings, presence, monkeypatch):
-    monkeypatch.setattr(room_module, "SILENCE", 0.3)
+#: As what was noted before a clock was set back by an hour lies ahead, in ms.
+AN_HOUR = 3_600_000
+
+
+def test_a_reservation_from_before_the_clock_was_set_back_ends(client, settings, presence):
+    presence.say(5)
+    assert room_of(client, settings, "dead").reserve(10).granted == 10
+    key = f"{key_prefix(settings)}reserved"
+    number, ends = client.hget(key, "dead").split()
+    client.hset(key, "dead", b"%s %d" % (number, int(ends) + AN_HOUR))
+    assert room_of(client, settings).reserve(10).granted == 10
+    assert not client.hexists(key, "dead")
+
+
+def test_a_worker_whose_last_sign_is_from_before_the_clock_was_set_back_does_not_count(client, settings, presence):
     presence.say(2)
-    room = room_of(client, settings)
+    signs = signs_key(key_prefix(settings))
+    (run,) = client.zrange(signs, 0, -1)
+    client.zincrby(signs, AN_HOUR, run)
+    assert Capacity(client, settings).count().processes == 0
+    presence.say(2)
+    assert Capacity(client, settings).count().processes == 2, "one that lives gives the next sign"
+    client.zincrby(signs, 30 * 24 * AN_HOUR, run)
+    Capacity(client, settings).count()
+    assert not client.exists(signs), "nothing is kept for ever"
+
+
+def test_a_worker_that_is_silent_does_not_count(client, settings, presence):
+    presence.say(2)
+    room, signs = room_of(client, settings), signs_key(key_prefix(settings))
     assert room.count().processes == 2
-    wait_until(lambda: room.count().processes == 0, timeout=60, what="the silent one was to drop out")
+    client.zincrby(signs, -(room_module.SILENCE * 1000 + 1), client.zrange(signs, 0, -1)[0])
+    assert room.count().processes == 0
     assert running_workers(client, settings) == {}
     presence.say(2)
     assert room.count().processes == 2

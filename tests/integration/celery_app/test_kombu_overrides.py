@@ -12,6 +12,7 @@ from kombu.transport.redis import Transport as KombuTransport
 from labkit.celery_app.application import QUEUE, key_prefix, level_key, make_app
 from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kombu_overrides import LabkitTransport
+from labkit.celery_app.message_scripts import DUE, MOST_DUE
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import new_settings
 from tests.integration.own_redis import STATES
@@ -194,3 +195,30 @@ def test_a_message_that_its_queue_refuses_stays_noted_until_its_visibility_timeo
     got: list[str] = []
     with taker(app, got) as connection:
         drain(connection, got, until=bool)
+
+
+def test_what_was_taken_before_the_clock_was_set_back_comes_back_too(app, room, client, settings):
+    app.send_task("anything", queue=QUEUE, task_id="the one")
+    die_with_an_answer_unread(app, room)
+    index = f"{key_prefix(settings)}unacked_index"
+    (tag,) = client.zrange(index, 0, -1)
+    client.zincrby(index, 3600, tag)
+    got: list[str] = []
+    with taker(app, got) as another:
+        drain(another, got, until=bool)
+    assert got == ["the one"]
+
+
+def test_what_is_due_is_put_back_by_one_worker_and_by_another_if_that_one_dies(app, room, client, settings):
+    app.send_task("anything", queue=QUEUE, task_id="the one")
+    die_with_an_answer_unread(app, room)
+    index = f"{key_prefix(settings)}unacked_index"
+    (tag,) = client.zrange(index, 0, -1)
+    client.zadd(index, {tag: 1})
+
+    def due() -> list[bytes]:
+        return client.eval(DUE, 1, index, 1.0, *MOST_DUE)
+
+    assert due() == [tag]
+    assert due() == []
+    wait_until(lambda: due() == [tag], timeout=60, what="it was to be due again")

@@ -124,6 +124,14 @@ def test_who_did_not_die_is_not_counted(workers, task, how):
     assert another.begin(task) == Start(0)
 
 
+def test_a_worker_that_died_before_the_clock_was_set_back_counts_as_dead(workers, client, settings, task):
+    worker, run = workers.new()
+    worker.begin(task)
+    client.zincrby(signs_key(key_prefix(settings)), 3_600_000, run)
+    another, _ = workers.new()
+    assert another.begin(task) == Start(1)
+
+
 def test_a_record_that_was_replayed_begins_anew(workers, client, settings, task):
     worker, run = workers.new()
     worker.begin(task)

@@ -23,9 +23,10 @@ from labkit.settings import Settings, environment_with
 def own_settings(tmp_path: Path) -> Iterator[Settings]:
     """Settings whose labs keep their data in this test's folder; whatever still runs there at the end is stopped.
 
-    The folder's name has what names of folders have: a space, letters that are not ASCII, signs that URLs use.
+    The folder's name has what names of folders have: a space, letters that are not ASCII, signs that URLs use, and a
+    comma and a colon, by which Kafka and Java separate folders.
     """
-    settings = Settings(data_dir=tmp_path / "Jürgens 100% a=b Übungen 😀", port=free_ports(1)[0])
+    settings = Settings(data_dir=tmp_path / "Jürgens, 100% a=b c:d Übungen 😀", port=free_ports(1)[0])
     yield settings
     labs = data_folder(settings) / "labs"
     for folder in labs.iterdir() if labs.exists() else ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
@@ -18,14 +19,28 @@ from labkit.lab.state import read_state
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce, said_by_labkit
 
+#: What a user may have set for another Java; the lab's own would not start with it.
+FOR_ANOTHER_JAVA = {
+    "JAVA_TOOL_OPTIONS": "-Xbogus",
+    "JDK_JAVA_OPTIONS": "-Xbogus",
+    "_JAVA_OPTIONS": "-Xbogus",
+    "CLASSPATH": "/nowhere",
+    "KAFKA_OPTS": "-Xbogus",
+}
 
-def test_a_lab_is_started_found_and_stopped_and_its_data_stays(own_settings: Settings, folders: LabFolders) -> None:
+
+def test_a_lab_is_started_found_and_stopped_and_its_data_stays(
+    own_settings: Settings, folders: LabFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in FOR_ANOTHER_JAVA.items():
+        monkeypatch.setenv(name, value)
     state, started = lifecycle.up("default", folders, own_settings)
     assert started
     again, started_again = lifecycle.up("default", folders, own_settings)
     assert (again, started_again) == (state, False)
     with open_lab(settings=own_settings) as lab:
         assert lab.bootstrap_servers == f"{HOST}:{own_settings.port}"
+        assert not FOR_ANOTHER_JAVA.keys() & psutil.Process(lab.kafka_pid).environ().keys()
         assert (lab.kafka_pid, lab.redis_pid) == (state.servers()["kafka"].pid, state.servers()["redis"].pid)
         produce(lab.bootstrap_servers, "kept", "a record")
         with redis.Redis.from_url(lab.redis_url) as client:

@@ -104,6 +104,16 @@ def test_deliveries_at_once_have_one_effect_with_asyncio(lab, task):
     assert effects == [task.id]
 
 
+def test_a_lease_from_before_the_clock_was_set_back_ends(lab, client, task):
+    """Of a run that was killed: one that lives renews it."""
+    dead, next_ = (RunLease(client, f"labkit:once:{task.id}", lease=LEASE, ttl=60) for _ in range(2))
+    assert dead.begin() is RunState.BEGUN
+    client.pexpire(dead.key, 3_600_000)
+    assert next_.begin() is RunState.IN_PROGRESS
+    assert client.pttl(dead.key) <= LEASE * 1000
+    wait_until(lambda: next_.begin() is RunState.BEGUN, timeout=60, what="the lease was to end")
+
+
 def test_a_handler_that_fails_may_be_tried_again_at_once(lab, task):
     calls = []
 

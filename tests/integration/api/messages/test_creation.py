@@ -124,6 +124,17 @@ async def test_what_a_killed_process_began_is_finished_by_who_sends_it_again(cre
         assert journey.station is Station.QUEUED
 
 
+async def test_a_reservation_from_before_the_clock_was_set_back_is_taken_over(crew, topics) -> None:
+    async with crew:
+        queues, message = await crew.queues(), new_message(1)
+        await queues.create([new_message(2)])
+        topic = queues._topics.known("orders")
+        assert (await queues._reservations.reserve(topic, [str(message.id)], owner="dead")).new == [str(message.id)]
+        await queues._client.hincrby(topic.names.messages + str(message.id), "until", 3_600_000)
+        assert (await queues._reservations.reserve(topic, [str(message.id)], owner="next")).taken == [str(message.id)]
+        assert (await queues._reservations.reserve(topic, [str(message.id)], owner="late")).work == [str(message.id)]
+
+
 async def test_when_redis_has_lost_everything_nothing_is_queued_twice(crew, topics) -> None:
     async with crew:
         queues = await crew.queues()

@@ -48,6 +48,16 @@ async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(l
         assert (await queues.lags())["orders"] == MESSAGES - 1
 
 
+async def test_a_group_that_polled_before_the_clock_was_set_back_comes_to_rest(lab, make_settings, client, prefix):
+    async with MessageQueues(lab, make_settings()) as queues:
+        await queues.create([new_message(number) for number in range(3)])
+        assert await queues.poll("orders", "g", wait=WAIT, explicit=False)
+    [groups] = keys(client, prefix, "*:groups")
+    client.zincrby(groups, 3_600_000, "g")
+    async with MessageQueues(lab, make_settings()) as queues:
+        assert await queues.rest("orders", after=0) == 1
+
+
 async def test_the_keys_of_a_group_whose_letter_is_refused_end(lab, make_settings, client, prefix, topics, caplog):
     async with MessageQueues(lab, make_settings(api_deliveries=1)) as queues:
         await queues.create([new_message()])

@@ -98,6 +98,17 @@ async def test_the_mark_of_a_dead_process_runs_out_and_that_of_a_living_one_does
         assert await other.begin("alive", "f") == Replay("late")
 
 
+async def test_a_mark_from_before_the_clock_was_set_back_runs_out(stores) -> None:
+    async with stores:
+        dead, other = IdempotencyKeys(*stores._made), stores.one()
+        await dead.begin("dead", "f")
+        await dead.aclose()
+        (mark,) = await other._client.keys(f"{other._prefix}*")
+        await other._client.expire(mark, 3600)
+        assert await other.begin("dead", "f") == InFlight()
+        assert await other._client.pttl(mark) <= module.IN_FLIGHT * 1000
+
+
 async def test_one_that_was_taken_for_dead_leaves_the_other_s_answer_alone(stores, monkeypatch) -> None:
     monkeypatch.setattr(module, "IN_FLIGHT", 0.05)
     monkeypatch.setattr(module, "RENEWAL", 60)

@@ -145,6 +145,25 @@ async def test_what_is_not_acknowledged_in_time_comes_again_and_the_old_token_is
         await queues.ack(second.id, second.token)
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_ends(crew) -> None:
+    async with crew:
+        queues = await crew.queues(api_lease=LEASE)
+        await queues.create([new_message(1)])
+        first = await queues.poll("orders", "g", wait=0, explicit=True)
+        leases = queues._topics.known("orders").names.queue("g").base + "leases"
+        await queues._client.zincrby(leases, 3_600_000, str(first.id))
+        second = await queues.poll("orders", "g", wait=60, explicit=True)
+        assert (second.id, second.deliveries) == (first.id, 2)
+
+
+async def test_a_queue_that_a_killed_process_fed_before_the_clock_was_set_back_is_fed(crew) -> None:
+    async with crew:
+        queues = await crew.queues()
+        await queues.create([new_message(1)])
+        await queues._client.set(queues._topics.known("orders").names.queue("g").feeder, "dead", px=3_600_000)
+        assert (await queues.poll("orders", "g", wait=60, explicit=True)).id == new_message(1).id
+
+
 async def test_a_lease_that_is_over_cannot_be_acknowledged_though_nobody_else_has_it(crew) -> None:
     async with crew:
         queues = await crew.queues(api_lease=0.05)
