@@ -26,8 +26,9 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
     `topic` and `group`, which took it from Kafka, are without the prefix. The `topic_prefix` goes before the topic's
     name on the broker; where it is not told, as by an earlier labkit, it is the one of the worker's settings. `rank` is
-    that of its class, 0 the most urgent. Times are seconds since the epoch: `produced_at` by the record on Kafka,
-    `sent_at` when it was handed to Celery's broker.
+    that of its class, 0 the most urgent. `topic_id` is that of the topic from which it came, empty where it is not told
+    either. Times are seconds since the epoch: `produced_at` by the record on Kafka, `sent_at` when it was handed to
+    Celery's broker.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     sent_at: float
     group: str | None = None
     topic_prefix: str | None = None
+    topic_id: str = ""
 
     @classmethod
     def of(
@@ -64,6 +66,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
             sent_at=at,
             group=group,
             topic_prefix=topic_prefix,
+            topic_id=item.topic_id,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -77,8 +80,8 @@ class Envelope(Struct, frozen=True, kw_only=True):
         try:
             found = convert(values, cls)
             task = found.task
-            names = (task.id, task.kind, task.key, task.idempotency_key, found.topic, found.group, found.topic_prefix)
-            _check_texts(names)
+            _check_texts((task.id, task.kind, task.key, task.idempotency_key))
+            _check_texts((found.topic, found.group, found.topic_prefix, found.topic_id))
             _check_numbers((found.partition, found.offset, found.rank, task.priority, task.attempt))
             _check_times((found.produced_at, found.sent_at, task.created_at, task.scheduled_at))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

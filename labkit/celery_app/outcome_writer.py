@@ -136,6 +136,7 @@ def _letter(topic: Topic, envelope: Envelope, last: TaskRecord, *, with_record: 
         error=last.error or "",
         attempts=last.attempt,
         worker=last.worker,
+        topic_id=envelope.topic_id,
         group=envelope.group,
         at=last.finished_at,
         with_record=with_record,

@@ -199,7 +199,7 @@ def _chosen(topics: Topics, ids: list[str] | None, every: bool, topic: str) -> l
 
 def _topic_of(letter_id: str) -> str:
     topic, *place = letter_id.split("/")
-    if len(place) != 2:
+    if len(place) not in (2, 3):  # with the topic's id, where two are from one place
         raise LabkitError(f"{letter_id!r} is not the id of a dead letter; one looks like task_queue/0/17.")
     return topic
 
@@ -228,6 +228,7 @@ def _in_json(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "worker": letter.worker,
         "group": letter.group,
+        "topic_id": letter.topic_id,
         "at": letter.at,
         "key": _text(letter.key),
         "value": _text(letter.value),

@@ -23,16 +23,21 @@ def letter_events(
 
     With a `group`, what is of another one is left out. But letters of one record have one key, whoever wrote them, and
     compaction keeps the last: where this group failed (`failed`: partition and offset) and no letter of its own is
-    left, that of another group may stand in its place, and then nothing is held against it.
+    left, that of another group may stand in its place, and then nothing is held against it. Where letters of several
+    topics of that name are from one place, those of the last one count.
     """
+    dead = list(dict.fromkeys(dead))  # a topic that was read twice
+    topic_ids = _last_topic_ids(dead)
     own: set[Place] = set()
     writers: dict[Place, str | None] = {}
     others: dict[Place, dict[str, Any]] = {}
-    for record in dict.fromkeys(dead):  # a topic that was read twice
+    for record in dead:
         with suppress(KeyError, ValueError):
             gone = record.value is None
             event, writer = _taken_away(record) if gone else _letter(record)
             place = event["partition"], event["offset"]
+            if _topic_id(record) not in ("", topic_ids.get(place)):
+                continue
             if gone:  # whatever it says, it took all letters away that were there
                 writer = group if place in own else writer or writers.get(place)
             writers[place] = writer
@@ -43,6 +48,25 @@ def letter_events(
                 others[place] = event
     for place in sorted(others.keys() & set(failed) - own):
         yield _in_place_of_ones_own(others[place])
+
+
+def _topic_id(record: Record) -> str:
+    """The id of the topic that a letter or a tombstone names; empty if it names none."""
+    try:
+        return dead_letter.key_parts(record.key or b"")[2]
+    except ValueError:
+        return ""
+
+
+def _last_topic_ids(dead: Iterable[Record]) -> dict[Place, str]:
+    """Per place the id of the topic that was named last."""
+    found: dict[Place, str] = {}
+    for record in dead:
+        with suppress(ValueError):
+            partition, offset, topic_id = dead_letter.key_parts(record.key or b"")
+            if topic_id:
+                found[partition, offset] = topic_id
+    return found
 
 
 def _letter(letter: Record) -> tuple[dict[str, Any], str | None]:
@@ -65,14 +89,14 @@ def _letter(letter: Record) -> tuple[dict[str, Any], str | None]:
 
 def _taken_away(tombstone: Record) -> tuple[dict[str, Any], str | None]:
     """Its event, and whose letter it was; one by an older labkit may be either, and nothing is held against it."""
-    _, partition, offset = (tombstone.key or b"").decode().rsplit("/", 2)
+    partition, offset, _ = dead_letter.key_parts(tombstone.key or b"")
     told = dict(tombstone.headers)
     event = {
         "what": "replayed" if told.get(dead_letter.GONE) == dead_letter.REPLAYED else "dropped",
         "by": LETTERS,
         "at": tombstone.timestamp_ms / 1000,
-        "partition": int(partition),
-        "offset": int(offset),
+        "partition": partition,
+        "offset": offset,
     }
     writer = told.get(dead_letter.GROUP)
     return event, None if writer is None else writer.decode(errors="replace")

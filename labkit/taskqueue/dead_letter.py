@@ -2,10 +2,13 @@
 
 The dead letters of the topic `tasks` are on `tasks.dead`, one partition, compacted:
 
-key      where the record was: topic/partition/offset, the topic's name without the prefix
+key      where the record was: topic/partition/offset/id, the topic's name without the prefix and its id (KIP-516)
 value    the record's value as it was
 headers  the record's headers, then dead-topic, dead-partition, dead-offset, dead-error, dead-attempts, dead-worker,
-         dead-at, dead-group if a group gave it up, and dead-key if the record had a key
+         dead-at, dead-topic-id, dead-group if a group gave it up, and dead-key if the record had a key
+
+So letters of a topic that was deleted and made anew stay beside those of the new one. Where the topic's id is not
+known, as in letters by an older labkit, it stands neither in the key nor in a header.
 
 A record that the topic of dead letters does not take leaves a letter without its value, key and headers: the header
 dead-omitted says so.
@@ -30,6 +33,8 @@ from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
 from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
 TOPIC, PARTITION, OFFSET, KEY = "dead-topic", "dead-partition", "dead-offset", "dead-key"
+#: The id of the topic (KIP-516): one that was made anew has another.
+TOPIC_ID = "dead-topic-id"
 ERROR, ATTEMPTS, WORKER, AT = "dead-error", "dead-attempts", "dead-worker", "dead-at"
 #: The group that gave it up; letters by an older labkit have none.
 GROUP = "dead-group"
@@ -132,11 +137,12 @@ def encode_dead_letter(
     attempts: int,
     worker: str,
     at: float,
+    topic_id: str = "",
     group: str | None = None,
     with_record: bool = True,
 ) -> Outgoing:
     """The dead letter of a record of this topic, to be written. `at` is in seconds since the epoch, `group` without the
-    prefix.
+    prefix; `topic_id` is that of the topic when the record came from there, empty where that is not known.
 
     Without the record it tells only where that was and what became of it.
     """
@@ -149,9 +155,11 @@ def encode_dead_letter(
         (WORKER, worker.encode()),
         (AT, repr(at).encode()),
     ]
+    if topic_id:
+        facts.append((TOPIC_ID, topic_id.encode()))
     if group is not None:
         facts.append((GROUP, group.encode()))
-    name, key = dead_topic(topic.full_name), letter_id(topic.name, record.partition, record.offset).encode()
+    name, key = dead_topic(topic.full_name), letter_id(topic.name, record.partition, record.offset, topic_id).encode()
     if not with_record:
         return Outgoing(name, 0, key, b"", (*facts, (OMITTED, b"")))
     if record.key is not None:
@@ -164,8 +172,9 @@ def encode_dead_letter(
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that was given up: where it was, what it was, and why, when and by whom it was given up.
 
-    `at` is in seconds since the epoch, `group` None where the letter does not say it. Key, value and headers are the
-    record's own, unless they were `omitted` because the topic of dead letters did not take them.
+    `at` is in seconds since the epoch; `group` is None and `topic_id` empty where the letter does not say it. Key,
+    value and headers are the record's own, unless they were `omitted` because the topic of dead letters did not take
+    them. `has_namesake`: there is one from the same place of another topic of that name.
     """
 
     topic: str
@@ -180,11 +189,23 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     at: float
     group: str | None = None
     omitted: bool = False
+    topic_id: str = ""
+    has_namesake: bool = False
 
     @property
     def id(self) -> str:
+        """Where the record was: topic/partition/offset, and the topic's id where that alone tells it from another."""
+        return self.full_id if self.has_namesake else self.place
+
+    @property
+    def place(self) -> str:
         """Where the record was: topic/partition/offset."""
         return letter_id(self.topic, self.partition, self.offset)
+
+    @property
+    def full_id(self) -> str:
+        """Where the record was, with the topic's id if it is known: also the key on the topic of dead letters."""
+        return letter_id(self.topic, self.partition, self.offset, self.topic_id)
 
     def task(self) -> Task:
         """The task in it; raises `BadRecord`."""
@@ -211,14 +232,23 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
                 at=float(facts[AT]),
                 group=facts[GROUP].decode() if GROUP in facts else None,
                 omitted=OMITTED in facts,
+                topic_id=facts.get(TOPIC_ID, b"").decode(),
             )
-            if record.key != found.id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it
+            if record.key != found.full_id.encode() or not 0 <= found.at < LATEST:  # no tombstone would reach it
                 raise ValueError
             return found
         except (KeyError, ValueError) as error:
             raise BadRecord(f"The record at {record.topic}, offset {record.offset}, is no dead letter.") from error
 
 
-def letter_id(topic: str, partition: int, offset: int) -> str:
+def key_parts(key: bytes) -> tuple[int, int, str]:
+    """Partition, offset and the topic's id, empty if there is none, from a letter's key; raises ValueError."""
+    *rest, last = key.decode().split("/")
+    topic_id = "" if last.isdecimal() else last
+    *_, partition, offset = rest if topic_id else [*rest, last]
+    return int(partition), int(offset), topic_id
+
+
+def letter_id(topic: str, partition: int, offset: int, topic_id: str = "") -> str:
     """The id of the letter of this record, whose topic is named without the prefix."""
-    return f"{topic}/{partition}/{offset}"
+    return "/".join([topic, str(partition), str(offset), *([topic_id] if topic_id else [])])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
 from labkit.taskqueue.dead_letter import DROPPED, GONE, GROUP, REPLAYED, DeadLetter, dead_topic, letter_batches
@@ -30,7 +33,9 @@ class Replayed(NamedTuple):
 
 
 class DeadLetters:
-    """The dead letters of one topic. Letters are named by their `DeadLetter.id`."""
+    """The dead letters of one topic, also from before it was made anew. Letters are named by their `DeadLetter.id`, or
+    by their `DeadLetter.full_id`.
+    """
 
     def __init__(self, topics: Topics, topic: str) -> None:
         self._topics = topics
@@ -47,7 +52,8 @@ class DeadLetters:
                     letters[record.key] = DeadLetter.decode(record)
                 except BadRecord as error:
                     logger.warning("%s It is left out.", error)
-        return list(letters.values())
+        from_place = Counter(letter.place for letter in letters.values())
+        return [replace(letter, has_namesake=from_place[letter.place] > 1) for letter in letters.values()]
 
     def get(self, letter_id: str) -> DeadLetter:
         """The letter of that id; raises `UnknownDeadLetter`."""
@@ -106,14 +112,24 @@ class DeadLetters:
         return len(letters)
 
     def _find(self, ids: Sequence[str]) -> DeadLetterList:
-        letters = {letter.id: letter for letter in self.list()}
+        letters = self.list()
+        known = {letter.id: letter for letter in letters} | {letter.full_id: letter for letter in letters}
         for letter_id in ids:
-            if letter_id not in letters:
-                raise UnknownDeadLetter(
-                    f"{self._topic} has no dead letter {letter_id!r} (of {len(letters)}): it was replayed or dropped, "
-                    "or the id is another. `labkit dead list` names them."
-                )
-        return [letters[letter_id] for letter_id in ids]
+            if letter_id not in known:
+                raise UnknownDeadLetter(self._why_unknown(letter_id, letters))
+        return list({known[letter_id].full_id: known[letter_id] for letter_id in ids}.values())
+
+    def _why_unknown(self, letter_id: str, letters: DeadLetterList) -> str:
+        alike = [letter.id for letter in letters if letter.place == letter_id]
+        if alike:
+            return (
+                f"{self._topic} was made anew, and {letter_id!r} may be any of {len(alike)} dead letters: "
+                f"{', '.join(alike)}. Name the one that is meant."
+            )
+        return (
+            f"{self._topic} has no dead letter {letter_id!r} (of {len(letters)}): it was replayed or dropped, "
+            "or the id is another. `labkit dead list` names them."
+        )
 
     def _as_it_was(self, letter: DeadLetter) -> Outgoing:
         topic = self._topics.full_name(letter.topic)
@@ -121,7 +137,7 @@ class DeadLetters:
 
     def _tombstone(self, letter: DeadLetter, why: bytes) -> Outgoing:
         of = () if letter.group is None else ((GROUP, letter.group.encode()),)
-        return Outgoing(self._full_name, 0, letter.id.encode(), None, ((GONE, why), *of))
+        return Outgoing(self._full_name, 0, letter.full_id.encode(), None, ((GONE, why), *of))
 
     def _records(self) -> Iterator[Record]:
         """Everything on the topic of dead letters up to now; nothing if there is no such topic."""

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
 from labkit.measure.task_record import BAD, DEAD, FAILED
-from labkit.taskqueue.dead_letter import dead_topic, letter_id
+from labkit.taskqueue.dead_letter import dead_topic, key_parts
 from labkit.taskqueue.drain import LAG_INTERVAL, on_a_thread
 from labkit.taskqueue.group_state import DoneBefore, GroupState
 from labkit.taskqueue.task import TASK_ID
@@ -111,7 +112,7 @@ def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, i
     return sum(record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record)) for record in found)
 
 
-def has_records(topic: Topic, records: pd.DataFrame, *, partition: int, floor: int) -> bool:
+def has_records(topic: Topic, records: pd.DataFrame, *, topic_id: str, partition: int, floor: int) -> bool:
     """Whether all that can be read of a partition, from the offset `floor` on, has a record here; so if it is nothing.
 
     For what was given up there must be a dead letter too. Raises what `read_topic` does.
@@ -119,22 +120,26 @@ def has_records(topic: Topic, records: pd.DataFrame, *, partition: int, floor: i
     is_given_up = records["outcome"].isin((DEAD, BAD))
     done, given_up = _known(records[~is_given_up]), _known(records[is_given_up])
     others = dict.fromkeys(range(topic.partitions), sys.maxsize)
-    letters: set[bytes] = set()
+    offsets: set[int] = set()
     for record in read_topic(topic.transport, topic.full_name, floor={**others, partition: floor}):
         if record.partition != partition or not done.isdisjoint(_marks(record)):
             continue
         if given_up.isdisjoint(_marks(record)):
             return False
-        letters.add(letter_id(topic.name, partition, record.offset).encode())
-    return not letters or letters <= _letters(topic)
+        offsets.add(record.offset)
+    return not offsets or offsets <= _with_letters(topic, topic_id, partition)
 
 
-def _letters(topic: Topic) -> set[bytes | None]:
-    """The keys of all dead letters that were written and not compacted away."""
-    try:
-        return {record.key for record in read_topic(topic.transport, dead_topic(topic.full_name))}
-    except UnknownTopic:
-        return set()
+def _with_letters(topic: Topic, topic_id: str, partition: int) -> set[int]:
+    """The offsets of which dead letters were written and not compacted away; one may not say of which topic it is."""
+    found: set[int] = set()
+    with suppress(UnknownTopic):
+        for record in read_topic(topic.transport, dead_topic(topic.full_name)):
+            with suppress(ValueError):  # it is no letter
+                number, offset, of_topic = key_parts(record.key or b"")
+                if number == partition and of_topic in ("", topic_id):
+                    found.add(offset)
+    return found
 
 
 def _known(records: pd.DataFrame) -> set[tuple[int, int, float, str]]:

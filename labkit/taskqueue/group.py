@@ -262,7 +262,8 @@ class WorkerGroup(Resource):
         self.stop()
 
     def _has_done(self, partition: int, floor: int) -> bool:
-        return has_records(self.topic, self.records(), partition=partition, floor=floor)
+        topic_id = self._standing.topic_id()
+        return has_records(self.topic, self.records(), topic_id=topic_id, partition=partition, floor=floor)
 
     def _balanced(self) -> bool:
         self.check()

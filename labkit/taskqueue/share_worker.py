@@ -59,8 +59,10 @@ class ShareWorker(BaseWorker):
         self._dead_letters = ShareDeadLetterWriter(
             self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
         )
-        # Kafka itself keeps the state of a share group by the topic's id; it is only to be said that the topic is gone
+        # Kafka itself keeps the state of a share group by the topic's id; it is only to be said that the topic is gone,
+        # and from which one a dead letter is
         self._identity = TopicIdentity(self.topic, clock=self._measure)
+        self._dead_letters.serve(self._identity)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._waiting: deque[WorkItem] = deque()
         self._later: list[tuple[float, int, WorkItem]] = []

@@ -88,6 +88,11 @@ def test_all_are_replayed_but_those_that_cannot_be_which_are_named(dead, topic):
     ]
     assert f"The dead letter '{name}/7/3' cannot be replayed" in dead("replay", f"{name}/7/3", status=1)
 
+    with closing(topic.transport.transactions(name)) as transactions:  # the topic was made anew, and again
+        transactions.write([encode_dead_letter(topic, without, **facts, topic_id="id-2")])
+    shown = json.loads(dead("show", f"{name}/0/9/id-2"))
+    assert (shown["id"], shown["topic_id"]) == (f"{name}/0/9/id-2", "id-2")
+
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(dead, topic):
     name = topic.name

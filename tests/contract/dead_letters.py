@@ -12,6 +12,7 @@ from labkit.errors import BadRecord, NotReplayable, TransportError, UnknownDeadL
 from labkit.taskqueue import new_task
 from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
@@ -139,6 +140,29 @@ def test_a_letter_that_is_written_twice_is_one(topic, letters, write):
     write([given_up(topic, record, error="first")])
     write([given_up(topic, record, error="second")])
     assert [letter.error for letter in letters.list()] == ["second"]
+
+
+def test_letters_of_a_topic_that_was_made_anew_stay_beside_those_of_the_new_one(topics, topic, letters, write):
+    """From one place, in three lives of the topic, of the first of which an older labkit has told nothing."""
+    place = f"{topic.name}/1/17"
+    tasks = [new_task("stock", n) for n in range(3)]
+    for task, topic_id in zip(tasks, ("", "first-1", "second-2"), strict=True):
+        write([given_up(topic, record_of(topic, task), topic_id=topic_id)])
+    ids = [place, f"{place}/first-1", f"{place}/second-2"]
+    assert [letter.id for letter in letters.list()] == ids
+    assert [letters.get(letter_id).task().id for letter_id in ids] == [task.id for task in tasks]
+    assert [letter.topic_id for letter in letters.list()] == ["", "first-1", "second-2"]
+    assert letters.drop([place]) == 1
+    with pytest.raises(UnknownDeadLetter, match=f"any of 2 dead letters: {ids[1]}, {ids[2]}. Name the one"):
+        letters.get(place)
+    assert letters.replay(ids[2:]) == 1
+    [back] = on_topic(topics, topic)
+    assert Task.decode(back).id == tasks[2].id
+    [left] = letters.list()
+    assert (left.id, left.task().id) == (place, tasks[1].id)
+    assert letters.get(ids[1]) == left
+    assert letters.replay([place, ids[1]]) == 1
+    assert letters.list() == []
 
 
 def test_a_replayed_record_is_where_it_was_and_the_letter_gone(topics, topic, letters, write):

@@ -145,6 +145,7 @@ class DeadLetterSender:
                 error=one.error,
                 attempts=one.deliveries,
                 worker=self._group,
+                topic_id=self._topic.id,
                 group=self._group,
                 at=at,
                 with_record=with_record,

@@ -28,6 +28,7 @@ from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL, RefusedLetters
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TransactionClient
@@ -161,10 +162,15 @@ class DeadLetterWriter(ABC):
             error="" if item.error is None else describe(item.error),
             attempts=item.attempt,
             worker=self._worker,
+            topic_id=self._topic_id_of(item),
             group=self._group,
             at=at,
             with_record=self._refused.with_record(item),
         )
+
+    def _topic_id_of(self, item: WorkItem) -> str:
+        """The id of the topic from which it came."""
+        return item.topic_id
 
     def _put_off(self, error: TransportError) -> None:
         log.warning("%s: the dead letters have to wait: %s", self._worker, error)
@@ -234,8 +240,21 @@ class ShareDeadLetterWriter(DeadLetterWriter):
 
     _CONSEQUENCE = "Its record is given back; before the last delivery that Kafka allows the worker stops."
 
+    def serve(self, identity: TopicIdentity) -> None:
+        """Ask this one from which topic the letters are; to be called before the first letter."""
+        self._identity = identity
+        self._topic_id = ""
+
+    def _open(self) -> TransactionClient:
+        # the broker does not tell it with a record, and takes no verdict on one of a topic that is gone
+        self._topic_id = self._identity.ask(timeout=RETRY_INTERVAL).topic_id or ""
+        return super()._open()
+
+    def _topic_id_of(self, _item: WorkItem) -> str:
+        return self._topic_id
+
     def _send(self, letters: Sequence[Outgoing], _items: Sequence[WorkItem]) -> None:
-        self._open().write(letters)
+        super()._open().write(letters)
 
     def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
         if refusal is not None:

@@ -130,6 +130,21 @@ def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
         assert len(group.drain(timeout=60)) == 20
 
 
+def test_dead_letters_stay_when_their_topic_is_made_anew(topics: Topics, unique_name):
+    def handler(task):
+        raise ValueError("no")
+
+    sent = []
+    for seed in (1, 2):
+        topic = topics.recreate(unique_name, partitions=1)
+        sent += send(topic, 2, seed=seed)
+        with share(topic, f"{unique_name}-{seed}", handler=handler, retry=Retry(attempts=1)) as group:
+            group.drain(timeout=60)
+    letters = DeadLetters(topics, unique_name).list()
+    assert {letter.task().id for letter in letters} == {task.id for task in sent}
+    assert len({letter.topic_id for letter in letters} - {""}) == 2
+
+
 def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topics, unique_name):
     tasks = stock_tasks(5, seed=1)
 

@@ -10,6 +10,8 @@ from kafka.admin import KafkaAdminClient
 
 from labkit.errors import DeadTopicRefused, DoneElsewhere, UnknownTopic
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
+from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
 
@@ -85,6 +87,25 @@ def test_drain_says_what_others_did_of_a_topic_made_anew(topics: Topics, unique_
                 left.drain(timeout=TIMEOUT)
     elsewhere = int(str(caught.value).split("but ")[1].split(" ")[0])
     assert elsewhere + len([kind for kind in kinds_done(left) if kind in new(10)]) >= 10
+
+
+def refuse(_task):
+    raise ValueError("no")
+
+
+def test_dead_letters_stay_when_their_topic_is_made_anew(topics: Topics, unique_name: str) -> None:
+    """Also those that a worker leaves that has been there all the time."""
+    topic = topics.create(unique_name, partitions=1)
+    with WorkerGroup(topic, group=unique_name, handler=refuse, retry=Retry(attempts=1)) as group:
+        send(topic, *old(3))
+        group.drain(timeout=TIMEOUT)
+        topic = topics.recreate(unique_name, partitions=1)
+        send(topic, *new(3))
+        group.drain(timeout=TIMEOUT)
+    letters = DeadLetters(topics, unique_name).list()
+    assert [letter.task().kind for letter in letters] == [*old(3), *new(3)]
+    assert len({letter.id for letter in letters}) == 6
+    assert len({letter.topic_id for letter in letters}) == 2
 
 
 def test_a_topic_that_is_deleted_for_good_is_named(topics: Topics, unique_name: str, caplog) -> None:

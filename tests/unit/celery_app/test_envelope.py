@@ -13,7 +13,7 @@ from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
 
 TASK = Task(id="7", kind="sleep", payload={"a": [1, None, "ä"]}, key="k", scheduled_at=9.5, idempotency_key="order-7")
-ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0)
+ITEM = WorkItem(Record("prefix.t", 1, 42, None, b"", (), 10_000), 11.0, topic_id="id-1")
 ENVELOPE = Envelope.of(ITEM, TASK, topic="t", topic_prefix="me.own.", rank=2, at=12.0, group="dispatchers.t")
 BROKEN = ENVELOPE.to_json() | {"topic_prefix": "\ud800"}
 
@@ -22,15 +22,15 @@ def test_it_survives_json():
     assert Envelope.from_json(json.loads(json.dumps(ENVELOPE.to_json()))) == ENVELOPE
 
 
-def test_one_of_before_may_tell_no_group_and_not_what_goes_before_its_topic():
+def test_one_of_before_may_tell_no_group_and_not_which_topic_it_is():
     values = ENVELOPE.to_json()
-    del values["group"], values["topic_prefix"]
+    del values["group"], values["topic_prefix"], values["topic_id"]
     found = Envelope.from_json(values)
-    assert (found.group, found.topic_prefix) == (None, None)
+    assert (found.group, found.topic_prefix, found.topic_id) == (None, None, "")
 
 
 def test_it_knows_where_the_task_was():
-    assert (ENVELOPE.topic, ENVELOPE.partition, ENVELOPE.offset) == ("t", 1, 42)
+    assert (ENVELOPE.topic, ENVELOPE.topic_id, ENVELOPE.partition, ENVELOPE.offset) == ("t", "id-1", 1, 42)
     assert (ENVELOPE.produced_at, ENVELOPE.sent_at, ENVELOPE.rank) == (10.0, 12.0, 2)
 
 

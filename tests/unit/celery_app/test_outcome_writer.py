@@ -40,12 +40,11 @@ def writer(transport):
     writer.close()
 
 
-def write(writer: _DeadLetters, *, topic_prefix: str | None) -> str:
+def write(writer: _DeadLetters, *, topic_prefix: str | None, topic_id: str = "") -> str:
     """A letter for a task on `t`; the id of the task."""
     task = new_task("sleep", 0)
-    envelope = Envelope(
-        task=task, topic="t", partition=0, offset=0, rank=0, produced_at=1.0, sent_at=2.0, topic_prefix=topic_prefix
-    )
+    place = {"topic": "t", "partition": 0, "offset": 0, "topic_prefix": topic_prefix, "topic_id": topic_id}
+    envelope = Envelope(task=task, rank=0, produced_at=1.0, sent_at=2.0, **place)
     how = {"worker": "w", "attempt": 3, "started_at": 3.0, "finished_at": 4.0, "error": "no"}
     writer.write(envelope, envelope.record("dead", **how))
     return task.id
@@ -74,6 +73,13 @@ def test_one_that_does_not_say_it_means_the_topic_of_the_workers_settings(transp
         other.temporary("t", partitions=1)
         sent = write(writer, topic_prefix=None)
         assert letters(everybody) == [sent]
+
+
+def test_letters_of_a_topic_that_was_made_anew_stay_beside_those_of_the_new_one(transport, writer):
+    with Topics(transport, prefix=PREFIX) as topics:
+        topics.create("t", partitions=1)
+        sent = [write(writer, topic_prefix=PREFIX, topic_id=topic_id) for topic_id in ("", "id-1", "id-2", "id-2")]
+        assert letters(topics) == [sent[0], sent[1], sent[3]]
 
 
 def test_a_topic_that_is_gone_is_said(transport, writer, caplog):

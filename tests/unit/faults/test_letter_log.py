@@ -31,6 +31,20 @@ def names(records, dead, **more):
     return names_in(check(from_records(to_frame(records), written=[written(0)], dead=dead, group="a", **more)))
 
 
+def of_topic(record, topic_id):
+    """The same of the topic with this id."""
+    return record._replace(key=record.key + b"/" + topic_id)
+
+
+def test_of_letters_from_one_place_of_a_topic_that_was_made_anew_the_last_ones_count():
+    before, last = of_topic(letter(0, "a", "worker-2"), b"id-1"), of_topic(letter(0, "a"), b"id-2")
+    assert names([given_up(0)], [before, last]) == set()
+    assert names([given_up(0)], [before, of_topic(tombstone(0, b"replayed", "a"), b"id-1"), last]) == set()
+    assert names([given_up(0)], [last, of_topic(letter(0, "a", "worker-2"), b"id-2")]) == {DEAD_TWICE}
+    gone = of_topic(tombstone(0, b"replayed", "a"), b"id-2")
+    assert names([given_up(0)], [last, gone]) == {LOST, LOST_IN_REPLAY}
+
+
 def test_two_groups_may_bury_the_same_task():
     letters = [letter(0, "a"), letter(0, "b")]
     apart = [from_records(to_frame([given_up(0)]), written=[written(0)], dead=letters, group=g) for g in ("a", "b")]

@@ -214,10 +214,13 @@ def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_give
             producer.send_many(new_task(kind) for kind in ("good", "bad", "good"))
         records = group.drain(timeout=PATIENCE)
 
-    def is_done(partition=0, floor=0):
-        return done_elsewhere.has_records(topic, records, partition=partition, floor=floor)
+    topic_id = topics.describe("t").id
+
+    def is_done(partition=0, floor=0, topic_id=topic_id):
+        return done_elsewhere.has_records(topic, records, topic_id=topic_id, partition=partition, floor=floor)
 
     assert [is_done(), is_done(floor=2), is_done(partition=1)] == [True] * 3
+    assert not is_done(topic_id="id-2"), "the letter is of another topic"
     topics.delete("t.dead")
     assert not is_done()
     assert is_done(floor=2)

@@ -10,6 +10,7 @@ import pytest
 from labkit.errors import DeadlineExceeded, DeadTopicRefused, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import WorkerGroup, new_task
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
@@ -115,6 +116,22 @@ def test_a_restart_after_a_topic_was_made_anew_begins_at_its_beginning(topics):
     with group_of(topics) as group:
         group.drain(timeout=TIMEOUT)
         assert done(group) == new(15)
+
+
+def refuse(_task):
+    raise ValueError("no")
+
+
+def test_dead_letters_stay_when_their_topic_is_made_anew(topics):
+    for names in (old(3), new(3)):
+        topics.recreate("t", partitions=1)
+        send(topics, *names)
+        with group_of(topics, refuse, retry=Retry(attempts=1)) as group:
+            group.drain(timeout=TIMEOUT)
+    letters = DeadLetters(topics, "t").list()
+    assert [letter.task().kind for letter in letters] == [*old(3), *new(3)]
+    assert len({letter.id for letter in letters}) == 6
+    assert len({letter.topic_id for letter in letters}) == 2
 
 
 def test_who_leaves_before_it_has_noticed_commits_nothing(topics, monkeypatch):

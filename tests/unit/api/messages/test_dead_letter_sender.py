@@ -11,6 +11,7 @@ from labkit.api.messages.topic_log import open_topic
 from labkit.errors import BrokerUnreachable, DeadTopicRefused, NotAcknowledged, UnknownTopic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.dead_letter import DeadLetter
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record
@@ -57,6 +58,17 @@ def letters(kafka):
 def test_whatever_the_topic_takes_fits_into_a_letter(kafka, sender, size):
     assert sender.send([given_up(0, b"x" * size), given_up(1)]) == [True, True]
     assert len(letters(kafka)[0].value) == size
+
+
+def test_letters_of_a_queue_that_was_made_anew_stay_beside_those_of_the_new_one(kafka):
+    for partitions in (2, 3):
+        topic = open_topic(kafka, "orders")
+        sender = DeadLetterSender(topic, "g")
+        assert sender.send([given_up(0)]) == [True]
+        sender.close()
+        kafka.recreate("orders", partitions=partitions)
+    found = DeadLetters(kafka, "orders").list()
+    assert len({letter.id for letter in found}) == len({letter.topic_id for letter in found} - {""}) == 2
 
 
 def test_a_topic_of_dead_letters_that_is_deleted_meanwhile_is_made_again(kafka, sender):
