@@ -18,9 +18,17 @@ PATIENCE = 3
 #: What runs on until Ctrl-C, each with what is on its topic or in its group once it is at work.
 CONSUMERS = {
     ("work",): ("task_queue", "worker_group"),
+    ("work", "--group", "ended"): ("task_queue", "ended"),
+    ("work", "--group", "pressed-twice"): ("task_queue", "pressed-twice"),
     ("jobs", "consume", "--group", "g"): ("job-status", "g"),
     ("bridge",): ("task_queue", "celery_bridge.bridge"),
 }
+#: With which signals it is ended, if not by one Ctrl-C, and with which status it may end then.
+ENDINGS = {
+    ("work", "--group", "ended"): ((signal.SIGTERM,), (0,)),
+    ("work", "--group", "pressed-twice"): ((signal.SIGINT, signal.SIGINT), (0, 130)),
+}
+BY_CTRL_C = ((signal.SIGINT,), (0,))
 PRODUCERS = {("produce", "--forever"): "task_queue", ("jobs", "produce", "--forever"): "job-status"}
 
 
@@ -70,10 +78,13 @@ def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own):
             wait_until(goes_on, timeout=120, what=f"{place} was to be worked on")
         own.kill_broker()
         try:
-            for process in (*consumers.values(), *producers.values()):
+            for process in producers.values():
                 process.send_signal(signal.SIGINT)
-            for process in consumers.values():
-                ended(process, 0)
+            for words, process in consumers.items():
+                for number in ENDINGS.get(words, BY_CTRL_C)[0]:
+                    process.send_signal(number)
+            for words, process in consumers.items():
+                ended(process, *ENDINGS.get(words, BY_CTRL_C)[1])
             for process in producers.values():
                 ended(process, 0, 1)  # which says whether something was under way
         finally:

@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 
 from labkit.errors import NotAcknowledged, TransportError
-from labkit.settings import TransportName
+from labkit.settings import Settings, TransportName
+from labkit.taskqueue import Producer, Topics, WorkerGroup, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     AdminClient,
@@ -235,3 +236,26 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
         for thread, admin in zip(threads, admins, strict=True):
             thread.join(BOUND)
             admin.close()
+
+
+@pytest.mark.parametrize("outage", [frozen, killed])
+def test_a_share_group_with_a_task_in_hand_ends_while_the_broker_is_away(lab, unique_name, outage):
+    release, begun = threading.Event(), threading.Event()
+
+    def handler(_task):
+        begun.set()
+        assert release.wait(TIMEOUT)
+
+    settings = Settings(_env_file=None)
+    transport = connect_transport(lab.connection, "confluent-kafka", timeouts=IMPATIENT)
+    with Topics(transport) as topics, topics.fresh(unique_name, partitions=1) as own:
+        with Producer(own, settings=settings) as producer:
+            producer.send_many(stock_tasks(3, seed=1))
+        group = WorkerGroup(own, mode="share", handler=handler, settings=settings).start()
+        assert begun.wait(TIMEOUT)
+        with outage(lab):
+            release.set()
+            wait_until(lambda: group.attempts() > 0, timeout=TIMEOUT, what="the task was to be done")
+            in_time(group.stop, within=2 * BOUND)
+        assert group.attempts() == len(group.records())
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("worker-1")]
