@@ -31,17 +31,17 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHER_VALUES = {
     "00_start_here": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
     "01_topics_and_partitions": {"SEED": 2718, "KEYS": 400, "PARTITIONS": 6},
-    "02_partition_distribution": {"SEED": 2718, "TASKS": 900, "PARTITIONS": 5},
+    "02_partition_distribution": {"SEED": 2718, "TASKS": 600, "PARTITIONS": 5},
     "03_worker_group": {"SEED": 2718, "TASKS": 40, "PARTITIONS": 6, "WORKERS": 5},
     "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
-    "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 160, "KEYS": 80, "MOST": 8},
+    "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 120, "KEYS": 50, "MOST": 8},
     "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
-    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
-    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 50, "SERVICE_MS": 40},
+    "07_priority_starvation": {"SEED": 2718, "TASKS": 40, "SERVICE": 0.02, "URGENT": 0.6},
+    "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 30, "SERVICE_MS": 40},
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
-    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 20, "LOW": 60, "SERVICE_MS": 40, "LIMIT": 1},
-    "11_job_status": {"SEED": 2718, "JOBS": 130, "LATER": 20, "SERVICE_MS": 50, "PARTITIONS": 3},
-    "12_message_api": {"SEED": 2718, "MESSAGES": 40, "DEATH": 0.3, "LEASE": 1.5},
+    "10_priority_dispatcher": {"SEED": 2718, "HIGH": 15, "LOW": 45, "SERVICE_MS": 40, "LIMIT": 1},
+    "11_job_status": {"SEED": 2718, "JOBS": 80, "LATER": 15, "SERVICE_MS": 50, "PARTITIONS": 3},
+    "12_message_api": {"SEED": 2718, "MESSAGES": 30, "DEATH": 0.3, "LEASE": 1.5},
 }
 
 #: Seconds for one cell, on a busy machine too.

@@ -45,7 +45,7 @@ def test_growing_from_1_to_4_partitions_under_load(topics, lab, unique_name, tmp
         with Jobs(topic) as jobs:
             for job_id in count(start, 2):
                 created.append(jobs.create(job_id).job_id)
-                if enough.is_set():
+                if enough.wait(0.01):  # as many as keep the consumers busy, and not as many as there is room for
                     return
 
     def consumer(group, view):
