@@ -282,3 +282,14 @@ class ApiRefused(LabkitError):
         super().__init__(message)
         self.status = status
         self.type = type
+
+
+# --- the grader
+
+
+class SandboxUnavailable(LabkitError):
+    """Student code runs only in a sandbox, and none can be made here. `make bubblewrap` installs what it needs."""
+
+
+class KernelEnded(LabkitError):
+    """The process that ran the student's cells has ended. Start a new kernel to go on."""

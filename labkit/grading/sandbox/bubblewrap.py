@@ -1,0 +1,207 @@
+"""The sandbox by bubblewrap: namespaces of Linux without rights in them, a filter of system calls, and limits.
+
+Who is not root gets a user namespace, in which the student's user is another name for the own one. Root needs none to
+make the others; the launcher then becomes a user that nobody else is, before it becomes the command.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+
+from labkit.errors import SandboxUnavailable
+from labkit.grading.sandbox import launch_program, relay_program
+from labkit.grading.sandbox.contract import Limits
+from labkit.grading.sandbox.control_group import ControlGroup, make_control_group
+from labkit.grading.sandbox.conversation import ConversationPipes, PipeConversation
+from labkit.grading.sandbox.mounts import (
+    PROGRAMS,
+    account_files,
+    environment,
+    last_words,
+    mount_words,
+    socket_path,
+)
+from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
+
+#: The first release that gives a tmpfs a size.
+OLDEST = (0, 7)
+#: How a skipped run says what to do.
+INSTALL = "`make bubblewrap` installs it, or the system's package manager does: `apt-get install bubblewrap`"
+#: The student's user, where bubblewrap is not run by root; there it is only another name for who runs it.
+STUDENT = 20_000
+#: Where the users begin that root takes for students, and how many there are.
+FIRST_SPARE, SPARE = 1_879_000_000, 1_000_000
+#: What is tried to see whether a sandbox can be made, and how long it may take, in seconds.
+TRIAL, TRIAL_TIMEOUT = "pass", 120.0
+#: Goes into the control groups, says that the kernel should sooner kill this than anything else, and becomes bwrap.
+_ENTRY = (
+    "echo 1000 >/proc/self/oom_score_adj; "
+    'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
+)
+
+_numbers = count(os.getpid() * 16)
+
+
+class Bubblewrap:
+    """Keeps `Backend`. It is tried once in a process, and again as long as it does not work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._works = False
+
+    def check(self) -> None:
+        """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
+        with self._lock:
+            if not self._works:
+                _check_machine()
+                self._try()
+                self._works = True
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - it is frozen
+        files: Mapping[str, bytes] | None = None,
+        sockets: Mapping[int, Path] | None = None,
+    ) -> PipeConversation:
+        """Start the command, as `Backend` says."""
+        self.check()
+        return self._start(command, limits, files or {}, sockets or {})
+
+    def _try(self) -> None:
+        limits = Limits(wall_seconds=TRIAL_TIMEOUT)
+        with self._start([sys.executable, "-I", "-c", TRIAL], limits, {}, {}) as trial:
+            ending = trial.wait(2 * TRIAL_TIMEOUT)
+            if ending is None or ending.status != 0:
+                raise SandboxUnavailable(_refused(trial.output().strip() or (ending.words if ending else "nothing")))
+
+    def _start(
+        self, command: Sequence[str], limits: Limits, files: Mapping[str, bytes], sockets: Mapping[int, Path]
+    ) -> PipeConversation:
+        by_root = os.geteuid() == 0
+        student = _spare_user() if by_root else STUDENT
+        group = make_control_group(limits.memory, limits.processes)
+        pipes = ConversationPipes()
+        programs = {_inside(program.__file__): program.__file__ for program in (launch_program, relay_program)}
+        handed_in = {path: Path(source).read_bytes() for path, source in programs.items() if source}
+        handed_in |= account_files(student) | dict(files)
+        memories = {path: _memory_file(content) for path, content in handed_in.items()}
+        seccomp = _memory_file(filter_program(MACHINES[platform.machine()]))
+        words = [
+            *("/bin/sh", "-c", _ENTRY, "sh", *(group.entries if group else ()), "--", _found()),
+            *_isolation_words(student, by_root=by_root),
+            *("--seccomp", str(seccomp), "--info-fd", str(pipes.info.inherited)),
+            *mount_words(limits, sockets),
+            *(word for path, number in memories.items() for word in _file_words(path, number)),
+            *last_words(),
+            "--",
+            *(sys.executable, "-I", "-S", _inside(launch_program.__file__)),
+            *_launch_words(limits, pipes, sockets, student if by_root else None, group),
+            "--",
+            *command,
+        ]
+        inherited = [seccomp, *memories.values()]
+        return PipeConversation(words, pipes, limits=limits, inherited=inherited, group=group).launch()
+
+
+def _isolation_words(student: int, *, by_root: bool) -> list[str]:
+    words = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
+    words += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    if by_root:
+        words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        words += ["--unshare-user", "--uid", str(student), "--gid", str(student)]
+    for name, value in environment().items():
+        words += ["--setenv", name, value]
+    return words
+
+
+def _launch_words(
+    limits: Limits, pipes: ConversationPipes, sockets: Mapping[int, Path], student: int | None, group: ControlGroup | None
+) -> list[str]:
+    words = [
+        f"descriptors={pipes.orders.inherited}:{pipes.reports.inherited}",
+        "limit=CORE:0:0",
+        f"limit=NOFILE:{limits.open_files}:{limits.open_files}",
+        f"limit=FSIZE:{limits.file_size}:{limits.file_size}",
+        f"limit=CPU:{limits.cpu_seconds}:{limits.cpu_seconds + 1}",
+    ]
+    if group is None:
+        words += [f"limit=AS:{limits.memory}:{limits.memory}", f"limit=NPROC:{limits.processes}:{limits.processes}"]
+    if student is not None:
+        words.append(f"identity={student}")
+    relay = _inside(relay_program.__file__)
+    return [*words, *(f"relay={port}:{socket_path(port)}:{relay}" for port in sockets)]
+
+
+def _file_words(path: str, number: int) -> list[str]:
+    return ["--perms", "0444", "--ro-bind-data", str(number), path]
+
+
+def _inside(file: str | None) -> str:
+    """Where one of the grader's programs lies in the sandbox."""
+    assert file is not None
+    return f"{PROGRAMS}/{Path(file).name}"
+
+
+def _memory_file(content: bytes) -> int:
+    number = os.memfd_create("labkit")
+    with open(number, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+        file.write(content)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
+
+
+def _spare_user() -> int:
+    """A user that no process of another sandbox is, as far as this namespace has so many."""
+    highest = max(int(line.split()[0]) + int(line.split()[2]) for line in _uid_map())
+    first, spare = (FIRST_SPARE, SPARE) if highest > FIRST_SPARE + SPARE else (highest // 2, max(1, highest // 2))
+    return first + next(_numbers) % spare
+
+
+def _uid_map() -> list[str]:
+    return Path("/proc/self/uid_map").read_text().splitlines()
+
+
+def _found() -> str:
+    found = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if found is None:
+        raise SandboxUnavailable(f"Student code runs only in a sandbox, for which bubblewrap is missing: {INSTALL}.")
+    return found
+
+
+def _check_machine() -> None:
+    if sys.platform != "linux" or platform.machine() not in MACHINES:
+        raise SandboxUnavailable(
+            "Student code runs only in a sandbox, which is made of what Linux has on x86-64 and AArch64; this is "
+            f"{platform.system()} on {platform.machine()}. Grade on such a machine, a virtual one will do."
+        )
+    asked = subprocess.run([_found(), "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"(\d+)\.(\d+)", asked.stdout)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST:
+        raise SandboxUnavailable(
+            f"Student code runs only in a sandbox, for which bubblewrap {OLDEST[0]}.{OLDEST[1]} or newer is needed; "
+            f"here {_found()} says: {(asked.stdout or asked.stderr).strip()}. Install a newer one."
+        )
+
+
+def _refused(said: str) -> str:
+    """The sentence for a sandbox that was tried in vain."""
+    advice = (
+        "As root this needs the rights of a real root (CAP_SYS_ADMIN): in a container, start that with them, or grade "
+        "outside of it."
+        if os.geteuid() == 0
+        else "It needs user namespaces: `sysctl -w user.max_user_namespaces=15000`, on Debian also "
+        "`kernel.unprivileged_userns_clone=1`, on Ubuntu `kernel.apparmor_restrict_unprivileged_userns=0`, as root."
+    )
+    return f"Student code runs only in a sandbox, and none can be made here: {said[-500:]!r}. {advice}"

@@ -1,0 +1,288 @@
+"""A conversation with a command over two private pipes, and the watch over it from its start until all of it is gone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import select
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from labkit.errors import SandboxUnavailable
+from labkit.grading.sandbox.contract import Ended, Ending, Late, Limits, Malformed, Reply, Said, TooLong
+from labkit.grading.sandbox.control_group import ControlGroup
+from labkit.grading.sandbox.ending import Cause, ending_of
+from labkit.lab.condition import wait_for
+from labkit.process.pipe_end import PipeEnd, ReadEnd
+from labkit.process.process_group import ProcessGroup
+from labkit.resource import Resource
+
+#: How long a command whose descriptors are closed may take to be seen to have ended, in seconds, before it is ended.
+CUT_OFF_GRACE = 2.0
+#: How long what was killed may take to be gone, in seconds.
+KILL_TIMEOUT = 30.0
+#: How often to look whether a process still runs, in seconds, where the system does not tell.
+LOOK_INTERVAL = 0.05
+
+log = logging.getLogger("labkit.grading")
+
+
+class ConversationPipes:
+    """The pipes to one command, before it is started; the ends that it is to inherit have their numbers already.
+
+    `info` is where bwrap tells the process id of the first process inside, which all others there end with.
+    """
+
+    def __init__(self) -> None:
+        self.orders = PipeEnd(writes=True)
+        self.reports, self.output, self.info = ReadEnd(), ReadEnd(), ReadEnd()
+        self._all: tuple[PipeEnd, ...] = (self.orders, self.reports, self.output, self.info)
+
+    def handed_over(self) -> None:
+        """The command has its ends."""
+        for end in self._all:
+            end.handed_over()
+
+    def close(self) -> None:
+        """Let go of all ends."""
+        for end in self._all:
+            end.close()
+
+
+class PipeConversation(Resource):
+    """Keeps `Conversation`. `inherited` are further descriptors for bwrap, which are closed when it has them.
+
+    A thread of its own starts the command, since Linux kills it when that thread ends, and attends to it. What it tells
+    stays in the pipe until somebody listens, so that it fills no memory here.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        pipes: ConversationPipes,
+        *,
+        limits: Limits,
+        inherited: Sequence[int] = (),
+        group: ControlGroup | None = None,
+    ) -> None:
+        self._arguments = arguments
+        self._pipes = pipes
+        self._limits = limits
+        self._inherited = inherited
+        self._group = group
+        self._output = bytearray()
+        self._heard = bytearray()
+        self._talk = threading.Lock()
+        self._closed = False
+        self._cause: Cause = None
+        self._ending: Ending | None = None
+        self._error: BaseException | None = None
+        self._begun = threading.Event()
+        self._over, self._tell_over = os.pipe()  # the end of its writer is the end of the command
+        self._stop, self._ask_to_stop = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="labkit-sandbox", daemon=True)
+
+    def launch(self) -> PipeConversation:
+        """Start the command. Raises `SandboxUnavailable` if not even bwrap starts."""
+        self._thread.start()
+        self._begun.wait()
+        if self._error is not None:
+            self.close()
+            raise SandboxUnavailable(f"The sandbox could not be started: {self._error}") from self._error
+        return self
+
+    def send(self, message: object, timeout: float) -> bool:
+        """Tell it this, which can be written as JSON; whether it has taken it within `timeout` seconds."""
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        deadline = time.monotonic() + timeout
+        with self._talk:
+            poll = _poll(self._over)
+            if self._closed:
+                return False
+            poll.register(self._pipes.orders.number, select.POLLOUT)
+            while data:
+                ready = {number for number, _ in poll.poll(_milliseconds(deadline))}
+                if not ready or self._over in ready:
+                    return False
+                try:
+                    data = data[os.write(self._pipes.orders.number, data) :]
+                except BlockingIOError:
+                    continue
+                except BrokenPipeError:  # `receive` says how it has ended
+                    return False
+        return True
+
+    def receive(self, timeout: float) -> Reply:
+        """What it tells next, waited for up to `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._talk:
+            while True:
+                line, found, rest = self._heard.partition(b"\n")
+                if len(line) > self._limits.line:
+                    return TooLong(self._limits.line)
+                if found:
+                    self._heard = rest
+                    return _understood(bytes(line))
+                if self._closed:
+                    return Ended(self._how())
+                reply = self._listen(deadline, timeout)
+                if reply is not None:
+                    return reply
+
+    def output(self) -> str:
+        """What it has written to its standard output and error so far; what is no UTF-8 is replaced."""
+        return bytes(self._output).decode("utf-8", errors="replace")
+
+    def ending(self) -> Ending | None:
+        """How it has ended; nothing while it runs."""
+        return self._ending
+
+    def wait(self, timeout: float) -> Ending | None:
+        """How it has ended, waited for up to `timeout` seconds."""
+        self._thread.join(timeout)
+        return self._ending
+
+    def close(self) -> None:
+        """End it with all that it has started, and return when all of that is gone. Closing twice is no error."""
+        self._end("closed")
+        self._thread.join()
+        with self._talk:  # whoever listens has been told that it is over
+            if not self._closed:
+                self._closed = True
+                self._pipes.close()
+                for number in (self._over, self._stop, self._ask_to_stop):
+                    os.close(number)
+
+    def _listen(self, deadline: float, timeout: float) -> Reply | None:
+        """Take in what is there, waited for until the deadline; or say why nothing comes."""
+        poll = _poll(self._over, self._pipes.reports.number)
+        ready = {number for number, _ in poll.poll(_milliseconds(deadline))}
+        if self._pipes.reports.number in ready:
+            part = self._pipes.reports.read()
+            if part == b"":
+                return Ended(self._cut_off())
+            self._heard += part or b""
+            return None
+        return Ended(self._how()) if ready else Late(timeout)
+
+    def _cut_off(self) -> Ending:
+        self._thread.join(CUT_OFF_GRACE)
+        self._end("cut off")
+        self._thread.join()
+        return self._how()
+
+    def _how(self) -> Ending:
+        self._thread.join()
+        assert self._ending is not None
+        return self._ending
+
+    def _end(self, cause: Cause) -> None:
+        with suppress(OSError):  # it was closed before
+            self._cause = self._cause or (cause if self._ending is None else None)
+            if not self._closed:
+                os.write(self._ask_to_stop, b"!")
+
+    # --- on the thread
+
+    def _run(self) -> None:
+        try:
+            self._launch_and_attend()
+        except BaseException as error:  # noqa: BLE001 - `launch` raises it, or it is said as the ending
+            self._error = error
+            log.exception("the watch over a sandbox has failed") if self._begun.is_set() else None
+        finally:
+            if self._ending is None:
+                self._ending = Ending(1, f"The sandbox could not be watched over: {self._error}")
+            os.close(self._tell_over)
+            self._begun.set()
+
+    def _launch_and_attend(self) -> None:
+        try:
+            deadline = time.monotonic() + self._limits.wall_seconds
+            pipes = self._pipes
+            ends = [end.inherited for end in (pipes.orders, pipes.reports, pipes.info)]
+            group = ProcessGroup(
+                self._arguments,
+                output=pipes.output.inherited,
+                inherited=[*ends, *self._inherited],
+                environment={},
+            )
+            try:
+                pipes.handed_over()
+                self._begun.set()
+                cause = self._attend(group, deadline)
+            finally:
+                status = group.reap()
+                self._see_all_gone()
+            while len(self._output) <= self._limits.output and self._take_output():
+                pass
+            self._ending = ending_of(status, cause, self._limits, self._group)
+        finally:
+            for number in self._inherited:
+                os.close(number)
+            if self._group is not None:
+                self._group.remove()
+
+    def _attend(self, group: ProcessGroup, deadline: float) -> Cause:
+        """Return when the command has ended, or is to be ended: why, then."""
+        poll = _poll(self._stop, self._pipes.output.number, *group.end_watch)
+        while not group.has_ended():
+            left = _milliseconds(deadline)
+            if left == 0:
+                return "wall time"
+            ready = {number for number, _ in poll.poll(left if group.end_watch else min(left, LOOK_INTERVAL * 1000))}
+            if self._stop in ready:
+                return self._cause
+            if self._pipes.output.number in ready and self._take_output() == b"":
+                poll.unregister(self._pipes.output.number)  # closed by the command, which may live on
+            if len(self._output) > self._limits.output:
+                return "output"
+        return None
+
+    def _take_output(self) -> bytes | None:
+        part = self._pipes.output.read()
+        if part:
+            self._output += part[: self._limits.output + 1 - len(self._output)]
+        return part
+
+    def _see_all_gone(self) -> None:
+        """Wait for the first process inside, which Linux kills with bwrap, and for whose end it waits for the others'."""
+        told = re.search(rb'"child-pid": (\d+)', self._pipes.info.read() or b"")
+        if told and not wait_for(lambda: not _is_first_inside(int(told[1])), KILL_TIMEOUT):
+            log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
+
+
+def _understood(line: bytes) -> Said | Malformed:
+    try:
+        return Said(json.loads(line.decode("utf-8")))
+    except (ValueError, RecursionError) as error:
+        return Malformed(f"{type(error).__name__}: {error}"[:200])
+
+
+def _is_first_inside(pid: int) -> bool:
+    """Whether this is a process that lives, and has the number 1 in a namespace of its own."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    state = re.search(r"^State:\s+(\S)", status, re.M)
+    numbers = re.search(r"^NSpid:\s+(.*)$", status, re.M)
+    return state is not None and state[1] not in "ZX" and numbers is not None and numbers[1].split()[1:] == ["1"]
+
+
+def _poll(*numbers: int) -> select.poll:
+    poll = select.poll()
+    for number in numbers:
+        poll.register(number, select.POLLIN)
+    return poll
+
+
+def _milliseconds(deadline: float) -> float:
+    """How long until this moment, and never less than nothing, for which `poll` would wait without end."""
+    return max(0.0, (deadline - time.monotonic()) * 1000)

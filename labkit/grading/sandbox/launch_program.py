@@ -1,0 +1,68 @@
+"""Inside the sandbox, before the command: sets its limits, gives up the rights of root, and becomes it.
+
+A script of the standard library only: `launch_program.py WORD=VALUE … -- COMMAND …`, with the words of `_WORDS`. It is
+the grader's, as everything until the command is.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+#: Where the command finds its orders, and where it tells: numbers of their own.
+ORDERS, REPORTS = 64, 65
+
+
+def main(words: list[str]) -> None:
+    """Act upon each word, in their order, and become the command."""
+    at = words.index("--")
+    for word in words[:at]:
+        name, _, value = word.partition("=")
+        _WORDS[name](value)
+    os.umask(0o077)
+    os.execv(words[at + 1], words[at + 1 :])
+
+
+def _limit(value: str) -> None:
+    """`NAME:SOFT:HARD`, a resource of setrlimit(2)."""
+    name, soft, hard = value.split(":")
+    resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (int(soft), int(hard)))
+
+
+def _identity(value: str) -> None:
+    """From now on this user and group, without a way back: the last capabilities go with it."""
+    number = int(value)
+    os.setgroups([])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
+
+
+def _descriptors(value: str) -> None:
+    """`ORDERS:REPORTS`, as they were inherited."""
+    for inherited, number in zip(map(int, value.split(":")), (ORDERS, REPORTS), strict=True):
+        os.dup2(inherited, number)
+        os.close(inherited)
+
+
+def _relay(value: str) -> None:
+    """`PORT:SOCKET:PROGRAM`: from now on this port leads to that socket. It listens before the command begins."""
+    import socket
+
+    port, path, program = value.split(":")
+    with socket.create_server(("127.0.0.1", int(port)), backlog=64) as listener:
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:  # so that it is nobody's child, for whom the command could wait
+                os.set_inheritable(listener.fileno(), True)
+                for number in (ORDERS, REPORTS):
+                    os.close(number)
+                os.execv(sys.executable, [sys.executable, "-I", "-S", program, str(listener.fileno()), path])
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+_WORDS = {"limit": _limit, "identity": _identity, "descriptors": _descriptors, "relay": _relay}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
