@@ -127,7 +127,11 @@ def _isolation_words(student: int, *, by_root: bool) -> list[str]:
 
 
 def _launch_words(
-    limits: Limits, pipes: ConversationPipes, sockets: Mapping[int, Path], student: int | None, group: ControlGroup | None
+    limits: Limits,
+    pipes: ConversationPipes,
+    sockets: Mapping[int, Path],
+    student: int | None,
+    group: ControlGroup | None,
 ) -> list[str]:
     words = [
         f"descriptors={pipes.orders.inherited}:{pipes.reports.inherited}",
@@ -156,7 +160,7 @@ def _inside(file: str | None) -> str:
 
 def _memory_file(content: bytes) -> int:
     number = os.memfd_create("labkit")
-    with open(number, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+    with open(number, "wb", closefd=False) as file:
         file.write(content)
     os.lseek(number, 0, os.SEEK_SET)
     return number

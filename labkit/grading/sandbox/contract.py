@@ -123,7 +123,7 @@ class Backend(Protocol):
         self,
         command: Sequence[str],
         *,
-        limits: Limits = Limits(),  # noqa: B008 - it is frozen
+        limits: Limits = Limits(),
         files: Mapping[str, bytes] | None = None,
         sockets: Mapping[int, Path] | None = None,
     ) -> Conversation:

@@ -54,7 +54,7 @@ class ControlGroup:
         """Remove it when its processes are gone."""
 
         def removed() -> bool:
-            return all([_remove(folder) for folder in self._folders])
+            return not [folder for folder in self._folders if not _remove(folder)]
 
         if not wait_for(removed, END_TIMEOUT):
             log.warning("the control group %s is left, since a process of it is", self.memory)
@@ -64,7 +64,9 @@ class ControlGroup:
         return list(dict.fromkeys([self.memory, self.pids]))
 
 
-def make_control_group(memory: int, processes: int, *, root: Path = ROOT, own: str | None = None) -> ControlGroup | None:
+def make_control_group(
+    memory: int, processes: int, *, root: Path = ROOT, own: str | None = None
+) -> ControlGroup | None:
     """A group with at most so much memory, in bytes, and so many processes; nothing where none can be made.
 
     `own` is what Linux says of the groups of this process (/proc/self/cgroup).
@@ -108,7 +110,9 @@ def _places(root: Path, lines: str) -> Iterator[tuple[Path, Path]]:
         own.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
     if "memory" in own and "pids" in own:
         yield root / "memory" / own["memory"], root / "pids" / own["pids"]
-    elif "" in own:  # version 2: below a group that has processes of its own there can be no limited ones, beside it there
+    elif (
+        "" in own
+    ):  # version 2: below a group that has processes of its own there can be no limited ones, beside it there
         for folder in (root / own[""], (root / own[""]).parent):
             if root in (folder, *folder.parents) and _hands_on(folder):
                 yield folder, folder

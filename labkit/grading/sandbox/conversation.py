@@ -1,4 +1,4 @@
-"""A conversation with a command over two private pipes, and the watch over it from its start until all of it is gone."""
+"""A conversation with a command over two private pipes, and the watch over it until all that it has started is gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import select
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -79,6 +78,7 @@ class PipeConversation(Resource):
         self._output = bytearray()
         self._heard = bytearray()
         self._talk = threading.Lock()
+        self._take = threading.Lock()
         self._closed = False
         self._cause: Cause = None
         self._ending: Ending | None = None
@@ -137,6 +137,8 @@ class PipeConversation(Resource):
 
     def output(self) -> str:
         """What it has written to its standard output and error so far; what is no UTF-8 is replaced."""
+        while len(self._output) <= self._limits.output and self._take_output():
+            pass
         return bytes(self._output).decode("utf-8", errors="replace")
 
     def ending(self) -> Ending | None:
@@ -154,8 +156,9 @@ class PipeConversation(Resource):
         self._thread.join()
         with self._talk:  # whoever listens has been told that it is over
             if not self._closed:
-                self._closed = True
-                self._pipes.close()
+                with self._take:
+                    self._closed = True
+                    self._pipes.close()
                 for number in (self._over, self._stop, self._ask_to_stop):
                     os.close(number)
 
@@ -220,8 +223,7 @@ class PipeConversation(Resource):
             finally:
                 status = group.reap()
                 self._see_all_gone()
-            while len(self._output) <= self._limits.output and self._take_output():
-                pass
+            self.output()
             self._ending = ending_of(status, cause, self._limits, self._group)
         finally:
             for number in self._inherited:
@@ -246,13 +248,14 @@ class PipeConversation(Resource):
         return None
 
     def _take_output(self) -> bytes | None:
-        part = self._pipes.output.read()
-        if part:
-            self._output += part[: self._limits.output + 1 - len(self._output)]
-        return part
+        with self._take:
+            part = b"" if self._closed else self._pipes.output.read()
+            if part:
+                self._output += part[: self._limits.output + 1 - len(self._output)]
+            return part
 
     def _see_all_gone(self) -> None:
-        """Wait for the first process inside, which Linux kills with bwrap, and for whose end it waits for the others'."""
+        """Wait for the first process inside: Linux kills it with bwrap, and it is gone when all others there are."""
         told = re.search(rb'"child-pid": (\d+)', self._pipes.info.read() or b"")
         if told and not wait_for(lambda: not _is_first_inside(int(told[1])), KILL_TIMEOUT):
             log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)

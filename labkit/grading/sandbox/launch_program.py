@@ -21,7 +21,7 @@ def main(words: list[str]) -> None:
         name, _, value = word.partition("=")
         _WORDS[name](value)
     os.umask(0o077)
-    os.execv(words[at + 1], words[at + 1 :])
+    os.execv(words[at + 1], words[at + 1 :])  # noqa: S606 - it is to become the command
 
 
 def _limit(value: str) -> None:
@@ -57,7 +57,8 @@ def _relay(value: str) -> None:
                 os.set_inheritable(listener.fileno(), True)
                 for number in (ORDERS, REPORTS):
                     os.close(number)
-                os.execv(sys.executable, [sys.executable, "-I", "-S", program, str(listener.fileno()), path])
+                command = [sys.executable, "-I", "-S", program, str(listener.fileno()), path]
+                os.execv(sys.executable, command)  # noqa: S606
             os._exit(0)
         os.waitpid(child, 0)
 

@@ -30,13 +30,13 @@ def mount_words(limits: Limits, sockets: Mapping[int, Path]) -> list[str]:
     """Everything but the files that are handed in: those are to come next, and then `last_words`."""
     words = ["--proc", "/proc", "--dev", "/dev"]
     words += ["--size", str(limits.tmp_size), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
-    for folder in ("/tmp", HOME):  # noqa: S108
-        words += ["--size", str(limits.tmp_size), "--perms", "1777", "--tmpfs", folder]
-    for folder in map(Path, _SYSTEM):
-        if folder.is_symlink():
-            words += ["--symlink", str(folder.readlink()), str(folder)]
-        elif folder.is_dir():
-            words += ["--ro-bind", str(folder), str(folder)]
+    for own in ("/tmp", HOME):  # noqa: S108
+        words += ["--size", str(limits.tmp_size), "--perms", "1777", "--tmpfs", own]
+    for system in map(Path, _SYSTEM):
+        if system.is_symlink():
+            words += ["--symlink", str(system.readlink()), str(system)]
+        elif system.is_dir():
+            words += ["--ro-bind", str(system), str(system)]
     folders = python_folders()
     words += _folder_words([*map(Path, _CONFIGURATION), *folders, Path(socket_path(0))])
     for name in _CONFIGURATION:

@@ -1,58 +1,140 @@
 """Inside the sandbox: whoever connects to the port is led to the Unix socket, behind which the host's relay waits.
 
-A script of the standard library only: `relay_program.py LISTENER SOCKET`, with the descriptor of a listening socket.
+A script of the standard library only, `relay_program.py LISTENER SOCKET` with the descriptor of a listening socket; the
+relay of the host uses its `RelayLoop` too.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
-import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 
-#: How much is taken at once, in bytes.
+#: How much is kept at most of what one side has sent and the other has not taken, in bytes.
 AT_ONCE = 65_536
-#: How many connections there are at one time.
+#: How many connections there are at one time; further ones wait to be accepted.
 CONNECTIONS = 32
+
+
+class RelayLoop:
+    """Leads each connection of a listening socket to one that `connect` begins, which need not be there yet."""
+
+    def __init__(self, listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._connect = connect
+        self._links: list[_Link] = []
+
+    def turn(self, wake: int | None = None) -> bool:
+        """Wait for anything to do, and do it; whether it was `wake` that has become readable, a descriptor."""
+        wanted: dict[int, int] = {} if wake is None else {wake: select.POLLIN}
+        if len(self._links) < CONNECTIONS:
+            wanted[self._listener.fileno()] = select.POLLIN
+        for link in self._links:
+            for number, event in link.wanted():
+                wanted[number] = wanted.get(number, 0) | event
+        poll = select.poll()
+        for number, events in wanted.items():
+            poll.register(number, events)
+        ready = dict(poll.poll())
+        for link in self._links[:]:
+            if not link.move(ready):
+                self._links.remove(link)
+        if self._listener.fileno() in ready:
+            self._accept()
+        return wake in ready
+
+    def cut(self) -> None:
+        """Break all connections."""
+        for link in self._links:
+            link.close()
+        self._links.clear()
+
+    def _accept(self) -> None:
+        try:
+            near, _ = self._listener.accept()
+        except OSError:  # it has gone again, or there are no descriptors left for now
+            return
+        try:
+            far = self._connect()
+        except OSError:
+            near.close()
+            return
+        self._links.append(_Link(near, far))
+
+
+class _Link:
+    """Two connections, and what is on the way between them."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self._ways = (_Way(near, far), _Way(far, near))
+        for end in (near, far):
+            end.setblocking(False)
+
+    def wanted(self) -> Iterator[tuple[int, int]]:
+        """For which events of which descriptors it waits."""
+        for way in self._ways:
+            if way.waiting:
+                yield way.target.fileno(), select.POLLOUT
+            elif not way.ended:
+                yield way.source.fileno(), select.POLLIN
+
+    def move(self, ready: dict[int, int]) -> bool:
+        """Hand on what can be; whether there is anything left to hand on. A connection that breaks breaks the other."""
+        try:
+            for way in self._ways:
+                way.move(ready)
+        except OSError:
+            self.close()
+            return False
+        if all(way.ended and not way.waiting for way in self._ways):
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        for way in self._ways:
+            way.source.close()
+
+
+class _Way:
+    """One direction."""
+
+    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+        self.source, self.target = source, target
+        self.waiting = b""
+        self.ended = False
+
+    def move(self, ready: dict[int, int]) -> None:
+        try:
+            if self.waiting:
+                if self.target.fileno() in ready:
+                    self.waiting = self.waiting[self.target.send(self.waiting) :]
+            elif not self.ended and self.source.fileno() in ready:
+                self.waiting = self.source.recv(AT_ONCE)
+                if not self.waiting:
+                    self.ended = True
+                    self.target.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return
 
 
 def main(listener: socket.socket, path: str) -> None:
     """Relay until the sandbox ends."""
-    free = threading.BoundedSemaphore(CONNECTIONS)
-    while True:
-        free.acquire()
-        inner, _ = listener.accept()
+
+    def connect() -> socket.socket:
         outer = socket.socket(socket.AF_UNIX)
         try:
             outer.connect(path)
         except OSError:
-            inner.close()
             outer.close()
-            free.release()
-            continue
-        threading.Thread(target=_relay, args=(inner, outer, free), daemon=True).start()
+            raise
+        return outer
 
-
-def _relay(inner: socket.socket, outer: socket.socket, free: threading.BoundedSemaphore) -> None:
-    back = threading.Thread(target=_copy, args=(outer, inner), daemon=True)
-    back.start()
-    _copy(inner, outer)
-    back.join()
-    inner.close()
-    outer.close()
-    free.release()
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    """Hand on what comes, and then that nothing more comes; a broken connection is broken on both sides."""
-    try:
-        while part := source.recv(AT_ONCE):
-            target.sendall(part)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        for one in (source, target):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+    loop = RelayLoop(listener, connect)
+    while True:
+        loop.turn()
 
 
 if __name__ == "__main__":

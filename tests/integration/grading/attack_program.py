@@ -37,12 +37,20 @@ def write(path: str, text: str) -> int:
 
 
 def outcome(code: str, names: dict[str, object]) -> tuple[str, object]:
-    scope = {"os": os, "socket": socket, "ctypes": ctypes, "libc": libc, "syscall": syscall, "signal": signal, "write": write} | names
+    scope = {
+        "os": os,
+        "socket": socket,
+        "ctypes": ctypes,
+        "libc": libc,
+        "syscall": syscall,
+        "signal": signal,
+        "write": write,
+    } | names
     try:
         exec(code, scope)
     except OSError as error:
         return "refused", errno.errorcode.get(error.errno, str(error))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return "raised", type(error).__name__
     return "got", scope["result"]
 

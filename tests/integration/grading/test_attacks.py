@@ -95,7 +95,10 @@ RIGHTS = {
     "clone-into-a-network": ("syscall(CALLS['clone'], 0x40000000 | 17, 0, 0, 0, 0)", {"EPERM"}),
     "trace-me": ("syscall(CALLS['ptrace'], 0, 0, 0, 0)", {"EPERM"}),
     "trace-the-parent": ("syscall(CALLS['ptrace'], 16, os.getppid(), 0, 0)", {"EPERM"}),
-    "mount-tmpfs": ("libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) and syscall(CALLS['mount'], 0, 0, 0, 0, 0)", {"EPERM"}),
+    "mount-tmpfs": (
+        "libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) and syscall(CALLS['mount'], 0, 0, 0, 0, 0)",
+        {"EPERM"},
+    ),
     "session-keyring": ("syscall(CALLS['keyctl'], 0, -3, 0)", {"EPERM"}),
     "typed-into-a-terminal": ("(__import__('fcntl').ioctl(os.openpty()[1], 0x5412, b'x'))", {"EPERM"}),
     "terminal-of-linux": ("(__import__('fcntl').ioctl(os.openpty()[1], 0x541C, b'x'))", {"EPERM"}),

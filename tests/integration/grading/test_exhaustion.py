@@ -63,7 +63,9 @@ def test_a_file_takes_no_more_than_its_size(run: Run) -> None:
 
 
 def test_a_file_with_holes_is_as_large_as_it_says(run: Run) -> None:
-    reply, _, _ = run("try: os.truncate(os.open('/tmp/x', os.O_CREAT | os.O_RDWR), 1 << 40)\nexcept OSError as e: tell(e.strerror)")
+    reply, _, _ = run(
+        "try: os.truncate(os.open('/tmp/x', os.O_CREAT | os.O_RDWR), 1 << 40)\nexcept OSError as e: tell(e.strerror)"
+    )
     assert reply == Said("File too large")
 
 
@@ -184,13 +186,13 @@ def test_what_will_not_end_is_ended(run: Run, code: str) -> None:
 
 @pytest.mark.parametrize("ends", [True, False], ids=["with-the-command", "with-the-conversation"])
 def test_a_daemon_does_not_outlive_the_run(sandbox: Bubblewrap, unique_name: str, ends: bool) -> None:
+    daemon = "import os, time; os.write(65, b'1\\n'); time.sleep(3600)"
     code = f"""
 import os, sys, time
-reader, writer = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.execv(sys.executable, [sys.executable, "-I", "-c", "import os, time; os.write(65, b'1\\\\n'); time.sleep(3600)", {unique_name!r}])
+        os.execv(sys.executable, [sys.executable, "-I", "-c", {daemon!r}, {unique_name!r}])
     os._exit(0)
 os.wait()
 os.read(64, 1)

@@ -1,0 +1,122 @@
+"""The way from a sandbox to one server of this machine, and to nothing else: a Unix socket that leads to its port."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import Literal
+
+from labkit.grading.sandbox.relay_program import RelayLoop
+from labkit.resource import Resource
+
+#: What a Unix socket's path may be long at most, in bytes (unix(7)).
+LONGEST_PATH = 107
+#: How long a change of state may take, in seconds.
+STATE_TIMEOUT = 30.0
+
+State = Literal["open", "frozen", "cut", "closed"]
+
+log = logging.getLogger("labkit.grading")
+
+
+class SocketRelay(Resource):
+    """Leads whoever connects to `path` to this port; the socket is in a folder that only this user may look into.
+
+    It ends with `close`, and with its process. Broken connections are broken on both sides, and a server that is away
+    breaks those that are made.
+    """
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+        self.port = port
+        self._host = host
+        self._folder = _private_folder()
+        self.path = self._folder / "s"
+        self._state: State = "open"
+        self._heeded = threading.Event()
+        self._changing = threading.Lock()
+        self._wake, self._waker = os.pipe()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self.path.chmod(0o666)  # the student is another user where root runs the sandbox
+        self._listener.listen(64)
+        self._thread = threading.Thread(target=self._serve, name="labkit-relay", daemon=True)
+
+    def start(self) -> SocketRelay:
+        """Begin to lead connections on."""
+        self._thread.start()
+        return self
+
+    def freeze(self) -> None:
+        """From now on connections stay and nothing comes through, until `restore`: as a server that stands still."""
+        self._change("frozen")
+
+    def cut(self) -> None:
+        """Break all connections, and those that are made, until `restore`: as a server that is gone."""
+        self._change("cut")
+
+    def restore(self) -> None:
+        """Lead on what comes, as at first; what had come into a frozen relay goes on."""
+        self._change("open")
+
+    def close(self) -> None:
+        """Break all connections and remove the socket. Closing twice is no error."""
+        if self._state != "closed":
+            if self._thread.is_alive():
+                self._change("closed")
+                self._thread.join()
+            self._state = "closed"
+            self._listener.close()
+            os.close(self._wake)
+            os.close(self._waker)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _change(self, state: State) -> None:
+        with self._changing:
+            self._heeded.clear()
+            self._state = state
+            os.write(self._waker, b"!")
+            if not self._heeded.wait(STATE_TIMEOUT):
+                raise RuntimeError(f"The relay to port {self.port} does not take orders any more.")
+
+    def _serve(self) -> None:
+        loop = RelayLoop(self._listener, self._connect)
+        try:
+            while self._state != "closed":
+                if self._state == "frozen" or loop.turn(self._wake):
+                    self._heed()
+                if self._state in ("cut", "closed"):
+                    loop.cut()
+        except Exception:
+            log.exception("the relay to port %d has ended", self.port)
+        finally:
+            loop.cut()
+            self._heeded.set()
+
+    def _heed(self) -> None:
+        os.read(self._wake, 1)
+        self._heeded.set()
+
+    def _connect(self) -> socket.socket:
+        """Begin a connection to the server, without waiting for it."""
+        if self._state == "cut":
+            raise ConnectionRefusedError
+        outer = socket.socket()
+        outer.setblocking(False)
+        error = outer.connect_ex((self._host, self.port))
+        if error not in (0, errno.EINPROGRESS):
+            outer.close()
+            raise OSError(error, os.strerror(error))
+        return outer
+
+
+def _private_folder() -> Path:
+    """A new folder for the socket, in one whose path is short enough."""
+    usual = Path(tempfile.gettempdir())
+    fits = len(os.fsencode(usual)) + len("/labkit-12345678/s") <= LONGEST_PATH
+    return Path(tempfile.mkdtemp(prefix="labkit-", dir=usual if fits else "/tmp"))  # noqa: S108
