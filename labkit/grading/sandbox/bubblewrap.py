@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
 
 #: The first release that gives a tmpfs a size.
 OLDEST = (0, 7)
+#: Where bwrap is looked for.
+SEARCHED = "/usr/bin:/bin:/usr/local/bin"
 #: How a skipped run says what to do.
 INSTALL = "`make bubblewrap` installs it, or the system's package manager does: `apt-get install bubblewrap`"
 #: The student's user, where bubblewrap is not run by root; there it is only another name for who runs it.
@@ -47,6 +50,8 @@ _ENTRY = (
     "echo 1000 >/proc/self/oom_score_adj; "
     'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 )
+#: The grader's own programs, which are needed inside.
+_PROGRAMS = (launch_program.__file__, relay_program.__file__)
 
 _numbers = count(os.getpid() * 16)
 
@@ -90,28 +95,34 @@ class Bubblewrap:
     ) -> PipeConversation:
         by_root = os.geteuid() == 0
         student = _spare_user() if by_root else STUDENT
-        group = make_control_group(limits.memory, limits.processes)
-        pipes = ConversationPipes()
-        programs = {_inside(program.__file__): program.__file__ for program in (launch_program, relay_program)}
-        handed_in = {path: Path(source).read_bytes() for path, source in programs.items() if source}
-        handed_in |= account_files(student) | dict(files)
-        memories = {path: _memory_file(content) for path, content in handed_in.items()}
-        seccomp = _memory_file(filter_program(MACHINES[platform.machine()]))
-        words = [
-            *("/bin/sh", "-c", _ENTRY, "sh", *(group.entries if group else ()), "--", _found()),
-            *_isolation_words(student, by_root=by_root),
-            *("--seccomp", str(seccomp), "--info-fd", str(pipes.info.inherited)),
-            *mount_words(limits, sockets),
-            *(word for path, number in memories.items() for word in _file_words(path, number)),
-            *last_words(),
-            "--",
-            *(sys.executable, "-I", "-S", _inside(launch_program.__file__)),
-            *_launch_words(limits, pipes, sockets, student if by_root else None, group),
-            "--",
-            *command,
-        ]
-        inherited = [seccomp, *memories.values()]
-        return PipeConversation(words, pipes, limits=limits, inherited=inherited, group=group).launch()
+        seen, found = mount_words(limits, sockets), _found()
+        with ExitStack() as stack:  # there may be too many open files
+            group = make_control_group(limits.memory, limits.processes)
+            if group is not None:
+                stack.callback(group.remove)
+            pipes = ConversationPipes()
+            stack.callback(pipes.close)
+            handed_in = {_inside(program): Path(program).read_bytes() for program in _PROGRAMS}
+            handed_in |= account_files(student) | dict(files)
+            memories = {path: _memory_file(content, stack) for path, content in handed_in.items()}
+            seccomp = _memory_file(filter_program(MACHINES[platform.machine()]), stack)
+            words = [
+                *("/bin/sh", "-c", _ENTRY, "sh", *(group.entries if group else ()), "--", found),
+                *_isolation_words(student, by_root=by_root),
+                *("--seccomp", str(seccomp), "--info-fd", str(pipes.info.inherited)),
+                *seen,
+                *(word for path, number in memories.items() for word in _file_words(path, number)),
+                *last_words(),
+                "--",
+                *(sys.executable, "-I", "-S", _inside(launch_program.__file__)),
+                *_launch_words(limits, pipes, sockets, student if by_root else None, group),
+                "--",
+                *command,
+            ]
+            inherited = [seccomp, *memories.values()]
+            conversation = PipeConversation(words, pipes, limits=limits, inherited=inherited, group=group)
+            stack.pop_all()  # they are the conversation's now
+        return conversation.launch()
 
 
 def _isolation_words(student: int, *, by_root: bool) -> list[str]:
@@ -152,14 +163,14 @@ def _file_words(path: str, number: int) -> list[str]:
     return ["--perms", "0444", "--ro-bind-data", str(number), path]
 
 
-def _inside(file: str | None) -> str:
+def _inside(file: str) -> str:
     """Where one of the grader's programs lies in the sandbox."""
-    assert file is not None
     return f"{PROGRAMS}/{Path(file).name}"
 
 
-def _memory_file(content: bytes) -> int:
+def _memory_file(content: bytes, stack: ExitStack) -> int:
     number = os.memfd_create("labkit")
+    stack.callback(os.close, number)
     with open(number, "wb", closefd=False) as file:
         file.write(content)
     os.lseek(number, 0, os.SEEK_SET)
@@ -178,7 +189,7 @@ def _uid_map() -> list[str]:
 
 
 def _found() -> str:
-    found = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    found = shutil.which("bwrap", path=SEARCHED)
     if found is None:
         raise SandboxUnavailable(f"Student code runs only in a sandbox, for which bubblewrap is missing: {INSTALL}.")
     return found

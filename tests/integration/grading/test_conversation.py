@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Late, Limits, Malformed, Said, TooLong
+from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Late, Limits, Malformed, Said, TooLong, bubblewrap
 from labkit.grading.sandbox.conversation import PipeConversation
 from tests.conditions import PATIENCE, in_time
 
 MODEST = Limits(line=1000)
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -143,3 +146,35 @@ def test_a_command_that_is_not_there_says_so(sandbox):
     with sandbox.start(["/nowhere/python"]) as conversation:
         assert isinstance(conversation.receive(PATIENCE), Ended)
         assert "No such file" in conversation.output()
+
+
+def test_nothing_is_left_of_it(sandbox):
+    """No descriptor, no thread, no control group."""
+
+    def held():
+        return sorted(DESCRIPTORS.iterdir()), threading.active_count()
+
+    def run(command):
+        with sandbox.start(command) as conversation:
+            conversation.wait(PATIENCE)
+            groups.append(conversation._group)
+
+    groups = []
+    run([sys.executable, "-c", "pass"])  # what a process has once is there now
+    before = held()
+    run([sys.executable, "-c", "pass"])
+    run(["/nowhere"])
+    assert held() == before
+    assert not any(group.memory.exists() or group.pids.exists() for group in groups if group is not None)
+
+
+def test_a_start_that_fails_leaves_nothing(sandbox, monkeypatch):
+    """As where bwrap was taken away meanwhile, or there are no descriptors left."""
+    before = sorted(DESCRIPTORS.iterdir())
+    monkeypatch.setattr(bubblewrap, "_ENTRY", "exec /nowhere")
+    with sandbox.start([sys.executable, "-c", "pass"]) as conversation:
+        assert isinstance(conversation.receive(PATIENCE), Ended)
+    monkeypatch.setattr("os.memfd_create", lambda name: os.open("/nowhere", os.O_RDONLY))
+    with pytest.raises(FileNotFoundError):
+        sandbox.start([sys.executable, "-c", "pass"])
+    assert sorted(DESCRIPTORS.iterdir()) == before

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Limits, Reply, Said
+from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Limits, Reply, Said, bubblewrap
 from labkit.grading.sandbox.contract import MIB
 from labkit.grading.sandbox.control_group import make_control_group
 from tests.conditions import PATIENCE
@@ -69,25 +69,44 @@ def test_a_file_with_holes_is_as_large_as_it_says(run: Run) -> None:
     assert reply == Said("File too large")
 
 
-def is_limited_by_group() -> bool:
+@pytest.fixture(params=["control-groups", "limits-of-processes"])
+def limited_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What holds: control groups where this user may make one, and what holds everywhere."""
+    if request.param == "limits-of-processes" or not may_make_groups():
+        monkeypatch.setattr(bubblewrap, "make_control_group", lambda *_: None)
+        return "limits-of-processes"
+    return "control-groups"
+
+
+def may_make_groups() -> bool:
     group = make_control_group(64 * MIB, 16)
     if group is not None:
         group.remove()
     return group is not None
 
 
-def test_memory_is_bounded(run: Run) -> None:
+def test_memory_is_bounded(run: Run, limited_by: str) -> None:
     code = "held = []\nwhile True: held.append(bytearray(16 * 1024 * 1024))"
     _, ending, output = run(code, memory=128 * MIB)
-    assert ending.limit == "memory" if is_limited_by_group() else "MemoryError" in output
+    assert ending.limit == "memory" if limited_by == "control-groups" else "MemoryError" in output
 
 
-def test_shared_memory_is_bounded(run: Run) -> None:
+def test_shared_memory_is_bounded(run: Run, limited_by: str) -> None:
     code = "import mmap\nheld = []\nwhile True:\n held.append(mmap.mmap(-1, 1 << 24)); held[-1].write(bytes(1 << 24))"
     _, ending, output = run(code, memory=128 * MIB)
-    assert ending.limit == "memory" if is_limited_by_group() else ending.status != 0 and output
+    assert ending.limit == "memory" if limited_by == "control-groups" else "Error" in output
 
 
+def test_files_count_as_memory_where_control_groups_hold(run: Run, limited_by: str) -> None:
+    code = FILL + "fill('/tmp/large', 1 << 20)"
+    reply, ending, _ = run(code, memory=64 * MIB, tmp_size=128 * MIB, file_size=256 * MIB)
+    if limited_by == "control-groups":
+        assert ending.limit == "memory"
+    else:
+        assert reply == Said(["No space left on device", 128 * MIB])
+
+
+@pytest.mark.usefixtures("limited_by")
 def test_processes_are_counted(run: Run) -> None:
     code = """
 import signal
@@ -120,6 +139,7 @@ while True:
     assert ending.limit == "wall time"
 
 
+@pytest.mark.usefixtures("limited_by")
 def test_threads_are_counted(run: Run) -> None:
     code = """
 import threading

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 
+from labkit import connect
 from labkit.grading.sandbox import Bubblewrap, Said
 from labkit.grading.sandbox.kernel import Kernel, Returned
 from labkit.grading.sandbox.relay_program import CONNECTIONS
@@ -179,7 +180,8 @@ def send(topic, value):
 
 def test_a_producer_inside_writes_to_the_broker_outside(sandbox: Bubblewrap, lab: Lab, unique_name: str) -> None:
     port = int(lab.bootstrap_servers.partition(",")[0].rpartition(":")[2])
-    lab.topics.create(unique_name, partitions=1)
+    with connect(lab) as topics:
+        topics.create(unique_name, partitions=1)
     with SocketRelay(port) as relay, Kernel(sandbox, sockets={port: relay.path}) as kernel:
         assert kernel.run(PRODUCER.format(port=port), PATIENCE) == Returned(None)
         assert kernel.call("send", [unique_name, "a"], timeout=2 * PATIENCE) == Returned([0, 0])
