@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from tests.package_manager import install
 
 #: Names under which a Chromium is a command.
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
@@ -38,17 +39,10 @@ def find_browser() -> str | None:
 
 def install_browser() -> None:
     """Install Chromium by the system's package manager."""
-    manager = next(filter(shutil.which, PACKAGES), None)
-    if manager is None:
-        raise SystemExit(
-            f"labkit: none of {', '.join(PACKAGES)} is on this machine, so install Chromium or Chrome by hand, "
-            "or let Playwright fetch its own: .venv/bin/playwright install chromium"
-        )
-    needs_root = manager != "brew" and os.geteuid() != 0
-    for command in PACKAGES[manager]:
-        words = [*(["sudo"] if needs_root else []), *command.split()]
-        if subprocess.run(words, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, check=False).returncode:
-            raise SystemExit(f"labkit: this did not work, so no browser is installed: {' '.join(words)}")
+    by_hand = (
+        "install Chromium or Chrome by hand, or let Playwright fetch its own: .venv/bin/playwright install chromium"
+    )
+    install(PACKAGES, otherwise=by_hand, failed="no browser is installed")
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ FIRST_SPARE, SPARE = 1_879_000_000, 1_000_000
 TRIAL, TRIAL_TIMEOUT = "pass", 120.0
 #: Goes into the control groups, says that the kernel should sooner kill this than anything else, and becomes bwrap.
 _ENTRY = (
-    "echo 1000 >/proc/self/oom_score_adj; "
+    "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "
     'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 )
 #: The grader's own programs, which are needed inside.
@@ -62,6 +62,7 @@ class Bubblewrap:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._works = False
+        self._groups = True
 
     def check(self) -> None:
         """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
@@ -69,7 +70,6 @@ class Bubblewrap:
             if not self._works:
                 _check_machine()
                 self._try()
-                self._works = True
 
     def start(
         self,
@@ -84,11 +84,15 @@ class Bubblewrap:
         return self._start(command, limits, files or {}, sockets or {})
 
     def _try(self) -> None:
-        limits = Limits(wall_seconds=TRIAL_TIMEOUT)
-        with self._start([sys.executable, "-I", "-c", TRIAL], limits, {}, {}) as trial:
-            ending = trial.wait(2 * TRIAL_TIMEOUT)
-            if ending is None or ending.status != 0:
-                raise SandboxUnavailable(_refused(trial.output().strip() or (ending.words if ending else "nothing")))
+        said = ""
+        for self._groups in (True, False):  # a group that can be made is not always one that may be entered
+            with self._start([sys.executable, "-I", "-c", TRIAL], Limits(wall_seconds=TRIAL_TIMEOUT), {}, {}) as trial:
+                ending = trial.wait(2 * TRIAL_TIMEOUT)
+                said = trial.output().strip() or (ending.words if ending else "nothing")
+            if ending is not None and ending.status == 0:
+                self._works = True
+                return
+        raise SandboxUnavailable(_refused(said))
 
     def _start(
         self, command: Sequence[str], limits: Limits, files: Mapping[str, bytes], sockets: Mapping[int, Path]
@@ -97,7 +101,7 @@ class Bubblewrap:
         student = _spare_user() if by_root else STUDENT
         seen, found = mount_words(limits, sockets), _found()
         with ExitStack() as stack:  # there may be too many open files
-            group = make_control_group(limits.memory, limits.processes)
+            group = make_control_group(limits.memory, limits.processes) if self._groups else None
             if group is not None:
                 stack.callback(group.remove)
             pipes = ConversationPipes()
@@ -212,6 +216,9 @@ def _check_machine() -> None:
 
 def _refused(said: str) -> str:
     """The sentence for a sandbox that was tried in vain."""
+    if "PermissionError" in said:  # of the launcher, which has become the student
+        advice = f"The student's user must be allowed to read this Python, {sys.prefix}: `chmod -R o+rX` there."
+        return f"Student code runs only in a sandbox, and none can be made here: {said[-500:]!r}. {advice}"
     advice = (
         "As root this needs the rights of a real root (CAP_SYS_ADMIN): in a container, start that with them, or grade "
         "outside of it."

@@ -27,7 +27,7 @@ class Limits:
     memory: int = 1024 * MIB
     #: processes and threads at one time
     processes: int = 128
-    #: open files of each process
+    #: open files of each process, at least 80
     open_files: int = 256
     #: the largest file
     file_size: int = 64 * MIB

@@ -56,7 +56,7 @@ class ControlGroup:
         def removed() -> bool:
             return not [folder for folder in self._folders if not _remove(folder)]
 
-        if not wait_for(removed, END_TIMEOUT):
+        if not wait_for(removed, END_TIMEOUT, interval=0.001):
             log.warning("the control group %s is left, since a process of it is", self.memory)
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox.contract import Ended, Ending, Late, Limits, Malformed, Reply, Said, TooLong
 from labkit.grading.sandbox.control_group import ControlGroup
-from labkit.grading.sandbox.ending import Cause, ending_of
+from labkit.grading.sandbox.exit_status import Cause, ending_of
 from labkit.lab.condition import wait_for
 from labkit.process.pipe_end import PipeEnd, ReadEnd
 from labkit.process.process_group import ProcessGroup
@@ -26,6 +26,8 @@ from labkit.resource import Resource
 CUT_OFF_GRACE = 2.0
 #: How long what was killed may take to be gone, in seconds.
 KILL_TIMEOUT = 30.0
+#: How often to look whether what was killed is gone, in seconds: it takes a moment.
+LOOK_AGAIN = 0.001
 #: How often to look whether a process still runs, in seconds, where the system does not tell.
 LOOK_INTERVAL = 0.05
 
@@ -257,7 +259,7 @@ class PipeConversation(Resource):
     def _see_all_gone(self) -> None:
         """Wait for the first process inside: Linux kills it with bwrap, and it is gone when all others there are."""
         told = re.search(rb'"child-pid": (\d+)', self._pipes.info.read() or b"")
-        if told and not wait_for(lambda: not _is_first_inside(int(told[1])), KILL_TIMEOUT):
+        if told and not wait_for(lambda: not _is_first_inside(int(told[1])), KILL_TIMEOUT, interval=LOOK_AGAIN):
             log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
 
 

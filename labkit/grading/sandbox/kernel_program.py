@@ -20,7 +20,7 @@ from typing import Any
 
 ORDERS, REPORTS = 64, 65
 #: Where the descriptors are put, away from the numbers that code tries.
-FIRST_DESCRIPTOR = 100
+FIRST_DESCRIPTOR = 70
 #: How deep a value may be nested, and how many parts it may have.
 MAX_DEPTH, MAX_PARTS = 32, 100_000
 #: How much of an error is told, in characters.

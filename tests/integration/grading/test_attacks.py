@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.grading.sandbox import Bubblewrap, seccomp_filter
+from labkit.grading.sandbox import Bubblewrap, Said, seccomp_filter
 from labkit.grading.sandbox.mounts import environment
 from tests.integration.grading.conftest import Outcome
 
@@ -87,7 +87,7 @@ RIGHTS = {
     "real-time": ("os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))", {"EPERM"}),
     "hostname-called": ("socket.sethostname('x')", {"EPERM"}),
     "clock": ("__import__('time').clock_settime(0, 0)", {"EPERM"}),
-    "signal-to-the-host": ("os.kill(2**22 - 1, 9)", {"ESRCH"}),
+    "signal-to-the-host": (f"os.kill({os.getpid()}, 0)", {"ESRCH"}),
     "namespace-of-the-first": ("syscall(CALLS['setns'], os.open('/proc/self/ns/net', 0), 0)", {"EPERM"}),
     "user-namespace": ("syscall(CALLS['unshare'], 0x10000000)", {"EPERM"}),
     "mount-namespace": ("syscall(CALLS['unshare'], 0x00020000)", {"EPERM"}),
@@ -292,3 +292,19 @@ os.write(65, b'"alive"\\n')
     with sandbox.start([sys.executable, "-I", "-c", code]) as conversation:
         assert conversation.receive(60).value == "alive"
         assert conversation.wait(60).status == 0
+
+
+def test_a_user_namespace_is_what_others_than_root_have(monkeypatch: pytest.MonkeyPatch, sandbox: Bubblewrap) -> None:
+    """Root plays another one here; the student has no rights in it, and no second one can be made."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    code = """
+import ctypes, json, os
+status = dict(line.rstrip().partition(":\\t")[::2] for line in open("/proc/self/status"))
+mapped = open("/proc/self/uid_map").read().split()
+made = ctypes.CDLL(None).unshare(0x10000000)
+seen = [os.getuid(), status["CapEff"], status["CapBnd"], mapped[0], mapped[2], made]
+os.write(65, json.dumps(seen).encode() + b"\\n")
+"""
+    with sandbox.start([sys.executable, "-I", "-c", code]) as conversation:
+        none = "0" * 16
+        assert conversation.receive(60) == Said([20_000, none, none, "20000", "1", -1])

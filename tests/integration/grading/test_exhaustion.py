@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Limits, Reply, Said, bubblewrap
 from labkit.grading.sandbox.contract import MIB
 from labkit.grading.sandbox.control_group import make_control_group
+from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE
 
 #: Longer than a run may take that is ended by its limit.
@@ -237,3 +239,26 @@ def daemons(name: str) -> int:
         with suppress(psutil.Error):
             found += process.cmdline()[-1:] == [name]
     return found
+
+
+GRADER = """
+import sys, time
+from labkit.grading.sandbox import Bubblewrap
+code = "import os, time; os.write(65, b'1\\\\n'); time.sleep(3600)"
+conversation = Bubblewrap().start([sys.executable, "-I", "-c", code, {name!r}])
+print(conversation.receive(60), flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_grader_that_is_killed_leaves_nothing_running(unique_name: str) -> None:
+    words = [sys.executable, "-c", GRADER.format(name=unique_name)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as grader:
+        try:
+            assert grader.stdout is not None
+            assert grader.stdout.readline() == "Said(value=1)\n"
+            assert daemons(unique_name) >= 1  # bwrap has it among its words too
+        finally:
+            grader.kill()
+    wait_until(lambda: daemons(unique_name) == 0, timeout=PATIENCE, what="it was to end with its grader")

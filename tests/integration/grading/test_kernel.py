@@ -138,11 +138,11 @@ ENDS = {
     "leaves": ("import os\nos._exit(7)", "status 7"),
     "crashes": ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
     "closes-all": ("import os\nos.closerange(0, 256)", "status|closed"),
-    "floods": ("import os\nwhile True: os.write(101, b'x' * 60000)", "more than"),
-    "no-json": ("import os\nos.write(101, b'{\\n')", "no JSON"),
-    "another-answer": ('import os\nos.write(101, b\'{"id": 99, "returned": 1}\\n\')', "not asked"),
-    "no-answer": ("import os\nos.write(101, b'{\"id\": 1}\\n')", "no answer"),
-    "wrong-types": ('import os\nos.write(101, b\'{"id": 1, "error": 1, "line": "x"}\\n\')', "no answer"),
+    "floods": ("import os\nwhile True: os.write(71, b'x' * 60000)", "more than"),
+    "no-json": ("import os\nos.write(71, b'{\\n')", "no JSON"),
+    "another-answer": ('import os\nos.write(71, b\'{"id": 99, "returned": 1}\\n\')', "not asked"),
+    "no-answer": ("import os\nos.write(71, b'{\"id\": 1}\\n')", "no answer"),
+    "wrong-types": ('import os\nos.write(71, b\'{"id": 1, "error": 1, "line": "x"}\\n\')', "no answer"),
 }
 
 
@@ -160,7 +160,7 @@ def test_a_kernel_that_ends_says_why_and_another_one_starts(sandbox: Bubblewrap,
 
 def test_a_forged_answer_is_a_wrong_value_and_no_more(kernel: Kernel) -> None:
     """It is the answer to what is being asked, and the true one behind it is not taken for the next."""
-    forge = 'import os\ndef f(): os.write(101, b\'{"id": 2, "returned": "forged"}\\n\'); return 1'
+    forge = 'import os\ndef f(): os.write(71, b\'{"id": 2, "returned": "forged"}\\n\'); return 1'
     assert kernel.run(forge, PATIENCE) == Returned(None)
     assert kernel.call("f", timeout=PATIENCE) == Returned("forged")
     with pytest.raises(KernelEnded, match="not asked"):

@@ -12,7 +12,23 @@ import pytest
 from tests.conftest import FROM_MAKE
 
 ROOT = Path(__file__).parents[3]
-TARGETS = ("lab", "test", "quick", "unit", "browser", "notebooks", "images", "bench", "soak", "check", "clean", "help")
+TARGETS = (
+    *(
+        "lab",
+        "test",
+        "quick",
+        "unit",
+        "browser",
+        "bubblewrap",
+        "notebooks",
+        "images",
+        "bench",
+        "soak",
+        "check",
+        "clean",
+    ),
+    "help",
+)
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,16 +84,19 @@ def test_a_quick_run_leaves_out_what_takes_seconds_or_a_server() -> None:
 
 def test_what_the_guide_for_contributors_names_is_there() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
-    assert {"quick", "unit", "test", "check", "bench", "soak", "browser"} <= set(re.findall(r"`make (\w+)", guide))
+    assert {"quick", "unit", "test", "check", "bench", "soak", "browser", "bubblewrap"} <= set(
+        re.findall(r"`make (\w+)", guide)
+    )
     for target in set(re.findall(r"`make (\w+)", guide)):
         assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(), re.M), target
     for path in re.findall(r"`((?:tests|labkit|docs)/[\w/.]+)`", guide):
         assert (ROOT / path).exists(), path
 
 
-def test_ci_forbids_skips_installs_a_browser_and_tests_every_python() -> None:
+def test_ci_forbids_skips_installs_what_tests_need_and_tests_every_python() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert script.index("LABKIT_TEST_FORBID_SKIPS=1") < script.index("make browser") < script.index("make test")
+    assert script.index("make bubblewrap") < script.index("make test")
     assert script.index("make test") < script.index("python3.11 python3.12 python3.13") < script.index("make unit")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.control_group import ControlGroup
-from labkit.grading.sandbox.ending import Cause, ending_of
+from labkit.grading.sandbox.exit_status import Cause, ending_of
 
 
 @pytest.mark.parametrize(
