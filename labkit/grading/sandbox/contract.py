@@ -95,7 +95,10 @@ class Conversation(Protocol):
     """A command that runs in a sandbox. One thread at a time may talk with it, and any thread may close it."""
 
     def send(self, message: object, timeout: float) -> bool:
-        """Tell it this, which can be written as JSON; whether it has taken it within `timeout` seconds."""
+        """Tell it this, which can be written as JSON; whether it has taken it within `timeout` seconds.
+
+        One that has taken half a line can be told nothing more.
+        """
 
     def receive(self, timeout: float) -> Reply:
         """What it tells next, waited for up to `timeout` seconds."""

@@ -10,7 +10,6 @@ import select
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from labkit.errors import SandboxUnavailable
@@ -79,6 +78,7 @@ class PipeConversation(Resource):
         self._group = group
         self._output = bytearray()
         self._heard = bytearray()
+        self._half_told = False
         self._talk = threading.Lock()
         self._take = threading.Lock()
         self._closed = False
@@ -100,13 +100,13 @@ class PipeConversation(Resource):
         return self
 
     def send(self, message: object, timeout: float) -> bool:
-        """Tell it this, which can be written as JSON; whether it has taken it within `timeout` seconds."""
+        """Tell it this, as `Conversation` says."""
         data = memoryview(json.dumps(message).encode() + b"\n")
         deadline = time.monotonic() + timeout
         with self._talk:
-            poll = _poll(self._over)
-            if self._closed:
+            if self._closed or self._half_told:
                 return False
+            poll = _poll(self._over)
             poll.register(self._pipes.orders.number, select.POLLOUT)
             while data:
                 ready = {number for number, _ in poll.poll(_milliseconds(deadline))}
@@ -114,6 +114,7 @@ class PipeConversation(Resource):
                     return False
                 try:
                     data = data[os.write(self._pipes.orders.number, data) :]
+                    self._half_told = bool(data)
                 except BlockingIOError:
                     continue
                 except BrokenPipeError:  # `receive` says how it has ended
@@ -161,8 +162,8 @@ class PipeConversation(Resource):
                 with self._take:
                     self._closed = True
                     self._pipes.close()
-                for number in (self._over, self._stop, self._ask_to_stop):
-                    os.close(number)
+                    for number in (self._over, self._stop, self._ask_to_stop):
+                        os.close(number)
 
     def _listen(self, deadline: float, timeout: float) -> Reply | None:
         """Take in what is there, waited for until the deadline; or say why nothing comes."""
@@ -188,9 +189,9 @@ class PipeConversation(Resource):
         return self._ending
 
     def _end(self, cause: Cause) -> None:
-        with suppress(OSError):  # it was closed before
-            self._cause = self._cause or (cause if self._ending is None else None)
+        with self._take:
             if not self._closed:
+                self._cause = self._cause or cause
                 os.write(self._ask_to_stop, b"!")
 
     # --- on the thread
@@ -198,9 +199,10 @@ class PipeConversation(Resource):
     def _run(self) -> None:
         try:
             self._launch_and_attend()
-        except BaseException as error:  # noqa: BLE001 - `launch` raises it, or it is said as the ending
+        except BaseException as error:
             self._error = error
-            log.exception("the watch over a sandbox has failed") if self._begun.is_set() else None
+            if self._begun.is_set():
+                log.exception("the watch over a sandbox has failed")
         finally:
             if self._ending is None:
                 self._ending = Ending(1, f"The sandbox could not be watched over: {self._error}")

@@ -6,6 +6,7 @@ the grader's, as everything until the command is.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import sys
@@ -40,9 +41,13 @@ def _identity(value: str) -> None:
 
 def _descriptors(value: str) -> None:
     """`ORDERS:REPORTS`, as they were inherited."""
-    for inherited, number in zip(map(int, value.split(":")), (ORDERS, REPORTS), strict=True):
-        os.dup2(inherited, number)
-        os.close(inherited)
+    inherited = [int(number) for number in value.split(":")]
+    aside = [fcntl.fcntl(number, fcntl.F_DUPFD, REPORTS + 1) for number in inherited]  # it may be one of the two
+    for number in inherited:
+        os.close(number)
+    for copy, number in zip(aside, (ORDERS, REPORTS), strict=True):
+        os.dup2(copy, number)
+        os.close(copy)
 
 
 def _relay(value: str) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def test_a_command_that_says_nothing_is_late_and_may_still_say_it(start):
 def test_one_that_does_not_listen_is_not_waited_for(start):
     conversation = start("time.sleep(3600)")
     assert not conversation.send("x" * 200_000, 0.05)
+    assert not conversation.send(1, 0.05)  # it would be taken for the rest of the line
 
 
 @pytest.mark.parametrize("closes", ["os.close(65)", "os.closerange(0, 256)"], ids=["the-report", "all"])
@@ -178,3 +180,15 @@ def test_a_start_that_fails_leaves_nothing(sandbox, monkeypatch):
     with pytest.raises(FileNotFoundError):
         sandbox.start([sys.executable, "-c", "pass"])
     assert sorted(DESCRIPTORS.iterdir()) == before
+
+
+@pytest.mark.parametrize("first", range(58, 66))
+def test_the_numbers_of_the_grader_s_own_descriptors_do_not_matter(sandbox, first):
+    with ExitStack() as stack:
+        while (number := os.open(os.devnull, os.O_RDONLY)) < first:
+            stack.callback(os.close, number)
+        os.close(number)
+        code = "import os; os.write(65, os.read(64, 10))"
+        conversation = stack.enter_context(sandbox.start([sys.executable, "-I", "-S", "-c", code]))
+        assert conversation.send(first, PATIENCE)
+        assert conversation.receive(PATIENCE) == Said(first)
