@@ -7,9 +7,11 @@ import logging
 import os
 import re
 import select
+import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from labkit.errors import SandboxUnavailable
@@ -225,8 +227,10 @@ class PipeConversation(Resource):
                 self._begun.set()
                 cause = self._attend(group, deadline)
             finally:
+                first = self._kill_first_inside(group)
                 status = group.reap()
-                self._see_all_gone()
+                if first and not wait_for(lambda: not _is_first_inside(first), KILL_TIMEOUT, interval=LOOK_AGAIN):
+                    log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
             self.output()
             self._ending = ending_of(status, cause, self._limits, self._group)
         finally:
@@ -258,11 +262,20 @@ class PipeConversation(Resource):
                 self._output += part[: self._limits.output + 1 - len(self._output)]
             return part
 
-    def _see_all_gone(self) -> None:
-        """Wait for the first process inside: Linux kills it with bwrap, and it is gone when all others there are."""
+    def _kill_first_inside(self, group: ProcessGroup) -> int:
+        """Kill the first process inside, with which Linux kills all others there; returns its process id, or 0.
+
+        It ends with bwrap too, but only when it has asked Linux for that, which is a moment after it has left bwrap's
+        process group. So bwrap is not killed before it has told who that is.
+        """
+        poll = _poll(self._pipes.info.number, *group.end_watch)
+        wait_for(lambda: group.has_ended() or bool(poll.poll(LOOK_INTERVAL * 1000)), KILL_TIMEOUT)
         told = re.search(rb'"child-pid": (\d+)', self._pipes.info.read() or b"")
-        if told and not wait_for(lambda: not _is_first_inside(int(told[1])), KILL_TIMEOUT, interval=LOOK_AGAIN):
-            log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
+        first = int(told[1]) if told else 0
+        if first and not group.has_ended() and _is_first_inside(first):
+            with suppress(ProcessLookupError):
+                os.kill(first, signal.SIGKILL)
+        return first
 
 
 def _understood(line: bytes) -> Said | Malformed:

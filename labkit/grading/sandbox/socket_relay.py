@@ -118,5 +118,5 @@ class SocketRelay(Resource):
 def _private_folder() -> Path:
     """A new folder for the socket, in one whose path is short enough."""
     usual = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(usual)) + len("/labkit-12345678/s") <= LONGEST_PATH
-    return Path(tempfile.mkdtemp(prefix="labkit-", dir=usual if fits else "/tmp"))  # noqa: S108
+    fits = len(os.fsencode(usual)) + len("/labkit-relay-12345678/s") <= LONGEST_PATH
+    return Path(tempfile.mkdtemp(prefix="labkit-relay-", dir=usual if fits else "/tmp"))  # noqa: S108

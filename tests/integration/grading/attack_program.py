@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+from pathlib import Path
 
 ORDERS, REPORTS = 64, 65
 #: Longer than the processes of an attack ought to live, in seconds.
@@ -69,7 +70,15 @@ def attempt(order: dict) -> tuple[str, object]:
     return tuple(json.loads(said)) if said else ("killed", signal.Signals(os.WTERMSIG(status)).name)
 
 
+def check_inside() -> None:
+    """No attack is tried where it could succeed altogether: as root, among other processes, beside other users."""
+    assert b"bwrap" in Path("/proc/1/cmdline").read_bytes()
+    assert len(Path("/etc/passwd").read_text().splitlines()) == 1
+    assert os.getuid() != 0
+
+
 def main() -> None:
+    check_inside()
     with os.fdopen(ORDERS) as orders:
         for line in orders:
             os.write(REPORTS, json.dumps(attempt(json.loads(line))).encode() + b"\n")

@@ -241,6 +241,15 @@ def daemons(name: str) -> int:
     return found
 
 
+def test_one_that_is_closed_at_any_moment_of_its_start_is_gone(sandbox: Bubblewrap, unique_name: str) -> None:
+    """Also before bwrap's process inside has asked Linux to end with it."""
+    for moment in range(40):
+        conversation = sandbox.start([sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)", unique_name])
+        assert conversation.wait(moment / 500) is None
+        conversation.close()
+        assert daemons(unique_name) == 0
+
+
 GRADER = """
 import sys, time
 from labkit.grading.sandbox import Bubblewrap
