@@ -22,7 +22,8 @@ from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import launch_program, relay_program
 from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.control_group import ControlGroup, make_control_group
-from labkit.grading.sandbox.conversation import ConversationPipes, PipeConversation
+from labkit.grading.sandbox.conversation import PipeConversation
+from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.mounts import (
     PROGRAMS,
     account_files,

@@ -17,9 +17,9 @@ from pathlib import Path
 from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox.contract import Ended, Ending, Late, Limits, Malformed, Reply, Said, TooLong
 from labkit.grading.sandbox.control_group import ControlGroup
+from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.exit_status import Cause, ending_of
 from labkit.lab.condition import wait_for
-from labkit.process.pipe_end import PipeEnd, ReadEnd
 from labkit.process.process_group import ProcessGroup
 from labkit.resource import Resource
 
@@ -33,28 +33,6 @@ LOOK_AGAIN = 0.001
 LOOK_INTERVAL = 0.05
 
 log = logging.getLogger("labkit.grading")
-
-
-class ConversationPipes:
-    """The pipes to one command, before it is started; the ends that it is to inherit have their numbers already.
-
-    `info` is where bwrap tells the process id of the first process inside, which all others there end with.
-    """
-
-    def __init__(self) -> None:
-        self.orders = PipeEnd(writes=True)
-        self.reports, self.output, self.info = ReadEnd(), ReadEnd(), ReadEnd()
-        self._all: tuple[PipeEnd, ...] = (self.orders, self.reports, self.output, self.info)
-
-    def handed_over(self) -> None:
-        """The command has its ends."""
-        for end in self._all:
-            end.handed_over()
-
-    def close(self) -> None:
-        """Let go of all ends."""
-        for end in self._all:
-            end.close()
 
 
 class PipeConversation(Resource):
