@@ -149,16 +149,16 @@ def _watch(members: WorkerGroup, stop: threading.Event, *, until_empty: bool) ->
         lag: dict[int, int] | None = {}
         while not stop.wait(REDRAW_INTERVAL):
             members.check()
-            lag = _lag(members, say=lag is not None)
+            lag = _lag(members, say=lag is not None, look=until_empty)
             live.update(table.draw(lag), refresh=True)
             if until_empty and lag is not None and not any(lag.values()):
                 return
 
 
-def _lag(members: WorkerGroup, *, say: bool) -> dict[int, int] | None:
+def _lag(members: WorkerGroup, *, say: bool, look: bool) -> dict[int, int] | None:
     """Per partition; None while Kafka is away or the topic is gone: the workers wait for it, and so does the table."""
     try:
-        return {partition.partition: partition.lag for partition in members.lag()}
+        return {partition.partition: partition.lag for partition in members.lag(look=look)}
     except (BrokerUnreachable, UnknownTopic) as error:
         if say:
             log.warning("%s The workers wait for it; Ctrl-C ends them.", error)

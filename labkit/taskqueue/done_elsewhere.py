@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
@@ -36,15 +37,17 @@ def must_be_all(
 ) -> None:
     """Raise `DoneElsewhere` if others have done some of the tasks since the start, when `before` was done.
 
-    A broker that is away is waited for. Raises `DeadlineExceeded` if it is not known by `deadline`.
+    A broker that is away is waited for, as is a topic. Raises `DeadlineExceeded` if it is not known by `deadline`.
     """
+    if before is None:
+        return
     pause = threading.Event().wait
     number = None
     while left_until(deadline):
         try:
             number = count_elsewhere(topic, records, state=state, before=before, lag=lag, deadline=deadline)
             break
-        except BrokerUnreachable:  # it may come back in time
+        except (BrokerUnreachable, UnknownTopic):  # it may come back in time
             pause(min(LAG_INTERVAL, left_until(deadline)))
     if number is None:
         raise DeadlineExceeded(
@@ -64,13 +67,11 @@ def count_elsewhere(
     records: pd.DataFrame,
     *,
     state: GroupState,
-    before: DoneBefore | None,
+    before: DoneBefore,
     lag: Sequence[PartitionLag],
     deadline: float,
 ) -> int | None:
     """How many of the topic's tasks that are done have no record here; None if that is not known by `deadline`."""
-    if before is None:
-        return 0
     ends = {place.partition: place.end for place in lag}
 
     def count() -> int:
@@ -112,22 +113,32 @@ def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, i
     return sum(record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record)) for record in found)
 
 
-def has_records(topic: Topic, records: pd.DataFrame, *, topic_id: str, partition: int, floor: int) -> bool:
+def has_records(
+    topic: Topic, records: Callable[[], pd.DataFrame], *, state: GroupState, partition: int, floor: int
+) -> bool:
     """Whether all that can be read of a partition, from the offset `floor` on, has a record here; so if it is nothing.
 
-    For what was given up there must be a dead letter too. Raises what `read_topic` does.
+    For what was given up there must be a dead letter too. `records` are asked for only if there is something to read.
+    Raises what `read_topic` does.
     """
-    is_given_up = records["outcome"].isin((DEAD, BAD))
-    done, given_up = _known(records[~is_given_up]), _known(records[is_given_up])
     others = dict.fromkeys(range(topic.partitions), sys.maxsize)
+    found = read_topic(topic.transport, topic.full_name, floor={**others, partition: floor})
+    there = (record for record in found if record.partition == partition)
+    first = next(there, None)
+    if first is None:
+        return True
+    here = records()
+    here = here[(here["partition"] == partition) & (here["offset"] >= floor)]
+    is_given_up = here["outcome"].isin((DEAD, BAD))
+    done, given_up = _known(here[~is_given_up]), _known(here[is_given_up])
     offsets: set[int] = set()
-    for record in read_topic(topic.transport, topic.full_name, floor={**others, partition: floor}):
-        if record.partition != partition or not done.isdisjoint(_marks(record)):
+    for record in chain([first], there):
+        if not done.isdisjoint(_marks(record)):
             continue
         if given_up.isdisjoint(_marks(record)):
             return False
         offsets.add(record.offset)
-    return not offsets or offsets <= _with_letters(topic, topic_id, partition)
+    return not offsets or offsets <= _with_letters(topic, state.topic_id(), partition)
 
 
 def _with_letters(topic: Topic, topic_id: str, partition: int) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -25,19 +26,22 @@ Answer = TypeVar("Answer")
 
 
 class Drain:
-    """One wait of `timeout` seconds. `lag` may take as long as it likes; `check` raises what is wrong with a worker."""
+    """One wait of `timeout` seconds. `lag`, as in `GroupState`, may take as long as it likes.
+
+    `check` raises what is wrong with a worker.
+    """
 
     def __init__(
         self,
         members: Sequence[Member],
         *,
-        lag: Callable[[], list[PartitionLag]],
+        lag: Callable[..., list[PartitionLag]],
         check: Callable[[], object],
         what: str,
         timeout: float,
     ) -> None:
         self._members = members
-        self._lag = lag
+        self._lag = partial(lag, look=True)
         self._check = check
         self._what = what
         self._timeout = timeout

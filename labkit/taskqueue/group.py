@@ -21,7 +21,7 @@ from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.done_elsewhere import has_records, must_be_all
-from labkit.taskqueue.drain import Drain
+from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
@@ -208,9 +208,9 @@ class WorkerGroup(Resource):
         """What this worker's process has written to its standard output and error, handlers included: the newest."""
         return self._members[name].output()
 
-    def lag(self) -> list[PartitionLag]:
-        """How far the group is behind, per partition."""
-        return self._standing.lag()
+    def lag(self, *, look: bool = False) -> list[PartitionLag]:
+        """How far the group is behind, per partition; with `look`, a share group without what nobody can read."""
+        return self._standing.lag(look=look)
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until every record on the topic is done and committed; return the records so far.
@@ -261,9 +261,10 @@ class WorkerGroup(Resource):
         """As `stop`."""
         self.stop()
 
-    def _has_done(self, partition: int, floor: int) -> bool:
-        topic_id = self._standing.topic_id()
-        return has_records(self.topic, self.records(), topic_id=topic_id, partition=partition, floor=floor)
+    def _has_done(self, partition: int, floor: int) -> bool | None:
+        if any(member.running(ANSWER_TIMEOUT) != [] for member in [*self._members.values()]):
+            return None
+        return has_records(self.topic, self.records, state=self._standing, partition=partition, floor=floor)
 
     def _balanced(self) -> bool:
         self.check()

@@ -28,12 +28,15 @@ class GroupState(Protocol):
         """Whether these workers, with the partitions they know of, have all that is theirs; none of the killed has."""
         ...
 
-    def lag(self) -> list[PartitionLag]:
-        """How far the group is behind, one entry per partition, in order."""
+    def lag(self, *, look: bool = False) -> list[PartitionLag]:
+        """How far the group is behind, one entry per partition, in order.
+
+        Where the broker counts also what nobody can read, it is left out only with `look`: the topic may be read then.
+        """
         ...
 
-    def done(self) -> DoneBefore | None:
-        """What counts as done; None where the broker does not tell."""
+    def done(self) -> DoneBefore:
+        """What counts as done."""
         ...
 
     def topic_id(self) -> str:
@@ -71,8 +74,8 @@ class ConsumerGroupState:
         )  # another topic was dealt out before, and not from its seat on
         return any([*shares[seat:], *shares[:seat]] == [dealt[name] for name in sorted(dealt)] for seat in seats)
 
-    def lag(self) -> list[PartitionLag]:
-        """How far the group is behind, one entry per partition, in order."""
+    def lag(self, *, look: bool = False) -> list[PartitionLag]:
+        """How far the group is behind, one entry per partition, in order; there is nothing to look at."""
         return self._topics.lag(self._topic.name, group=self._group)
 
     def done(self) -> DoneBefore:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
+from labkit.errors import TransportError
 from labkit.taskqueue.group_state import DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import AdminClient
 
-#: How long a partition is as it was before it is looked at what of it is left, in seconds; each time twice as long.
+#: How long a partition is as it was before it is looked at what of it is left, in seconds; after each look that finds
+#: something, or nothing out, twice as long.
 STILL = 1.0
 
 
@@ -34,14 +37,14 @@ class ShareGroupState:
     """A share group, whose members all read all partitions. Raises `Unsupported` if the transport has none.
 
     `has_done(partition, floor)` tells whether the group has done all that can be read there from that offset on, as far
-    as is known here. `measure` only measures.
+    as is known here; None if that is not to be asked now. `measure` only measures.
     """
 
     def __init__(
         self,
         topic: Topic,
         group: str,
-        has_done: Callable[[int, int], bool],
+        has_done: Callable[[int, int], bool | None],
         *,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,14 +62,14 @@ class ShareGroupState:
         members = self._groups.members(self._group)
         return all(members.get(name) for name in mine)
 
-    def lag(self) -> list[PartitionLag]:
+    def lag(self, *, look: bool = False) -> list[PartitionLag]:
         """How many records are neither accepted nor given up, one entry per partition, in order.
 
         They may lie anywhere: `committed` is only the end less their number. The broker counts an aborted transaction
-        too, and what was cut off. So where the number stays as it is, it is looked whether there is anything.
+        too, and what was cut off. So with `look`, where the number stays as it is, it is seen if there is anything.
         """
         return [
-            PartitionLag(partition=number, committed=place.end - self._left(number, place), end=place.end)
+            PartitionLag(partition=number, committed=place.end - self._left(number, place, look=look), end=place.end)
             for number, place in self._places().items()
         ]
 
@@ -103,17 +106,21 @@ class ShareGroupState:
             places[number] = _Place(start, left, end)
         return places
 
-    def _left(self, number: int, place: _Place) -> int:
+    def _left(self, number: int, place: _Place, *, look: bool) -> int:
         if not place.left or self._empty.get(number) == place:
             return 0
         now, seen = self._measure(), self._seen.get(number)
         if seen is None or seen.place != place:
             self._seen[number] = _Seen(place, now + STILL, STILL)
-        elif now >= seen.due:
-            if self._has_done(number, place.start):
+        elif look and now >= seen.due:
+            has_done: bool | None = False
+            with suppress(TransportError):  # as while a transaction is open: then it is not known
+                has_done = self._has_done(number, place.start)
+            if has_done:
                 self._empty[number] = place
                 return 0
-            self._seen[number] = _Seen(place, now + 2 * seen.patience, 2 * seen.patience)
+            patience = seen.patience if has_done is None else 2 * seen.patience
+            self._seen[number] = _Seen(place, self._measure() + patience, patience)  # to look may have taken a while
         return place.left
 
     def _connected(self) -> AdminClient:

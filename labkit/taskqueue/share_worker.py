@@ -11,8 +11,8 @@ from typing import TypeVar
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
-from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
+from labkit.taskqueue.engine.refused_letters import without_letters
 from labkit.taskqueue.engine.shard import ShareShards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -32,7 +32,7 @@ COMMIT_INTERVAL = 0.1
 BEGIN_WITHIN = 0.5
 
 #: How long a worker with nothing in hand but letters that cannot be written waits before it gives their records back,
-#: in seconds; each time uses up a delivery.
+#: in seconds. That uses up a delivery, so after each one it waits twice as long, up to the lock.
 STUCK_PAUSE = 2.0
 
 Taken = TypeVar("Taken")
@@ -71,7 +71,9 @@ class ShareWorker(BaseWorker):
         self._without_verdict = 0
         self._deliveries: dict[WorkItem, int] = {}
         self._stuck_since: float | None = None
-        self._stops_for = ""
+        # without a letter: what Kafka gives up, and what it would give up after the next delivery
+        self._given_up: list[WorkItem] = []
+        self._at_risk: list[WorkItem] = []
         self._locked_at = self._committed_at = self._measure()
         self._verdicts = 0
 
@@ -208,16 +210,19 @@ class ShareWorker(BaseWorker):
         for item in dead:
             if item in written:
                 self._decide(client, item, "reject")
-            elif (item in stuck and goes_back) or self._is_over(1.0):
+            elif item in stuck and (goes_back or self._is_over(1.0)):
                 self._give_back(client, item)
+            elif self._is_over(1.0) and self._deliveries[item] < DELIVERIES:  # Kafka is away
+                self._decide(client, item, "release")
             else:
                 self._attempts.dead.append(item)
 
     def _raise_failure(self) -> None:
-        """As in every worker; also where it has stopped before the last delivery of a record."""
+        """As in every worker; also where a record has no letter, and has used up its deliveries or all but one."""
         super()._raise_failure()
-        if self._stops_for:
-            raise WorkerFailed(f"{self.name} could not go on: {self._stops_for}")
+        words = without_letters(self.topic.name, given_up=self._given_up, at_risk=self._at_risk)
+        if words:
+            raise WorkerFailed(f"{self.name} leaves records behind. {words}")
 
     def _has_only(self, stuck: set[WorkItem], number: int) -> bool:
         """Whether of so many items without a verdict all have been stuck for a while."""
@@ -226,26 +231,15 @@ class ShareWorker(BaseWorker):
             return False
         now = self._measure()
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
-        return now - self._stuck_since >= STUCK_PAUSE
+        return now - self._stuck_since >= STUCK_PAUSE * 2.0 ** (max(self._deliveries[item] for item in stuck) - 1)
 
     def _give_back(self, client: ShareClient, item: WorkItem) -> None:
-        """Release a record whose letter could not be written.
+        """Release a record whose letter cannot be written.
 
         The last delivery is not for that: however it ends, Kafka gives the record up. So the worker stops before.
         """
-        place, deliveries = f"offset {item.record.offset} of partition {item.record.partition}", self._deliveries[item]
-        letter = f"the dead letter of {place} of {self.topic.name!r}"
-        if deliveries >= DELIVERIES:
-            self._stops_for = (
-                f"{letter} could not be written in the last delivery, so Kafka gives its record up. It stays on the "
-                "topic as long as others: send its task again."
-            )
-            self.stop()
-        elif deliveries == DELIVERIES - 1 and not self._stop.is_set():
-            self._stops_for = (
-                f"{letter} cannot be written, and the next delivery is the last one. Mend the topic "
-                f"{dead_topic(self.topic.name)!r}, then start the workers again."
-            )
+        if self._deliveries[item] >= DELIVERIES - 1:
+            (self._given_up if self._deliveries[item] >= DELIVERIES else self._at_risk).append(item)
             self.stop()
         self._decide(client, item, "release")
 
@@ -291,6 +285,7 @@ class ShareWorker(BaseWorker):
         while self._without_verdict and self._crash is None and self._measure() < deadline:
             self._shards.moved.wait(POLL_TIMEOUT)
             self._settle(client)
+        self._given_up += [item for item in _all_of(self._attempts.dead) if self._deliveries[item] >= DELIVERIES]
         self._commit(client)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from labkit.errors import NotAcknowledged
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.dead_letter import record_size
+from labkit.taskqueue.dead_letter import dead_topic, record_size
 from labkit.taskqueue.engine.work_item import WorkItem
 
 #: How many letters go into one transaction, whose time is limited, …
@@ -23,6 +23,8 @@ MAX_BYTES = 2_000_000
 MAX_SINGLE = 10
 #: After how long a letter that is stuck is tried again, in seconds: the topic may have been mended.
 STUCK_INTERVAL = 30.0
+#: How many places are named of the letters that could not be written.
+NAMED = 3
 
 log = safe_logger("labkit.worker")
 
@@ -106,3 +108,28 @@ class RefusedLetters:
                     *(self._worker, item.record.offset, item.record.partition, self._topic, reason, self._consequence),
                 )
             self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL)
+
+
+def without_letters(topic: str, *, given_up: Sequence[WorkItem], at_risk: Sequence[WorkItem]) -> str:
+    """What becomes of records of a share group that have no letter, for people; "" if there are none.
+
+    Kafka gives some up, and would give up those at risk after the next delivery.
+    """
+    words = []
+    if given_up:
+        words.append(
+            f"The dead letters of {_places(given_up)} of {topic!r} could not be written in the last delivery, so Kafka "
+            "gives these records up. They stay on the topic as long as others: send their tasks again."
+        )
+    if at_risk:
+        words.append(
+            f"The dead letters of {_places(at_risk)} of {topic!r} cannot be written, and the next delivery is the last "
+            f"one. Mend the topic {dead_topic(topic)!r}, then start the workers again."
+        )
+    return " ".join(words)
+
+
+def _places(items: Sequence[WorkItem]) -> str:
+    """Where the first ones are, and how many there are."""
+    places = ", ".join(f"offset {item.record.offset} of partition {item.record.partition}" for item in items[:NAMED])
+    return places if len(items) <= NAMED else f"{places}, … ({len(items)} in all)"

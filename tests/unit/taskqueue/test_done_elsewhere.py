@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from time import monotonic
+from unittest.mock import Mock
 
 import pytest
 
 from labkit.dispatch.missing_records import ClassGroup
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import Retry, WorkerGroup, done_elsewhere, new_task
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
@@ -155,8 +156,9 @@ def test_what_cannot_be_seen_in_time_is_not_taken_for_nothing(topics, monkeypatc
             left.drain(timeout=PATIENCE)
 
 
-def test_a_broker_that_is_away_at_the_end_is_waited_for(topics, monkeypatch):
-    real, left = ConsumerGroupState.topic_id, [BrokerUnreachable(), BrokerUnreachable()]
+@pytest.mark.parametrize("error", [BrokerUnreachable, UnknownTopic])
+def test_a_broker_or_a_topic_that_is_away_at_the_end_is_waited_for(topics, monkeypatch, error):
+    real, left = ConsumerGroupState.topic_id, [error(), error()]
 
     def topic_id(state):
         if left:
@@ -168,6 +170,13 @@ def test_a_broker_that_is_away_at_the_end_is_waited_for(topics, monkeypatch):
         monkeypatch.setattr(ConsumerGroupState, "topic_id", topic_id)
         assert len(group.drain(timeout=PATIENCE)) == 10
         assert not left
+
+
+def test_a_group_that_was_not_begun_asks_nobody(topics):
+    with group_of(topics, workers=0) as group:
+        records = group.records()
+    how = {"state": None, "before": None, "lag": [], "deadline": monotonic()}
+    done_elsewhere.must_be_all(topics.get("t"), records, **how)
 
 
 def test_what_was_done_long_ago_takes_up_no_memory(topics, monkeypatch):
@@ -214,13 +223,22 @@ def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_give
             producer.send_many(new_task(kind) for kind in ("good", "bad", "good"))
         records = group.drain(timeout=PATIENCE)
 
-    topic_id = topics.describe("t").id
+    state, asked = Mock(), []
+    state.topic_id.return_value = topics.describe("t").id
 
-    def is_done(partition=0, floor=0, topic_id=topic_id):
-        return done_elsewhere.has_records(topic, records, topic_id=topic_id, partition=partition, floor=floor)
+    def get():
+        asked.append(True)
+        return records
 
+    def is_done(partition=0, floor=0):
+        return done_elsewhere.has_records(topic, get, state=state, partition=partition, floor=floor)
+
+    assert is_done(partition=1)
+    assert is_done(floor=3)
+    assert not asked, "there was nothing to read"
     assert [is_done(), is_done(floor=2), is_done(partition=1)] == [True] * 3
-    assert not is_done(topic_id="id-2"), "the letter is of another topic"
+    state.topic_id.return_value = "id-2"
+    assert not is_done(), "the letter is of another topic"
     topics.delete("t.dead")
     assert not is_done()
     assert is_done(floor=2)

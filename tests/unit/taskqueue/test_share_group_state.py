@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.errors import BrokerUnreachable, UnknownTopic
 from labkit.taskqueue.share_group_state import STILL, ShareGroupState
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -42,20 +43,23 @@ class Rig:
     """The state of a group of which it is set by hand what is done; it tells what it was asked."""
 
     def __init__(self, topics, broker):
-        self.now, self.asked, self.is_done = 0.0, [], False
+        self.now, self.takes, self.asked, self.is_done = 0.0, 0.0, [], False
         self.broker = broker
         self.state = ShareGroupState(topics.get("t"), "g", has_done=self.has_done, measure=lambda: self.now)
 
     def has_done(self, partition, floor):
         self.asked.append((partition, floor))
+        self.now += self.takes
+        if isinstance(self.is_done, Exception):
+            raise self.is_done
         return self.is_done
 
     def stands(self, start, end, told):
         self.broker.start, self.broker.end = start, end
         self.broker.groups.told = None if told is None else ShareLag(*told)
 
-    def left(self):
-        [place] = self.state.lag()
+    def left(self, *, look=True):
+        [place] = self.state.lag(look=look)
         return place.lag
 
 
@@ -96,6 +100,41 @@ def test_what_stays_is_looked_at_and_nothing_is_left_where_all_was_done(rig):
     rig.now += STILL
     assert (rig.left(), rig.asked) == (0, [(0, 3)] * 2)
     assert (rig.left(), rig.asked) == (0, [(0, 3)] * 2)
+
+
+def test_who_does_not_want_it_looked_at_gets_what_the_broker_counts(rig):
+    rig.is_done = True
+    rig.stands(0, 10, (3, 1))
+    for _ in range(3):
+        assert (rig.left(look=False), rig.asked) == (1, [])
+        rig.now += STILL
+    assert (rig.left(), rig.asked) == (0, [(0, 3)])
+    assert rig.left(look=False) == 0
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachable(), UnknownTopic()], ids=["a transaction is open", "it is gone"])
+def test_what_cannot_be_seen_is_left_and_looked_at_later(rig, error):
+    rig.is_done, rig.takes = error, 15.0
+    rig.stands(0, 10, (3, 1))
+    rig.left()
+    for patience in (STILL, 2 * STILL, 4 * STILL):
+        asked = len(rig.asked)
+        rig.now += patience / 2
+        assert (rig.left(), len(rig.asked)) == (1, asked)
+        rig.now += patience / 2
+        assert (rig.left(), len(rig.asked)) == (1, asked + 1)
+    rig.is_done = True
+    rig.now += 8 * STILL
+    assert rig.left() == 0
+
+
+def test_a_task_in_hand_makes_nobody_wait_longer(rig):
+    rig.is_done = None
+    rig.stands(0, 10, (3, 1))
+    rig.left()
+    for count in (1, 2, 3, 4):
+        rig.now += STILL
+        assert (rig.left(), len(rig.asked)) == (1, count)
 
 
 def test_what_has_come_since_is_left(rig):

@@ -1,6 +1,7 @@
 """Share groups where there are none, the orders that they do not keep, and what goes wrong between them and Kafka."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,16 +10,27 @@ import pytest
 from labkit.errors import BrokerUnreachable, CommitRefused, SettingsError, TransportError, Unsupported, WorkerFailed
 from labkit.lab.connection import Connection
 from labkit.settings import Settings
-from labkit.taskqueue import Retry, Topics, WorkerGroup, share_worker
+from labkit.taskqueue import (
+    Producer,
+    Retry,
+    Topics,
+    WorkerGroup,
+    done_elsewhere,
+    share_group_state,
+    share_worker,
+)
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
 from tests import handlers
 
 SETTINGS = Settings(_env_file=None)
+#: How long the first pause is before a record is given back whose letter cannot be written, in seconds.
+PAUSE = 0.002
 
 
 def test_the_other_transports_say_which_one_has_share_groups():
@@ -44,15 +56,19 @@ def test_a_share_group_keeps_no_order(order):
 
 
 class ShareMember:
-    """The one member of a share group without a broker: it gets what is put into `records`, one per poll."""
+    """The one member of a share group without a broker: it gets what is put into `records`, so many per poll."""
 
     def __init__(self):
         self.records: list[Record] = []
+        self.per_poll = 1
         self.verdicts: list[tuple[int, str]] = []
         self.refuses: set[int] = set()
         #: how often each record was delivered, by its offset; whether one that is released comes again
         self.counts: dict[int, int] = {}
         self.gives_again = False
+        #: how long each record was in hand before it was released, in seconds
+        self.held: list[float] = []
+        self.polled_at = 0.0
         self.fails_to_close: TransportError | None = None
 
     def subscribe(self, topics):
@@ -62,16 +78,19 @@ class ShareMember:
         if not self.records:
             threading.Event().wait(timeout)
             return []
-        record = self.records.pop(0)
-        self.counts[record.offset] = self.counts.get(record.offset, 0) + 1
-        return [SharedRecord(record, self.counts[record.offset])]
+        records, self.records = self.records[: self.per_poll], self.records[self.per_poll :]
+        self.counts |= {record.offset: self.counts.get(record.offset, 0) + 1 for record in records}
+        self.polled_at = time.monotonic()
+        return [SharedRecord(record, self.counts[record.offset]) for record in records]
 
     def acknowledge(self, record, verdict):
         if record.offset in self.refuses:
             raise CommitRefused("no verdict any more")
         self.verdicts.append((record.offset, verdict))
-        if verdict == "release" and self.gives_again:
-            self.records.append(record)
+        if verdict == "release":
+            self.held.append(time.monotonic() - self.polled_at)
+            if self.gives_again:
+                self.records.append(record)
 
     def commit(self):
         """Each verdict counts at once."""
@@ -87,6 +106,8 @@ class SharingTransport(MemoryTransport):
     def __init__(self):
         super().__init__()
         self.member, self.joined = ShareMember(), {}
+        #: how often nobody answers who wants to write letters
+        self.outages = 0
 
     def share_groups(self):
         return self
@@ -96,6 +117,12 @@ class SharingTransport(MemoryTransport):
             return super().consumer(config)
         self.joined = {config.client_id: frozenset({TopicPartition("t", 0)})}
         return self.member
+
+    def transactions(self, transactional_id):
+        if self.outages:
+            self.outages -= 1
+            raise BrokerUnreachable("nobody answers")
+        return super().transactions(transactional_id)
 
     def members(self, group):
         return self.joined
@@ -186,7 +213,7 @@ def test_who_leaves_while_the_broker_is_away_ends_in_order(transport, caplog):
 @pytest.fixture
 def stuck(transport, monkeypatch):
     """A group in which every task fails and no letter of it can be written, with a lock that outlasts the test."""
-    monkeypatch.setattr(share_worker, "STUCK_PAUSE", 0.01)
+    monkeypatch.setattr(share_worker, "STUCK_PAUSE", PAUSE)
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
         topics.create("t.dead", partitions=1, config={"max.message.bytes": "50"})
@@ -218,6 +245,8 @@ def test_a_worker_stops_before_the_last_delivery_of_a_record_whose_letter_cannot
         stuck.stop()
     assert transport.member.counts == {0: DELIVERIES - 1}
     assert transport.member.verdicts == [(0, "release")] * (DELIVERIES - 1)
+    assert len(transport.member.held) == DELIVERIES - 1
+    assert all(held >= PAUSE * 2**number for number, held in enumerate(transport.member.held))
 
 
 def test_a_record_that_kafka_gives_up_without_a_letter_is_named(transport, stuck):
@@ -225,5 +254,85 @@ def test_a_record_that_kafka_gives_up_without_a_letter_is_named(transport, stuck
     transport.member.counts[0] = DELIVERIES - 1
     stuck.start()
     wait_until(lambda: bool(stuck.dead()), timeout=60, what="the worker was to stop")
-    with pytest.raises(WorkerFailed, match=r"offset 0 of .*Kafka gives its record up.*send its task again"):
+    with pytest.raises(WorkerFailed, match=r"offset 0 of .*Kafka gives these records up.*send their tasks again"):
         stuck.stop()
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (2, "of offset 0 of partition 0, offset 1 of partition 0 of 't' could not be written"),
+        (5, "of offset 0 of partition 0, offset 1 of partition 0, offset 2 of partition 0, … (5 in all) of 't' could"),
+        (1, "of offset 1 of partition 0 of 't' cannot be written, and the next delivery is the last one"),
+    ],
+)
+def test_all_records_that_end_without_a_letter_are_named(transport, stuck, last, words):
+    """Records without a task: all of them fail."""
+    count = max(2, last)
+    transport.member.per_poll = count
+    transport.member.counts = {offset: DELIVERIES - 1 - (offset >= last) for offset in range(count)}
+    transport.member.records = [Record("t", 0, offset, None, b"no task", (), 0) for offset in range(count)]
+    stuck.start()
+    wait_until(lambda: bool(stuck.dead()), timeout=60, what="the worker was to stop")
+    with pytest.raises(WorkerFailed, match=r"offset 0 of .*could not be written in the last delivery") as raised:
+        stuck.stop()
+    assert words in str(raised.value)
+
+
+def test_a_broker_that_is_away_is_no_letter_that_cannot_be_written(transport):
+    """Before the last delivery the record is given back when the lock is over; in the last one it is written."""
+    transport.outages = 3
+    transport.member.gives_again = True
+    transport.member.counts[0] = DELIVERIES - 2
+    transport.member.records = [Record("t", 0, 0, None, b"no task", (), 0)]
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with share(topics, lock=0.5):
+            verdicts = [(0, "release"), (0, "reject")]
+            wait_until(lambda: transport.member.verdicts == verdicts, timeout=60, what="the letter was to be written")
+        assert topics.end_offsets("t.dead") == {0: 1}
+
+
+def test_what_kafka_gives_up_when_its_worker_ends_in_an_outage_is_named(transport, monkeypatch):
+    monkeypatch.setattr(share_worker, "HANDOVER_TIMEOUT", 0.1)
+    transport.outages = many = 10**6
+    transport.member.counts[0] = DELIVERIES - 1
+    transport.member.records = [Record("t", 0, 0, None, b"no task", (), 0)]
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        group = share(topics).start()
+        wait_until(lambda: transport.outages < many, timeout=60, what="the letter was to be tried")
+        with pytest.raises(WorkerFailed, match=r"offset 0 of .*could not be written in the last delivery"):
+            group.stop()
+
+
+def test_the_topic_is_read_only_for_those_who_want_it_and_not_while_a_task_is_in_hand(transport, monkeypatch):
+    monkeypatch.setattr(share_group_state, "STILL", 0.0)
+    began, release, looks = threading.Event(), threading.Event(), []
+
+    def handler(task):
+        began.set()
+        assert release.wait(60)
+
+    def read(*args, **how):
+        looks.append(args)
+        return read_topic(*args, **how)
+
+    def left(look):
+        return [place.lag for place in group.lag(look=look)]
+
+    with Topics(transport) as topics:
+        topic = topics.create("t", partitions=1)
+        with Producer(topic, settings=SETTINGS) as producer:
+            producer.send_many(stock_tasks(1, seed=1))
+        transport.member.records = list(read_topic(transport, topic.full_name))
+        monkeypatch.setattr(done_elsewhere, "read_topic", read)
+        with share(topics, handler=handler) as group:
+            assert began.wait(60)
+            assert [left(look) for look in (False, True, True, True)] == [[1]] * 4
+            release.set()
+            wait_until(lambda: group.attempts() == 1, timeout=60, what="it was to be done")
+            assert [left(look=False) for _ in range(3)] == [[1]] * 3
+            assert not looks
+            wait_until(lambda: left(look=True) == [0], timeout=60, what="nothing was to be left")
+            assert len(looks) == 1
