@@ -82,10 +82,6 @@ class NotAcknowledged(TransportError):
     """The broker did not acknowledge the record, so it must be taken as not sent."""
 
 
-class PartitionGone(NotAcknowledged):
-    """The topic was made anew with fewer partitions, and the record was for one of the others: it is nowhere."""
-
-
 class CommitRefused(TransportError):
     """The group has moved on: another worker owns the partition now, so this offset was not committed."""
 

@@ -13,7 +13,6 @@ from labkit.backpressure import Action
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
-    LabkitError,
     NotAccepted,
     NotAcknowledged,
     TransportError,
@@ -25,13 +24,11 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
-from labkit.taskqueue.resubmission import Resubmission
 from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
-from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topic, Topics
-from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig
-from labkit.taskqueue.transport.retirement import Retirement, is_called_back
+from labkit.taskqueue.transport.contract import Headers, ProducerClient, ProducerConfig
+from labkit.taskqueue.transport.retirement import Retirement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,13 +90,6 @@ class Producer(Resource):
         self._client: ProducerClient | None = topic.transport.producer(self._config)
         self._renewal = threading.Lock()  # for the change alone: what a close calls back may send again
         self._retirement = Retirement()
-        self._resubmission = Resubmission(
-            settle=self._flush_client,
-            partitions=lambda: self._topics.get(topic.name).partitions,
-            put=self._put,
-            patience=settings.delivery_timeout,
-            measure=measure,
-        )
 
     def send(self, task: Task) -> Receipt:
         """Send one task and return when the broker has it.
@@ -170,12 +160,17 @@ class Producer(Resource):
         Raises `DeadlineExceeded` if another thread has given one up that does not close. In `on_receipt` it waits for
         no client that is being given up.
         """
-        changes = -1
-        while changes != self._resubmission.changes:  # what came back meanwhile is under way again
-            changes = self._resubmission.changes
-            self._flush_client()
-            if not is_called_back():
-                self._resubmission.wait(self._timeout + SETTLING_MARGIN)
+        limit = self._timeout + SETTLING_MARGIN
+        client = self._client
+        if client is not None:
+            try:
+                client.flush(limit)
+            except DeadlineExceeded as error:
+                self._renounce(client, error)
+            except TransportError:
+                if client is self._client:
+                    raise
+        self._retirement.wait(limit)  # what is under way in a client that is given up is settled when it is closed
 
     def receipts(self) -> pd.DataFrame:
         """The receipts kept so far, one row per task sent."""
@@ -187,35 +182,16 @@ class Producer(Resource):
     def close(self) -> None:
         """Flush and let go of the connection."""
         log.info("the producer to %s closes", self.topic.name)
-        deadline = time.monotonic() + self._timeout
         client = self._client
-        if client is not None:
-            try:
-                with suppress(LabkitError):
-                    client.flush(self._timeout)
-                self._resubmission.wait(left_until(deadline))
-            finally:
-                client.close(left_until(deadline))
-        self._topics.close()
-
-    def _flush_client(self) -> None:
-        client, limit = self._client, self._timeout + SETTLING_MARGIN
-        if client is not None:
-            try:
-                client.flush(limit)
-            except DeadlineExceeded as error:
-                self._renounce(client, error)
-            except TransportError:
-                if client is self._client:
-                    raise
-        self._retirement.wait(limit)  # what is under way in a client that is given up is settled by its close
+        try:
+            if client is not None:
+                client.close(self._timeout)
+        finally:
+            self._topics.close()
 
     def _look_at_partitions(self) -> None:
         try:
-            number = self._topics.get(self.topic.name).partitions
-            if number < self._partitions and not is_called_back():
-                self.flush()  # made anew: what is under way gets its partition before what comes behind it
-            self._partitions = number
+            self._partitions = self._topics.get(self.topic.name).partitions
         except BrokerUnreachable as error:  # it has as many as before; the client waits for the broker, up to a limit
             log.info("the producer to %s goes on as before: %s", self.topic.name, error)
 
@@ -235,34 +211,34 @@ class Producer(Resource):
         if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
             self._look_at_partitions()
             self._looked_at = now
-        begun, back = self._measure(), self._resubmission
-        if back.is_on and not is_called_back():
-            back.wait(self._timeout + SETTLING_MARGIN)
-        submission = Submission(task, self.topic.name, now, self._clock, on_receipt, begun=begun, on_return=back)
+        encoded = task.encode()
+        submission = Submission(task, self.topic.name, now, self._clock, on_receipt)
         known = self._partitions
         client = self._connected()
         try:
-            self._put(submission, known)
+            self._put(client, encoded, now, submission)
         except UnknownTopic:  # it may have been made anew with fewer partitions
             self._look_at_partitions()
             if self._partitions == known:
                 raise
-            self._put(submission, self._partitions)
+            self._put(self._connected(), encoded, now, submission)
         except TransportError:
             if client is self._client:
                 raise
-            self._put(submission, self._partitions)  # another thread has given up this one just now
+            self._put(self._connected(), encoded, now, submission)  # another thread has given up this one just now
         return submission
 
-    def _put(self, submission: Submission, partitions: int) -> None:
-        key, value, headers = submission.task.encode()
-        self._connected().send(
+    def _put(
+        self, client: ProducerClient, encoded: tuple[bytes | None, bytes, Headers], now: float, submission: Submission
+    ) -> None:
+        key, value, headers = encoded
+        client.send(
             self._full_name,
-            partition=self._partition_of(key, partitions),
+            partition=self._partition_of(key, self._partitions),
             key=key,
             value=value,
             headers=headers,
-            timestamp_ms=int(submission.produced_at * 1000),
+            timestamp_ms=int(now * 1000),
             on_delivery=submission,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labkit.errors import NotAcknowledged, PartitionGone
+from labkit.errors import NotAcknowledged
 from labkit.measure.records import Receipt
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import RecordMetadata
@@ -12,13 +12,9 @@ from labkit.taskqueue.transport.retirement import call_back
 
 
 class Submission:
-    """A task under way. The client calls it once the task is acknowledged or refused; then it has a receipt.
+    """A task under way. The client calls it once the task is acknowledged or refused; then it has a receipt."""
 
-    `on_return` gets it instead, the first time, if its partition is gone. `begun` is when it was handed over first, by
-    a clock that only measures.
-    """
-
-    __slots__ = ("_clock", "_on_receipt", "_on_return", "_topic", "begun", "produced_at", "receipt", "task")
+    __slots__ = ("_clock", "_on_receipt", "_produced_at", "_task", "_topic", "receipt")
 
     def __init__(
         self,
@@ -27,17 +23,12 @@ class Submission:
         produced_at: float,
         clock: Callable[[], float],
         on_receipt: Callable[[Receipt], object] | None,
-        *,
-        begun: float = 0.0,
-        on_return: Callable[[Submission, Exception], object] | None = None,
     ) -> None:
-        self.task = task
+        self._task = task
         self._topic = topic
-        self.produced_at = produced_at
+        self._produced_at = produced_at
         self._clock = clock
         self._on_receipt = on_receipt
-        self.begun = begun
-        self._on_return = on_return
         self.receipt: Receipt | None = None
 
     def settled(self) -> Receipt:
@@ -46,16 +37,12 @@ class Submission:
 
     def __call__(self, delivery: RecordMetadata | None, error: Exception | None) -> None:
         """What became of it, told by the client, on any thread."""
-        if self._on_return is not None and isinstance(error, PartitionGone):
-            on_return, self._on_return = self._on_return, None
-            on_return(self, error)
-            return
         self.receipt = receipt = self._receipt(delivery, error)
         if self._on_receipt is not None:
             call_back(self._on_receipt, receipt)
 
     def _receipt(self, delivery: RecordMetadata | None, error: Exception | None) -> Receipt:
-        task, produced_at = self.task, self.produced_at
+        task, produced_at = self._task, self._produced_at
         return Receipt(
             task_id=task.id,
             topic=self._topic,

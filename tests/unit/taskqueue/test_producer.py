@@ -274,13 +274,9 @@ class Mute(Silent):
 class Interrupted(Silent):
     """One that has the first record when Ctrl-C ends the wait for the others."""
 
-    is_interrupted = False
-
     def flush(self, timeout):
-        if not self.is_interrupted:
-            self.is_interrupted = True
-            self._open[0](RecordMetadata(0, 0), None)
-            raise KeyboardInterrupt
+        self._open[0](RecordMetadata(0, 0), None)
+        raise KeyboardInterrupt
 
 
 def test_a_client_that_settles_nothing_is_made_anew(topics, monkeypatch):
@@ -392,3 +388,16 @@ def test_ctrl_c_leaves_a_receipt_for_every_task_that_was_begun(topics, monkeypat
         frame = producer.receipts()
     assert frame["task_id"].tolist() == [task.id for task in tasks]
     assert frame["error"].isna().tolist() == [True, False, False]
+
+
+def test_ctrl_c_during_a_close_ends_it_and_lets_go_of_the_topics(topics, monkeypatch):
+    topic = topics.create("t", partitions=1)
+    client, closed = Interrupted(), []
+    monkeypatch.setattr(topics.transport, "producer", lambda config: client)
+    monkeypatch.setattr(client, "close", client.flush)
+    producer = Producer(topic, settings=SETTINGS)
+    monkeypatch.setattr(producer._topics, "close", lambda: closed.append(True))
+    producer.submit(*stock_tasks(1, seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        producer.close()
+    assert closed

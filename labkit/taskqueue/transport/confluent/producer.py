@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from labkit.errors import DeadlineExceeded, NotAcknowledged, PartitionGone, UnknownTopic
+from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
@@ -34,8 +34,6 @@ BUFFER_KIB = 32 * 1024
 SERVE_INTERVAL = 0.1
 #: How long `send` looks for a topic or partition that the client has not heard of yet, in seconds.
 METADATA_PATIENCE = 1.0
-#: The codes for records whose partition is gone: those that had not been queued for a broker, and those that had.
-_PARTITION_GONE = {KafkaError._UNKNOWN_PARTITION, KafkaError._DESTROY}
 #: The codes by which a client says that it can send nothing any more.
 _BEYOND_HELP = {KafkaError._FATAL, KafkaError._STATE, KafkaError._FENCED}
 _ANY_PARTITION = -1
@@ -125,13 +123,15 @@ class ConfluentProducer:
         """Flush and let go; what is not acknowledged by then is refused."""
         if self._closed.is_set():
             return
-        self._client.flush(timeout)
-        self._closed.set()
-        self._server.join(self._timeouts.leave)
-        self._known.clear()
-        with self._renewal:  # one that is under way has its end
-            client = self._client
-        self._discard(client)
+        try:
+            self._client.flush(timeout)
+        finally:  # Ctrl-C ends the wait, not the close
+            self._closed.set()
+            self._server.join(self._timeouts.leave)
+            self._known.clear()
+            with self._renewal:  # one that is under way has its end
+                client = self._client
+            self._discard(client)
 
     def _connect(self) -> Producer:
         return connect(Producer, self._connection, self._timeouts, **self._settings)
@@ -191,8 +191,7 @@ def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> 
         else:
             on_delivery(None, NotAcknowledged("The record was acknowledged without an offset, so it may be lost."))
     else:
-        kind = PartitionGone if error.code() in _PARTITION_GONE else NotAcknowledged
-        refusal = kind(f"The record was not acknowledged: {error.str()}.")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
         refusal.__cause__ = KafkaException(error)
         on_delivery(None, refusal)
 

@@ -12,7 +12,7 @@ from typing import Any
 import kafka.errors as kafka_errors
 from kafka import KafkaProducer
 
-from labkit.errors import DeadlineExceeded, NotAcknowledged, PartitionGone, SettingsError, UnknownTopic
+from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
@@ -26,7 +26,7 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
-from labkit.taskqueue.transport.kafka_python.producer_overrides import discard, is_beyond_help, last_error, make_lasting
+from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
@@ -115,11 +115,13 @@ class KafkaPythonProducer:
                 return
             self._closed = True
             client = self._client
-        with suppress(DeadlineExceeded):
-            self._retirement.wait(timeout)
-        with suppress(kafka_errors.KafkaTimeoutError):
-            _flush(client, deadline)
-        discard(client)
+        try:
+            with suppress(DeadlineExceeded):
+                self._retirement.wait(timeout)
+            with suppress(kafka_errors.KafkaTimeoutError):
+                _flush(client, deadline)
+        finally:  # Ctrl-C ends the wait, not the close
+            discard(client)
 
     def _connect(self) -> KafkaProducer:
         client = connect(KafkaProducer, self._connection, self._timeouts, **self._settings)
@@ -142,7 +144,7 @@ class KafkaPythonProducer:
         """Return if sending again will do, because topic and partition are known by now; raise the error in words."""
         must_be_open("producer", closed=self._closed)
         if isinstance(error, ValueError):
-            if partition is None or partition in self._client.partitions_for(topic):
+            if partition is None:
                 raise error
             self._wait_for_partition(topic, partition)
         elif isinstance(error, kafka_errors.KafkaTimeoutError):
@@ -188,8 +190,7 @@ class _Report:
             self.failure(LookupError("the broker acknowledged it without an offset"))
 
     def failure(self, error: Exception) -> None:
-        kind = PartitionGone if isinstance(error, PartitionGone) else NotAcknowledged
-        refusal = kind(f"The record was not acknowledged: {error}")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
         refusal.__cause__ = error
         self._on_delivery(None, refusal)
 

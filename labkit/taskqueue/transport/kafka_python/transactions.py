@@ -25,7 +25,7 @@ from labkit.taskqueue.transport.contract import (
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
-from labkit.taskqueue.transport.kafka_python.producer_overrides import discard, last_error, settle
+from labkit.taskqueue.transport.kafka_python.overrides import discard, last_error, settle
 from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.values import MAX_COUNTED_BYTES, Timeouts
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from confluent_kafka import Producer
+from kafka.future import Future
 
 from labkit.errors import TransportError
 from labkit.lab.connection import Connection
@@ -102,6 +103,21 @@ def test_a_close_lets_go_of_the_client_that_is_being_made_too(request, library, 
     assert new.closes.is_set()
 
 
+@pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
+def test_ctrl_c_while_a_close_waits_ends_the_wait_and_not_the_close(request, library, monkeypatch):
+    def flush(client, timeout):
+        if timeout > 30:
+            raise KeyboardInterrupt
+        return 0
+
+    monkeypatch.setattr(Library, "flush", flush)
+    producer = request.getfixturevalue(library)
+    producer._client.may_close.set()
+    with pytest.raises(KeyboardInterrupt):
+        producer.close(60.0)
+    assert producer._client.closes.is_set()
+
+
 @pytest.mark.parametrize("is_joined", [False, True])
 @pytest.mark.parametrize("library", ["over_confluent", "over_kafka_python"])
 def test_what_a_client_that_is_given_up_calls_back_may_flush_and_make_the_next_one_anew(
@@ -156,3 +172,24 @@ def test_a_client_that_another_thread_has_closed_is_a_closed_one(monkeypatch):
         producer.send(
             "t", partition=0, key=None, value=b"x", headers=(), timestamp_ms=None, on_delivery=lambda *_: None
         )
+
+
+def test_a_partition_that_kafka_python_hears_of_a_moment_too_late_gets_its_record(over_kafka_python, monkeypatch):
+    monkeypatch.setattr(kafka_python, "is_beyond_help", lambda client: False)
+    answers = [Future(), ValueError("Unrecognized partition")]
+
+    def send(*_):
+        answer = answers.pop()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client = over_kafka_python._client
+    monkeypatch.setattr(client, "send", send, raising=False)
+    monkeypatch.setattr(client, "partitions_for", lambda topic: {0}, raising=False)
+    over_kafka_python.send(
+        "t", partition=0, key=None, value=b"x", headers=(), timestamp_ms=None, on_delivery=lambda *_: None
+    )
+    assert not answers
+    client.may_close.set()
+    over_kafka_python.close(0.0)
