@@ -9,7 +9,8 @@ All of it is one script in Redis, so that no two dispatchers ever see the same c
 the dispatcher makes its next one, at most `RESERVATION` seconds: then its dispatcher is taken for dead. One that was
 only frozen meanwhile sends its batch beyond the limit, which is the most that can go wrong.
 
-The clock of Redis may be set back. What lies further ahead than it ever can was noted before that, and is over.
+The clock of Redis may be set back. What lies further ahead than it ever can was noted before that: a sign is over, and
+a reservation ends as if it had begun now, since its dispatcher may live.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ local reserved = 0
 local entries = redis.call('HGETALL', KEYS[4])
 for index = 1, #entries, 2 do
   local number, ends = string.match(entries[index + 1], '(%d+) (%d+)')
-  if tonumber(ends) <= now or tonumber(ends) > now + ARGV[5] then
+  if tonumber(ends) <= now then
     redis.call('HDEL', KEYS[4], entries[index])
   elseif entries[index] ~= ARGV[1] then
     reserved = reserved + number
+    if tonumber(ends) > now + ARGV[5] then
+      redis.call('HSET', KEYS[4], entries[index], string.format('%d %d', number, now + ARGV[5]))
+    end
   end
 end
 local capacity = processes * ARGV[3]

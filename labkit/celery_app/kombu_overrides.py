@@ -44,8 +44,9 @@ TRANSPORT_ALIASES[TRANSPORT] = f"{__name__}:LabkitTransport"
 log = safe_logger("labkit.celery")
 refusals = Refusals(log)
 
-#: How long to wait before a Redis that has refused is asked for a message again, in seconds.
-ASK_AGAIN = 0.5
+#: How long to wait before a Redis that has refused is asked for a message again, in seconds; and for how long messages
+#: of dead workers are put back at a time: less than a worker has them to itself (`MOST_DUE`).
+ASK_AGAIN, RESTORE_TIME = 0.5, 2.0
 
 
 class _QoS(redis.QoS):
@@ -56,8 +57,11 @@ class _QoS(redis.QoS):
         self.settle()
         if self.channel.unsettled or self.channel.is_away():
             return
+        began = monotonic()
         try:
             for tag in self.channel.evaluate(DUE, [self.unacked_index_key], self.visibility_timeout, *MOST_DUE):
+                if monotonic() - began >= RESTORE_TIME:
+                    return
                 self.restore_by_tag(bytes_to_str(tag))
         except exceptions.RedisError as error:
             refusals.hear(error, "What dead workers had could not be put back", "what dead workers had stays with them")
@@ -104,7 +108,7 @@ class _QoS(redis.QoS):
         if noted:
             self.channel._do_restore_message(*loads(bytes_to_str(noted)), pushes, leftmost)
         if pushes or not noted:  # else kombu has said why it cannot be put back
-            self.channel.settle(tag, noted, pushes)
+            self.channel.settle(tag, noted or b"", pushes)
 
 
 class _PublishBatch(redis.PublishBatch):
@@ -145,13 +149,8 @@ class _Client(redis.PrefixedStrictRedis):
             return super().parse_response(connection, command_name, **options)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> _Pipeline:
-        return _Pipeline(
-            self.connection_pool,
-            self.response_callbacks,
-            transaction,
-            shard_hint,
-            global_keyprefix=self.global_keyprefix,
-        )
+        how = self.connection_pool, self.response_callbacks, transaction, shard_hint
+        return _Pipeline(*how, global_keyprefix=self.global_keyprefix)
 
 
 class _Pipeline(redis.PrefixedRedisPipeline):
@@ -217,9 +216,9 @@ class Channel(redis.Channel):
             return 0
 
     def settle(self, tag: str, noted: bytes | None = None, pushes: Sequence[tuple[str, str, str]] = ()) -> None:
-        """Note no more that this message is taken; if it is noted so, push it."""
+        """Note no more that this message is taken; if `noted`, only where that is what is noted, and push it."""
         keys = [self.unacked_key, self.unacked_index_key, BELL, *(key for _, key, _ in pushes)]
-        values = [noted, pushes[0][0], *(message for _, _, message in pushes)] if noted is not None and pushes else []
+        values = [] if noted is None else [noted, *(how for how, _, _ in pushes[:1]), *(one for _, _, one in pushes)]
         self.evaluate(SETTLE, keys, tag, *values)
 
     def evaluate(self, script: str, keys: Sequence[str], *values: Any) -> Any:

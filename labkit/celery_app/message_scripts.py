@@ -12,7 +12,7 @@ BELL = "bell"
 UNREADABLE, MOST_UNREADABLE = "unreadable", 1000
 
 #: For so many seconds a worker has the messages to itself that it puts back, and so many are they at most.
-MOST_DUE = 5, 1000
+MOST_DUE = 5, 10
 
 # KEYS: unacked, unacked_index, bell, unreadable, the levels in their order. ARGV: how many are kept that are no
 # messages. What is noted is what `kombu.transport.redis.QoS.append` would note, but by the clock of Redis. The bell
@@ -57,11 +57,11 @@ return false
 # KEYS: unacked, unacked_index, bell, the lists that the message goes to. ARGV: its tag; to put it back also what is
 # noted of it, how it is pushed, and what to each list. The first two changes need no memory, and where Redis is full a
 # script that has changed something is not stopped. What a key of another kind would stop comes before, as in `TAKE`.
-# One that is not noted as it was has been put back by somebody else.
+# One that is not noted as it was has been put back by somebody else; "" is no note, of which only the index is left.
 SETTLE = """
 redis.call('HLEN', KEYS[1])
 for index = 4, #KEYS do redis.call('LLEN', KEYS[index]) end
-if ARGV[2] and redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if ARGV[2] and (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 for index = 4, #KEYS do
@@ -77,8 +77,8 @@ return 1
 # before the clock was set back, and counts as if it was noted now.
 DUE = """
 local time = redis.call('TIME')
-local now, timeout = tonumber(time[1]), tonumber(ARGV[1])
-for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now + 1, '+inf', 'LIMIT', 0, ARGV[3])) do
+local now, timeout = time[1] + time[2] / 1000000, tonumber(ARGV[1])
+for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now + 1, '+inf', 'LIMIT', 0, 1000)) do
   redis.call('ZADD', KEYS[1], now, tag)
 end
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - timeout, 'LIMIT', 0, ARGV[3])

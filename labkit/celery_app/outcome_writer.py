@@ -19,7 +19,7 @@ from labkit.celery_app.task_starts import TaskStarts
 from labkit.errors import NotAcknowledged, TaskNotEncodable, UnknownTopic
 from labkit.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.task_record import DEAD, TaskRecord
+from labkit.measure.task_record import DEAD, FAILED, TaskRecord
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
@@ -45,7 +45,8 @@ class OutcomeWriter:
             # a client of Kafka does not survive a fork
             letters = self._letters.setdefault(os.getpid(), _DeadLetters(self._settings))
             letters.write(envelope, record)
-        self._records.note(record, instead_of=self._starts.key(envelope))
+        # a failure ends no count of starts: its message may come again in place of the next attempt
+        self._records.note(record, instead_of=None if record.outcome == FAILED else self._starts.key(envelope))
         self._count(record.outcome)
 
     def close(self) -> None:

@@ -140,6 +140,7 @@ class Performer:
         elif not self._is_written(envelope, record):
             self._come_again(celery_task, delivery._replace(outcome=record), LOOK_AGAIN)
         elif record.outcome == FAILED:
+            self._end_start(self._starts.withdraw, envelope)
             delay = self._retry.delay(attempt, self._rng) or 0.0
             self._come_again(celery_task, Delivered(envelope, attempt + 1), delay)
 
@@ -203,17 +204,17 @@ class Performer:
         return True
 
     def _come_again(self, celery_task: Any, delivery: Delivered, delay: float) -> None:
-        """Let the task come again, as the further message; or else, if the broker does not take that, as this one."""
+        """Let the task come again, as the further message. What is raised if the broker does not take that is for
+        `_perform_or_requeue`.
+        """
 
         def send() -> Exception:
             try:
                 comes_again: Exception = celery_task.retry(args=delivery.to_json(), countdown=delay, throw=False)
             except Reject as error:  # with which Celery would drop the message that it has
                 if isinstance(error.reason, OperationalError | redis.RedisError):
-                    refusal = labkit_error(error.reason, "Celery's queue does not take a message")
-                    if isinstance(refusal, RedisUnreachable):
-                        raise refusal from error
-                raise Reject(error.reason, requeue=True) from error
+                    raise labkit_error(error.reason, "Celery's queue does not take a message") from error
+                raise error.reason from error
             return comes_again
 
         raise self._until_redis_answers(send)

@@ -1,7 +1,8 @@
 """The starts of tasks in Celery: which of them ended with a death, so that a task that kills is given up.
 
 A task that kills the process that runs it leaves no outcome, and Celery delivers it again, without end. So each start
-is noted in Redis before the handler is called, and forgotten with the outcome. The starts that are left tell of deaths:
+is noted in Redis before the handler is called, and forgotten with its outcome; the last outcome ends the count, too.
+The starts that are left tell of deaths:
 
 certain    a process of the pool died, which ran this task only, and its worker said so; or a worker died that ran this
            task alone; or the worker itself failed at it
@@ -78,7 +79,7 @@ end
 
 # KEYS: the task. ARGV: the start, ms for which it is remembered.
 _FAILED = """
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return end
+redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'certain', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
@@ -125,7 +126,7 @@ class TaskStarts:
         return Start(deaths, *map(bool, flags))
 
     def withdraw(self, envelope: Envelope) -> None:
-        """The handler was not called after all."""
+        """The handler was not called after all, or its outcome is written and not the last one."""
         with self._noted(envelope):
             self._client.hdel(self.key(envelope), self._field())
 
@@ -135,7 +136,7 @@ class TaskStarts:
             self._client.hset(self.key(envelope), self._field(), "over")
 
     def failed(self, envelope: Envelope) -> None:
-        """This worker itself has failed, and the start leaves no outcome: that counts as a certain death."""
+        """This worker itself has failed, and the message comes again as it is: that counts as a certain death."""
         with self._noted(envelope):
             self._failed(keys=[self.key(envelope)], args=[self._field(), round(REMEMBERED * 1000)])
 

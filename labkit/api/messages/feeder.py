@@ -84,7 +84,7 @@ class Feeder:
         self._client = client
         self._stop = threading.Event()
         self._dead_letters = DeadLetterSender(topic, group, stop=self._stop, measure=measure)
-        self._most, self._lease_ms = settings.api_deliveries, round(settings.api_lease * 1000)
+        self._most = settings.api_deliveries
         self._idle = idle_time(settings)
         self._measure = measure
         self._name = uuid4().hex
@@ -249,7 +249,7 @@ class _Turn:
         claim = round(CLAIM * 1000)
         found = feeder._tend(
             [feeder._queue.feeder],
-            *(feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell, GROUP_KEPT_MS, feeder._lease_ms),
+            *(feeder._queue.base, feeder._name, claim, feeder._most, *feeder._bell, GROUP_KEPT_MS),
         )
         if found is None:
             return False

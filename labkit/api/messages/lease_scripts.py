@@ -24,16 +24,18 @@ end
 
 # --- leases
 
-# Of a lease, the token is known by the id, and the id by the token.
+# Of a lease, the token is known by the id, and the id by the token; of all leases that go on, how long the longest was
+# given for, since each process has its own setting.
 _UNLEASE = """
 local function unlease(base, id)
   local token = redis.call('HGET', base .. 'tokens', id)
   redis.call('ZREM', base .. 'leases', id)
   if token then redis.call('HDEL', base .. 'tokens', id, token) end
+  if redis.call('EXISTS', base .. 'leases') == 0 then redis.call('DEL', base .. 'tokens') end
 end
 """
 
-# Puts back what was leased and not acknowledged in time, that is `lease` ms; what was delivered too often dies.
+# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
 _EXPIRE = (
     _UNLEASE
     + NOT_AFTER
@@ -46,9 +48,10 @@ local function put_back(base, id, most)
   local kept = redis.call('PTTL', base .. 'pos')
   if kept > 0 then redis.call('PEXPIRE', list, kept + 3600000) end -- it may be new, and nobody there who keeps it
 end
-local function expire(base, most, lease)
+local function expire(base, most)
   if redis.call('EXISTS', base .. 'pos') == 0 then return 0 end
-  not_after(base .. 'leases', now + lease)
+  local longest = redis.call('HGET', base .. 'tokens', 'longest')
+  if longest then not_after(base .. 'leases', now + longest) end
   local over = redis.call('ZREVRANGEBYSCORE', base .. 'leases', now, '-inf', 'LIMIT', 0, 100)
   for _, id in ipairs(over) do put_back(base, id, most) end
   return #over
@@ -69,7 +72,7 @@ TAKE = (
 local base = ARGV[1]
 redis.call('ZADD', KEYS[2], now, ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])
-expire(base, ARGV[5], ARGV[4])
+expire(base, ARGV[5])
 local function delivery(id, count)
   local over = tonumber(redis.call('ZSCORE', base .. 'leases', id))
   return {id, redis.call('HGET', base .. 'held', id), count, over, redis.call('LLEN', base .. 'ready')}
@@ -92,7 +95,8 @@ if not id then
   return 0
 end
 local count = redis.call('HINCRBY', base .. 'counts', id, 1)
-redis.call('HSET', base .. 'tokens', id, ARGV[6], ARGV[6], id)
+local longest = math.max(ARGV[4], redis.call('HGET', base .. 'tokens', 'longest') or 0)
+redis.call('HSET', base .. 'tokens', id, ARGV[6], ARGV[6], id, 'longest', longest)
 redis.call('ZADD', base .. 'leases', now + ARGV[4], id)
 keep(base, ARGV[7])
 local key = ARGV[2] .. id
@@ -157,7 +161,7 @@ return 1
 # --- what the feeder does besides
 
 # KEYS: feeder. ARGV: base of the queue, who feeds, ms of its claim, most deliveries, channel, what to say there, ms
-# that a group is kept, ms of a lease.
+# that a group is kept.
 # false: another one feeds. Else how many are ready; the dying, each with its record and its deliveries; and per
 # partition the offset before which everything is acknowledged.
 TEND = (
@@ -169,7 +173,7 @@ local base = ARGV[1]
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return false end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 keep(base, ARGV[7])
-if expire(base, ARGV[4], ARGV[8]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
+if expire(base, ARGV[4]) > 0 then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
 local dying = {}
 for _, id in ipairs(redis.call('LRANGE', base .. 'dying', 0, 49)) do
   dying[#dying + 1] = {id, redis.call('HGET', base .. 'held', id), redis.call('HGET', base .. 'counts', id)}
@@ -220,7 +224,7 @@ return redis.call('DEL', KEYS[1])
 """
 
 # KEYS: log, groups. ARGV: base of the topic, ms after which a group is at rest, ms that a group is kept, most
-# deliveries, ms of a lease. Of groups that nobody polls or feeds, only the place from which they read on is kept; what
+# deliveries. Of groups that nobody polls or feeds, only the place from which they read on is kept; what
 # they have acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put
 # to rest.
 REST = (
@@ -232,7 +236,7 @@ not_after(KEYS[2], now)
 local rested = 0
 for _, group in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])) do
   local base = ARGV[1] .. 'q:' .. group .. ':'
-  expire(base, ARGV[4], ARGV[5])
+  expire(base, ARGV[4])
   local busy = redis.call('EXISTS', base .. 'feeder', base .. 'leases', base .. 'dying')
   if busy == 0 and redis.call('EXISTS', base .. 'held', base .. 'ready') > 0 then
     local places = redis.call('HGETALL', base .. 'pos')

@@ -171,8 +171,7 @@ class MessageQueues:
         A group that comes back reads on where it was. By default it is when no process feeds it any more.
         """
         names, seconds = self._topics.known(topic).names, idle_time(self._settings) if after is None else after
-        lease = round(self._settings.api_lease * 1000)
-        words = (names.base, round(seconds * 1000), GROUP_KEPT_MS, self._settings.api_deliveries, lease)
+        words = (names.base, round(seconds * 1000), GROUP_KEPT_MS, self._settings.api_deliveries)
         return int(await self._rest([names.log, names.groups], *words))
 
     async def aclose(self) -> None:

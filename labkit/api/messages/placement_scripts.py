@@ -15,7 +15,7 @@ from labkit.api.messages.lease_scripts import KEEP
 # Per id: q (queued), w (in work elsewhere), n (new, reserved), or the floor (reserved by taking over): the ends of the
 # partitions that were known when the first reservation was made. Whatever was produced since is beyond them.
 # Who finds its own reservation had no answer to its last call, and takes over from itself. One that lasts longer than
-# any was made before the clock was set back, and is over.
+# any was made before the clock was set back, and ends as if it was made now: its owner may live.
 RESERVE = (
     NOW
     + """
@@ -43,7 +43,8 @@ for index = 5, #ARGV do
     redis.call('HSET', key, 'owner', ARGV[2], 'until', now + ARGV[3], 'floor', ends(), 'accepted', now)
     redis.call('PEXPIRE', key, ARGV[4])
     answer = 'n'
-  elseif tonumber(found[2]) > now and tonumber(found[2]) <= now + ARGV[3] and found[3] ~= ARGV[2] then
+  elseif tonumber(found[2]) > now and found[3] ~= ARGV[2] then
+    if tonumber(found[2]) > now + ARGV[3] then redis.call('HSET', key, 'until', now + ARGV[3]) end
     answer = 'w'
   else
     redis.call('HSET', key, 'owner', ARGV[2], 'until', now + ARGV[3])

@@ -72,7 +72,7 @@ class QueueNames:
     held     hash: the records of the ids that are not acknowledged
     counts   hash: how often each was delivered
     leases   sorted set: the ids that pollers have, by when their leases end
-    tokens   hash: the token of each lease by its id, and the id by the token
+    tokens   hash: the token of each lease by its id, the id by the token, and the longest lease in ms
     dying    list: the ids that are to become dead letters
     open:<partition>  sorted set: the ids that are not acknowledged, by offset
     feeder   the process that feeds this queue

@@ -9,6 +9,7 @@ import pytest
 from kombu import Consumer
 from kombu.transport.redis import Transport as KombuTransport
 
+from labkit.celery_app import kombu_overrides
 from labkit.celery_app.application import QUEUE, key_prefix, level_key, make_app
 from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.kombu_overrides import LabkitTransport
@@ -217,8 +218,49 @@ def test_what_is_due_is_put_back_by_one_worker_and_by_another_if_that_one_dies(a
     client.zadd(index, {tag: 1})
 
     def due() -> list[bytes]:
-        return client.eval(DUE, 1, index, 1.0, *MOST_DUE)
+        return client.eval(DUE, 1, index, 60.0, 60, 10)
 
     assert due() == [tag]
     assert due() == []
-    wait_until(lambda: due() == [tag], timeout=60, what="it was to be due again")
+    client.zincrby(index, -60, tag)  # as a minute later
+    assert due() == [tag]
+
+
+def test_what_is_due_is_so_by_the_microsecond(client, settings):
+    index = f"{key_prefix(settings)}unacked_index"
+    seconds, micros = client.time()
+    taken = seconds + micros / 1e6 - 60.0
+    client.zadd(index, {"the one": taken})
+    assert client.eval(DUE, 1, index, 60.0, *MOST_DUE) == [b"the one"]
+    assert client.zscore(index, "the one") >= taken + MOST_DUE[0] - 0.001, "it is another's no sooner"
+
+
+def test_who_puts_back_takes_few_at_a_time_and_stops_long_before_they_are_anothers(
+    app, client, settings, monkeypatch
+):
+    index = f"{key_prefix(settings)}unacked_index"
+    client.zadd(index, {str(number): 1 for number in range(30)})
+    assert len(client.eval(DUE, 1, index, 3600.0, *MOST_DUE)) == 10
+    put_back, now = [], [0.0]
+
+    def restore(tag: str) -> None:
+        put_back.append(tag)
+        now[0] += 1.5
+
+    with taker(app, []) as connection:
+        qos = connection.default_channel.qos
+        monkeypatch.setattr(qos, "restore_by_tag", restore)
+        monkeypatch.setattr(kombu_overrides, "monotonic", lambda: now[0])
+        qos.restore_visible()
+    assert len(put_back) == 2
+
+
+def test_a_message_that_another_has_put_back_and_a_third_one_taken_stays_noted(app, client, settings):
+    prefix = key_prefix(settings)
+    client.zadd(f"{prefix}unacked_index", {"the one": 1e12, "gone": 1e12})
+    client.hset(f"{prefix}unacked", "the one", "what the third one has noted")
+    with app.connection_for_read() as connection:
+        for tag in ("the one", "gone"):
+            connection.default_channel.settle(tag, b"")  # as it was seen: put back, and not taken yet
+    assert client.zrange(f"{prefix}unacked_index", 0, -1) == [b"the one"]
+    assert client.hkeys(f"{prefix}unacked") == [b"the one"]

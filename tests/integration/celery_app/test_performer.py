@@ -18,6 +18,7 @@ from labkit.celery_app.application import make_app
 from labkit.celery_app.capacity import Capacity, connect
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import celery_name, handler_of
+from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer, sending_name
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BrokerUnreachable
@@ -278,6 +279,28 @@ def test_what_fails_in_the_worker_itself_is_delivered_again_and_not_without_end(
     assert records[0].error.startswith("KillsItsWorker")
     assert len(effects(file)) == DELIVERIES
     assert "has to come again" in caplog.text
+
+
+def test_a_failure_whose_next_attempt_cannot_be_sent_is_not_made_again_without_end(
+    lab, client, settings, file, monkeypatch
+):
+    monkeypatch.setattr(performer_module, "RETRY_INTERVAL", 0.0)
+    starts = TaskStarts(client, settings, run="r")
+    writer = OutcomeWriter(lab.redis_url, settings, starts, lambda outcome: None)
+    app, _ = performing(lab.redis_url, settings, starts=starts, write=writer.write)
+    perform = app.tasks[sending_name("test-fail")]
+
+    def refuse(**_: object) -> None:
+        raise Reject(ValueError("it cannot be sent"), requeue=False)
+
+    monkeypatch.setattr(perform, "retry", refuse)
+    failing = envelope(new_task("test-fail", {"file": file, "times": 99}))
+    for _ in range(DELIVERIES):
+        with Request(perform), pytest.raises(Reject) as rejected:
+            perform(failing.to_json())
+        assert rejected.value.requeue is True
+    assert len(effects(file)) == DELIVERIES
+    assert starts.begin(failing) == Start(DELIVERIES, to_blame=True)
 
 
 def test_a_suspect_is_begun_when_it_has_its_worker_for_itself(lab, settings, file):

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.celery_app import capacity, task_starts
 from labkit.celery_app.application import key_prefix
-from labkit.celery_app.capacity import SILENCE, Capacity, Presence, signs_key
+from labkit.celery_app.capacity import Capacity, Presence, signs_key
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import RedisUnreachable
 from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, UNCLEAN_STARTS
 from labkit.taskqueue.task import new_task
 from tests.integration.celery_app.conftest import envelope
+
+
+#: So long that nobody is silent because the test is slow, in seconds.
+SILENCE = 600.0
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_silent(monkeypatch):
+    for module in (capacity, task_starts):
+        monkeypatch.setattr(module, "SILENCE", SILENCE)
 
 
 class Workers:

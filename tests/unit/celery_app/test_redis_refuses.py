@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import redis
 from celery.exceptions import Reject
+from celery.exceptions import Retry as CeleryRetry
 from kombu.exceptions import OperationalError
 
+from labkit.celery_app import performer
 from labkit.celery_app.capacity import Capacity, Presence, running_workers
 from labkit.celery_app.celery_worker import _Deaths
 from labkit.celery_app.envelope import Delivered, Envelope
@@ -112,8 +114,8 @@ def test_a_library_around_it_changes_nothing(error: Exception) -> None:
     assert isinstance(labkit_error(around, "It could not be sent"), expected)
 
 
-class ComesAgain(Exception):
-    """In place of Celery's."""
+class ComesAgain(CeleryRetry):
+    """As Celery's."""
 
 
 class Worker:
@@ -136,7 +138,7 @@ class Worker:
             return True, None
 
         celery_task = SimpleNamespace(request=SimpleNamespace(hostname="w@here"), retry=self._retry)
-        self._performer._perform(celery_task, call, Delivered(ENVELOPE, 1))  # type: ignore[arg-type]
+        self._performer._perform_or_requeue(celery_task, call, Delivered(ENVELOPE, 1))  # type: ignore[arg-type]
 
     def _retry(self, **options: object) -> Exception:
         if self._refuse is not None:
@@ -162,13 +164,16 @@ def test_an_outcome_that_cannot_be_noted_comes_again_also_where_nothing_else_can
         Worker(starts(Failing(WRONG_TYPE)), write).perform()
 
 
-def test_a_message_that_the_queue_refuses_goes_back_and_its_worker_goes_on() -> None:
+def test_a_message_that_the_queue_refuses_goes_back_and_its_worker_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(performer, "RETRY_INTERVAL", 0.0)
+
     def write(*_: object) -> None:
         raise LabkitError("Kafka takes no letter.")
 
     with pytest.raises(Reject) as rejected:
         Worker(starts(Failing(WRONG_TYPE)), write, refuse=WRONG_TYPE).perform()
     assert rejected.value.requeue
+    assert "does not take a message" in str(rejected.value.reason), "it waits before, and is counted"
 
 
 def test_a_record_that_redis_refuses_is_said_once_and_holds_up_nothing(

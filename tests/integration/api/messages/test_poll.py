@@ -156,6 +156,19 @@ async def test_a_lease_from_before_the_clock_was_set_back_ends(crew) -> None:
         assert (second.id, second.deliveries) == (first.id, 2)
 
 
+async def test_a_lease_is_as_long_as_it_was_given_whatever_the_setting_of_another_process(crew) -> None:
+    async with crew:
+        queues, other = await crew.queues(api_lease=600.0), await crew.queues(api_lease=0.05)
+        await queues.create([new_message(1), new_message(2)])
+        long = await queues.poll("orders", "g", wait=60, explicit=True)
+        short = await other.poll("orders", "g", wait=60, explicit=True)
+        again = await other.poll("orders", "g", wait=60, explicit=True)
+        assert again.id == short.id != long.id
+        leases = queues._topics.known("orders").names.queue("g").base + "leases"
+        assert await queues._client.zscore(leases, str(long.id)) == round(long.leased_until * 1000)
+        await queues.ack(long.id, long.token)
+
+
 async def test_a_queue_that_a_killed_process_fed_before_the_clock_was_set_back_is_fed(crew) -> None:
     async with crew:
         queues = await crew.queues()
