@@ -235,9 +235,7 @@ def test_what_is_due_is_so_by_the_microsecond(client, settings):
     assert client.zscore(index, "the one") >= taken + MOST_DUE[0] - 0.001, "it is another's no sooner"
 
 
-def test_who_puts_back_takes_few_at_a_time_and_stops_long_before_they_are_anothers(
-    app, client, settings, monkeypatch
-):
+def test_who_puts_back_takes_few_at_a_time_and_stops_long_before_they_are_anothers(app, client, settings, monkeypatch):
     index = f"{key_prefix(settings)}unacked_index"
     client.zadd(index, {str(number): 1 for number in range(30)})
     assert len(client.eval(DUE, 1, index, 3600.0, *MOST_DUE)) == 10

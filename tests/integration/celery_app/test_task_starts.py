@@ -13,7 +13,6 @@ from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, U
 from labkit.taskqueue.task import new_task
 from tests.integration.celery_app.conftest import envelope
 
-
 #: So long that nobody is silent because the test is slow, in seconds.
 SILENCE = 600.0
 
