@@ -79,11 +79,14 @@ def test_rates_are_between_two_looks() -> None:
 
 @pytest.mark.parametrize("error", [BrokerUnreachable("nobody answers"), UnknownTopic("there is no topic 't'")])
 def test_the_table_of_the_workers_waits_as_they_do(caplog, error) -> None:
-    def lag():
+    def lag(*, look):
+        looks.append(look)
         raise error
 
+    looks = []
     members = SimpleNamespace(lag=lag)
-    assert [work_command._lag(members, say=say) for say in (True, False)] == [None, None]
+    assert [work_command._lag(members, say=say, look=not say) for say in (True, False)] == [None, None]
+    assert looks == [False, True]
     assert caplog.messages == [f"{error} The workers wait for it; Ctrl-C ends them."]
 
 
