@@ -93,7 +93,9 @@ class Demo(Resource):
         self._watch = DispatcherMonitor(
             lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings
         )
-        self._sources = [_SourceProducer(topics, source, random.Random(f"{seed}:{source.topic}")) for source in sources]
+        self._sources = [
+            _SourceProducer(topics, source, random.Random(f"{seed}:{source.topic}"), settings) for source in sources
+        ]
         self._running = ExitStack()
 
     def start(self) -> Self:
@@ -192,13 +194,14 @@ def _work(rng: random.Random) -> Iterator[Task]:
 class _SourceProducer:
     """One source at work, in a thread of its own."""
 
-    def __init__(self, topics: Topics, source: Source, rng: random.Random) -> None:
+    def __init__(self, topics: Topics, source: Source, rng: random.Random, settings: Settings) -> None:
         self.topic = source.topic
         self.receipts: list[Receipt] = []
         self.acknowledged = 0
         self._topic = topics.get(source.topic)
         self._source = source
         self._rng = rng
+        self._settings = settings
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"producer of {source.topic}", daemon=True)
@@ -215,14 +218,15 @@ class _SourceProducer:
     def stop(self) -> None:
         """Send nothing more, and return when all that was sent is acknowledged or refused; raises `WorkerFailed`."""
         self._stop.set()
+        timeout = self._settings.delivery_timeout + STOP_TIMEOUT  # until then, what is under way may be acknowledged
         if self._thread.ident is not None:
-            self._thread.join(STOP_TIMEOUT)
+            self._thread.join(timeout)
         if self._thread.is_alive():
-            raise WorkerFailed(f"The producer of {self.topic} did not end in {STOP_TIMEOUT:g} s, and is left behind.")
+            raise WorkerFailed(f"The producer of {self.topic} did not end in {timeout:g} s, and is left behind.")
 
     def _run(self) -> None:
         try:
-            with Producer(self._topic, on_receipt=self._note) as producer:
+            with Producer(self._topic, on_receipt=self._note, settings=self._settings) as producer:
                 arrivals = poisson(self._source.rate, self._rng)
                 producer.submit_on_schedule(self._source.tasks(self._rng), arrivals, stop=self._stop)
         except BaseException as error:  # noqa: BLE001 - `check` raises it

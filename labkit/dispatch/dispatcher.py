@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
@@ -152,22 +151,20 @@ class Dispatcher(Resource):
         self._leaving.set()
         if self._thread.ident is None:
             return
-        with held_back(), ExitStack() as stack:  # all of it, whatever fails on the way
-            stack.callback(self._end)
+        with held_back():
             failures = stop_members([*self._members], STOP_TIMEOUT)
+            self._stop.set()
+            self._changed.set()
+            self._thread.join(STOP_TIMEOUT)
+            if self._admission is not None:
+                self._admission.close()
+            if self._thread.is_alive():  # and may be at it to send
+                left = f"{self.name} did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind."
+                failures.append(WorkerFailed(left))
+            else:
+                self._sender.close()
             if failures:
                 raise WorkerFailed(" ".join(map(str, failures))) from failures[0]
-
-    def _end(self) -> None:
-        """End the thread that decides; the intakes have ended."""
-        self._stop.set()
-        self._changed.set()
-        self._thread.join(STOP_TIMEOUT)
-        self._sender.close()
-        if self._admission is not None:
-            self._admission.close()
-        if self._thread.is_alive():
-            raise WorkerFailed(f"{self.name} did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind.")
 
     def close(self) -> None:
         """As `stop`."""

@@ -125,11 +125,11 @@ def test_a_dispatcher_says_which_parts_did_not_end_and_ends_the_others(topics, m
     monkeypatch.setattr(signal, "raise_signal", lambda number: None)
     thread, sender = Part(hangs=True), Part()
     members = [Part(fails=True), Part(), Part(fails=True)]
-    with pytest.raises(WorkerFailed, match="d did not stop within 30 s, and its thread is left behind") as raised:
+    said = "^it failed it failed d did not stop within 30 s, and its thread is left behind"
+    with pytest.raises(WorkerFailed, match=said):
         dispatcher(topics, thread, sender, *members).stop()
-    assert str(raised.value.__context__) == "it failed it failed"
     assert all(member.is_asked and member.is_ended for member in members)
-    assert sender.is_ended
+    assert not sender.limits, "the thread may be at it to send"
     assert thread.limits == [STOP_TIMEOUT]
     limits = [member.limits for member in members]
     assert all(one <= STOP_TIMEOUT for [one] in limits)

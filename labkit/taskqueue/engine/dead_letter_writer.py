@@ -7,7 +7,8 @@ client with the same id has settled it, and the committed offsets tell whether i
 
 In a share group, the letter is written, then its record is rejected. The preview of confluent-kafka cannot put the two
 into one transaction, so a worker that dies between them leaves both, and the task is tried again (at least once). A
-second letter of the same record has the same key, so it replaces the first.
+second letter of the same record has the same key, so it replaces the first. The key holds the topic's id, for which the
+broker is asked before each `write`; as long as it does not tell it, the letters wait.
 
 What becomes of letters that the broker refuses is told by `labkit.taskqueue.engine.refused_letters`.
 """
@@ -245,16 +246,26 @@ class ShareDeadLetterWriter(DeadLetterWriter):
         self._identity = identity
         self._topic_id = ""
 
+    def write(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """As in every writer; they are from the topic that bears the name now."""
+        self._topic_id = ""
+        return super().write(items)
+
     def _open(self) -> TransactionClient:
-        # the broker does not tell it with a record, and takes no verdict on one of a topic that is gone
-        self._topic_id = self._identity.ask(timeout=RETRY_INTERVAL).topic_id or ""
+        if (
+            not self._topic_id
+        ):  # the broker does not tell it with a record, and takes no verdict where the topic is gone
+            topic_id = self._identity.ask(timeout=RETRY_INTERVAL).topic_id
+            if topic_id is None:  # or the broker that was asked lags behind
+                raise UnknownTopic(f"The broker knows of no topic {self._topic.name!r}.")
+            self._topic_id = topic_id
         return super()._open()
 
     def _topic_id_of(self, _item: WorkItem) -> str:
         return self._topic_id
 
     def _send(self, letters: Sequence[Outgoing], _items: Sequence[WorkItem]) -> None:
-        super()._open().write(letters)
+        self._open().write(letters)
 
     def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
         if refusal is not None:

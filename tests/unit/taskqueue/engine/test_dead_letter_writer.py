@@ -11,9 +11,9 @@ from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine import refused_letters
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
-from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, GroupDeadLetterWriter
+from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, GroupDeadLetterWriter, ShareDeadLetterWriter
 from labkit.taskqueue.engine.refused_letters import MAX_BYTES, MAX_LETTERS, MAX_SINGLE, STUCK_INTERVAL
-from labkit.taskqueue.engine.topic_identity import TopicIdentity
+from labkit.taskqueue.engine.topic_identity import Identity, TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
@@ -324,3 +324,30 @@ def test_a_commit_point_stays_before_a_letter_in_doubt_also_in_the_metadata(scen
     place = scene.places[0]
     assert scene.client.committed([place])[place] != Position(1)
     assert scene.committed() == 0
+
+
+class LaggingIdentity:
+    """What brokers say, one after the other, of which topic bears the name: the first one lags behind."""
+
+    def __init__(self, *topic_ids: str | None) -> None:
+        self._topic_ids = list(topic_ids)
+
+    def ask(self, *, timeout: float) -> Identity:
+        return Identity(self._topic_ids.pop(0), {})
+
+
+def test_letters_of_a_share_group_wait_until_their_topic_is_known_which_is_asked_once_each_time(scene):
+    items = scene.dead(*(b"%d" % n for n in range(3)))
+    writer = ShareDeadLetterWriter(scene.topic, worker="w", group="g", wall_clock=lambda: 1.5, clock=scene.clock)
+    writer.serve(LaggingIdentity(None, "first", "second"))
+    assert writer.write(items) == []
+    assert scene.transport.batches == []
+    scene.now += RETRY_INTERVAL
+    scene.transport.plan = [(ValueError("no"), False)]
+    assert writer.write(items[:2]) == []  # each is tried by itself then
+    assert writer.write(items[:3]) == [items[2], *items[:2]]
+    writer.close()
+    assert [letter.key.split(b"/")[-1] for batch in scene.transport.batches for letter in batch] == [
+        *(b"first", b"first"),
+        *(b"second", b"second", b"second"),
+    ]
