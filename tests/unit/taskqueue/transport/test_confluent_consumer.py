@@ -84,12 +84,18 @@ def consumer(library, seen):
     library.goes_on.set()
     while not seen:
         assert consumer.poll(0.1) == []
-    library.goes_on.clear()
     library.begins.clear()
+    library.goes_on.clear()
     library.events.append(library.revocation)
     yield consumer
     library.goes_on.set()
     consumer.close()
+
+
+def give_up_a_poll(library, consumer):
+    """Not always the first: that one may be what is left of a poll in which the partitions were given."""
+    while not library.begins.is_set():
+        assert consumer.poll(0) == []
 
 
 CALLS = {
@@ -103,8 +109,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_a_rebalance_that_begins_in_a_poll_given_up_waits_for_the_next_poll(library, consumer, seen, call):
     """The partitions are still this member's until then; another call finds what it has left."""
-    assert consumer.poll(0) == []
-    assert library.begins.wait(TIMEOUT)
+    give_up_a_poll(library, consumer)
     library.goes_on.set()
     CALLS[call](consumer)
     assert call in library.calls
@@ -116,8 +121,7 @@ def test_a_rebalance_that_begins_in_a_poll_given_up_waits_for_the_next_poll(libr
 
 
 def test_a_rebalance_that_begins_in_a_poll_given_up_is_over_before_the_group_is_left(library, consumer, seen):
-    assert consumer.poll(0) == []
-    assert library.begins.wait(TIMEOUT)
+    give_up_a_poll(library, consumer)
     library.goes_on.set()
     consumer.commit({PLACE: Position(3)})
     consumer.close()
