@@ -116,26 +116,40 @@ def _copy() -> int | None:
         return os.fork() or None
 
 
-def _wait_for(copy: int) -> None:
-    """Return when the copy has ended by itself."""
+#: With which status a copy ends that does what the payload says, if not with 0.
+STATUSES = {"raises": 1, "exits": 3, "awaits": 1}
+
+
+def _wait_for(copy: int, way: str) -> None:
+    """Return when the copy has ended by itself, as it is to end."""
+    ended: list[int] = []
 
     def has_ended() -> bool:
-        return os.waitpid(copy, os.WNOHANG) == (copy, 0)
+        ended[:] = os.waitpid(copy, os.WNOHANG)
+        return ended[0] == copy
 
     try:
         wait_until(has_ended, timeout=60, what="the copy was to end")
     except BaseException:
         os.kill(copy, signal.SIGKILL)
         raise
+    assert os.waitstatus_to_exitcode(ended[1]) == STATUSES.get(way, 0)
+
+
+def _come_back(way: str) -> None:
+    if way == "raises":
+        raise ValueError("in the copy")
+    if way == "exits":
+        raise SystemExit(3)
 
 
 def come_back_twice(task: Task) -> None:
     """Fork, and come back in the copy as well, as the payload says."""
     copy = _copy()
     if copy is not None:
-        _wait_for(copy)
-    elif task.payload == "raises":
-        raise ValueError("in the copy")
+        _wait_for(copy, task.payload)
+    else:
+        _come_back(task.payload)
 
 
 async def come_back_twice_later(task: Task) -> None:
@@ -147,12 +161,12 @@ async def come_back_twice_later(task: Task) -> None:
     else:
         copy = _copy()
         if copy is not None:
-            _wait_for(copy)
-        elif task.payload == "raises":
-            raise ValueError("in the copy")
+            _wait_for(copy, task.payload)
         elif task.payload == "awaits":
             await asyncio.sleep(0)
             raise AssertionError("the copy goes on")
+        else:
+            _come_back(task.payload)
 
 
 def run_python(task: Task) -> None:

@@ -97,7 +97,7 @@ class ParentChannel:
 
     def _send(self, line: bytes) -> None:
         if os.getpid() != self._pid:  # a copy that a handler has forked came back from it
-            os._exit(0)  # what its streams hold is not its own
+            os._exit(1)  # nobody knows how; what its streams hold may not be its own
         data = memoryview(line + b"\n")
         with self._reporting:
             try:

@@ -12,7 +12,6 @@ its id.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Any, TypeVar, overload
 from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
-from labkit.taskqueue.engine.fork_guard import end_copy
+from labkit.taskqueue.engine.fork_guard import guarded, guarded_wait
 from labkit.taskqueue.engine.handler import time_left
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
 from labkit.taskqueue.inbox import create_once_table, identity, once_in
@@ -207,15 +206,12 @@ def _synchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task]
 
     @wraps(handler)
     def run(task: Task) -> Any:
-        process, lease = os.getpid(), runs.lease(task)
+        lease = runs.lease(task)
         if not runs.may_run(begin(lease), task):
             return None
         with runs.renewal.renewing(lease):
             try:
-                try:
-                    result = handler(task)
-                finally:  # the lease is not a copy's to give back, nor to mark
-                    end_copy(process)
+                result = guarded(handler, task)  # the lease is not a copy's to give back, nor to mark
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:
@@ -260,7 +256,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
     @wraps(handler)
     async def run(task: Task) -> Any:
         try:
-            process, lease = os.getpid(), await in_thread(runs.lease, task)
+            lease = await in_thread(runs.lease, task)
             begun = await begin(lease)
         except asyncio.CancelledError:
             if not _is_over():
@@ -270,10 +266,7 @@ def _asynchronous(handler: Callable[[Task], Any], runs: _Runs) -> Callable[[Task
             return None
         with runs.renewal.renewing(lease):
             try:
-                try:
-                    result = await handler(task)
-                finally:
-                    end_copy(process)
+                result = await guarded_wait(handler(task))
                 if (error := not_run(result)) is not None:
                     raise error
             except BaseException:  # also when it is cancelled

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from labkit.errors import SettingsError, TaskTimedOut
 from labkit.taskqueue.engine.attempts import Attempts
-from labkit.taskqueue.engine.fork_guard import guard_loop
+from labkit.taskqueue.engine.fork_guard import guard_loop, guarded_wait
 from labkit.taskqueue.engine.handler import Work, begin_deadline, task_deadline
 from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
@@ -226,7 +226,7 @@ class AsyncioExecutor:
             begin_deadline(self._timeout)  # each of these has a context of its own
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                return not_run(await self._handler(task))
+                return not_run(await guarded_wait(self._handler(task)))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and be cancelled by others
             if type(error) is TimeoutError and limit.expired():
                 return TaskTimedOut(f"It took longer than {self._timeout:g} s and was cancelled.")

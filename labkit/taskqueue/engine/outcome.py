@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,7 +11,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from labkit.errors import HandlerNotRun, SettingsError
-from labkit.taskqueue.engine.fork_guard import end_copy
+from labkit.taskqueue.engine.fork_guard import guarded
 
 #: So deep a callable may be wrapped: a partial of a method of an object, and so on.
 _DEPTH = 20
@@ -33,13 +32,10 @@ def outcome_of(handler: Callable[[Any], object], task: object) -> BaseException 
     Everything that it raises is returned, also what is no `Exception`: a `SystemExit` or a `KeyboardInterrupt` of a
     handler is a failed attempt, and not the end of the worker. A copy that it forks and that comes back ends here.
     """
-    process = os.getpid()
     try:
-        return not_run(handler(task))
+        return not_run(guarded(handler, task))
     except BaseException as error:  # noqa: BLE001 - see above
         return error
-    finally:
-        end_copy(process)
 
 
 def not_run(result: object) -> HandlerNotRun | None:

@@ -74,7 +74,7 @@ def test_whatever_comes_out_of_a_handler_is_a_failed_attempt(work, topics, uniqu
 
 def test_a_handler_that_forks_and_comes_back_twice_has_one_outcome(work, tmp_path):
     file = str(tmp_path / "effects")
-    tasks = [new_task("test-fork", {"file": file, "how": how}) for how in ("returns", "raises") * 2]
+    tasks = [new_task("test-fork", {"file": file, "how": how}) for how in ("returns", "raises", "exits") * 2]
     work.send(*(envelope(task, offset=place) for place, task in enumerate(tasks)))
     found = Counter((record.task_id, record.outcome, record.attempt) for record in work.wait_for(len(tasks)))
     assert found == {(task.id, "done", 1): 1 for task in tasks}

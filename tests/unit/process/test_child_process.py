@@ -262,12 +262,12 @@ def test_one_without_streams_says_why_it_fails(start):
         child.join()
 
 
-def test_a_copy_that_comes_back_from_a_fork_says_nothing(start):
+def test_a_copy_that_comes_back_from_a_fork_says_nothing_and_does_not_end_as_if_all_was_well(start):
     child, heard = start({})
     ready(heard)
     do(child, heard, "import os; said = 'parent' if os.fork() else 'copy'")
-    assert do(child, heard, "import os; said = os.wait()[1]") == 0
-    assert [report.get("said") for report in heard[1:]] == ["parent", 0]
+    assert do(child, heard, "import os; said = os.waitstatus_to_exitcode(os.wait()[1])") == 1
+    assert [report.get("said") for report in heard[1:]] == ["parent", 1]
 
 
 def test_what_it_changes_for_itself_does_not_hold_up_its_end(start, tmp_path):

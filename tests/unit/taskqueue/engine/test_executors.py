@@ -70,9 +70,9 @@ def test_whatever_comes_out_of_a_handler_is_an_outcome(topics, executor):
 
 
 FORKS = [
-    ("threads", handlers.come_back_twice, ["returns", "raises"]),
-    ("processes", handlers.come_back_twice, ["returns", "raises"]),
-    ("asyncio", handlers.come_back_twice_later, ["returns", "raises", "awaits", "in a task", "in a thread"]),
+    ("threads", handlers.come_back_twice, ["returns", "raises", "exits"]),
+    ("processes", handlers.come_back_twice, ["returns", "raises", "exits"]),
+    ("asyncio", handlers.come_back_twice_later, ["returns", "raises", "exits", "awaits", "in a task", "in a thread"]),
 ]
 
 
