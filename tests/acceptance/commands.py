@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 #: How long a command may take to end, in seconds.
-TIMEOUT = 90.0
+TIMEOUT = 180.0
 
 
 def outcome(process: subprocess.Popen[str], *statuses: int) -> tuple[str, str]:

@@ -36,7 +36,7 @@ OTHER_VALUES = {
     "04_delivery_and_crashes": {"SEED": 2718, "TASKS": 36, "BATCH": 9, "DIES_AT": 6},
     "05_more_workers_than_partitions": {"SEED": 2718, "TASKS": 120, "KEYS": 50, "MOST": 8},
     "06_share_groups": {"SEED": 2718, "TASKS": 24, "MOST": 2, "LOCK": 1.5},
-    "07_priority_starvation": {"SEED": 2718, "TASKS": 40, "SERVICE": 0.02, "URGENT": 0.6},
+    "07_priority_starvation": {"SEED": 2718, "TASKS": 80, "SERVICE": 0.02, "URGENT": 0.6},
     "08_celery_bridge": {"SEED": 2718, "URGENT": 7, "ORDINARY": 30, "SERVICE_MS": 40},
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
     "10_priority_dispatcher": {"SEED": 2718, "HIGH": 15, "LOW": 45, "SERVICE_MS": 40, "LIMIT": 1},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -77,15 +79,24 @@ def test_what_a_handler_prints_and_starts_neither_blinds_the_group_nor_decides(t
         assert "\N{REPLACEMENT CHARACTER}{}" in printed
 
 
+@contextmanager
+def killed(process: subprocess.Popen[str]) -> Iterator[None]:
+    """At the end, also when the test fails, which would wait for it."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def test_a_worker_ends_with_a_killed_kernel_whatever_its_handler_does_and_others_go_on(
     lab, topics, unique_name, tmp_path
 ):
-    environment = environment_with(bootstrap_servers=lab.bootstrap_servers, redis_url=lab.redis_url, session_timeout=2)
+    environment = environment_with(bootstrap_servers=lab.bootstrap_servers, redis_url=lab.redis_url, session_timeout=6)
     # everybody's, as its groups are: a topic of this program's own has other groups here than in the kernel
     topic = topics.create(unique_name, partitions=1)
     send(topic, "pass", "pass")
     command = [sys.executable, "-c", KERNEL, unique_name, tmp_path / "records.parquet"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as kernel:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as kernel, killed(kernel):
         worker = psutil.Process(int(kernel.stdout.readline()))
         parts = tmp_path / "records.parts"
         wait_until(lambda: parts.exists() and len(read_records(parts)) == 2, timeout=LONG, what="records were to come")
@@ -98,7 +109,6 @@ def test_a_worker_ends_with_a_killed_kernel_whatever_its_handler_does_and_others
         [task] = send(topic, "import os; os.system('sleep 1000')")
         wait_until(lambda: bool(worker.children()), timeout=LONG, what="the sleep was to begin")
         everybody = [worker, *worker.children(recursive=True)]
-        kernel.kill()
     _, alive = psutil.wait_procs(everybody, timeout=LONG)
     assert not alive
     assert list(read_records(parts)["outcome"]) == ["done", "done"], "what was recorded survives"

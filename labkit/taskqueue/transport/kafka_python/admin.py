@@ -51,10 +51,17 @@ class KafkaPythonAdmin:
         """Create a topic: True if made now, False if the name was taken."""
         factor = replication_factor or _BROKERS_DEFAULT
         shape = {"num_partitions": partitions, "replication_factor": factor, "configs": dict(config or {})}
-        answer = self._ask(
-            lambda: self._client.create_topics({name: shape}, validate_only=validate_only, raise_errors=False)
-        )
-        result = answer["topics"][0]
+
+        def create() -> dict[str, Any]:
+            answer = self._client.create_topics({name: shape}, validate_only=validate_only, raise_errors=False)
+            made: dict[str, Any] = answer["topics"][0]
+            if made["error_code"] == no_replicas and "fenced" in (made["error_message"] or ""):
+                # the brokers have been silent, as while a laptop slept, and are about to be heard again
+                raise kafka_errors.LeaderNotAvailableError(made["error_message"])
+            return made
+
+        no_replicas = kafka_errors.InvalidReplicationFactorError.errno
+        result = self._ask(create)
         if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
             return False
         self._check(result["error_code"], result["error_message"], name)

@@ -50,3 +50,32 @@ def test_a_change_that_the_brokers_do_not_show_in_time_is_a_broker_that_does_not
     admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
     with pytest.raises(BrokerUnreachable, match=r"^Kafka at nowhere:1 .* the topic 't' was to "):
         change(admin)
+
+
+class Fenced(Slow):
+    """kafka-python, with brokers that the controller has not heard for so many requests."""
+
+    def __init__(self, requests):
+        self.requests = requests
+
+    def create_topics(self, shapes, **_how):
+        self.requests -= 1
+        if self.requests < 0:
+            return super().create_topics(shapes)
+        return {"topics": [{"error_code": 38, "error_message": "Unable: All brokers are currently fenced."}]}
+
+    def describe_topics(self, names):
+        return [found | {"partitions": [{"leader_id": 1}]} for found in super().describe_topics(names)]
+
+
+def test_brokers_that_come_back_are_waited_for_before_a_topic_is_made(monkeypatch):
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: Fenced(3))
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    assert admin.create_topic("t", partitions=1)
+
+
+def test_brokers_that_do_not_come_back_are_away(monkeypatch):
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: Fenced(10**9))
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts(connect=0.1))
+    with pytest.raises(BrokerUnreachable):
+        admin.create_topic("t", partitions=1)
