@@ -88,7 +88,7 @@ def test_a_topic_made_anew_with_fewer_partitions_is_gone_on_with_and_receipts_ar
         topics.recreate(unique_name, partitions=1)
         wait_until(all_arrive, timeout=120, what="tasks were to go to the partition that is there")
     acknowledged = [receipt for receipt in receipts if receipt.error is None]
-    written = {record.offset: Task.decode(record).id for record in read_topic(topics.transport, unique_name)}
+    written = {record.offset: Task.decode(record).id for record in read_topic(topics.transport, topic.full_name)}
     assert len(acknowledged) >= 8
     assert all(receipt.partition == 0 for receipt in acknowledged)
     assert all(written[receipt.offset] == receipt.task_id for receipt in acknowledged)
