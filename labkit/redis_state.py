@@ -18,7 +18,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -148,16 +147,6 @@ def asked(what: str) -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise labkit_error(error, what) from error
-
-
-def last_at_most(client: redis.Redis, key: str, seconds: float) -> None:
-    """Shorten the life of a key that would last longer than it was given: the clock of Redis was set back since then.
-
-    Raises as redis-py does.
-    """
-    left: Any = client.pttl(key)
-    if left > seconds * 1000:
-        client.pexpire(key, round(seconds * 1000))
 
 
 def redis_client(url: str, *, answer_timeout: float | None = None) -> redis.Redis:

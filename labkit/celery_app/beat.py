@@ -31,7 +31,8 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
-from labkit.redis_state import labkit_error, last_at_most
+from labkit.redis_clock import last_at_most
+from labkit.redis_state import labkit_error
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import redis
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key, redis_py_url
+from labkit.redis_clock import NOW
 from labkit.redis_state import asked, redis_client
 from labkit.settings import Settings
 
@@ -33,9 +34,9 @@ REMEMBERED = 24 * 3600.0
 
 # KEYS: unacked, workers' processes, workers' last signs, reservations, the priority levels.
 # ARGV: dispatcher, wanted, limit per process, ms of silence, ms of a reservation, ms for which a death is remembered.
-_COUNT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+_COUNT = (
+    NOW
+    + """
 local waiting = {}
 local taken = redis.call('HLEN', KEYS[1])
 local unacknowledged = taken
@@ -79,6 +80,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[6])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '(' .. now + ARGV[6], '+inf')
 return {granted, unacknowledged, processes, reserved, waiting}
 """
+)
 
 
 class Count(NamedTuple):

@@ -29,6 +29,7 @@ import redis
 from labkit.celery_app.application import key_prefix
 from labkit.celery_app.capacity import REMEMBERED, SILENCE, signs_key
 from labkit.celery_app.envelope import Envelope
+from labkit.redis_clock import NOW
 from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, UNCLEAN_STARTS
@@ -39,9 +40,9 @@ from labkit.taskqueue.engine.partition_state import DELIVERIES, LONELY_STARTS, U
 # KEYS: the task, the workers' last signs. ARGV: process and thread, the worker's run, ms of silence, ms for which all
 # this is remembered, the numbers of deaths, then 1 if the task has its worker for itself. One that is to and has not is
 # not begun: who waits for its turn has no part in a death.
-_BEGIN = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+_BEGIN = (
+    NOW
+    + """
 local fields = redis.call('HGETALL', KEYS[1])
 for index = 1, #fields, 2 do
   local run, how = string.match(fields[index], '^%d+ %d+ (.*)$'), fields[index + 1]
@@ -64,6 +65,7 @@ redis.call('HSET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], is_alone and 'alone' or '
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return {certain + suspected, 0, 0}
 """
+)
 
 # KEYS: the task. ARGV: the process, the worker's run.
 _DIED = """

@@ -29,7 +29,8 @@ from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
 from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisRefused, RedisUnreachable, UnknownTopic
 from labkit.outage import Outage
-from labkit.redis_state import asked, last_at_most
+from labkit.redis_clock import last_at_most
+from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.transport.contract import (

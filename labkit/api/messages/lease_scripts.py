@@ -6,7 +6,7 @@ They use nothing newer than Redis 6.2.
 
 from __future__ import annotations
 
-from labkit.api.messages.clock_scripts import NOT_AFTER, NOW
+from labkit.redis_clock import NOT_AFTER, NOW
 
 # What a group has is kept for a while after the last sign of it. `pos` goes first: without it the group is not known,
 # and what is left of it is passed over.
@@ -224,9 +224,8 @@ return redis.call('DEL', KEYS[1])
 """
 
 # KEYS: log, groups. ARGV: base of the topic, ms after which a group is at rest, ms that a group is kept, most
-# deliveries. Of groups that nobody polls or feeds, only the place from which they read on is kept; what
-# they have acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put
-# to rest.
+# deliveries. Of groups that nobody polls or feeds, only the place from which they read on is kept; what they have
+# acknowledged beyond it, the messages know. Those that poll no more at all are forgotten. How many were put to rest.
 REST = (
     NOW
     + _EXPIRE

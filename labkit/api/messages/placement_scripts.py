@@ -6,8 +6,8 @@ They use nothing newer than Redis 6.2.
 
 from __future__ import annotations
 
-from labkit.api.messages.clock_scripts import NOW
 from labkit.api.messages.lease_scripts import KEEP
+from labkit.redis_clock import NOW
 
 # --- reservations
 
