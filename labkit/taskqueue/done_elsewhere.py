@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
 from labkit.measure.task_record import BAD, DEAD, FAILED
 from labkit.taskqueue.dead_letter import dead_topic, key_parts
-from labkit.taskqueue.drain import LAG_INTERVAL, on_a_thread
+from labkit.taskqueue.drain import LAG_INTERVAL
 from labkit.taskqueue.group_state import DoneBefore, GroupState
 from labkit.taskqueue.task import TASK_ID
-from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.timeouts import left_until, on_a_thread
 from labkit.taskqueue.topics import PartitionLag, Topic, read_topic
 from labkit.taskqueue.transport.contract import Record
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from time import monotonic
-from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, WorkerFailed
 from labkit.taskqueue.base_worker import RunningTask
 from labkit.taskqueue.members import Member
-from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.timeouts import left_until, on_a_thread
 from labkit.taskqueue.topics import PartitionLag
 
 #: How long to wait between two looks at the lag, in seconds: to ask costs time that the workers need.
@@ -21,8 +20,6 @@ LAG_INTERVAL = 0.1
 ANSWER_TIMEOUT, ANSWER_SHARE = 0.5, 0.1
 #: How many of a worker's tasks are named.
 NAMED = 3
-
-Answer = TypeVar("Answer")
 
 
 class Drain:
@@ -123,17 +120,3 @@ def _in_words(name: str, tasks: list[RunningTask] | None) -> str:
         return f"{name} works on nothing."
     more = f", and {len(tasks) - NAMED} more" if len(tasks) > NAMED else ""
     return f"In {name}, {', '.join(map(str, tasks[:NAMED]))}{more}."
-
-
-def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
-    """Call it on a thread, which is left behind if it takes longer than anybody waits."""
-    outcome: Future[Answer] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="labkit-drain", daemon=True).start()
-    return outcome

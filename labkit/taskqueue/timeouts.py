@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from labkit.errors import DeadlineExceeded
 from labkit.lab.condition import wait_for
@@ -12,6 +15,8 @@ from labkit.lab.condition import wait_for
 LOOK_INTERVAL = 0.02
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
+
+Answer = TypeVar("Answer")
 
 
 def left_until(deadline: float) -> float:
@@ -31,3 +36,17 @@ def wait_until(
     """Return as soon as the condition holds; `DeadlineExceeded`, which names `what`, after `timeout` seconds."""
     if not wait_for(condition, timeout, interval=interval, clock=clock, pause=pause):
         raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.")
+
+
+def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
+    """Call it on a thread, which is left behind if it takes longer than anybody waits."""
+    outcome: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="labkit-aside", daemon=True).start()
+    return outcome

@@ -118,7 +118,7 @@ class AssignedPartitions:
             if found is not None and not is_of(found, topic_id, ends.get(place.partition)):
                 log.warning("What is committed for partition %d of %r is of another topic of that name.", *place[::-1])
                 found = None
-            if is_void or found is not committed[place]:  # the client goes by what is not true any more
+            if is_void or found is None:  # what the client goes by may be of another topic of that name
                 self._client.seek(place, 0 if found is None else found.offset)
             held[place.partition] = self._adopt(place, found, topic_id)
         self._held, self.topic_id, self._is_void = held, topic_id, False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from functools import partial
 from operator import methodcaller
 from typing import Any, TypeVar
 
@@ -12,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from labkit.errors import LabkitError, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
+from labkit.taskqueue.timeouts import Answer, left_until, on_a_thread
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
@@ -23,6 +27,8 @@ METADATA_MAX_AGE_MS = 1000
 RECONNECT_MAX_MS = 500
 #: How long one try to connect may take before it is looked why, in seconds.
 _TRY_TIMEOUT = 0.5
+#: How long a flush goes on that was given up, in seconds.
+_FLUSH_SLICE = 0.1
 
 #: The codes by which a broker says that it does not let the user in.
 REFUSALS = {
@@ -107,7 +113,7 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
         try:
             client.list_topics(timeout=_TRY_TIMEOUT)
         except KafkaException as error:
-            client.poll(0)  # calls `note`
+            apart(partial(client.poll, 0))  # calls `note`
             if refusals:
                 raise refused(connection, refusals[0].str()) from error
             if time.monotonic() >= deadline:
@@ -115,6 +121,39 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
         else:
             found: Client = client
             return found
+
+
+def apart(call: Callable[[], Answer]) -> Answer:
+    """What this call into the library returns or raises; where the main thread asks, another makes the call.
+
+    The library may call back meanwhile. What a signal raises on the main thread, such as Ctrl-C, would come out of that
+    only when the library is done, as a `SystemError`, or not at all (seen with 2.16.1).
+    """
+    return on_a_thread(call).result() if _is_main() else call()
+
+
+def flush(client: confluent_kafka.Producer, timeout: float) -> int:
+    """Wait until all is delivered or refused, at most `timeout` seconds; how much is left. Ctrl-C ends the wait."""
+    deadline, is_given_up = time.monotonic() + timeout, threading.Event()
+
+    def run() -> int:
+        while True:
+            left: int = client.flush(min(_FLUSH_SLICE, left_until(deadline)))
+            if not left or is_given_up.is_set() or time.monotonic() >= deadline:
+                return left
+
+    if not _is_main():
+        return run()
+    outcome = on_a_thread(run)
+    try:
+        return outcome.result()
+    finally:  # the client may be closed next
+        is_given_up.set()
+        wait([outcome], 10 * _FLUSH_SLICE)
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:

@@ -14,7 +14,7 @@ from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import apart, connect, flush, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
@@ -54,6 +54,7 @@ class ConfluentProducer:
         self._report = _report_without_offset if config.acks == "0" else _report
         self._known: set[str] = set()
         self._closed = threading.Event()
+        self._has_served = threading.Event()
         self._server = threading.Thread(target=self._serve, name="labkit-deliveries", daemon=True)
         self._server.start()
 
@@ -87,8 +88,7 @@ class ConfluentProducer:
                     headers=list(headers),
                 )
             except BufferError as error:
-                with suppress(RuntimeError):
-                    client.poll(SERVE_INTERVAL)
+                self._wait_for_room(client)
                 if not left_until(patience_ends):
                     raise unreachable(self._connection) from error
             except KafkaException as error:
@@ -115,7 +115,7 @@ class ConfluentProducer:
         self._retirement.wait(timeout)  # what the one before had under way is refused by then
         left = 0
         with suppress(RuntimeError):  # another thread has closed it: it has refused what was left
-            left = client.flush(left_until(deadline))
+            left = flush(client, left_until(deadline))
         if left:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
 
@@ -124,7 +124,7 @@ class ConfluentProducer:
         if self._closed.is_set():
             return
         try:
-            self._client.flush(timeout)
+            flush(self._client, timeout)
         finally:  # Ctrl-C ends the wait, not the close
             self._closed.set()
             self._server.join(self._timeouts.leave)
@@ -132,6 +132,14 @@ class ConfluentProducer:
             with self._renewal:  # one that is under way has its end
                 client = self._client
             self._discard(client)
+
+    def _wait_for_room(self, client: Producer) -> None:
+        if threading.current_thread() is self._server:
+            with suppress(RuntimeError):
+                client.poll(SERVE_INTERVAL)
+        else:
+            self._has_served.clear()
+            self._has_served.wait(SERVE_INTERVAL)
 
     def _connect(self) -> Producer:
         return connect(Producer, self._connection, self._timeouts, **self._settings)
@@ -149,15 +157,22 @@ class ConfluentProducer:
 
     def _discard(self, client: Producer) -> None:
         """Close a client; what it has not delivered is refused."""
-        with suppress(KafkaException):
-            client.purge(blocking=False)
-        client.flush(self._timeouts.leave)
-        client.close()
+
+        def close() -> None:
+            with suppress(KafkaException):
+                client.purge(blocking=False)
+            try:
+                flush(client, self._timeouts.leave)
+            finally:  # which calls back for what is left, if a callback has raised
+                client.close()
+
+        apart(close)
 
     def _serve(self) -> None:
         while not self._closed.is_set():
             try:
-                self._client.poll(SERVE_INTERVAL)
+                if self._client.poll(SERVE_INTERVAL):
+                    self._has_served.set()
             except Exception:  # noqa: BLE001 - what a callback raises must not end the thread that calls back
                 LOGGER.exception("on_delivery raised an error")
 

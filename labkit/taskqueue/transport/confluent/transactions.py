@@ -12,7 +12,7 @@ from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTo
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
-from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error, to_offsets
+from labkit.taskqueue.transport.confluent.client import connect, flush, in_words, kafka_error, to_offsets
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.contract import (
     ConsumerClient,
@@ -105,7 +105,7 @@ class ConfluentTransactions:
             client.abort_transaction(self._timeouts.abort)
         with suppress(KafkaException):
             client.purge()
-            client.flush(self._timeouts.abort)
+            flush(client, self._timeouts.abort)
 
     def _in_words(self, error: KafkaError) -> LabkitError:
         if error.code() in REFUSED_COMMITS:

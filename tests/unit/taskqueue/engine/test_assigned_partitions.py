@@ -142,6 +142,13 @@ def test_an_offset_of_another_topic_of_the_same_name_is_not_believed(broker, par
     assert adopt(worker_on(broker)).tracker.receive(0)
 
 
+def test_a_client_that_has_heard_of_a_commit_on_another_topic_reads_from_the_beginning(broker, partitions):
+    """What was committed there goes with the topic, between the client's look at it and the worker's."""
+    broker.kept, broker.read_up_to = None, 10
+    assert adopt(partitions).known is False
+    assert broker.sought == [(PLACE, 0)]
+
+
 @pytest.mark.parametrize("metadata", ["", "a note of somebody else", "labkit1 0 0 eAEDAAAAAAE="])
 def test_an_offset_that_does_not_say_its_topic_is_believed_if_it_can_be(broker, partitions, metadata):
     broker.kept, broker.end = Position(10, metadata), 10

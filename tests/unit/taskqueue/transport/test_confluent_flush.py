@@ -1,0 +1,56 @@
+"""A flush ends by what interrupts it, and what the library calls back meanwhile is not the main thread's to run."""
+
+import logging
+import os
+import signal
+import threading
+from time import monotonic
+
+import pytest
+from confluent_kafka import Producer
+
+from labkit.taskqueue.transport.confluent.client import flush
+from tests.conditions import PATIENCE
+
+
+class Presses(logging.Handler):
+    """Presses Ctrl-C when it is called for the first time, and notes on which thread that was."""
+
+    def __init__(self, logger):
+        super().__init__()
+        self.logger, self.called_on = logger, None
+        logger.addHandler(self)
+
+    def emit(self, record):
+        self.logger.removeHandler(self)
+        self.called_on = threading.current_thread()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def logger():
+    return logging.Logger("of the library")
+
+
+@pytest.fixture
+def full(logger):
+    """A client with a record that nobody takes; the library logs that it reaches nobody."""
+    client = Producer({"bootstrap.servers": "127.0.0.1:1"}, logger=logger)
+    client.produce("t", b"x")
+    yield client
+    client.purge()
+
+
+def test_a_flush_is_interrupted_while_the_library_calls_back(full, logger):
+    presses = Presses(logger)
+    begun = monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        flush(full, PATIENCE)
+    assert monotonic() - begun < PATIENCE / 2, "the interrupt was seen only when the time was over"
+    assert presses.called_on is not threading.main_thread()
+
+
+def test_a_flush_says_what_is_left_when_its_time_is_over(full):
+    assert flush(full, 0.25) == 1
+    full.purge()
+    assert flush(full, PATIENCE) == 0
