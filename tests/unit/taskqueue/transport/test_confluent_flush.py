@@ -4,13 +4,15 @@ import logging
 import os
 import signal
 import threading
-from time import monotonic
 
 import pytest
 from confluent_kafka import Producer
 
 from labkit.taskqueue.transport.confluent.client import flush
 from tests.conditions import PATIENCE
+
+#: Longer than any test may take.
+HOURS = 7200.0
 
 
 class Presses(logging.Handler):
@@ -43,10 +45,8 @@ def full(logger):
 
 def test_a_flush_is_interrupted_while_the_library_calls_back(full, logger):
     presses = Presses(logger)
-    begun = monotonic()
     with pytest.raises(KeyboardInterrupt):
-        flush(full, PATIENCE)
-    assert monotonic() - begun < PATIENCE / 2, "the interrupt was seen only when the time was over"
+        flush(full, HOURS)
     assert presses.called_on is not threading.main_thread()
 
 
