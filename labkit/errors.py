@@ -289,3 +289,11 @@ class SandboxUnavailable(LabkitError):
 
 class KernelEnded(LabkitError):
     """The process that ran the student's cells has ended. Start a new kernel to go on."""
+
+
+class BadAssignment(LabkitError):
+    """The folder of an assignment, or a question in it, does not hold what it has to."""
+
+
+class BadNotebook(LabkitError):
+    """What was handed in is no notebook that can be graded."""

@@ -1,0 +1,41 @@
+"""A student's solution, as the questions see it: cells that run in sandboxes, and functions that can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Protocol
+
+from labkit.grading.sandbox.contract import Backend
+from labkit.grading.sandbox.kernel import Answer
+
+
+class Solution(Protocol):
+    """The cells of one submission. Whatever comes back of them is the student's word."""
+
+    @property
+    def student(self) -> str:
+        """Whose it is: the id that the campus system has."""
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """The code of the cells that are run, in order: a question may run them in sandboxes of its own."""
+
+    @property
+    def sandbox(self) -> Backend:
+        """Where student code runs."""
+
+    def rng(self, question: str) -> Random:
+        """The randomness for this question of this student: the same whenever it is graded."""
+
+    def call(self, name: str, arguments: Sequence[object], *, timeout: float) -> Answer:
+        """Call a function that the cells define, in the process in which they were run.
+
+        Raises `KernelEnded` if that ends the process, or it takes longer. The next call has another process.
+        """
+
+    def read(self, name: str, *, timeout: float) -> Answer:
+        """The value of a name that the cells have set; as `call`."""
+
+    def afresh(self) -> None:
+        """From now on calls go to another process, in which the cells are run again."""
