@@ -297,3 +297,7 @@ class BadAssignment(LabkitError):
 
 class BadNotebook(LabkitError):
     """What was handed in is no notebook that can be graded."""
+
+
+class BrokerFailed(LabkitError):
+    """The broker of a submission has failed, which is no fault of the submission. Grade it again."""

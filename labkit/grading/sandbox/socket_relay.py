@@ -28,14 +28,16 @@ log = logging.getLogger("labkit.grading")
 class SocketRelay(Resource):
     """Leads whoever connects to `path` to this port; the socket is in a folder that only this user may look into.
 
-    It ends with `close`, and with its process. Broken connections are broken on both sides, and a server that is away
-    breaks those that are made.
+    The server sees them come from `source`, an address of this machine, where that is given: Linux answers to all that
+    begin with 127. It ends with `close`, and with its process. Broken connections are broken on both sides, and a
+    server that is away breaks those that are made.
     """
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", source: str | None = None) -> None:
         self.port = port
         self._host = host
-        self._folder = _private_folder()
+        self._source = source
+        self._folder = private_folder()
         self.path = self._folder / "s"
         self._state: State = "open"
         self._heeded = threading.Event()
@@ -108,6 +110,8 @@ class SocketRelay(Resource):
             raise ConnectionRefusedError
         outer = socket.socket()
         outer.setblocking(False)
+        if self._source is not None:
+            outer.bind((self._source, 0))
         error = outer.connect_ex((self._host, self.port))
         if error not in (0, errno.EINPROGRESS):
             outer.close()
@@ -115,8 +119,8 @@ class SocketRelay(Resource):
         return outer
 
 
-def _private_folder() -> Path:
-    """A new folder for the socket, in one whose path is short enough."""
+def private_folder() -> Path:
+    """A new folder for sockets, in one whose path is short enough, that only this user may look into."""
     usual = Path(tempfile.gettempdir())
     fits = len(os.fsencode(usual)) + len("/labkit-relay-12345678/s") <= LONGEST_PATH
     return Path(tempfile.mkdtemp(prefix="labkit-relay-", dir=usual if fits else "/tmp"))  # noqa: S108

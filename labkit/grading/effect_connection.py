@@ -1,0 +1,91 @@
+"""The connections of one worker to the sink of effects, and what it may not do with them."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from dataclasses import dataclass, field
+
+#: How many connections a worker may have at one time: each of its threads that works has one.
+CONNECTIONS = 32
+#: How many effects a worker may tell of within a second, and altogether.
+RATE, MOST = 1_000, 10_000
+
+
+@dataclass(eq=False)
+class EffectConnection:
+    """One connection of a worker's."""
+
+    socket: socket.socket
+    words: bytes = b""
+    takes_orders: bool = False
+
+    def lines(self) -> list[bytes] | None:
+        """The lines that have come to their end; None if the connection has."""
+        try:
+            part = self.socket.recv(4096)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        *lines, self.words = (self.words + part).split(b"\n")
+        return lines if part else None
+
+    def answer(self, words: bytes) -> None:
+        """Say this; a worker that takes no answers has broken its connection."""
+        try:
+            if self.socket.send(words) < len(words):
+                raise BlockingIOError
+        except OSError:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # it is broken already
+
+
+@dataclass(eq=False)
+class EffectTeller:
+    """A worker, as the sink sees it."""
+
+    name: str
+    listener: socket.socket
+    connections: list[EffectConnection] = field(default_factory=list)
+    fault: str | None = None
+    is_to_stop: bool = False
+    count: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RATE))
+
+    def accept(self) -> None:
+        """Take in a new connection."""
+        try:
+            came, _ = self.listener.accept()
+        except OSError:  # it has gone again, or there are no descriptors left for now
+            return
+        came.setblocking(False)
+        self.connections.append(EffectConnection(came))
+        if len(self.connections) > CONNECTIONS:
+            self.end(f"It opened more than {CONNECTIONS} connections to the grader.")
+
+    def is_flooding(self, at: float) -> bool:
+        """Whether what it tells now is too much."""
+        self.count += 1
+        too_fast = len(self.recent) == RATE and at - self.recent[0] < 1.0
+        self.recent.append(at)
+        return too_fast or self.count > MOST
+
+    def let_go(self, connection: EffectConnection) -> None:
+        """This connection has ended."""
+        connection.socket.close()
+        self.connections.remove(connection)
+
+    def end(self, fault: str) -> None:
+        """Hear nothing more of it, for this reason."""
+        self.fault = fault
+        self.close()
+
+    def close(self) -> None:
+        """Break all its connections."""
+        for connection in self.connections:
+            connection.socket.close()
+        self.connections.clear()
+        self.listener.close()

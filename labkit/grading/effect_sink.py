@@ -1,0 +1,220 @@
+"""The sink of effects: where student code says which task it begins and has done, by the grader's clock and order.
+
+A worker in the sandbox reaches it by a Unix socket of its own, so that it cannot speak for another one. It says a line
+of JSON, `["began", TASK]` or `["done", TASK]`, and waits for the answer, a line `ok`. While the grader holds a task,
+the answer to its beginning does not come: so the grader can look at the broker, or kill the worker, at that very
+moment. Who says `["orders", ""]` is told the line `stop` when the worker is to stop. Whatever else is said, and
+whatever is too much, ends the worker's connections, for a reason that is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from labkit.grading.effect_connection import CONNECTIONS, MOST, RATE, EffectConnection, EffectTeller
+from labkit.grading.sandbox.socket_relay import private_folder
+from labkit.resource import Resource
+
+#: How long a line may be, in bytes.
+LINE = 2_000
+#: The order to stop, and the answer to what was said.
+STOP, OK = b"stop\n", b"ok\n"
+
+What = Literal["began", "done"]
+
+log = logging.getLogger("labkit.grading")
+
+_decode = msgspec.json.Decoder(tuple[Literal["began", "done", "orders"], str]).decode
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker said of a task: `number` is its place in the order of all, `at` in seconds since the sink began.
+
+    `task` is the worker's word.
+    """
+
+    number: int
+    what: What
+    task: str
+    worker: str
+    at: float
+
+
+class EffectSink(Resource):
+    """Takes in what workers tell. Any thread may ask it."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._folder = private_folder()
+        self._changed = threading.Condition()
+        self._workers: dict[str, EffectTeller] = {}
+        self._effects: list[Effect] = []
+        self._holds: Callable[[Effect], bool] = _nothing
+        self._held: list[tuple[Effect, EffectConnection]] = []
+        self._closed = False
+        self._wake, self._waker = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name="labkit-effects", daemon=True)
+
+    def start(self) -> EffectSink:
+        """Begin to listen."""
+        self._thread.start()
+        return self
+
+    def open(self, worker: str) -> Path:
+        """A socket for what the worker of this name tells."""
+        with self._changed:
+            path = self._folder / str(len(self._workers))
+            listener = socket.socket(socket.AF_UNIX)
+            listener.setblocking(False)
+            listener.bind(str(path))
+            path.chmod(0o666)  # the student is another user where root runs the sandbox
+            listener.listen(CONNECTIONS)
+            self._workers[worker] = EffectTeller(worker, listener)
+            os.write(self._waker, b"!")
+        return path
+
+    def effects(self) -> list[Effect]:
+        """All that was told so far, in the order in which it came."""
+        with self._changed:
+            return self._effects[:]
+
+    def now(self) -> float:
+        """How many seconds it is since the sink began."""
+        return self._clock() - self._began
+
+    def fault(self, worker: str) -> str | None:
+        """Why nothing more is heard of the worker, in a sentence; nothing if it has said what it may."""
+        return self._workers[worker].fault
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Whether the condition, which may ask the sink and nothing slow, holds within `timeout` seconds.
+
+        It is asked whenever something was told.
+        """
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def hold(self, which: Callable[[Effect], bool]) -> None:
+        """From now on, workers wait with these tasks when they begin them, until `let_go`; asked once for each."""
+        with self._changed:
+            self._holds = which
+
+    def held(self) -> list[Effect]:
+        """The beginnings of the tasks that wait now."""
+        with self._changed:
+            return [effect for effect, _ in self._held]
+
+    def let_go(self) -> None:
+        """Hold no more tasks, and let those go on that wait."""
+        with self._changed:
+            self._holds = _nothing
+            for _, connection in self._held:
+                connection.answer(OK)
+            self._held.clear()
+
+    def ask_to_stop(self, worker: str) -> None:
+        """Tell the worker to stop, now and whenever it asks for orders."""
+        with self._changed:
+            teller = self._workers[worker]
+            teller.is_to_stop = True
+            for connection in teller.connections:
+                if connection.takes_orders:
+                    connection.answer(STOP)
+
+    def close(self) -> None:
+        """Break all connections and remove the sockets. Closing twice is no error."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            os.write(self._waker, b"!")
+        if self._thread.is_alive():
+            self._thread.join()
+        for teller in self._workers.values():
+            teller.close()
+        os.close(self._wake)
+        os.close(self._waker)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- on the thread
+
+    def _serve(self) -> None:
+        try:
+            while not self._closed:
+                self._turn()
+        except Exception:
+            log.exception("the sink of effects has ended")
+            with self._changed:
+                for teller in self._workers.values():
+                    teller.end("The grader could not go on listening to it.")
+
+    def _turn(self) -> None:
+        with self._changed:
+            tellers = [teller for teller in self._workers.values() if teller.fault is None]
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        for teller in tellers:
+            for source in (teller.listener, *(connection.socket for connection in teller.connections)):
+                poll.register(source, select.POLLIN)
+        ready = {number for number, _ in poll.poll()}
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+        with self._changed:
+            for teller in tellers:
+                for connection in teller.connections[:]:
+                    if teller.fault is None and connection.socket.fileno() in ready:
+                        self._hear(teller, connection)
+                if teller.fault is None and teller.listener.fileno() in ready:
+                    teller.accept()
+            self._held = [(effect, connection) for effect, connection in self._held if connection.socket.fileno() >= 0]
+            self._changed.notify_all()
+
+    def _hear(self, teller: EffectTeller, connection: EffectConnection) -> None:
+        lines = connection.lines()
+        if lines is None:
+            teller.let_go(connection)
+        elif len(connection.words) > LINE:
+            teller.end(f"It told the grader a line of more than {LINE} bytes.")
+        for line in lines or ():
+            if teller.fault is None:
+                self._take(teller, connection, line)
+
+    def _take(self, teller: EffectTeller, connection: EffectConnection, line: bytes) -> None:
+        try:
+            if len(line) > LINE:
+                raise ValueError
+            what, task = _decode(line)
+        except ValueError:  # no JSON, no UTF-8, or something else
+            teller.end("It told the grader something that is neither the beginning nor the end of a task.")
+            return
+        if what == "orders":
+            connection.takes_orders = True
+            if teller.is_to_stop:
+                connection.answer(STOP)
+            return
+        at = self.now()
+        if teller.is_flooding(at):
+            teller.end(f"It told of more than {RATE} tasks a second, or of more than {MOST} altogether.")
+            return
+        effect = Effect(number=len(self._effects), what=what, task=task, worker=teller.name, at=at)
+        self._effects.append(effect)
+        if what == "began" and self._holds(effect):
+            self._held.append((effect, connection))
+        else:
+            connection.answer(OK)
+
+
+def _nothing(_: Effect) -> bool:
+    return False

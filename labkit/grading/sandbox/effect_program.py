@@ -1,0 +1,64 @@
+"""Inside the sandbox, as its first cell: what student code is handed to do a task with, and how it is called.
+
+Of the standard library only. `run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls the student's function of this name with the
+arguments, then `work` and `stop`. `work(task)` does one task: it tells the grader that the task begins, takes the time
+that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
+set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+_LONGEST = 1_000
+
+
+class Effects:
+    """The way to the grader: a connection for each thread, since each waits for its own answers."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._own = threading.local()
+
+    def work(self, task: str) -> None:
+        """Do this task; returns when it is done."""
+        if not isinstance(task, str):
+            raise TypeError(f"work() takes the text of a task, not a {type(task).__name__}")
+        self._tell("began", task)
+        time.sleep(self._seconds)
+        self._tell("done", task)
+
+    def follow_orders(self, stop: threading.Event) -> None:
+        """Set the event when the grader says so, or is gone."""
+        connection = self._connection()
+        connection.sendall(b'["orders", ""]\n')
+        connection.recv(16)
+        stop.set()
+
+    def _tell(self, what: str, task: str) -> None:
+        connection = self._connection()
+        connection.sendall(json.dumps([what, task[:_LONGEST]]).encode() + b"\n")
+        if not connection.recv(16):
+            raise ConnectionError("the grader takes no more word of tasks")
+
+    def _connection(self) -> socket.socket:
+        if getattr(self._own, "owner", None) != os.getpid():  # a process that was forked needs one of its own
+            self._own.owner = os.getpid()
+            self._own.connection = socket.socket(socket.AF_UNIX)
+            self._own.connection.connect(self._path)
+        return self._own.connection  # type: ignore[no-any-return]
+
+
+def run(name: str, arguments: list[object], path: str, seconds: float) -> Any:
+    """Call the student's function; what it returns."""
+    effects, stop = Effects(path, seconds), threading.Event()
+    threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
+    function = getattr(sys.modules["__main__"], name)
+    return function(*arguments, effects.work, stop)
