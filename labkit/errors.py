@@ -178,9 +178,7 @@ class RedisUnreachable(TryAgainLater):
 
 
 class RedisRefused(LabkitError):
-    """Redis answers, and refuses what it was asked: a key holds what another program has put there, or labkit is at
-    fault.
-    """
+    """Redis refuses what it was asked: a key holds what another program has put there, or labkit is at fault."""
 
 
 class DoneElsewhere(LabkitError):
@@ -229,7 +227,7 @@ class ProcessedLogFailed(TryAgainLater):
     """The log of the processed jobs cannot be read or written."""
 
 
-# --- messages
+# --- messages, and the client of the HTTP API
 
 
 class NotAMessage(LabkitError):
@@ -262,9 +260,6 @@ class StaleLease(LabkitError):
 
 class IndexLost(LabkitError):
     """Redis has lost what it knew of the messages, and it is being read again from Kafka. Try again in a moment."""
-
-
-# --- the client of the HTTP API
 
 
 class ApiUnreachable(LabkitError):
