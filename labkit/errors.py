@@ -290,9 +290,5 @@ class BadAssignment(LabkitError):
     """The folder of an assignment, or a question in it, does not hold what it has to."""
 
 
-class BadNotebook(LabkitError):
-    """What was handed in is no notebook that can be graded."""
-
-
 class BrokerFailed(LabkitError):
     """The broker of a submission has failed, which is no fault of the submission. Grade it again."""

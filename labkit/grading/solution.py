@@ -25,8 +25,17 @@ class Solution(Protocol):
     def sandbox(self) -> Backend:
         """Where student code runs."""
 
+    def clock(self) -> float:
+        """The time by a clock that nobody sets, in seconds."""
+
     def rng(self, question: str) -> Random:
         """The randomness for this question of this student: the same whenever it is graded."""
+
+    def ready(self) -> None:
+        """Run the cells now, if they are not; so the time that this takes is not that of a question.
+
+        Raises `KernelEnded` if the submission has used up its time.
+        """
 
     def call(self, name: str, arguments: Sequence[object], *, timeout: float) -> Answer:
         """Call a function that the cells define, in the process in which they were run.

@@ -19,6 +19,8 @@ from labkit.resource import Resource
 PROGRAM = "/run/labkit/kernel_program.py"
 #: How long a kernel may take to be ready, in seconds.
 START_TIMEOUT = 120.0
+#: What is said around the reason why it has ended.
+ENDED, ADVICE = "The process that ran the cells has ended.", "Start a new kernel to go on."
 #: How much longer a line is than the value in it, in bytes.
 AROUND_VALUE = 1_000
 
@@ -39,6 +41,11 @@ class CodeError:
 
     text: str
     line: int | None
+
+    @property
+    def last_line(self) -> str:
+        """The line of the text that tells the error."""
+        return self.text.strip().rpartition("\n")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ class Kernel(Resource):
     def _end(self, why: str) -> NoReturn:
         assert self._conversation is not None
         self._conversation.close()
-        self._why = f"The process that ran the cells has ended. {why} Start a new kernel to go on."
+        self._why = f"{ENDED} {why} {ADVICE}"
         raise KernelEnded(self._why)
 
 

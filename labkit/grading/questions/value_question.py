@@ -1,0 +1,211 @@
+"""Questions about what a function returns: called with fixed and drawn arguments, compared with a model answer.
+
+    kind = "value"
+    function = "partition_of"
+    …
+    [[checks]]
+    name = "a few keys"
+    cases = [["apple", 2], ["pear", 3]]     # the arguments of each call
+    …
+    [[checks]]
+    name = "any keys"
+    draw, draws = "keyed", 40               # `keyed(rng)` in the Python file gives the arguments of one call
+    …
+    [[mistakes]]
+    name = "absolute value"
+    answer = "by_absolute_value"            # a function in the Python file that makes this mistake
+    sentence = "…"
+
+The Python file also has `answer`, the model: it is called outside of the sandbox with the same arguments, and so is
+each known mistake. What a student's function returned for all arguments tells which mistake it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from types import ModuleType
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct
+
+from labkit.errors import KernelEnded
+from labkit.grading.question_verdict import Feedback, QuestionVerdict, quoted
+from labkit.grading.questions.known_mistake import KnownMistake
+from labkit.grading.questions.question import QUESTION_KINDS, Check, Function, Question
+from labkit.grading.questions.tolerance import Tolerance
+from labkit.grading.sandbox.kernel import Answer, CodeError, Returned, Unfit
+from labkit.grading.sandbox.kernel_program import plain
+from labkit.grading.solution import Solution
+
+Arguments = list[Any]
+
+
+class ValueCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A check by calls: those in `cases`, and `draws` drawn ones."""
+
+    cases: tuple[Arguments, ...] = ()
+    draw: str = "draw"
+    draws: Annotated[int, Meta(ge=0, le=1000)] = 0
+
+
+class Call(Struct, frozen=True):
+    """One call: of which check it is part, its arguments, the model's outcome, and what came of it; None: not made."""
+
+    check: ValueCheck
+    arguments: Arguments
+    expected: object
+    got: Answer | None
+
+    def is_as(self, outcome: object, tolerance: Tolerance) -> bool:
+        """Whether the function did the same as one of ours that had this outcome."""
+        if isinstance(outcome, Raised):
+            return isinstance(self.got, CodeError) and self.got.last_line.startswith(outcome.error)
+        return isinstance(self.got, Returned) and tolerance.holds(self.got.value, outcome)
+
+
+class Raised(Struct, frozen=True):
+    """The outcome of a function of ours that has raised an error of this class."""
+
+    error: str
+
+
+@QUESTION_KINDS.register
+class ValueQuestion(
+    Question, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"function_name": "function"}
+):
+    """What does this function return?"""
+
+    name: ClassVar[str] = "value"
+
+    function_name: str
+    checks: tuple[ValueCheck, ...]
+    mistakes: tuple[KnownMistake, ...] = ()
+    tolerance: Tolerance = Tolerance()
+
+    def inspect(self) -> None:
+        """As for all; every check asks something, and every function is there."""
+        super().inspect()
+        self.unique("mistake", (mistake.name for mistake in self.mistakes))
+        module = self.code()
+        self.function(module, "answer")
+        for check in self.checks:
+            if not check.cases and not check.draws:
+                raise self.bad(f"the check {check.name!r} has neither cases nor draws")
+            if check.draws:
+                self.function(module, check.draw)
+        for mistake in self.mistakes:
+            if bool(mistake.answer) == bool(mistake.differs):
+                raise self.bad(f"the mistake {mistake.name!r} needs one of answer and differs")
+            if mistake.answer:
+                self.function(module, mistake.answer)
+
+    def judge(self, solution: Solution) -> QuestionVerdict:
+        """The verdict on what the function returned. A call that ends the process is the last one."""
+        module = self.code()
+        calls = self._calls(module, solution)
+        holds = {check.name: True for check in self.checks}
+        for call in calls:
+            holds[call.check.name] &= call.is_as(call.expected, self.tolerance)
+        feedback: list[Feedback] = []
+        if not all(holds.values()):
+            known = self._known(module, solution, calls)
+            feedback = [known.feedback()] if known is not None else []
+            feedback += [self._feedback(call) for call in self._first_failures(calls)]
+        return QuestionVerdict.of_checks(
+            self.id, ((check.points, holds[check.name]) for check in self.checks), feedback
+        )
+
+    def _calls(self, module: ModuleType, solution: Solution) -> list[Call]:
+        rng, answer = solution.rng(self.id), self.function(module, "answer")
+        asked = [(check, arguments) for check in self.checks for arguments in self._arguments(module, check, rng)]
+        got = self._ask(solution, [arguments for _, arguments in asked])
+        return [
+            Call(check, arguments, outcome(answer, arguments), came)
+            for (check, arguments), came in zip(asked, got, strict=True)
+        ]
+
+    def _arguments(self, module: ModuleType, check: ValueCheck, rng: Random) -> list[Arguments]:
+        drawn: list[Arguments] = []
+        if check.draws:
+            draw = self.function(module, check.draw)
+            drawn = [list(draw(rng)) for _ in range(check.draws)]
+        return [*check.cases, *drawn]
+
+    def _ask(self, solution: Solution, asked: Sequence[Arguments]) -> list[Answer | None]:
+        """What comes of the calls, which together have the question's time."""
+        got: list[Answer | None] = [None] * len(asked)
+        number, end = 0, None
+        try:
+            solution.ready()
+            end = solution.clock() + self.timeout
+            for number, arguments in enumerate(asked):
+                left = end - solution.clock()
+                if left <= 0:
+                    break
+                got[number] = solution.call(self.function_name, arguments, timeout=left)
+        except KernelEnded as error:
+            late = f"It had not returned when the question's time, {self.timeout:g} s, was over."
+            got[number] = Unfit(late if end is not None and solution.clock() >= end else str(error))
+        return got
+
+    def _known(self, module: ModuleType, solution: Solution, calls: Sequence[Call]) -> KnownMistake | None:
+        """The mistake that explains every answer, else the first one that explains every wrong answer."""
+        wrong = [call for call in calls if not call.is_as(call.expected, self.tolerance)]
+        if not any(isinstance(call.got, Returned | CodeError) for call in wrong):
+            return None
+        for some in (calls, wrong):
+            for mistake in self.mistakes:
+                if mistake.answer:
+                    function = self.function(module, mistake.answer)
+                    if all(call.is_as(outcome(function, call.arguments), self.tolerance) for call in some):
+                        return mistake
+        return next((mistake for mistake in self.mistakes if self._differs(mistake, solution, calls)), None)
+
+    def _differs(self, mistake: KnownMistake, solution: Solution, calls: Sequence[Call]) -> bool:
+        """Whether the answers are others when they are asked for again."""
+        if mistake.differs is None:
+            return False
+        if mistake.differs == "between processes":
+            solution.afresh()
+        again = self._ask(solution, [call.arguments for call in calls])
+        return any(
+            isinstance(first.got, Returned)
+            and isinstance(second, Returned)
+            and not self.tolerance.holds(second.value, first.got.value)
+            for first, second in zip(calls, again, strict=True)
+        )
+
+    def _first_failures(self, calls: Sequence[Call]) -> list[Call]:
+        """Of each check that does not hold, the first call that failed."""
+        failures: dict[str, Call] = {}
+        for call in calls:
+            if not call.is_as(call.expected, self.tolerance):
+                failures.setdefault(call.check.name, call)
+        return list(failures.values())
+
+    def _feedback(self, call: Call) -> Feedback:
+        asked = f"{self.function_name}({quoted(call.arguments)[1:-1]})"
+        match call.got:
+            case Returned(value):
+                wanted = f", and {_words(call.expected)} is right" if call.check.visible else ""
+                said = call.check.feedback()
+                return Feedback(said.mistake, f"{said.sentence} {asked} returned {quoted(value)}{wanted}.", said.hint)
+            case CodeError() as error:
+                line = f" in line {error.line}" if error.line is not None else ""
+                return Feedback("error", f"{asked} raised an error{line}: {error.last_line}")
+            case Unfit(why):
+                return Feedback("no value", f"{asked}: {why}")
+        return Feedback("out of time", f"The time of {self.timeout:g} s was over before all was asked.")
+
+
+def outcome(function: Function, arguments: Arguments) -> object:
+    """What a function of ours returns as a plain value, or which error it raises."""
+    try:
+        return plain(function(*arguments))
+    except Exception as error:  # noqa: BLE001 - a known mistake may be to raise one
+        return Raised(type(error).__name__)
+
+
+def _words(expected: object) -> str:
+    return f"to raise {expected.error}" if isinstance(expected, Raised) else quoted(expected)

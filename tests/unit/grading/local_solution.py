@@ -1,0 +1,70 @@
+"""A solution whose cells run in the test's own process: for questions, where isolation is not the thing tried."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from labkit.errors import KernelEnded
+from labkit.grading.sandbox.contract import Backend
+from labkit.grading.sandbox.kernel import Answer, CodeError, Returned, Unfit
+from labkit.grading.sandbox.kernel_program import plain
+
+
+class LocalSolution:
+    """Keeps `Solution`. A cell that calls `end()` ends its process, and `hang()` takes all the time that there is.
+
+    Python's own `hash` is salted anew with each process, as where PYTHONHASHSEED is not set.
+    """
+
+    sandbox: Backend
+
+    def __init__(self, *cells: str, student: str = "ada") -> None:
+        self.cells, self.student = cells, student
+        self.time, self.processes = 0.0, 0
+        self.afresh()
+
+    def clock(self) -> float:
+        return self.time
+
+    def rng(self, question: str) -> Random:
+        return Random(f"{self.student} {question}")
+
+    def ready(self) -> None:
+        pass
+
+    def afresh(self) -> None:
+        self.processes += 1
+        salt = self.processes
+        self._names: dict[str, Any] = {"end": _end, "hang": self._hang, "hash": lambda key: hash((salt, key))}
+        for cell in self.cells:
+            exec(cell, self._names)
+
+    def call(self, name: str, arguments: Sequence[object], *, timeout: float) -> Answer:
+        function = self._names.get(name)
+        if not callable(function):
+            return Unfit(f"The cells define nothing by the name of {name}, and a function is needed.")
+        return self._answer(lambda: function(*arguments), timeout)
+
+    def read(self, name: str, *, timeout: float) -> Answer:
+        return self._answer(lambda: eval(name, self._names), timeout)
+
+    def _answer(self, ask: Callable[[], object], timeout: float) -> Answer:
+        self.left = timeout
+        try:
+            return Returned(plain(ask()))
+        except KernelEnded:
+            self.afresh()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the cells raise is their error
+            return CodeError("".join(traceback.format_exception_only(error)), 1)
+
+    def _hang(self) -> None:
+        self.time += self.left
+        raise KernelEnded("The process that ran the cells has ended. It has not returned in time.")
+
+
+def _end() -> None:
+    raise KernelEnded("The process that ran the cells has ended. It has exited.")
