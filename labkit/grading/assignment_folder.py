@@ -26,6 +26,9 @@ from labkit.grading.release import without_hidden_tests, without_solution
 
 #: A cell with this tag is for students to try things out, and is not run when their work is graded.
 NOT_GRADED = "not-graded"
+#: A cell with this tag sets STUDENT to the student's id, from which names and numbers of their own are drawn. What
+#: students write there is for trying out; when their work is graded, it is the id that the campus system has.
+STUDENT = "student"
 
 
 class Assignment(Struct, frozen=True, kw_only=True):

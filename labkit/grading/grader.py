@@ -55,7 +55,7 @@ class Grader:
         submitted = read_notebook(notebook)
         if isinstance(submitted, Feedback):
             return self._report(student, {name: _not_run(name, most, submitted) for name, most in self._possible()})
-        cells = take_cells(self._assignment, submitted)
+        cells = take_cells(self._assignment, submitted, student)
         seed = self._seed(student)
         with SandboxedSolution(self._sandbox, cells.code, student=student, seed=seed) as solution:
             verdicts = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from labkit.grading.assignment_folder import NOT_GRADED, Assignment
+from labkit.grading.assignment_folder import NOT_GRADED, STUDENT, Assignment
 from labkit.grading.notebook_file import MAX_SOURCE, NotebookCell
 from labkit.grading.question_verdict import Feedback
 
@@ -25,8 +25,8 @@ class SubmissionCells(Struct, frozen=True, kw_only=True):
     added: int
 
 
-def take_cells(assignment: Assignment, submitted: Sequence[NotebookCell]) -> SubmissionCells:
-    """Put the student's solutions into the release."""
+def take_cells(assignment: Assignment, submitted: Sequence[NotebookCell], student: str) -> SubmissionCells:
+    """Put the solutions of this student into the release."""
     theirs: defaultdict[str, list[NotebookCell]] = defaultdict(list)
     known = {cell.nbgrader.grade_id for cell in assignment.release if cell.nbgrader}
     given = sum(cell.kind == "code" and cell.nbgrader is None for cell in assignment.release)
@@ -47,7 +47,8 @@ def take_cells(assignment: Assignment, submitted: Sequence[NotebookCell]) -> Sub
             elif cell.kind == "code":
                 code.append((note.grade_id, found))
         elif cell.kind == "code" and not (note is not None and note.grade) and NOT_GRADED not in cell.tags:
-            code.append((note.grade_id if note is not None else None, cell.source))
+            source = f"STUDENT = {student!r}" if STUDENT in cell.tags else cell.source
+            code.append((note.grade_id if note is not None else None, source))
     return SubmissionCells(code=tuple(code), faults=faults, added=max(0, others - given))
 
 

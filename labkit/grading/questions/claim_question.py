@@ -16,7 +16,7 @@ tolerance. Where there is no noise, the claim has to be exact. A known mistake m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean, pstdev
 from types import ModuleType
 from typing import Annotated, ClassVar
@@ -40,8 +40,11 @@ Parts = dict[str, object]
 
 
 class ClaimCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A check of the claim; `least` is a tolerance that counts even where there is less noise, such as of rounding."""
+    """A check of the claim, or of the part of it at a place such as `.before`; `least` is a tolerance that counts even
+    where there is less noise.
+    """
 
+    part: str = ""
     deviations: Annotated[float, Meta(gt=0)] = 4.0
     least: Annotated[float, Meta(ge=0)] = 0.0
 
@@ -52,14 +55,20 @@ class Measured(Struct, frozen=True):
     numbers: dict[str, tuple[float, float]]
     others: Parts
 
+    def has(self, part: str) -> bool:
+        """Whether anything was measured there."""
+        return any(place.startswith(part) for place in (*self.numbers, *self.others))
+
     def allows(self, claim: Parts, check: ClaimCheck) -> bool:
-        """Whether each part of the claim is within the tolerance."""
-        return claim.keys() == self.numbers.keys() | self.others.keys() and all(
-            self._near(claim[place], *self.numbers[place], check)
-            if place in self.numbers
-            else type(claim[place]) is type(self.others[place]) and claim[place] == self.others[place]
-            for place in claim
-        )
+        """Whether each part of the claim that the check is about is within the tolerance."""
+        said = {place: value for place, value in claim.items() if place.startswith(check.part)}
+        wanted = [place for place in (*self.numbers, *self.others) if place.startswith(check.part)]
+        return said.keys() == set(wanted) and all(self._holds(place, said[place], check) for place in wanted)
+
+    def _holds(self, place: str, value: object, check: ClaimCheck) -> bool:
+        if place in self.numbers:
+            return self._near(value, *self.numbers[place], check)
+        return type(value) is type(self.others[place]) and value == self.others[place]
 
     @staticmethod
     def _near(value: object, mean: float, deviation: float, check: ClaimCheck) -> bool:
@@ -98,16 +107,27 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
             return QuestionVerdict.of_checks(self.id, ((check.points, False) for check in self.checks), [claim])
         module, parts = self.code(), dict(parts_of(claim.value))
         measured = self._measured(module, "measure", solution)
+        for check in self.checks:
+            if not measured.has(check.part):
+                raise self.bad(f"measure has no part {check.part!r}, which the check {check.name!r} is about")
         holds = [(check, measured.allows(parts, check)) for check in self.checks]
         failed = [check for check, held in holds if not held]
-        feedback = [
-            mistake.feedback()
-            for mistake in self.mistakes
-            if failed and self._measured(module, mistake.answer, solution).allows(parts, failed[0])
-        ][:1]
+        known = self._known(module, solution, parts, failed)
+        feedback = [known.feedback()] if known is not None else []
         said = f"{self.claim} is {quoted(claim.value)}."
         feedback += [Feedback(check.name, f"{check.mistake} {said}", check.hint) for check in failed]
         return QuestionVerdict.of_checks(self.id, ((check.points, held) for check, held in holds), feedback)
+
+    def _known(
+        self, module: ModuleType, solution: Solution, parts: Parts, failed: Sequence[ClaimCheck]
+    ) -> KnownMistake | None:
+        """The mistake that explains the whole claim, else the first one that explains what is wrong in it."""
+        for some in (self.checks, failed) if failed else ():
+            for mistake in self.mistakes:
+                measured = self._measured(module, mistake.answer, solution)
+                if all(measured.allows(parts, check) for check in some):
+                    return mistake
+        return None
 
     def _claim(self, solution: Solution) -> Returned | Feedback:
         try:

@@ -9,7 +9,8 @@
     …
     [[checks]]
     name = "any keys"
-    draw, draws = "keyed", 40               # `keyed(rng)` in the Python file gives the arguments of one call
+    draw = "keyed"                          # `keyed(rng)` in the Python file gives the arguments of one call
+    draws = 40
     …
     [[mistakes]]
     name = "absolute value"
@@ -17,11 +18,13 @@
     sentence = "…"
 
 The Python file also has `answer`, the model: it is called outside of the sandbox with the same arguments, and so is
-each known mistake. What a student's function returned for all arguments tells which mistake it makes.
+each known mistake. What a student's function returned for all arguments tells which mistake it makes. One whose answers
+change when they are asked for again brings no points, since it would have others each time it is graded.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from types import ModuleType
@@ -111,7 +114,10 @@ class ValueQuestion(
         if not all(holds.values()):
             known = self._known(module, solution, calls)
             feedback = [known.feedback()] if known is not None else []
-            feedback += [self._feedback(call) for call in self._first_failures(calls)]
+            if known is not None and known.differs:  # which of its answers are right is chance, and marks are not
+                holds = dict.fromkeys(holds, False)
+            else:
+                feedback += [self._feedback(call) for call in self._first_failures(calls)]
         return QuestionVerdict.of_checks(
             self.id, ((check.points, holds[check.name]) for check in self.checks), feedback
         )
@@ -150,11 +156,14 @@ class ValueQuestion(
         return got
 
     def _known(self, module: ModuleType, solution: Solution, calls: Sequence[Call]) -> KnownMistake | None:
-        """The mistake that explains every answer, else the first one that explains every wrong answer."""
+        """The mistake that explains every answer, else the first one that explains every wrong answer, else all that
+        are wrong in the check where most are.
+        """
         wrong = [call for call in calls if not call.is_as(call.expected, self.tolerance)]
         if not any(isinstance(call.got, Returned | CodeError) for call in wrong):
             return None
-        for some in (calls, wrong):
+        most = Counter(call.check.name for call in wrong).most_common(1)[0][0]
+        for some in (calls, wrong, [call for call in wrong if call.check.name == most]):
             for mistake in self.mistakes:
                 if mistake.answer:
                     function = self.function(module, mistake.answer)

@@ -38,18 +38,18 @@ class LocalSolution:
     def afresh(self) -> None:
         self.processes += 1
         salt = self.processes
-        self._names: dict[str, Any] = {"end": _end, "hang": self._hang, "hash": lambda key: hash((salt, key))}
+        self.names: dict[str, Any] = {"end": _end, "hang": self._hang, "hash": lambda key: hash((salt, key))}
         for cell in self.cells:
-            exec(cell, self._names)
+            exec(cell, self.names)
 
     def call(self, name: str, arguments: Sequence[object], *, timeout: float) -> Answer:
-        function = self._names.get(name)
+        function = self.names.get(name)
         if not callable(function):
             return Unfit(f"The cells define nothing by the name of {name}, and a function is needed.")
         return self._answer(lambda: function(*arguments), timeout)
 
     def read(self, name: str, *, timeout: float) -> Answer:
-        return self._answer(lambda: eval(name, self._names), timeout)
+        return self._answer(lambda: eval(name, self.names), timeout)
 
     def _answer(self, ask: Callable[[], object], timeout: float) -> Answer:
         self.left = timeout

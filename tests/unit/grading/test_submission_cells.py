@@ -24,7 +24,7 @@ def assignment(tmp_path: Path) -> Assignment:
 def taken(assignment: Assignment, folder: Path, cells: list[Cell]) -> SubmissionCells:
     found = read_notebook(write(folder / "a.ipynb", cells))
     assert not isinstance(found, Feedback)
-    return take_cells(assignment, found)
+    return take_cells(assignment, found, "ada")
 
 
 def test_the_model_solution_is_taken_whole(assignment: Assignment, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_only_solutions_are_the_student_s(assignment: Assignment, tmp_path: Path
 
 
 def test_an_untouched_notebook_has_no_answers(assignment: Assignment, tmp_path: Path) -> None:
-    cells = take_cells(assignment, assignment.release)
+    cells = take_cells(assignment, assignment.release, "ada")
     assert {name: fault.mistake for name, fault in cells.faults.items()} == dict.fromkeys(
         ("q1", "q2", "q3"), "no answer"
     )
@@ -86,3 +86,16 @@ def test_of_two_copies_the_one_that_was_changed_counts(assignment: Assignment, t
 def test_an_answer_without_end(assignment: Assignment, tmp_path: Path) -> None:
     cells = taken(assignment, tmp_path, [*SOURCE[:2], noted("x" * (MAX_SOURCE + 1), "q1", solution=True), *SOURCE[3:]])
     assert {name: fault.mistake for name, fault in cells.faults.items()} == {"q1": "too long"}
+
+
+def test_who_the_student_is_the_grader_says(tmp_path: Path) -> None:
+    source = [cell("STUDENT = 'you'", tags=("student",)), *SOURCE]
+    assignment = read_assignment(write_assignment(tmp_path, source))
+    theirs = [cell("STUDENT = 'grace'", tags=("student",)), *SOURCE]
+    found = read_notebook(write(tmp_path / "a.ipynb", theirs))
+    assert not isinstance(found, Feedback)
+    name = "ada'; raise SystemExit #"
+    (_, code), *_ = take_cells(assignment, found, name).code
+    names: dict[str, str] = {}
+    exec(code, names)
+    assert names["STUDENT"] == name

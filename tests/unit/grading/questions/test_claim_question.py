@@ -135,3 +135,37 @@ def test_a_measurement_that_is_something_else_each_time_is_the_instructor_s_mist
     functions = "def measure(rng, student): return [1] * rng.randrange(9)\ntails = measure"
     with pytest.raises(BadAssignment, match="measures something else each time"):
         declare(tmp_path, functions).judge(LocalSolution("share = 1"))
+
+
+PARTS = """
+def measure(rng, student):
+    return {"before": {"a": 1}, "after": {"a": 2}}
+
+def tails(rng, student):
+    return {"before": {"a": 2}, "after": {"a": 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "points", "name"),
+    [
+        ({"before": {"a": 1}, "after": {"a": 2}}, 3, None),
+        ({"before": {"a": 1}, "after": {"a": 3}}, 1, "right"),
+        ({"before": {"a": 1}}, 1, "right"),
+        ({"before": {"a": 2}, "after": {"a": 1}}, 0, "counted tails"),
+        ({"before": {"a": 2}, "after": {"a": 3}}, 0, "about right"),
+    ],
+)
+def test_parts_count_by_themselves(tmp_path: Path, claim: object, points: float, name: str | None) -> None:
+    declare(tmp_path, PARTS)
+    text = DECLARED.replace("deviations = 40", 'part = ".before"').replace("points = 2", 'points = 2\npart = ".after"')
+    (tmp_path / "q1.toml").write_text(text)
+    verdict = read_question(tmp_path / "q1.toml").judge(LocalSolution(f"share = {claim!r}"))
+    assert verdict.points == points
+    assert (verdict.feedback[0].mistake if verdict.feedback else None) == name
+
+
+def test_a_part_that_nothing_was_measured_of_is_the_instructor_s_mistake(tmp_path: Path) -> None:
+    question = declare(tmp_path, PARTS, "deviations = 40", 'part = ".befor_"')
+    with pytest.raises(BadAssignment, match=r"measure has no part '\.befor_', which the check 'about right' is about"):
+        question.judge(LocalSolution("share = 1"))

@@ -122,7 +122,7 @@ def test_the_calls_share_the_question_s_time(question: Question) -> None:
     def later() -> None:
         solution.time += question.timeout / 2
 
-    solution._names["later"] = later
+    solution.names["later"] = later
     verdict = question.judge(solution)
     assert verdict.points == 1
     assert verdict.feedback[0].mistake == "out of time"

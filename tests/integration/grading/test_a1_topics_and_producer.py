@@ -1,0 +1,79 @@
+"""The first assignment end to end: in the sandbox as it is graded, and on the lab as a student tries it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import labkit
+from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.grader import Grader, Report
+from labkit.grading.sandbox import Bubblewrap
+from labkit.lab.lab import Lab
+
+FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a1_topics_and_producer"
+SOURCE = FOLDER / f"{FOLDER.name}.ipynb"
+#: One wrong answer to each question, and what it is told; only the process itself shows that `hash` is salted.
+WRONG = {
+    "q1": ("def partition_of(key, partitions): return hash(key) % partitions", "changes from process to process"),
+    "q2": ("def split_keys(log): return sorted({key for key, home in log if home > 0})", "a short log"),
+    "q3": ("homes = {'before': dict.fromkeys(my_keys, 0), 'after': 1 / 0}", "cell failed"),
+    "q4": ("share_moved = BEFORE / AFTER", "ratio of the sizes"),
+}
+
+Grade = Callable[[Path], Report]
+
+
+@pytest.fixture(scope="module")
+def grade(sandbox: Bubblewrap) -> Grade:
+    grader = Grader(sandbox, read_assignment(FOLDER))
+    return lambda file: grader.grade(file, student="ada")
+
+
+def cells(**answers: str) -> dict[str, Any]:
+    """The model's notebook, but for these answers."""
+    notebook: dict[str, Any] = json.loads(SOURCE.read_text())
+    for cell in notebook["cells"]:
+        name = cell["metadata"].get("nbgrader", {}).get("grade_id")
+        cell["source"] = answers.get(name, cell["source"])
+    return notebook
+
+
+def test_the_model_has_full_marks_and_always_the_same_report(grade: Grade) -> None:
+    report = grade(SOURCE)
+    assert [verdict.state for verdict in report.verdicts] == ["right"] * 4 + ["by hand"] * 2
+    assert (report.points, report.possible, report.notes) == (16, 24, ())
+    assert grade(SOURCE) == report
+
+
+def test_what_was_released_has_none(grade: Grade, tmp_path: Path) -> None:
+    release = read_assignment(FOLDER).release
+    answers = {cell.nbgrader.grade_id: cell.source for cell in release if cell.nbgrader}
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps(cells(**answers)))
+    report = grade(file)
+    assert report.points == 0
+    assert {verdict.state for verdict in report.verdicts} == {"not run"}
+
+
+def test_each_wrong_answer_is_named(grade: Grade, tmp_path: Path) -> None:
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps(cells(**{name: answer for name, (answer, _) in WRONG.items()})))
+    report = grade(file)
+    assert report.points == 0
+    assert [verdict.feedback[0].mistake for verdict in report.verdicts[:4]] == [said for _, said in WRONG.values()]
+    assert grade(file) == report
+
+
+def test_the_broker_agrees_with_the_model(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All cells, also those for trying out: what they assert of the broker holds."""
+    monkeypatch.setattr(labkit, "open_lab", lambda: lab)
+    names: dict[str, Any] = {}
+    for cell in cells()["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["log"][0][0] == names["my_keys"][0]

@@ -1,0 +1,101 @@
+"""The first assignment: the model is right for every student, and each classic mistake is failed and named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.question_verdict import QuestionVerdict
+from labkit.grading.questions import Question
+from labkit.grading.submission_cells import take_cells
+from tests.unit.grading.a1_wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
+from tests.unit.grading.local_solution import LocalSolution
+
+FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a1_topics_and_producer"
+STUDENTS = ("ada", "grace", "s-1024", "Ω")
+
+
+@pytest.fixture(scope="module")
+def assignment() -> Assignment:
+    return read_assignment(FOLDER)
+
+
+def solved(assignment: Assignment, student: str, **answers: str) -> LocalSolution:
+    """The model solution of this student, but for these answers."""
+    cells = take_cells(assignment, assignment.source, student).code
+    return LocalSolution(*(answers.get(name or "", code) for name, code in cells), student=student)
+
+
+def judged(assignment: Assignment, question: str, student: str, answer: str | None = None) -> QuestionVerdict:
+    (asked,) = (one for one in assignment.questions if one.id == question)
+    return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))
+
+
+def named(question: Question) -> set[str]:
+    return {mistake.name for mistake in getattr(question, "mistakes", ())}
+
+
+def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignment) -> None:
+    notebook = nbformat.read(FOLDER / f"{FOLDER.name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    assert [question.id for question in assignment.questions] == ["q1", "q2", "q3", "q4"]
+    assert [cell.nbgrader.grade_id for cell in assignment.by_hand() if cell.nbgrader] == ["q5", "q6"]
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("question", ["q1", "q2", "q3", "q4"])
+def test_the_model_has_full_marks(assignment: Assignment, question: str, student: str) -> None:
+    verdict = judged(assignment, question, student)
+    assert (verdict.state, verdict.feedback) == ("right", ())
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize(("question", "answer"), RIGHT_ANSWERS)
+def test_other_ways_to_be_right(assignment: Assignment, question: str, answer: str, student: str) -> None:
+    verdict = judged(assignment, question, student, answer)
+    assert (verdict.state, verdict.feedback) == ("right", ())
+
+
+@pytest.mark.parametrize("student", STUDENTS[-2:])
+@pytest.mark.parametrize(("question", "mistake", "points", "answer"), WRONG_ANSWERS)
+def test_a_classic_mistake_is_failed_and_named(
+    assignment: Assignment, question: str, mistake: str, points: float, answer: str, student: str
+) -> None:
+    verdict = judged(assignment, question, student, answer)
+    assert verdict.feedback[0].mistake == mistake, verdict.feedback
+    assert verdict.points <= points < verdict.possible
+
+
+def test_every_mistake_that_is_declared_was_planted_and_there_are_five_of_each_question(assignment: Assignment) -> None:
+    planted = {(question, mistake) for question, mistake, _, _ in WRONG_ANSWERS}
+    assert {(question.id, name) for question in assignment.questions for name in named(question)} <= planted
+    counts = Counter(question for question, _ in planted)
+    assert all(counts[question.id] >= 5 for question in assignment.questions)
+
+
+def test_students_have_keys_of_their_own(assignment: Assignment) -> None:
+    drawn = {student: solved(assignment, student).read("my_keys", timeout=1) for student in STUDENTS}
+    assert len({str(keys) for keys in drawn.values()}) == len(STUDENTS)
+
+
+def test_the_visible_checks_are_those_in_the_notebook(assignment: Assignment) -> None:
+    """nbgrader's Validate runs them: they hold for the model, and not before there is an answer."""
+    names, released = (
+        {cell.nbgrader.grade_id: cell.source for cell in cells if cell.nbgrader and cell.kind == "code"}
+        for cells in (assignment.source, assignment.release)
+    )
+    for question in assignment.questions:
+        check = released[f"{question.id}_check"]
+        assert exec_after(solved(assignment, "ada"), names[question.id], check) is None
+        with pytest.raises((NotImplementedError, NameError)):
+            exec_after(solved(assignment, "ada", **dict.fromkeys(("q3", "q4"), "")), released[question.id], check)
+
+
+def exec_after(solution: LocalSolution, *cells: str) -> None:
+    for cell in cells:
+        exec(cell, solution.names)
