@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from json import dumps
 from random import Random
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
@@ -42,6 +43,9 @@ from labkit.grading.sandbox.kernel_program import plain
 from labkit.grading.solution import Solution
 
 Arguments = list[Any]
+
+#: How large all values that a function returned may be, as characters of JSON: they are kept until it is judged.
+MAX_ANSWERS = 4 * 1024 * 1024
 
 
 class ValueCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,7 +145,7 @@ class ValueQuestion(
     def _ask(self, solution: Solution, asked: Sequence[Arguments]) -> list[Answer | None]:
         """What comes of the calls, which together have the question's time."""
         got: list[Answer | None] = [None] * len(asked)
-        number, end = 0, None
+        number, size, end = 0, 0, None
         try:
             solution.ready()
             end = solution.clock() + self.timeout
@@ -149,7 +153,11 @@ class ValueQuestion(
                 left = end - solution.clock()
                 if left <= 0:
                     break
-                got[number] = solution.call(self.function_name, arguments, timeout=left)
+                got[number] = answer = solution.call(self.function_name, arguments, timeout=left)
+                size += len(dumps(answer.value)) if isinstance(answer, Returned) else 0
+                if size > MAX_ANSWERS:
+                    got[number] = Unfit(f"The values returned are larger than {MAX_ANSWERS} characters together.")
+                    break
         except KernelEnded as error:
             late = f"It had not returned when the question's time, {self.timeout:g} s, was over."
             got[number] = Unfit(late if end is not None and solution.clock() >= end else str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -94,6 +95,13 @@ def test_the_visible_checks_are_those_in_the_notebook(assignment: Assignment) ->
         assert exec_after(solved(assignment, "ada"), names[question.id], check) is None
         with pytest.raises((NotImplementedError, NameError)):
             exec_after(solved(assignment, "ada", **dict.fromkeys(("q3", "q4"), "")), released[question.id], check)
+
+
+def test_nbgrader_releases_no_answers() -> None:
+    config = SimpleNamespace(CourseDirectory=SimpleNamespace())
+    exec((FOLDER.parents[1] / "nbgrader_config.py").read_text(), {"get_config": lambda: config})
+    kept = [path for path in FOLDER.iterdir() if path.name not in config.CourseDirectory.ignore]
+    assert kept == [FOLDER / f"{FOLDER.name}.ipynb"]
 
 
 def exec_after(solution: LocalSolution, *cells: str) -> None:

@@ -128,6 +128,15 @@ def test_the_calls_share_the_question_s_time(question: Question) -> None:
     assert verdict.feedback[0].mistake == "out of time"
 
 
+def test_large_answers_are_not_gathered(question: Question) -> None:
+    verdict = question.judge(LocalSolution("def pick(n, c): return n % c if abs(n) < 8 else 'x' * 900_000"))
+    assert verdict.points == 1
+    assert len(verdict.feedback[0].sentence) < 300
+    later = LocalSolution("calls = []\ndef pick(n, c):\n  calls.append(n)\n  return 'x' * 900_000")
+    question.judge(later)
+    assert len(later.names["calls"]) < 22
+
+
 def test_a_hidden_check_does_not_tell_the_right_answer(question: Question) -> None:
     verdict = question.judge(LocalSolution("def pick(n, c): return n % c if abs(n) < 8 else -77"))
     assert verdict.feedback[0].sentence.endswith("returned -77.")
