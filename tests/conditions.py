@@ -18,7 +18,7 @@ from labkit.taskqueue.timeouts import wait_until
 T = TypeVar("T")
 
 #: Seconds for what usually takes one.
-PATIENCE = 60.0
+PATIENCE = 120.0
 #: Longer than any test may take: a wait of so long has been cut short when it returns.
 FOR_EVER = 3600.0
 

@@ -9,12 +9,13 @@ from functools import partial
 from time import monotonic
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, WorkerFailed
+from labkit.lab.condition import interval_after
 from labkit.taskqueue.base_worker import RunningTask
 from labkit.taskqueue.members import Member
 from labkit.taskqueue.timeouts import left_until, on_a_thread
 from labkit.taskqueue.topics import PartitionLag
 
-#: How long to wait between two looks at the lag, in seconds: to ask costs time that the workers need.
+#: How long to wait at least between two looks at the lag, in seconds: to ask costs time that the workers need.
 LAG_INTERVAL = 0.1
 #: How long the workers have to say what they are at when the time is over, in seconds, and as a part of that time.
 ANSWER_TIMEOUT, ANSWER_SHARE = 0.5, 0.1
@@ -53,6 +54,7 @@ class Drain:
         Raises `DeadlineExceeded`, which says what the workers are at, when the time is over.
         """
         margin = min(ANSWER_TIMEOUT, ANSWER_SHARE * self._timeout)
+        begun = monotonic()
         pause = threading.Event().wait
         while True:
             # what `lag` asks may not answer for long: it is asked on a thread, which is left behind then
@@ -65,7 +67,7 @@ class Drain:
                 self._catch_up()
                 return lag
             self._check()
-            pause(min(LAG_INTERVAL, self._left_but(margin)))
+            pause(min(interval_after(monotonic() - begun, LAG_INTERVAL), self._left_but(margin)))
 
     def _left_but(self, margin: float) -> float:
         """How much time is left to wait; raises `DeadlineExceeded` if there is none."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import IO
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -51,8 +52,18 @@ def type_in(tmp_path, environment):
         process.kill()
         process.wait()
         for stream in (process.stdout, process.stderr):
-            if stream is not None:
+            if stream is not None and not stream.closed:
+                print(f"{process.args[2:]} had more to say: {_left(stream)}")  # shown where the test has failed
                 stream.close()
+
+
+def _left(stream: IO[str]) -> str:
+    """What nobody has read; what a process has left behind may hold the other end."""
+    os.set_blocking(stream.fileno(), False)
+    try:
+        return os.read(stream.fileno(), 65536).decode(errors="replace")
+    except BlockingIOError:
+        return ""
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from labkit.taskqueue.timeouts import wait_until
 
 DOCS = (Path(__file__).parents[2] / "docs" / "http_api.md").read_text(encoding="utf-8")
 AUTHOR = UUID("6f1f4c50-6f3f-4d3a-9b6f-3c1f0c0e7a11")
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 
 
 class Command:
@@ -210,4 +210,4 @@ def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page
     command.end()
     expect(page.locator("#state")).to_contain_text("does not answer")
     serve("--port", port, LABKIT_API_TOKEN="secret")
-    expect(page.locator("#state")).to_have_text("live", timeout=60_000)
+    expect(page.locator("#state")).to_have_text("live", timeout=120_000)

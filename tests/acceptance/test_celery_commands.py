@@ -24,7 +24,7 @@ from labkit.taskqueue.transport import connect_transport
 from tests.acceptance.commands import outcome
 
 #: How long a command may take for what it was asked, in seconds.
-TIMEOUT = 60.0
+TIMEOUT = 180.0
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, sen
     assert re.fullmatch(r"celery-\w+ ends when what it has taken is done \(1\); Ctrl-C again gives it back .*\n", said)
     send(new_task("sleep", 0.01))
     worker.send_signal(signal.SIGINT)
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=120)
     wait_for(lambda: room.count().unacknowledged == 0, "nothing was to be taken any more")
     assert sum(room.count().waiting) in (1, 2)
 
@@ -237,7 +237,7 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
     ended(first, by=signal.SIGTERM)
 
     with WorkerGroup(topics.get(HEARTBEAT_TOPIC), group="readers") as group:
-        found = group.drain(timeout=60)
+        found = group.drain(timeout=120)
     assert found["task_id"].is_unique
     # of what is due every second there is never more than seconds have passed
     assert len(found) <= time.monotonic() - begin

@@ -89,7 +89,7 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
                 and "prints its message" in celery_log.read_text()
             )
 
-        wait_until(all_is_through, timeout=60, what="the message and a heartbeat were to come through", interval=0.1)
+        wait_until(all_is_through, timeout=120, what="the message and a heartbeat were to come through", interval=0.1)
         # the prefix of .env stands before every name on the broker
         everything = Topics(connect_transport(lab.connection, "kafka-python"))
         assert {f"{prefix}task_queue", f"{prefix}{HEARTBEAT_TOPIC}"} <= set(everything.names())

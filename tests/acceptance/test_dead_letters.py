@@ -29,7 +29,7 @@ def dead(tmp_path, environment):
             input=answer,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == status, done.stderr
@@ -64,7 +64,7 @@ def records_of(topic, count):
             records.extend(reader.poll(0.1))
             return len(records) >= count
 
-        wait_until(all_came, timeout=60, what=f"{count} records were to come", pause=lambda _: None)
+        wait_until(all_came, timeout=120, what=f"{count} records were to come", pause=lambda _: None)
     return records
 
 

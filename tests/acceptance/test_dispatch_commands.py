@@ -58,7 +58,7 @@ def wait_for(process: subprocess.Popen[str], condition, what: str) -> None:
         assert process.poll() is None, process.communicate()
         return condition()
 
-    wait_until(holds, timeout=60, what=what)
+    wait_until(holds, timeout=120, what=what)
 
 
 def wait_for_outcomes(process: subprocess.Popen[str], stream: RecordStream, count: int) -> list:
@@ -112,7 +112,7 @@ def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
             producer.send_many(stock_tasks(5, seed=2))
         wait_for(bridge, all_sent, "the other tasks were to go to Celery, too")
         bridge.send_signal(signal.SIGINT)
-        out, err = bridge.communicate(timeout=60)
+        out, err = bridge.communicate(timeout=120)
     assert (bridge.returncode, err) == (0, "")
     assert int(re.match(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
 

@@ -67,7 +67,7 @@ def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, 
 
     for goal in (30, 80):
         consumer = type_in(*words, "--concurrency", "4")
-        wait_until(lambda goal=goal: lines() >= goal, timeout=60, what=f"{goal} jobs were to be processed")
+        wait_until(lambda goal=goal: lines() >= goal, timeout=120, what=f"{goal} jobs were to be processed")
         consumer.kill()
         consumer.wait()
     said(type_in(*words, "--timeout", "1"))
@@ -85,11 +85,11 @@ def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, uniq
         sharing = [type_in(*words, "--group", one), type_in(*words, "--group", one)]
         wait_until(
             lambda: [len(held) for held in topics.members(one).values()] == [1, 1],
-            timeout=60,
+            timeout=120,
             what="two consumers were to share the partitions",
         )
         said(type_in("produce", "--count", "60", "--rate", "5000", *topic))
-        wait_until(lambda: len(list(log.read())) == 60, timeout=60, what="all jobs were to be processed")
+        wait_until(lambda: len(list(log.read())) == 60, timeout=120, what="all jobs were to be processed")
         shares = [int(re.search(r"(\d+) jobs processed", ended(process)).group(1)) for process in sharing]
         assert sum(shares) == 60
         assert min(shares) > 0

@@ -96,8 +96,8 @@ class Started:
     def start_kernel(self) -> None:
         """Start a kernel as a notebook does."""
         root, _, token = re.split(r"(/lab\S*token=)", self.address)
-        requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=60).raise_for_status()
-        wait_until(self._has_kernel, timeout=60, what="a kernel was to start", interval=0.05)
+        requests.post(f"{root}/api/kernels", json={}, params={"token": token}, timeout=120).raise_for_status()
+        wait_until(self._has_kernel, timeout=120, what="a kernel was to start", interval=0.05)
 
     def _has_kernel(self) -> bool:
         return "ipykernel" in self.commands()
@@ -169,7 +169,7 @@ def open_notebook(page: Page, address: str) -> None:
 
     page.on("websocket", lambda socket: socket.on("framereceived", note))
     page.goto(address)
-    wait_until(has_answered, timeout=60, what="the kernel was to answer")
+    wait_until(has_answered, timeout=120, what="the kernel was to answer")
 
 
 def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], page: Page, tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], p
     notebook = page.locator(".jp-NotebookPanel-notebook")
     cells = notebook.locator(".jp-CodeCell")
     code_cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-    expect(cells).to_have_count(len(code_cells), timeout=60_000)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_visible(timeout=60_000)
+    expect(cells).to_have_count(len(code_cells), timeout=120_000)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_visible(timeout=120_000)
 
     choose(page, "Edit", "Clear Outputs of All Cells")
     expect(cells.locator(".jp-InputPrompt", has_text=re.compile(r"\d"))).to_have_count(0)
@@ -188,7 +188,7 @@ def test_a_notebook_opens_and_all_its_cells_run(start: Callable[..., Started], p
 
     choose(page, "Run", "Run All Cells")
     prompts = [f"[{number}]:" for number in range(1, len(code_cells) + 1)]
-    expect(cells.locator(".jp-InputPrompt")).to_have_text(prompts, timeout=60_000)
+    expect(cells.locator(".jp-InputPrompt")).to_have_text(prompts, timeout=120_000)
     page.screenshot(path=tmp_path / "notebook.png")
 
     for kind in ("error", "stderr"):
@@ -228,4 +228,4 @@ def test_nothing_survives_when_the_command_is_killed(start: Callable[..., Starte
     started.start_kernel()
     assert len(started.processes()) >= 7  # the command, two supervisors, Kafka, Redis, JupyterLab, the kernel
     started.process.kill()
-    wait_until(lambda: not started.processes(), timeout=60, what="every process was to end", interval=0.05)
+    wait_until(lambda: not started.processes(), timeout=120, what="every process was to end", interval=0.05)

@@ -63,7 +63,7 @@ def test_each_run_sends_new_tasks_and_a_seed_repeats_them(type_in, unique_name, 
     for process in [type_in(*words), type_in(*words), type_in(*words, "--seed", "5"), type_in(*words, "--seed", "5")]:
         said(process)
     with connect(lab) as topics, WorkerGroup(topics.get(unique_name), group=unique_name) as group:
-        ids = group.drain(timeout=60)["task_id"]
+        ids = group.drain(timeout=120)["task_id"]
     assert (len(ids), ids.nunique()) == (4, 3)
 
 
@@ -75,7 +75,7 @@ def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):
             assert process.poll() is None, process.communicate()
             return unique_name in topics.names() and sum(topics.end_offsets(unique_name).values()) >= 20
 
-        wait_until(twenty_are_there, timeout=60, what="tasks were to arrive")
+        wait_until(twenty_are_there, timeout=120, what="tasks were to arrive")
         out = ended(process)
         sent = int(re.search(r"Sent (\d+) tasks", out).group(1))
         assert sent == sum(topics.end_offsets(unique_name).values())
@@ -89,13 +89,13 @@ def test_two_terminals_share_a_group_and_ctrl_c_leaves_it(type_in, unique_name, 
     with connect(lab) as topics:
         wait_until(
             lambda: [len(p) for p in topics.members(unique_name).values()] == [1, 1],
-            timeout=60,
+            timeout=120,
             what="both terminals were to have a partition",
         )
         said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "40"))
         wait_until(
             lambda: not sum(p.lag for p in topics.lag(unique_name, group=unique_name)),
-            timeout=60,
+            timeout=120,
             what="the tasks were to be done",
         )
         for process in (first, second):
@@ -135,12 +135,12 @@ def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
     def three_are_counted() -> bool:
         assert work.poll() is None, work.communicate()
         try:
-            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
                 return done in answer.read().decode()
         except URLError:
             return False  # it does not listen yet
 
-    wait_until(three_are_counted, timeout=60, what="the tasks were to be counted")
+    wait_until(three_are_counted, timeout=120, what="the tasks were to be counted")
     assert "3 tasks done" in ended(work)
 
 
@@ -151,14 +151,14 @@ def test_workers_wait_for_a_broker_that_went_away_and_say_so_once(type_in, tmp_p
         work = type_in("work", "--topic", "t", "--records", "mine.parquet", **address)
         with connect(own) as topics:
             is_empty = lambda: not sum(p.lag for p in topics.lag("t", group="worker_group"))  # noqa: E731
-            wait_until(is_empty, timeout=60, what="the first task was to be done")
+            wait_until(is_empty, timeout=120, what="the first task was to be done")
             own.kill_broker(1)
             assert "The workers wait for it" in work.stderr.readline()
             own.restart_broker(1)
             said(type_in("produce", "two", "--topic", "t", **address))
-            wait_until(is_empty, timeout=60, what="the second task was to be done")
+            wait_until(is_empty, timeout=120, what="the second task was to be done")
         work.send_signal(signal.SIGINT)
-        out, err = work.communicate(timeout=60)
+        out, err = work.communicate(timeout=120)
     assert (work.returncode, err.count("The workers wait")) == (0, 0)
     assert "2 tasks done" in out
 
@@ -198,7 +198,7 @@ def test_without_a_broker_the_way_on_is_named(type_in, tmp_path):
         env={**os.environ, "LABKIT_LAB": "never-started"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert process.returncode == 1

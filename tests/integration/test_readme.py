@@ -16,6 +16,6 @@ def test_the_example_draws_its_figure(lab, tmp_path):
         cwd=tmp_path,
         env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert (tmp_path / "tasks.png").read_bytes().startswith(b"\x89PNG")

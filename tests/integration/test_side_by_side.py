@@ -79,7 +79,7 @@ def test_two_groups_of_default_names_on_two_topics_see_their_own_tasks(lab: Lab)
             tasks = stock_tasks(20, seed=seed)
             with Producer(topic) as producer:
                 producer.send_many(tasks)
-            assert set(group.drain(timeout=60)["task_id"]) == {task.id for task in tasks}
+            assert set(group.drain(timeout=120)["task_id"]) == {task.id for task in tasks}
 
 
 def test_a_books_consumer_joins_the_workers_of_a_shared_topic(lab: Lab, unique_name: str) -> None:
@@ -100,7 +100,7 @@ def test_a_books_consumer_joins_the_workers_of_a_shared_topic(lab: Lab, unique_n
                     consumer.poll(0.1)
                     return len(held) == 1 and len(group.assignment()["worker-1"]) == 1
 
-                wait_until(shared, timeout=60, what="the consumer was to get a partition")
+                wait_until(shared, timeout=120, what="the consumer was to get a partition")
         topics.delete(unique_name)
 
 
@@ -152,6 +152,6 @@ def test_two_celery_sessions_read_each_their_own_records_and_leave_nothing(lab: 
     with CelerySession(lab, classes=known, workers=1) as one, CelerySession(lab, classes=known, workers=1) as other:
         sent = {session: sent_to(session, tasks) for session, tasks in ((one, 10), (other, 15))}
         for session, ids in sent.items():
-            assert set(session.drain(timeout=60)["task_id"]) == ids
+            assert set(session.drain(timeout=120)["task_id"]) == ids
     with connect(lab) as topics:
         assert not [name for name in topics.transport.admin().list_topics() if "jobs.high" in name]

@@ -33,7 +33,7 @@ def test_full_then_polled_then_open_again(api):
         for _ in range(5):
             assert client.poll("orders", wait=10) is not None
         wait_until(
-            lambda: client.overview().queues[0].unfinished < 5, timeout=60, what="the queue was to be seen as shorter"
+            lambda: client.overview().queues[0].unfinished < 5, timeout=120, what="the queue was to be seen as shorter"
         )
         assert client.create([new_message("orders", "now", author=AUTHOR)])
 
@@ -45,7 +45,7 @@ def test_a_patient_client_waits_as_long_as_it_is_told(api):
         pauses.append(seconds)
         while poller.poll("reports", wait=5) is not None:
             pass
-        wait_until(lambda: poller.overview().queues[2].unfinished < 5, timeout=60, what="there was to be room")
+        wait_until(lambda: poller.overview().queues[2].unfinished < 5, timeout=120, what="there was to be room")
 
     with (
         ApiClient(api.url, token=TOKEN) as poller,

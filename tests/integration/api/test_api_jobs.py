@@ -93,7 +93,7 @@ def test_a_stream_goes_on_after_the_last_event(api, client):
     client.create_job(7_002)
     client.job(7_002, version=1)
     answer = httpx.get(
-        f"{api.url}/jobs/stream", params={"seconds": 0}, headers=ALLOWED | {"Last-Event-ID": str(cursor)}, timeout=60
+        f"{api.url}/jobs/stream", params={"seconds": 0}, headers=ALLOWED | {"Last-Event-ID": str(cursor)}, timeout=120
     )
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.text.count("event: job") == 1

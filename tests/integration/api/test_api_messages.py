@@ -30,7 +30,7 @@ def as_json(messages: list) -> list[dict[str, str]]:
 
 
 def post(api: ApiProcess, path: str, json: object, **headers: str) -> httpx.Response:
-    return httpx.post(api.url + path, json=json, headers=ALLOWED | headers, timeout=60)
+    return httpx.post(api.url + path, json=json, headers=ALLOWED | headers, timeout=120)
 
 
 def on_kafka(lab, settings, topic: str) -> int:
@@ -72,7 +72,7 @@ def test_all_or_nothing(api, lab, api_settings):
 def test_no_message_is_204_and_an_unknown_queue_422(api):
     query = {"topic": "reports", "group": f"g{uuid4().hex}"}
     assert httpx.get(f"{api.url}/message/poll", params=query | {"topic": "nope"}, headers=ALLOWED).status_code == 422
-    empty = httpx.get(f"{api.url}/message/poll", params=query, headers=ALLOWED, timeout=60)
+    empty = httpx.get(f"{api.url}/message/poll", params=query, headers=ALLOWED, timeout=120)
     assert (empty.status_code, empty.content) == (204, b"")
 
 

@@ -22,7 +22,7 @@ def server(lab, api_settings):
 
 def test_health_needs_no_token(api):
     assert httpx.get(f"{api.url}/health/live").json() == {"status": "alive"}
-    assert httpx.get(f"{api.url}/health/ready", timeout=60).json() == {"status": "ready"}
+    assert httpx.get(f"{api.url}/health/ready", timeout=120).json() == {"status": "ready"}
 
 
 def test_the_description_needs_the_token(api):
@@ -62,7 +62,7 @@ def test_a_stop_ends_streams_in_order(lab, api_settings):
     connected = threading.Event()
 
     def listen(url: str) -> None:
-        with httpx.stream("GET", f"{url}/jobs/stream", timeout=60) as answer:
+        with httpx.stream("GET", f"{url}/jobs/stream", timeout=120) as answer:
             for _ in answer.iter_bytes():
                 connected.set()
         ended.set()

@@ -38,13 +38,13 @@ def test_it_counts_every_level_and_what_is_taken(client, app, settings):
     assert counting.count().waiting == tuple(range(1, LEVELS + 1))
     with app.connection_for_read() as connection, connection.SimpleQueue("labkit") as queue:
         queue.consumer.qos(prefetch_count=3)
-        taken = [queue.get(timeout=60) for _ in range(3)]
-        wait_until(lambda: counting.count().unacknowledged == 3, timeout=60, what="three were to be taken")
+        taken = [queue.get(timeout=120) for _ in range(3)]
+        wait_until(lambda: counting.count().unacknowledged == 3, timeout=120, what="three were to be taken")
         count = counting.count()
         assert sum(count.waiting) == 52
         assert count.taken == 55, "taken and not acknowledged still fills the queue"
         taken[0].ack()
-        wait_until(lambda: counting.count().taken == 54, timeout=60, what="one was to be done")
+        wait_until(lambda: counting.count().taken == 54, timeout=120, what="one was to be done")
     sender.close()
 
 

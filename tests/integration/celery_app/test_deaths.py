@@ -31,7 +31,7 @@ def test_who_kills_the_process_of_a_pool_is_given_up_and_nobody_else(lab, client
         work = Work(lab, client, settings)
         topics.create(unique_name, partitions=1)
         work.send(envelope(waits, topic=unique_name, offset=99))
-        wait_until(lambda: bool(effects(tmp_path / "waits")), timeout=60, what="the one that waits was to begin")
+        wait_until(lambda: bool(effects(tmp_path / "waits")), timeout=120, what="the one that waits was to begin")
         work.send(*(envelope(task, topic=unique_name, offset=place) for place, task in enumerate(killers)))
         work.wait_for(len(killers), empty=False)
         Path(f"{tmp_path / 'waits'}.go").touch()

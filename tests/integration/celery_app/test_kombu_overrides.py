@@ -64,14 +64,14 @@ def drain(connection, got, *, until):
             connection.drain_events(timeout=0.2)
         return until(got)
 
-    wait_until(enough, timeout=60, what="messages were to be taken", interval=0)
+    wait_until(enough, timeout=120, what="messages were to be taken", interval=0)
 
 
 def die_with_an_answer_unread(app, room):
     """Ask for a message as a worker does, and end when Redis has answered."""
     with taker(app, []) as connection:
         connection.transport.cycle.on_poll_start()
-        wait_until(lambda: not sum(room.count().waiting), timeout=60, what="Redis was to hand it out")
+        wait_until(lambda: not sum(room.count().waiting), timeout=120, what="Redis was to hand it out")
         connection.default_channel.client.connection.disconnect()
 
 

@@ -134,8 +134,8 @@ def test_a_handler_that_ends_the_interpreter_does_not_end_the_worker(work, topic
 def test_a_task_that_is_in_progress_elsewhere_comes_again(work, file):
     slow = envelope(new_task("test-wait", file))
     work.send(slow, slow)
-    wait_until(lambda: bool(effects(file)), timeout=60, what="one of them was to begin")
-    wait_until(lambda: _eta(work) is not None, timeout=60, what="the other was to be postponed")
+    wait_until(lambda: bool(effects(file)), timeout=120, what="one of them was to begin")
+    wait_until(lambda: _eta(work) is not None, timeout=120, what="the other was to be postponed")
     Path(f"{file}.go").touch()
     assert [(one.outcome, one.attempt) for one in work.wait_for(2)] == [("done", 1), ("repeated", 1)]
     assert effects(file) == [slow.task.id], "to wait for another run is no attempt"
@@ -340,5 +340,5 @@ def test_each_handler_is_one_celery_task(settings):
 
 
 def test_to_ask_a_worker_by_celerys_remote_control_takes_no_room(work):
-    assert work.app.control.inspect(timeout=60.0, limit=1).ping()
+    assert work.app.control.inspect(timeout=120.0, limit=1).ping()
     work.wait_for_empty()

@@ -52,7 +52,7 @@ def test_a_heartbeat_that_is_sent_twice_is_on_kafka_once(app, topics, settings, 
     for run in ("first", "second", "first"):
         app.tasks[HEARTBEAT].apply(task_id=f"{settings.topic_prefix}{run}").get()
     with WorkerGroup(topics.get(HEARTBEAT_TOPIC), group="readers") as group:
-        found = group.drain(timeout=60)
+        found = group.drain(timeout=120)
     assert list(found["task_id"]) == [f"{settings.topic_prefix}{run}" for run in ("first", "second")]
     assert set(found["kind"]) == {"message"}
 
@@ -67,7 +67,7 @@ def test_the_lag_of_every_group_and_of_celery_is_a_series(app, topics, settings,
     topic = topics.create("work", partitions=2)
     with Producer(topic) as producer, WorkerGroup(topic, group="workers") as group:
         producer.send_many(stock_tasks(4, seed=1))
-        group.drain(timeout=60)
+        group.drain(timeout=120)
     with Producer(topic) as producer:
         producer.send_many(stock_tasks(3, seed=2))
     sender = CelerySender(app)

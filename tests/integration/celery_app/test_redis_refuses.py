@@ -36,9 +36,9 @@ def test_a_worker_does_its_tasks_says_what_is_missing_and_goes_on(lab, client, t
     with CeleryWorker(lab, pool="threads", concurrency=2, settings=settings) as worker:
         client.mset(dict.fromkeys(foreign, "another program's"))
         before = send(4)
-        wait_until(lambda: len(effects(file)) == 4, timeout=60, what="they were to be done")
+        wait_until(lambda: len(effects(file)) == 4, timeout=120, what="they were to be done")
         missing = ("records of tasks are missing", "dispatchers do not count this worker")
-        wait_until(lambda: all(what in worker.output() for what in missing), timeout=60, what="it was to be said")
+        wait_until(lambda: all(what in worker.output() for what in missing), timeout=120, what="it was to be said")
         for ask in (records.read, room.count):
             with pytest.raises(RedisRefused, match=f"{prefix}.*WRONGTYPE.*LABKIT_TOPIC_PREFIX"):
                 ask()
@@ -50,9 +50,9 @@ def test_a_worker_does_its_tasks_says_what_is_missing_and_goes_on(lab, client, t
             seen.update(record.task_id for record in records.read())
             return seen >= set(after)
 
-        wait_until(recorded, timeout=60, what="their records were to come")
-        wait_until(lambda: room.count().taken == 0, timeout=60, what="all were to be acknowledged")
-        wait_until(lambda: room.count().processes == 2, timeout=60, what="the worker was to be counted again")
+        wait_until(recorded, timeout=120, what="their records were to come")
+        wait_until(lambda: room.count().taken == 0, timeout=120, what="all were to be acknowledged")
+        wait_until(lambda: room.count().processes == 2, timeout=120, what="the worker was to be counted again")
     sender.close()
     assert sorted(effects(file)) == sorted(before + after)
     said = worker.output()

@@ -22,7 +22,7 @@ def test_a_task_that_the_worker_does_not_know_is_a_dead_letter(lab, client, at_w
         sender.send([envelope(task, topic=unique_name)])
         sender.close()
         letters = DeadLetters(topics, unique_name)
-        wait_until(lambda: bool(letters.list()), timeout=60, what="the task was to become a dead letter")
+        wait_until(lambda: bool(letters.list()), timeout=120, what="the task was to become a dead letter")
         (letter,) = letters.list()
     del HANDLERS["only here"]
     assert letter.task().payload == "x"

@@ -34,10 +34,10 @@ class Work:
             self.records += self._stream.read()
             return sum(record.outcome in ENDS for record in self.records) >= ended
 
-        wait_until(came, timeout=60, what=f"{ended} tasks were to end")
+        wait_until(came, timeout=120, what=f"{ended} tasks were to end")
         if empty:
             self.wait_for_empty()
         return self.records
 
     def wait_for_empty(self) -> None:
-        wait_until(lambda: self._room.count().taken == 0, timeout=60, what="all was to be acknowledged")
+        wait_until(lambda: self._room.count().taken == 0, timeout=120, what="all was to be acknowledged")

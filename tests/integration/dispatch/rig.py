@@ -119,7 +119,7 @@ class Rig:
                 found.append(message)
             return bool(found)
 
-        wait_until(came, timeout=60, what="a task was to come", interval=0.002)
+        wait_until(came, timeout=120, what="a task was to come", interval=0.002)
         return found[0]
 
     def lag(self, of: str) -> int:
@@ -127,7 +127,7 @@ class Rig:
         return sum(place.lag for place in self.topics.lag(self._names[of], group=f"{self.group}.{of}"))
 
     def wait_for_lag(self, of: str, lag: int = 0) -> None:
-        wait_until(lambda: self.lag(of) == lag, timeout=60, what=f"{lag} were to be left")
+        wait_until(lambda: self.lag(of) == lag, timeout=120, what=f"{lag} were to be left")
 
     def outcomes(self) -> list[str]:
         return [record.outcome for record in self.records]
@@ -145,7 +145,7 @@ def wait_for_status(dispatcher: Dispatcher, **expected: dict[str, object]) -> No
         return all(getattr(found[name], key) == v for name, values in expected.items() for key, v in values.items())
 
     try:
-        wait_until(shows, timeout=60, what=f"{expected} was to be")
+        wait_until(shows, timeout=120, what=f"{expected} was to be")
     except Exception as error:
         raise AssertionError(f"{expected}, but {dispatcher.status()}") from error
 

@@ -68,12 +68,12 @@ def test_the_original_design_starts_urgent_tasks_beyond_the_capacity_and_holds_t
     with rig.dispatcher("reserve", limit=2) as dispatcher:
         wait_for_status(dispatcher, low={"waiting": 5, "held": "the queue is full"})
         urgent = rig.produce("high", 120)
-        wait_until(lambda: rig.queued() == 120, timeout=60, what="urgent tasks were to be sent")
+        wait_until(lambda: rig.queued() == 120, timeout=120, what="urgent tasks were to be sent")
         assert [rig.take().id for _ in urgent] == urgent
         rig.wait_for_lag("high")
         assert rig.lag("low") == 5, "who is held keeps its place on Kafka"
         rig.workers(1)
-        wait_until(lambda: rig.queued() == 2, timeout=60, what="two were to be sent")
+        wait_until(lambda: rig.queued() == 2, timeout=120, what="two were to be sent")
         wait_for_status(dispatcher, low={"sent": 2, "waiting": 3}, high={"sent": 120})
 
 
@@ -129,7 +129,7 @@ def test_who_was_chosen_does_not_wait_for_what_is_shed(rig):
             high, low = dispatcher.status()
             return (high.sent + low.sent, low.sent + low.shed) == (1, 5)  # the low ones may come first from Kafka
 
-        wait_until(settled, timeout=60, what="one was to be sent and the low ones beside it were to be shed")
+        wait_until(settled, timeout=120, what="one was to be sent and the low ones beside it were to be shed")
 
 
 def test_what_celery_can_do_nothing_with_is_a_dead_letter_with_the_reason(rig):
@@ -177,7 +177,7 @@ def test_a_stop_commits_what_celery_has_and_a_restart_repeats_nothing(rig):
     for number in range(4):
         with rig.dispatcher(name=f"d{number}", limit=10) as dispatcher:
             rig.workers(5)
-            wait_until(lambda: rig.queued() == 50, timeout=60, what="the queue was to fill")
+            wait_until(lambda: rig.queued() == 50, timeout=120, what="the queue was to fill")
         taken += [message.id for message in rig.take_all()]
         assert rig.lag("low") == 200 - len(taken)
         assert sum(one.sent for one in dispatcher.status()) == 50
@@ -195,7 +195,7 @@ def test_without_redis_the_tasks_wait_on_kafka_and_then_go_on(own_redis, setting
             rig.wait_for_lag("low")
             own_redis.kill()
             later = rig.produce("low", 120)
-            wait_until(lambda: "waits for Redis" in caplog.text, timeout=60, what="it was to say so")
+            wait_until(lambda: "waits for Redis" in caplog.text, timeout=120, what="it was to say so")
             wait_for_status(bridge, low={"waiting": 120, "sent": 20})
             assert rig.lag("low") == 120, "nothing is committed that Celery has not"
             own_redis.start()
@@ -213,7 +213,7 @@ def test_a_stop_while_redis_is_away_is_quick_and_commits_nothing(own_redis, sett
         dispatcher = rig.dispatcher(limit=limit).start()
         own_redis.kill()
         rig.produce("low", 30)
-        wait_until(lambda: "waits for Redis" in caplog.text, timeout=60, what="it was to say so")
+        wait_until(lambda: "waits for Redis" in caplog.text, timeout=120, what="it was to say so")
         stopping = threading.Thread(target=dispatcher.stop, daemon=True)
         stopping.start()
         stopping.join(60)
@@ -275,7 +275,7 @@ def test_a_policy_that_raises_is_reported_and_the_dispatcher_can_be_stopped(rig)
             return "a defect in a policy" in str(error)
         return False
 
-    wait_until(failed, timeout=60, what="it was to fail")
+    wait_until(failed, timeout=120, what="it was to fail")
     stopping = threading.Thread(target=dispatcher.stop, daemon=True)
     stopping.start()
     stopping.join(60)
@@ -322,7 +322,7 @@ def test_when_one_intake_dies_the_dispatcher_says_so_and_leaves_nothing_behind(l
                 return "a defect in a client" in str(error)
             return False
 
-        wait_until(failed, timeout=60, what="it was to fail")
+        wait_until(failed, timeout=120, what="it was to fail")
         assert [one.waiting for one in dispatcher.status()] == [0, 0], "these are others' now"
         with pytest.raises(WorkerFailed, match="a defect in a client"):
             dispatcher.stop()

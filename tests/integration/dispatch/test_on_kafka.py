@@ -82,13 +82,13 @@ def test_two_dispatchers_share_the_work_and_never_overfill_the_queue(performed, 
             most = max(most, sum(count.waiting) + count.unacknowledged)
             return len(records) >= len(sent)
 
-        wait_until(over, timeout=60, what="all tasks were to be performed", interval=0.001)
+        wait_until(over, timeout=120, what="all tasks were to be performed", interval=0.001)
 
         def shares() -> list[int]:
             return [sum(status.sent for status in each.status()) for each in (one, two)]
 
         # a task may be done before its dispatcher knows that it was sent
-        wait_until(lambda: sum(shares()) >= len(sent), timeout=60, what="all were to be counted")
+        wait_until(lambda: sum(shares()) >= len(sent), timeout=120, what="all were to be counted")
         sent_by = shares()
     assert sorted(record.task_id for record in records) == sorted(sent)
     assert {record.outcome for record in records} == {"done"}
@@ -104,7 +104,7 @@ def test_after_a_stop_another_goes_on_where_it_was(rig):
     for name in ("d1", "d2"):
         with rig.dispatcher(limit=10, name=name, classes=(LOW,)):
             rig.workers(6)
-            wait_until(lambda: rig.queued() == 60, timeout=60, what="the queue was to fill")
+            wait_until(lambda: rig.queued() == 60, timeout=120, what="the queue was to fill")
         taken += [message.id for message in rig.take_all()]
         assert rig.lag("low") == 120 - len(taken)
     assert taken == ids
@@ -117,7 +117,7 @@ def test_the_bridge_waits_on_kafka_for_redis(own_redis, topics, settings, caplog
         rig.wait_for_lag("low")
         own_redis.kill()
         later = rig.produce("low", 10)
-        wait_until(lambda: "waits for Redis" in caplog.text, timeout=60, what="it was to say so")
+        wait_until(lambda: "waits for Redis" in caplog.text, timeout=120, what="it was to say so")
         assert rig.lag("low") == 10
         assert bridge.status()[0].sent == 10
         own_redis.start()
@@ -144,7 +144,7 @@ def test_a_bridge_makes_a_celery_task_of_every_record(lab, topics, client, at_wo
         return len(records) >= 33
 
     with make_bridge(lab, topics, unique_name, group=unique_name, settings=at_work) as bridge:
-        wait_until(over, timeout=60, what="all records were to end")
+        wait_until(over, timeout=120, what="all records were to end")
         (status,) = bridge.status()
     assert (status.sent, status.dead, status.waiting) == (31, 2, 0)
     assert sorted(effects(file)) == sorted(task.id for task in tasks)
@@ -183,16 +183,16 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
             with Producer(session.topic(name), settings=settings) as producer:
                 tasks = [new_task("sleep", 0.002) for _ in range(20)] + [new_task("no-such-kind")]
                 sent[name] = {receipt.task_id for receipt in producer.send_many(tasks)}
-        frame = session.drain(timeout=60)
+        frame = session.drain(timeout=120)
         assert set(frame["task_id"]) == sent["low"] | sent["high"]
         assert frame["outcome"].value_counts().to_dict() == {"done": 40, "dead": 2}
         assert frame.groupby("topic")["priority"].unique().map(list).to_dict() == {"jobs.high": [0], "jobs.low": [1]}
         count = session.count()
         assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 2)
-        assert session.drain(timeout=60).equals(frame), "nothing more came"
+        assert session.drain(timeout=120).equals(frame), "nothing more came"
         with Producer(session.topic("high"), settings=settings) as producer:
             producer.send(new_task("sleep", 0.3))
-        assert len(session.drain(timeout=60)) == len(frame) + 1, "also a task that is still performed is waited for"
+        assert len(session.drain(timeout=120)) == len(frame) + 1, "also a task that is still performed is waited for"
 
 
 def test_a_drain_that_cannot_end_says_so(lab, settings):
@@ -201,7 +201,7 @@ def test_a_drain_that_cannot_end_says_so(lab, settings):
             producer.send(new_task("sleep", 1.0))
         with pytest.raises(LabkitError, match=r"0\.3 s in vain: Celery was to finish"):
             session.drain(timeout=0.3)
-        assert len(session.drain(timeout=60)) == 1
+        assert len(session.drain(timeout=120)) == 1
 
 
 def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, caplog):
@@ -209,10 +209,10 @@ def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, cap
     with CelerySession(lab, classes=[LOW], workers=1, settings=own) as session, ThreadPoolExecutor() as threads:
         with Producer(session.topic("low"), settings=own) as producer:
             producer.send_many(new_task("sleep", 0.05) for _ in range(20))
-        session.wait_for_records(1, timeout=60)
+        session.wait_for_records(1, timeout=120)
         with own_redis.killed():
-            drained = threads.submit(session.drain, timeout=60)
-            wait_until(lambda: "the session waits for Redis" in caplog.text, timeout=60, what="it was to say so")
+            drained = threads.submit(session.drain, timeout=120)
+            wait_until(lambda: "the session waits for Redis" in caplog.text, timeout=120, what="it was to say so")
         frame = drained.result(60)
         assert len(frame) == frame["task_id"].nunique() == 20
     assert caplog.text.count("the session waits for Redis") == caplog.text.count("the session goes on") == 1
@@ -238,7 +238,7 @@ def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_red
             for name in names:
                 with Producer(unprefixed.get(name), settings=settings) as producer:
                     sent.append({one.task_id for one in producer.send_many([new_task("sleep", 0) for _ in range(5)])})
-            found = [set(session.drain(timeout=60)["task_id"]) for session in (first, second)]
+            found = [set(session.drain(timeout=120)["task_id"]) for session in (first, second)]
             assert found == sent
             assert [session.count().processes for session in (first, second)] == [2, 2]
     assert not list(client.scan_iter(f"{settings.topic_prefix}labkit:celery:*"))

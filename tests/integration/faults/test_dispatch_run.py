@@ -45,14 +45,14 @@ def let_it_die(scene: Testbed, planted: str) -> None:
     dying = scene.dispatcher(imports=f"{IMPORTS},{PLANTED}.{planted}")
     dying.start()
     scene.produce(TASKS)
-    wait_until(lambda: not dying.alive(), timeout=60, what="the dispatcher was to kill itself")
+    wait_until(lambda: not dying.alive(), timeout=120, what="the dispatcher was to kill itself")
     dying.kill()
 
 
 def go_on(scene: Testbed) -> None:
     """Another dispatcher and a worker do what is left."""
     with scene.dispatcher(imports=IMPORTS), scene.worker("threads", imports=IMPORTS):
-        wait_until(scene.is_done, timeout=60, what="Celery was to finish all tasks")
+        wait_until(scene.is_done, timeout=120, what="Celery was to finish all tasks")
 
 
 def test_nothing_is_lost_and_effects_are_had_once_whoever_is_killed(own_lab):
@@ -106,14 +106,14 @@ def test_without_redis_it_keeps_its_place_says_so_once_and_goes_on_by_itself(own
     scene = Testbed(own_lab, load, tmp_path / "effects.sqlite")
     with scene.set_up(), scene.worker("threads"), scene.dispatcher(log_dir=tmp_path) as dispatcher:
         scene.produce(TASKS)
-        wait_until(scene.is_done, timeout=60, what="the first tasks were to be done")
+        wait_until(scene.is_done, timeout=120, what="the first tasks were to be done")
         own_lab.kill_redis()
         scene.produce(MORE)  # one is of a kind that nobody handles
-        wait_until(lambda: said(tmp_path, "waits for Redis") > 0, timeout=60, what="the dispatcher was to say so")
+        wait_until(lambda: said(tmp_path, "waits for Redis") > 0, timeout=120, what="the dispatcher was to say so")
         dispatcher.check()
         assert scene.lag() == MORE
         own_lab.restart_redis()
-        wait_until(scene.is_done, timeout=60, what="it was to go on")
+        wait_until(scene.is_done, timeout=120, what="it was to go on")
         dispatcher.check()
         verdicts = {topic: check(history) for topic, history in scene.histories().items()}
     # Redis gives a task to another worker when its visibility time-out is over, and a slow machine may be slower than
@@ -133,9 +133,9 @@ def test_the_processes_of_a_killed_worker_end_in_the_middle_of_their_tasks(bridg
     with bridge(seconds=60.0, concurrency=2) as scene, scene.dispatcher(), scene.worker("prefork") as worker:
         pool = psutil.Process(worker.pid).children(recursive=True)
         scene.produce(4)
-        wait_until(lambda: scene.queued() == 4, timeout=60, what="the tasks were to be sent")
+        wait_until(lambda: scene.queued() == 4, timeout=120, what="the tasks were to be sent")
         worker.kill()
-        _, alive = psutil.wait_procs(pool, timeout=60)
+        _, alive = psutil.wait_procs(pool, timeout=120)
         assert len(pool) >= 2
         assert alive == []
     with redis.Redis.from_url(own_lab.redis_url) as client:

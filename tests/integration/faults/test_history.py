@@ -22,7 +22,7 @@ def test_a_run_in_peace_has_no_anomaly_and_its_commits_are_those_of_the_group(la
         with WorkerGroup(
             topic, workers=2, service=constant(1), seed=1, order="key", concurrency=4, group=unique_name
         ) as group:
-            records = group.drain(timeout=60)
+            records = group.drain(timeout=120)
         log = read_topic(topic.transport, COMMITS_TOPIC)
         commits = group_commits(log, group=topic.full_group(unique_name), topic=topic.full_name)
         written = read_topic(topic.transport, topic.full_name)

@@ -11,8 +11,8 @@ WORKERS = 3
 
 
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
-    load = WorkerLoad(tasks=1_600, service=uniform(50, 150), workers=WORKERS, concurrency=4)
-    run = run_under_faults(lab, load, ["replace worker"] * 8, seed=1)
+    load = WorkerLoad(tasks=900, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    run = run_under_faults(lab, load, ["replace worker"] * 4, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s")
     assert run.verdict.ok(allow=()), run.verdict
     assert len(run.records) == run.verdict.tasks == load.tasks

@@ -173,7 +173,7 @@ PRODUCER = """
 import kafka
 producer = kafka.KafkaProducer(bootstrap_servers="127.0.0.1:{port}")
 def send(topic, value):
-    found = producer.send(topic, value.encode()).get(timeout=60)
+    found = producer.send(topic, value.encode()).get(timeout=120)
     return [found.partition, found.offset]
 """
 

@@ -45,7 +45,7 @@ def test_growing_from_1_to_4_partitions_under_load(topics, lab, unique_name, tmp
         with Jobs(topic) as jobs:
             for job_id in count(start, 2):
                 created.append(jobs.create(job_id).job_id)
-                if enough.wait(0.01):  # as many as keep the consumers busy, and not as many as there is room for
+                if enough.wait(0.05):  # it takes seconds until the new partitions are seen, and each job costs requests
                     return
 
     def consumer(group, view):
@@ -60,12 +60,12 @@ def test_growing_from_1_to_4_partitions_under_load(topics, lab, unique_name, tmp
         with consumer("one", view) as one, consumer("two", view) as two:
             for writer in writers:
                 writer.start()
-            wait_until(lambda: len(created) >= 100, timeout=60, what="jobs were to be created")
+            wait_until(lambda: len(created) >= 100, timeout=120, what="jobs were to be created")
             topics.grow(unique_name, partitions=4)
             new = [1, 2, 3]
             wait_until(
                 lambda: all(topics.end_offsets(unique_name)[number] >= 20 for number in new),
-                timeout=60,
+                timeout=120,
                 what="the new partitions were to be used",
             )
             enough.set()
@@ -102,7 +102,9 @@ def test_compaction_by_the_broker_keeps_the_view(lab, unique_name, tmp_path):
             done = jobs.change(running, JobStatus.DONE, worker="a")
             jobs.write(running.event())
             view.follow()
-            wait_until(lambda: topics.end_offsets(unique_name)[0] >= 5, timeout=60, what="DONE was to be written again")
+            wait_until(
+                lambda: topics.end_offsets(unique_name)[0] >= 5, timeout=120, what="DONE was to be written again"
+            )
             fillers = iter(random.Random(1).sample(range(10_000, 1_000_000), 5000))
 
             def is_compacted():

@@ -85,10 +85,10 @@ def test_one_of_two_views_follows_and_the_other_takes_over(topics, url):
         first.follow()
         second.follow()
         jobs.create(1)
-        assert first.wait_for(1, 1, timeout=60) == second.wait_for(1, 1, timeout=60)
+        assert first.wait_for(1, 1, timeout=120) == second.wait_for(1, 1, timeout=120)
         first.close()
         jobs.create(2)
-        assert second.wait_for(2, 1, timeout=60).job_id == 2
+        assert second.wait_for(2, 1, timeout=120).job_id == 2
 
 
 def test_the_store_of_another_topic(topics, url):
@@ -99,7 +99,7 @@ def test_the_store_of_another_topic(topics, url):
         jobs.create(2)
     with JobView(one, url) as first, JobView(other, url) as second:
         first.follow()
-        wait_until(lambda: first.get(1) is not None, timeout=60, what="the first view was to begin")
+        wait_until(lambda: first.get(1) is not None, timeout=120, what="the first view was to begin")
         with pytest.raises(StoreInUse):
             second.catch_up(timeout=0.5)
         assert second.list() == []
@@ -115,7 +115,7 @@ def test_a_stale_event_is_mended(topics, url):
         jobs.change(running, JobStatus.DONE, worker="w")
         jobs.write(running.event())
         view.follow()
-        wait_until(lambda: topics.end_offsets(topic.name)[0] == 5, timeout=60, what="DONE was to be written again")
+        wait_until(lambda: topics.end_offsets(topic.name)[0] == 5, timeout=120, what="DONE was to be written again")
 
 
 def test_a_server_that_is_not_there(topics):

@@ -73,7 +73,7 @@ def produce(bootstrap_servers: str, topic: str, *values: str) -> None:
     """Create the topic if need be and produce to its one partition, each value acknowledged by `all`."""
     config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     admin = AdminClient(config)
-    if topic not in admin.list_topics(timeout=60).topics:
+    if topic not in admin.list_topics(timeout=120).topics:
         admin.create_topics([NewTopic(topic, 1)])[topic].result(60)
     failed: list[object] = []
     producer = Producer({**config, "acks": "all"})
@@ -88,7 +88,7 @@ def consume(bootstrap_servers: str, topic: str, count: int) -> list[str]:
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "none", "log_level": 0})
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
-        records = consumer.consume(count, timeout=60)
+        records = consumer.consume(count, timeout=120)
         return [record.value().decode() for record in records]
     finally:
         consumer.close()

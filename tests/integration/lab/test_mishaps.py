@@ -159,7 +159,7 @@ def test_a_pid_that_is_no_longer_ours_is_left_alone(
 
 def test_a_forked_child_does_not_end_its_parents_lab(in_another_process: Run) -> None:
     parent = in_another_process(FORK)
-    said, complaint = parent.communicate(timeout=60)
+    said, complaint = parent.communicate(timeout=120)
     assert said.splitlines() == ["the child is done: 0", "running: True"], complaint
 
 
@@ -187,7 +187,7 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         ports=(),
         insist=False,
         throw_away=False,
-        timeout=60,
+        timeout=120,
     )
     state, supervisor = startup._start(plan, own_settings)
     try:

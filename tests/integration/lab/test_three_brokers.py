@@ -49,7 +49,7 @@ def three() -> Iterator[Lab]:
 def partition(lab: Lab, topic: str) -> Any:
     """What the brokers say of the topic's first partition: `leader`, `replicas`, `isrs`."""
     admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
-    return admin.list_topics(timeout=60).topics[topic].partitions[0]
+    return admin.list_topics(timeout=120).topics[topic].partitions[0]
 
 
 @pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])

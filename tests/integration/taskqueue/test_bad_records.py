@@ -70,7 +70,7 @@ def group(request: pytest.FixtureRequest, lab, unique_name):
 
 
 def test_each_is_a_dead_letter_and_the_tasks_behind_it_are_done(group: WorkerGroup) -> None:
-    records = group.drain(timeout=60)
+    records = group.drain(timeout=120)
     counts = records["outcome"].value_counts().to_dict()
     assert counts == {"done": len(BAD), "bad": len(BAD)}
     letters = DeadLetters(Topics.of(group.topic), group.topic.name).list()
@@ -90,6 +90,6 @@ def test_whatever_others_have_compressed_their_records_with_is_read(lab, unique_
             client.produce(topic.full_name, value=new_task(codec, codec * 1000).encode()[1], headers=list(HEADERS))
             assert client.flush(60) == 0
         with WorkerGroup(topic, group=unique_name, settings=SETTINGS) as group:
-            records = group.drain(timeout=60)
+            records = group.drain(timeout=120)
     assert list(records["kind"]) == list(codecs)
     assert set(records["outcome"]) == {"done"}

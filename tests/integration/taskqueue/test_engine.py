@@ -31,7 +31,7 @@ def test_one_partition_feeds_many_threads_in_key_order(topics: Topics, unique_na
     topic = topics.create(unique_name, partitions=1)
     send(topic, stock_tasks(400, seed=1, keys=40))
     with WorkerGroup(topic, group=unique_name, service=constant(5), order="key", concurrency=16) as group:
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
     assert records["task_id"].nunique() == len(records) == 400
     assert all(offsets.is_monotonic_increasing for _, offsets in records.groupby("key")["offset"])
     busy = (records["finished_at"] - records["started_at"]).sum()
@@ -68,7 +68,7 @@ def test_a_task_that_kills_its_worker_ends_among_the_dead_letters(
         return all(partition.lag == 0 for partition in group.lag())
 
     group.begin_to_add()
-    wait_until(empty, timeout=60, what="the queue was to empty", interval=0.1)
+    wait_until(empty, timeout=120, what="the queue was to empty", interval=0.1)
     (letter,) = DeadLetters(topics, topic.name).list()
     records = group.records()
     group.stop()
@@ -90,13 +90,13 @@ def test_a_dead_letter_that_is_replayed_is_done_and_the_queue_is_empty_again(top
             raise ConnectionError("the other side is down")
 
     with WorkerGroup(topic, group=unique_name, handler=handler, retry=Retry(attempts=2, first=0.01)) as group:
-        group.drain(timeout=60)
+        group.drain(timeout=120)
         letters = DeadLetters(topics, topic.name)
         (letter,) = letters.list()
         assert (letter.task().id, letter.attempts, letter.group) == (tasks[7].id, 2, unique_name)
         healthy.append(True)
         assert letters.replay([letter.id]) == 1
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
     of_it = records[records["task_id"] == tasks[7].id]
     assert list(of_it["outcome"]) == ["failed", "dead", "done"]
     assert letters.list() == []
@@ -118,11 +118,11 @@ def test_a_handler_that_takes_longer_than_the_session_keeps_its_worker_in_the_gr
     with WorkerGroup(topic, group=unique_name, workers=2, handler=handler, session_timeout=session) as group:
         before = group.assignment()
         send(topic, stock_tasks(2, seed=1))
-        wait_until(lambda: len(begins) == 2, timeout=60, what="both tasks were to begin")
+        wait_until(lambda: len(begins) == 2, timeout=120, what="both tasks were to begin")
         begun = time.monotonic()
-        wait_until(lambda: time.monotonic() - begun > session + 1, timeout=60, what="a session was to pass")
+        wait_until(lambda: time.monotonic() - begun > session + 1, timeout=120, what="a session was to pass")
         is_over.set()
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
         assert group.assignment() == before
     assert sorted(records["task_id"]) == sorted(begins)
     assert len(begins) == 2
@@ -134,5 +134,5 @@ def test_processes_work_for_one_worker(topics: Topics, unique_name: str) -> None
     with WorkerGroup(
         topic, group=unique_name, handler=handlers.count_up, executor="processes", order="none", concurrency=2
     ) as group:
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
     assert list(records["outcome"]) == ["done"] * 50

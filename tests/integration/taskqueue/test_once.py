@@ -111,7 +111,7 @@ def test_a_lease_from_before_the_clock_was_set_back_ends(lab, client, task):
     client.pexpire(dead.key, 3_600_000)
     assert next_.begin() is RunState.IN_PROGRESS
     assert client.pttl(dead.key) <= LEASE * 1000
-    wait_until(lambda: next_.begin() is RunState.BEGUN, timeout=60, what="the lease was to end")
+    wait_until(lambda: next_.begin() is RunState.BEGUN, timeout=120, what="the lease was to end")
 
 
 def test_a_handler_that_fails_may_be_tried_again_at_once(lab, task):
@@ -212,7 +212,7 @@ def test_a_task_is_forgotten_after_its_time(lab, task):
         pay(task)
         return len(calls) > 1
 
-    wait_until(deliver, timeout=60, what="the task is done a second time")
+    wait_until(deliver, timeout=120, what="the task is done a second time")
 
 
 def test_users_with_a_prefix_of_their_own_share_a_redis(lab, task, client, monkeypatch, fresh_connections):
@@ -261,7 +261,7 @@ def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
     late = RunLease(client, unique_name, lease=0.05, ttl=60)
     other = RunLease(client, unique_name, lease=60, ttl=60)
     assert late.begin() is RunState.BEGUN
-    wait_until(lambda: other.begin() is RunState.BEGUN, timeout=60, what="the first lease ends")
+    wait_until(lambda: other.begin() is RunState.BEGUN, timeout=120, what="the first lease ends")
     before = client.get(unique_name)
     assert not late.renew()
     late.give_back()
@@ -277,7 +277,7 @@ def test_a_run_that_was_overtaken_changes_nothing(client, unique_name):
 def test_a_late_run_that_nobody_overtook_is_done(client, unique_name):
     late = RunLease(client, unique_name, lease=0.05, ttl=60)
     assert late.begin() is RunState.BEGUN
-    wait_until(lambda: not client.exists(unique_name), timeout=60, what="the lease ends")
+    wait_until(lambda: not client.exists(unique_name), timeout=120, what="the lease ends")
     late.finish()
     assert RunLease(client, unique_name, lease=60, ttl=60).begin() is RunState.DONE
 

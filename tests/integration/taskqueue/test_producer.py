@@ -39,7 +39,7 @@ def test_every_setting_delivers_every_task(topics, unique_name, changes):
             receipts = producer.send_many(tasks)
         assert [receipt.task_id for receipt in receipts] == [task.id for task in tasks]
         with WorkerGroup(topic, group=unique_name, settings=settings) as group:
-            records = group.drain(timeout=60)
+            records = group.drain(timeout=120)
     assert set(records["task_id"]) == {task.id for task in tasks}
     if settings.acks != "0":  # without an acknowledgement nobody learns the offset
         where = records.set_index("task_id")[["partition", "offset"]]
@@ -62,7 +62,7 @@ def test_an_open_loop_schedule_reaches_the_records(topics, unique_name):
             producer.flush()
             receipts = producer.receipts()
         with WorkerGroup(topic, group=unique_name, settings=settings) as group:
-            records = group.drain(timeout=60)
+            records = group.drain(timeout=120)
     due = receipts.set_index("task_id")["scheduled_at"]
     assert records.set_index("task_id")["scheduled_at"].to_dict() == due.to_dict()
     assert (receipts["lateness"] >= 0).all()

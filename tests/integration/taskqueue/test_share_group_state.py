@@ -66,11 +66,11 @@ def cut_off(lab, topic, before: int) -> None:
 def test_an_aborted_transaction_is_nothing_that_is_left(lab, topic):
     abort(lab, topic)
     with share(topic) as group:
-        assert len(group.drain(timeout=60)) == 0
+        assert len(group.drain(timeout=120)) == 0
         send(topic, 6)
-        assert len(group.drain(timeout=60)) == 6
+        assert len(group.drain(timeout=120)) == 6
         abort(lab, topic)
-        assert len(group.drain(timeout=60)) == 6
+        assert len(group.drain(timeout=120)) == 6
         assert [place.lag for place in group.lag()] == [0]
 
 
@@ -90,26 +90,26 @@ def test_what_is_in_an_open_transaction_is_left_until_it_ends(lab, topic, monkey
                 assert [place.lag for place in group.lag(look=True)] == [3]
                 return len(looks) >= 2
 
-            wait_until(has_looked, timeout=60, what="it was to be looked at twice")
-        assert len(group.drain(timeout=60)) == 0
+            wait_until(has_looked, timeout=120, what="it was to be looked at twice")
+        assert len(group.drain(timeout=120)) == 0
 
 
 def test_what_was_cut_off_is_nothing_that_is_left(lab, topic):
     send(topic, 10)
     with share(topic) as group:
-        group.drain(timeout=60)
+        group.drain(timeout=120)
     send(topic, 6)
     cut_off(lab, topic, 16)
     with share(topic) as group:
-        assert len(group.drain(timeout=60)) == 0
+        assert len(group.drain(timeout=120)) == 0
         send(topic, 2)
-        assert len(group.drain(timeout=60)) == 2
+        assert len(group.drain(timeout=120)) == 2
 
 
 def test_tasks_that_others_of_a_share_group_have_done_are_not_passed_over(topic):
     send(topic, 4)
     with share(topic, name="before") as group:
-        group.drain(timeout=60)
+        group.drain(timeout=120)
     with share(topic, name="left", max_in_flight=1) as left, share(topic, name="right", max_in_flight=1) as right:
         sent = set().union(*(send(topic, 1, seed=seed) for seed in range(2, 22)))
         assert len(sent) == 20
@@ -118,10 +118,10 @@ def test_tasks_that_others_of_a_share_group_have_done_are_not_passed_over(topic)
             return sent - set(group.records()["task_id"])
 
         # one may be delivered to both
-        wait_until(lambda: not missing(left) & missing(right), timeout=60, what="all were to be done")
+        wait_until(lambda: not missing(left) & missing(right), timeout=120, what="all were to be done")
         for group in (left, right):
             if others := len(missing(group)):
                 with pytest.raises(DoneElsewhere, match=f"but {others} of them by other members"):
-                    group.drain(timeout=60)
+                    group.drain(timeout=120)
             else:
-                assert len(group.drain(timeout=60)) >= 20
+                assert len(group.drain(timeout=120)) >= 20

@@ -44,7 +44,7 @@ def send(topic, count, *, seed=1) -> list[Task]:
 def receive(client: ShareClient, count: int) -> list[SharedRecord]:
     """So many records in one poll, which is tried again while none come."""
     found: list[SharedRecord] = []
-    wait_until(lambda: bool(found.extend(client.poll(0.2)) or found), timeout=60, what="records were to come")
+    wait_until(lambda: bool(found.extend(client.poll(0.2)) or found), timeout=120, what="records were to come")
     assert len(found) == count
     return found
 
@@ -106,7 +106,7 @@ def test_more_workers_than_partitions_all_get_tasks(topics: Topics, unique_name)
         share(topic, unique_name, workers=4, service=constant(20), max_in_flight=2) as group,
     ):
         send(topic, 80)
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
         assert group.lag()[0].lag == 0
     assert len(records) == records["task_id"].nunique() == 80
     assert set(records.groupby("worker").size().index) == {f"worker-{number}" for number in range(1, 5)}
@@ -125,9 +125,9 @@ def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
         share(topic, unique_name, workers=2, handler=handler, max_in_flight=1) as group,
     ):
         send(topic, 20)
-        wait_until(lambda: group.attempts() == 19, timeout=60, what="all other tasks were to be done")
+        wait_until(lambda: group.attempts() == 19, timeout=120, what="all other tasks were to be done")
         release.set()
-        assert len(group.drain(timeout=60)) == 20
+        assert len(group.drain(timeout=120)) == 20
 
 
 def test_dead_letters_stay_when_their_topic_is_made_anew(topics: Topics, unique_name):
@@ -139,7 +139,7 @@ def test_dead_letters_stay_when_their_topic_is_made_anew(topics: Topics, unique_
         topic = topics.recreate(unique_name, partitions=1)
         sent += send(topic, 2, seed=seed)
         with share(topic, f"{unique_name}-{seed}", handler=handler, retry=Retry(attempts=1)) as group:
-            group.drain(timeout=60)
+            group.drain(timeout=120)
     letters = DeadLetters(topics, unique_name).list()
     assert {letter.task().id for letter in letters} == {task.id for task in sent}
     assert len({letter.topic_id for letter in letters} - {""}) == 2
@@ -160,7 +160,7 @@ def test_a_task_that_fails_is_tried_again_and_ends_as_a_dead_letter(topics: Topi
                 from labkit.taskqueue.transport import Outgoing
 
                 client.write([Outgoing(topic.full_name, 0, None, b"no task")])
-            records = group.drain(timeout=60)
+            records = group.drain(timeout=120)
         outcomes = records[records["task_id"] == tasks[2].id]["outcome"]
         assert list(outcomes) == ["failed", "failed", "dead"]
         assert records["outcome"].value_counts().to_dict() == {"done": 4, "failed": 2, "dead": 1, "bad": 1}
@@ -178,7 +178,7 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
             member.acknowledge(record, "release" if record.offset == 1 else "accept")
         member.commit()
     with share(topic, unique_name) as group:
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
     assert list(records["outcome"]) == ["dead"]
     [letter] = DeadLetters(topics, topic.name).list()
     assert (letter.attempts, letter.group) == (DELIVERIES, unique_name)
@@ -192,9 +192,9 @@ def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, u
         share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=LOCK) as group,
     ):
         send(topic, 30)
-        wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=60, what="both workers were to be busy")
+        wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=120, what="both workers were to be busy")
         group.kill("worker-2")
-        records = group.drain(timeout=60)
+        records = group.drain(timeout=120)
     assert records["task_id"].nunique() == 30
     # what worker-2 had done and the broker had not heard of is done again
     assert set(records[records["task_id"].duplicated()]["worker"]) <= {"worker-1"}
@@ -213,10 +213,10 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
         share(topic, unique_name, workers=2, handler=handler, lock=LOCK) as group,
     ):
         [task] = send(topic, 1)
-        wait_until(lambda: len(begun) == 2, timeout=60, what="the task was to begin again")
+        wait_until(lambda: len(begun) == 2, timeout=120, what="the task was to begin again")
         release.set()
-        wait_until(lambda: group.attempts() == 2, timeout=60, what="both were to end")
-        records = group.drain(timeout=60)
+        wait_until(lambda: group.attempts() == 2, timeout=120, what="both were to end")
+        records = group.drain(timeout=120)
     assert list(records["task_id"]) == [task.id] * 2
     assert records["worker"].nunique() == 2
 
@@ -230,7 +230,7 @@ def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics
         with share(topic, unique_name, workers=2, name="later") as group:
             assert group.add() == "later-3"
             group.stop_worker("later-1")
-            second = group.drain(timeout=60)
+            second = group.drain(timeout=120)
     assert 5 <= len(first) < 60
     assert len({*first["task_id"], *second["task_id"]}) == len(first) + len(second) == 60
 
@@ -251,12 +251,12 @@ def test_the_tasks_of_a_topic_made_anew_under_a_share_group_are_done(topics, uni
     topic = topics.create(unique_name, partitions=1)
     old = send(topic, 10)
     with share(topic, unique_name) as group:
-        group.drain(timeout=60)
+        group.drain(timeout=120)
         topic = topics.recreate(unique_name, partitions=1)
         new = send(topic, 15, seed=2)
         expected = {task.id for task in [*old, *new]}
-        wait_until(lambda: set(group.records()["task_id"]) == expected, timeout=60, what="all were to be done")
-        group.drain(timeout=60)
+        wait_until(lambda: set(group.records()["task_id"]) == expected, timeout=120, what="all were to be done")
+        group.drain(timeout=120)
 
 
 def test_a_topic_that_was_deleted_with_tasks_in_hand_is_named_and_the_worker_goes_on(topics, unique_name, caplog):
@@ -271,11 +271,11 @@ def test_a_topic_that_was_deleted_with_tasks_in_hand_is_named_and_the_worker_goe
     with share(topic, unique_name, workers=1, handler=handler) as group:
         assert begun.wait(60)
         topics.delete(unique_name)
-        wait_until(lambda: f"the topic {unique_name!r} is gone" in caplog.text, timeout=60, what="it was to be said")
+        wait_until(lambda: f"the topic {unique_name!r} is gone" in caplog.text, timeout=120, what="it was to be said")
         topic = topics.create(unique_name, partitions=1)
         new = send(topic, 5, seed=2)
         release.set()
         wanted = {task.id for task in new}
-        wait_until(lambda: wanted <= set(group.records()["task_id"]), timeout=60, what="the new ones were to be done")
+        wait_until(lambda: wanted <= set(group.records()["task_id"]), timeout=120, what="the new ones were to be done")
         assert set(group.records()["task_id"]) <= wanted | {task.id for task in old}
     topics.delete(unique_name)

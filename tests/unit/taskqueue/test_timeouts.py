@@ -1,9 +1,12 @@
 """Waiting ends with the condition or at the deadline."""
 
+from itertools import pairwise
+
 import pytest
 
 from labkit.errors import DeadlineExceeded
-from labkit.taskqueue.timeouts import wait_until
+from labkit.lab.condition import LONGEST_INTERVAL, SHARE
+from labkit.taskqueue.timeouts import LOOK_INTERVAL, wait_until
 
 
 class Clock:
@@ -30,6 +33,17 @@ def test_it_says_what_it_waited_for():
     with pytest.raises(DeadlineExceeded, match="Waited 2 s in vain: admission was to open"):
         wait_until(lambda: False, timeout=2, what="admission was to open", clock=clock, pause=clock.pause)
     assert clock.now == pytest.approx(2)
+
+
+def test_what_takes_long_is_looked_at_less_often():
+    clock, looks = Clock(), []
+    with pytest.raises(DeadlineExceeded):
+        wait_until(lambda: looks.append(clock.now), timeout=60, what="x", clock=clock, pause=clock.pause)
+    between = [after - before for before, after in pairwise(looks)]
+    assert between[:10] == pytest.approx([LOOK_INTERVAL] * 10)
+    assert max(between) == pytest.approx(LONGEST_INTERVAL)
+    assert all(pause <= max(LOOK_INTERVAL, SHARE * look) + 1e-9 for look, pause in zip(looks, between, strict=False))
+    assert looks[-1] == pytest.approx(60)
 
 
 def test_a_condition_that_holds_at_once_needs_no_time():

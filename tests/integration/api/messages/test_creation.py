@@ -23,11 +23,11 @@ def on_topic(topics, queue: str = "orders") -> list[str]:
 
 
 async def wait_for(child, word: str) -> None:
-    await asyncio.to_thread(wait_until, lambda: child.has_said(word), timeout=60, what=f"{child.name}: {word}")
+    await asyncio.to_thread(wait_until, lambda: child.has_said(word), timeout=120, what=f"{child.name}: {word}")
 
 
 async def wait_for_end(child) -> None:
-    await asyncio.to_thread(wait_until, lambda: not child.alive(), timeout=60, what=f"{child.name} was to die")
+    await asyncio.to_thread(wait_until, lambda: not child.alive(), timeout=120, what=f"{child.name} was to die")
 
 
 async def test_a_message_is_on_the_topic_under_its_id(crew, topics) -> None:

@@ -47,7 +47,7 @@ async def test_what_is_sent_twice_happens_once(crew, topics) -> None:
             await (queues.nack if got.id == refused else queues.ack)(got.id, got.token)
         assert seen == Counter(message.id for message in messages) + Counter([refused])
         letters = DeadLetters(topics, "orders")
-        await asyncio.to_thread(wait_until, letters.list, timeout=60, what="the letter", interval=0.1)
+        await asyncio.to_thread(wait_until, letters.list, timeout=120, what="the letter", interval=0.1)
         assert [letter.attempts for letter in letters.list()] == [2]
 
         async def is_done() -> bool:

@@ -44,7 +44,7 @@ async def station(queues, message_id, group="g"):
 async def dead_letters(topics, count: int) -> list:
     letters = DeadLetters(topics, "orders")
     await asyncio.to_thread(
-        wait_until, lambda: len(letters.list()) >= count, timeout=60, what="dead letters", interval=0.1
+        wait_until, lambda: len(letters.list()) >= count, timeout=120, what="dead letters", interval=0.1
     )
     return letters.list()
 

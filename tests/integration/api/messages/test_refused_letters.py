@@ -21,7 +21,7 @@ async def dead_letters(topics, count: int) -> list:
     def found() -> list:
         return DeadLetters(topics, "orders").list()
 
-    await asyncio.to_thread(wait_until, lambda: len(found()) >= count, timeout=60, what="letters", interval=0.1)
+    await asyncio.to_thread(wait_until, lambda: len(found()) >= count, timeout=120, what="letters", interval=0.1)
     return await asyncio.to_thread(found)
 
 
@@ -79,7 +79,7 @@ async def test_many_records_that_are_no_message_and_no_letters_are_passed_over(
         assert got is not None
         assert got.id == message.id
         said = lambda: caplog.text.count("cannot be written") == 5  # noqa: E731
-        await asyncio.to_thread(wait_until, said, timeout=60, what="all were to be passed over")
+        await asyncio.to_thread(wait_until, said, timeout=120, what="all were to be passed over")
         second = new_message(2)
         await queues.create([second])
         got = await queues.poll("orders", "g", wait=WAIT, explicit=False)

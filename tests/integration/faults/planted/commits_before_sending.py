@@ -19,7 +19,7 @@ def commit_and_die(self: Dispatcher, chosen: Sequence[tuple[str, WorkItem]]) -> 
     name, last = chosen[-1]
     wait_until(
         lambda: last.owner.saved > last.record.offset,
-        timeout=60,
+        timeout=120,
         what=f"{self._intakes[name].name} was to commit",
     )
     os.kill(os.getpid(), signal.SIGKILL)
