@@ -31,16 +31,14 @@ class EffectConnection:
         *lines, self.words = (self.words + part).split(b"\n")
         return lines if part else None
 
-    def answer(self, words: bytes) -> None:
-        """Say this; a worker that takes no answers has broken its connection."""
+    def answer(self, words: bytes) -> bool:
+        """Say this; False if the worker takes no answers. That a connection is broken is seen when it is heard."""
         try:
-            if self.socket.send(words) < len(words):
-                raise BlockingIOError
+            return self.socket.send(words) == len(words)
+        except BlockingIOError:
+            return False
         except OSError:
-            try:
-                self.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return  # it is broken already
+            return True
 
 
 @dataclass(eq=False)

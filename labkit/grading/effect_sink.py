@@ -58,7 +58,7 @@ class EffectSink(Resource):
         self._clock = clock
         self._began = clock()
         self._folder = private_folder()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._workers: dict[str, EffectTeller] = {}
         self._effects: list[Effect] = []
         self._holds: Callable[[Effect], bool] = _nothing
@@ -74,7 +74,7 @@ class EffectSink(Resource):
 
     def open(self, worker: str) -> Path:
         """A socket for what the worker of this name tells."""
-        with self._changed:
+        with self._lock:
             path = self._folder / str(len(self._workers))
             listener = socket.socket(socket.AF_UNIX)
             listener.setblocking(False)
@@ -87,7 +87,7 @@ class EffectSink(Resource):
 
     def effects(self) -> list[Effect]:
         """All that was told so far, in the order in which it came."""
-        with self._changed:
+        with self._lock:
             return self._effects[:]
 
     def now(self) -> float:
@@ -98,44 +98,36 @@ class EffectSink(Resource):
         """Why nothing more is heard of the worker, in a sentence; nothing if it has said what it may."""
         return self._workers[worker].fault
 
-    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Whether the condition, which may ask the sink and nothing slow, holds within `timeout` seconds.
-
-        It is asked whenever something was told.
-        """
-        with self._changed:
-            return self._changed.wait_for(condition, timeout)
-
     def hold(self, which: Callable[[Effect], bool]) -> None:
         """From now on, workers wait with these tasks when they begin them, until `let_go`; asked once for each."""
-        with self._changed:
+        with self._lock:
             self._holds = which
 
     def held(self) -> list[Effect]:
         """The beginnings of the tasks that wait now."""
-        with self._changed:
+        with self._lock:
             return [effect for effect, _ in self._held]
 
-    def let_go(self) -> None:
-        """Hold no more tasks, and let those go on that wait."""
-        with self._changed:
-            self._holds = _nothing
-            for _, connection in self._held:
-                connection.answer(OK)
+    def let_go(self, then: Callable[[Effect], bool] | None = None) -> None:
+        """Let those go on that wait, and hold no more tasks than `then` says."""
+        with self._lock:
+            self._holds = then or _nothing
+            for effect, connection in self._held:
+                self._answer(self._workers[effect.worker], connection, OK)
             self._held.clear()
 
     def ask_to_stop(self, worker: str) -> None:
         """Tell the worker to stop, now and whenever it asks for orders."""
-        with self._changed:
+        with self._lock:
             teller = self._workers[worker]
             teller.is_to_stop = True
-            for connection in teller.connections:
+            for connection in teller.connections[:]:
                 if connection.takes_orders:
-                    connection.answer(STOP)
+                    self._answer(teller, connection, STOP)
 
     def close(self) -> None:
         """Break all connections and remove the sockets. Closing twice is no error."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
@@ -156,12 +148,12 @@ class EffectSink(Resource):
                 self._turn()
         except Exception:
             log.exception("the sink of effects has ended")
-            with self._changed:
+            with self._lock:
                 for teller in self._workers.values():
                     teller.end("The grader could not go on listening to it.")
 
     def _turn(self) -> None:
-        with self._changed:
+        with self._lock:
             tellers = [teller for teller in self._workers.values() if teller.fault is None]
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
@@ -171,7 +163,7 @@ class EffectSink(Resource):
         ready = {number for number, _ in poll.poll()}
         if self._wake in ready:
             os.read(self._wake, 4096)
-        with self._changed:
+        with self._lock:
             for teller in tellers:
                 for connection in teller.connections[:]:
                     if teller.fault is None and connection.socket.fileno() in ready:
@@ -179,7 +171,6 @@ class EffectSink(Resource):
                 if teller.fault is None and teller.listener.fileno() in ready:
                     teller.accept()
             self._held = [(effect, connection) for effect, connection in self._held if connection.socket.fileno() >= 0]
-            self._changed.notify_all()
 
     def _hear(self, teller: EffectTeller, connection: EffectConnection) -> None:
         lines = connection.lines()
@@ -202,7 +193,7 @@ class EffectSink(Resource):
         if what == "orders":
             connection.takes_orders = True
             if teller.is_to_stop:
-                connection.answer(STOP)
+                self._answer(teller, connection, STOP)
             return
         at = self.now()
         if teller.is_flooding(at):
@@ -213,7 +204,11 @@ class EffectSink(Resource):
         if what == "began" and self._holds(effect):
             self._held.append((effect, connection))
         else:
-            connection.answer(OK)
+            self._answer(teller, connection, OK)
+
+    def _answer(self, teller: EffectTeller, connection: EffectConnection, words: bytes) -> None:
+        if teller.fault is None and not connection.answer(words):
+            teller.end("It told of tasks, and did not take the grader's answers.")
 
 
 def _nothing(_: Effect) -> bool:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment
+from labkit.grading.broker_pool import BrokerPool
 from labkit.grading.notebook_file import Nbgrader, read_notebook
 from labkit.grading.question_verdict import DIGITS, MAX_FEEDBACK, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
@@ -40,24 +41,30 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Grader:
-    """Grades submissions of one assignment. Any number of threads may use it."""
+    """Grades submissions of one assignment. Any number of threads may use it.
 
-    def __init__(self, sandbox: Backend, assignment: Assignment) -> None:
+    Questions of how code behaves need `brokers`, which are open as long as it grades.
+    """
+
+    def __init__(self, sandbox: Backend, assignment: Assignment, *, brokers: BrokerPool | None = None) -> None:
         self._sandbox = sandbox
+        self._brokers = brokers
         self._assignment = assignment
 
     def grade(self, notebook: Path, *, student: str) -> Report:
         """The report on this notebook. The same notebook of the same student always has the same one.
 
-        Raises `SandboxUnavailable` and whatever else is no fault of the student's, so that it can be tried again, and
-        `BadAssignment` for a question that cannot be asked.
+        Raises `SandboxUnavailable`, `BrokerFailed` and whatever else is no fault of the student's, so that it can be
+        tried again, and `BadAssignment` for a question that cannot be asked.
         """
         submitted = read_notebook(notebook)
         if isinstance(submitted, Feedback):
             return self._report(student, {name: _not_run(name, most, submitted) for name, most in self._possible()})
         cells = take_cells(self._assignment, submitted, student)
         seed = self._seed(student)
-        with SandboxedSolution(self._sandbox, cells.code, student=student, seed=seed) as solution:
+        with SandboxedSolution(
+            self._sandbox, cells.code, student=student, seed=seed, brokers=self._brokers
+        ) as solution:
             verdicts = {
                 question.id: self._verdict(question, cells, solution) for question in self._assignment.questions
             }

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from labkit.errors import KernelEnded, SandboxUnavailable
+from labkit.errors import BrokerFailed, KernelEnded, SandboxUnavailable
+from labkit.grading.broker_pool import BrokerPool, SubmissionBroker
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.contract import Backend, Limits
 from labkit.grading.sandbox.kernel import ADVICE, ENDED, Answer, CodeError, Kernel
+from labkit.grading.solution import GradingBroker
 from labkit.resource import Resource
 
 #: How long a cell may take, and how long all that is asked of one submission may, in seconds.
@@ -38,6 +40,7 @@ class SandboxedSolution(Resource):
         *,
         student: str,
         seed: str,
+        brokers: BrokerPool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sandbox, self.student, self.clock = sandbox, student, clock
@@ -45,19 +48,30 @@ class SandboxedSolution(Resource):
         self.faults: dict[int, Feedback] = {}
         self._listed = list(cells)
         self._seed = seed
+        self._brokers = brokers
+        self._broker: SubmissionBroker | None = None
         self._left_out: set[int] = set()
         self._kernel: Kernel | None = None
         self._end: float | None = None
 
     @property
     def cells(self) -> Sequence[str]:
-        """The code of all cells."""
-        return [code for _, code in self._listed]
+        """The code of all cells, but for those that are left out."""
+        return [code for number, (_, code) in enumerate(self._listed) if number not in self._left_out]
 
     def fault_of(self, grade_id: str) -> Feedback | None:
         """What went wrong when the cell of this grade_id was run."""
         names = [name for name, _ in self._listed]
         return self.faults.get(names.index(grade_id)) if grade_id in names else None
+
+    def broker(self) -> GradingBroker:
+        """As `Solution` says."""
+        if self._brokers is None:
+            raise BrokerFailed("A question of this assignment needs a broker, and the grader was given none.")
+        if self._broker is not None and self._broker.used_up() is not None:
+            self._throw_away_broker()
+        self._broker = self._broker or self._brokers.take()
+        return self._broker
 
     def rng(self, question: str) -> Random:
         """As `Solution` says; by SHA-512 of the text, so it is the same in every process and on every machine."""
@@ -82,10 +96,19 @@ class SandboxedSolution(Resource):
 
     def afresh(self) -> None:
         """As `Solution` says."""
-        self.close()
+        self._end_process()
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, and throw the broker away, if there are any."""
+        self._end_process()
+        self._throw_away_broker()
+
+    def _throw_away_broker(self) -> None:
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
+
+    def _end_process(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
@@ -95,7 +118,7 @@ class SandboxedSolution(Resource):
         try:
             return ask(kernel, min(timeout, self._left()))
         except KernelEnded as error:
-            self.close()
+            self._end_process()
             raise KernelEnded(_reason(error)) from error
 
     def _left(self) -> float:

@@ -8,6 +8,22 @@ from typing import Protocol
 
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandbox.kernel import Answer
+from labkit.lab.connection import Connection
+
+
+class GradingBroker(Protocol):
+    """A broker that one submission has for itself."""
+
+    @property
+    def connection(self) -> Connection:
+        """How the grader's clients reach it."""
+
+    @property
+    def port(self) -> int:
+        """Its port on 127.0.0.1, to which a relay leads."""
+
+    def used_up(self) -> str | None:
+        """What the solution did for which the broker was ended, in a sentence. Raises `BrokerFailed` if it failed."""
 
 
 class Solution(Protocol):
@@ -27,6 +43,11 @@ class Solution(Protocol):
 
     def clock(self) -> float:
         """The time by a clock that nobody sets, in seconds."""
+
+    def broker(self) -> GradingBroker:
+        """The submission's broker, for cells in sandboxes of their own. It is thrown away when the submission
+        is graded, and one that was used up before that. Raises `BrokerFailed`.
+        """
 
     def rng(self, question: str) -> Random:
         """The randomness for this question of this student: the same whenever it is graded."""

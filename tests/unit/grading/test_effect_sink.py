@@ -15,6 +15,7 @@ import pytest
 from labkit.grading import effect_sink
 from labkit.grading.effect_connection import CONNECTIONS
 from labkit.grading.effect_sink import LINE, EffectSink
+from labkit.lab.condition import wait_for
 from tests.conditions import PATIENCE, in_time
 
 
@@ -53,7 +54,7 @@ def test_a_task_that_is_held_waits_and_the_others_do_not(sink: EffectSink) -> No
     sink.hold(lambda effect: effect.task == "held")
     with connected(path) as one, connected(path) as two:
         one.sendall(b'["began", "held"]\n')
-        assert sink.wait(lambda: bool(sink.held()), PATIENCE)
+        assert wait_for(lambda: bool(sink.held()), PATIENCE)
         assert tell(two, "began", "free") == b"ok\n"
         one.settimeout(0.1)
         with pytest.raises(TimeoutError):
@@ -69,9 +70,9 @@ def test_a_worker_that_dies_holds_nothing(sink: EffectSink) -> None:
     sink.hold(lambda _: True)
     connection = connected(sink.open("worker"))
     connection.sendall(b'["began", "held"]\n')
-    assert sink.wait(lambda: bool(sink.held()), PATIENCE)
+    assert wait_for(lambda: bool(sink.held()), PATIENCE)
     connection.close()
-    assert sink.wait(lambda: not sink.held(), PATIENCE)
+    assert wait_for(lambda: not sink.held(), PATIENCE)
     assert [effect.task for effect in sink.effects()] == ["held"]
 
 
@@ -133,7 +134,7 @@ def test_half_a_line_and_silence_harm_nobody(sink: EffectSink) -> None:
         assert tell(third, "began", "a") == b"ok\n"
         half.sendall(b'an", "b"]\n["done", "b"]\n')
         assert silent.fileno() > 0
-        assert sink.wait(lambda: len(sink.effects()) == 3, PATIENCE)
+        assert wait_for(lambda: len(sink.effects()) == 3, PATIENCE)
     assert sink.fault("worker") is None
 
 
@@ -152,7 +153,7 @@ def test_too_many_connections_are_a_fault(sink: EffectSink) -> None:
 def test_a_flood_is_a_fault_and_bounded(answers_are_read: bool) -> None:
     with EffectSink(clock=lambda: 0.0) as sink, connected(sink.open("worker")) as flood:
         in_time(lambda: flood_until_cut_off(flood, answers_are_read=answers_are_read))
-        assert sink.wait(lambda: sink.fault("worker") is not None or not answers_are_read, PATIENCE)
+        assert wait_for(lambda: sink.fault("worker") is not None, PATIENCE)
         assert len(sink.effects()) <= effect_sink.RATE
 
 
@@ -184,7 +185,7 @@ def test_closing_ends_all_of_it() -> None:
     with connected(path) as connection:
         sink.hold(lambda _: True)
         connection.sendall(b'["began", "a"]\n')
-        assert sink.wait(lambda: bool(sink.held()), PATIENCE)
+        assert wait_for(lambda: bool(sink.held()), PATIENCE)
         in_time(sink.close)
         in_time(sink.close)
         assert ended(connection)

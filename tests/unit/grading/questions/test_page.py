@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from labkit.grading.questions import Question, read_question
+from labkit.grading.questions.behaviour_question import SCENARIOS
 from tests.unit.grading.local_solution import LocalSolution
 
 PAGE = (Path(__file__).parents[4] / "docs" / "questions.md").read_text()
-VALUE, CLAIM = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+VALUE, CLAIM, BEHAVIOUR = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 _, FUNCTIONS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 HEADS = "def measure(rng, student): return sum(rng.random() < 0.5 for _ in range(1000)) / 1000"
 
@@ -40,3 +41,12 @@ def test_the_question_about_values(tmp_path: Path, body: str, points: float, mis
 @pytest.mark.parametrize(("claim", "points"), [(0.5, 2), (0.51, 2), (0.6, 0)])
 def test_the_question_about_a_claim(tmp_path: Path, claim: float, points: float) -> None:
     assert declare(tmp_path, CLAIM, HEADS).judge(LocalSolution(f"share = {claim}")).points == points
+
+
+def test_the_question_about_behaviour_can_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "q1.toml").write_text(BEHAVIOUR)
+    assert read_question(tmp_path / "q1.toml").points == 3
+
+
+def test_every_scenario_is_on_the_page() -> None:
+    assert {name for name in SCENARIOS if f"| `{name}` |" in PAGE} == set(SCENARIOS)

@@ -1,6 +1,6 @@
 """Inside the sandbox, as its first cell: what student code is handed to do a task with, and how it is called.
 
-Of the standard library only. `run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls the student's function of this name with the
+`run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls the student's function of this name with the
 arguments, then `work` and `stop`. `work(task)` does one task: it tells the grader that the task begins, takes the time
 that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
 set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
@@ -56,8 +56,27 @@ class Effects:
         return self._own.connection  # type: ignore[no-any-return]
 
 
+def mend_consumers() -> None:
+    """kafka-python forgets a join that ends between two polls, and that consumer gets no partitions, whatever code uses
+    it. No student is to pay for that, so it is mended here as in labkit's own consumers.
+    """
+    import kafka
+
+    from labkit.taskqueue.transport.kafka_python.overrides import keep_join
+
+    poll = kafka.KafkaConsumer.poll
+
+    def mended(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.config["group_id"] is not None:
+            keep_join(self)
+        return poll(self, *arguments, **options)
+
+    kafka.KafkaConsumer.poll = mended
+
+
 def run(name: str, arguments: list[object], path: str, seconds: float) -> Any:
     """Call the student's function; what it returns."""
+    mend_consumers()
     effects, stop = Effects(path, seconds), threading.Event()
     threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
     function = getattr(sys.modules["__main__"], name)

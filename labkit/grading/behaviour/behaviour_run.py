@@ -1,0 +1,267 @@
+"""A run of a solution against a broker: the topic and its tasks, the workers on it, what they told, what was found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from random import Random
+
+from labkit.errors import TransportError, UnknownTopic
+from labkit.faults import Event
+from labkit.grading.behaviour import mistakes
+from labkit.grading.behaviour.group_view import GroupView
+from labkit.grading.behaviour.mistakes import told
+from labkit.grading.behaviour.run_history import mistakes_in, run_history
+from labkit.grading.behaviour.student_worker import EFFECTS_PORT, WORK, StudentWorker
+from labkit.grading.effect_sink import Effect, EffectSink
+from labkit.grading.question_verdict import Feedback, printable, quoted
+from labkit.grading.sandbox.kernel import CodeError, Unfit
+from labkit.grading.sandbox.mounts import socket_path
+from labkit.grading.solution import GradingBroker, Solution
+from labkit.lab.condition import wait_for
+from labkit.resource import Resource
+from labkit.taskqueue.topics import Topics, read_topic
+from labkit.taskqueue.transport import connect_transport
+from labkit.taskqueue.transport.values import ProducerConfig, RecordMetadata
+
+#: How long what usually takes one second may take, in seconds: a computer may have much else to do.
+PATIENCE = 60.0
+#: After how long without a sign of work it counts as over, in seconds.
+QUIET = 20.0
+#: How long a task takes a worker, in seconds.
+SECONDS = 0.02
+#: How often to look, in seconds.
+LOOK_INTERVAL = 0.02
+
+
+class RunCut(Exception):
+    """Nothing further can be tried; what was found says why."""
+
+
+class BehaviourRun(Resource):
+    """The means of a scenario. What it finds is kept in `found`; `RunCut` ends what has no use any more."""
+
+    def __init__(
+        self,
+        solution: Solution,
+        broker: GradingBroker,
+        rng: Random,
+        *,
+        function: str,
+        partitions: int,
+        grows_to: int | None,
+        timeout: float,
+    ) -> None:
+        self.function, self.partitions, self.grows_to = function, partitions, grows_to
+        self.found: list[Feedback] = []
+        self.workers: list[StudentWorker] = []
+        self.tasks: dict[str, tuple[int, int]] = {}
+        self.excused = 0
+        self._solution, self._broker, self._rng = solution, broker, rng
+        self._deadline = time.monotonic() + timeout
+        self._name = f"tasks-{rng.getrandbits(32):08x}"
+        self._transport = connect_transport(broker.connection, "kafka-python")
+        self.topics = Topics(self._transport)
+        self._group_name = f"workers-{rng.getrandbits(32):08x}"
+        self._connections = ExitStack()
+        self.sink = EffectSink()
+
+    def start(self) -> BehaviourRun:
+        """Make the topic, and listen to workers."""
+        self.sink.start()
+        self.group = self._connections.enter_context(GroupView(self._broker.connection, self._group_name, self._name))
+        self.topics.create(self._name, partitions=self.partitions)
+        return self
+
+    def close(self) -> None:
+        """End the workers, and let go of the broker."""
+        for worker in self.workers:
+            worker.close()
+        self.sink.close()
+        self._connections.close()
+        self.topics.close()
+
+    # --- what a scenario does
+
+    def new_tasks(self, count: int) -> list[str]:
+        """Further tasks, none of which is on the topic."""
+        first = len(self.tasks) + 1
+        return [
+            f"Task {number}: Process file {self._rng.getrandbits(32):08x}" for number in range(first, first + count)
+        ]
+
+    def produce(self, count: int) -> None:
+        """Put so many tasks on the topic, to each partition in turn."""
+        producer = self._transport.producer(ProducerConfig())
+        try:
+            for number, task in enumerate(self.new_tasks(count)):
+                partition = number % self.partitions
+                producer.send(
+                    self._name,
+                    partition=partition,
+                    key=None,
+                    value=task.encode(),
+                    headers=(),
+                    timestamp_ms=None,
+                    on_delivery=self._noting(task),
+                )
+            producer.flush(PATIENCE)
+        finally:
+            producer.close(PATIENCE)
+
+    def grow(self, partitions: int) -> None:
+        """Raise the number of partitions; further tasks go to all of them."""
+        self.topics.grow(self._name, partitions=partitions)
+        self.partitions = partitions
+
+    def add_worker(self, *further: object, works: bool = True) -> StudentWorker:
+        """A worker whose cells are run; `further` arguments follow address and topic, and the group if it works."""
+        number = len(self.workers) + 1
+        arguments = [f"127.0.0.1:{self._broker.port}", self._name, *further]
+        order = (self.function, arguments)
+        if works:
+            order = (WORK, [self.function, [*arguments, self.group.group], socket_path(EFFECTS_PORT), SECONDS])
+        worker = StudentWorker(f"worker {number}", number, self._solution, self._broker, self.sink, order=order)
+        worker.works = works
+        self.workers.append(worker)
+        return worker.start()
+
+    def next_task(self, worker: StudentWorker, count: int = 1) -> Callable[[Effect], bool]:
+        """Which task the sink is to hold: of those that this worker begins from now on, this one and no other."""
+        left = [count]
+
+        def holds(effect: Effect) -> bool:
+            if effect.what != "began" or effect.worker != worker.name or effect.task not in self.tasks:
+                return False
+            left[0] -= 1
+            return left[0] == 0
+
+        return holds
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Whether the condition holds in time. Raises `RunCut` when a worker does what ends the run."""
+
+        def holds() -> bool:
+            self._look_at_workers()
+            return condition()
+
+        return wait_for(holds, timeout, interval=LOOK_INTERVAL)
+
+    def stop(self, worker: StudentWorker, timeout: float) -> bool:
+        """Ask it to stop, and let go what is held; whether its function has come to its end in time."""
+        worker.stopping = True
+        self.sink.ask_to_stop(worker.name)
+        self.sink.let_go()
+        return self.wait(worker.is_over, timeout)
+
+    def finish(self, patience: float = QUIET) -> bool:
+        """Whether all tasks get done, as long as there are signs of work; nobody waits for those that are lost."""
+        count, since = -1, time.monotonic()
+        while self.undone():
+            self._look_at_workers()
+            told = len(self.sink.effects())
+            if told != count:
+                count, since = told, time.monotonic()
+            quiet = time.monotonic() - since
+            if quiet > patience:
+                return False
+            if quiet > 1.0 and not self._left():
+                return True
+            wait_for(lambda: len(self.sink.effects()) != told, 0.2, interval=LOOK_INTERVAL)  # noqa: B023
+        return True
+
+    def tell(self, mistake: str, sentence: str, *, task: str | None = None, who: str | None = None) -> None:
+        """Keep what was found."""
+        self.found.append(Feedback(mistake, sentence, mistakes.HINTS[mistake], task=task, who=who, at=self.sink.now()))
+
+    def cut(self, mistake: str, sentence: str, *, who: str | None = None) -> RunCut:
+        """Keep what was found; to be raised."""
+        self.tell(mistake, sentence, who=who)
+        return RunCut()
+
+    # --- what it asks
+
+    def begun(self, worker: StudentWorker) -> int:
+        """How many tasks this worker has begun."""
+        return sum(effect.what == "began" and effect.worker == worker.name for effect in self.sink.effects())
+
+    def done(self) -> set[str]:
+        """The tasks that were done, by anybody."""
+        return {effect.task for effect in self.sink.effects() if effect.what == "done"}
+
+    def undone(self) -> list[str]:
+        """The tasks that nobody has done."""
+        done = self.done()
+        return [task for task in self.tasks if task not in done]
+
+    def uncommitted(self, effects: Iterable[Effect], committed: dict[int, int]) -> list[str]:
+        """Of these, the tasks that were done and would be done again."""
+        done = dict.fromkeys(effect.task for effect in effects if effect.what == "done" and effect.task in self.tasks)
+        return [task for task in done if self.tasks[task][1] >= committed.get(self.tasks[task][0], 0)]
+
+    def judge(self) -> list[Feedback]:
+        """All that was found, the causes first: also what the checker says of what workers did."""
+        if any(worker.works for worker in self.workers):
+            self._check_history()
+        return told(self.found)
+
+    def _check_history(self) -> None:
+        effects, committed = self.sink.effects(), self.group.committed()
+        records = list(read_topic(self._transport, self._name))
+        commits: list[Event] = self.group.commits()
+        for task in dict.fromkeys(effect.task for effect in effects if effect.task not in self.tasks):
+            self.tell(mistakes.UNKNOWN_TASK, f"It worked on {quoted(task)}, which is no task on the topic.", task=task)
+        self.found += mistakes_in(run_history(records, effects, commits, committed), excused=self.excused)
+
+    def records(self) -> list[tuple[str, int, int]]:
+        """What is on the topic: text, partition, offset."""
+        found = read_topic(self._transport, self._name)
+        return [((record.value or b"").decode(errors="replace"), record.partition, record.offset) for record in found]
+
+    def failure(self, error: TransportError) -> None:
+        """Say what the submission did to its broker for which that does not answer; else this is raised again."""
+        used_up = self._broker.used_up()
+        if used_up is not None:
+            self.tell(mistakes.ABUSE, used_up)
+        elif isinstance(error, UnknownTopic):
+            self.tell(mistakes.TOPIC_GONE, "The topic of the tasks is not there any more.")
+        else:
+            raise error
+
+    def _left(self) -> list[str]:
+        """The tasks that nobody has done and that are not committed either."""
+        committed = self.group.committed()
+        return [task for task in self.undone() if self.tasks[task][1] >= committed.get(self.tasks[task][0], 0)]
+
+    def _noting(self, task: str) -> Callable[[RecordMetadata | None, Exception | None], None]:
+        def note(place: RecordMetadata | None, error: Exception | None) -> None:
+            if place is not None:
+                self.tasks[task] = (place.partition, place.offset)
+
+        return note
+
+    def _look_at_workers(self) -> None:
+        used_up = self._broker.used_up()
+        if used_up is not None:
+            raise self.cut(mistakes.ABUSE, used_up)
+        if time.monotonic() > self._deadline:
+            raise self.cut(mistakes.LEFT, "The run has taken longer than the question's time-out, and was ended.")
+        for worker in self.workers:
+            fault = self.sink.fault(worker.name)
+            if fault is not None:
+                raise self.cut(mistakes.ABUSE, fault, who=worker.name)
+            if worker.is_over() and not worker.killed:
+                self._look_at_end(worker)
+
+    def _look_at_end(self, worker: StudentWorker) -> None:
+        if isinstance(worker.answer, CodeError):
+            line = "" if worker.answer.line is None else f" in line {worker.answer.line} of the cell"
+            last = printable(worker.answer.text.strip().rpartition("\n")[2], 300)
+            raise self.cut(mistakes.CRASHED, f"It ended by an error{line}: {last}.", who=worker.name)
+        if worker.ended is not None:
+            raise self.cut(mistakes.CRASHED, worker.ended, who=worker.name)
+        if isinstance(worker.answer, Unfit) and "define" in worker.answer.why:
+            raise self.cut(mistakes.NOT_THERE, worker.answer.why)
+        if worker.works and not worker.stopping:
+            raise self.cut(mistakes.ENDED_EARLY, "It returned before it was asked to stop.", who=worker.name)

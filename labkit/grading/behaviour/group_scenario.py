@@ -1,0 +1,105 @@
+"""The scenario of a group: a second worker joins, the first is killed at work, the broker is silent for a while."""
+
+from __future__ import annotations
+
+from labkit.grading.behaviour import mistakes
+from labkit.grading.behaviour.behaviour_run import PATIENCE, QUIET, BehaviourRun
+from labkit.grading.behaviour.student_worker import StudentWorker
+from labkit.grading.behaviour.worker_scenario import (
+    UNCOMMITTED,
+    look_at_commits,
+    look_at_rest,
+    stop_worker,
+    wait_for_work,
+)
+
+#: How many tasks there are at first, before the kill, and after each further step.
+TASKS, BEFORE_KILL, FURTHER = 40, 16, 8
+#: Which task the first worker has in hand when the second joins, and, of the later ones, when it is killed.
+AT_JOIN, AT_KILL = 3, 5
+#: So many tasks, each held for so many seconds, a worker may do before its group has changed hands. A consumer hears of
+#: it with a heartbeat, every three seconds by default.
+BEFORE_HANDOVER, STEP = 10, 0.6
+#: When the session of a dead member is over at the latest that cannot be taken out, in seconds: 45 s by default.
+SESSION = 75.0
+#: How long the broker is silent, in seconds.
+SILENCE = 1.5
+
+
+def play_group(run: BehaviourRun) -> None:
+    """As for one worker; and the group has to share the tasks, to lose none by a death, and to bear a silence."""
+    run.produce(TASKS)
+    first, second = run.add_worker(), run.add_worker()
+    run.sink.hold(run.next_task(first, AT_JOIN))
+    first.begin()
+    wait_for_work(run, first)
+    second.begin()
+    _join(run, first, second)
+    run.sink.let_go()
+    _finish(run, mistakes.LEFT, second)
+    look_at_rest(run)
+    _kill(run, first, second)
+    _silence(run, second)
+    if run.grows_to:
+        run.grow(run.grows_to)
+        run.produce(FURTHER)
+        _finish(run, mistakes.NOT_GROWN, second)
+    stop_worker(run, second)
+
+
+def _join(run: BehaviourRun, first: StudentWorker, second: StudentWorker) -> None:
+    """The first worker does a few tasks, each slowly; then the second must have its share."""
+
+    def has_begun() -> bool:
+        return run.begun(second) > 0
+
+    run.wait(lambda: has_begun() or run.group.has(second.address) is not False, PATIENCE)
+    if run.group.has(second.address) is False:
+        said = "It is no member of the group, while another worker is."
+        raise run.cut(mistakes.NOT_IN_GROUP, said, who=second.name)
+    for _ in range(BEFORE_HANDOVER):
+        if run.wait(has_begun, STEP):
+            return
+        run.sink.let_go(then=run.next_task(first))
+        run.wait(lambda: bool(has_begun() or run.sink.held()), STEP)
+    if not run.wait(has_begun, STEP):
+        done = run.begun(first)
+        raise run.cut(
+            mistakes.BLOCKED_POLL,
+            f"It joined the group and had no task, while {first.name} began {done} without polling in between: the "
+            "group could not change hands.",
+            who=second.name,
+        )
+
+
+def _kill(run: BehaviourRun, first: StudentWorker, second: StudentWorker) -> None:
+    run.sink.hold(run.next_task(first, AT_KILL))
+    run.produce(BEFORE_KILL)
+    if not run.wait(lambda: bool(run.sink.held()), PATIENCE):
+        said = "It got too few of the tasks, while another worker of its group got more."
+        raise run.cut(mistakes.NO_SHARE, said, who=first.name)
+    look_at_commits(run, first)
+    first.kill()
+    run.excused += UNCOMMITTED
+    known = run.group.has(first.address)
+    run.group.remove(first.address)  # what the broker does when the session of a dead member is over
+    run.sink.let_go()
+    _finish(run, mistakes.NOT_TAKEN_OVER, second, quiet=QUIET if known else SESSION)
+
+
+def _silence(run: BehaviourRun, worker: StudentWorker) -> None:
+    run.sink.hold(run.next_task(worker))
+    run.produce(FURTHER)
+    wait_for_work(run, worker)
+    worker.relay.freeze()
+    run.sink.let_go()
+    run.wait(worker.is_over, SILENCE)
+    worker.relay.restore()
+    _finish(run, mistakes.NOT_RESUMED, worker)
+
+
+def _finish(run: BehaviourRun, mistake: str, worker: StudentWorker, quiet: float = QUIET) -> None:
+    if not run.finish(quiet):
+        left = run.undone()
+        said = f"{len(left)} tasks were left, {left[0]!r} the first, and no further one was begun."
+        run.tell(mistake, said, task=left[0], who=worker.name)

@@ -1,0 +1,103 @@
+"""The history of a run, from what the broker holds and what the sink was told, and what the checker says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from labkit.faults import DUPLICATE, OUT_OF_ORDER, Anomaly, Event, History, check
+from labkit.faults import LOST as LOST_TASK
+from labkit.grading.behaviour.mistakes import DISORDER, HINTS, LOST, TWICE
+from labkit.grading.effect_sink import Effect
+from labkit.grading.question_verdict import Feedback
+from labkit.taskqueue.transport.values import Record
+
+#: Stands for a worker that would go on where the group has committed.
+NEXT = "the next worker"
+#: By the checker's name of an anomaly, that of the mistake.
+_MISTAKES = {LOST_TASK: LOST, DUPLICATE: TWICE, OUT_OF_ORDER: DISORDER}
+
+#: Where each task is on the topic.
+Places = Mapping[str, tuple[int, int]]
+
+
+def run_history(
+    records: Iterable[Record], effects: Sequence[Effect], commits: Sequence[Event], committed: Mapping[int, int]
+) -> History:
+    """What happened, as the checker takes it; every partition is one key, so that its order is judged.
+
+    The group need not have done all: what is not committed, the next worker would do. Effects of tasks that are not on
+    the topic are left out.
+    """
+    written = list(_written(records))
+    places = {event.task: (event.partition or 0, event.offset or 0) for event in written if event.task is not None}
+    told = [event for effect in effects if effect.task in places for event in _told(effect, places)]
+    done = {event.task for event in told if event.what == "finished"}
+    left = [
+        event
+        for event in written
+        if event.task not in done and (event.offset or 0) >= committed.get(event.partition or 0, 0)
+    ]
+    return History([*written, *told, *commits, *_done_next(left)])
+
+
+def mistakes_in(history: History, *, excused: int) -> list[Feedback]:
+    """What the checker finds; so many tasks may be done twice, as crashes excuse."""
+    found = check(history).anomalies
+    allowed = {DUPLICATE: excused}
+    return [
+        _feedback(anomaly, mistake)
+        for name, mistake in _MISTAKES.items()
+        for anomaly in found[name][allowed.get(name, 0) :]
+    ]
+
+
+def _feedback(anomaly: Anomaly, mistake: str) -> Feedback:
+    who = None if anomaly.who in (None, NEXT) else anomaly.who
+    at = None if who is None or not who.startswith("worker") else anomaly.when
+    sentence = re.sub("(?i)task Task ", "Task ", anomaly.sentence)  # as tasks are called
+    sentence = re.sub(r"has the same key \d+", "is of the same partition", sentence)
+    return Feedback(mistake, sentence, HINTS[mistake], task=anomaly.task, who=who, at=at)
+
+
+def _written(records: Iterable[Record]) -> Iterator[Event]:
+    for number, record in enumerate(records):
+        yield Event(
+            what="written",
+            by="log",
+            seq=number,
+            at=record.timestamp_ms / 1000,
+            task=(record.value or b"").decode(errors="replace"),
+            key=str(record.partition),
+            partition=record.partition,
+            offset=record.offset,
+        )
+
+
+def _told(effect: Effect, places: Places) -> Iterator[Event]:
+    partition, offset = places[effect.task]
+    kinds = ("received", "started") if effect.what == "began" else ("finished",)
+    for number, kind in enumerate(kinds):
+        yield Event(
+            what=kind,  # type: ignore[arg-type]  # they are kinds of events
+            by=effect.worker,
+            seq=2 * effect.number + number,
+            at=effect.at,
+            task=effect.task,
+            key=str(partition),
+            partition=partition,
+            offset=offset,
+        )
+
+
+def _done_next(left: Iterable[Event]) -> Iterator[Event]:
+    for number, event in enumerate(left):
+        yield Event(
+            what="finished",
+            by=NEXT,
+            seq=number,
+            at=0.0,
+            task=event.task,
+            partition=event.partition,
+            offset=event.offset,
+        )

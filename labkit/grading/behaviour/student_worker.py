@@ -1,0 +1,130 @@
+"""A student's worker: the cells of a solution run in a sandbox of their own, and one function of theirs is called."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.errors import KernelEnded
+from labkit.grading.behaviour import effect_program
+from labkit.grading.effect_sink import EffectSink
+from labkit.grading.sandbox import Limits
+from labkit.grading.sandbox.kernel import Answer, Kernel
+from labkit.grading.sandbox.mounts import PROGRAMS
+from labkit.grading.sandbox.socket_relay import SocketRelay
+from labkit.grading.solution import GradingBroker, Solution
+from labkit.resource import Resource
+
+#: Stands for the sink of effects in the sandbox: a port that no broker of the lab's is given.
+EFFECTS_PORT = 64_999
+#: How long one cell may take, and all that a worker does, in seconds.
+CELL_TIMEOUT, WORKER_TIMEOUT = 30.0, 300.0
+#: How often to look whether it has come to its end, in seconds.
+LOOK_INTERVAL = 0.05
+#: What a worker may use.
+LIMITS = Limits(processes=64, cpu_seconds=60, wall_seconds=WORKER_TIMEOUT)
+
+#: The function that calls the student's one with what it needs to do tasks: see `effect_program`.
+WORK = "labkit_run"
+
+_PROGRAM = f"{PROGRAMS}/{Path(effect_program.__file__).name}"
+#: Makes the function known by which the student's is called.
+_FIRST_CELL = f"""
+import sys
+sys.path.insert(0, {PROGRAMS!r})
+from effect_program import run as {WORK}
+sys.path.pop(0)
+"""
+
+
+class StudentWorker(Resource):
+    """The worker of this name. `begin` calls a function, by its `order`, when the cells have run; `answer` or `ended`
+    tell of the end. `stopping` is for who has asked it to stop.
+
+    The broker sees it come from an address of its own, by which its members of a group are known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        solution: Solution,
+        broker: GradingBroker,
+        sink: EffectSink,
+        *,
+        order: tuple[str, Sequence[object]],
+    ) -> None:
+        self.name = name
+        self.address = f"127.0.0.{10 + number}"
+        self.answer: Answer | None = None
+        self.ended: str | None = None
+        self.works = True
+        self.is_called = self.killed = self.stopping = False
+        self._cells = solution.cells
+        self._order = order
+        self.relay = SocketRelay(broker.port, source=self.address)
+        self._kernel = Kernel(
+            solution.sandbox,
+            limits=LIMITS,
+            files={_PROGRAM: Path(effect_program.__file__).read_bytes()},
+            sockets={broker.port: self.relay.path, EFFECTS_PORT: sink.open(name)},
+        )
+        self._error: BaseException | None = None
+        self._wanted = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"labkit-student-{number}", daemon=True)
+
+    def start(self) -> StudentWorker:
+        """Start the sandbox and run the cells in it."""
+        self.relay.start()
+        self._thread.start()
+        return self
+
+    def begin(self) -> None:
+        """Call the function as soon as the cells have run."""
+        self._wanted.set()
+
+    def is_over(self) -> bool:
+        """Whether the function has come to its end, or its process has. Raises what the grader itself could not do."""
+        if self._error is not None:
+            raise self._error
+        return self._over.is_set()
+
+    def kill(self) -> None:
+        """End its process at once, as by SIGKILL."""
+        self.killed = True
+        self._end()
+
+    def close(self) -> None:
+        """End its process and the way to its broker."""
+        self._end()
+        self.relay.close()
+
+    def _end(self) -> None:
+        self._wanted.set()
+        while self._thread.is_alive():  # the sandbox may be about to start
+            self._kernel.close()
+            self._thread.join(LOOK_INTERVAL)
+
+    def _run(self) -> None:
+        try:
+            self._kernel.start()
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - raised where the worker is asked
+            self._error = None if self.killed else error
+        finally:
+            self._kernel.close()
+            self._over.set()
+
+    def _call(self) -> None:
+        try:
+            for cell in self._cells:  # one that fails does not end the others
+                self._kernel.run(cell, CELL_TIMEOUT)
+            self._kernel.run(_FIRST_CELL, CELL_TIMEOUT)
+            self._wanted.wait()
+            self.is_called = True
+            function, arguments = self._order
+            self.answer = self._kernel.call(function, arguments, timeout=WORKER_TIMEOUT)
+        except KernelEnded as ended:
+            self.ended = str(ended)

@@ -1,0 +1,130 @@
+"""The scenario of one worker: it is looked at while it has a task in hand, and later asked to stop in one."""
+
+from __future__ import annotations
+
+from labkit.grading.behaviour import mistakes
+from labkit.grading.behaviour.behaviour_run import PATIENCE, BehaviourRun
+from labkit.grading.behaviour.student_worker import StudentWorker
+from labkit.grading.effect_sink import Effect
+
+#: How many tasks there are at first, which of them is held, and how many come before the stop.
+TASKS, HELD, LAST_TASKS = 16, 6, 6
+#: How long a worker is looked at that has a task in hand, in seconds; and one that goes on with others meanwhile.
+LOOK, LONG_LOOK = 1.0, 10.0
+#: How long a worker may take to begin a task, in seconds, when its cells have run.
+BEGIN_TIMEOUT = 30.0
+#: How long it may take to stop, and to leave its group, in seconds.
+STOP_TIMEOUT, LEAVE_TIMEOUT = 20.0, 5.0
+#: So many finished tasks may be uncommitted at any time.
+UNCOMMITTED = 1
+
+
+def play_worker(run: BehaviourRun) -> None:
+    """`function(bootstrap_servers, topic, group, work, stop)` is to call `work(task)` for each task on the topic, and
+    to commit it then, until `stop` is set.
+    """
+    run.produce(TASKS)
+    worker = run.add_worker()
+    run.sink.hold(run.next_task(worker, HELD))
+    worker.begin()
+    wait_for_work(run, worker)
+    look_at_commits(run, worker)
+    run.sink.let_go()
+    if not run.finish():
+        run.tell(mistakes.LEFT, f"{len(run.undone())} tasks were left, and no further one was begun.", who=worker.name)
+    look_at_rest(run)
+    run.produce(LAST_TASKS)
+    run.sink.hold(run.next_task(worker))
+    wait_for_work(run, worker)
+    stop_worker(run, worker)
+
+
+def wait_for_work(run: BehaviourRun, worker: StudentWorker) -> None:
+    """Return when the worker has a task in hand that is held."""
+    run.wait(lambda: worker.is_called, PATIENCE)
+    if not run.wait(lambda: bool(run.sink.held()), BEGIN_TIMEOUT):
+        begun = run.begun(worker)
+        said = f"It has begun {begun} tasks, and no further one within {BEGIN_TIMEOUT:g} s."
+        raise run.cut(mistakes.LEFT if begun else mistakes.NOT_BEGUN, said, who=worker.name)
+
+
+def look_at_commits(run: BehaviourRun, worker: StudentWorker) -> None:
+    """What is committed while a task is in hand: not that task, and all that was finished before but one."""
+    (held,) = run.sink.held()
+    if held.task in run.done():  # it was delivered again, so that an old commit may cover it
+        return
+    partition, offset = run.tasks[held.task]
+    before = [effect for effect in run.sink.effects()[: held.number] if effect.worker == worker.name]
+
+    def is_covered() -> bool:
+        return run.group.committed().get(partition, 0) > offset
+
+    covered = run.wait(is_covered, LOOK) or (bool(_others(run, held)) and run.wait(is_covered, LONG_LOOK))
+    others = _others(run, held)
+    if covered and others:
+        run.tell(
+            mistakes.SHARED_CONSUMER,
+            f"While {held.task!r} was in hand it was committed as done, by who had {others[0]!r} in hand: several "
+            "threads share the consumer, and each commits what the others have not done.",
+            task=held.task,
+            who=worker.name,
+        )
+    elif covered:
+        run.tell(
+            mistakes.COMMIT_FIRST,
+            f"{held.task!r} was committed as done while it was still in hand: a crash now loses it.",
+            task=held.task,
+            who=worker.name,
+        )
+    late = run.uncommitted(before, run.group.committed())
+    if len(late) > UNCOMMITTED:
+        run.tell(
+            mistakes.LATE_COMMIT,
+            f"{len(late)} tasks were finished and not committed, {late[0]!r} the first: a crash now repeats them all.",
+            task=late[0],
+            who=worker.name,
+        )
+
+
+def look_at_rest(run: BehaviourRun) -> None:
+    """What is committed when there is nothing to do: everything, unless the clock decides when."""
+    effects = run.sink.effects()
+    if not run.wait(lambda: len(run.uncommitted(effects, run.group.committed())) <= UNCOMMITTED, LOOK):
+        late = run.uncommitted(effects, run.group.committed())
+        run.tell(
+            mistakes.AUTO_COMMIT,
+            f"There was nothing left to do, and {len(late)} finished tasks were not committed, {late[0]!r} the first: "
+            "commits come by the clock, or not at all.",
+            task=late[0],
+        )
+
+
+def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
+    """Ask it to stop: it is to finish what it has in hand, commit it, leave the group and return."""
+    held = run.sink.held()
+    if not run.stop(worker, STOP_TIMEOUT):
+        run.tell(
+            mistakes.NOT_STOPPED, f"It was asked to stop, and {STOP_TIMEOUT:g} s later it still ran.", who=worker.name
+        )
+        worker.kill()
+        return
+    done = run.done()
+    for effect in held:
+        if effect.task not in done:
+            said = (
+                f"{effect.task!r} was in hand when the worker was asked to stop, and it returned without finishing it."
+            )
+            run.tell(mistakes.ABANDONED, said, task=effect.task, who=worker.name)
+    if not run.wait(lambda: not run.group.has(worker.address), LEAVE_TIMEOUT):
+        run.tell(mistakes.NOT_LEFT, "It returned, and is a member of the group as before.", who=worker.name)
+    late = run.uncommitted(run.sink.effects(), run.group.committed())
+    if late:
+        said = f"It returned, and {len(late)} finished tasks are not committed, {late[0]!r} the first."
+        run.tell(mistakes.UNCOMMITTED, said, task=late[0], who=worker.name)
+
+
+def _others(run: BehaviourRun, held: Effect) -> list[str]:
+    """What else the worker has had in hand since it has had this task."""
+    own = [effect for effect in run.sink.effects() if effect.worker == held.worker and effect.task != held.task]
+    ended = {effect.task for effect in own if effect.what == "done" and effect.number < held.number}
+    return [effect.task for effect in own if effect.what == "began" and effect.task not in ended]

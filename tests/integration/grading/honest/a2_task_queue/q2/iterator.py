@@ -1,0 +1,23 @@
+from kafka import KafkaConsumer
+
+
+def work_on_tasks(bootstrap_servers, topic, group, work, stop):
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=[bootstrap_servers],
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_poll_records=1,
+        consumer_timeout_ms=500,
+        value_deserializer=lambda value: value.decode(),
+    )
+    try:
+        while not stop.is_set():
+            for message in consumer:
+                work(message.value)
+                consumer.commit()
+                if stop.is_set():
+                    break
+    finally:
+        consumer.close(autocommit=False)

@@ -1,0 +1,82 @@
+"""The questions of assignment a2: models have full marks, and each planted mistake is named, in the real sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.grader import Grader
+from labkit.grading.question_verdict import QuestionVerdict
+from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandboxed_solution import SandboxedSolution
+from labkit.lab import Lab
+from tests.integration.grading.shared_broker import SharedBroker
+from tests.unit.grading.notebooks import noted, write
+
+FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a2_task_queue"
+HONEST = Path(__file__).with_name("honest") / "a2_task_queue"
+PLANTED = Path(__file__).with_name("planted") / "a2_task_queue"
+
+
+@pytest.fixture(scope="module")
+def assignment() -> Assignment:
+    return read_assignment(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def judged(assignment: Assignment, sandbox: Bubblewrap, lab: Lab):
+    def judge(name: str, *cells: str) -> QuestionVerdict:
+        """Each with a seed of its own, since topics are named by it and the broker is shared."""
+        question = next(question for question in assignment.questions if question.id == name)
+        listed = [(None, cell) for cell in cells]
+        with SandboxedSolution(sandbox, listed, student="ada", seed=uuid4().hex, brokers=SharedBroker(lab)) as solution:
+            return question.judge(solution)
+
+    return judge
+
+
+@pytest.mark.slow
+def test_the_model_has_full_marks(sandbox: Bubblewrap, assignment: Assignment, lab: Lab) -> None:
+    grader = Grader(sandbox, assignment, brokers=SharedBroker(lab))
+    report = grader.grade(FOLDER / "a2_task_queue.ipynb", student=uuid4().hex)
+    assert [(verdict.state, verdict.feedback) for verdict in report.verdicts] == [("right", ())] * 3 + [("by hand", ())]
+    assert (report.points, report.possible, report.notes) == (17, 20, ())
+
+
+def test_what_was_released_has_none_and_needs_no_broker(
+    sandbox: Bubblewrap, assignment: Assignment, tmp_path: Path
+) -> None:
+    released = [
+        noted(one.source, one.nbgrader.grade_id, one.kind, solution=one.nbgrader.solution)
+        for one in assignment.release
+        if one.nbgrader
+    ]
+    report = Grader(sandbox, assignment).grade(write(tmp_path / "a.ipynb", released), student="ada")
+    assert report.points == 0
+    assert {verdict.state for verdict in report.verdicts} == {"not run"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(HONEST.glob("*/*.py")), ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_other_styles_have_full_marks(judged, file: Path) -> None:
+    verdict = judged(file.parent.name, file.read_text())
+    assert (verdict.state, verdict.feedback) == ("right", ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(PLANTED.glob("*/*.py")), ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_a_planted_mistake_fails_and_is_named(judged, file: Path) -> None:
+    """The first line of the file is the mistake's name."""
+    code = file.read_text()
+    verdict = judged(file.parent.name, code)
+    assert verdict.state != "right"
+    assert verdict.feedback[0].mistake == code.splitlines()[0].removeprefix("# "), verdict.feedback
+    assert verdict.points < verdict.possible
+
+
+@pytest.mark.parametrize("name", ["q1", "q2", "q3"])
+def test_each_question_has_at_least_five_planted_mistakes(name: str) -> None:
+    assert len({file.read_text().splitlines()[0] for file in PLANTED.glob(f"{name}/*.py")}) >= 5

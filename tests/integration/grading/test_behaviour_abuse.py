@@ -1,0 +1,96 @@
+"""Whatever a worker does to the grader's means, it has a named reason, no marks, and no effect on the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from labkit.errors import BrokerFailed
+from labkit.grading import broker_pool
+from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.broker_pool import BrokerPool
+from labkit.grading.question_verdict import QuestionVerdict
+from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandboxed_solution import SandboxedSolution
+from labkit.lab import Lab
+from labkit.taskqueue.timeouts import wait_until
+from tests.conditions import PATIENCE
+from tests.integration.grading.shared_broker import SharedBroker
+from tests.integration.grading.test_a2_task_queue import FOLDER
+
+WORKER = "def work_on_tasks(bootstrap_servers, topic, group, work, stop):\n    "
+TO_THE_SINK = (
+    "import socket, time; s = socket.socket(socket.AF_UNIX); s.connect('/run/labkit/64999.sock'); {}; time.sleep(600)"
+)
+DELETION = (
+    "import kafka.admin; kafka.admin.KafkaAdminClient(bootstrap_servers=bootstrap_servers).delete_topics([topic])"
+)
+ABUSE = "misuse of the grader's means"
+ATTACKS = {
+    "garbage": (TO_THE_SINK.format("s.sendall(b'x' * 5000)"), ABUSE),
+    "flood": (TO_THE_SINK.format('[s.sendall(b\'["done", "a"]\\n\') for _ in range(50_000)]'), ABUSE),
+    "exit": ("import os; os._exit(0)", "ended by an error"),
+    "error": ("raise ValueError('x' * 5000)", "ended by an error"),
+    "return": ("return", "ended before it was asked to"),
+    "forged": ("work('a task of my own'); stop.wait()", "work on a task that nobody sent"),
+    "deletion": (f"{DELETION}; stop.wait()", "topic deleted"),
+}
+
+
+def judge(sandbox: Bubblewrap, brokers: object, name: str, *cells: str) -> QuestionVerdict:
+    question = next(question for question in read_assignment(FOLDER).questions if question.id == name)
+    listed = [(None, cell) for cell in cells]
+    with SandboxedSolution(sandbox, listed, student="ada", seed=uuid4().hex, brokers=brokers) as solution:
+        return question.judge(solution)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_has_a_name_and_no_marks(sandbox: Bubblewrap, lab: Lab, name: str) -> None:
+    attack, mistake = ATTACKS[name]
+    verdict = judge(sandbox, SharedBroker(lab), "q2", WORKER + attack)
+    assert verdict.points == 0
+    assert mistake in {feedback.mistake for feedback in verdict.feedback}
+    assert all(len(feedback.sentence) <= 600 for feedback in verdict.feedback)
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokerPool]:
+    monkeypatch.setattr(broker_pool, "PARTITIONS", 12)
+    with BrokerPool(most=1) as pool:
+        yield pool
+
+
+MANY = """
+from kafka.admin import KafkaAdminClient, NewTopic
+
+def send_tasks(bootstrap_servers, topic, tasks):
+    KafkaAdminClient(bootstrap_servers=bootstrap_servers).create_topics([NewTopic("many", 15, 1)])
+    __import__("time").sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_filled_up_is_thrown_away_and_the_next_submission_has_another(
+    sandbox: Bubblewrap, brokers: BrokerPool
+) -> None:
+    verdict = judge(sandbox, brokers, "q1", MANY)
+    assert verdict.points == 0
+    assert "more than 12 partitions" in verdict.feedback[0].sentence
+    model = [cell.source for cell in read_assignment(FOLDER).source if cell.kind == "code"]
+    assert judge(sandbox, brokers, "q1", *model).state == "right"
+
+
+@pytest.mark.slow
+def test_a_broker_that_dies_is_no_verdict(sandbox: Bubblewrap, brokers: BrokerPool) -> None:
+    (pid,) = [lab.brokers[1] for lab in one_ready(brokers)]
+    psutil.Process(pid).kill()
+    with pytest.raises(BrokerFailed):
+        judge(sandbox, brokers, "q2", WORKER + "stop.wait()")
+
+
+def one_ready(brokers: BrokerPool) -> list[Lab]:
+    wait_until(lambda: len(brokers._ready) == 1, timeout=PATIENCE, what="a broker was to be ready")
+    return [*brokers._ready]
