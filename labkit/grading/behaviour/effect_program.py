@@ -79,5 +79,7 @@ def run(name: str, arguments: list[object], path: str, seconds: float) -> Any:
     mend_consumers()
     effects, stop = Effects(path, seconds), threading.Event()
     threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
-    function = getattr(sys.modules["__main__"], name)
+    function = getattr(sys.modules["__main__"], name, None)
+    if not callable(function):
+        raise NotImplementedError(f"the cells define no function {name}")
     return function(*arguments, effects.work, stop)

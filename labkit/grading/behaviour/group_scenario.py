@@ -19,7 +19,7 @@ TASKS, BEFORE_KILL, FURTHER = 40, 16, 8
 AT_JOIN, AT_KILL = 3, 5
 #: So many tasks, each held for so many seconds, a worker may do before its group has changed hands. A consumer hears of
 #: it with a heartbeat, every three seconds by default.
-BEFORE_HANDOVER, STEP = 10, 0.6
+BEFORE_HANDOVER, STEP = 15, 0.6
 #: When the session of a dead member is over at the latest that cannot be taken out, in seconds: 45 s by default.
 SESSION = 75.0
 #: How long the broker is silent, in seconds.
