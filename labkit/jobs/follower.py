@@ -29,18 +29,31 @@ class Catalogue:
         self._admin: AdminClient | None = None
         self._lock = threading.Lock()
         self._id: TopicId | None = None
+        self._looking = threading.Lock()
+        #: how many looks have begun, and what the last one has found
+        self._looks = 0
+        self._answer: TopicId | None = None
 
     def id(self) -> TopicId:
         """Which topic it was at the last look; raises `UnknownTopic`."""
         return self._id or self.look()
 
     def look(self) -> TopicId:
-        """Which topic it is now; raises `UnknownTopic`."""
-        found = self._ask(lambda admin, name: admin.topic_ids([name]).get(name))
-        if found is None:
-            raise UnknownTopic(f"There is no topic {self._topic.name!r}.")
-        self._id = TopicId(self._topic.full_name, found)
-        return self._id
+        """Which topic it is now; raises `UnknownTopic`.
+
+        Threads that ask at the same time share an answer to a question that was put after all of them had asked.
+        """
+        before = self._looks
+        with self._looking:
+            if self._looks > before and self._answer is not None:
+                return self._answer
+            self._looks += 1
+            self._answer = None  # none if it raises
+            found = self._ask(lambda admin, name: admin.topic_ids([name]).get(name))
+            if found is None:
+                raise UnknownTopic(f"There is no topic {self._topic.name!r}.")
+            self._id = self._answer = TopicId(self._topic.full_name, found)
+            return self._answer
 
     def starts(self) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
