@@ -82,8 +82,8 @@ class EffectTeller:
         self.close()
 
     def close(self) -> None:
-        """Break all its connections."""
+        """Break all its connections; who sees that can make no other one."""
+        self.listener.close()
         for connection in self.connections:
             connection.socket.close()
         self.connections.clear()
-        self.listener.close()
