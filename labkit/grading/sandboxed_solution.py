@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from labkit.errors import BrokerFailed, KernelEnded, SandboxUnavailable
@@ -17,11 +18,11 @@ from labkit.grading.sandbox.kernel import ADVICE, ENDED, Answer, CodeError, Kern
 from labkit.grading.solution import GradingBroker
 from labkit.resource import Resource
 
-#: How long a cell may take, and how long all that is asked of one submission may, in seconds.
-CELL_TIMEOUT, SUBMISSION_TIMEOUT = 20.0, 300.0
+#: How long a cell may take, and how long a submission's cells and calls may together, in seconds.
+CELL_TIMEOUT, SUBMISSION_TIMEOUT = 30.0, 300.0
 
-#: The submission's own time is over before that of its process.
-LIMITS = Limits(wall_seconds=2 * SUBMISSION_TIMEOUT)
+#: What is asked of the process has its own time; that of the process is for what else a grader does meanwhile.
+LIMITS = Limits(wall_seconds=3600.0)
 
 #: The name of the function by which a value is read.
 _READER = "_read_by_the_grader"
@@ -52,7 +53,7 @@ class SandboxedSolution(Resource):
         self._broker: SubmissionBroker | None = None
         self._left_out: set[int] = set()
         self._kernel: Kernel | None = None
-        self._end: float | None = None
+        self._spent = 0.0
 
     @property
     def cells(self) -> Sequence[str]:
@@ -116,16 +117,23 @@ class SandboxedSolution(Resource):
     def _ask(self, ask: Callable[[Kernel, float], Answer], timeout: float) -> Answer:
         kernel = self._ready()
         try:
-            return ask(kernel, min(timeout, self._left()))
+            return self._timed(timeout, lambda left: ask(kernel, left))
         except KernelEnded as error:
             self._end_process()
             raise KernelEnded(_reason(error)) from error
 
+    def _timed(self, timeout: float, ask: Callable[[float], Answer]) -> Answer:
+        """What comes of asking for so many seconds, which count as the submission's own. Raises `KernelEnded`."""
+        left = min(timeout, self._left())
+        begin = self.clock()
+        try:
+            return ask(left)
+        finally:
+            self._spent += self.clock() - begin
+
     def _left(self) -> float:
         """The seconds that the submission still has. Raises `KernelEnded` if there are none."""
-        if self._end is None:
-            self._end = self.clock() + SUBMISSION_TIMEOUT
-        left = self._end - self.clock()
+        left = SUBMISSION_TIMEOUT - self._spent
         if left <= 0:
             raise KernelEnded(f"The time for the whole notebook, {SUBMISSION_TIMEOUT:g} s, is over.")
         return left
@@ -157,9 +165,9 @@ class SandboxedSolution(Resource):
             if number in self._left_out:
                 continue
             which = f"The cell {name}" if name is not None else f"The {number + 1}. cell that is run"
-            left = min(CELL_TIMEOUT, self._left())
+            self._left()
             try:
-                answer = kernel.run(code, left)
+                answer = self._timed(CELL_TIMEOUT, partial(kernel.run, code))
             except KernelEnded as error:
                 self._left_out.add(number)
                 self.faults[number] = Feedback("cell ended", f"{which} was left out. {_reason(error)}")

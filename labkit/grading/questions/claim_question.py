@@ -57,12 +57,12 @@ class Measured(Struct, frozen=True):
 
     def has(self, part: str) -> bool:
         """Whether anything was measured there."""
-        return any(place.startswith(part) for place in (*self.numbers, *self.others))
+        return any(_within(place, part) for place in (*self.numbers, *self.others))
 
     def allows(self, claim: Parts, check: ClaimCheck) -> bool:
         """Whether each part of the claim that the check is about is within the tolerance."""
-        said = {place: value for place, value in claim.items() if place.startswith(check.part)}
-        wanted = [place for place in (*self.numbers, *self.others) if place.startswith(check.part)]
+        said = {place: value for place, value in claim.items() if _within(place, check.part)}
+        wanted = [place for place in (*self.numbers, *self.others) if _within(place, check.part)]
         return said.keys() == set(wanted) and all(self._holds(place, said[place], check) for place in wanted)
 
     def _holds(self, place: str, value: object, check: ClaimCheck) -> bool:
@@ -154,6 +154,10 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
                 values = [float(run[place]) for run in runs]  # type: ignore[arg-type]  # a number, like the first
                 numbers[place] = fmean(values), pstdev(values)
         return Measured(numbers, {place: value for place, value in runs[0].items() if place not in numbers})
+
+
+def _within(place: str, part: str) -> bool:
+    return not part or place == part or place.startswith((f"{part}.", f"{part}["))
 
 
 def parts_of(value: object, place: str = "") -> Iterator[tuple[str, object]]:

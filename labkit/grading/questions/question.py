@@ -83,7 +83,7 @@ class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def inspect(self) -> None:
         """Raises `BadAssignment` if the declaration contradicts itself, or lacks a function in the Python file."""
-        if self.checks and not math.isclose(self.points, sum(check.points for check in self.checks)):
+        if not math.isclose(self.points, sum(check.points for check in self.checks)):
             raise self.bad(f"it is worth {self.points:g} points, and its checks {sum_of(self.checks):g} together")
         self.unique("check", (check.name for check in self.checks))
 

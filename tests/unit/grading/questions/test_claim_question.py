@@ -152,6 +152,8 @@ def tails(rng, student):
         ({"before": {"a": 1}, "after": {"a": 2}}, 3, None),
         ({"before": {"a": 1}, "after": {"a": 3}}, 1, "right"),
         ({"before": {"a": 1}}, 1, "right"),
+        ({"before": {"a": 1}, "beforehand": 3, "after": {"a": 2}}, 3, None),
+        ({"before": {"a": 1, "b": 1}, "after": {"a": 2}}, 2, "about right"),
         ({"before": {"a": 2}, "after": {"a": 1}}, 0, "counted tails"),
         ({"before": {"a": 2}, "after": {"a": 3}}, 0, "about right"),
     ],

@@ -56,6 +56,7 @@ def test_a_declaration_is_read(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("points = 3", "points = 4", "it is worth 4 points, and its checks 3 together"),
+        (WHOLE[WHOLE.index("[[checks]]") :], "", "it is worth 3 points, and its checks 0 together"),
         ("points = 3", "", "it missing required field `points`"),
         ("points = 3", "points = 0", "`points`"),
         ("points = 2", "points = 'two'", "Expected `float`, got `str` - at `checks[1].points`"),
