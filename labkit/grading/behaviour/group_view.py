@@ -59,7 +59,8 @@ class GroupView(Resource):
 
     def commits(self) -> list[Event]:
         """All commits of the group for the topic, in the broker's order."""
-        return group_commits(read_topic(self._transport, COMMITS_TOPIC), group=self.group, topic=self.topic)
+        written = read_topic(self._transport, COMMITS_TOPIC)
+        return group_commits(written, group=self.group, topic=self.topic, beyond=False)
 
     def close(self) -> None:
         """Let go of the sockets."""

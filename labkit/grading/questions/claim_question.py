@@ -17,6 +17,7 @@ tolerance. Where there is no noise, the claim has to be exact. A known mistake m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from statistics import fmean, pstdev
 from types import ModuleType
 from typing import Annotated, ClassVar
@@ -34,6 +35,8 @@ from labkit.grading.solution import Solution
 
 #: Rounding of floats is no error, relative to the number.
 ROUNDING = 1e-9
+#: How many parts of a claim are looked at, and how much of a key: a claim may hold more than memory does, written out.
+MOST_PARTS, LONGEST_KEY = 10_000, 100
 
 #: The parts of a claim, by where they stand in it: `.share`, `[2]`.
 Parts = dict[str, object]
@@ -105,7 +108,7 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
         claim = self._claim(solution)
         if isinstance(claim, Feedback):
             return QuestionVerdict.of_checks(self.id, ((check.points, False) for check in self.checks), [claim])
-        module, parts = self.code(), dict(parts_of(claim.value))
+        module, parts = self.code(), dict(islice(parts_of(claim.value), MOST_PARTS))
         measured = self._measured(module, "measure", solution)
         for check in self.checks:
             if not measured.has(check.part):
@@ -161,10 +164,13 @@ def _within(place: str, part: str) -> bool:
 
 
 def parts_of(value: object, place: str = "") -> Iterator[tuple[str, object]]:
-    """What a plain value is made of, each with its place; an empty list or dict is a part too."""
+    """What a plain value is made of, each with its place; an empty list or dict is a part too.
+
+    Of a long key its beginning names the place: a value may have many parts, each with all keys above it.
+    """
     if isinstance(value, dict) and value:
         for key, part in value.items():
-            yield from parts_of(part, f"{place}.{key}")
+            yield from parts_of(part, f"{place}.{key[:LONGEST_KEY]}")
     elif isinstance(value, list) and value:
         for number, part in enumerate(value):
             yield from parts_of(part, f"{place}[{number}]")

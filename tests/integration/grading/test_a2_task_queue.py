@@ -8,8 +8,10 @@ from uuid import uuid4
 import pytest
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.behaviour.mistakes import LEFT
 from labkit.grading.grader import Grader
 from labkit.grading.question_verdict import QuestionVerdict
+from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.lab import Lab
@@ -80,3 +82,11 @@ def test_a_planted_mistake_fails_and_is_named(judged, file: Path) -> None:
 @pytest.mark.parametrize("name", ["q1", "q2", "q3"])
 def test_each_question_has_at_least_five_planted_mistakes(name: str) -> None:
     assert len({file.read_text().splitlines()[0] for file in PLANTED.glob(f"{name}/*.py")}) >= 5
+
+
+@pytest.mark.parametrize("name", ["q2", "q3"])
+def test_who_stops_in_the_middle_is_praised_for_nothing(assignment: Assignment, name: str) -> None:
+    """What would have come then was not tried."""
+    question = next(question for question in assignment.questions if question.id == name)
+    assert isinstance(question, BehaviourQuestion)
+    assert all(LEFT in check.fails_by for check in question.checks)

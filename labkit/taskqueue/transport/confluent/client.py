@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import wait
 from functools import partial
 from operator import methodcaller
 from typing import Any, TypeVar
@@ -123,33 +122,59 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
             return found
 
 
-def apart(call: Callable[[], Answer]) -> Answer:
-    """What this call into the library returns or raises; where the main thread asks, another makes the call.
+class _Here(threading.local):
+    #: whether this thread is within a call of which the library may call back
+    is_within = False
 
-    The library may call back meanwhile. What a signal raises on the main thread, such as Ctrl-C, would come out of that
-    only when the library is done, as a `SystemError`, or not at all (seen with 2.16.1).
+
+_here = _Here()
+
+
+def apart(call: Callable[[], Answer]) -> Answer:
+    """What this call into the library, which may call back meanwhile, returns or raises.
+
+    Another thread makes it where the main thread asks: what a signal raises there, such as Ctrl-C, would come out of a
+    callback only when the library is done, as a `SystemError`, or not at all. And where a callback asks: the library
+    ends the process when a call back follows on a call from within one. (Both seen with 2.16.1.)
     """
-    return on_a_thread(call).result() if _is_main() else call()
+    if not (_is_main() or _here.is_within):
+        return _within(call)
+    try:
+        outcome = on_a_thread(partial(_within, call))
+    except RuntimeError:  # no thread can be started, as when the interpreter ends
+        if _here.is_within:
+            raise
+        return call()
+    return outcome.result()
+
+
+def _within(call: Callable[[], Answer]) -> Answer:
+    _here.is_within = True
+    try:
+        return call()
+    finally:
+        _here.is_within = False
 
 
 def flush(client: confluent_kafka.Producer, timeout: float) -> int:
     """Wait until all is delivered or refused, at most `timeout` seconds; how much is left. Ctrl-C ends the wait."""
-    deadline, is_given_up = time.monotonic() + timeout, threading.Event()
+    deadline, is_given_up, has_ended = time.monotonic() + timeout, threading.Event(), threading.Event()
 
     def run() -> int:
-        while True:
-            left: int = client.flush(min(_FLUSH_SLICE, left_until(deadline)))
-            if not left or is_given_up.is_set() or time.monotonic() >= deadline:
-                return left
+        try:
+            while True:
+                left: int = client.flush(min(_FLUSH_SLICE, left_until(deadline)))
+                if not left or is_given_up.is_set() or time.monotonic() >= deadline:
+                    return left
+        finally:
+            has_ended.set()
 
-    if not _is_main():
-        return run()
-    outcome = on_a_thread(run)
     try:
-        return outcome.result()
-    finally:  # the client may be closed next
+        return apart(run)
+    except BaseException:  # the client may be closed next
         is_given_up.set()
-        wait([outcome], 10 * _FLUSH_SLICE)
+        has_ended.wait(10 * _FLUSH_SLICE)
+        raise
 
 
 def _is_main() -> bool:

@@ -114,8 +114,12 @@ class ConfluentProducer:
             client = self._client
         self._retirement.wait(timeout)  # what the one before had under way is refused by then
         left = 0
-        with suppress(RuntimeError):  # another thread has closed it: it has refused what was left
+        try:
             left = flush(client, left_until(deadline))
+        except RuntimeError:
+            if client is self._client and not self._closed.is_set():
+                raise
+            # else another thread has closed it: it has refused what was left
         if left:
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
 
@@ -134,9 +138,9 @@ class ConfluentProducer:
             self._discard(client)
 
     def _wait_for_room(self, client: Producer) -> None:
-        if threading.current_thread() is self._server:
+        if threading.current_thread() is self._server:  # which calls back now, and nobody else makes room
             with suppress(RuntimeError):
-                client.poll(SERVE_INTERVAL)
+                apart(partial(client.poll, SERVE_INTERVAL))
         else:
             self._has_served.clear()
             self._has_served.wait(SERVE_INTERVAL)
@@ -171,7 +175,7 @@ class ConfluentProducer:
     def _serve(self) -> None:
         while not self._closed.is_set():
             try:
-                if self._client.poll(SERVE_INTERVAL):
+                if apart(partial(self._client.poll, SERVE_INTERVAL)):
                     self._has_served.set()
             except Exception:  # noqa: BLE001 - what a callback raises must not end the thread that calls back
                 LOGGER.exception("on_delivery raised an error")
@@ -193,7 +197,8 @@ class ConfluentProducer:
 
     def _partitions(self, topic: str) -> int:
         try:
-            return len(self._client.list_topics(topic, timeout=self._timeouts.request).topics[topic].partitions)
+            look = partial(self._client.list_topics, topic, timeout=self._timeouts.request)
+            return len(apart(look).topics[topic].partitions)
         except KafkaException as error:
             raise in_words(kafka_error(error), self._connection) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,17 @@ def test_what_was_claimed_is_said(tmp_path: Path) -> None:
 def test_the_data_of_a_plot(tmp_path: Path, claim: object, *, holds: bool) -> None:
     verdict = declare(tmp_path, PLOT).judge(LocalSolution(f"share = {claim!r}"))
     assert (verdict.state == "right") == holds
+
+
+def test_a_claim_that_would_be_too_large_with_all_its_keys_written_out_is_a_wrong_one(tmp_path: Path) -> None:
+    tracemalloc.start()
+    try:
+        verdict = declare(tmp_path, PLOT).judge(LocalSolution("share = {'k' * 800_000: [0] * 90_000}"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert verdict.state == "wrong"
+    assert peak < 100 * 1024**2
 
 
 def test_without_noise_it_has_to_be_exact(tmp_path: Path) -> None:

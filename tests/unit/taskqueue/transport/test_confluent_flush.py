@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -54,3 +56,44 @@ def test_a_flush_says_what_is_left_when_its_time_is_over(full):
     assert flush(full, 0.25) == 1
     full.purge()
     assert flush(full, PATIENCE) == 0
+
+
+NESTED = """
+from functools import partial
+from confluent_kafka import Producer
+from labkit.taskqueue.transport.confluent.client import apart, flush
+
+calls = []
+
+def nested(error, message):
+    calls.append(message.value())
+    {call}
+
+client = Producer({{"bootstrap.servers": "127.0.0.1:1"}})
+for value in (b"a", b"b", b"c"):
+    client.produce("t", value, on_delivery=nested)
+client.purge(blocking=False)
+while len(calls) < 3:
+    apart(partial(client.poll, 0.1))
+print(sorted(calls))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "call",
+    ["apart(partial(client.poll, 0))", "flush(client, 0)", "apart(partial(apart, partial(client.poll, 0)))"],
+)
+def test_a_callback_may_call_the_library(call):
+    """As `on_receipt` does that submits while the buffer is full: the library itself would end the process."""
+    code = NESTED.format(call=call)
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "[b'a', b'b', b'c']\n"), ended.stderr
+
+
+def test_a_thread_that_cannot_be_started_loses_no_flush(full, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert flush(full, 0.25) == 1
