@@ -122,12 +122,12 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
             return found
 
 
-class _Here(threading.local):
+class _Within(threading.local):
     #: whether this thread is within a call of which the library may call back
-    is_within = False
+    is_so = False
 
 
-_here = _Here()
+_within = _Within()
 
 
 def apart(call: Callable[[], Answer]) -> Answer:
@@ -137,23 +137,23 @@ def apart(call: Callable[[], Answer]) -> Answer:
     callback only when the library is done, as a `SystemError`, or not at all. And where a callback asks: the library
     ends the process when a call back follows on a call from within one. (Both seen with 2.16.1.)
     """
-    if not (_is_main() or _here.is_within):
-        return _within(call)
+    if not (_is_main() or _within.is_so):
+        return _called(call)
     try:
-        outcome = on_a_thread(partial(_within, call))
+        outcome = on_a_thread(partial(_called, call))
     except RuntimeError:  # no thread can be started, as when the interpreter ends
-        if _here.is_within:
+        if _within.is_so:
             raise
         return call()
     return outcome.result()
 
 
-def _within(call: Callable[[], Answer]) -> Answer:
-    _here.is_within = True
+def _called(call: Callable[[], Answer]) -> Answer:
+    _within.is_so = True
     try:
         return call()
     finally:
-        _here.is_within = False
+        _within.is_so = False
 
 
 def flush(client: confluent_kafka.Producer, timeout: float) -> int:
