@@ -52,7 +52,8 @@ class Grader:
         self._assignment = assignment
 
     def grade(self, notebook: Path, *, student: str) -> Report:
-        """The report on this notebook. The same notebook of the same student always has the same one.
+        """The report on this notebook: of the same notebook of the same student always the same one, but for questions
+        of behaviour, which are played anew.
 
         Raises `SandboxUnavailable`, `BrokerFailed` and whatever else is no fault of the student's, so that it can be
         tried again, and `BadAssignment` for a question that cannot be asked.
