@@ -60,7 +60,9 @@ class Grader:
         """
         submitted = read_notebook(notebook)
         if isinstance(submitted, Feedback):
-            return self._report(student, {name: _not_run(name, most, submitted) for name, most in self._possible()})
+            return self._report(
+                student, {name: QuestionVerdict.not_run(name, most, submitted) for name, most in self._possible()}
+            )
         cells = take_cells(self._assignment, submitted, student)
         seed = self._seed(student)
         with SandboxedSolution(
@@ -75,13 +77,13 @@ class Grader:
             verdicts[note.grade_id] = (
                 QuestionVerdict.by_hand(note.grade_id, note.points)
                 if fault is None
-                else _not_run(note.grade_id, note.points, fault)
+                else QuestionVerdict.not_run(note.grade_id, note.points, fault)
             )
         return self._report(student, verdicts, notes)
 
     def _verdict(self, question: Question, cells: SubmissionCells, solution: SandboxedSolution) -> QuestionVerdict:
         if question.id in cells.faults:
-            return _not_run(question.id, question.points, cells.faults[question.id])
+            return QuestionVerdict.not_run(question.id, question.points, cells.faults[question.id])
         verdict = question.judge(solution)
         fault = solution.fault_of(question.id)
         if fault is None or verdict.state == "right":
@@ -115,10 +117,6 @@ class Grader:
             verdicts=tuple(sorted(verdicts.values(), key=lambda verdict: order.index(verdict.question))),
             notes=tuple(notes or ())[:MAX_FEEDBACK],
         )
-
-
-def _not_run(question: str, possible: float, why: Feedback) -> QuestionVerdict:
-    return QuestionVerdict.not_run(question, possible, why)
 
 
 def _added(cells: SubmissionCells) -> Iterator[Feedback]:

@@ -15,11 +15,11 @@ from labkit.grading.broker_pool import BrokerPool, SubmissionBroker
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.contract import Backend, Limits
 from labkit.grading.sandbox.kernel import ADVICE, ENDED, Answer, CodeError, Kernel
-from labkit.grading.solution import GradingBroker
+from labkit.grading.solution import CELL_TIMEOUT, GradingBroker
 from labkit.resource import Resource
 
-#: How long a cell may take, and how long a submission's cells and calls may together, in seconds.
-CELL_TIMEOUT, SUBMISSION_TIMEOUT = 30.0, 300.0
+#: How long a submission's cells and calls may take together, in seconds.
+SUBMISSION_TIMEOUT = 300.0
 
 #: What is asked of the process has its own time; that of the process is for what else a grader does meanwhile.
 LIMITS = Limits(wall_seconds=3600.0)

@@ -10,6 +10,9 @@ from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandbox.kernel import Answer
 from labkit.lab.connection import Connection
 
+#: How long one of its cells may take, in seconds.
+CELL_TIMEOUT = 30.0
+
 
 class GradingBroker(Protocol):
     """A broker that one submission has for itself."""

@@ -198,7 +198,7 @@ class BehaviourRun(Resource):
     def uncommitted(self, effects: Iterable[Effect], committed: dict[int, int]) -> list[str]:
         """Of these, the tasks that were done and would be done again."""
         done = dict.fromkeys(effect.task for effect in effects if effect.what == "done" and effect.task in self.tasks)
-        return [task for task in done if self.tasks[task][1] >= committed.get(self.tasks[task][0], 0)]
+        return self._not_in(committed, done)
 
     def judge(self) -> list[Feedback]:
         """All that was found, the causes first: also what the checker says of what workers did."""
@@ -231,8 +231,12 @@ class BehaviourRun(Resource):
 
     def _left(self) -> list[str]:
         """The tasks that nobody has done and that are not committed either."""
-        committed = self.group.committed()
-        return [task for task in self.undone() if self.tasks[task][1] >= committed.get(self.tasks[task][0], 0)]
+        return self._not_in(self.group.committed(), self.undone())
+
+    def _not_in(self, committed: dict[int, int], tasks: Iterable[str]) -> list[str]:
+        """Of these tasks, those that are not committed."""
+        places = {task: self.tasks[task] for task in tasks}
+        return [task for task, (partition, offset) in places.items() if offset >= committed.get(partition, 0)]
 
     def _noting(self, task: str) -> Callable[[RecordMetadata | None, Exception | None], None]:
         def note(place: RecordMetadata | None, error: Exception | None) -> None:
@@ -257,7 +261,7 @@ class BehaviourRun(Resource):
     def _look_at_end(self, worker: StudentWorker) -> None:
         if isinstance(worker.answer, CodeError):
             line = "" if worker.answer.line is None else f" in line {worker.answer.line} of the cell"
-            last = printable(worker.answer.text.strip().rpartition("\n")[2], 300)
+            last = printable(worker.answer.last_line, 300)
             raise self.cut(mistakes.CRASHED, f"It ended by an error{line}: {last}.", who=worker.name)
         if worker.ended is not None:
             raise self.cut(mistakes.CRASHED, worker.ended, who=worker.name)

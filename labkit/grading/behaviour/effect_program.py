@@ -1,4 +1,4 @@
-"""Inside the sandbox, as its first cell: what student code is handed to do a task with, and how it is called.
+"""Inside the sandbox, after the solution's cells: what student code is handed to do a task with, and how it is called.
 
 `run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls the student's function of this name with the
 arguments, then `work` and `stop`. `work(task)` does one task: it tells the grader that the task begins, takes the time

@@ -13,13 +13,13 @@ from labkit.grading.sandbox import Limits
 from labkit.grading.sandbox.kernel import Answer, Kernel
 from labkit.grading.sandbox.mounts import PROGRAMS
 from labkit.grading.sandbox.socket_relay import SocketRelay
-from labkit.grading.solution import GradingBroker, Solution
+from labkit.grading.solution import CELL_TIMEOUT, GradingBroker, Solution
 from labkit.resource import Resource
 
 #: Stands for the sink of effects in the sandbox: a port that no broker of the lab's is given.
 EFFECTS_PORT = 64_999
-#: How long one cell may take, and all that a worker does, in seconds.
-CELL_TIMEOUT, WORKER_TIMEOUT = 30.0, 300.0
+#: How long all may take that a worker does, in seconds.
+WORKER_TIMEOUT = 300.0
 #: How often to look whether it has come to its end, in seconds.
 LOOK_INTERVAL = 0.05
 #: What a worker may use.
@@ -30,7 +30,7 @@ WORK = "labkit_run"
 
 _PROGRAM = f"{PROGRAMS}/{Path(effect_program.__file__).name}"
 #: Makes the function known by which the student's is called.
-_FIRST_CELL = f"""
+_CALLING_CELL = f"""
 import sys
 sys.path.insert(0, {PROGRAMS!r})
 from effect_program import run as {WORK}
@@ -121,7 +121,7 @@ class StudentWorker(Resource):
         try:
             for cell in self._cells:  # one that fails does not end the others
                 self._kernel.run(cell, CELL_TIMEOUT)
-            self._kernel.run(_FIRST_CELL, CELL_TIMEOUT)
+            self._kernel.run(_CALLING_CELL, CELL_TIMEOUT)
             self._wanted.wait()
             self.is_called = True
             function, arguments = self._order

@@ -137,7 +137,7 @@ def apart(call: Callable[[], Answer]) -> Answer:
     callback only when the library is done, as a `SystemError`, or not at all. And where a callback asks: the library
     ends the process when a call back follows on a call from within one. (Both seen with 2.16.1.)
     """
-    if not (_is_main() or _within.is_so):
+    if threading.current_thread() is not threading.main_thread() and not _within.is_so:
         return _called(call)
     try:
         outcome = on_a_thread(partial(_called, call))
@@ -175,10 +175,6 @@ def flush(client: confluent_kafka.Producer, timeout: float) -> int:
         is_given_up.set()
         has_ended.wait(10 * _FLUSH_SLICE)
         raise
-
-
-def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:

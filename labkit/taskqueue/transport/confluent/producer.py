@@ -54,7 +54,6 @@ class ConfluentProducer:
         self._report = _report_without_offset if config.acks == "0" else _report
         self._known: set[str] = set()
         self._closed = threading.Event()
-        self._has_served = threading.Event()
         self._server = threading.Thread(target=self._serve, name="labkit-deliveries", daemon=True)
         self._server.start()
 
@@ -88,7 +87,8 @@ class ConfluentProducer:
                     headers=list(headers),
                 )
             except BufferError as error:
-                self._wait_for_room(client)
+                with suppress(RuntimeError):
+                    apart(partial(client.poll, SERVE_INTERVAL))
                 if not left_until(patience_ends):
                     raise unreachable(self._connection) from error
             except KafkaException as error:
@@ -137,14 +137,6 @@ class ConfluentProducer:
                 client = self._client
             self._discard(client)
 
-    def _wait_for_room(self, client: Producer) -> None:
-        if threading.current_thread() is self._server:  # which calls back now, and nobody else makes room
-            with suppress(RuntimeError):
-                apart(partial(client.poll, SERVE_INTERVAL))
-        else:
-            self._has_served.clear()
-            self._has_served.wait(SERVE_INTERVAL)
-
     def _connect(self) -> Producer:
         return connect(Producer, self._connection, self._timeouts, **self._settings)
 
@@ -161,22 +153,17 @@ class ConfluentProducer:
 
     def _discard(self, client: Producer) -> None:
         """Close a client; what it has not delivered is refused."""
-
-        def close() -> None:
-            with suppress(KafkaException):
-                client.purge(blocking=False)
-            try:
-                flush(client, self._timeouts.leave)
-            finally:  # which calls back for what is left, if a callback has raised
-                client.close()
-
-        apart(close)
+        with suppress(KafkaException):
+            client.purge(blocking=False)
+        try:
+            flush(client, self._timeouts.leave)
+        finally:  # which calls back for what is left, if a callback has raised
+            apart(client.close)
 
     def _serve(self) -> None:
         while not self._closed.is_set():
             try:
-                if apart(partial(self._client.poll, SERVE_INTERVAL)):
-                    self._has_served.set()
+                apart(partial(self._client.poll, SERVE_INTERVAL))
             except Exception:  # noqa: BLE001 - what a callback raises must not end the thread that calls back
                 LOGGER.exception("on_delivery raised an error")
 
