@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from functools import partial
 from operator import methodcaller
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ RECONNECT_MAX_MS = 500
 _TRY_TIMEOUT = 0.5
 #: How long a flush goes on that was given up, in seconds.
 _FLUSH_SLICE = 0.1
+#: How long a signal may go unnoticed that another thread took, or that came just before a wait began, in seconds.
+_LOOK_INTERVAL = 0.25
 
 #: The codes by which a broker says that it does not let the user in.
 REFUSALS = {
@@ -145,6 +148,8 @@ def apart(call: Callable[[], Answer]) -> Answer:
         if _within.is_so:
             raise
         return call()
+    while not wait([outcome], _LOOK_INTERVAL).done:
+        pass  # what a signal raises, it raises here
     return outcome.result()
 
 

@@ -1,7 +1,6 @@
 """A flush ends by what interrupts it, and what the library calls back meanwhile is not the main thread's to run."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,8 @@ class Presses(logging.Handler):
     def emit(self, record):
         self.logger.removeHandler(self)
         self.called_on = threading.current_thread()
-        os.kill(os.getpid(), signal.SIGINT)
+        # To this thread: the main thread's wait is not interrupted, as when the signal comes just before it begins.
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
 
 @pytest.fixture
