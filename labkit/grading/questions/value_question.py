@@ -19,7 +19,8 @@
 
 The Python file also has `answer`, the model: it is called outside of the sandbox with the same arguments, and so is
 each known mistake. What a student's function returned for all arguments tells which mistake it makes. One whose answers
-change when they are asked for again brings no points, since it would have others each time it is graded.
+change when they are asked for again brings no points, since it would have others each time it is graded. Neither does
+one that returns the same, or its own argument, whatever it is asked, although some check may want just that.
 """
 
 from __future__ import annotations
@@ -118,9 +119,13 @@ class ValueQuestion(
         if not all(holds.values()):
             known = self._known(module, solution, calls)
             feedback = [known.feedback()] if known is not None else []
-            if known is not None and known.differs:  # which of its answers are right is chance, and marks are not
+            empty = empty_answer(calls)
+            if empty or (known is not None and known.differs):  # which answers are right is chance, and marks are not
                 holds = dict.fromkeys(holds, False)
-            else:
+            if empty and known is None and isinstance(calls[0].got, Returned):  # an error tells itself
+                said = f"{self.function_name} {empty}, whatever it was asked."
+                feedback.append(Feedback("always the same", said, "The answer has to follow from the arguments."))
+            if known is None or not known.differs:
                 feedback += [self._feedback(call) for call in self._first_failures(calls)]
         return QuestionVerdict.of_checks(
             self.id, ((check.points, holds[check.name]) for check in self.checks), feedback
@@ -216,12 +221,46 @@ class ValueQuestion(
         return Feedback("out of time", f"The time of {self.timeout:g} s was over before all was asked.")
 
 
+def empty_answer(calls: Sequence[Call]) -> str | None:
+    """What the function always did, if that needs no thought while the model has several answers: it came to one answer
+    or one class of error, or returned its own argument.
+    """
+    first = calls[0].got
+    if len({_text(call.expected) for call in calls}) == 1:
+        return None
+    if len({_text(call.got) for call in calls}) == 1:
+        match first:
+            case Returned(value):
+                return f"returned {quoted(value)}"
+            case CodeError() as error:
+                return f"raised {error.last_line.partition(':')[0]}"
+        return None
+    for place in range(min(len(call.arguments) for call in calls)):
+        if all(call.got == Returned(call.arguments[place]) for call in calls):
+            return f"returned its {place + 1}. argument"
+    return None
+
+
 def outcome(function: Function, arguments: Arguments) -> object:
     """What a function of ours returns as a plain value, or which error it raises."""
     try:
         return plain(function(*arguments))
     except Exception as error:  # noqa: BLE001 - a known mistake may be to raise one
         return Raised(type(error).__name__)
+
+
+def _text(outcome: object) -> str:
+    """An outcome of a call as a text that two of them share if they are the same."""
+    match outcome:
+        case CodeError() as error:
+            return f"raised {error.last_line.partition(':')[0]}"
+        case Raised(error):
+            return f"raised {error}"
+        case Returned(value):
+            return dumps(value, sort_keys=True)
+        case Unfit() | None:
+            return "no value"
+    return dumps(outcome, sort_keys=True)
 
 
 def _words(expected: object) -> str:

@@ -94,3 +94,14 @@ def test_a_broker_that_dies_is_no_verdict(sandbox: Bubblewrap, brokers: BrokerPo
 def one_ready(brokers: BrokerPool) -> list[Lab]:
     wait_until(lambda: len(brokers._ready) == 1, timeout=PATIENCE, what="a broker was to be ready")
     return [*brokers._ready]
+
+
+SENDER = "def send_tasks(bootstrap_servers, topic, tasks): "
+
+
+@pytest.mark.parametrize(
+    "body", ["return None", "return []", "return [[number % 2, number // 2] for number in range(20)]"]
+)
+def test_who_sends_nothing_has_spread_nothing(sandbox: Bubblewrap, lab: Lab, body: str) -> None:
+    verdict = judge(sandbox, SharedBroker(lab), "q1", SENDER + body)
+    assert (verdict.points, verdict.feedback[0].mistake) == (0, "task not on the topic")

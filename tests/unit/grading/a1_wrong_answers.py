@@ -28,7 +28,7 @@ def split_keys(log):
 """
 #: As somebody would count it who has no formula.
 COUNTED = """
-keys = [f"any-{{number}}".encode() for number in range(1000)]
+keys = [f"any-{{number}}".encode() for number in range(20_000)]
 homes = [(murmur2(key) & 0x7FFFFFFF) for key in keys]
 share_moved = {}
 """
@@ -87,10 +87,10 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q3", "keys stay", 2, HOMES.format(RIGHT) + 'homes["after"] = homes["before"]'),
     ("q3", "before", 0, HOMES.format("hash(key) % partitions")),
     ("q3", "before", 0, HOMES.format(RIGHT) + "homes = list(homes.values())"),
-    ("q4", "keys that stay", 0, COUNTED.format("sum(h % BEFORE == h % AFTER for h in homes) / len(homes)")),
+    ("q4", "keys that stay", 0, "from math import gcd\nshare_moved = gcd(BEFORE, AFTER) / AFTER"),
     ("q4", "share of the new partitions", 0, "share_moved = (AFTER - BEFORE) / AFTER"),
     ("q4", "common factor forgotten", 0, "share_moved = 1 - BEFORE / (BEFORE * AFTER)"),
-    ("q4", "per cent", 0, COUNTED.format("100 * sum(h % BEFORE != h % AFTER for h in homes) / len(homes)")),
+    ("q4", "per cent", 0, "from math import gcd\nshare_moved = 100 - 100 * gcd(BEFORE, AFTER) / AFTER"),
     ("q4", "ratio of the sizes", 0, "share_moved = BEFORE / AFTER"),
     ("q4", "share", 0, "share_moved = 0.02"),
 ]

@@ -5,7 +5,7 @@ from zlib import crc32
 
 from labkit.taskqueue.partitioners import murmur2
 
-SIZES = [(4, 10), (6, 10), (4, 14), (6, 14), (10, 14), (6, 16), (10, 16)]
+SIZES = [(4, 10), (6, 10), (4, 14), (10, 14), (4, 18), (10, 18), (6, 22), (10, 22), (6, 28), (18, 28)]
 
 
 def drawn(student):

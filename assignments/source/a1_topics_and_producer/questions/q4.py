@@ -1,12 +1,14 @@
-"""What growing moves: measured with a thousand drawn keys, and the ways to get it wrong."""
+"""What growing moves: measured with drawn hashes of keys, and the ways to get it wrong."""
 
 from random import Random
 
-from labkit.taskqueue.partitioners import murmur2
+import numpy
 
 #: Of so many keys a student's measurement may be; the noise in it is the tolerance.
-KEYS = 1_000
-SIZES = [(4, 10), (6, 10), (4, 14), (6, 14), (10, 14), (6, 16), (10, 16)]
+KEYS = 20_000
+#: Five shares, which lie so far apart that no number is within the tolerance of two; and of none does a known mistake
+#: come to the right one.
+SIZES = [(4, 10), (6, 10), (4, 14), (10, 14), (4, 18), (10, 18), (6, 22), (10, 22), (6, 28), (18, 28)]
 
 
 def sizes(student):
@@ -16,10 +18,15 @@ def sizes(student):
     return draw.choice(SIZES)
 
 
+def drawn_hashes(rng):
+    """What murmur2 makes of drawn keys: any number of 32 bits is as likely as any other."""
+    return numpy.frombuffer(rng.randbytes(4 * KEYS), "<u4")
+
+
 def measure(rng, student):
     before, after = sizes(student)
-    hashes = [murmur2(rng.randbytes(8)) & 0x7FFFFFFF for _ in range(KEYS)]
-    return sum(hashed % before != hashed % after for hashed in hashes) / KEYS
+    hashed = drawn_hashes(rng) & 0x7FFFFFFF
+    return float(numpy.mean(hashed % before != hashed % after))
 
 
 def staying(rng, student):
@@ -32,7 +39,7 @@ def per_cent(rng, student):
 
 def noisy(share, rng):
     """A share as it would be measured with as many keys."""
-    return sum(rng.random() < share for _ in range(KEYS)) / KEYS
+    return float(numpy.mean(drawn_hashes(rng) < share * 2**32))
 
 
 def new_partitions(rng, student):
