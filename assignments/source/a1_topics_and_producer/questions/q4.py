@@ -2,7 +2,7 @@
 
 from random import Random
 
-import numpy
+import numpy as np
 
 #: Of so many keys a student's measurement may be; the noise in it is the tolerance.
 KEYS = 20_000
@@ -20,13 +20,13 @@ def sizes(student):
 
 def drawn_hashes(rng):
     """What murmur2 makes of drawn keys: any number of 32 bits is as likely as any other."""
-    return numpy.frombuffer(rng.randbytes(4 * KEYS), "<u4")
+    return np.frombuffer(rng.randbytes(4 * KEYS), "<u4")
 
 
 def measure(rng, student):
     before, after = sizes(student)
     hashed = drawn_hashes(rng) & 0x7FFFFFFF
-    return float(numpy.mean(hashed % before != hashed % after))
+    return float(np.mean(hashed % before != hashed % after))
 
 
 def staying(rng, student):
@@ -39,7 +39,7 @@ def per_cent(rng, student):
 
 def noisy(share, rng):
     """A share as it would be measured with as many keys."""
-    return float(numpy.mean(drawn_hashes(rng) < share * 2**32))
+    return float(np.mean(drawn_hashes(rng) < share * 2**32))
 
 
 def new_partitions(rng, student):
