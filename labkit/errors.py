@@ -290,5 +290,9 @@ class BadAssignment(LabkitError):
     """The folder of an assignment, or a question in it, does not hold what it has to."""
 
 
+class BadCourseSecret(LabkitError):
+    """The course has no secret from which its hidden checks are drawn, or one that others know."""
+
+
 class BrokerFailed(LabkitError):
     """The broker of a submission has failed, which is no fault of the submission. Grade it again."""

@@ -23,6 +23,7 @@ from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.questions import Question, read_question
 from labkit.grading.release import without_hidden_tests, without_solution
+from labkit.grading.sandbox.mounts import folder_shown
 
 #: A cell with this tag is for students to try things out, and is not run when their work is graded.
 NOT_GRADED = "not-graded"
@@ -46,6 +47,12 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 def read_assignment(folder: Path) -> Assignment:
     """The assignment in this folder. Raises `BadAssignment`, which says what is wrong in which file."""
+    shown = folder_shown(folder)
+    if shown is not None:
+        raise BadAssignment(
+            f"The assignment {folder} lies in {shown}, which student code may read in the sandbox, and with it how it "
+            "is graded. Move it."
+        )
     file = folder / f"{folder.name}.ipynb"
     source = read_notebook(file)
     if isinstance(source, Feedback):

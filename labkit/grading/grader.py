@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.broker_pool import BrokerPool
+from labkit.grading.course_secret import CourseSecret
 from labkit.grading.notebook_file import Nbgrader, read_notebook
 from labkit.grading.question_verdict import DIGITS, MAX_FEEDBACK, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
@@ -17,10 +19,14 @@ from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.grading.submission_cells import SubmissionCells, take_cells
 
+#: How many figures name a seed.
+SEED_NAME = 16
+
 
 class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one submission has brought: a verdict per question, in the order of the notebook, and what is to be said of
-    the whole notebook. `seed` is that of all that was drawn.
+    the whole notebook. `seed` names what all was drawn from: two reports on one student that name the same were asked
+    the same. It tells nothing of that itself, so a report may be shown.
     """
 
     assignment: str
@@ -43,11 +49,20 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Grader:
     """Grades submissions of one assignment. Any number of threads may use it.
 
-    Questions of how code behaves need `brokers`, which are open as long as it grades.
+    What students are asked is drawn from the `secret` of the course. Questions of how code behaves need `brokers`,
+    which are open as long as it grades.
     """
 
-    def __init__(self, sandbox: Backend, assignment: Assignment, *, brokers: BrokerPool | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Backend,
+        assignment: Assignment,
+        *,
+        secret: CourseSecret,
+        brokers: BrokerPool | None = None,
+    ) -> None:
         self._sandbox = sandbox
+        self._secret = secret
         self._brokers = brokers
         self._assignment = assignment
 
@@ -96,7 +111,7 @@ class Grader:
         return (fault for number, fault in sorted(solution.faults.items()) if cells.code[number][0] not in names)
 
     def _seed(self, student: str) -> str:
-        return f"{self._assignment.name}/{student}"
+        return self._secret.seed(self._assignment.name, student)
 
     def _by_hand(self) -> Iterator[Nbgrader]:
         return (cell.nbgrader for cell in self._assignment.by_hand() if cell.nbgrader is not None)
@@ -113,7 +128,7 @@ class Grader:
         return Report(
             assignment=self._assignment.name,
             student=student,
-            seed=self._seed(student),
+            seed=sha256(self._seed(student).encode()).hexdigest()[:SEED_NAME],
             verdicts=tuple(sorted(verdicts.values(), key=lambda verdict: order.index(verdict.question))),
             notes=tuple(notes or ())[:MAX_FEEDBACK],
         )

@@ -112,6 +112,13 @@ def python_folders() -> list[Path]:
     )
 
 
+def folder_shown(path: Path) -> Path | None:
+    """Which of the folders that a command sees this lies in; nothing if it sees nothing of it."""
+    found = path.resolve()
+    shown = (*map(Path, _SYSTEM), *python_folders())
+    return next((folder for folder in shown if found.is_relative_to(folder.resolve())), None)
+
+
 def _folders_on_the_way(executable: Path) -> set[Path]:
     """Where the names lie that lead from the Python of an environment to the one that it was made from."""
     folders = set()

@@ -11,6 +11,7 @@ import pytest
 
 import labkit
 from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
 from labkit.grading.sandbox import Bubblewrap
 from labkit.lab.lab import Lab
@@ -25,12 +26,13 @@ WRONG = {
     "q4": ("share_moved = BEFORE / AFTER", "ratio of the sizes"),
 }
 
+SECRET = CourseSecret(b"of the tests")
 Grade = Callable[[Path], Report]
 
 
 @pytest.fixture(scope="module")
 def grade(sandbox: Bubblewrap) -> Grade:
-    grader = Grader(sandbox, read_assignment(FOLDER))
+    grader = Grader(sandbox, read_assignment(FOLDER), secret=SECRET)
     return lambda file: grader.grade(file, student="ada")
 
 

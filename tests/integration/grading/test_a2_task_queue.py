@@ -9,6 +9,7 @@ import pytest
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.behaviour.mistakes import LEFT
+from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader
 from labkit.grading.question_verdict import QuestionVerdict
 from labkit.grading.questions.behaviour_question import BehaviourQuestion
@@ -21,6 +22,7 @@ from tests.unit.grading.notebooks import noted, write
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a2_task_queue"
 HONEST = Path(__file__).with_name("honest") / "a2_task_queue"
 PLANTED = Path(__file__).with_name("planted") / "a2_task_queue"
+SECRET = CourseSecret(b"of the tests")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def judged(assignment: Assignment, sandbox: Bubblewrap, lab: Lab):
 
 @pytest.mark.slow
 def test_the_model_has_full_marks(sandbox: Bubblewrap, assignment: Assignment, lab: Lab) -> None:
-    grader = Grader(sandbox, assignment, brokers=SharedBroker(lab))
+    grader = Grader(sandbox, assignment, secret=SECRET, brokers=SharedBroker(lab))
     report = grader.grade(FOLDER / "a2_task_queue.ipynb", student=uuid4().hex)
     assert [(verdict.state, verdict.feedback) for verdict in report.verdicts] == [("right", ())] * 3 + [("by hand", ())]
     assert (report.points, report.possible, report.notes) == (17, 20, ())
@@ -56,7 +58,7 @@ def test_what_was_released_has_none_and_needs_no_broker(
         for one in assignment.release
         if one.nbgrader
     ]
-    report = Grader(sandbox, assignment).grade(write(tmp_path / "a.ipynb", released), student="ada")
+    report = Grader(sandbox, assignment, secret=SECRET).grade(write(tmp_path / "a.ipynb", released), student="ada")
     assert report.points == 0
     assert {verdict.state for verdict in report.verdicts} == {"not run"}
 

@@ -11,6 +11,7 @@ from msgspec import json
 
 from labkit.errors import KernelEnded, SandboxUnavailable
 from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.sandbox.kernel import Returned
@@ -18,6 +19,7 @@ from labkit.grading.sandboxed_solution import SandboxedSolution
 from tests.conditions import PATIENCE
 from tests.unit.grading.notebooks import SOURCE, Cell, cell, noted, write, write_assignment
 
+SECRET = CourseSecret(b"of the tests")
 RIGHT = {"q1": "def double(x):\n    return FACTOR * x", "q2": "def twice(x):\n    return x + x"}
 
 
@@ -28,7 +30,7 @@ def assignment(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
 
 @pytest.fixture
 def grader(sandbox: Bubblewrap, assignment: Assignment) -> Grader:
-    return Grader(sandbox, assignment)
+    return Grader(sandbox, assignment, secret=SECRET)
 
 
 def handed_in(folder: Path, *, added: Iterable[Cell] = (), **answers: str) -> Path:
@@ -64,7 +66,7 @@ def test_what_was_not_touched_has_none_and_starts_nothing(assignment: Assignment
         for one in assignment.release
         if one.nbgrader
     ]
-    report = Grader(Nothing(), assignment).grade(write(tmp_path / "a.ipynb", released), student="ada")
+    report = Grader(Nothing(), assignment, secret=SECRET).grade(write(tmp_path / "a.ipynb", released), student="ada")
     assert report.points == 0
     assert said(report) == {name: ("not run", 0, ["no answer"]) for name in FULL}
 
@@ -81,7 +83,7 @@ class Nothing:
 
 def test_what_is_wrong_with_the_machine_is_no_verdict(assignment: Assignment, tmp_path: Path) -> None:
     with pytest.raises(SandboxUnavailable):
-        Grader(Nothing(), assignment).grade(handed_in(tmp_path), student="ada")
+        Grader(Nothing(), assignment, secret=SECRET).grade(handed_in(tmp_path), student="ada")
 
 
 def test_a_file_that_is_no_notebook_is_a_report_too(grader: Grader, tmp_path: Path) -> None:
@@ -89,6 +91,18 @@ def test_a_file_that_is_no_notebook_is_a_report_too(grader: Grader, tmp_path: Pa
     report = grader.grade(tmp_path / "a.ipynb", student="ada")
     assert said(report) == {name: ("not run", 0, ["broken JSON"]) for name in FULL}
     assert report.possible == 7
+
+
+def test_what_is_asked_is_known_to_nobody_without_the_secret(
+    sandbox: Bubblewrap, assignment: Assignment, tmp_path: Path
+) -> None:
+    file = handed_in(tmp_path, q1="def double(x): return 3 * x")
+    graders = [Grader(sandbox, assignment, secret=CourseSecret(key)) for key in (b"one", b"one", b"another")]
+    first, again, other = (grader.grade(file, student="ada") for grader in graders)
+    assert first == again
+    assert first.seed != other.seed
+    assert first.verdicts[0].feedback != other.verdicts[0].feedback  # which says what was asked first
+    assert CourseSecret(b"one").seed("double", "ada") not in json.encode(first).decode()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +115,10 @@ def test_a_file_that_is_no_notebook_is_a_report_too(grader: Grader, tmp_path: Pa
         ("import os\nos._exit(0)", ["cell ended", "no value"]),
         ("def double(x):\n    import os\n    os._exit(0)", ["no value"]),
         ("def double(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)", ["error"]),
-        ("class Any(int):\n    def __eq__(self, other): return True\ndef double(x): return Any(1)", ["any number"]),
+        (
+            "class Any(int):\n    def __eq__(self, other): return True\ndef double(x): return Any(1)",
+            ["always the same", "any number"],
+        ),
         ("def double(x): return 'x' * 10**7", ["no value"]),
         ("import os\nos.write(71, b'{}\\n')", ["cell ended", "no value"]),
     ],
@@ -129,7 +146,7 @@ def test_what_is_not_the_student_s_to_change_comes_from_the_release(grader: Grad
 
 
 def test_an_answer_that_hangs_takes_its_own_time_only(sandbox: Bubblewrap, tmp_path: Path) -> None:
-    hasty = Grader(sandbox, read_assignment(write_assignment(tmp_path, timeout=0.5)))
+    hasty = Grader(sandbox, read_assignment(write_assignment(tmp_path, timeout=0.5)), secret=SECRET)
     hangs = "import time\ndef double(x):\n    time.sleep(1000)"
     report = hasty.grade(handed_in(tmp_path, q1=hangs), student="ada")
     assert said(report) == FULL | {"q1": ("wrong", 0, ["no value"])}
