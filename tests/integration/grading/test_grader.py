@@ -115,10 +115,7 @@ def test_what_is_asked_is_known_to_nobody_without_the_secret(
         ("import os\nos._exit(0)", ["cell ended", "no value"]),
         ("def double(x):\n    import os\n    os._exit(0)", ["no value"]),
         ("def double(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)", ["error"]),
-        (
-            "class Any(int):\n    def __eq__(self, other): return True\ndef double(x): return Any(1)",
-            ["always the same", "any number"],
-        ),
+        ("class Any(int):\n    def __eq__(self, other): return True\ndef double(x): return Any(-x)", ["any number"]),
         ("def double(x): return 'x' * 10**7", ["no value"]),
         ("import os\nos.write(71, b'{}\\n')", ["cell ended", "no value"]),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from labkit.errors import BadAssignment, BadCourseSecret
 from labkit.grading.assignment_folder import read_assignment
-from labkit.grading.course_secret import FILE, CourseSecret, make_secret, read_secret
+from labkit.grading.course_secret import FILE, make_secret, read_secret
 from labkit.grading.sandbox import mounts
 from tests.unit.grading.notebooks import write_assignment
 
@@ -103,12 +102,5 @@ def test_the_folders_of_python_are_shown_and_this_one_is_not(tmp_path: Path) -> 
 
 
 def test_it_is_neither_committed_nor_released() -> None:
-    files = [f"assignments/{FILE}", f"assignments/source/a1_topics_and_producer/{FILE}"]
-    command = ["git", "check-ignore", "--no-index", *files]
-    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ignored.stdout.split() == files
+    assert FILE in (ROOT / ".gitignore").read_text().splitlines()  # without a slash: in whatever folder
     assert f'"{FILE}"' in (ROOT / "assignments" / "nbgrader_config.py").read_text()
-
-
-def test_it_is_not_told() -> None:
-    assert "secret" not in repr(CourseSecret(b"secret")).replace("CourseSecret", "")
