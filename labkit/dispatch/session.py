@@ -17,7 +17,15 @@ from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make
 from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.errors import BrokerUnreachable, DoneElsewhere, LabkitError, RedisRefused, RedisUnreachable, TasksLost
+from labkit.errors import (
+    BrokerUnreachable,
+    DoneElsewhere,
+    LabkitError,
+    RedisRefused,
+    RedisUnreachable,
+    TasksLost,
+    UnknownTopic,
+)
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
@@ -142,7 +150,7 @@ class CelerySession(Resource):
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
 
-        A Redis or a broker that is away is waited for, and so is a worker that does not run. When some tasks have no
+        A Redis, a broker or a topic that is away is waited for, and so is a worker that does not run. When some tasks have no
         record, and nothing has changed for six seconds, it raises `TasksLost`, or for a bridge `DoneElsewhere`, since
         others of its group may have done them since the start. `TasksLost` comes at once when Redis came back empty.
         """
@@ -240,12 +248,12 @@ class CelerySession(Resource):
             log.warning("what the session had in Redis was not deleted: %s", error)
 
     def _patient(self, condition: Callable[[], bool]) -> Callable[[], bool]:
-        """The condition; it does not hold while Redis or the broker is away."""
+        """The condition; it does not hold while Redis, the broker or a topic is away."""
 
         def holds() -> bool:
             try:
                 found = condition()
-            except (RedisUnreachable, BrokerUnreachable) as error:
+            except (RedisUnreachable, BrokerUnreachable, UnknownTopic) as error:
                 self._outage.begins(error)
                 return False
             self._outage.ends()

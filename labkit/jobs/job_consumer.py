@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Self
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
+    IllegalTransition,
     SettingsError,
     TransportError,
     TryAgainLater,
     UnknownTopic,
 )
-from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
+from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.job_run import JobRun, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
@@ -201,8 +202,9 @@ class JobConsumer(Resource):
     def _begun(self, key: tuple[str, int], event: JobEvent, held: ExitStack) -> JobRun | None:
         """The job in work, which `held` keeps from others; None if the group has processed it.
 
-        Raises `_NotNow` if another thread has it: as one that a worker gave up when it lost the partition, which may
-        never come back.
+        Raises `IllegalTransition` if it was tried too often, since nobody could be told what became of it; and
+        `_NotNow` if another thread has it: as one that a worker gave up when it lost the partition, which may never
+        come back.
         """
         self._must_be_topic(key[0])
         run = self._runs.setdefault(key, JobRun(key, Job.of(event)))
@@ -214,7 +216,11 @@ class JobConsumer(Resource):
             return None
         if not run.begun:
             run.started_at = self._clock()
-            run.job = self._begin(self._known(run.job, key))
+            try:
+                run.job = self._begin(self._known(run.job, key))
+            except IllegalTransition:
+                self._runs.pop(key, None)
+                raise
             run.begun = True
         return run
 
@@ -265,9 +271,10 @@ class JobConsumer(Resource):
         return job
 
     def _begin(self, job: Job) -> Job:
-        """The job as RUNNING; as it is if it is that already, is DONE, or was tried too often."""
-        may_run = job.status is JobStatus.NEW or (job.status is JobStatus.FAILED and job.attempt < MAX_ATTEMPTS)
-        return self._jobs.change(job, JobStatus.RUNNING, worker=self.name) if may_run else job
+        """The job as RUNNING; as it is if it is that already, or is DONE. Raises `IllegalTransition`."""
+        if job.status in (JobStatus.RUNNING, JobStatus.DONE):
+            return job
+        return self._jobs.change(job, JobStatus.RUNNING, worker=self.name)
 
     def _end(self, run: JobRun) -> Job:
         """The job as DONE or FAILED, by the attempt that was begun; as it is if another group has finished it."""

@@ -202,19 +202,24 @@ class JobView(Resource):
     def _follow_on(self) -> None:
         """Read until another process follows, or to the end."""
         to_mend = True
-        while not self._stop.is_set() and (advanced := self._step(STEP)) is not None:
+        while not self._stop.is_set():
+            advanced = self._step(STEP)
+            if advanced is False and to_mend:
+                self._mend()
             self._trouble = None
             self._outage.ends()
-            if not advanced and to_mend:
-                self._mend()
+            if advanced is None:
+                return
             to_mend = advanced
 
     def _mend(self) -> None:
-        topic = self._catalogue.look()  # events of one that is gone have no place on the next
+        topic = self._catalogue.look()
         while outvoted := self._store.outvoted(topic, MENDED_AT_ONCE):
             if self._writer is None:
                 self._writer = Jobs(self.topic, settings=self._settings)
             for job in outvoted:
+                if self._catalogue.look() != topic:  # events of one that is gone have no place on the next
+                    return
                 self._writer.write(job.event())
             self._store.set_mended(topic, [job.job_id for job in outvoted])
             log.info("%d jobs were written again, since their last event was an older one", len(outvoted))

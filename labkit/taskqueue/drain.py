@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from time import monotonic
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, WorkerFailed
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic, WorkerFailed
 from labkit.lab.condition import interval_after
 from labkit.taskqueue.base_worker import RunningTask
 from labkit.taskqueue.members import Member
@@ -81,7 +81,7 @@ class Drain:
     def _result(self, asked: Future[list[PartitionLag]]) -> list[PartitionLag] | None:
         try:
             self._last = asked.result()
-        except BrokerUnreachable as error:  # it may come back in time
+        except (BrokerUnreachable, UnknownTopic) as error:  # it may come back, or be made anew, in time
             self._trouble = str(error)
             return None
         self._trouble = ""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from labkit.errors import SettingsError, TryAgainLater
-from labkit.jobs import Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
+from labkit.jobs import MAX_ATTEMPTS, Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
 from labkit.jobs.job_consumer import mock_work
 from labkit.taskqueue import Retry
 from labkit.taskqueue.dead_letters import DeadLetters
@@ -158,6 +158,24 @@ def test_a_job_that_stays_failed_is_a_dead_letter_and_may_be_replayed(topics, to
     view.catch_up()
     assert (view.get(1234).status, view.get(1234).attempt) == (JobStatus.DONE, 3)
     assert lines(tmp_path) == [1234]
+
+
+def test_a_job_that_failed_in_its_last_attempt_is_worked_on_by_nobody(topics, topic, view, consumer, tmp_path):
+    with Jobs(topic) as jobs:
+        job = jobs.create(1234)
+        for _ in range(MAX_ATTEMPTS):
+            job = jobs.change(jobs.change(job, JobStatus.RUNNING), JobStatus.FAILED, error="broken")
+    view.follow()
+    view.catch_up()
+    worked = []
+    with consumer(work=worked.append, retry=Retry(attempts=2, first=0.01)) as group:
+        group.run(timeout=0.3)
+    view.catch_up()
+    assert (worked, group.processed, lines(tmp_path)) == ([], 0, [])
+    assert view.get(1234).event() == job.event()
+    [letter] = DeadLetters(topics, topic.name).list()
+    assert f"it was tried {MAX_ATTEMPTS} times" in letter.error
+    assert not group._runs
 
 
 def test_a_job_that_another_worker_began_is_finished(topic, view, consumer):

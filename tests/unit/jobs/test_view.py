@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.errors import DeadlineExceeded, LabkitError, SettingsError, StoreFailed, StoreInUse
+from labkit.errors import DeadlineExceeded, LabkitError, NotAcknowledged, SettingsError, StoreFailed, StoreInUse
 from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
 from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
@@ -267,6 +267,70 @@ def test_mending_ends(topic, view):
         put(topic, a_life(job_id)[:1])
         view.wait_for(job_id, 1, timeout=60)
     assert len(list(read_topic(topic.transport, topic.full_name))) == 4 + 3
+
+
+def test_mending_ends_where_the_topic_is_made_anew_under_it(topics, topic, view, monkeypatch):
+    for job_id in (1, 2, 3):
+        new, running, done = a_life(job_id)
+        put(topic, [new, done, running])
+    view.catch_up()
+    write, mended = Jobs.write, []
+
+    def write_before_it_is_made_anew(self, event):
+        job = write(self, event)
+        if not mended:
+            topics.recreate(topic.name, partitions=2)
+        mended.append(job.job_id)
+        return job
+
+    monkeypatch.setattr(Jobs, "write", write_before_it_is_made_anew)
+    view._mend()
+    assert len(mended) == 1
+    assert list(read_topic(topic.transport, topic.full_name)) == []
+
+
+def test_a_view_that_does_not_follow_says_each_outage_once_and_its_end(view, monkeypatch, caplog):
+    """Another process follows meanwhile."""
+    answers, said = [LabkitError("away"), LabkitError("still away"), None] * 2, threading.Event()
+
+    def step(timeout):
+        if not answers:
+            said.set()
+            return None
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        assert view._trouble is not None
+        return answer
+
+    monkeypatch.setattr("labkit.jobs.view.TRY_AGAIN", 0.01)
+    monkeypatch.setattr(view, "_step", step)
+    view.follow()
+    assert said.wait(60)
+    assert view._trouble is None
+    words = [record.getMessage().split(" and ")[0] for record in caplog.records]
+    assert ["waits for" in text for text in words] == [True, False] * 2
+    assert ["goes on" in text for text in words] == [False, True] * 2
+
+
+def test_mending_that_fails_is_said_once(topic, view, monkeypatch, caplog):
+    """Though the topic can be read meanwhile."""
+    tries, enough = [], threading.Event()
+
+    def mend():
+        tries.append(1)
+        if len(tries) == 3:
+            enough.set()
+            view._stop.set()
+        raise NotAcknowledged
+
+    monkeypatch.setattr("labkit.jobs.view.TRY_AGAIN", 0.01)
+    monkeypatch.setattr("labkit.jobs.view.STEP", 0.01)
+    monkeypatch.setattr(view, "_mend", mend)
+    view.follow()
+    assert enough.wait(60)
+    view.close()
+    assert caplog.text.count("waits for the topic or its store") == 1
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "nonsense", "mysql://somewhere/jobs"])

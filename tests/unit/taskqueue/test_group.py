@@ -13,6 +13,7 @@ from labkit.errors import (
     DeadlineExceeded,
     HandlerNotFound,
     LabkitError,
+    UnknownTopic,
     Unsupported,
     WorkerFailed,
 )
@@ -218,7 +219,9 @@ def test_drain_returns_in_time_when_kafka_does_not_answer(topics):
         assert len(group.drain(timeout=LONG)) == 1
 
 
-def test_a_broker_that_is_away_for_a_moment_does_not_end_drain(topics):
+@pytest.mark.parametrize("error", [BrokerUnreachable, UnknownTopic])
+def test_a_broker_or_a_topic_that_is_away_for_a_moment_does_not_end_drain(topics, error):
+    """As a topic is for a moment while it is made anew."""
     topic = topics.create("t", partitions=1)
     with WorkerGroup(topic, settings=SETTINGS) as group:
         send(topic, 5)
@@ -227,7 +230,7 @@ def test_a_broker_that_is_away_for_a_moment_does_not_end_drain(topics):
         def away(*, look):
             calls.append(1)
             if len(calls) < 3:
-                raise BrokerUnreachable
+                raise error
             return lag(look=look)
 
         group._standing.lag = away
