@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from labkit.errors import LabkitError
 
@@ -43,6 +44,36 @@ class Resource:
             self.close()
         else:
             _after(error, self.close)
+
+
+class _Closeable(Protocol):
+    def close(self) -> object: ...
+
+
+Opened = TypeVar("Opened", bound=_Closeable)
+
+
+class LazyResource(Generic[Opened]):
+    """What is opened when it is first used, once for all threads. After a `close` the next use opens another."""
+
+    def __init__(self, opening: Callable[[], Opened]) -> None:
+        self._opening = opening
+        self._opened: Opened | None = None
+        self._lock = threading.Lock()
+
+    def get(self) -> Opened:
+        """It is open; raises what the opening raises."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._opening()
+            return self._opened
+
+    def close(self) -> None:
+        """Let go of it, if it is open."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
 
 def _after(error: BaseException, end: Callable[[], object]) -> None:

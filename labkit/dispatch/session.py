@@ -150,9 +150,10 @@ class CelerySession(Resource):
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
 
-        A Redis, a broker or a topic that is away is waited for, and so is a worker that does not run. When some tasks have no
-        record, and nothing has changed for six seconds, it raises `TasksLost`, or for a bridge `DoneElsewhere`, since
-        others of its group may have done them since the start. `TasksLost` comes at once when Redis came back empty.
+        A Redis, a broker or a topic that is away is waited for, and so is a worker that does not run. When some tasks
+        have no record, and nothing has changed for six seconds, it raises `TasksLost`, or for a bridge `DoneElsewhere`,
+        since others of its group may have done them since the start. `TasksLost` comes at once when Redis came back
+        empty.
         """
         deadline = monotonic() + timeout
         missing = MissingRecords(lambda: self._missing(deadline))

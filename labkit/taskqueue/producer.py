@@ -209,8 +209,8 @@ class Producer(Resource):
     def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> Submission:
         now = self._clock()
         if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
+            self._looked_at = now  # first: one thread looks, which may take a while, and the others go on
             self._look_at_partitions()
-            self._looked_at = now
         encoded = task.encode()
         submission = Submission(task, self.topic.name, now, self._clock, on_receipt)
         known = self._partitions

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from labkit.errors import TransportError
+from labkit.resource import LazyResource
 from labkit.taskqueue.group_state import DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import AdminClient
@@ -53,7 +54,7 @@ class ShareGroupState:
         self._groups = topic.transport.share_groups()
         self._has_done = has_done
         self._measure = measure
-        self._admin: AdminClient | None = None
+        self._admin: LazyResource[AdminClient] = LazyResource(topic.transport.admin)
         self._seen: dict[int, _Seen] = {}
         self._empty: dict[int, _Place] = {}
 
@@ -82,18 +83,16 @@ class ShareGroupState:
 
     def topic_id(self) -> str:
         """The id of the topic that bears the name now; raises `UnknownTopic`."""
-        return self._connected().describe_topic(self._topic.full_name).id
+        return self._admin.get().describe_topic(self._topic.full_name).id
 
     def close(self) -> None:
         """Let go of the connections."""
         self._groups.close()
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        self._admin.close()
 
     def _places(self) -> dict[int, _Place]:
         """Per partition, in order; never more is left than there is."""
-        admin = self._connected()
+        admin = self._admin.get()
         starts = admin.start_offsets(self._topic.full_name)
         told = self._groups.lag(self._group, self._topic.full_name)
         ends = admin.end_offsets(self._topic.full_name)  # the newest: nothing is done that is not written
@@ -122,8 +121,3 @@ class ShareGroupState:
             patience = seen.patience if has_done is None else 2 * seen.patience
             self._seen[number] = _Seen(place, self._measure() + patience, patience)  # to look may have taken a while
         return place.left
-
-    def _connected(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self._topic.transport.admin()
-        return self._admin

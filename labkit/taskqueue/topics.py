@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Self
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
-from labkit.resource import Resource
+from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.namespace import OwnTopics, is_abandoned, is_in_namespace, take_away, without_mark
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
@@ -29,7 +29,8 @@ __all__ = ["PartitionLag", "Topic", "Topics", "read_topic"]
 
 
 class Topics(Resource):
-    """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection.
+    """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection, of which there
+    is one however many threads use this.
 
     A topic that this object has made with `fresh` or `temporary` is meant here whenever its name is.
     """
@@ -37,7 +38,7 @@ class Topics(Resource):
     def __init__(self, transport: Transport, *, prefix: str = "") -> None:
         self.transport = transport
         self.prefix = prefix
-        self._admin: AdminClient | None = None
+        self._admin: LazyResource[AdminClient] = LazyResource(transport.admin)
         self._own = OwnTopics(prefix)
         self._created: set[str] = set()
 
@@ -226,15 +227,11 @@ class Topics(Resource):
             if self._own:
                 self._own.release_all(self._client)
         finally:
-            if self._admin is not None:
-                self._admin.close()
-                self._admin = None
+            self._admin.close()
 
     @property
     def _client(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self.transport.admin()
-        return self._admin
+        return self._admin.get()
 
     def _make_own(self, name: str, partitions: int, *, plain: bool) -> Topic:
         self._own.release(self._client, name)

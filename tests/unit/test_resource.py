@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from labkit.resource import Resource
+from labkit.resource import LazyResource, Resource
 
 
 class Told(Resource):
@@ -50,3 +52,40 @@ def test_without_a_start_of_its_own_there_is_nothing_to_begin():
     with Closed() as resource:
         pass
     assert resource.told == "closed"
+
+
+def test_what_is_opened_when_it_is_used_is_opened_once_for_all_threads():
+    opened, seen = [], []
+
+    def opening():
+        opened.append(Told())
+        if len(opened) == 1:
+            other.start()
+            other.join(0.2)  # it would be through if it did not wait; else this takes nothing from the test
+        return opened[-1]
+
+    lazy = LazyResource(opening)
+    other = threading.Thread(target=lambda: seen.append(lazy.get()))
+    seen.append(lazy.get())
+    other.join(60)
+    assert seen == [opened[0]] * 2
+    lazy.close()
+    lazy.close()
+    assert opened[0].told == ["closed"]
+    assert lazy.get() is not opened[0]
+
+
+def test_what_cannot_be_opened_is_tried_again_by_the_next():
+    answers = [ConnectionError("away"), Told()]
+
+    def opening():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    lazy = LazyResource(opening)
+    with pytest.raises(ConnectionError):
+        lazy.get()
+    lazy.close()
+    assert lazy.get().told == []

@@ -163,6 +163,33 @@ def test_a_topic_that_grew_is_noticed(topics):
     assert topics.end_offsets("t") == {0: 10, 1: 2, 2: 2, 3: 2}
 
 
+def test_one_thread_looks_whether_the_topic_has_grown_and_the_others_go_on(topics, monkeypatch):
+    topic = topics.create("t", partitions=1)
+    now, looks, looking, may_answer = [0.0], [], threading.Event(), threading.Event()
+    first, *others = stock_tasks(4, seed=1)
+    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer, ThreadPoolExecutor(1) as threads:
+        get = producer._topics.get
+
+        def slow_look(name):
+            looks.append(name)
+            assert len(looks) == 1
+            looking.set()
+            assert may_answer.wait(60)
+            return get(name)
+
+        monkeypatch.setattr(producer._topics, "get", slow_look)
+        now[0] = PARTITIONS_MAX_AGE
+        sent = threads.submit(producer.send, first)
+        try:
+            assert looking.wait(60)
+            producer.send_many(others)
+            assert not sent.done()
+        finally:
+            may_answer.set()
+        sent.result(60)
+    assert topics.end_offsets("t") == {0: 4}
+
+
 def test_a_broker_that_is_away_does_not_end_the_sending(topics, monkeypatch):
     """The client waits for the broker; the look at the number of partitions may not fail before it."""
     topic = topics.create("t", partitions=2)

@@ -1,5 +1,7 @@
 """Topics, under a prefix, in memory."""
 
+import threading
+
 import pytest
 
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
@@ -80,6 +82,24 @@ def test_a_time_that_is_meant_for_ever_is_a_setting_as_any_other(topics, for_eve
     assert topics.describe("t").config == config
     with pytest.raises(TopicMismatch, match="other settings"):
         topics.create("t", partitions=1, config={"delete.retention.ms": "86400000"})
+
+
+def test_threads_that_ask_at_once_share_one_connection(topics, monkeypatch):
+    make, made = topics.transport.admin, []
+
+    def admin():
+        made.append(make())
+        if len(made) == 1:
+            other.start()
+            other.join(0.2)  # it would be through if it did not wait; else this takes nothing from the test
+        return made[-1]
+
+    monkeypatch.setattr(topics.transport, "admin", admin)
+    with Topics(topics.transport) as asked:
+        other = threading.Thread(target=asked.names)
+        asked.names()
+        other.join(60)
+    assert len(made) == 1
 
 
 def test_growing_and_never_shrinking(topics):

@@ -12,6 +12,7 @@ import kafka.errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
 from labkit.lab.connection import Connection
+from labkit.resource import LazyResource
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import ask, connect
 from labkit.taskqueue.transport.kafka_python.overrides import ask_group_coordinator
@@ -30,7 +31,7 @@ class ShareGroupAdmin:
     def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
         self._timeouts = timeouts
-        self._admin: KafkaAdminClient | None = None
+        self._admin = LazyResource(self._connect)
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with the partitions they read."""
@@ -53,9 +54,7 @@ class ShareGroupAdmin:
 
     def close(self) -> None:
         """Let go of the sockets."""
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        self._admin.close()
 
     def _ask(self, group: str, request: Any) -> Any:
         """The broker's answer on the group; None if there is no such group."""
@@ -71,10 +70,11 @@ class ShareGroupAdmin:
         return ask(answer, self._connection, self._timeouts)
 
     def _send(self, group: str, request: Any) -> Any:
-        if self._admin is None:
-            route_logs("kafka")
-            self._admin = connect(KafkaAdminClient, self._connection, self._timeouts, client_id="labkit-share-groups")
-        return ask_group_coordinator(self._admin, group, request).groups[0]
+        return ask_group_coordinator(self._admin.get(), group, request).groups[0]
+
+    def _connect(self) -> KafkaAdminClient:
+        route_logs("kafka")
+        return connect(KafkaAdminClient, self._connection, self._timeouts, client_id="labkit-share-groups")
 
     def _check(self, answer: Any) -> None:
         if answer.error_code:

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports 
 from labkit.errors import CommitRefused, LabkitError, TransportError, Unsupported
 from labkit.lab.condition import wait_for
 from labkit.lab.connection import Connection
+from labkit.resource import LazyResource
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
@@ -217,7 +218,7 @@ class ConfluentShareGroups:
     def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
         self._timeouts = timeouts
-        self._admin: ShareGroupAdmin | None = None
+        self._admin = LazyResource(self._make_admin)
 
     def consumer(self, config: ShareConfig) -> ShareClient:
         """A new member, connected."""
@@ -225,22 +226,18 @@ class ConfluentShareGroups:
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with the partitions they read."""
-        return self._asking().members(group)
+        return self._admin.get().members(group)
 
     def lag(self, group: str, topic: str) -> dict[int, ShareLag]:
         """How many offsets of each partition are neither accepted nor given up."""
-        return self._asking().lag(group, topic)
+        return self._admin.get().lag(group, topic)
 
     def close(self) -> None:
         """Let go of the sockets."""
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        self._admin.close()
 
-    def _asking(self) -> ShareGroupAdmin:
-        if self._admin is None:
-            # it imports kafka-python, which workers do without
-            from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
+    def _make_admin(self) -> ShareGroupAdmin:
+        # it imports kafka-python, which workers do without
+        from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
-            self._admin = ShareGroupAdmin(self._connection, self._timeouts)
-        return self._admin
+        return ShareGroupAdmin(self._connection, self._timeouts)
