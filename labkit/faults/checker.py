@@ -30,6 +30,7 @@ _OF_A_GROUP: tuple[Rule, ...] = (
     precedence.offsets_going_back,
     precedence.out_of_order_within_a_key,
     consistency.results_of_other_tasks,
+    consistency.done_though_never_begun,
     consistency.letters_of_finished_tasks,
     consistency.letters_of_tasks_never_begun,
     consistency.marks_without_an_effect,
@@ -117,7 +118,8 @@ def distinct(columns: EventColumns) -> EventColumns:
     order = np.lexsort(parts)  # stable, so the first one comes first
     again = np.ones(len(suspects) - 1, dtype=bool)
     for part in parts:
-        again &= part[order[1:]] == part[order[:-1]]
+        this, before = part[order[1:]], part[order[:-1]]
+        again &= (this == before) | ((this != this) & (before != before))  # a moment may be NaN
     if not again.any():
         return columns
     kept = np.ones(len(columns), dtype=bool)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from labkit.faults.columns import Mask
+from labkit.faults.columns import Mask, Numbers
 from labkit.faults.event import What
 from labkit.faults.facts import Facts
-from labkit.faults.spans import NEVER, spans_of
+from labkit.faults.spans import NEVER, Spans, spans_of
 from labkit.faults.verdict import (
     DEAD_THOUGH_DONE,
     DEAD_UNBEGUN,
+    DONE_UNBEGUN,
     NO_EFFECT,
     REUSED_ID,
     SWAPPED,
@@ -85,15 +86,55 @@ def _at_the_wrong_record(facts: Facts) -> Iterator[Finding]:
 def _ended_unbegun(facts: Facts) -> Iterator[Finding]:
     """Ends of attempts that their worker never began, while it never ended another one that it did begin."""
     spans = spans_of(facts)
-    unbegun = spans.begun == NEVER
-    unended = np.unique(spans.actor[spans.open])
 
     def describe(row: int) -> Anomaly:
         name = facts.task_name(int(facts.task[row]))
         said = f"{facts.who(row)} ended task {name}, which it never began, and never ended another one that it began."
         return facts.anomaly(SWAPPED, said, row=row)
 
-    return described(SWAPPED, spans.row[unbegun & np.isin(spans.actor, unended)].tolist(), describe)
+    return described(SWAPPED, spans.row[_perhaps_of_another(spans)].tolist(), describe)
+
+
+def _perhaps_of_another(spans: Spans) -> Mask:
+    """Of each span, whether it has only ends, and its worker never ended another one that it began."""
+    found: Mask = (spans.begun == NEVER) & np.isin(spans.actor, spans.actor[spans.open])
+    return found
+
+
+def done_though_never_begun(facts: Facts) -> Iterator[Finding]:
+    """Tasks that a worker finished, though it tells when it begins and had not begun them.
+
+    What may be the end of another attempt of its worker is left to `results_of_other_tasks`.
+    """
+    rows = facts.rows("finished")
+    rows = rows[(facts.position[rows] >= 0) & (facts.task[rows] > 0)]
+    rows = rows[np.isin(facts.actor[rows], facts.actor[facts.rows("started")])]
+    rows = rows[_before_its_begin(facts, rows)]
+    spans = spans_of(facts)
+    rows = rows[~np.isin(rows, spans.row[_perhaps_of_another(spans)])]
+
+    def describe(row: int) -> Anomaly:
+        name, place = facts.task_name(int(facts.task[row])), facts.place(int(facts.position[row]))
+        said = f"{facts.who(row)} says that it finished task {name} at {place}, which it had never begun."
+        return facts.anomaly(DONE_UNBEGUN, said, row=row)
+
+    return described(DONE_UNBEGUN, rows.tolist(), describe)
+
+
+def _before_its_begin(facts: Facts, rows: Numbers) -> Mask:
+    """Of each row, whether its actor had not begun at its position by then, or never did where its order is unknown."""
+    begins = facts.rows("started")
+    begins = begins[facts.position[begins] >= 0]
+    begins = begins[np.argsort(facts.seq[begins], kind="stable")]
+    places = len(facts.offset_of)
+    pairs, first = np.unique(facts.actor[begins] * places + facts.position[begins], return_index=True)
+    if not len(pairs):
+        return np.ones(len(rows), dtype=bool)
+    pair = facts.actor[rows] * places + facts.position[rows]
+    found = np.minimum(np.searchsorted(pairs, pair), len(pairs) - 1)
+    later = facts.ordered[facts.actor[rows]] & (facts.seq[rows] < facts.seq[begins[first[found]]])
+    unbegun: Mask = (pairs[found] != pair) | later
+    return unbegun
 
 
 def _exchanged_effects(facts: Facts) -> Iterator[Finding]:

@@ -9,10 +9,18 @@ import numpy as np
 
 from labkit.faults.columns import Mask, Numbers
 from labkit.faults.commit_claims import remembered
-from labkit.faults.event import What
+from labkit.faults.event import KINDS, What
 from labkit.faults.facts import Facts
-from labkit.faults.spans import Spans, spans_of
+from labkit.faults.spans import Spans, no_task_at, spans_of
 from labkit.faults.verdict import AHEAD, GOING_BACK, OUT_OF_ORDER, Anomaly, Finding, Unjudged, described
+
+#: What a worker tells when it is through with a task, or with an attempt at it, in words.
+_THROUGH: dict[What, str] = {
+    "finished": "finished it",
+    "failed": "failed at it",
+    "shed": "dropped it",
+    "spilled": "put it on another topic",
+}
 
 
 def offsets_going_back(facts: Facts) -> Iterator[Finding]:
@@ -94,31 +102,35 @@ def _out_of_order(facts: Facts, spans: Spans, place: int, before: int) -> Anomal
 
 
 def commits_ahead_of_the_work(facts: Facts) -> Iterator[Finding]:
-    """Tasks that only one worker ever had, and that it committed as done before it had finished them."""
+    """Tasks that only one worker ever had, and that it committed as done before it was through with them."""
     rows = facts.rows("committed")
-    yield from _without_order(facts, AHEAD, rows[np.isin(facts.actor[rows], facts.actor[facts.rows("finished")])])
-    once = (facts.received_times == 1) & (facts.finished_times == 1)
-    begin, end = _row_at(facts, "received"), _row_at(facts, "finished")
+    yield from _without_order(facts, AHEAD, rows[np.isin(facts.actor[rows], facts.actor[facts.rows(*_THROUGH)])])
+    once = (facts.received_times == 1) & (facts.finished_times <= 1) & ~no_task_at(facts)
+    begin, end = _last_at(facts, "received"), _ends(facts)
     once &= (begin >= 0) & (end >= 0)
     once &= (facts.actor[begin] == facts.actor[end]) & (facts.seq[begin] < facts.seq[end])
-    early = np.union1d(_passed_by_a_point(facts, once), _remembered_too_soon(facts, once, begin, end))
+    had = facts.rows("started", *_THROUGH)
+    had = had[facts.position[had] >= 0]
+    once[facts.position[had[facts.actor[had] != facts.actor[begin[facts.position[had]]]]]] = False  # another had it too
+    early = np.union1d(_passed_by_a_point(facts, once, begin, end), _remembered_too_soon(facts, once, begin, end))
     yield from described(AHEAD, end[early].tolist(), lambda row: _ahead(facts, row))
 
 
 def _ahead(facts: Facts, row: int) -> Anomaly:
     name, place = facts.task_name(int(facts.task[row])), facts.place(int(facts.position[row]))
+    did = _THROUGH[KINDS[facts.what[row]]]
     said = (
-        f"{facts.who(row)} committed that task {name} at {place} is done and finished it only then: a death in between "
+        f"{facts.who(row)} committed that task {name} at {place} is done and {did} only then: a death in between "
         "would have lost it."
     )
     return facts.anomaly(AHEAD, said, row=row)
 
 
-def _passed_by_a_point(facts: Facts, once: Mask) -> Numbers:
+def _passed_by_a_point(facts: Facts, once: Mask, begin: Numbers, end: Numbers) -> Numbers:
     """The positions that their worker's commit point passed between the receipt and the end."""
-    rows = facts.in_own_order("committed", "received", "finished")
+    rows = facts.in_own_order("committed", "received", *_THROUGH)
     commits = facts.of_kind("committed")[rows]
-    kept = commits | facts.at(once, rows)
+    kept = commits | (facts.at(once, rows) & ((facts.at(begin, rows) == rows) | (facts.at(end, rows) == rows)))
     rows, commits = rows[kept], commits[kept]
     order = np.argsort(facts.partition[rows], kind="stable")  # then by actor, then by the actor's own order
     rows, commits = rows[order], commits[order]
@@ -144,11 +156,20 @@ def _remembered_too_soon(facts: Facts, once: Mask, begin: Numbers, end: Numbers)
     return np.unique(positions[between & (facts.actor[commits] == facts.actor[end[positions]])])
 
 
-def _row_at(facts: Facts, kind: What) -> Numbers:
-    """Of each position, the row of an event of this kind; -1 for none."""
-    rows = facts.rows(kind)
-    found = np.full(len(facts.offset_of), -1, dtype=np.int64)
+def _ends(facts: Facts) -> Numbers:
+    """Of each position, the row with which its worker was through with it; -1 for none: where it was finished, or else
+    the last failure, or that it was put away.
+    """
+    finished = _last_at(facts, "finished")
+    return np.where(finished >= 0, finished, _last_at(facts, *_THROUGH))
+
+
+def _last_at(facts: Facts, *kinds: What) -> Numbers:
+    """Of each position, the last row of these kinds by the actors' own numbers; -1 for none."""
+    rows = facts.rows(*kinds)
     rows = rows[facts.position[rows] >= 0]
+    rows = rows[np.argsort(facts.seq[rows], kind="stable")]
+    found = np.full(len(facts.offset_of), -1, dtype=np.int64)
     found[facts.position[rows]] = rows
     return found
 

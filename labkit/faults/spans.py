@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.faults.columns import Mask, Numbers
+from labkit.faults.event import What
 from labkit.faults.facts import Facts
 
 #: The moment of a begin that is not told.
 NEVER = 2**63 - 1
+
+#: What a worker says of a record that it has: of one that is no task it names none.
+_OF_A_WORKER: tuple[What, ...] = ("received", "finished", "failed", "repeated", "shed", "spilled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,18 @@ class Spans:
         return alone
 
 
+def no_task_at(facts: Facts) -> Mask:
+    """Of each position, whether the record there is no task: nobody began it, and the log or everybody says so."""
+    named = (facts.written_task > 0) | (~facts.written_at & (facts.tasks_at(*_OF_A_WORKER) > 0))
+    no_task: Mask = (facts.started_times == 0) & ~named
+    return no_task
+
+
 def spans_of(facts: Facts) -> Spans:
-    """The spans of all workers whose order is known."""
+    """The spans of all workers whose order is known. What is told of a record that is no task is no attempt."""
     rows = facts.in_own_order("started", "finished", "failed")
     rows = rows[facts.position[rows] >= 0]
+    rows = rows[~facts.at(no_task_at(facts), rows)]
     rows = rows[np.lexsort((facts.seq[rows], facts.position[rows], facts.actor[rows]))]
     actor, position, seq = facts.actor[rows], facts.position[rows], facts.seq[rows]
     first = np.ones(len(rows), dtype=bool)

@@ -15,6 +15,7 @@ GOING_BACK = "offset going back"
 OUT_OF_ORDER = "out of order within a key"
 REUSED_ID = "one id for two tasks"
 SWAPPED = "result of another task"
+DONE_UNBEGUN = "done though never begun"
 DEAD_TWICE = "dead-lettered twice"
 DEAD_THOUGH_DONE = "dead letter of a finished task"
 DEAD_UNBEGUN = "dead letter of a task never begun"
@@ -33,6 +34,7 @@ ANOMALIES = (
     OUT_OF_ORDER,
     REUSED_ID,
     SWAPPED,
+    DONE_UNBEGUN,
     DEAD_TWICE,
     DEAD_THOUGH_DONE,
     DEAD_UNBEGUN,

@@ -129,6 +129,13 @@ def test_lines_that_are_there_twice_are_there_once(seed):
     assert (twice.tasks, twice.attempts, twice.redeliveries) == (once.tasks, once.attempts, once.redeliveries)
 
 
+def test_a_moment_that_is_not_known_is_the_same_in_a_doubled_line(story):
+    story.did("a", 0)
+    history = [replace(event, at=float("nan")) for event in story.events]
+    assert check(history * 2).counts == check(history).counts
+    assert check(history * 2).unjudged == {}
+
+
 def test_an_effect_in_a_doubled_line_was_had_once(story):
     story("a", "effect", 4, key="bill-4")
     assert check(story.events * 2).ok(allow=())

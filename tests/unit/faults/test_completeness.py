@@ -139,7 +139,7 @@ def test_what_the_log_has_lost_at_its_beginning_may_have_expired(story):
 
 def test_all_of_a_partition_may_have_expired(story):
     story("p", "acknowledged", 0)("p", "acknowledged", 5, partition=1).on_topic(0).did("a", 0)
-    assert story("a", "finished", 5, partition=1).names() == set()
+    assert story("b", "finished", 5, partition=1).names() == set()
 
 
 def test_what_lies_behind_the_beginning_that_the_log_tells_cannot_have_expired(story):
@@ -223,9 +223,9 @@ def test_what_has_another_key_or_none_was_not_compacted_away(story, place):
     assert check(story.events).counts[UNWRITTEN] == check(story.events).counts[LOST] == 2
 
 
-@pytest.mark.parametrize("named", [("a", "finished"), ("a", "committed"), ("p", "acknowledged")])
+@pytest.mark.parametrize("named", [("b", "finished"), ("a", "committed"), ("p", "acknowledged")])
 def test_an_acknowledgement_without_a_place_may_be_of_a_partition_that_has_nothing_left(story, named):
-    story.on_topic(0).did("a", 0)("p", "acknowledged", 7, partition=None, offset=None)("a", "finished", 7)
+    story.on_topic(0).did("a", 0)("p", "acknowledged", 7, partition=None, offset=None)("b", "finished", 7)
     assert story.names() == {UNWRITTEN}
     assert story(*named, 5, partition=1, task="task-0").names() <= {DUPLICATE}
 

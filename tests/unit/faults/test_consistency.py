@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from labkit.faults import (
     DEAD_THOUGH_DONE,
     DEAD_UNBEGUN,
+    DONE_UNBEGUN,
     DUPLICATE,
     LOST,
     NO_EFFECT,
@@ -37,7 +39,7 @@ def test_of_two_tasks_with_one_id_each_must_be_done(story):
 
 
 def test_a_task_that_was_sent_twice_has_one_id_and_is_one_task(story):
-    story.on_topic(0)("log", "written", 3, task="task-0").did("a", 0)("a", "finished", 3, task="task-0")
+    story.on_topic(0)("log", "written", 3, task="task-0").did("a", 0)("b", "finished", 3, task="task-0")
     assert story.names() == {DUPLICATE}
 
 
@@ -76,7 +78,7 @@ def test_results_that_two_workers_exchanged_are_swapped(story):
 
 
 def test_an_end_whose_begin_was_not_told_is_no_swap(story):
-    assert story.did("a", 0)("a", "finished", 1).names() == set()
+    assert story.did("a", 0)("a", "finished", 1).names() == {DONE_UNBEGUN}
 
 
 def test_a_task_in_hand_at_a_death_is_no_swap(story):
@@ -91,6 +93,47 @@ def test_effects_of_two_tasks_on_each_other_are_swapped(story):
 def test_an_effect_with_a_key_of_its_own_is_no_swap(story):
     """The second task has the first one's id as its idempotency key."""
     assert story("a", "effect", 0, key="task-0")("a", "effect", 1, key="task-5").names() == set()
+
+
+def test_a_record_that_is_no_task_fails_unbegun_and_is_no_swap(story):
+    story("a", "received", 0, task=None)("a", "failed", 0, task=None)("a", "dead", 0, task=None)
+    assert story("a", "received", 1)("a", "started", 1).did("b", 1).names() == set()
+
+
+# --- done though never begun
+
+
+def test_a_task_that_its_worker_finished_and_never_began(story):
+    anomaly = story.on_topic(0, 1).did("a", 0)("a", "received", 1)("a", "finished", 1).only(DONE_UNBEGUN)
+    assert (anomaly.task, anomaly.who) == ("task-1", "a")
+    assert anomaly.sentence == (
+        "a says that it finished task task-1 at offset 1 of partition 0, which it had never begun."
+    )
+
+
+def test_that_another_worker_began_it_in_vain_does_not_finish_it(story):
+    story("a", "received", 0)("a", "started", 0)("a", "failed", 0).did("b", 1)
+    assert story("b", "finished", 0).names() == {DONE_UNBEGUN}
+
+
+def test_a_task_that_is_begun_after_it_was_called_finished(story):
+    """And then its worker dies with it in hand."""
+    assert story.did("a", 0)("a", "finished", 1)("a", "started", 1).names() == {DONE_UNBEGUN}
+
+
+def test_where_a_name_stands_for_two_it_is_not_known_what_came_first(story):
+    story.did("a", 0)("a", "finished", 1, key="x")("a", "started", 1, key="x")
+    story.events.append(replace(story.events[0], offset=9, task="task-9"))
+    assert story.names() == set()
+
+
+def test_who_tells_of_no_begins_is_believed(story):
+    assert story.did("b", 0)("a", "received", 1)("a", "finished", 1).names() == set()
+
+
+def test_a_report_without_a_place_is_no_attempt(story):
+    """What has an effect was finished: files of effects tell it, beside the worker of that name."""
+    assert story.did("a", 0)("a", "finished", 1, partition=None, offset=None).names() == set()
 
 
 # --- dead letters

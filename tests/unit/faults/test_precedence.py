@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from labkit.faults import AHEAD, GOING_BACK, LOST, OUT_OF_ORDER, check
 
 # --- out of order within a key
@@ -43,6 +45,18 @@ def test_a_key_on_two_partitions_has_no_order(story):
     """Partitions were added, and the key moved."""
     story("a", "received", 5)("a", "received", 7, partition=1)("a", "started", 5)("a", "started", 7, partition=1)
     assert story("a", "finished", 7, partition=1)("a", "finished", 5).names() == set()
+
+
+def test_a_record_that_is_no_task_holds_nobody_up(story):
+    """Its key may be that of a task behind it, and its failure is told when it becomes a dead letter."""
+    story.on_topic(1)("log", "written", 0, task=None)("a", "received", 0, task=None)("a", "received", 1)
+    story("a", "started", 1)("a", "failed", 0, task=None)("a", "dead", 0)("a", "finished", 1)
+    assert story.names() == set()
+
+
+def test_what_only_its_failure_names_is_a_task_where_the_log_was_not_read(story):
+    story("a", "received", 0, 1)("a", "started", 1)("a", "failed", 0)("a", "finished", 1)
+    assert story.names() == {OUT_OF_ORDER}
 
 
 # --- commit ahead of the work
@@ -89,6 +103,45 @@ def test_a_commit_by_another_worker_cannot_be_compared(story):
 
 def test_a_commit_ahead_of_what_was_never_finished_loses_it(story):
     assert story.on_topic(0)("a", "received", 0)("a", "committed", 1).names() == {LOST}
+
+
+def test_a_commit_ahead_of_an_attempt_that_then_fails(story):
+    """A death between the commit and the letter loses the task."""
+    story.on_topic(0)("a", "received", 0)("a", "started", 0)("a", "committed", 1)("a", "failed", 0)("a", "dead", 0)
+    assert story.only(AHEAD).sentence == (
+        "a committed that task task-0 at offset 0 of partition 0 is done and failed at it only then: a death in "
+        "between would have lost it."
+    )
+
+
+def test_a_commit_between_two_attempts_is_ahead_of_the_second(story):
+    story.on_topic(0)("a", "received", 0)("a", "started", 0)("a", "failed", 0)("a", "committed", 0, beyond=(0,))
+    assert story("a", "started", 0)("a", "failed", 0)("a", "dead", 0).names() == {AHEAD}
+
+
+@pytest.mark.parametrize(("what", "did"), [("shed", "dropped it"), ("spilled", "put it on another topic")])
+def test_a_commit_ahead_of_what_is_put_away(story, what, did):
+    story.on_topic(0)("a", "received", 0)("a", "committed", 1)("a", what, 0)
+    assert f"{did} only then" in story.only(AHEAD).sentence
+
+
+def test_what_was_recognised_as_done_was_done_when_it_was_committed(story):
+    assert story.on_topic(0)("a", "received", 0)("a", "committed", 1)("a", "repeated", 0).names() == set()
+
+
+def test_a_failure_after_the_end_changes_nothing(story):
+    story.did("a", 0)("a", "committed", 1)("a", "failed", 0)
+    assert story.names() == set()
+
+
+def test_what_another_worker_had_too_may_have_been_done_there(story):
+    story("a", "received", 0)("b", "started", 0)("a", "committed", 1)("a", "started", 0)("a", "failed", 0)
+    assert story.names() == set()
+
+
+def test_a_record_that_is_no_task_is_committed_with_its_letter(story):
+    story("a", "received", 0, task=None)("a", "committed", 1)("a", "failed", 0, task=None)("a", "dead", 0, task=None)
+    assert story.names() == set()
 
 
 def test_a_commit_past_a_dead_letter_may_come_before_it_is_told(story):

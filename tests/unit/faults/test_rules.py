@@ -78,7 +78,7 @@ def test_an_acknowledgement_without_a_record_is_named_with_the_loss(story):
 
 
 def test_another_task_in_its_place_is_not_it(story):
-    story("log", "written", 0, task="other").did("a", 0)("a", "finished", 1, task="other")(
+    story("log", "written", 0, task="other").did("a", 0)("b", "finished", 1, task="other")(
         "producer", "acknowledged", 0
     )
     assert story.names() == {UNWRITTEN}
@@ -221,7 +221,9 @@ def test_finished_three_times_is_two_duplicates(story):
 
 
 def test_the_same_task_at_two_offsets_is_a_duplicate_of_the_sender(story):
-    story.did("a", 3)("a", "received", 5, task="task-3")("a", "finished", 5, task="task-3")
+    story.did("a", 3)
+    for what in ("received", "started", "finished"):
+        story("a", what, 5, task="task-3")
     assert "more than once, at offset 3 of partition 0 and at offset 5 of partition 0" in story.only(DUPLICATE).sentence
 
 
