@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
-    IllegalTransition,
     SettingsError,
     TransportError,
     TryAgainLater,
     UnknownTopic,
 )
 from labkit.jobs.job import Job, JobEvent, JobStatus
-from labkit.jobs.job_run import JobRun, JobWork
+from labkit.jobs.job_run import JobRun, JobRuns, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
@@ -43,6 +43,8 @@ log_of_jobs = logging.getLogger("labkit.jobs")
 
 #: How often to look whether there is nothing to do, in seconds.
 LOOK_INTERVAL = 0.1
+#: How many jobs that failed are looked at, with each that begins, to see whether the view knows them by now.
+FORGOTTEN_AT_ONCE = 2
 
 
 def mock_work(
@@ -136,8 +138,8 @@ class JobConsumer(Resource):
         self._stack = ExitStack()
         #: of which topic the next two are; their keys are its id and the job's
         self._knows_of: str | None = None
-        self._runs: dict[tuple[str, int], JobRun] = {}
-        #: jobs that failed here, since the view may not know it yet when they are tried again
+        self._runs = JobRuns()
+        #: jobs that failed here, until the view knows it, which may be after they are tried again
         self._failed: dict[tuple[str, int], Job] = {}
         # one for each, since what can be read cannot always be written
         before, after = "its log, its view or the topic", "its log or the topic"
@@ -202,25 +204,19 @@ class JobConsumer(Resource):
     def _begun(self, key: tuple[str, int], event: JobEvent, held: ExitStack) -> JobRun | None:
         """The job in work, which `held` keeps from others; None if the group has processed it.
 
-        Raises `IllegalTransition` if it was tried too often, since nobody could be told what became of it; and
-        `_NotNow` if another thread has it: as one that a worker gave up when it lost the partition, which may never
-        come back.
+        Raises `IllegalTransition` if it was tried too often, since nobody could be told what became of it; `_NotNow` if
+        another thread has it, as one that a worker gave up when it lost the partition.
         """
         self._must_be_topic(key[0])
-        run = self._runs.setdefault(key, JobRun(key, Job.of(event)))
-        if not run.lock.acquire(blocking=False):
+        run = held.enter_context(self._runs.held(key, Job.of(event)))
+        if run is None:
             raise _NotNow(f"job {event.job_id} is still at work elsewhere in this consumer")
-        held.callback(run.lock.release)
         if self._log.has(*key):
-            self._runs.pop(key, None)
-            return None
+            return self._runs.forget(run)
         if not run.begun:
+            self._forget_failures()
             run.started_at = self._clock()
-            try:
-                run.job = self._begin(self._known(run.job, key))
-            except IllegalTransition:
-                self._runs.pop(key, None)
-                raise
+            run.job = self._begin(self._known(run.job, key))
             run.begun = True
         return run
 
@@ -229,11 +225,16 @@ class JobConsumer(Resource):
             run.told = run.told or self._end(run)
             if run.error is None:
                 self._note(run, finished_at)
-        self._runs.pop(run.key, None)
+        self._runs.forget(run)
         if run.error is not None:
             self._failed[run.key] = run.told
             raise run.error
         self._failed.pop(run.key, None)
+
+    def _forget_failures(self) -> None:
+        for key, failed in list(islice(self._failed.items(), FORGOTTEN_AT_ONCE)):
+            if (seen := self._view.get(key[1])) is not None and seen.reached(failed.version):
+                self._failed.pop(key, None)
 
     def _must_be_topic(self, event_of: str) -> None:
         """Raise `_NotNow` if the topic is another now than the one with this id, whose events nobody is to work on.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labkit.jobs.job import Job
 from labkit.taskqueue.engine.failure import is_no_attempt
 from labkit.taskqueue.engine.outcome import outcome_of
+
+#: How many jobs that had to wait are kept: those of a partition that has gone elsewhere may never come back.
+MOST_RUNS = 10_000
 
 #: What is done for a job, which is RUNNING then; an error that it raises makes the job FAILED.
 JobWork = Callable[[Job], object]
@@ -39,3 +43,46 @@ class JobRun:
                 raise error
             self.error, self.finished_at = error, clock()
         return self.finished_at
+
+
+class JobRuns:
+    """The jobs of one consumer that are in work, and those that were begun and have to wait. Safe to use from several
+    threads.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[str, int], JobRun] = {}
+
+    @contextmanager
+    def held(self, key: tuple[str, int], job: Job) -> Iterator[JobRun | None]:
+        """Inside, the job is kept from others; None if another thread has it, or had it a moment ago."""
+        run = self._runs.setdefault(key, JobRun(key, job))
+        if not run.lock.acquire(blocking=False):
+            yield None
+            return
+        try:
+            yield run if self._runs.get(key) is run else None
+        finally:
+            if not run.begun:
+                self.forget(run)
+            run.lock.release()
+            self._make_room()
+
+    def forget(self, run: JobRun) -> None:
+        """Its job is through, or nothing is known of it; to be called by who holds it."""
+        if self._runs.get(run.key) is run:
+            self._runs.pop(run.key, None)
+
+    def clear(self) -> None:
+        """Forget all: the topic is another."""
+        self._runs.clear()
+
+    def _make_room(self) -> None:
+        """Forget the oldest that nobody holds, if there are too many; one with a result only where all have one."""
+        if len(self._runs) <= MOST_RUNS:
+            return
+        for run in sorted(self._runs.values(), key=lambda run: run.finished_at is not None):
+            if run.lock.acquire(blocking=False):
+                self.forget(run)
+                run.lock.release()
+                return

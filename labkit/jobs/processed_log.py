@@ -5,7 +5,7 @@ a group stands there twice, also when a worker was killed between its line and i
 large is set aside as `.1`, the one before as `.2`, and so on; the oldest is dropped.
 
 A line that is none of a processed job is passed over, and said. A file that is taken away under way is begun anew; what
-this process knows of it, it still knows.
+this process knows of it, it still knows, up to `MOST_GONE` jobs. What stood in a file that was dropped is forgotten.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ log = logging.getLogger("labkit.jobs")
 
 #: How large a file becomes, in bytes, and how many older ones are kept.
 MAX_BYTES, OLDER = 10_000_000, 4
+#: Of how many jobs it is remembered that they stood in files that were taken away.
+MOST_GONE = 100_000
 #: How long to wait for others who append, in seconds.
 LOCK_TIMEOUT = 10.0
 #: By how much of its end a file is known again, in bytes.
@@ -70,7 +72,9 @@ class ProcessedLog:
         self._older = older
         self._lock = threading.Lock()
         self._file_lock = FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
+        #: the group's jobs in the files that are kept, and in those that were taken away
         self._done: set[tuple[str, int]] = set()
+        self._gone: set[tuple[str, int]] = set()
         self._inode: int | None = None
         self._read_to = 0
         #: what stood before that place; the number of a file that was deleted may be that of the next
@@ -83,17 +87,17 @@ class ProcessedLog:
     def __contains__(self, job_id: int) -> bool:
         """Whether the group has processed a job of this id, on whatever topic, as far as the newest files tell."""
         with self._alone():
-            return any(done == job_id for _, done in self._done)
+            return any(done == job_id for known in (self._done, self._gone) for _, done in known)
 
     def has(self, topic_id: str, job_id: int) -> bool:
         """Whether the group has processed the job of this very topic, as far as the newest files tell."""
         with self._alone():
-            return (topic_id, job_id) in self._done
+            return self._is_done((topic_id, job_id))
 
     def append(self, job: ProcessedJob) -> bool:
         """Append the line; False if the job stands there already."""
         with self._alone():
-            if _key(job) in self._done:
+            if self._is_done(_key(job)):
                 return False
             self._rotate_if_due()
             self._write(_to_line(job) + b"\n")
@@ -125,12 +129,23 @@ class ProcessedLog:
         with self.path.open("ab+") as file:
             _mend(file)
             if not self._is_known(file):  # set aside, or another one
-                kept = set() if self._was_set_aside() else self._done
-                self._done = kept | {_key(job) for job in self.read() if job.group == self.group}
+                if not self._was_set_aside():
+                    known = self._gone | self._done
+                    self._gone = known if len(known) <= MOST_GONE else self._done
+                self._read_anew()
             else:
                 file.seek(self._read_to)
                 self._done.update(_key(job) for job in self._jobs(file) if job.group == self.group)
             self._remember(file)
+
+    def _is_done(self, key: tuple[str, int]) -> bool:
+        return key in self._done or key in self._gone
+
+    def _read_anew(self) -> None:
+        """Know what stands in the files that are kept, and nothing else of files."""
+        inodes = {file.stat().st_ino for file in self._files()}
+        self._said = {(inode, place) for inode, place in self._said if inode in inodes}
+        self._done = {_key(job) for job in self.read() if job.group == self.group}
 
     def _is_known(self, file: BinaryIO) -> bool:
         """Whether it is the file that was read last, with nothing gone from it."""
@@ -179,11 +194,14 @@ class ProcessedLog:
     def _rotate_if_due(self) -> None:
         if self._read_to < self._max_bytes:
             return
+        is_one_dropped = self._aside(self._older).exists()
         for number in range(self._older, 0, -1):
             older = self._aside(number - 1)
             if older.exists():
                 older.replace(self._aside(number))
         self._read_to = 0
+        if is_one_dropped:
+            self._read_anew()
 
     def _files(self) -> list[Path]:
         files = (self._aside(number) for number in range(self._older, -1, -1))

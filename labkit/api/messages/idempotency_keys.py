@@ -91,21 +91,20 @@ class IdempotencyKeys:
         self._begin = AsyncScript(self._client, _BEGIN)
         self._finish = AsyncScript(self._client, _FINISH)
         self._renew = AsyncScript(self._client, _RENEW)
+        #: fingerprint and token of the request under each key that this process has, or is about to begin
         self._ours: dict[str, tuple[str, str]] = {}
         self._outage = Outage(log, "The store of Idempotency-Keys", "Redis", meanwhile="keys in flight run out")
         self._renewing: asyncio.Task[None] | None = None
 
     async def begin(self, key: str, fingerprint: str) -> Begun | Replay | InFlight | Mismatch:
         """Whether the request with this key is to be performed; `fingerprint` is what tells requests apart."""
-        token = uuid4().hex
-        found = await self._begin([self._prefix + key], fingerprint, token, round(IN_FLIGHT * 1000))
-        if found[0] == b"begun":
-            self._ours[key] = (fingerprint, token)
-            self._keep_renewing()
-            return Begun()
-        if found[0] == b"replay":
-            return Replay(found[1].decode())
-        return InFlight() if found[0] == b"in flight" else Mismatch()
+        ours = self._ours.get(key)  # also where Redis has lost its mark
+        if ours is None:
+            return await self._begin_first(key, fingerprint)
+        if ours[0] != fingerprint:
+            return Mismatch()
+        found = await self._ask(key, *ours)
+        return InFlight() if isinstance(found, Begun) else found
 
     async def finish(self, key: str, answer: str) -> None:
         """Keep the answer. One that another process has given meanwhile, taking this one for dead, stays."""
@@ -127,6 +126,28 @@ class IdempotencyKeys:
             with suppress(asyncio.CancelledError):
                 await self._renewing
         await close(self._client)
+
+    async def _begin_first(self, key: str, fingerprint: str) -> Begun | Replay | InFlight | Mismatch:
+        ours = self._ours[key] = (fingerprint, uuid4().hex)  # before Redis is asked, so that no second one begins
+        try:
+            found = await self._ask(key, *ours)
+        except BaseException:
+            del self._ours[key]
+            raise
+        if isinstance(found, Begun):
+            self._keep_renewing()
+        else:
+            del self._ours[key]
+        return found
+
+    async def _ask(self, key: str, fingerprint: str, token: str) -> Begun | Replay | InFlight | Mismatch:
+        found = await self._begin([self._prefix + key], fingerprint, token, round(IN_FLIGHT * 1000))
+        match found[0]:
+            case b"begun":
+                return Begun()
+            case b"replay":
+                return Replay(found[1].decode())
+        return InFlight() if found[0] == b"in flight" else Mismatch()
 
     def _keep_renewing(self) -> None:
         if self._renewing is None or self._renewing.done():

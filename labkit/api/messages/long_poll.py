@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from redis.asyncio import Redis
 
@@ -64,18 +65,19 @@ class LongPolls:
 
 
 class Bell:
-    """Listens on the channel and rings at the lines, which are made by `line`."""
+    """Listens on the channel and rings at the lines, which are made by `line` and last while somebody holds them."""
 
     def __init__(self, client: Redis, topic_prefix: str) -> None:
         self._client = client
         self._channel = bell_channel(topic_prefix)
-        self._lines: dict[str, LongPolls] = {}
+        #: each for as long as a poller has it, since anybody may poll with a group of a new name
+        self._lines: WeakValueDictionary[str, LongPolls] = WeakValueDictionary()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
         self._outage = Outage(log, "The bell of the queues", "Redis", meanwhile="pollers look from time to time")
 
     def line(self, queue: str) -> LongPolls:
-        """The line at this queue, by what is said on the channel."""
+        """The line at this queue, by what is said on the channel; to be held by who waits there."""
         return self._lines.setdefault(queue, LongPolls())
 
     def start(self) -> None:
@@ -107,5 +109,5 @@ class Bell:
     async def _look(self) -> None:
         while not self._closed:
             await asyncio.sleep(LOOK_AGAIN)
-            for line in self._lines.values():
+            for line in list(self._lines.values()):
                 line.ring()

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from labkit.errors import SettingsError, TryAgainLater
+from labkit.errors import ProcessedLogFailed, SettingsError, TryAgainLater
 from labkit.jobs import MAX_ATTEMPTS, Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
 from labkit.jobs.job_consumer import mock_work
+from labkit.jobs.job_run import JobRuns
 from labkit.taskqueue import Retry
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.service_time import constant
@@ -295,3 +296,71 @@ def test_a_job_that_two_workers_of_a_consumer_have_at_once_is_worked_on_once(top
     group.close()
     assert worked == [7]
     assert lines(tmp_path) == [7]
+
+
+def test_jobs_that_stay_failed_are_forgotten_when_the_view_knows_them(topic, view, consumer):
+    def work(job):
+        if job.job_id <= 10:
+            raise RuntimeError("broken")
+
+    view.follow()
+    with consumer(work=work, retry=Retry(attempts=1)) as group:
+        create(topic, range(1, 11))
+        group.run(timeout=0.3)
+        view.catch_up()
+        assert view.counts()[JobStatus.FAILED] == 10
+        create(topic, range(11, 21))
+        group.run(timeout=0.3)
+        assert group.processed == 10
+        assert group._failed == {}
+
+
+def test_a_job_that_had_to_wait_before_it_was_begun_is_not_kept(topic, view, consumer, monkeypatch):
+    """Its partition may have another worker next."""
+    group = consumer()
+    with Jobs(topic) as jobs:
+        event = jobs.create(7).event()
+    with monkeypatch.context() as patched:
+        patched.setattr(ProcessedLog, "has", lambda *_: (_ for _ in ()).throw(ProcessedLogFailed("it is full")))
+        with pytest.raises(TryAgainLater):
+            group._process(event, view.topic_id())
+    assert group._runs._runs == {}
+    group._process(event, view.topic_id())
+    group.close()
+    assert group.processed == 1
+
+
+def test_of_jobs_that_were_begun_and_had_to_wait_the_oldest_without_a_result_are_forgotten(monkeypatch):
+    monkeypatch.setattr("labkit.jobs.job_run.MOST_RUNS", 3)
+    runs = JobRuns()
+    job = Job(job_id=1, status=JobStatus.RUNNING, version=2, at=1.0, attempt=1)
+    with runs.held(("t", 0), job) as at_work:
+        at_work.begun = True
+        for number in range(1, 7):
+            with runs.held(("t", number), job) as run:
+                run.begun, run.finished_at = True, 2.0 if number < 3 else None
+        assert [number for _, number in runs._runs] == [0, 1, 2]
+        with runs.held(("t", 0), job) as again:
+            assert again is None
+
+
+def test_who_comes_when_a_job_is_just_through_does_not_get_its_old_run():
+    runs = JobRuns()
+    job = Job(job_id=1, status=JobStatus.RUNNING, version=2, at=1.0, attempt=1)
+    with runs.held(("t", 1), job) as first:
+        late = JobRuns()
+        late._runs = Slow(runs._runs)
+        runs.forget(first)
+    with late.held(("t", 1), job) as second:
+        assert second is None
+
+
+class Slow(dict):
+    """As it looks to a thread that has found the run and is held up before it takes it."""
+
+    def __init__(self, runs):
+        super().__init__()
+        self._found = dict(runs)
+
+    def setdefault(self, key, run):
+        return self._found.get(key, run)

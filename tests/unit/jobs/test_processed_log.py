@@ -110,6 +110,27 @@ def test_files_are_set_aside_and_remembered(path):
     assert all(job_id in ProcessedLog(path, "g", max_bytes=300, older=2) for job_id in kept)
 
 
+def test_what_stood_in_a_file_that_is_dropped_is_forgotten_by_a_single_writer_too(path):
+    log = ProcessedLog(path, "g", max_bytes=300, older=2)
+    for job_id in range(1, 201):
+        log.append(a_job(job_id))
+        with path.open("a") as file:
+            file.write("none of ours\n")
+    assert len(log._done | log._gone) <= len(ids(log)) < 20
+    assert len(log._said) < 20
+    assert ids(log)[-1] == 200
+
+
+def test_of_files_that_are_taken_away_again_and_again_so_much_is_known(path, monkeypatch):
+    monkeypatch.setattr("labkit.jobs.processed_log.MOST_GONE", 5)
+    log = ProcessedLog(path, "g")
+    for job_id in range(1, 41):
+        assert log.append(a_job(job_id))
+        assert not log.append(a_job(max(1, job_id - 1)))
+        path.write_bytes(b"")
+    assert len(log._done | log._gone) <= 6
+
+
 def append_all(path: Path, start: int) -> None:
     log = ProcessedLog(path, "g", max_bytes=4000)
     for job_id in range(start, start + 60):

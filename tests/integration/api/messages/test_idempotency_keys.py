@@ -9,6 +9,7 @@ import pytest
 
 from labkit.api.messages import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
 from labkit.api.messages import idempotency_keys as module
+from labkit.errors import RedisUnreachable
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +124,51 @@ async def test_one_that_was_taken_for_dead_leaves_the_other_s_answer_alone(store
         await quick.finish("k", "quick")
         await slow.finish("k", "slow")
         assert await slow.begin("k", "f") == Replay("quick")
+
+
+async def lose(store: IdempotencyKeys, key: str) -> None:
+    """As if Redis had come back empty."""
+    assert await store._client.delete(store._prefix + key)
+
+
+async def test_who_has_a_request_still_has_it_when_redis_has_lost_its_mark(stores) -> None:
+    async with stores:
+        store, other = stores.one(), stores.one()
+        assert await store.begin("k", "f") == Begun()
+        await lose(store, "k")
+        assert await store.begin("k", "another") == Mismatch()
+        assert await store.begin("k", "f") == InFlight()
+        assert await other.begin("k", "f") == InFlight(), "the mark is there again"
+        await lose(store, "k")
+        await store.finish("k", "the answer")
+        assert await store.begin("k", "f") == Replay("the answer")
+
+
+async def test_a_repetition_is_replayed_that_another_process_has_answered_meanwhile(stores) -> None:
+    async with stores:
+        slow, quick = stores.one(), stores.one()
+        await slow.begin("k", "f")
+        await lose(slow, "k")
+        assert await quick.begin("k", "f") == Begun()
+        assert await slow.begin("k", "f") == InFlight()
+        await quick.finish("k", "quick")
+        assert await slow.begin("k", "f") == Replay("quick")
+        await slow.give_back("k")
+        assert await slow.begin("k", "f") == Replay("quick")
+
+
+async def test_a_key_whose_beginning_nobody_answered_may_be_begun_again(stores, monkeypatch) -> None:
+    async with stores:
+        store = stores.one()
+
+        async def away(*_: object) -> None:
+            raise RedisUnreachable
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "_begin", away)
+            with pytest.raises(RedisUnreachable):
+                await store.begin("k", "f")
+        assert await store.begin("k", "f") == Begun()
 
 
 async def test_answers_are_kept_for_a_day(stores) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
-from labkit.api.messages.long_poll import LongPolls
+from labkit.api.messages.long_poll import Bell, LongPolls
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
@@ -64,3 +65,18 @@ async def test_who_has_waited_long_enough_is_out_of_the_line() -> None:
     await settle()
     assert other.done()
     await other
+
+
+async def test_the_bell_keeps_no_line_at_which_nobody_is() -> None:
+    bell = Bell(Redis(), "mine.")
+    line = bell.line("orders:g")
+    poller = asyncio.create_task(line.wait(LONG, heard=0))
+    await settle()
+    for number in range(1000):
+        bell.line(f"orders:{number}")  # as a group does that is refused, or polls once
+    assert list(bell._lines) == ["orders:g"]
+    assert bell.line("orders:g") is line, "who comes later stands behind"
+    line.ring()
+    await poller
+    del line, poller
+    assert not bell._lines
