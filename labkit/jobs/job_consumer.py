@@ -43,8 +43,6 @@ log_of_jobs = logging.getLogger("labkit.jobs")
 
 #: How often to look whether there is nothing to do, in seconds.
 LOOK_INTERVAL = 0.1
-#: How many jobs that failed are looked at, with each that begins, to see whether the view knows them by now.
-FORGOTTEN_AT_ONCE = 2
 
 
 def mock_work(
@@ -212,7 +210,8 @@ class JobConsumer(Resource):
         if run is None:
             raise _NotNow(f"job {event.job_id} is still at work elsewhere in this consumer")
         if self._log.has(*key):
-            return self._runs.forget(run)
+            self._runs.forget(run)
+            return None
         if not run.begun:
             self._forget_failures()
             run.started_at = self._clock()
@@ -232,7 +231,8 @@ class JobConsumer(Resource):
         self._failed.pop(run.key, None)
 
     def _forget_failures(self) -> None:
-        for key, failed in list(islice(self._failed.items(), FORGOTTEN_AT_ONCE)):
+        """Of those that the view knows by now, two, with each job that begins."""
+        for key, failed in list(islice(self._failed.items(), 2)):
             if (seen := self._view.get(key[1])) is not None and seen.reached(failed.version):
                 self._failed.pop(key, None)
 

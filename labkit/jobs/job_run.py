@@ -53,6 +53,9 @@ class JobRuns:
     def __init__(self) -> None:
         self._runs: dict[tuple[str, int], JobRun] = {}
 
+    def __len__(self) -> int:
+        return len(self._runs)
+
     @contextmanager
     def held(self, key: tuple[str, int], job: Job) -> Iterator[JobRun | None]:
         """Inside, the job is kept from others; None if another thread has it, or had it a moment ago."""

@@ -324,7 +324,7 @@ def test_a_job_that_had_to_wait_before_it_was_begun_is_not_kept(topic, view, con
         patched.setattr(ProcessedLog, "has", lambda *_: (_ for _ in ()).throw(ProcessedLogFailed("it is full")))
         with pytest.raises(TryAgainLater):
             group._process(event, view.topic_id())
-    assert group._runs._runs == {}
+    assert not group._runs
     group._process(event, view.topic_id())
     group.close()
     assert group.processed == 1
