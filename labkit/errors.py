@@ -296,3 +296,7 @@ class BadCourseSecret(LabkitError):
 
 class BrokerFailed(LabkitError):
     """The broker of a submission has failed, which is no fault of the submission. Grade it again."""
+
+
+class GradingFailed(LabkitError):
+    """The grader itself could not go on with a submission, which is no fault of the submission. Grade it again."""

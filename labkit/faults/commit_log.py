@@ -25,11 +25,10 @@ _COMMIT_KEYS = (0, 1)
 _PLAIN, _FLEXIBLE = 3, 4
 
 
-def group_commits(records: Iterable[Record], *, group: str, topic: str, beyond: bool = True) -> list[Event]:
+def group_commits(records: Iterable[Record], *, group: str, topic: str) -> list[Event]:
     """The commits of this group for this topic, from the records of `COMMITS_TOPIC`; names as on the broker.
 
-    Those from before the group or the topic was deleted are left out: another run has begun then. Without `beyond` it
-    does not count what they say is done beyond their offsets: who is not trusted can say more than memory holds. Raises
+    Those from before the group or the topic was deleted are left out: another run has begun then. Raises
     `HistoryUnreadable` for records of another version than Kafka has written since 2.1.
     """
     commits: dict[int, list[Event]] = {}
@@ -40,11 +39,11 @@ def group_commits(records: Iterable[Record], *, group: str, topic: str, beyond: 
         if record.value is None:
             commits.pop(partition, None)
         else:
-            commits.setdefault(partition, []).append(_commit(record, record.value, partition, beyond=beyond))
+            commits.setdefault(partition, []).append(_commit(record, record.value, partition))
     return [commit for of_partition in commits.values() for commit in of_partition]
 
 
-def _commit(record: Record, value: bytes, partition: int, *, beyond: bool) -> Event:
+def _commit(record: Record, value: bytes, partition: int) -> Event:
     offset, metadata = _position(value)
     return Event(
         what="committed",
@@ -53,7 +52,7 @@ def _commit(record: Record, value: bytes, partition: int, *, beyond: bool) -> Ev
         at=record.timestamp_ms / 1000,
         partition=partition,
         offset=offset,
-        beyond=tuple(OffsetMetadata.decode(metadata, offset).offsets()) if beyond else (),
+        beyond=tuple(OffsetMetadata.decode(metadata, offset).offsets()),
     )
 
 

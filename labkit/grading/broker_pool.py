@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,10 @@ MIB = 1024 * 1024
 MEMORY = 512 * MIB
 #: How much a submission may store on its broker, in bytes, and in how many partitions.
 STORED, PARTITIONS = 256 * MIB, 300
+#: What a broker lets be done to it, in Kafka's words. It makes room for a request when it hears how large that will be,
+#: so a few connections that promise 100 MB each, and send nothing, would end it; a client's batch is 1 MB at most, by
+#: default. And whoever asks for a group is told all that its members have brought with them.
+PROPERTIES = {"socket.request.max.bytes": "1200000", "group.max.size": "32", "group.consumer.max.size": "32"}
 #: How often to look how much that is, and whether there is memory for a further broker, in seconds.
 LOOK_INTERVAL = 0.25
 #: How long to wait for a broker, in seconds, beyond what others may take to give theirs back.
@@ -64,6 +69,10 @@ class SubmissionBroker(Resource):
         if self.pid is None and self._used_up is None:  # which is known before it is ended
             raise BrokerFailed("The broker of this submission has ended. Grade it again, it gets another one.")
         return self._used_up
+
+    def is_usable(self) -> bool:
+        """Whether it runs and was not used up."""
+        return self.pid is not None and self._used_up is None
 
     def close(self) -> None:
         """End it and delete all that it stores. Closing twice is no error."""
@@ -140,10 +149,10 @@ class BrokerPool(Resource):
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
-        for broker in [*self._given]:
-            broker.close()
-        while self._ready:
-            self._ready.popleft().close()
+        with ExitStack() as ends:  # what fails keeps no other from being ended
+            for one in (*self._given, *self._ready):
+                ends.callback(one.close)
+            self._ready.clear()
 
     def _throw_away(self, broker: SubmissionBroker) -> None:
         try:
@@ -187,7 +196,7 @@ class BrokerPool(Resource):
             raise BrokerFailed(
                 f"The computer has {free // MIB} MiB of memory left, and a broker needs {MEMORY // MIB}."
             )
-        return Lab(settings=self._settings)
+        return Lab(settings=self._settings, properties=PROPERTIES)
 
     def _watch(self) -> None:
         while not self._closed:

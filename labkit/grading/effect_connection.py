@@ -6,8 +6,12 @@ import socket
 from collections import deque
 from dataclasses import dataclass, field
 
+from labkit.grading.sandbox.relay_program import NO_ROOM
+
 #: How many connections a worker may have at one time: each of its threads that works has one.
 CONNECTIONS = 32
+#: How many it may open altogether, and in how many pieces it may tell what it tells.
+OPENED, PIECES = 1_000, 50_000
 #: How many effects a worker may tell of within a second, and altogether.
 RATE, MOST = 1_000, 10_000
 
@@ -51,18 +55,24 @@ class EffectTeller:
     fault: str | None = None
     is_to_stop: bool = False
     count: int = 0
+    opened: int = 0
+    pieces: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RATE))
 
-    def accept(self) -> None:
-        """Take in a new connection."""
+    def accept(self) -> bool:
+        """Take in a new connection; False if this process has no room for it now."""
         try:
             came, _ = self.listener.accept()
-        except OSError:  # it has gone again, or there are no descriptors left for now
-            return
+        except OSError as error:
+            return error.errno not in NO_ROOM  # else it has gone again
         came.setblocking(False)
         self.connections.append(EffectConnection(came))
+        self.opened += 1
         if len(self.connections) > CONNECTIONS:
             self.end(f"It opened more than {CONNECTIONS} connections to the grader.")
+        elif self.opened > OPENED:
+            self.end(f"It opened more than {OPENED} connections to the grader, one after the other.")
+        return True
 
     def is_flooding(self, at: float) -> bool:
         """Whether what it tells now is too much."""
@@ -77,9 +87,8 @@ class EffectTeller:
         self.connections.remove(connection)
 
     def end(self, fault: str) -> None:
-        """Hear nothing more of it, for this reason."""
-        self.fault = fault
-        self.close()
+        """Hear nothing more of it, for this reason; who listens closes its connections."""
+        self.fault = self.fault or fault
 
     def close(self) -> None:
         """Break all its connections; who sees that can make no other one."""

@@ -9,7 +9,6 @@ whatever is too much, ends the worker's connections, for a reason that is kept.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import shutil
@@ -22,7 +21,9 @@ from typing import Literal
 
 import msgspec
 
-from labkit.grading.effect_connection import CONNECTIONS, MOST, RATE, EffectConnection, EffectTeller
+from labkit.errors import GradingFailed
+from labkit.grading.effect_connection import CONNECTIONS, MOST, PIECES, RATE, EffectConnection, EffectTeller
+from labkit.grading.sandbox.relay_program import PAUSE_MS
 from labkit.grading.sandbox.socket_relay import private_folder
 from labkit.resource import Resource
 
@@ -32,8 +33,6 @@ LINE = 2_000
 STOP, OK = b"stop\n", b"ok\n"
 
 What = Literal["began", "done"]
-
-log = logging.getLogger("labkit.grading")
 
 _decode = msgspec.json.Decoder(tuple[Literal["began", "done", "orders"], str]).decode
 
@@ -52,7 +51,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EffectSink(Resource):
-    """Takes in what workers tell. Any thread may ask it."""
+    """Takes in what workers tell. Any thread may ask it, and is told by `GradingFailed` if it has failed: what it has
+    not heard then is no worker's fault. While it runs, only its own thread, which waits on connections, closes them.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -64,6 +65,8 @@ class EffectSink(Resource):
         self._holds: Callable[[Effect], bool] = _nothing
         self._held: list[tuple[Effect, EffectConnection]] = []
         self._closed = False
+        self._error: Exception | None = None
+        self._has_room = True
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="labkit-effects", daemon=True)
 
@@ -77,17 +80,22 @@ class EffectSink(Resource):
         with self._lock:
             path = self._folder / str(len(self._workers))
             listener = socket.socket(socket.AF_UNIX)
-            listener.setblocking(False)
-            listener.bind(str(path))
-            path.chmod(0o666)  # the student is another user where root runs the sandbox
-            listener.listen(CONNECTIONS)
+            try:
+                listener.setblocking(False)
+                listener.bind(str(path))
+                path.chmod(0o666)  # the student is another user where root runs the sandbox
+                listener.listen(CONNECTIONS)
+            except OSError:
+                listener.close()
+                raise
             self._workers[worker] = EffectTeller(worker, listener)
-            os.write(self._waker, b"!")
+            self._look_up()
         return path
 
     def effects(self) -> list[Effect]:
         """All that was told so far, in the order in which it came."""
         with self._lock:
+            self._must_hear()
             return self._effects[:]
 
     def now(self) -> float:
@@ -96,7 +104,9 @@ class EffectSink(Resource):
 
     def fault(self, worker: str) -> str | None:
         """Why nothing more is heard of the worker, in a sentence; nothing if it has said what it may."""
-        return self._workers[worker].fault
+        with self._lock:
+            self._must_hear()
+            return self._workers[worker].fault
 
     def hold(self, which: Callable[[Effect], bool]) -> None:
         """From now on, workers wait with these tasks when they begin them, until `let_go`; asked once for each."""
@@ -106,6 +116,7 @@ class EffectSink(Resource):
     def held(self) -> list[Effect]:
         """The beginnings of the tasks that wait now."""
         with self._lock:
+            self._must_hear()
             return [effect for effect, _ in self._held]
 
     def let_go(self, then: Callable[[Effect], bool] | None = None) -> None:
@@ -131,7 +142,7 @@ class EffectSink(Resource):
             if self._closed:
                 return
             self._closed = True
-            os.write(self._waker, b"!")
+            self._look_up()
         if self._thread.is_alive():
             self._thread.join()
         for teller in self._workers.values():
@@ -140,27 +151,33 @@ class EffectSink(Resource):
         os.close(self._waker)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _look_up(self) -> None:
+        """Let the thread see what has changed."""
+        os.write(self._waker, b"!")
+
+    def _must_hear(self) -> None:
+        if self._error is not None:
+            raise GradingFailed(
+                f"The grader could not go on listening to the submission's workers: {self._error}. Grade it again."
+            ) from self._error
+
     # --- on the thread
 
     def _serve(self) -> None:
         try:
             while not self._closed:
                 self._turn()
-        except Exception:
-            log.exception("the sink of effects has ended")
+        except Exception as error:  # noqa: BLE001 - raised where it is asked
             with self._lock:
+                self._error = error
                 for teller in self._workers.values():
-                    teller.end("The grader could not go on listening to it.")
+                    teller.close()
 
     def _turn(self) -> None:
         with self._lock:
-            tellers = [teller for teller in self._workers.values() if teller.fault is None]
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        for teller in tellers:
-            for source in (teller.listener, *(connection.socket for connection in teller.connections)):
-                poll.register(source, select.POLLIN)
-        ready = {number for number, _ in poll.poll()}
+            tellers, poll = self._sources()
+        ready = {number for number, _ in poll.poll(None if self._has_room else PAUSE_MS)}
+        self._has_room = True
         if self._wake in ready:
             os.read(self._wake, 4096)
         with self._lock:
@@ -169,12 +186,31 @@ class EffectSink(Resource):
                     if teller.fault is None and connection.socket.fileno() in ready:
                         self._hear(teller, connection)
                 if teller.fault is None and teller.listener.fileno() in ready:
-                    teller.accept()
+                    self._has_room &= teller.accept()
             self._held = [(effect, connection) for effect, connection in self._held if connection.socket.fileno() >= 0]
+
+    def _sources(self) -> tuple[list[EffectTeller], select.poll]:
+        """Who is heard from now on, and what to wait for; nobody else closes any of it meanwhile."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        tellers = []
+        for teller in self._workers.values():
+            if teller.fault is not None:
+                teller.close()
+                continue
+            tellers.append(teller)
+            for connection in teller.connections:
+                poll.register(connection.socket, select.POLLIN)
+            if self._has_room:  # else whoever waits there would be seen again and again
+                poll.register(teller.listener, select.POLLIN)
+        return tellers, poll
 
     def _hear(self, teller: EffectTeller, connection: EffectConnection) -> None:
         lines = connection.lines()
-        if lines is None:
+        teller.pieces += 1
+        if teller.pieces > PIECES:
+            teller.end(f"It told the grader what it told in more than {PIECES} pieces.")
+        elif lines is None:
             teller.let_go(connection)
         elif len(connection.words) > LINE:
             teller.end(f"It told the grader a line of more than {LINE} bytes.")
@@ -190,14 +226,14 @@ class EffectSink(Resource):
         except ValueError:  # no JSON, no UTF-8, or something else
             teller.end("It told the grader something that is neither the beginning nor the end of a task.")
             return
+        at = self.now()
+        if teller.is_flooding(at):
+            teller.end(f"It told of more than {RATE} tasks a second, or of more than {MOST} altogether.")
+            return
         if what == "orders":
             connection.takes_orders = True
             if teller.is_to_stop:
                 self._answer(teller, connection, STOP)
-            return
-        at = self.now()
-        if teller.is_flooding(at):
-            teller.end(f"It told of more than {RATE} tasks a second, or of more than {MOST} altogether.")
             return
         effect = Effect(number=len(self._effects), what=what, task=task, worker=teller.name, at=at)
         self._effects.append(effect)
@@ -209,6 +245,7 @@ class EffectSink(Resource):
     def _answer(self, teller: EffectTeller, connection: EffectConnection, words: bytes) -> None:
         if teller.fault is None and not connection.answer(words):
             teller.end("It told of tasks, and did not take the grader's answers.")
+            self._look_up()
 
 
 def _nothing(_: Effect) -> bool:

@@ -69,10 +69,16 @@ class SandboxedSolution(Resource):
         """As `Solution` says."""
         if self._brokers is None:
             raise BrokerFailed("A question of this assignment needs a broker, and the grader was given none.")
-        if self._broker is not None and self._broker.used_up() is not None:
-            self._throw_away_broker()
+        if self._broker is not None and not self._broker.is_usable():
+            self.renew_broker()
         self._broker = self._broker or self._brokers.take()
         return self._broker
+
+    def renew_broker(self) -> None:
+        """As `Solution` says."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
 
     def rng(self, question: str) -> Random:
         """As `Solution` says; by SHA-512 of the text, so it is the same in every process and on every machine."""
@@ -101,13 +107,10 @@ class SandboxedSolution(Resource):
 
     def close(self) -> None:
         """End the process, and throw the broker away, if there are any."""
-        self._end_process()
-        self._throw_away_broker()
-
-    def _throw_away_broker(self) -> None:
-        if self._broker is not None:
-            self._broker.close()
-            self._broker = None
+        try:
+            self._end_process()
+        finally:
+            self.renew_broker()
 
     def _end_process(self) -> None:
         if self._kernel is not None:

@@ -49,8 +49,11 @@ class Solution(Protocol):
 
     def broker(self) -> GradingBroker:
         """The submission's broker, for cells in sandboxes of their own. It is thrown away when the submission
-        is graded, and one that was used up before that. Raises `BrokerFailed`.
+        is graded, and one that was used up before that. Raises `BrokerFailed` if none can be had.
         """
+
+    def renew_broker(self) -> None:
+        """Throw the broker away: it has failed, and there is another one from now on."""
 
     def rng(self, question: str) -> Random:
         """The randomness for this question of this student: the same whenever it is graded."""

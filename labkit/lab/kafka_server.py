@@ -6,7 +6,7 @@ Each process is broker and controller at once (KRaft), on this machine's loopbac
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -142,7 +142,13 @@ log.cleaner.dedupe.buffer.size=2097152
 
 
 def server_properties(
-    *, data: Path, port: int, controller_port: int, node: int = 1, voters: Sequence[int] | None = None
+    *,
+    data: Path,
+    port: int,
+    controller_port: int,
+    node: int = 1,
+    voters: Sequence[int] | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> str:
     """The text of `server.properties` for one node; nodes count from 1.
 
@@ -150,10 +156,12 @@ def server_properties(
     of one folder's name and the beginning of another's.
     `voters` are the controllers' ports of all nodes in order; without it, the node is alone. With three nodes or more,
     three hold each record, and it is acknowledged when two have it: so one can be killed and nothing stops.
+    `further` properties come last.
     """
     voters = voters or [controller_port]
     replicas = min(3, len(voters))
-    return _PROPERTIES.format(
+    lines = [f"{name}={value}\n" for name, value in (further or {}).items()]
+    return "".join([_PROPERTIES, *lines]).format(
         host=HOST,
         port=port,
         controller_port=controller_port,

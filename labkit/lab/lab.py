@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 from typing import Self
@@ -35,18 +36,24 @@ class Lab(Resource):
     lab of that name, whose data stays. Either way the servers end with this process, also when it is killed.
     Where `LABKIT_BOOTSTRAP_SERVERS` or `LABKIT_REDIS_URL` is set, that server is used and none is started.
     `brokers` is 1, 3 or 5: with three, each record is held by all of them, and one can be killed without anything
-    stopping. By default as many as the lab of that name has had so far, or one.
+    stopping. By default as many as the lab of that name has had so far, or one. `properties` are further ones of
+    Kafka's servers, for a private lab.
 
     Raises `LabError` or one of its subclasses; a `LabError` itself if a lab of that name is running already.
     """
 
     def __init__(
-        self, name: str | None = None, *, brokers: int | None = None, settings: Settings | None = None
+        self,
+        name: str | None = None,
+        *,
+        brokers: int | None = None,
+        settings: Settings | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         settings = settings or load_settings()
         if name is None:
             folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
-            state, supervisor = _start_private(folders, brokers, settings)
+            state, supervisor = _start_private(folders, brokers, settings, properties)
         else:
             folders = named_lab(settings, name)
             state, supervisor = _start_named(name, folders, brokers, settings)
@@ -249,7 +256,7 @@ def _start_named(
 
 
 def _start_private(
-    folders: LabFolders, brokers: int | None, settings: Settings
+    folders: LabFolders, brokers: int | None, settings: Settings, properties: Mapping[str, str] | None
 ) -> tuple[State | None, Supervisor | None]:
     try:
         if settings.bootstrap_servers is not None:
@@ -257,7 +264,7 @@ def _start_private(
         if _all_external(settings):
             folders.root.rmdir()
             return None, None
-        return start(folders, settings, brokers=brokers, ports=(), insist=False, throw_away=True)
+        return start(folders, settings, brokers=brokers, ports=(), insist=False, throw_away=True, properties=properties)
     except BaseException:
         rmtree(folders.root, ignore_errors=True)
         raise

@@ -79,6 +79,7 @@ def broker_command(
     port: int,
     controller_ports: Sequence[int],
     grace: float,
+    further: Mapping[str, str],
 ) -> ServerCommand:
     """The command that runs one node, whose storage and properties are written to these folders of its own."""
     for folder in (folders.root, folders.logs):
@@ -90,6 +91,7 @@ def broker_command(
         controller_port=controller_ports[node - 1],
         node=node,
         voters=controller_ports,
+        further=further,
     )
     folders.properties.write_text(text, encoding="utf-8")
     _make_room(folders)

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +46,8 @@ class Plan:
     """What is to be started. `kafka` and `redis` are None where an external server is used.
 
     `ports` are what the brokers take if they are free, the first one foremost; any free ones where there are none.
-    `insist`: no other first port than this. `throw_away`: nothing is to remain of the lab.
+    `insist`: no other first port than this. `throw_away`: nothing is to remain of the lab. `properties` are further
+    ones of Kafka's.
     """
 
     folders: LabFolders
@@ -56,6 +57,7 @@ class Plan:
     ports: Sequence[int]
     insist: bool
     throw_away: bool
+    properties: Mapping[str, str]
     timeout: float
 
     @property
@@ -72,6 +74,7 @@ def start(
     ports: Sequence[int],
     insist: bool,
     throw_away: bool,
+    properties: Mapping[str, str] | None = None,
 ) -> tuple[State, Supervisor]:
     """Start what the settings ask for and return when it is ready; on an error nothing is left running.
 
@@ -89,6 +92,7 @@ def start(
         ports=ports,
         insist=insist,
         throw_away=throw_away,
+        properties=properties or {},
         timeout=settings.start_timeout,
     )
     return _start(plan, settings)
@@ -288,6 +292,7 @@ def _brokers(plan: Plan, kafka: Kafka, ports: Sequence[int], controller_ports: S
             port=ports[node - 1],
             controller_ports=controller_ports,
             grace=plan.grace,
+            further=plan.properties,
         )
         for node, name in reversed(list(enumerate(_names(plan), 1)))
     ]

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from random import Random
 
-from labkit.errors import TransportError, UnknownTopic
-from labkit.faults import Event
+from labkit.errors import HistoryUnreadable, NotAcknowledged
 from labkit.grading.behaviour import mistakes
+from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_view import GroupView
 from labkit.grading.behaviour.mistakes import told
 from labkit.grading.behaviour.run_history import mistakes_in, run_history
 from labkit.grading.behaviour.student_worker import EFFECTS_PORT, WORK, StudentWorker
+from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records
 from labkit.grading.effect_sink import Effect, EffectSink
 from labkit.grading.question_verdict import Feedback, printable, quoted
-from labkit.grading.sandbox.kernel import CodeError, Unfit
+from labkit.grading.sandbox.kernel import CodeError
 from labkit.grading.sandbox.mounts import socket_path
 from labkit.grading.solution import GradingBroker, Solution
 from labkit.lab.condition import wait_for
 from labkit.resource import Resource
-from labkit.taskqueue.topics import Topics, read_topic
+from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
 from labkit.taskqueue.transport.values import ProducerConfig, RecordMetadata
 
@@ -31,6 +32,8 @@ PATIENCE = 60.0
 QUIET = 20.0
 #: How long a task takes a worker, in seconds.
 SECONDS = 0.02
+#: How long it may take at most until the end of a process is seen, in seconds.
+END_TIMEOUT = 10.0
 #: How often to look, in seconds.
 LOOK_INTERVAL = 0.02
 
@@ -40,7 +43,11 @@ class RunCut(Exception):
 
 
 class BehaviourRun(Resource):
-    """The means of a scenario. What it finds is kept in `found`; `RunCut` ends what has no use any more."""
+    """The means of a scenario. What it finds is kept in `found`; `RunCut` ends what has no use any more.
+
+    `tasks` has the place of each task that the broker has acknowledged to the grader. Raises what the broker does
+    wrong: `TransportError`, `DeadlineExceeded`, `HistoryUnreadable`, `BrokerFailed`.
+    """
 
     def __init__(
         self,
@@ -58,29 +65,28 @@ class BehaviourRun(Resource):
         self.workers: list[StudentWorker] = []
         self.tasks: dict[str, tuple[int, int]] = {}
         self.excused = 0
-        self._solution, self._broker, self._rng = solution, broker, rng
+        self._sent: set[str] = set()
+        self._solution, self.broker, self._rng = solution, broker, rng
         self._deadline = time.monotonic() + timeout
         self._name = f"tasks-{rng.getrandbits(32):08x}"
         self._transport = connect_transport(broker.connection, "kafka-python")
         self.topics = Topics(self._transport)
         self._group_name = f"workers-{rng.getrandbits(32):08x}"
-        self._connections = ExitStack()
+        self._ends = ExitStack()
         self.sink = EffectSink()
 
     def start(self) -> BehaviourRun:
         """Make the topic, and listen to workers."""
-        self.sink.start()
-        self.group = self._connections.enter_context(GroupView(self._broker.connection, self._group_name, self._name))
-        self.topics.create(self._name, partitions=self.partitions)
+        self._ends.enter_context(self.sink)
+        self._ends.callback(self.topics.close)
+        self._client = self._ends.enter_context(BoundedClient(self.broker.connection))
+        self.group = GroupView(self._client, self._group_name, self._name, partitions=self.partitions)
+        self.topics.create(self._name, partitions=self.partitions, config=UNCOMPRESSED)
         return self
 
     def close(self) -> None:
-        """End the workers, and let go of the broker."""
-        for worker in self.workers:
-            worker.close()
-        self.sink.close()
-        self._connections.close()
-        self.topics.close()
+        """End the workers, and let go of the broker; what fails then keeps nothing else from being ended."""
+        self._ends.close()
 
     # --- what a scenario does
 
@@ -94,8 +100,10 @@ class BehaviourRun(Resource):
     def produce(self, count: int) -> None:
         """Put so many tasks on the topic, to each partition in turn."""
         producer = self._transport.producer(ProducerConfig())
+        tasks = self.new_tasks(count)
+        self._sent.update(tasks)  # a worker may have one before its acknowledgement is here
         try:
-            for number, task in enumerate(self.new_tasks(count)):
+            for number, task in enumerate(tasks):
                 partition = number % self.partitions
                 producer.send(
                     self._name,
@@ -109,35 +117,57 @@ class BehaviourRun(Resource):
             producer.flush(PATIENCE)
         finally:
             producer.close(PATIENCE)
+        for task in tasks:
+            if task not in self.tasks:
+                raise NotAcknowledged(f"The broker did not take {task!r} from the grader.")
 
     def grow(self, partitions: int) -> None:
         """Raise the number of partitions; further tasks go to all of them."""
         self.topics.grow(self._name, partitions=partitions)
-        self.partitions = partitions
+        self.partitions = self.group.partitions = partitions
 
     def add_worker(self, *further: object, works: bool = True) -> StudentWorker:
         """A worker whose cells are run; `further` arguments follow address and topic, and the group if it works."""
         number = len(self.workers) + 1
-        arguments = [f"127.0.0.1:{self._broker.port}", self._name, *further]
+        arguments = [f"127.0.0.1:{self.broker.port}", self._name, *further]
         order = (self.function, arguments)
         if works:
             order = (WORK, [self.function, [*arguments, self.group.group], socket_path(EFFECTS_PORT), SECONDS])
-        worker = StudentWorker(f"worker {number}", number, self._solution, self._broker, self.sink, order=order)
-        worker.works = works
-        self.workers.append(worker)
-        return worker.start()
+        worker = StudentWorker(
+            f"worker {number}",
+            number,
+            self._solution,
+            self.broker,
+            self.sink,
+            function=self.function,
+            order=order,
+            works=works,
+        )
+        self.workers.append(self._ends.enter_context(worker))
+        return worker
 
     def next_task(self, worker: StudentWorker, count: int = 1) -> Callable[[Effect], bool]:
         """Which task the sink is to hold: of those that this worker begins from now on, this one and no other."""
         left = [count]
 
         def holds(effect: Effect) -> bool:
-            if effect.what != "began" or effect.worker != worker.name or effect.task not in self.tasks:
+            if effect.what != "began" or effect.worker != worker.name or effect.task not in self._sent:
                 return False
             left[0] -= 1
             return left[0] == 0
 
         return holds
+
+    def held(self, worker: StudentWorker) -> Effect:
+        """The beginning of the task that this worker waits with. Raises `RunCut` if it waits no longer: it has ended,
+        or has hung up by itself.
+        """
+        found = [effect for effect in self.sink.held() if effect.worker == worker.name]
+        if not found:
+            self.wait(worker.is_over, END_TIMEOUT)
+            said = "It told that it began a task, and did not wait for the grader's answer."
+            raise self.cut(mistakes.ABUSE, said, who=worker.name)
+        return found[0]
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Whether the condition holds in time. Raises `RunCut` when a worker does what ends the run."""
@@ -202,32 +232,23 @@ class BehaviourRun(Resource):
 
     def judge(self) -> list[Feedback]:
         """All that was found, the causes first: also what the checker says of what workers did."""
-        if any(worker.works for worker in self.workers):
+        is_spoilt = any(feedback.mistake == mistakes.ABUSE for feedback in self.found)
+        if not is_spoilt and any(worker.works for worker in self.workers):
             self._check_history()
         return told(self.found)
 
     def _check_history(self) -> None:
         effects, committed = self.sink.effects(), self.group.committed()
-        records = list(read_topic(self._transport, self._name))
-        commits: list[Event] = self.group.commits()
         for task in dict.fromkeys(effect.task for effect in effects if effect.task not in self.tasks):
             self.tell(mistakes.UNKNOWN_TASK, f"It worked on {quoted(task)}, which is no task on the topic.", task=task)
-        self.found += mistakes_in(run_history(records, effects, commits, committed), excused=self.excused)
+        self.found += mistakes_in(run_history(self.tasks, effects, committed), excused=self.excused)
 
-    def records(self) -> list[tuple[str, int, int]]:
-        """What is on the topic: text, partition, offset."""
-        found = read_topic(self._transport, self._name)
-        return [((record.value or b"").decode(errors="replace"), record.partition, record.offset) for record in found]
-
-    def failure(self, error: TransportError) -> None:
-        """Say what the submission did to its broker for which that does not answer; else this is raised again."""
-        used_up = self._broker.used_up()
-        if used_up is not None:
-            self.tell(mistakes.ABUSE, used_up)
-        elif isinstance(error, UnknownTopic):
-            self.tell(mistakes.TOPIC_GONE, "The topic of the tasks is not there any more.")
-        else:
-            raise error
+    def records(self) -> list[TopicRecord]:
+        """What the submission has written to the topic. Raises `RunCut` for what cannot be read of it."""
+        try:
+            return read_records(self._client, self._name, partitions=self.partitions)
+        except HistoryUnreadable as error:
+            raise self.cut(mistakes.ABUSE, str(error)) from error
 
     def _left(self) -> list[str]:
         """The tasks that nobody has done and that are not committed either."""
@@ -246,7 +267,7 @@ class BehaviourRun(Resource):
         return note
 
     def _look_at_workers(self) -> None:
-        used_up = self._broker.used_up()
+        used_up = self.broker.used_up()
         if used_up is not None:
             raise self.cut(mistakes.ABUSE, used_up)
         if time.monotonic() > self._deadline:
@@ -265,7 +286,7 @@ class BehaviourRun(Resource):
             raise self.cut(mistakes.CRASHED, f"It ended by an error{line}: {last}.", who=worker.name)
         if worker.ended is not None:
             raise self.cut(mistakes.CRASHED, worker.ended, who=worker.name)
-        if isinstance(worker.answer, Unfit) and "define" in worker.answer.why:
-            raise self.cut(mistakes.NOT_THERE, worker.answer.why)
+        if worker.lacks_function:
+            raise self.cut(mistakes.NOT_THERE, f"The cells define no function of the name {self.function}.")
         if worker.works and not worker.stopping:
             raise self.cut(mistakes.ENDED_EARLY, "It returned before it was asked to stop.", who=worker.name)

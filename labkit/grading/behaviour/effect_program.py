@@ -1,6 +1,6 @@
 """Inside the sandbox, after the solution's cells: what student code is handed to do a task with, and how it is called.
 
-`run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls the student's function of this name with the
+`has(NAME)` tells whether there is a function of this name. `run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls it with the
 arguments, then `work` and `stop`. `work(task)` does one task: it tells the grader that the task begins, takes the time
 that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
 set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
@@ -74,12 +74,15 @@ def mend_consumers() -> None:
     kafka.KafkaConsumer.poll = mended
 
 
+def has(name: str) -> bool:
+    """Whether the cells have defined a function of this name."""
+    return callable(getattr(sys.modules["__main__"], name, None))
+
+
 def run(name: str, arguments: list[object], path: str, seconds: float) -> Any:
     """Call the student's function; what it returns."""
     mend_consumers()
     effects, stop = Effects(path, seconds), threading.Event()
     threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
-    function = getattr(sys.modules["__main__"], name, None)
-    if not callable(function):
-        raise NotImplementedError(f"the cells define no function {name}")
+    function = getattr(sys.modules["__main__"], name)
     return function(*arguments, effects.work, stop)

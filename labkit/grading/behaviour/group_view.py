@@ -2,73 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from kafka.admin import KafkaAdminClient, MemberToRemove
+import kafka.errors as kafka_errors
+from kafka import TopicPartition
+from kafka.admin import MemberToRemove
+from kafka.protocol.admin import DescribeGroupsRequest
 
-from labkit.faults import COMMITS_TOPIC, Event, group_commits
-from labkit.lab.connection import Connection
-from labkit.resource import Resource
-from labkit.taskqueue.topics import read_topic
-from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.transport.kafka_python.client import ask, connect
-from labkit.taskqueue.transport.values import Timeouts
+from labkit.grading.behaviour.bounded_client import BoundedClient
+from labkit.taskqueue.transport.group_protocol import ConsumerGroupDescribeRequest
+
+_NO_SUCH_GROUP = kafka_errors.GroupIdNotFoundError.errno
 
 
-class GroupView(Resource):
-    """The group of this name on the topic of this name. Raises `TransportError` when the broker does not answer."""
+class GroupView:
+    """The group of this name on the topic of this name, which has so many `partitions`.
 
-    def __init__(self, connection: Connection, group: str, topic: str) -> None:
-        self.group, self.topic = group, topic
-        self._connection = connection
-        self._timeouts = Timeouts()
-        self._transport = connect_transport(connection, "kafka-python", timeouts=self._timeouts)
-        self._client = connect(KafkaAdminClient, connection, self._timeouts, client_id="labkit-grader")
-        try:
-            self._admin = self._transport.admin()
-        except BaseException:
-            self._client.close()
-            raise
+    What its members bring with them is not looked at: their addresses and ids are the broker's word. Raises what the
+    client raises.
+    """
+
+    def __init__(self, client: BoundedClient, group: str, topic: str, *, partitions: int) -> None:
+        self.group, self.topic, self.partitions = group, topic, partitions
+        self._client = client
 
     def committed(self) -> dict[int, int]:
         """By partition, the offset that is committed; nothing where none is."""
-        return {number: place.offset for number, place in self._admin.committed(self.group, self.topic).items()}
+        places = [TopicPartition(self.topic, number) for number in range(self.partitions)]
+        found = self._client.ask(lambda admin: admin.list_group_offsets({self.group: places}))[self.group]
+        return {place.partition: position.offset for place, position in found.items() if position.offset >= 0}
 
-    def has(self, address: str) -> bool | None:
-        """Whether it has members that come from this address; None if it is one of those whose members kafka-python
-        cannot ask for: those of KIP-848.
-        """
-        found = self._ask(lambda: self._client.list_groups(types_filter=["consumer"]))
-        if any(group["group_id"] == self.group for group in found):
-            return None
+    def has(self, address: str) -> bool:
+        """Whether it has members that come from this address."""
         return address in self.members()
 
     def members(self) -> dict[str, list[str]]:
         """By the address that they come from, the ids of the members."""
         found: dict[str, list[str]] = {}
-        for member in self._describe().get("members") or ():
-            found.setdefault(str(member["client_host"]).lstrip("/"), []).append(str(member["member_id"]))
+        for member in self._described():
+            found.setdefault(str(member.client_host).lstrip("/"), []).append(str(member.member_id))
         return found
 
     def remove(self, address: str) -> None:
         """Take all members out that come from this address: what happens to dead ones when their session is over."""
         members = [MemberToRemove(member_id=name) for name in self.members().get(address, ())]
         if members:
-            self._ask(lambda: self._client.remove_group_members(self.group, members))
+            self._client.ask(lambda admin: admin.remove_group_members(self.group, members))
 
-    def commits(self) -> list[Event]:
-        """All commits of the group for the topic, in the broker's order."""
-        written = read_topic(self._transport, COMMITS_TOPIC)
-        return group_commits(written, group=self.group, topic=self.topic, beyond=False)
-
-    def close(self) -> None:
-        """Let go of the sockets."""
-        self._admin.close()
-        self._client.close()
-
-    def _describe(self) -> dict[str, Any]:
-        return dict(self._ask(lambda: self._client.describe_groups([self.group]))[self.group])
-
-    def _ask(self, request: Callable[[], Any]) -> Any:
-        return ask(request, self._connection, self._timeouts)
+    def _described(self) -> Iterator[Any]:
+        """Its members, of the one kind or, where there is no group of that kind, of the newer one (KIP-848)."""
+        for request in (DescribeGroupsRequest(groups=[self.group]), ConsumerGroupDescribeRequest([self.group], False)):
+            found = self._client.tell(
+                request, lambda answer: answer.groups[0], group=self.group, allowed=[_NO_SUCH_GROUP]
+            )
+            yield from found.members

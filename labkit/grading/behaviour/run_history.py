@@ -1,16 +1,22 @@
-"""The history of a run, from what the broker holds and what the sink was told, and what the checker says of it."""
+"""The history of a run, and what the checker says of it.
+
+It is made of what nobody but the grader could write: the places at which its own tasks were acknowledged, what the sink
+was told, by its own clock, and what the group has committed in the end. What else lies on the broker, student code may
+have written or deleted.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from labkit.errors import HistoryUnreadable
 from labkit.faults import DUPLICATE, OUT_OF_ORDER, Anomaly, Event, History, check
 from labkit.faults import LOST as LOST_TASK
+from labkit.faults.commit_log import GROUP
 from labkit.grading.behaviour.mistakes import DISORDER, HINTS, LOST, TWICE
 from labkit.grading.effect_sink import Effect
 from labkit.grading.question_verdict import Feedback
-from labkit.taskqueue.transport.values import Record
 
 #: Stands for a worker that would go on where the group has committed.
 NEXT = "the next worker"
@@ -21,16 +27,13 @@ _MISTAKES = {LOST_TASK: LOST, DUPLICATE: TWICE, OUT_OF_ORDER: DISORDER}
 Places = Mapping[str, tuple[int, int]]
 
 
-def run_history(
-    records: Iterable[Record], effects: Sequence[Effect], commits: Sequence[Event], committed: Mapping[int, int]
-) -> History:
+def run_history(places: Places, effects: Sequence[Effect], committed: Mapping[int, int]) -> History:
     """What happened, as the checker takes it; every partition is one key, so that its order is judged.
 
-    The group need not have done all: what is not committed, the next worker would do. Effects of tasks that are not on
-    the topic are left out.
+    `committed` has an offset by partition. The group need not have done all: what is not committed, the next worker
+    would do. Effects of tasks that are not on the topic are left out.
     """
-    written = list(_written(records))
-    places = {event.task: (event.partition or 0, event.offset or 0) for event in written if event.task is not None}
+    written = list(_written(places))
     told = [event for effect in effects if effect.task in places for event in _told(effect, places)]
     done = {event.task for event in told if event.what == "finished"}
     left = [
@@ -38,12 +41,18 @@ def run_history(
         for event in written
         if event.task not in done and (event.offset or 0) >= committed.get(event.partition or 0, 0)
     ]
-    return History([*written, *told, *commits, *_done_next(left)])
+    return History([*written, *told, *_committed(committed), *_done_next(left)])
 
 
 def mistakes_in(history: History, *, excused: int) -> list[Feedback]:
-    """What the checker finds; so many tasks may be done twice, as crashes excuse."""
-    found = check(history).anomalies
+    """What the checker finds; so many tasks may be done twice, as crashes excuse.
+
+    Raises `HistoryUnreadable` for a history that it does not judge.
+    """
+    verdict = check(history)
+    if verdict.refusal is not None and len(history):
+        raise HistoryUnreadable(f"What happened cannot be judged: {verdict.refusal}")
+    found = verdict.anomalies
     allowed = {DUPLICATE: excused}
     return [
         _feedback(anomaly, mistake)
@@ -60,18 +69,23 @@ def _feedback(anomaly: Anomaly, mistake: str) -> Feedback:
     return Feedback(mistake, sentence, HINTS[mistake], task=anomaly.task, who=who, at=at)
 
 
-def _written(records: Iterable[Record]) -> Iterator[Event]:
-    for number, record in enumerate(records):
+def _written(places: Places) -> Iterator[Event]:
+    for number, (task, (partition, offset)) in enumerate(places.items()):
         yield Event(
             what="written",
             by="log",
             seq=number,
-            at=record.timestamp_ms / 1000,
-            task=(record.value or b"").decode(errors="replace"),
-            key=str(record.partition),
-            partition=record.partition,
-            offset=record.offset,
+            at=0.0,
+            task=task,
+            key=str(partition),
+            partition=partition,
+            offset=offset,
         )
+
+
+def _committed(committed: Mapping[int, int]) -> Iterator[Event]:
+    for number, (partition, offset) in enumerate(committed.items()):
+        yield Event(what="committed", by=GROUP, seq=number, at=0.0, partition=partition, offset=offset)
 
 
 def _told(effect: Effect, places: Places) -> Iterator[Event]:

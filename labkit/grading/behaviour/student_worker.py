@@ -6,11 +6,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.errors import KernelEnded
+from labkit.errors import KernelEnded, SandboxUnavailable
 from labkit.grading.behaviour import effect_program
 from labkit.grading.effect_sink import EffectSink
 from labkit.grading.sandbox import Limits
-from labkit.grading.sandbox.kernel import Answer, Kernel
+from labkit.grading.sandbox.kernel import Answer, Kernel, Returned
 from labkit.grading.sandbox.mounts import PROGRAMS
 from labkit.grading.sandbox.socket_relay import SocketRelay
 from labkit.grading.solution import CELL_TIMEOUT, GradingBroker, Solution
@@ -25,22 +25,23 @@ LOOK_INTERVAL = 0.05
 #: What a worker may use.
 LIMITS = Limits(processes=64, cpu_seconds=60, wall_seconds=WORKER_TIMEOUT)
 
-#: The function that calls the student's one with what it needs to do tasks: see `effect_program`.
-WORK = "labkit_run"
+#: The functions that call the student's one with what it needs to do tasks, and tell whether it is there: see
+#: `effect_program`.
+WORK, HAS = "labkit_run", "labkit_has"
 
 _PROGRAM = f"{PROGRAMS}/{Path(effect_program.__file__).name}"
-#: Makes the function known by which the student's is called.
+#: Makes these functions known.
 _CALLING_CELL = f"""
 import sys
 sys.path.insert(0, {PROGRAMS!r})
-from effect_program import run as {WORK}
+from effect_program import has as {HAS}, run as {WORK}
 sys.path.pop(0)
 """
 
 
 class StudentWorker(Resource):
-    """The worker of this name. `begin` calls a function, by its `order`, when the cells have run; `answer` or `ended`
-    tell of the end. `stopping` is for who has asked it to stop.
+    """The worker of this name. `begin` calls the solution's `function`, by its `order`, when the cells have run;
+    `answer`, `ended` or `lacks_function` tell of the end. `stopping` is for who has asked it to stop.
 
     The broker sees it come from an address of its own, by which its members of a group are known.
     """
@@ -53,22 +54,25 @@ class StudentWorker(Resource):
         broker: GradingBroker,
         sink: EffectSink,
         *,
+        function: str,
         order: tuple[str, Sequence[object]],
+        works: bool,
     ) -> None:
         self.name = name
         self.address = f"127.0.0.{10 + number}"
         self.answer: Answer | None = None
         self.ended: str | None = None
-        self.works = True
-        self.is_called = self.killed = self.stopping = False
+        self.works = works
+        self.is_called = self.killed = self.stopping = self.lacks_function = False
         self._cells = solution.cells
-        self._order = order
+        self._function, self._order = function, order
+        effects = sink.open(name)
         self.relay = SocketRelay(broker.port, source=self.address)
         self._kernel = Kernel(
             solution.sandbox,
             limits=LIMITS,
             files={_PROGRAM: Path(effect_program.__file__).read_bytes()},
-            sockets={broker.port: self.relay.path, EFFECTS_PORT: sink.open(name)},
+            sockets={broker.port: self.relay.path, EFFECTS_PORT: effects},
         )
         self._error: BaseException | None = None
         self._wanted = threading.Event()
@@ -89,6 +93,7 @@ class StudentWorker(Resource):
         """Whether the function has come to its end, or its process has. Raises what the grader itself could not do."""
         if self._error is not None:
             raise self._error
+        self.relay.check()
         return self._over.is_set()
 
     def kill(self) -> None:
@@ -98,8 +103,10 @@ class StudentWorker(Resource):
 
     def close(self) -> None:
         """End its process and the way to its broker."""
-        self._end()
-        self.relay.close()
+        try:
+            self._end()
+        finally:
+            self.relay.close()
 
     def _end(self) -> None:
         self._wanted.set()
@@ -109,7 +116,7 @@ class StudentWorker(Resource):
 
     def _run(self) -> None:
         try:
-            self._kernel.start()
+            self._start()
             self._call()
         except BaseException as error:  # noqa: BLE001 - raised where the worker is asked
             self._error = None if self.killed else error
@@ -117,11 +124,20 @@ class StudentWorker(Resource):
             self._kernel.close()
             self._over.set()
 
+    def _start(self) -> None:
+        try:
+            self._kernel.start()
+        except KernelEnded as error:  # nothing of the student's has run yet
+            raise SandboxUnavailable(f"Student code cannot be run here now: {error}") from error
+
     def _call(self) -> None:
         try:
             for cell in self._cells:  # one that fails does not end the others
                 self._kernel.run(cell, CELL_TIMEOUT)
             self._kernel.run(_CALLING_CELL, CELL_TIMEOUT)
+            if self._kernel.call(HAS, [self._function], timeout=CELL_TIMEOUT) == Returned(False):
+                self.lacks_function = True
+                return
             self._wanted.wait()
             self.is_called = True
             function, arguments = self._order

@@ -33,8 +33,8 @@ def play_worker(run: BehaviourRun) -> None:
     if not run.finish():
         run.tell(mistakes.LEFT, f"{len(run.undone())} tasks were left, and no further one was begun.", who=worker.name)
     look_at_rest(run)
-    run.produce(LAST_TASKS)
     run.sink.hold(run.next_task(worker))
+    run.produce(LAST_TASKS)
     wait_for_work(run, worker)
     stop_worker(run, worker)
 
@@ -50,7 +50,7 @@ def wait_for_work(run: BehaviourRun, worker: StudentWorker) -> None:
 
 def look_at_commits(run: BehaviourRun, worker: StudentWorker) -> None:
     """What is committed while a task is in hand: not that task, and all that was finished before but one."""
-    (held,) = run.sink.held()
+    held = run.held(worker)
     if held.task in run.done():  # it was delivered again, so that an old commit may cover it
         return
     partition, offset = run.tasks[held.task]

@@ -10,26 +10,44 @@
     mistake = "A task was committed before it was done."
     fails_by = ["commit before the work"]     # names of labkit/grading/behaviour/mistakes.py
 
-A mistake that is in no list fails every check: what was not tried is not praised.
+A mistake that is in no list fails every check: what was not tried is not praised. Where one of its list fails it, the
+check's own sentence is told too, after what says more.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from labkit.errors import KernelEnded, TransportError
+from labkit.errors import (
+    BrokerFailed,
+    DeadlineExceeded,
+    HistoryUnreadable,
+    KernelEnded,
+    LabkitError,
+    TransportError,
+    UnknownTopic,
+)
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
+from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_scenario import play_group
-from labkit.grading.behaviour.mistakes import HINTS, told
+from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE, told
 from labkit.grading.behaviour.producer_scenario import play_producer
 from labkit.grading.behaviour.worker_scenario import play_worker
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
 from labkit.grading.questions.question import QUESTION_KINDS, Check, Name, Question
-from labkit.grading.solution import Solution
+from labkit.grading.solution import GradingBroker, Solution
+
+#: What a submission's broker may do wrong; and so many are tried.
+BROKER_FAULTS = (TransportError, BrokerFailed, DeadlineExceeded, HistoryUnreadable)
+BROKERS = 2
+_FAILED = "ended, or did not answer, while this code ran, and one without it did answer. So nothing could be graded."
+
+log = logging.getLogger("labkit.grading")
 
 #: What is played, by name.
 SCENARIOS: dict[str, Callable[[BehaviourRun], None]] = {
@@ -76,25 +94,57 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
         found = self.run(solution)
         listed = {mistake for check in self.checks for mistake in check.fails_by}
         seen = {feedback.mistake for feedback in found}
+        named = [check.feedback() for check in self.checks if not seen.isdisjoint(check.fails_by)]
         points = [(check.points, seen.isdisjoint(check.fails_by) and seen <= listed) for check in self.checks]
-        return QuestionVerdict.of_checks(self.id, points, found)
+        return QuestionVerdict.of_checks(self.id, points, [*found, *named])
 
     def run(self, solution: Solution) -> list[Feedback]:
-        """All that goes wrong in a run, the causes first."""
-        run = BehaviourRun(
-            solution,
-            solution.broker(),
-            solution.rng(self.id),
-            function=self.calls,
-            partitions=self.partitions,
-            grows_to=self.grows_to,
-            timeout=self.timeout,
-        )
-        try:
-            with run:
-                with suppress(RunCut):  # what it has found says why
-                    SCENARIOS[self.scenario](run)
-                return run.judge()
-        except TransportError as error:
-            run.failure(error)
-            return told(run.found)
+        """All that goes wrong in a run, the causes first.
+
+        A broker that fails may be the machine's fault or the submission's. So it is tried on another one; and if that
+        fails too, while a third one without the submission does not, it was the submission. Raises `BrokerFailed` and
+        `TransportError` if that one does.
+        """
+        rng = solution.rng(self.id)
+        for _ in range(BROKERS):
+            run = BehaviourRun(
+                solution,
+                solution.broker(),
+                rng,
+                function=self.calls,
+                partitions=self.partitions,
+                grows_to=self.grows_to,
+                timeout=self.timeout,
+            )
+            try:
+                return self._play(run)
+            except BROKER_FAULTS as error:
+                if said := _explanation(run.broker, error):
+                    return told([*run.found, said])
+                log.warning(
+                    "the broker of a submission of %s failed in question %s: %s", solution.student, self.id, error
+                )
+            solution.renew_broker()
+        _must_answer(solution.broker())
+        return [Feedback(ABUSE, f"{BROKERS} brokers in turn {_FAILED}", HINTS[ABUSE])]
+
+    def _play(self, run: BehaviourRun) -> list[Feedback]:
+        with run:
+            with suppress(RunCut):  # what it has found says why
+                SCENARIOS[self.scenario](run)
+            return run.judge()
+
+
+def _explanation(broker: GradingBroker, error: LabkitError) -> Feedback | None:
+    """What the submission is known to have done to its broker, for which that fails so."""
+    with suppress(BrokerFailed):
+        if (used_up := broker.used_up()) is not None:
+            return Feedback(ABUSE, used_up, HINTS[ABUSE])
+    if isinstance(error, UnknownTopic):
+        return Feedback(TOPIC_GONE, "The topic of the tasks is not there any more.", HINTS[TOPIC_GONE])
+    return None
+
+
+def _must_answer(broker: GradingBroker) -> None:
+    with BoundedClient(broker.connection):  # it has an answer when it is connected
+        pass

@@ -101,7 +101,10 @@ class Conversation(Protocol):
         """
 
     def receive(self, timeout: float) -> Reply:
-        """What it tells next, waited for up to `timeout` seconds."""
+        """What it tells next, waited for up to `timeout` seconds.
+
+        Raises `SandboxUnavailable` if the sandbox itself has failed, which is no doing of the command's.
+        """
 
     def output(self) -> str:
         """What it has written to its standard output and error so far."""

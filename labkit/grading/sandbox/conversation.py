@@ -65,6 +65,7 @@ class PipeConversation(Resource):
         self._cause: Cause = None
         self._ending: Ending | None = None
         self._error: BaseException | None = None
+        self._unwatched = False
         self._begun = threading.Event()
         self._over, self._tell_over = os.pipe()  # the end of its writer is the end of the command
         self._stop, self._ask_to_stop = os.pipe()
@@ -166,6 +167,8 @@ class PipeConversation(Resource):
     def _how(self) -> Ending:
         self._thread.join()
         assert self._ending is not None
+        if self._unwatched:  # which is no doing of the command's
+            raise SandboxUnavailable(f"{self._ending.words} Run it again.") from self._error
         return self._ending
 
     def _end(self, cause: Cause) -> None:
@@ -185,6 +188,7 @@ class PipeConversation(Resource):
                 log.exception("the watch over a sandbox has failed")
         finally:
             if self._ending is None:
+                self._unwatched = True
                 self._ending = Ending(1, f"The sandbox could not be watched over: {self._error}")
             os.close(self._tell_over)
             self._begun.set()

@@ -6,6 +6,7 @@ relay of the host uses its `RelayLoop` too.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import sys
@@ -15,6 +16,10 @@ from collections.abc import Callable, Iterator
 AT_ONCE = 65_536
 #: How many connections there are at one time; further ones wait to be accepted.
 CONNECTIONS = 32
+#: Of what the system has no more for now where a connection cannot be made; and how long to wait then, in ms: who waits
+#: to be accepted would be seen again at once.
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+PAUSE_MS = 100
 
 
 class RelayLoop:
@@ -25,11 +30,12 @@ class RelayLoop:
         self._listener = listener
         self._connect = connect
         self._links: list[_Link] = []
+        self._has_room = True
 
     def turn(self, wake: int | None = None) -> bool:
         """Wait for anything to do, and do it; whether it was `wake` that has become readable, a descriptor."""
         wanted: dict[int, int] = {} if wake is None else {wake: select.POLLIN}
-        if len(self._links) < CONNECTIONS:
+        if len(self._links) < CONNECTIONS and self._has_room:
             wanted[self._listener.fileno()] = select.POLLIN
         for link in self._links:
             for number, event in link.wanted():
@@ -37,7 +43,8 @@ class RelayLoop:
         poll = select.poll()
         for number, events in wanted.items():
             poll.register(number, events)
-        ready = dict(poll.poll())
+        ready = dict(poll.poll(None if self._has_room else PAUSE_MS))
+        self._has_room = True
         for link in self._links[:]:
             if not link.move(ready):
                 self._links.remove(link)
@@ -54,11 +61,13 @@ class RelayLoop:
     def _accept(self) -> None:
         try:
             near, _ = self._listener.accept()
-        except OSError:  # it has gone again, or there are no descriptors left for now
+        except OSError as error:
+            self._has_room = error.errno not in NO_ROOM  # else it has gone again
             return
         try:
             far = self._connect()
-        except OSError:
+        except OSError as error:
+            self._has_room = error.errno not in NO_ROOM
             near.close()
             return
         self._links.append(_Link(near, far))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import socket
@@ -12,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+from labkit.errors import GradingFailed
 from labkit.grading.sandbox.relay_program import RelayLoop
 from labkit.resource import Resource
 
@@ -21,8 +21,6 @@ LONGEST_PATH = 107
 STATE_TIMEOUT = 30.0
 
 State = Literal["open", "frozen", "cut", "closed"]
-
-log = logging.getLogger("labkit.grading")
 
 
 class SocketRelay(Resource):
@@ -40,6 +38,7 @@ class SocketRelay(Resource):
         self._folder = private_folder()
         self.path = self._folder / "s"
         self._state: State = "open"
+        self._error: Exception | None = None
         self._heeded = threading.Event()
         self._changing = threading.Lock()
         self._wake, self._waker = os.pipe()
@@ -53,6 +52,13 @@ class SocketRelay(Resource):
         """Begin to lead connections on."""
         self._thread.start()
         return self
+
+    def check(self) -> None:
+        """Raises `GradingFailed` if it leads nobody on any more, which is no fault of who connects."""
+        if self._error is not None:
+            raise GradingFailed(
+                f"The way to the server at port {self.port} has failed: {self._error}. Grade the submission again."
+            ) from self._error
 
     def freeze(self) -> None:
         """From now on connections stay and nothing comes through, until `restore`: as a server that stands still."""
@@ -69,22 +75,27 @@ class SocketRelay(Resource):
     def close(self) -> None:
         """Break all connections and remove the socket. Closing twice is no error."""
         if self._state != "closed":
-            if self._thread.is_alive():
-                self._change("closed")
-                self._thread.join()
-            self._state = "closed"
-            self._listener.close()
-            os.close(self._wake)
-            os.close(self._waker)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            try:
+                if self._thread.is_alive():
+                    self._change("closed")
+                    self._thread.join()
+            finally:
+                self._state = "closed"
+                self._listener.close()
+                os.close(self._wake)
+                os.close(self._waker)
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _change(self, state: State) -> None:
+        self.check()
         with self._changing:
             self._heeded.clear()
             self._state = state
             os.write(self._waker, b"!")
             if not self._heeded.wait(STATE_TIMEOUT):
-                raise RuntimeError(f"The relay to port {self.port} does not take orders any more.")
+                raise GradingFailed(
+                    f"The way to the server at port {self.port} takes no orders any more. Grade the submission again."
+                )
 
     def _serve(self) -> None:
         loop = RelayLoop(self._listener, self._connect)
@@ -94,8 +105,8 @@ class SocketRelay(Resource):
                     self._heed()
                 if self._state in ("cut", "closed"):
                     loop.cut()
-        except Exception:
-            log.exception("the relay to port %d has ended", self.port)
+        except Exception as error:  # noqa: BLE001 - raised where it is asked
+            self._error = error
         finally:
             loop.cut()
             self._heeded.set()

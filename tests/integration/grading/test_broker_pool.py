@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -48,9 +50,21 @@ def test_a_broker_is_new_and_thrown_away(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not psutil.pid_exists(pid)
         with pool.take() as broker, topics_of(broker) as topics:
             assert topics.names() == []
+            promise_much(broker)
+            assert topics.names() == []
+            assert broker.used_up() is None
             monkeypatch.setattr(broker_pool, "STORED", 1000)
             wait_until(lambda: broker.used_up() is not None, timeout=PATIENCE, what="it was to be ended")
             assert "MiB to its broker" in (broker.used_up() or "")
+
+
+def promise_much(broker: SubmissionBroker) -> None:
+    """Requests of 100 MB each, of which nothing comes: the broker hangs up, instead of making room for them."""
+    with ExitStack() as connections:
+        for _ in range(20):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", broker.port), PATIENCE))
+            connection.sendall((100_000_000).to_bytes(4, "big"))
+            assert connection.recv(1) == b""
 
 
 def test_brokers_end_with_a_grader_that_is_killed() -> None:

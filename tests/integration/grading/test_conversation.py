@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Late, Limits, Malformed, Said, TooLong, bubblewrap
 from labkit.grading.sandbox.conversation import PipeConversation
 from tests.conditions import PATIENCE, in_time
@@ -39,6 +40,15 @@ def test_what_it_is_told_comes_back_as_it_was(start):
     for value in [None, True, 1.5, "ä\n", [1, [2]], {"a": {}}, 2**70]:
         assert conversation.send(value, PATIENCE)
         assert conversation.receive(PATIENCE) == Said(value)
+
+
+def test_a_watch_that_fails_is_no_doing_of_the_command_s(start, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(PipeConversation, "_attend", fail)
+    with pytest.raises(SandboxUnavailable, match="out of order"):
+        start("time.sleep(600)").receive(PATIENCE)
 
 
 #: In Python, as the code inside writes them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
@@ -11,9 +12,10 @@ from contextlib import suppress
 import pytest
 
 from labkit import connect
-from labkit.grading.sandbox import Bubblewrap, Said
+from labkit.errors import GradingFailed
+from labkit.grading.sandbox import Bubblewrap, Said, relay_program
 from labkit.grading.sandbox.kernel import Kernel, Returned
-from labkit.grading.sandbox.relay_program import CONNECTIONS
+from labkit.grading.sandbox.relay_program import CONNECTIONS, RelayLoop
 from labkit.grading.sandbox.socket_relay import SocketRelay
 from labkit.lab import Lab
 from tests.conditions import PATIENCE, in_time
@@ -131,6 +133,44 @@ def test_connections_beyond_the_limit_wait_for_their_turn(relay: SocketRelay) ->
             connection.close()
         late.settimeout(PATIENCE)
         assert late.recv(1) == b"2"
+
+
+def test_a_relay_that_fails_says_so(relay: SocketRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody is blamed who could not get through."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    relay.check()
+    monkeypatch.setattr(RelayLoop, "turn", fail)
+    with suppress(GradingFailed):
+        relay.freeze()
+        relay.restore()
+    relay._thread.join(PATIENCE)
+    for ask in (relay.check, relay.freeze):
+        with pytest.raises(GradingFailed, match=r"out of order\. Grade"):
+            ask()
+    in_time(relay.close)
+    assert not relay.path.parent.exists()
+
+
+def test_without_room_for_a_connection_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits to be accepted is there at once when it looks again, and it would look without end."""
+    monkeypatch.setattr(relay_program, "PAUSE_MS", 0)
+    tried = []
+
+    def fail() -> socket.socket:
+        tried.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        loop = RelayLoop(listener, fail)
+        waiting = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+        for tries in (1, 1, 2):
+            loop.turn()
+            assert len(tried) == tries
+        for connection in waiting:
+            connection.close()
 
 
 def test_closing_ends_all_of_it(echo: Echo) -> None:

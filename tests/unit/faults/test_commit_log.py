@@ -50,12 +50,6 @@ def test_both_versions_are_read(finished):
     assert (new.offset, new.beyond) == (5, finished)
 
 
-def test_what_nobody_is_to_believe_costs_no_memory():
-    text = OffsetMetadata((range(6, 10**12),)).encode(5).encode()
-    (commit,) = group_commits([record(0, plain(5, text))], group="worker_group", topic="hb", beyond=False)
-    assert (commit.offset, commit.beyond) == (5, ())
-
-
 def test_other_groups_other_topics_and_members_are_passed_over():
     others = [KEY.replace(b"worker_group", b"worker_horde"), KEY.replace(b"hb", b"hc"), b"\x00\x02\x00\x01g", b""]
     assert commits(*(record(n, FLEXIBLE, key) for n, key in enumerate(others))) == []

@@ -100,6 +100,20 @@ def test_one_that_ends_by_itself_is_no_fault_of_the_submission() -> None:
             broker.used_up()
 
 
+def test_one_that_cannot_be_ended_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(lab: FakeLab) -> None:
+        end(lab)
+        raise ServerFailed("It does not end.")
+
+    end = FakeLab.close
+    pool = BrokerPool(most=3, ahead=1).start()
+    pool.take(PATIENCE), pool.take(PATIENCE)
+    wait_for_made(3)
+    monkeypatch.setattr(FakeLab, "close", fail)
+    with pytest.raises(ServerFailed):
+        pool.close()
+
+
 def test_closing_ends_those_that_are_given_out_and_gives_out_no_more() -> None:
     pool = BrokerPool().start()
     broker = pool.take(PATIENCE)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from labkit.errors import GradingFailed
 from labkit.grading import effect_sink
 from labkit.grading.effect_connection import CONNECTIONS
 from labkit.grading.effect_sink import LINE, EffectSink
@@ -173,6 +176,104 @@ def test_more_than_so_many_are_a_fault_also_when_they_come_slowly(monkeypatch: p
         connection.sendall(b'["done", "a"]\n')
         assert ended(connection)
         assert "altogether" in (sink.fault("worker") or "")
+
+
+@pytest.mark.parametrize(
+    ("limit", "what", "why"),
+    [
+        ("effect_connection.MOST", lambda path: tells(path, b'["orders", ""]\n'), "altogether"),
+        ("effect_connection.OPENED", lambda path: connected(path).close(), "one after the other"),
+        ("effect_sink.PIECES", lambda path: tells(path, b"["), "pieces"),
+    ],
+)
+def test_whatever_costs_the_grader_something_is_counted(
+    monkeypatch: pytest.MonkeyPatch, limit: str, what: Callable[[Path], None], why: str
+) -> None:
+    """Also what is no task, and comes to nothing."""
+    monkeypatch.setattr(f"labkit.grading.{limit}", 5)
+    with EffectSink() as sink:
+        path = sink.open("worker")
+
+        def is_ended() -> bool:
+            with suppress(OSError):
+                what(path)
+            return sink.fault("worker") is not None
+
+        assert wait_for(is_ended, PATIENCE)
+        assert why in (sink.fault("worker") or "")
+
+
+def tells(path: Path, words: bytes) -> None:
+    with connected(path) as connection:
+        connection.sendall(words)
+
+
+def test_what_the_sink_cannot_do_is_no_worker_s_fault(sink: EffectSink) -> None:
+    def fails(_: object) -> bool:
+        raise RuntimeError("out of order")
+
+    path = sink.open("worker")
+    sink.hold(fails)
+    with connected(path) as connection:
+        connection.sendall(b'["began", "a"]\n')
+        assert ended(connection)
+    for ask in (sink.effects, sink.held, lambda: sink.fault("worker")):
+        with pytest.raises(GradingFailed, match=r"out of order\. Grade it again"):
+            ask()
+
+
+def test_one_that_is_ended_by_another_thread_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the worst moment: when the sink has looked who there is, and before it waits for them."""
+    sink = EffectSink()
+    path, other = sink.open("worker"), sink.open("other")
+    with connected(path) as one, connected(other) as two:
+        one.sendall(b'["orders", ""]\n')
+        sink._turn()  # takes them in
+        sink._turn()
+        (connection,) = sink._workers["worker"].connections
+        assert connection.takes_orders
+        monkeypatch.setattr(connection, "answer", lambda _: False)
+        poll = select.poll
+
+        def late() -> select.poll:
+            sink.ask_to_stop("worker")
+            return poll()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(select, "poll", late)
+            sink._turn()
+        sink.start()
+        assert ended(one)
+        assert tell(two, "began", "a") == b"ok\n"
+        assert "did not take" in (sink.fault("worker") or "")
+    sink.close()
+
+
+def test_without_room_for_a_connection_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits to be accepted is there at once when it looks again, and it would look without end."""
+    monkeypatch.setattr(effect_sink, "PAUSE_MS", 0)
+    sink, tried = EffectSink(), []
+
+    class Full:
+        def __init__(self, listener: socket.socket) -> None:
+            self.fileno, self.close = listener.fileno, listener.close
+
+        def accept(self) -> None:
+            tried.append(1)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    path = sink.open("worker")
+    teller = sink._workers["worker"]
+    listener, teller.listener = teller.listener, Full(teller.listener)  # type: ignore[assignment]
+    with connected(path) as late:
+        for looks, tries in ((1, 1), (2, 1), (3, 2)):
+            sink._turn()
+            assert len(tried) == tries, looks
+        teller.listener = listener
+        sink.start()
+        assert tell(late, "began", "a") == b"ok\n"
+        assert sink.fault("worker") is None
+    sink.close()
 
 
 def test_closing_ends_all_of_it() -> None:

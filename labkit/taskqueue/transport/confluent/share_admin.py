@@ -15,7 +15,7 @@ from labkit.lab.connection import Connection
 from labkit.resource import LazyResource
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import ask, connect
-from labkit.taskqueue.transport.kafka_python.overrides import ask_group_coordinator
+from labkit.taskqueue.transport.kafka_python.overrides import ask_broker
 from labkit.taskqueue.transport.library_logs import route_logs
 from labkit.taskqueue.transport.share_contract import ShareLag
 from labkit.taskqueue.transport.share_protocol import DescribeShareGroupOffsetsRequest, ShareGroupDescribeRequest
@@ -70,7 +70,7 @@ class ShareGroupAdmin:
         return ask(answer, self._connection, self._timeouts)
 
     def _send(self, group: str, request: Any) -> Any:
-        return ask_group_coordinator(self._admin.get(), group, request).groups[0]
+        return ask_broker(self._admin.get(), request, group=group).groups[0]
 
     def _connect(self) -> KafkaAdminClient:
         route_logs("kafka")

@@ -106,12 +106,12 @@ def _heard_out(transport: Any) -> Any:
     return transport
 
 
-def ask_group_coordinator(admin: Any, group: str, request: Any) -> Any:
-    """The answer of the group's coordinator to any request, as kafka-python's own requests on groups get theirs."""
+def ask_broker(admin: Any, request: Any, *, group: str | None = None) -> Any:
+    """The answer to any request: that of the group's coordinator where one is named, else of any broker."""
 
     async def ask() -> Any:
-        coordinators = await admin._find_coordinator_ids([group])
-        return await admin._manager.send(request, node_id=coordinators[group])
+        coordinators = {} if group is None else await admin._find_coordinator_ids([group])
+        return await admin._manager.send(request, node_id=coordinators.get(group))
 
     return admin._manager.run(ask)
 

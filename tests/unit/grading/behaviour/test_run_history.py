@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from labkit.faults import Event
+import pytest
+
+from labkit.errors import HistoryUnreadable
 from labkit.grading.behaviour.mistakes import (
     AUTO_COMMIT,
     COMMIT_FIRST,
@@ -17,9 +19,8 @@ from labkit.grading.behaviour.mistakes import (
 from labkit.grading.behaviour.run_history import mistakes_in, run_history
 from labkit.grading.effect_sink import Effect
 from labkit.grading.question_verdict import Feedback
-from labkit.taskqueue.transport.values import Record
 
-RECORDS = [Record("tasks", 0, offset, None, f"Task {offset}: x".encode(), (), 0) for offset in range(3)]
+PLACES = {f"Task {offset}: x": (0, offset) for offset in range(3)}
 
 
 def effects(*told: tuple[str, str, int]) -> list[Effect]:
@@ -31,10 +32,7 @@ def effects(*told: tuple[str, str, int]) -> list[Effect]:
 
 
 def found(*told: tuple[str, str, int], committed: int, excused: int = 0) -> list[tuple[str, str | None]]:
-    commits = (
-        [Event(what="committed", by="the group", seq=0, at=0.0, partition=0, offset=committed)] if committed else []
-    )
-    history = run_history(RECORDS, effects(*told), commits, {0: committed} if committed else {})
+    history = run_history(PLACES, effects(*told), {0: committed} if committed else {})
     return [(feedback.mistake, feedback.task) for feedback in mistakes_in(history, excused=excused)]
 
 
@@ -72,7 +70,7 @@ def test_a_partition_has_an_order() -> None:
 
 def test_sentences_name_tasks_as_they_are_called() -> None:
     told = [("worker 1", "began", 0), *each("worker 1", 1), ("worker 1", "done", 0)]
-    (feedback,) = mistakes_in(run_history(RECORDS, effects(*told), [], {}), excused=0)
+    (feedback,) = mistakes_in(run_history(PLACES, effects(*told), {}), excused=0)
     assert "began Task 1: x" in feedback.sentence
     assert "the same partition" in feedback.sentence
     assert (feedback.who, feedback.at) == ("worker 1", 1.0)
@@ -80,7 +78,14 @@ def test_sentences_name_tasks_as_they_are_called() -> None:
 
 def test_effects_of_unknown_tasks_are_left_out() -> None:
     stray = Effect(number=0, what="done", task="forged", worker="worker 1", at=0.0)
-    assert len(run_history(RECORDS, [stray], [], {})) == len(run_history(RECORDS, [], [], {}))
+    assert len(run_history(PLACES, [stray], {})) == len(run_history(PLACES, [], {}))
+
+
+def test_what_cannot_be_judged_is_not_praised() -> None:
+    """The topic was made anew in the middle, so two tasks were acknowledged at one place."""
+    places = {"Task 1: x": (0, 0), "Task 2: x": (0, 0)}
+    with pytest.raises(HistoryUnreadable, match="Task 1: x and Task 2: x were both written"):
+        mistakes_in(run_history(places, [], {}), excused=0)
 
 
 def test_causes_are_told_first_and_not_too_much_of_each() -> None:
