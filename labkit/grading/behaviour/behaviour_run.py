@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from random import Random
 
-from labkit.errors import HistoryUnreadable, NotAcknowledged
+from labkit.errors import HistoryUnreadable, NotAcknowledged, UnknownTopic
 from labkit.grading.behaviour import mistakes
 from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_view import GroupView
@@ -82,6 +82,7 @@ class BehaviourRun(Resource):
         self._client = self._ends.enter_context(BoundedClient(self.broker.connection))
         self.group = GroupView(self._client, self._group_name, self._name, partitions=self.partitions)
         self.topics.create(self._name, partitions=self.partitions, config=UNCOMPRESSED)
+        self._topic_id = self._id_now()
         return self
 
     def close(self) -> None:
@@ -238,6 +239,8 @@ class BehaviourRun(Resource):
         return told(self.found)
 
     def _check_history(self) -> None:
+        if self._id_now() != self._topic_id:
+            raise UnknownTopic(f"The topic {self._name!r} was deleted, and may have been made anew.")
         effects, committed = self.sink.effects(), self.group.committed()
         for task in dict.fromkeys(effect.task for effect in effects if effect.task not in self.tasks):
             self.tell(mistakes.UNKNOWN_TASK, f"It worked on {quoted(task)}, which is no task on the topic.", task=task)
@@ -249,6 +252,10 @@ class BehaviourRun(Resource):
             return read_records(self._client, self._name, partitions=self.partitions)
         except HistoryUnreadable as error:
             raise self.cut(mistakes.ABUSE, str(error)) from error
+
+    def _id_now(self) -> str | None:
+        (found,) = self._client.ask(lambda admin: admin.describe_topics([self._name]))
+        return None if found["error_code"] else str(found["topic_id"])
 
     def _left(self) -> list[str]:
         """The tasks that nobody has done and that are not committed either."""

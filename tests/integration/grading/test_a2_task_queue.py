@@ -8,7 +8,27 @@ from uuid import uuid4
 import pytest
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
-from labkit.grading.behaviour.mistakes import LEFT
+from labkit.grading.behaviour.mistakes import (
+    ABUSE,
+    ALL_IN_ONE,
+    BLOCKED_POLL,
+    CRASHED,
+    ENDED_EARLY,
+    HINTS,
+    LEFT,
+    NO_SHARE,
+    NOT_GROWN,
+    NOT_IN_GROUP,
+    NOT_RESUMED,
+    NOT_SENT,
+    NOT_TAKEN_OVER,
+    NOT_THERE,
+    SENT_TWICE,
+    TOPIC_GONE,
+    UNEVEN,
+    UNKNOWN_TASK,
+    WRONG_PLACE,
+)
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader
 from labkit.grading.question_verdict import QuestionVerdict
@@ -84,6 +104,29 @@ def test_a_planted_mistake_fails_and_is_named(judged, file: Path) -> None:
 @pytest.mark.parametrize("name", ["q1", "q2", "q3"])
 def test_each_question_has_at_least_five_planted_mistakes(name: str) -> None:
     assert len({file.read_text().splitlines()[0] for file in PLANTED.glob(f"{name}/*.py")}) >= 5
+
+
+#: What a run ends by, so that nothing further is tried: it fails all checks.
+ENDS = {NOT_THERE, CRASHED, ENDED_EARLY, ABUSE, TOPIC_GONE, UNKNOWN_TASK}
+OF_PRODUCERS = {ALL_IN_ONE, NOT_SENT, SENT_TWICE, UNEVEN, WRONG_PLACE}
+OF_GROUPS = {BLOCKED_POLL, NOT_IN_GROUP, NO_SHARE, NOT_TAKEN_OVER, NOT_RESUMED, NOT_GROWN}
+
+
+@pytest.mark.parametrize(
+    ("name", "tried"),
+    [
+        ("q1", OF_PRODUCERS),
+        ("q2", {*HINTS} - ENDS - OF_PRODUCERS - OF_GROUPS),
+        ("q3", {*HINTS} - ENDS - OF_PRODUCERS),
+    ],
+)
+def test_every_mistake_that_is_tried_fails_the_checks_that_it_concerns(
+    assignment: Assignment, name: str, tried: set[str]
+) -> None:
+    """One that is in no list would fail all."""
+    question = next(question for question in assignment.questions if question.id == name)
+    assert isinstance(question, BehaviourQuestion)
+    assert {mistake for check in question.checks for mistake in check.fails_by} == tried
 
 
 @pytest.mark.parametrize("name", ["q2", "q3"])

@@ -8,7 +8,6 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from labkit.errors import BrokerFailed
 from labkit.grading import broker_pool
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.broker_pool import BrokerPool
@@ -84,11 +83,50 @@ def test_a_broker_that_is_filled_up_is_thrown_away_and_the_next_submission_has_a
 
 
 @pytest.mark.slow
-def test_a_broker_that_dies_is_no_verdict(sandbox: Bubblewrap, brokers: BrokerPool) -> None:
+def test_a_broker_that_dies_is_replaced(sandbox: Bubblewrap, brokers: BrokerPool) -> None:
     (pid,) = [lab.brokers[1] for lab in one_ready(brokers)]
     psutil.Process(pid).kill()
-    with pytest.raises(BrokerFailed):
-        judge(sandbox, brokers, "q2", WORKER + "stop.wait()")
+    assert judge(sandbox, brokers, "q2", WORKER + "return").feedback[0].mistake == "ended before it was asked to"
+
+
+def test_a_worker_that_there_is_not_is_named(sandbox: Bubblewrap, lab: Lab) -> None:
+    verdict = judge(sandbox, SharedBroker(lab), "q2", "def work_on_task(): ...")
+    assert (verdict.points, verdict.feedback[0].mistake) == (0, "no such function")
+
+
+FORGETFUL = """
+import kafka
+from kafka.admin import KafkaAdminClient
+
+def work_on_tasks(bootstrap_servers, topic, group, work, stop):
+    consumer = kafka.KafkaConsumer(
+        topic, bootstrap_servers=bootstrap_servers, group_id=group, auto_offset_reset="earliest",
+        enable_auto_commit=False, max_poll_records=1,
+    )
+    admin, done = KafkaAdminClient(bootstrap_servers=bootstrap_servers), 0
+    while not stop.is_set():
+        for records in consumer.poll(200).values():
+            for record in records:
+                work(record.value.decode())
+                consumer.commit()
+                done += 1
+        if done == 8:
+            places = sorted(consumer.assignment())
+            admin.delete_records({place: -1 for place in places})
+            consumer.seek_to_end(*places)
+            [consumer.position(place) for place in places]
+            consumer.commit()
+            done += 1
+    consumer.close()
+"""
+
+
+@pytest.mark.slow
+def test_who_deletes_tasks_instead_of_doing_them_has_lost_them(sandbox: Bubblewrap, lab: Lab) -> None:
+    """The grader knows what it has put there."""
+    verdict = judge(sandbox, SharedBroker(lab), "q2", FORGETFUL)
+    assert "lost task" in {feedback.mistake for feedback in verdict.feedback}
+    assert verdict.points < verdict.possible
 
 
 def one_ready(brokers: BrokerPool) -> list[Lab]:

@@ -29,6 +29,9 @@ class Closed(Resource):
         self.name = str(arguments[0]) if arguments and isinstance(arguments[0], str) else "client"
         self.works = True
 
+    def ask(self, _: object) -> list[dict[str, object]]:
+        return [{"error_code": 0, "topic_id": "a"}]
+
     def close(self) -> None:
         self.ended.append(self.name)
         raise RuntimeError(f"{self.name} does not end")
@@ -80,7 +83,7 @@ def test_who_waits_no_longer_with_a_task_is_not_waited_for(run: BehaviourRun, mo
     with run.sink:
         monkeypatch.setattr(run.sink, "held", lambda: [effect])
         assert run.held(worker) == effect  # type: ignore[arg-type]
-        monkeypatch.setattr(run.sink, "held", lambda: [])
+        monkeypatch.setattr(run.sink, "held", list)
         with pytest.raises(RunCut):
             run.held(worker)  # type: ignore[arg-type]
     assert [feedback.mistake for feedback in run.found] == [mistakes.ABUSE]

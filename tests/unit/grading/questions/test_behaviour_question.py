@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from labkit.errors import BadAssignment, BrokerFailed, KernelEnded
+from labkit.errors import (
+    BadAssignment,
+    BrokerFailed,
+    BrokerUnreachable,
+    DeadlineExceeded,
+    GradingFailed,
+    HistoryUnreadable,
+    KernelEnded,
+    NotAcknowledged,
+    UnknownTopic,
+)
+from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE
 from labkit.grading.question_verdict import Feedback
-from labkit.grading.questions import read_question
+from labkit.grading.questions import behaviour_question, read_question
 from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from tests.unit.grading.local_solution import LocalSolution
@@ -75,7 +87,93 @@ def test_a_mistake_fails_the_checks_that_name_it_or_all(
     monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: found)
     verdict = declared(tmp_path).judge(LocalSolution())
     assert (verdict.points, verdict.possible, verdict.state) == (points, 3, state)
-    assert [one.mistake for one in verdict.feedback] == mistakes
+    failed = {"lost task": "commits", "no clean stop": "stops"}
+    named = [failed[mistake] for mistake in mistakes if mistake in failed]
+    assert [one.mistake for one in verdict.feedback] == [*mistakes, *named]
+
+
+def test_a_check_that_fails_says_so_in_its_own_words_after_what_says_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: [Feedback("lost task", "Task 1 is lost.")])
+    text = TEXT.replace("as it should.", 'as it should."\nhint = "Commit later.', 1)
+    verdict = declared(tmp_path, text).judge(LocalSolution())
+    assert verdict.feedback[1] == Feedback("commits", "It does not commit as it should.", "Commit later.")
+
+
+class Brokers(LocalSolution):
+    """A solution of which so many brokers fail with it, and each without it, too, if `all_fail`."""
+
+    def __init__(self, fault: Exception, *, failing: int, all_fail: bool = False) -> None:
+        super().__init__()
+        self.fault, self.failing, self.all_fail = fault, failing, all_fail
+        self.taken = 1
+        self.reason: str | None = None
+
+    def broker(self) -> Brokers:
+        return self
+
+    def used_up(self) -> str | None:
+        return self.reason
+
+    def renew_broker(self) -> None:
+        self.taken += 1
+
+    def play(self) -> list[Feedback]:
+        if self.taken <= self.failing:
+            raise self.fault
+        return []
+
+    def answer(self) -> None:
+        if self.all_fail:
+            raise self.fault
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BehaviourQuestion:
+    def begun(solution: Brokers, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(broker=solution, play=solution.play, found=[])
+
+    monkeypatch.setattr(behaviour_question, "BehaviourRun", begun)
+    monkeypatch.setattr(BehaviourQuestion, "_play", lambda _, run: run.play())
+    monkeypatch.setattr(behaviour_question, "_must_answer", Brokers.answer)
+    return declared(tmp_path)
+
+
+FAULTS = [BrokerFailed(), BrokerUnreachable(), NotAcknowledged(), HistoryUnreadable(), DeadlineExceeded()]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_broker_that_fails_is_replaced_and_the_second_was_ended_by_the_submission(
+    asked: BehaviourQuestion, fault: Exception
+) -> None:
+    once = Brokers(fault, failing=1)
+    assert asked.judge(once).state == "right"
+    assert once.taken == 2
+    always = Brokers(fault, failing=9)
+    verdict = asked.judge(always)
+    assert (verdict.points, verdict.feedback[0].mistake) == (0, ABUSE)
+    assert "2 brokers in turn" in verdict.feedback[0].sentence
+    assert always.taken == 3
+
+
+def test_where_brokers_fail_without_the_submission_too_that_is_no_verdict(asked: BehaviourQuestion) -> None:
+    with pytest.raises(BrokerUnreachable):
+        asked.judge(Brokers(BrokerUnreachable(), failing=9, all_fail=True))
+
+
+def test_what_is_known_of_it_is_said_at_once(asked: BehaviourQuestion) -> None:
+    filled = Brokers(BrokerUnreachable(), failing=9)
+    filled.reason = "It wrote too much."
+    assert asked.judge(filled).feedback[0] == Feedback(ABUSE, "It wrote too much.", HINTS[ABUSE])
+    gone = Brokers(UnknownTopic(), failing=9)
+    assert asked.judge(gone).feedback[0].mistake == TOPIC_GONE
+    assert filled.taken == gone.taken == 1
+
+
+def test_what_else_fails_is_no_verdict(asked: BehaviourQuestion) -> None:
+    with pytest.raises(GradingFailed):
+        asked.judge(Brokers(GradingFailed(), failing=9))
 
 
 def test_a_submission_without_time_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
