@@ -193,17 +193,6 @@ class DeadlineExceeded(LabkitError):
     """The condition did not come true in time."""
 
 
-# --- notebooks run without a browser
-
-
-class NotebookFailed(LabkitError):
-    """A cell of the notebook raised an error. The executed copy shows where."""
-
-
-class UnknownParameter(LabkitError):
-    """The notebook has no such parameter."""
-
-
 # --- jobs
 
 
@@ -275,7 +264,15 @@ class ApiRefused(LabkitError):
         self.type = type
 
 
-# --- the grader
+# --- notebooks, run without a browser or graded
+
+
+class NotebookFailed(LabkitError):
+    """A cell of the notebook raised an error. The executed copy shows where."""
+
+
+class UnknownParameter(LabkitError):
+    """The notebook has no such parameter."""
 
 
 class SandboxUnavailable(LabkitError):
