@@ -95,12 +95,13 @@ class ShareWorker(BaseWorker):
         finally:
             self._is_on = False
             self._shards.close()
-            self._dead_letters.close()
-            self._identity.close()
-            self._attempts.sum_up()
-            self._leave(client)
-        if self._crash is None:
-            self._end_executor()
+            try:
+                self._dead_letters.close()
+                self._identity.close()
+                self._leave(client)
+            finally:
+                self._end_executor()
+        self._attempts.sum_up()
         log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
         self._raise_failure()
 

@@ -94,10 +94,11 @@ class Worker(BaseWorker):
         finally:
             self._is_on = False
             self._shards.close()
-            self._dead_letters.close()
-            client.close()
-            self._identity.close()
-            if self._crash is None:
+            try:
+                self._dead_letters.close()
+                client.close()
+                self._identity.close()
+            finally:
                 self._end_executor()
             self._partitions = ()
             self._attempts.sum_up()

@@ -174,12 +174,14 @@ class AsyncioExecutor:
     def give_up(self) -> None:
         """Cancel what runs; what does not come to an `await` is left behind."""
         self._given_up = True
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: [running.cancel() for running in self._running])
+        self._ask(lambda: [running.cancel() for running in self._running])
 
     def _wake(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on, self._fill)
+        self._ask(lambda: self._on(self._fill))
+
+    def _ask(self, step: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed, or was meanwhile
+            self._loop.call_soon_threadsafe(step)
 
     def _run(self) -> None:
         try:

@@ -19,7 +19,9 @@ from labkit.taskqueue import (
     share_group_state,
     share_worker,
 )
+from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig
+from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
@@ -27,6 +29,7 @@ from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
 from tests import handlers
+from tests.unit.taskqueue.breakdown import break_down
 
 SETTINGS = Settings(_env_file=None)
 #: How long the first pause is before a record is given back whose letter cannot be written, in seconds.
@@ -336,3 +339,13 @@ def test_the_topic_is_read_only_for_those_who_want_it_and_not_while_a_task_is_in
             assert not looks
             wait_until(lambda: left(look=True) == [0], timeout=60, what="nothing was to be left")
             assert len(looks) == 1
+
+
+def test_a_worker_whose_executor_fails_ends_the_handlers_that_run(transport):
+    transport.member.per_poll = 2
+    deliver(transport, 2)
+    with Topics(transport) as topics:
+        how = {"config": WorkerConfig(mode="share", order="none", concurrency=2), "on_record": lambda record: None}
+        topic = topics.create("t", partitions=1)
+        worker = ShareWorker(topic, name="w", group="g", work=Work(handlers.misbehave), **how)
+        assert break_down(worker).closed.is_set()

@@ -22,6 +22,7 @@ from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.worker import Worker
 from tests import handlers
+from tests.unit.taskqueue.breakdown import break_down
 
 SETTINGS = Settings(_env_file=None)
 ODD = [*handlers.RAISES, *handlers.RETURNS]
@@ -230,3 +231,11 @@ def test_an_attempt_knows_of_which_topic_its_task_was_read(topics, executor):
     run(topics, on_loop if executor == "asyncio" else in_thread, [1], executor=executor)
     with closing(topics.transport.admin()) as admin:
         assert seen == [admin.topic_ids(["t"])["t"]]
+
+
+def test_a_worker_whose_executor_fails_ends_the_handlers_that_run(topics):
+    with Producer(topics.get("t"), settings=SETTINGS) as producer:
+        producer.send_many([new_task("k"), new_task("k")])
+    how = {"config": WorkerConfig(order="none", concurrency=2), "on_record": lambda record: None}
+    worker = Worker(topics.get("t"), name="w", group="g", work=Work(handlers.misbehave), **how)
+    assert break_down(worker).closed.is_set()
