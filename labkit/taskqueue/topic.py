@@ -50,8 +50,8 @@ class PartitionLag:
 
     @property
     def lag(self) -> int:
-        """Records between the committed offset and the end."""
-        return self.end - self.committed
+        """Records between the committed offset and the end; 0 where that lies before it, as a log may lose its end."""
+        return max(0, self.end - self.committed)
 
 
 def belongs(name: str, *, to: str) -> bool:

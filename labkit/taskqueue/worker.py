@@ -116,7 +116,7 @@ class Worker(BaseWorker):
             try:
                 self._look_at_topic(client)
                 self._adopt(client)
-                self._hand_out()
+                self._hand_out(client)
                 self._quarantine.hand_out()
             except TransportError as error:
                 log.warning("%s: the next tasks have to wait: %s", self.name, error)
@@ -149,10 +149,14 @@ class Worker(BaseWorker):
             self._miss()
         is_gone = self._missed >= GONE_AFTER  # once is no sign: the broker that was asked may lag behind
         is_another = found.topic_id not in (None, self._assigned.topic_id)
-        if self._adopted and self._partitions and (is_gone or is_another):
-            self._drop(HANDOVER_TIMEOUT)
-            self._abandon()
-            client.pause(self._places())
+        if self._adopted and self._partitions and (is_gone or is_another or self._assigned.has_lost(found.ends)):
+            self._begin_anew(client)
+
+    def _begin_anew(self, client: ConsumerClient) -> None:
+        """What is held of the topic counts no more: adopt its partitions again."""
+        self._drop(HANDOVER_TIMEOUT)
+        self._abandon()
+        client.pause(self._places())
 
     def _adopt(self, client: ConsumerClient) -> None:
         """Begin with the partitions that were assigned; raises `TransportError` if the broker does not answer."""
@@ -168,7 +172,7 @@ class Worker(BaseWorker):
             client.resume(self._places())
         self._adopted = True
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, client: ConsumerClient) -> None:
         """Give what has arrived to the shards; raises `TransportError` if the broker does not answer."""
         if not self._arrived:
             return
@@ -184,13 +188,17 @@ class Worker(BaseWorker):
         items: list[WorkItem] = []
         for record in self._arrived:
             state = held[record.partition]
+            if state.tracker.goes_back(record.offset):
+                self._assigned.lose(state, record.offset)
+                self._begin_anew(client)
+                return
             if state.tracker.receive(record.offset):
                 item = WorkItem(record, received_at, state.epoch, state.topic_id)
                 self._attempts.task_log.received(item)
                 (state.waiting if one_by_one or state.holds_back else items).append(item)
                 self._in_flight += 1
             else:
-                self._identity.suspect()  # it was done before, or it is of another topic
+                self._identity.suspect()  # it was done before, or it is of another topic, or of one that lost records
         self._arrived.clear()
         self._shards.put(items)
 
@@ -265,8 +273,11 @@ class Worker(BaseWorker):
         self._forget()
 
     def _abandon(self) -> None:
-        """The topic is another now: nothing is committed of what was done on the one before."""
-        log.warning("%s: the topic %r is another now; what was left of the old one is void", self.name, self.topic.name)
+        """The topic is another now, or has lost records: nothing is committed of what was done before."""
+        log.warning(
+            "%s: the topic %r is another now, or has lost records; what was left of the old one is void",
+            *(self.name, self.topic.name),
+        )
         self._assigned.abandon()
         self._take_in()
         self._forget()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
+from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -58,6 +58,8 @@ class AssignedPartitions:
         self.topic_id: str | None = None
         # whether what was held was given up though the client reads on
         self._is_void = False
+        # partitions that have lost their end, and from which offset on they are filled anew
+        self._lost: dict[TopicPartition, int] = {}
         self._suspects = suspects
         self._clock = clock
         self._held: dict[int, PartitionState] = {}
@@ -106,18 +108,25 @@ class AssignedPartitions:
         Where nothing is committed for this very topic, the partition is read from its beginning. Raises
         `UnknownTopic`, and `TransportError` if the broker did not answer; then none of them is held.
         """
+        if self._lost:  # before anybody takes for done what has their offsets now
+            self._client.commit({place: Position(offset) for place, offset in self._lost.items()})
+            self._lost.clear()
         committed = self._client.committed(places)
-        is_unnamed = any(position is not None and not _topic_id_of(position) for position in committed.values())
-        topic_id, ends = self._identity.ask(timeout=IDENTITY_TIMEOUT, with_ends=is_unnamed)
+        topic_id, ends = self._identity.ask(timeout=IDENTITY_TIMEOUT, with_ends=True)
         if topic_id is None:
             raise UnknownTopic(f"There is no topic {places[0].topic!r}.")
         is_void = self._is_void or self.topic_id not in (None, topic_id)
         held = {}
         for place in places:
-            found = committed[place]
-            if found is not None and not is_of(found, topic_id, ends.get(place.partition)):
-                log.warning("What is committed for partition %d of %r is of another topic of that name.", *place[::-1])
+            found, end = committed[place], ends.get(place.partition)
+            if found is not None and not is_of(found, topic_id, end):
+                log.warning(
+                    "What is committed for partition %d of %r is of another topic of that name, or of what the broker "
+                    "has lost: the partition is read from its beginning.",
+                    *place[::-1],
+                )
                 found = None
+                self._unsaved.pop(place, None)
             if is_void or found is None:  # what the client goes by may be of another topic of that name
                 self._client.seek(place, 0 if found is None else found.offset)
             held[place.partition] = self._adopt(place, found, topic_id)
@@ -131,6 +140,16 @@ class AssignedPartitions:
             return not self._held or self._identity.ask(timeout=LEAVE_TIMEOUT).topic_id == self.topic_id
         except TransportError:
             return True
+
+    def has_lost(self, ends: Mapping[int, int]) -> bool:
+        """Whether one of them ends before what was done when it was adopted; then `abandon` them all."""
+        lost = [state for state in self._held.values() if ends.get(state.place.partition, state.start) < state.start]
+        self._lost |= {state.place: 0 for state in lost}
+        return bool(lost)
+
+    def lose(self, state: PartitionState, offset: int) -> None:
+        """This one has lost its end, and is filled anew from this offset on; then `abandon` them all."""
+        self._lost[state.place] = offset
 
     def begin(self, first: Mapping[int, int]) -> None:
         """Say on the broker that work begins on these partitions, with the first of their records to come.
@@ -197,6 +216,7 @@ class AssignedPartitions:
                 done = state.tracker.done_since(state.saved)
                 self._unsaved[state.place] = _Unsaved(state.topic_id, state.saved, done)
         self._held.clear()
+        self._lost.clear()
 
     def abandon(self) -> None:
         """Forget the partitions and all that is known of them: the topic is another now, or it seems so.
@@ -268,8 +288,3 @@ class AssignedPartitions:
         fair = (self._committed_at - started) / COMMIT_SHARE
         self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
         return taken
-
-
-def _topic_id_of(position: Position) -> str:
-    """The id of the topic that was committed for; empty if that was not said."""
-    return OffsetMetadata.decode(position.metadata, position.offset).topic_id

@@ -97,9 +97,13 @@ class OffsetMetadata:
 
 
 def is_of(position: Position, topic_id: str | None, end: int | None) -> bool:
-    """Whether it is a commit for the topic of that id, which ends there; who does not say is believed if it can be."""
-    stated = OffsetMetadata.decode(position.metadata, position.offset).topic_id
-    return stated == topic_id if stated else end is None or position.offset <= end
+    """Whether it is a commit for the topic of that id, which ends there; who does not say is believed if it can be.
+
+    What lies beyond the end is of a partition that has lost it, as with a disk, and that part may be filled anew.
+    """
+    metadata = OffsetMetadata.decode(position.metadata, position.offset)
+    reach = metadata.done[-1].stop if metadata.done else position.offset
+    return metadata.topic_id in ("", topic_id) and (end is None or reach <= end)
 
 
 def merged(runs: Iterable[range]) -> list[range]:

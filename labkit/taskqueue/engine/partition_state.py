@@ -48,6 +48,8 @@ class PartitionState:
         commit_point, text = committed or Position(0)
         metadata = OffsetMetadata.decode(text, commit_point)
         self.place = place
+        #: before this offset everything was done when it was assigned
+        self.start = commit_point
         self.topic_id = topic_id
         self.epoch = epoch
         #: whether the commit point is known; where nothing was ever committed, the first record tells it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from labkit.errors import BrokerUnreachable, TransportError
@@ -21,7 +22,10 @@ LOST_AFTER = 30.0
 
 
 class Identity(NamedTuple):
-    """The id of the topic that bears the name, None if none does; `ends` per partition, where they were asked for."""
+    """The id of the topic that bears the name, None if none does; `ends` per partition.
+
+    They are there where they were asked for and all partitions have told them.
+    """
 
     topic_id: str | None
     ends: dict[int, int]
@@ -40,13 +44,14 @@ class TopicIdentity:
         self._admin: AdminClient | None = None
         self._question: _Question | None = None
         self._next_at = clock()
+        self._is_suspected = False
 
     def look(self) -> Identity | None:
         """What has been heard since the last look, None if nothing; never waits. Asks again when it is time to."""
         question = self._question
         if question is None:
             if self._clock() >= self._next_at:
-                self._put(with_ends=False)
+                self._put(with_ends=self._is_suspected)
             return None
         if question.done.is_set():
             self._take_back(question)
@@ -58,7 +63,8 @@ class TopicIdentity:
         return None
 
     def suspect(self) -> None:
-        """Something speaks for another topic: ask soon."""
+        """Something speaks for another topic, or one that has lost records: ask soon, and where it ends."""
+        self._is_suspected = True
         self._next_at = min(self._next_at, self._clock() + SHORT_INTERVAL)
 
     def ask(self, *, timeout: float, with_ends: bool = False) -> Identity:
@@ -86,6 +92,7 @@ class TopicIdentity:
     def _put(self, *, with_ends: bool) -> _Question:
         self._question = _Question(self._topic, self._admin, with_ends=with_ends, put_at=self._clock())
         self._admin = None
+        self._is_suspected = False
         self._question.start()
         return self._question
 
@@ -140,8 +147,11 @@ class _Question(threading.Thread):
 
     def _ask(self, admin: AdminClient) -> Identity:
         name = self._topic.full_name
-        topic_id = admin.topic_ids([name]).get(name)
-        return Identity(topic_id, admin.end_offsets(name) if topic_id and self._with_ends else {})
+        topic_id, ends = admin.topic_ids([name]).get(name), {}
+        if topic_id and self._with_ends:
+            with suppress(BrokerUnreachable):  # a partition has no leader now: the others are not to wait for it
+                ends = admin.end_offsets(name)
+        return Identity(topic_id, ends)
 
     def _close(self) -> None:
         if self.admin is not None:

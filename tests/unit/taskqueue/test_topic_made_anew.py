@@ -322,3 +322,49 @@ def test_an_answer_of_a_broker_that_lags_behind_loses_no_task(topics, monkeypatc
         assert set(done(group)) == set(old(40))
     assert lag(topics) == 0
     assert ("is another now" in caplog.text) is (answers != [None])
+
+
+def lose(topics: Topics) -> None:
+    """The broker comes back without what was on the partition, and under the same id."""
+    cluster = topics._client._cluster
+    with cluster.changed:
+        cluster.topics["t"].logs[0].clear()
+
+
+@pytest.mark.parametrize("is_fresh", [False, True])
+@pytest.mark.parametrize("number", [5, 15])
+def test_what_is_sent_to_a_partition_that_has_lost_its_records_under_a_worker_is_done(topics, caplog, number, is_fresh):
+    """Also by one that has got nothing yet from the partition, and where there are soon more than before."""
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        if is_fresh:
+            group.add()
+            group.stop_worker("worker-1")
+        group.wait_until_balanced(timeout=TIMEOUT)
+        lose(topics)
+        send(topics, *new(5))
+        wait_until(lambda: "has lost" in caplog.text, timeout=TIMEOUT, what="it was to be noticed")
+        send(topics, *new(number)[5:])
+        group.drain(timeout=TIMEOUT)
+        assert set(done(group)) == {*old(10), *new(number)}
+    assert lag(topics) == 0
+    with group_of(topics) as group:
+        send(topics, "later")
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == ["later"]
+
+
+def test_what_is_sent_to_a_partition_that_has_lost_its_records_between_two_workers_is_done(topics):
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+    lose(topics)
+    assert lag(topics) == 0
+    send(topics, *new(5))
+    assert lag(topics) == 5
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == new(5)

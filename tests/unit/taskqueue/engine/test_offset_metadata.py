@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.taskqueue.engine.offset_metadata import MAX_METADATA_BYTES, MAX_RUNS, OffsetMetadata, merged
+from labkit.taskqueue.engine.offset_metadata import MAX_METADATA_BYTES, MAX_RUNS, OffsetMetadata, is_of, merged
+from labkit.taskqueue.transport.contract import Position
 
 TOPIC_ID = "1f3a9a0e-6f0a-4b86-9d3e-7a3d2f6f5b1c"
 
@@ -98,3 +99,11 @@ def test_merged_runs_are_the_same_offsets_in_order_and_apart(given_runs):
     assert {offset for run in found for offset in run} == {offset for run in runs for offset in run}
     assert all(before.stop < after.start for before, after in pairwise(found))
     assert all(found)
+
+
+@pytest.mark.parametrize("stated", ["", TOPIC_ID])
+@pytest.mark.parametrize(("done", "reach"), [((), 10), ((range(12, 15),), 15)])
+def test_what_lies_beyond_the_end_is_not_believed_and_neither_is_another_topic(stated, done, reach):
+    position = Position(10, OffsetMetadata(done, stated, 1).encode(10))
+    assert [is_of(position, TOPIC_ID, end) for end in (reach - 1, reach, reach + 1, None)] == [False, True, True, True]
+    assert is_of(position, "another", reach) is not bool(stated)
