@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.lab import Lab
 from labkit.policies import PriorityClass
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue import Producer, Task, Topics, new_task
+from labkit.taskqueue import Producer, Task, Topic, Topics, new_task
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.timeouts import wait_until
 
@@ -80,7 +81,7 @@ def _dispatch_rate(lab: Lab) -> float:
     presence = Presence(client, settings, "benchmark")
     name = f"rate-{uuid4().hex}"
     with connect_kafka(lab) as topics, topics.fresh(f"jobs.{name}", partitions=2) as topic:
-        _fill(lab, topic.name, [new_task(SLEEP_KIND, 0.0) for _ in range(DISPATCHED)])
+        _fill(lab, topic, [new_task(SLEEP_KIND, 0.0) for _ in range(DISPATCHED)])
         presence.say(1)
         with make_dispatcher(
             lab, topics, [PriorityClass(name=name)], limit=DISPATCHED + BATCH, settings=settings
@@ -221,7 +222,7 @@ def _overfilling(lab: Lab) -> tuple[int, int]:
         CeleryWorker(lab, pool="threads", concurrency=THREADS, settings=settings),
         _TwoDispatchers(lab, topics, known, settings) as sent,
     ):
-        _fill(lab, topic.name, [new_task(SLEEP_KIND, 0.002) for _ in range(CONTENDED)])
+        _fill(lab, topic, [new_task(SLEEP_KIND, 0.002) for _ in range(CONTENDED)])
 
         def all_done() -> bool:
             count = room.count()
@@ -258,8 +259,9 @@ class _TwoDispatchers:
 # --- common
 
 
-def _fill(lab: Lab, topic: str, tasks: list[Task]) -> None:
-    with connect_kafka(lab, transport="confluent-kafka") as topics, Producer(topics.get(topic)) as producer:
+def _fill(lab: Lab, topic: Topic, tasks: list[Task]) -> None:
+    quick = connect_kafka(lab, transport="confluent-kafka").transport
+    with Producer(replace(topic, transport=quick)) as producer:
         producer.send_many(tasks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
@@ -61,7 +61,8 @@ def settings(rival: Rival, threads: int) -> dict[str, object]:
 def _compare(lab: Lab, transport: TransportName, threads: dict[Rival, int]) -> Iterator[Figure]:
     tasks = TASKS[transport]
     with connect(lab, transport=transport) as topics, topics.fresh(f"queues-{uuid4().hex}", partitions=1) as topic:
-        with connect(lab, transport="confluent-kafka") as quick, Producer(quick.get(topic.name)) as producer:
+        quick = connect(lab, transport="confluent-kafka").transport
+        with Producer(replace(topic, transport=quick)) as producer:
             producer.send_many(new_task("nothing") for _ in range(tasks))
         ours, *theirs = alternate(
             lambda: _ours(topic, tasks),

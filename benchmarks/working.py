@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 from benchmarks.figure import Figure, alternate, measured, ratios
@@ -35,7 +36,7 @@ def measure() -> Iterator[Figure]:
 def _compare(lab: Lab, transport: TransportName, *, at_least: float | None, aim: float | None) -> Figure:
     tasks = TASKS[transport]
     with connect(lab, transport=transport) as topics, topics.fresh(f"working-{uuid4().hex}", partitions=2) as topic:
-        _fill(lab, topic.name, tasks)
+        _fill(lab, topic, tasks)
         place = (transport, lab.connection, topic.full_name, tasks)
         ours, bare, decoding = alternate(
             lambda: _rate(tasks, lambda: _ours(topic, tasks)),
@@ -65,8 +66,9 @@ def _compare(lab: Lab, transport: TransportName, *, at_least: float | None, aim:
     )
 
 
-def _fill(lab: Lab, topic: str, tasks: int) -> None:
-    with connect(lab, transport="confluent-kafka") as topics, Producer(topics.get(topic)) as producer:
+def _fill(lab: Lab, topic: Topic, tasks: int) -> None:
+    quick = connect(lab, transport="confluent-kafka").transport
+    with Producer(replace(topic, transport=quick)) as producer:
         producer.send_many(new_task("process_file", PAYLOAD) for _ in range(tasks))
 
 

@@ -19,16 +19,14 @@ _BESIDE = re.compile(f"({re.escape(DEAD)}|{re.escape(LATER)})*")
 class Topic:
     """A topic that exists. `partitions` is the number it had when this object was made.
 
-    `prefix` goes before the names of the topic and of the groups that read it, so that many users can
-    share one cluster; `group_prefix` comes after it in the names of groups, so that a program's own topic has groups of
-    its own. Everything that users see leaves both out.
+    `prefix` goes before the names of the topic and of the groups that read it, so that many users can share one
+    cluster, and a program's own topic has groups of its own. Everything that users see leaves it out.
     """
 
     name: str
     partitions: int
     transport: Transport = field(repr=False)
     prefix: str = field(default="", repr=False)
-    group_prefix: str = field(default="", repr=False)
 
     @property
     def full_name(self) -> str:
@@ -37,7 +35,7 @@ class Topic:
 
     def full_group(self, group: str) -> str:
         """The name on the broker of a group that reads this topic."""
-        return self.prefix + self.group_prefix + group
+        return self.prefix + group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Self
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
 from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
-from labkit.taskqueue.namespace import OwnTopics, is_abandoned, is_in_namespace, take_away, without_mark
+from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
 from labkit.taskqueue.topic import PartitionLag, Topic, must_match
 from labkit.taskqueue.transport.contract import (
@@ -40,7 +40,6 @@ class Topics(Resource):
         self.prefix = prefix
         self._admin: LazyResource[AdminClient] = LazyResource(transport.admin)
         self._own = OwnTopics(prefix)
-        self._created: set[str] = set()
 
     @classmethod
     def of(cls, topic: Topic) -> Self:
@@ -63,15 +62,14 @@ class Topics(Resource):
         Raises `TopicMismatch` when it exists with another shape, and `BrokerUnreachable` when for `CHANGE_TIMEOUT`
         seconds its name is taken and there is no such topic.
         """
-        full_name, marked = self.full_name(name), {**(config or {}), **self._own.settings(name)}
+        full_name = self.full_name(name)
 
         def is_there() -> bool:
             if self._client.create_topic(
-                full_name, partitions=partitions, replication_factor=replication_factor, config=marked
+                full_name, partitions=partitions, replication_factor=replication_factor, config=config
             ):
-                self._created.add(name)
                 return True
-            with suppress(UnknownTopic):  # a killed program had left it, a broker lags behind, or it was just deleted
+            with suppress(UnknownTopic):  # a broker lags behind, or it was just deleted
                 must_match(self.describe(name), name, partitions, config or {})
                 return True
             return False
@@ -95,15 +93,8 @@ class Topics(Resource):
         return sorted({name for name in shared if not is_in_namespace(name)} | self._own.names(names))
 
     def describe(self, name: str) -> TopicDescription:
-        """The topic's partitions, replication factor and configuration; raises `UnknownTopic`.
-
-        What a killed program of this machine has left of a topic of its own is deleted, and not there.
-        """
-        found = self._client.describe_topic(self.full_name(name))
-        if is_abandoned(found.config):
-            take_away(self._client, found)
-            raise UnknownTopic(f"There is no topic {name!r}: the program that had it for itself was killed.")
-        return replace(found, config=without_mark(found.config))
+        """The topic's partitions, replication factor and configuration; raises `UnknownTopic`."""
+        return self._client.describe_topic(self.full_name(name))
 
     def grow(self, name: str, *, partitions: int) -> Topic:
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
@@ -120,7 +111,6 @@ class Topics(Resource):
     def delete(self, name: str) -> None:
         """Delete a topic with all its records; raises `UnknownTopic`."""
         self._client.delete_topic(self.full_name(name))
-        self._created.discard(name)
 
     def recreate(self, name: str, *, partitions: int) -> Topic:
         """An empty topic; what had that name before, whoever has made it, is deleted first, with all its records."""
@@ -131,19 +121,18 @@ class Topics(Resource):
     def temporary(self, name: str, *, partitions: int) -> Topic:
         """An empty topic of this program's own, until `close`: others may have one of that name, and keep it.
 
-        Its groups are its own too, so a group of the same name on another topic has nothing to do with it. What this
-        object has made under that name before is replaced, and what killed programs of this machine have left behind is
-        deleted.
+        On the broker it has a name that nobody else has (`Topic.full_name`). Its groups are its own too, so a group of
+        the same name on another topic has nothing to do with it. What this object has had for itself under that name
+        is deleted, and so is what killed programs of this machine have left behind.
         """
-        return self._make_own(name, partitions, plain=False)
+        self._own.release(self._client, name)
+        self._own.sweep(self._client)
+        return self._own.create(self._client, self._shared(name, partitions))
 
     @contextmanager
     def fresh(self, name: str, *, partitions: int) -> Iterator[Topic]:
-        """As `temporary`, for the length of a `with` block: the topic is deleted at its end, with its dead letters.
-
-        On the broker it has this name if nobody else has it, or what belongs to it, such as its dead letters.
-        """
-        topic = self._make_own(name, partitions, plain=True)
+        """As `temporary`, for the length of a `with` block: the topic is deleted at its end, with its dead letters."""
+        topic = self.temporary(name, partitions=partitions)
         try:
             yield topic
         finally:
@@ -232,14 +221,6 @@ class Topics(Resource):
     @property
     def _client(self) -> AdminClient:
         return self._admin.get()
-
-    def _make_own(self, name: str, partitions: int, *, plain: bool) -> Topic:
-        self._own.release(self._client, name)
-        if name in self._created:
-            with suppress(UnknownTopic):
-                self.delete(name)
-        others = self._own.sweep(self._client)
-        return self._own.create(self._client, self._shared(name, partitions), taken=others if plain else None)
 
     def _shared(self, name: str, partitions: int) -> Topic:
         return Topic(name=name, partitions=partitions, transport=self.transport, prefix=self.prefix)

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from labkit.taskqueue import Producer, connect, stock_tasks
-from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
+from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
 
@@ -42,7 +42,8 @@ def dead(tmp_path, environment):
 @pytest.fixture
 def topic(lab, unique_name):
     """A topic with four tasks, which have all been given up."""
-    with connect(lab) as topics, topics.fresh(unique_name, partitions=1) as topic:
+    with connect(lab) as topics:
+        topic = topics.create(unique_name, partitions=1)
         with Producer(topic) as producer:
             producer.send_many(stock_tasks(4, seed=1))
         ensure_dead_topic(topic)
@@ -53,6 +54,8 @@ def topic(lab, unique_name):
         with closing(topic.transport.transactions(unique_name)) as transactions:
             transactions.write(letters)
         yield topic
+        topics.delete(dead_topic(unique_name))
+        topics.delete(unique_name)
 
 
 def records_of(topic, count):

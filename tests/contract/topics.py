@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from labkit.errors import TopicMismatch, TransportError, UnknownTopic
-from labkit.taskqueue.namespace import OWNER
 from labkit.taskqueue.transport import Position, TopicPartition
 from tests.contract.fixtures import poll_until, shared
 
@@ -89,33 +88,6 @@ def test_a_deleted_topic_is_gone_and_its_name_free(admin, topic):
         admin.describe_topic(topic)
     assert admin.create_topic(topic, partitions=1) is True
     assert admin.end_offsets(topic) == {0: 0}
-
-
-def test_only_the_topic_of_that_id_is_deleted(admin, unique_name):
-    """Somebody else may have deleted it and made it anew since the look at it."""
-    admin.create_topic(unique_name, partitions=1)
-    first = admin.describe_topic(unique_name).id
-    admin.delete_topic(unique_name)
-    admin.create_topic(unique_name, partitions=1)
-    second = admin.describe_topic(unique_name).id
-    with pytest.raises(UnknownTopic, match=unique_name):
-        admin.delete_topic(unique_name, topic_id=first)
-    assert admin.topic_ids([unique_name]) == {unique_name: second}
-    admin.delete_topic(unique_name, topic_id=second)
-    assert admin.topic_ids([unique_name]) == {}
-    with pytest.raises(UnknownTopic, match=unique_name):
-        admin.delete_topic(unique_name, topic_id=second)
-
-
-def test_one_setting_of_many_topics_is_known(admin, topic, unique_name):
-    """Whose a fresh topic is stands in this one, which takes any number."""
-    owned = f"{unique_name}-owned"
-    admin.create_topic(owned, partitions=1, config={OWNER: str(2**63 - 1)})
-    names = [topic, owned, f"{unique_name}-missing"]
-    assert admin.settings_of(names, OWNER) == {owned: str(2**63 - 1)}
-    assert admin.settings_of(names, "retention.ms") == admin.settings_of([], OWNER) == {}
-    admin.delete_topic(owned)
-    assert admin.settings_of(names, OWNER) == {}
 
 
 def test_what_does_not_exist_is_named(admin, unique_name):

@@ -236,12 +236,8 @@ class AdminClient(Protocol):
         """Raise the number of partitions; `UnknownTopic`, `TopicMismatch` when it would not grow."""
         ...
 
-    def settings_of(self, names: Iterable[str], setting: str) -> dict[str, str]:
-        """What is set under this name on these topics themselves, without those that do not have it."""
-        ...
-
-    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
-        """Delete a topic, only if it has this id, and return when it is gone; raises `TransportError`."""
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and return when it is gone; raises `TransportError`."""
         ...
 
     def end_offsets(self, topic: str) -> dict[int, int]:

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.errors import BrokerUnreachable, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import namespace
 from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.namespace import OWNER, abandoned, is_in_namespace, new_namespace, owner_mark
+from labkit.taskqueue.namespace import abandoned, is_in_namespace, new_namespace
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
@@ -27,18 +27,10 @@ def transport():
     return MemoryTransport()
 
 
-def of_a_dead_program(call: str = "new_namespace()") -> str:
-    """What a process of this machine that has ended says: by default a namespace of its own."""
-    code = f"from labkit.taskqueue.namespace import *; print({call})"
+def of_a_dead_program() -> str:
+    """A namespace of a process of this machine that has ended."""
+    code = "from labkit.taskqueue.namespace import new_namespace; print(new_namespace())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def leave_behind(transport: MemoryTransport, name: str, *others: str) -> None:
-    """As a program does that is killed in the block of a fresh topic that has a plain name, with these beside it."""
-    admin = transport.admin()
-    admin.create_topic(name, partitions=3, config={OWNER: of_a_dead_program("owner_mark()")})
-    for other in others:
-        admin.create_topic(other, partitions=1)
 
 
 def test_a_namespace_is_a_prefix_that_the_settings_take_and_nobody_else_has():
@@ -71,8 +63,8 @@ def test_what_a_killed_program_has_left_is_deleted_by_the_next(transport):
     everybody = Topics(transport)
     for name in (f"{dead}t", f"{dead}t.dead", "shared"):
         transport.admin().create_topic(name, partitions=1)
-    with everybody.fresh("mine", partitions=1):
-        assert transport.admin().list_topics() == ["mine", "shared"]
+    with everybody.fresh("mine", partitions=1) as mine:
+        assert transport.admin().list_topics() == [mine.full_name, "shared"]
 
 
 def test_two_programs_each_have_a_fresh_topic_of_one_name(transport):
@@ -161,8 +153,7 @@ def test_a_process_that_works_for_a_program_means_the_same_topics(transport):
     assert os.getpid() == int(topic.full_name.split(".")[2])
 
 
-@pytest.mark.parametrize("is_plain", [True, False])
-def test_a_topic_whose_name_only_begins_as_that_of_a_fresh_one_is_everybodys(transport, is_plain):
+def test_a_topic_whose_name_only_begins_as_that_of_a_fresh_one_is_everybodys(transport):
     with Topics(transport) as topics:
         eu = topics.create("orders.eu", partitions=1)
         topics.create("orders.deadline", partitions=1)
@@ -170,10 +161,7 @@ def test_a_topic_whose_name_only_begins_as_that_of_a_fresh_one_is_everybodys(tra
             producer.send_many(stock_tasks(3, seed=1))
         with WorkerGroup(eu, group="g", settings=SETTINGS) as group:
             group.drain(timeout=60)
-        if not is_plain:
-            topics.transport.admin().create_topic("orders", partitions=1)
-        with topics.fresh("orders", partitions=1) as fresh:
-            assert (fresh.full_name == "orders") is is_plain
+        with topics.fresh("orders", partitions=1):
             assert topics.get("orders.eu") == eu
             assert [part.lag for part in topics.lag("orders.eu", group="g")] == [0]
             assert topics.get("orders.deadline").full_name == "orders.deadline"
@@ -187,99 +175,85 @@ def test_what_labkit_makes_for_a_fresh_topic_is_its_own_and_ends_with_it(transpo
     assert transport.admin().list_topics() == []
 
 
-@pytest.mark.parametrize("other", ["orders.dead", "orders.later", "orders.later.dead", "orders_dead"])
-def test_who_has_the_dead_letters_has_the_name(transport, other):
-    """A topic that was deleted has left them; or Kafka would not tell them from those of the fresh one."""
+@pytest.mark.parametrize("other", ["orders", "orders.dead", "orders.later", "orders_dead"])
+def test_a_fresh_topic_has_nothing_to_do_with_what_others_have_by_such_names(transport, other):
     with Topics(transport) as topics:
         topics.create(other, partitions=1)
         with topics.fresh("orders", partitions=1) as fresh:
-            assert fresh.full_name != "orders"
-            transport.admin().create_topic(f"{fresh.full_name}.dead", partitions=1)
+            topics.create("orders.dead", partitions=1)
+            assert topics.names() == sorted({"orders", "orders.dead", other})
+            assert len([name for name in transport.admin().list_topics() if name.startswith(fresh.full_name)]) == 2
     assert transport.admin().list_topics() == [other]
 
 
-def test_a_topic_that_kafka_takes_for_another_gets_a_name_of_its_own(transport):
-    with Topics(transport) as topics:
-        topics.create("task.queue", partitions=1)
-        with topics.fresh("task_queue", partitions=1) as fresh:
-            assert fresh.full_name != "task_queue"
-
-
-@pytest.mark.parametrize("prefix", ["", "ann."])
-def test_a_plain_name_that_a_killed_program_had_is_free_again(transport, prefix):
-    leave_behind(transport, f"{prefix}task_queue", f"{prefix}task_queue.dead", f"{prefix}task_queues")
-    with Topics(transport, prefix=prefix) as topics, topics.fresh("other", partitions=1):
-        assert topics.names() == ["other", "task_queues"]
-
-
-@pytest.mark.parametrize("ask", ["get", "describe"])
-def test_what_a_killed_program_has_left_is_not_there_for_who_asks_for_it(transport, ask):
-    leave_behind(transport, "task_queue", "task_queue.dead")
-    with Topics(transport) as topics, pytest.raises(UnknownTopic, match="task_queue"):
-        getattr(topics, ask)("task_queue")
-    assert transport.admin().list_topics() == []
-
-
-def test_a_topic_is_created_where_a_killed_program_has_left_one_and_then_is_everybodys(transport):
-    leave_behind(transport, "task_queue")
-    with Topics(transport) as topics:
-        made = topics.create("task_queue", partitions=4)
-        assert topics.create("task_queue", partitions=4) == made
-        assert topics.describe("task_queue").config == {}
-        with topics.fresh("other", partitions=1):
-            assert "task_queue" in topics.names()
-        with pytest.raises(TopicMismatch):
-            topics.create("task_queue", partitions=3)
-
-
-def test_a_plain_name_of_a_program_that_lives_or_is_elsewhere_is_left_alone(transport, monkeypatch):
-    admin = transport.admin()
-    settings = {"living": owner_mark(), "users": "86400000", "for_ever": str(2**63 - 1)}
-    dead = of_a_dead_program("owner_mark()")
-    for name, value in settings.items():
-        admin.create_topic(name, partitions=1, config={OWNER: value})
-    with monkeypatch.context() as patch:
-        patch.setattr(namespace, "_machine", lambda: "0" * 8)
-        elsewhere = owner_mark()
-    assert dead != elsewhere
-    admin.create_topic("elsewhere", partitions=1, config={OWNER: elsewhere})
-    with Topics(transport) as topics, topics.fresh("other", partitions=1):
-        assert topics.names() == sorted([*settings, "elsewhere", "other"])
-
-
-def test_the_end_of_a_fresh_topic_takes_nothing_that_others_made_under_its_name(transport):
+def test_who_makes_the_topic_of_that_name_meanwhile_keeps_it(transport):
+    """As `labkit produce` does in another terminal, while a notebook has a fresh topic of the default name."""
     mine, others = Topics(transport), Topics(transport)
-    with mine.fresh("orders", partitions=1):
-        others.recreate("orders", partitions=2)
-        others.create("orders.dead", partitions=1)
-    assert others.names() == ["orders", "orders.dead"]
+    with mine.fresh("task_queue", partitions=2):
+        with pytest.raises(UnknownTopic):
+            others.get("task_queue")
+        theirs = others.create("task_queue", partitions=3)
+        with Producer(theirs, settings=SETTINGS) as producer:
+            producer.send_many(stock_tasks(4, seed=1))
+        assert sum(mine.end_offsets("task_queue").values()) == 0
+    mine.close()
+    with Topics(transport) as another, another.fresh("task_queue", partitions=1):
+        assert sum(others.end_offsets("task_queue").values()) == 4
+
+
+def test_what_this_program_has_made_for_everybody_outlives_its_fresh_topic(transport):
+    with Topics(transport) as topics:
+        with Producer(topics.create("task_queue", partitions=2), settings=SETTINGS) as producer:
+            producer.send_many(stock_tasks(4, seed=1))
+        with topics.fresh("task_queue", partitions=1):
+            assert topics.end_offsets("task_queue") == {0: 0}
+        assert sum(topics.end_offsets("task_queue").values()) == 4
 
 
 def test_a_fresh_topic_that_its_program_makes_anew_ends_with_the_block(transport):
     with Topics(transport) as topics:
-        with topics.fresh("orders", partitions=1):
-            assert topics.recreate("orders", partitions=2).full_name == "orders"
-            assert topics.describe("orders").config == {}
+        with topics.fresh("orders", partitions=1) as fresh:
+            assert topics.recreate("orders", partitions=2).full_name == fresh.full_name
         assert transport.admin().list_topics() == []
         with topics.fresh("orders", partitions=1):
-            transport.admin().create_topic("orders.dead", partitions=1)
+            topics.create("orders.dead", partitions=1)
             topics.delete("orders")
         assert transport.admin().list_topics() == []
 
 
-def test_a_topic_that_a_user_has_made_meanwhile_is_not_deleted(transport, monkeypatch):
-    """Between the look at what a killed program has left and its end, somebody was faster and made it anew."""
-    leave_behind(transport, "orders")
-    admin = transport.admin()
-    look = MemoryAdmin.settings_of
+@pytest.mark.parametrize("then", ["close", "fresh"])
+def test_a_topic_that_cannot_be_deleted_at_the_end_of_its_block_is_deleted_later(transport, monkeypatch, then):
+    """The broker is away at that moment. Its name means everybody's topic again all the same."""
 
-    def slow_look(self, names, setting):
-        found = look(self, names, setting)
-        if "orders" in found:
-            admin.delete_topic("orders")
-            admin.create_topic("orders", partitions=1)
-        return found
+    def away(self, name):
+        raise BrokerUnreachable
 
-    monkeypatch.setattr(MemoryAdmin, "settings_of", slow_look)
-    with Topics(transport) as topics, topics.fresh("other", partitions=1):
-        assert topics.get("orders").partitions == 1
+    topics = Topics(transport)
+    with monkeypatch.context() as patch:
+        with pytest.raises(BrokerUnreachable), topics.fresh("orders", partitions=1) as fresh:
+            patch.setattr(MemoryAdmin, "delete_topic", away)
+        assert topics.create("orders", partitions=2).full_name == "orders"
+        assert transport.admin().list_topics() == ["orders", fresh.full_name]
+    if then == "close":
+        topics.close()
+        assert transport.admin().list_topics() == ["orders"]
+    else:
+        with topics.fresh("other", partitions=1):
+            assert topics.names() == ["orders", "other"]
+        assert transport.admin().list_topics() == ["orders"]
+
+
+def test_a_topic_that_was_perhaps_made_is_deleted(transport, monkeypatch):
+    """The broker has made it, and its answer was not heard."""
+    make = MemoryAdmin.create_topic
+
+    def unheard(self, name, **shape):
+        make(self, name, **shape)
+        raise BrokerUnreachable
+
+    with Topics(transport) as topics:
+        monkeypatch.setattr(MemoryAdmin, "create_topic", unheard)
+        with pytest.raises(BrokerUnreachable):
+            topics.temporary("orders", partitions=1)
+        assert len(transport.admin().list_topics()) == 1
+    assert transport.admin().list_topics() == []

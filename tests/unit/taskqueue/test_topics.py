@@ -117,8 +117,6 @@ def test_what_is_not_there_is_unknown(topics):
 
 
 def test_fresh_is_empty_and_leaves_nothing(topics):
-    topics.create("t", partitions=5)
-    write(topics, "t", 0)
     with topics.fresh("t", partitions=2) as topic:
         assert topic.partitions == 2
         assert topics.end_offsets("t") == {0: 0, 1: 0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from uuid import UUID
 
 import kafka
 import kafka.errors as kafka_errors
@@ -25,7 +24,6 @@ from labkit.taskqueue.transport.values import Timeouts
 SPREAD_TIMEOUT = 2.0
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
-_UNKNOWN = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError)
 
 
 class KafkaPythonAdmin:
@@ -107,28 +105,13 @@ class KafkaPythonAdmin:
         self._check(result.error_code, result.error_message, name)
         self._wait_for_partitions(name, partitions)
 
-    def settings_of(self, names: Iterable[str], setting: str) -> dict[str, str]:
-        """What is set under this name on these topics themselves."""
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name, [setting]) for name in names]
-        if not resources:
-            return {}
-        found = self._ask(lambda: self._client.describe_configs(resources))["topic"]
-        settings = {name: entries.get(setting) for name, entries in found.items()}
-        return {name: entry["value"] for name, entry in settings.items() if entry and _is_on_the_topic(entry)}
-
-    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
+    def delete_topic(self, name: str) -> None:
         """Delete a topic and return when it is gone; raises `UnknownTopic`."""
         self._made.pop(name, None)
-        topic = name if topic_id is None else UUID(topic_id)
-        answer = self._ask(lambda: self._client.delete_topics([topic], raise_errors=False))
+        answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
-
-        def is_gone() -> bool:
-            found = self.topic_ids([name]).get(name)
-            return found is None or (topic_id is not None and found != topic_id)
-
-        self._wait(is_gone, f"the topic {name!r} was to disappear")
+        self._wait(lambda: not self.topic_ids([name]), f"the topic {name!r} was to disappear")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -186,7 +169,7 @@ class KafkaPythonAdmin:
         if code == 0:
             return
         error_type = kafka_errors.for_code(code)
-        if error_type in _UNKNOWN:
+        if error_type is kafka_errors.UnknownTopicOrPartitionError:
             raise _unknown(topic)
         raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
 

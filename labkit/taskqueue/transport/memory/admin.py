@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from labkit.errors import TopicMismatch, TransportError, UnknownTopic
+from labkit.errors import TopicMismatch, TransportError
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster, MemoryTopic
 
@@ -77,17 +77,10 @@ class MemoryAdmin:
             logs += [[] for _ in range(partitions - len(logs))]
             self._cluster.changed.notify_all()
 
-    def settings_of(self, names: Iterable[str], setting: str) -> dict[str, str]:
-        """What is set under this name on these topics themselves."""
-        with self._cluster.changed:
-            found = {name: self._cluster.topics[name].config for name in names if name in self._cluster.topics}
-            return {name: config[setting] for name, config in found.items() if setting in config}
-
-    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
+    def delete_topic(self, name: str) -> None:
         """Delete a topic with what was committed for it; raises `UnknownTopic`."""
         with self._cluster.changed:
-            if topic_id not in (None, str(self._cluster.topic(name).id)):
-                raise UnknownTopic(f"There is no topic {name!r} of the id {topic_id}.")
+            self._cluster.topic(name)
             del self._cluster.topics[name]
             for group in self._cluster.groups():
                 group.offsets = {tp: position for tp, position in group.offsets.items() if tp.topic != name}
