@@ -16,8 +16,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -51,11 +52,16 @@ _STATES = {
     "NOPERM": "refuses this user",
 }
 
+#: Those of one that is no master.
+_REPLICA = {_STATES[code] for code in ("READONLY", "UNBLOCKED", "MASTERDOWN")}
+
 # The code stands at the beginning, or behind what a pipeline or a script has put before it.
 _CODE = re.compile(rf"(?:^|: |-)({'|'.join(_STATES)})\b")
 
 # The key holds something of another kind than the command is for.
 _WRONG_TYPE = "WRONGTYPE"
+
+Found = TypeVar("Found")
 
 # Where redis-py has taken the code away.
 _CLASSES: tuple[tuple[type[redis.RedisError], str], ...] = (
@@ -89,6 +95,13 @@ def state_of(error: BaseException) -> str | None:
 def is_away(error: BaseException) -> bool:
     """Whether this error says that Redis is away, and not that something is wrong with what it was asked."""
     return state_of(error) is not None
+
+
+def is_replica(error: BaseException) -> bool:
+    """Whether this error says that whoever has answered is no master, or no more. Another may be, at the same address:
+    then only a new connection leads there.
+    """
+    return isinstance(error, redis.ResponseError) and state_of(error) in _REPLICA
 
 
 def unreachable(error: BaseException, what: str) -> RedisUnreachable:
@@ -149,11 +162,35 @@ def asked(what: str) -> Iterator[None]:
         raise labkit_error(error, what) from error
 
 
+class ConnectionRetry(Retry):
+    """Makes a call again where the connection was lost, and once more, over a new one, where a replica has answered."""
+
+    def __init__(self) -> None:
+        super().__init__(ConstantBackoff(0), 1, supported_errors=(redis.ConnectionError,))
+
+    def call_with_retry(
+        self,
+        do: Callable[[], Found],
+        fail: Callable[..., object],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> Found:
+        """As redis-py's; `fail` closes the connection."""
+        try:
+            return super().call_with_retry(do, fail, is_retryable, with_failure_count)
+        except redis.ResponseError as error:
+            if not is_replica(error):
+                raise
+            fail(error, *([1] if with_failure_count else []))
+        return super().call_with_retry(do, fail, is_retryable, with_failure_count)
+
+
 def redis_client(url: str, *, answer_timeout: float | None = None) -> redis.Redis:
     """A client for threads to share, which waits neither for a connection nor for an answer without end.
 
     `answer_timeout` is in seconds, for those who have less time than `ANSWER_TIMEOUT`. A call whose connection is found
-    closed is made a second time, so it may be done twice. Raises `SettingsError` for what is no URL of a Redis.
+    closed, or leads to a replica, is made a second time, so it may be done twice. Raises `SettingsError` for what is no
+    URL of a Redis.
     """
     longest = ANSWER_TIMEOUT if answer_timeout is None else answer_timeout
     try:
@@ -161,7 +198,7 @@ def redis_client(url: str, *, answer_timeout: float | None = None) -> redis.Redi
             url,
             socket_connect_timeout=min(CONNECT_TIMEOUT, longest),
             socket_timeout=longest,
-            retry=Retry(ConstantBackoff(0), 1, supported_errors=(redis.ConnectionError,)),
+            retry=ConnectionRetry(),
         )
     except ValueError as error:
         raise SettingsError(f"{url!r} is not the URL of a Redis: {error}") from error

@@ -15,6 +15,7 @@ from labkit.celery_app.kombu_overrides import TRANSPORT
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
+from labkit.redis_state import ConnectionRetry
 from labkit.settings import Settings, load_settings, variables_of_celery
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         result_backend_transport_options={"global_keyprefix": key_prefix(settings)},
         redbeat_redis_url=redis_py_url(broker_url),
-        redbeat_redis_options={},  # without it RedBeat warns that it looks among the transport's
+        redbeat_redis_options={"retry": ConnectionRetry()},
         redbeat_key_prefix=f"{key_prefix(settings)}redbeat:",
         redbeat_lock_timeout=BEAT_SILENCE,
         enable_utc=True,

@@ -9,8 +9,7 @@ A Redis that answers, but takes no changes, is no lost connection: the worker as
 with a message and Redis has not been told is kept in mind, also beyond the connection, and told as soon as that works.
 kombu forgets it: then the message comes again, and the worker takes one message less for ever.
 
-The overrides were made for the version in `MADE_FOR`. A test fails when another is installed: then whoever moves it
-reads what has changed there first.
+They were made for the version in `MADE_FOR`: a test fails with another, so that what has changed there is read first.
 """
 # mypy: allow-untyped-calls, disable-error-code="assignment"
 # kombu has types, but not everywhere
@@ -32,7 +31,7 @@ from redis import exceptions
 from labkit.celery_app.message_scripts import BELL, DUE, MOST_DUE, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
-from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_away, state_of
+from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_away, is_replica, state_of
 
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
@@ -286,6 +285,8 @@ class Channel(redis.Channel):
         except (RedisAway, exceptions.ResponseError) as error:
             refusals.hear(error, f"No message could be taken at {self.global_keyprefix}*", "no task is taken from it")
             self._ask_at = monotonic() + ASK_AGAIN
+            if is_replica(error.__cause__ or error):  # at its address there may be another one by now
+                connection.disconnect()
             raise Empty from None
         except self.connection_errors:
             connection.disconnect()

@@ -10,6 +10,7 @@ from redis._parsers.base import BaseParser
 
 from labkit.errors import RedisRefused, RedisUnreachable, SettingsError
 from labkit.redis_state import Refusals, asked, is_away, redis_client, state_of
+from tests.unit.failover import ANSWERS, failover_server
 
 #: As Redis 6.2, 7 and Valkey send them.
 AWAY = {
@@ -97,3 +98,24 @@ def test_other_errors_say_nothing_of_redis():
 def test_what_is_no_url_of_a_redis():
     with pytest.raises(SettingsError, match="'localhost'"):
         redis_client("localhost")
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_who_has_an_old_connection_finds_the_new_master_behind_the_same_address(answer):
+    with failover_server(answer) as server, redis_client(server.url) as client:
+        for _ in range(2):
+            assert client.echo("a") == b"OK"
+            server.fail_over()
+            assert client.echo("a") == b"OK"
+            with client.pipeline(transaction=False) as pipe:
+                server.fail_over()
+                assert pipe.echo("a").echo("b").execute() == [b"OK"] * 2
+
+
+def test_a_replica_that_no_other_has_followed_is_asked_twice_and_away():
+    with failover_server(ANSWERS["redis 7"]) as server, redis_client(server.url) as client:
+        server.failed_over_at = 100
+        for number in (2, 3):
+            with pytest.raises(redis.ReadOnlyError):
+                client.echo("a")
+            assert server.connections == number

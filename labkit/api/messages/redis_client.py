@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import redis
 from redis.asyncio import BlockingConnectionPool
@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
 
 from labkit.errors import SettingsError
-from labkit.redis_state import ANSWER_TIMEOUT, CONNECT_TIMEOUT, asked, redis_client
+from labkit.redis_state import ANSWER_TIMEOUT, CONNECT_TIMEOUT, asked, is_replica, redis_client
 
 #: How often a call is made again where the connection is lost, and after how many seconds each time. All scripts may
 #: be sent twice.
@@ -27,12 +27,34 @@ NOT_ASKED = "The messages could not be looked up"
 
 Word = str | bytes | int
 
+Found = TypeVar("Found")
+
+
+class AsyncConnectionRetry(AsyncRetry):
+    """As `ConnectionRetry`, for asyncio."""
+
+    async def call_with_retry(
+        self,
+        do: Callable[[], Awaitable[Found]],
+        fail: Callable[..., Awaitable[object]],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> Found:
+        """As redis-py's; `fail` closes the connection."""
+        try:
+            return await super().call_with_retry(do, fail, is_retryable, with_failure_count)
+        except redis.ResponseError as error:
+            if not is_replica(error):
+                raise
+            await fail(error, *([1] if with_failure_count else []))
+        return await super().call_with_retry(do, fail, is_retryable, with_failure_count)
+
 
 def asynchronous(url: str) -> AsyncRedis:
     """A client for one event loop. Raises `SettingsError`."""
     try:
         # one that is frozen is not asked again: a request has waited long enough then
-        retry = AsyncRetry(ConstantBackoff(PAUSE), TRIES, supported_errors=(redis.ConnectionError,))
+        retry = AsyncConnectionRetry(ConstantBackoff(PAUSE), TRIES, supported_errors=(redis.ConnectionError,))
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,

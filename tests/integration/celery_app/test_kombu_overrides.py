@@ -161,11 +161,16 @@ def test_what_is_not_done_goes_back_into_the_queue_also_where_redis_is_full(own_
     assert (sum(count.waiting), count.unacknowledged) == (1, 0)
 
 
-def test_a_redis_that_refuses_is_asked_again_over_the_same_connection(own_redis):
+@pytest.mark.parametrize(("state", "goes_on_over_it"), [("unable_to_save", True), ("read_only", False)])
+def test_a_redis_that_refuses_is_asked_again_and_a_replica_over_a_new_connection(own_redis, state, goes_on_over_it):
+    """Behind the address of what has become a replica there may be another by now."""
     app, got = make_app(own_redis.url, new_settings()), []
     with taker(app, got) as connection:
-        with STATES["read_only"](own_redis):
+        drain(connection, got, until=lambda _: connection.default_channel.client.connection._sock is not None)
+        before = connection.default_channel.client.connection._sock
+        with STATES[state](own_redis):
             drain(connection, got, until=lambda _: connection.default_channel._ask_at > 0)
+            assert (connection.default_channel.client.connection._sock is before) is goes_on_over_it
         app.send_task("anything", queue=QUEUE, task_id="the one")
         drain(connection, got, until=bool)
     assert got == ["the one"]

@@ -15,6 +15,7 @@ from labkit.celery_app.beat import MAX_INTERVAL, BeatScheduler, beat_app, run_id
 from labkit.celery_app.periodic_tasks import HEARTBEAT, LAG
 from labkit.errors import SettingsError
 from labkit.settings import Settings
+from tests.unit.failover import ANSWERS, failover_server
 
 SOCKET = "unix:///tmp/redis.sock"
 MOMENT = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -93,3 +94,14 @@ def test_redbeat_speaks_tls_and_knows_the_password():
 def test_another_broker_is_refused():
     with pytest.raises(SettingsError, match="amqp"):
         beat_app("amqp://localhost", Settings())
+
+
+def test_redbeat_finds_the_new_master_behind_the_same_address():
+    with failover_server(ANSWERS["redis 7"]) as server:
+        app = beat_app(server.url, Settings(topic_prefix=""))
+        client = get_redis(app)
+        assert client.echo("a") == "OK"
+        server.fail_over()
+        assert client.echo("a") == "OK"
+        client.close()
+        app.close()
