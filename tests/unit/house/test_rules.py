@@ -48,7 +48,7 @@ def test_there_is_one_context_manager_for_all() -> None:
 
 #: What catches errors of redis-py, here or in what is raised by a library around it.
 _OF_REDIS = re.compile(r"\bexcept\b[^\n]*\b(RedisError|ResponseError|redis\.\w*Error|exceptions\.\w+Error)\b")
-_JUDGES = re.compile(r"\b(is_away|labkit_error|state_of)\b")
+_JUDGES = re.compile(r"\b(is_away|is_replica|labkit_error|state_of)\b")
 #: They ask only whether there is a Redis, for the user, and tell whatever it answers.
 _PINGS = {"celery_app/celery_status.py", "lab/doctor.py"}
 
