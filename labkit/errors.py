@@ -1,4 +1,4 @@
-"""The errors of labkit: one small tree, in which the docstring of an error is its default message.
+"""The errors of labkit: one small tree, in which the default message of an error is its docstring too.
 
 Everything that a user can mend derives from `LabkitError`; the command line prints its message as one
 paragraph and exits with 1. Anything else is a defect of labkit and keeps its traceback.
@@ -6,257 +6,255 @@ paragraph and exits with 1. Anything else is a defect of labkit and keeps its tr
 
 from __future__ import annotations
 
-import inspect
+from typing import ClassVar
 
 
 class LabkitError(Exception):
     """Something went wrong in labkit."""
 
+    says: ClassVar[str] = "Something went wrong in labkit."  # Python throws docstrings away (PYTHONOPTIMIZE=2)
+
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.says
+
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+        super().__init__(message or self.says)
 
 
 class SettingsError(LabkitError):
-    """A setting does not fit. Compare your environment and `.env` with `.env.example`."""
+    says = "A setting does not fit. Compare your environment and `.env` with `.env.example`."
 
 
 class TryAgainLater(LabkitError):
-    """Something that every task needs from labkit itself is away. That is no attempt of the task; it waits."""
+    says = "Something that every task needs from labkit itself is away. That is no attempt of the task; it waits."
 
 
-# --- the running lab
+# --- the running lab, its brokers and what is on them
 
 
 class LabError(LabkitError):
-    """The lab could not be started or reached."""
+    says = "The lab could not be started or reached."
 
 
 class DownloadError(LabError):
-    """A file could not be fetched or is not the one the lock file names."""
+    says = "A file could not be fetched or is not the one the lock file names."
 
 
 class JavaNotFound(LabError):
-    """No usable Java runtime was found. Install labkit again, which brings one, or set `LABKIT_JAVA_HOME`."""
+    says = "No usable Java runtime was found. Install labkit again, which brings one, or set `LABKIT_JAVA_HOME`."
 
 
 class DiskFull(LabError):
-    """The disk is full, so the servers cannot write. Free some space and run `labkit up` again."""
+    says = "The disk is full, so the servers cannot write. Free some space and run `labkit up` again."
 
 
 class PortInUse(LabError):
-    """The port is in use by another program."""
+    says = "The port is in use by another program."
 
 
 class ServerFailed(LabError):
-    """A server of the lab ended or did not answer in time. `labkit logs` shows what it said."""
+    says = "A server of the lab ended or did not answer in time. `labkit logs` shows what it said."
 
 
 class LabNotRunning(LabError, TryAgainLater):
-    """No lab is running. Start one with `labkit up`."""
-
-
-# --- the broker and what is on it
+    says = "No lab is running. Start one with `labkit up`."
 
 
 class TransportError(LabkitError):
-    """The broker refused a request or did not answer."""
+    says = "The broker refused a request or did not answer."
 
 
 class BrokerUnreachable(TransportError):
-    """The broker does not answer. Is the lab running? `labkit status` tells."""
+    says = "The broker does not answer. Is the lab running? `labkit status` tells."
 
 
 class NotAuthorized(TransportError):
-    """The broker refused the credentials. Check the `LABKIT_SASL_…` and `LABKIT_SSL_…` settings."""
+    says = "The broker refused the credentials. Check the `LABKIT_SASL_…` and `LABKIT_SSL_…` settings."
 
 
 class TopicMismatch(TransportError):
-    """The topic exists already, with another shape."""
+    says = "The topic exists already, with another shape."
 
 
 class UnknownTopic(TransportError):
-    """The topic does not exist."""
+    says = "The topic does not exist."
 
 
 class NotAcknowledged(TransportError):
-    """The broker did not acknowledge the record, so it must be taken as not sent."""
+    says = "The broker did not acknowledge the record, so it must be taken as not sent."
 
 
 class CommitRefused(TransportError):
-    """The group has moved on: another worker owns the partition now, so this offset was not committed."""
+    says = "The group has moved on: another worker owns the partition now, so this offset was not committed."
 
 
 class Fenced(TransportError):
-    """Another client works under this transactional id now, or the broker gave up its transaction."""
+    says = "Another client works under this transactional id now, or the broker gave up its transaction."
 
 
 class DeadTopicRefused(TransportError):
-    """The topic of dead letters cannot be made."""
+    says = "The topic of dead letters cannot be made."
 
 
 class Unsupported(TransportError):
-    """This transport cannot do that."""
+    says = "This transport cannot do that."
 
 
-# --- tasks and the workers on them
+# --- tasks, jobs and messages, and those who work on them
 
 
 class TaskNotEncodable(LabkitError):
-    """The task cannot be written as JSON."""
+    says = "The task cannot be written as JSON."
 
 
 class BadRecord(LabkitError):
-    """The record on the topic is not a task."""
+    says = "The record on the topic is not a task."
 
 
 class UnknownDeadLetter(LabkitError):
-    """There is no such dead letter."""
+    says = "There is no such dead letter."
 
 
 class NotReplayable(LabkitError):
-    """The dead letter cannot be put back: its record is missing or holds nothing, or its topic or partition is gone."""
+    says = (
+        "The dead letter cannot be put back: its record is missing or holds nothing, or its topic or partition is gone."
+    )
 
 
 class HandlerNotFound(LabkitError):
-    """The handler could not be imported. Name it as `module:function`."""
+    says = "The handler could not be imported. Name it as `module:function`."
 
 
 class UnknownKind(LabkitError):
-    """No Celery task is registered for this kind of task."""
+    says = "No Celery task is registered for this kind of task."
 
 
 class UnfitForCelery(LabkitError):
-    """Celery could not perform this task."""
+    says = "Celery could not perform this task."
 
 
 class RecordsUnreadable(LabkitError):
-    """The file does not hold records of labkit, or was cut off."""
+    says = "The file does not hold records of labkit, or was cut off."
 
 
 class RecordsUnwritable(LabkitError):
-    """The records could not be written."""
+    says = "The records could not be written."
 
 
 class HistoryUnreadable(LabkitError):
-    """The file does not hold a history of labkit, or was cut off."""
+    says = "The file does not hold a history of labkit, or was cut off."
 
 
 class NotAccepted(LabkitError):
-    """The task was not accepted, because too many before it are not finished. Send it again later."""
+    says = "The task was not accepted, because too many before it are not finished. Send it again later."
 
 
 class WorkerFailed(LabkitError):
-    """A worker ended with an error."""
+    says = "A worker ended with an error."
 
 
 class TaskTimedOut(LabkitError):
-    """The attempt took longer than it may."""
+    says = "The attempt took longer than it may."
 
 
 class HandlerNotRun(LabkitError):
-    """The handler has returned before its work was done: it returned a coroutine, a generator or the like."""
+    says = "The handler has returned before its work was done: it returned a coroutine, a generator or the like."
 
 
 class ProcessDied(LabkitError):
-    """The process that worked on the task has ended."""
+    says = "The process that worked on the task has ended."
 
 
 class KillsItsWorker(LabkitError):
-    """Every worker that had this task died at it."""
+    says = "Every worker that had this task died at it."
 
 
 class InProgress(TryAgainLater):
-    """Another delivery of this task is in progress. Try it again later."""
+    says = "Another delivery of this task is in progress. Try it again later."
 
 
 class LeaseLost(TryAgainLater):
-    """This run of a task was taken for dead and another has begun, so this one does not count as done."""
+    says = "This run of a task was taken for dead and another has begun, so this one does not count as done."
 
 
 class RedisUnreachable(TryAgainLater):
-    """Redis does not answer, or answers that it can do nothing now. Is the lab running? `labkit status` tells."""
+    says = "Redis does not answer, or answers that it can do nothing now. Is the lab running? `labkit status` tells."
 
 
 class RedisRefused(LabkitError):
-    """Redis refuses what it was asked: a key holds what another program has put there, or labkit is at fault."""
+    says = "Redis refuses what it was asked: a key holds what another program has put there, or labkit is at fault."
 
 
 class DoneElsewhere(LabkitError):
-    """Other members of the group have done some of the tasks, so their records are not here."""
+    says = "Other members of the group have done some of the tasks, so their records are not here."
 
 
 class TasksLost(LabkitError):
-    """Tasks were handed to Celery and have no record, so nobody knows whether they were done."""
+    says = "Tasks were handed to Celery and have no record, so nobody knows whether they were done."
 
 
 class DeadlineExceeded(LabkitError):
-    """The condition did not come true in time."""
-
-
-# --- jobs
+    says = "The condition did not come true in time."
 
 
 class IllegalTransition(LabkitError):
-    """The job may not become that."""
+    says = "The job may not become that."
 
 
 class BadJobId(LabkitError):
-    """This is no id of a job."""
+    says = "This is no id of a job."
 
 
 class StoreFailed(TryAgainLater):
-    """The store of the jobs cannot be read or written."""
+    says = "The store of the jobs cannot be read or written."
 
 
 class StoreInUse(LabkitError):
-    """Another process keeps the jobs of another topic in this store."""
+    says = "Another process keeps the jobs of another topic in this store."
 
 
 class ProcessedLogFailed(TryAgainLater):
-    """The log of the processed jobs cannot be read or written."""
-
-
-# --- messages, and the client of the HTTP API
+    says = "The log of the processed jobs cannot be read or written."
 
 
 class NotAMessage(LabkitError):
-    """This cannot be a message."""
+    says = "This cannot be a message."
 
 
 class UnknownQueue(LabkitError):
-    """There is no such queue of messages. `LABKIT_API_TOPICS` names them."""
+    says = "There is no such queue of messages. `LABKIT_API_TOPICS` names them."
 
 
 class BadGroupName(LabkitError):
-    """This cannot be the name of a group."""
+    says = "This cannot be the name of a group."
 
 
 class TooManyGroups(LabkitError):
-    """Too many groups are polled at once."""
+    says = "Too many groups are polled at once."
 
 
 class MessageTooLarge(LabkitError):
-    """The message is larger than a record may be."""
+    says = "The message is larger than a record may be."
 
 
 class UnknownMessage(LabkitError):
-    """There is no message with this id, or it is older than ids are kept."""
+    says = "There is no message with this id, or it is older than ids are kept."
 
 
 class StaleLease(LabkitError):
-    """The lease is over: the message was given to another poller, or will be."""
+    says = "The lease is over: the message was given to another poller, or will be."
 
 
 class IndexLost(LabkitError):
-    """Redis has lost what it knew of the messages, and it is being read again from Kafka. Try again in a moment."""
+    says = "Redis has lost what it knew of the messages, and it is being read again from Kafka. Try again in a moment."
 
 
 class ApiUnreachable(LabkitError):
-    """The HTTP API does not answer."""
+    says = "The HTTP API does not answer."
 
 
 class ApiRefused(LabkitError):
-    """The HTTP API refused the request; `status` is the one of HTTP, `type` the type of the problem (RFC 9457)."""
+    says = "The HTTP API refused the request; `status` is the one of HTTP, `type` the type of the problem (RFC 9457)."
 
     def __init__(self, message: str | None = None, *, status: int = 0, type: str = "") -> None:  # noqa: A002
         super().__init__(message)
@@ -268,32 +266,32 @@ class ApiRefused(LabkitError):
 
 
 class NotebookFailed(LabkitError):
-    """A cell of the notebook raised an error. The executed copy shows where."""
+    says = "A cell of the notebook raised an error. The executed copy shows where."
 
 
 class UnknownParameter(LabkitError):
-    """The notebook has no such parameter."""
+    says = "The notebook has no such parameter."
 
 
 class SandboxUnavailable(LabkitError):
-    """Student code runs only in a sandbox, and none can be made here. `make bubblewrap` installs what it needs."""
+    says = "Student code runs only in a sandbox, and none can be made here. `make bubblewrap` installs what it needs."
 
 
 class KernelEnded(LabkitError):
-    """The process that ran the student's cells has ended. Start a new kernel to go on."""
+    says = "The process that ran the student's cells has ended. Start a new kernel to go on."
 
 
 class BadAssignment(LabkitError):
-    """The folder of an assignment, or a question in it, does not hold what it has to."""
+    says = "The folder of an assignment, or a question in it, does not hold what it has to."
 
 
 class BadCourseSecret(LabkitError):
-    """The course has no secret from which its hidden checks are drawn, or one that others know."""
+    says = "The course has no secret from which its hidden checks are drawn, or one that others know."
 
 
 class BrokerFailed(LabkitError):
-    """The broker of a submission has failed, which is no fault of the submission. Grade it again."""
+    says = "The broker of a submission has failed, which is no fault of the submission. Grade it again."
 
 
 class GradingFailed(LabkitError):
-    """The grader itself could not go on with a submission, which is no fault of the submission. Grade it again."""
+    says = "The grader itself could not go on with a submission, which is no fault of the submission. Grade it again."

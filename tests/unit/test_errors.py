@@ -1,4 +1,4 @@
-"""The docstring of an error is its default message."""
+"""The default message of an error is its docstring, and it is there where Python throws docstrings away."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
 def test_every_error_says_something_by_default(kind: type[errors.LabkitError]) -> None:
     assert issubclass(kind, errors.LabkitError)
     said = str(kind())
-    assert said == inspect.cleandoc(kind.__doc__ or "")
+    assert said == kind.__doc__
     assert said.endswith(".")
     assert "\n\n" not in said, "one paragraph"
+
+
+def test_the_default_is_no_docstring_which_python_may_throw_away() -> None:
+    assert all("says" in vars(kind) for kind in ALL)
 
 
 def test_a_message_of_its_own_goes_before_the_default() -> None:
