@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
 from labkit.errors import LabkitError
+from labkit.process.signals import have_usual_effects
 
 #: The descriptor of standard error.
 _LAST_STANDARD = 2
@@ -19,6 +21,7 @@ def main() -> None:
     So does what the system says about a file, a folder or a disk, since those are the user's and no defect.
     """
     _open_what_was_closed()
+    have_usual_effects((signal.SIGCHLD,))  # what else is ignored is so on purpose, as by nohup
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character

@@ -157,7 +157,7 @@ def _format(java: Java, jars: Sequence[Path], template: Path) -> None:
     done = subprocess.run(
         command, cwd=template.parent, env=environment_for_java(), capture_output=True, text=True, check=False
     )
-    if done.returncode:
+    if done.returncode or not (template / "meta.properties").exists():  # no status is known where SIGCHLD is ignored
         raise ServerFailed(f"Kafka could not format its storage: {(done.stderr or done.stdout).strip()[-500:]}")
 
 

@@ -67,7 +67,7 @@ class ServerProcess:
         self.pid = os.fork()
         if self.pid == 0:
             self._become(supervisor)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the owner's thread had blocked
         self.running = True
 
     def _become(self, supervisor: int) -> NoReturn:
@@ -80,7 +80,7 @@ class ServerProcess:
             os.dup2(output, 2)
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             if self.environment is None:
                 os.execv(self.argv[0], self.argv)  # noqa: S606 (a shell is not wanted)
             os.execve(self.argv[0], self.argv, self.environment)  # noqa: S606

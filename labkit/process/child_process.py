@@ -15,13 +15,19 @@ from msgspec.json import decode, encode
 from labkit.errors import WorkerFailed
 from labkit.process.child_watch import ChildWatch
 from labkit.process.output_log import OutputLog
-from labkit.process.parent_channel import CUT_OFF, FAILURE, STOP, WORDS
+from labkit.process.parent_channel import CUT_OFF, FAILURE, STATUS, STOP, WORDS
 from labkit.process.process_group import ProcessGroup
+from labkit.settings import environment_with
 
 #: How long a process has to end after it was asked to, in seconds.
 STOP_TIMEOUT = 30.0
 #: How long a killed process may take to be gone, in seconds.
 KILL_TIMEOUT = 10.0
+
+#: With it, Python would take the end of a program for an error, and end with status 1.
+_NOT_HANDED_ON = ("PYTHONINSPECT",)
+#: In the place of a status.
+_UNKNOWN = "a status that nobody knows (SIGCHLD is ignored here, or another has waited for it)"
 
 
 class ChildProcess:
@@ -54,7 +60,7 @@ class ChildProcess:
         self._environment = environment
         self._group: ProcessGroup | None = None
         self._watch: ChildWatch | None = None
-        self._status = 0
+        self._status: int | None = None  # until it has ended, what it says itself
         self._failure: str | None = None
         self._error: BaseException | None = None
         self._begun = threading.Event()
@@ -104,7 +110,8 @@ class ChildProcess:
             raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
         if self._status != 0:
             said = self._why() or self.output.last_line() or "it said nothing"
-            raise WorkerFailed(f"{self.name} ended with status {self._status}: {said}")
+            how = _UNKNOWN if self._status is None else f"status {self._status}"
+            raise WorkerFailed(f"{self.name} ended with {how}: {said}")
 
     def kill(self) -> None:
         """SIGKILL: the process ends in the middle of what it does, and with it all that it has started."""
@@ -118,7 +125,10 @@ class ChildProcess:
 
     def ending(self) -> str:
         """With what the process has ended, in words: a signal or a status, and why, if it has said it."""
-        how = Signals(-self._status).name if self._status < 0 else f"status {self._status}"
+        if self._status is None:
+            how = _UNKNOWN
+        else:
+            how = Signals(-self._status).name if self._status < 0 else f"status {self._status}"
         why = self._why()
         return how if why is None else f"{how}: {why}"
 
@@ -154,8 +164,12 @@ class ChildProcess:
         with closing(ChildWatch(on_line=self._take, on_output=self.output.write)) as watch:
             ends = [end.inherited for end in (watch.orders, watch.reports, watch.output)]
             words = ["labkit.process", self._module, *map(str, (*ends[:2], os.getpid()))]
+            environment = environment_with() if self._environment is None else self._environment
             group = ProcessGroup(
-                [sys.executable, "-m", *words], output=ends[2], inherited=ends[:2], environment=self._environment
+                [sys.executable, "-m", *words],
+                output=ends[2],
+                inherited=ends[:2],
+                environment={name: value for name, value in environment.items() if name not in _NOT_HANDED_ON},
             )
             try:
                 watch.handed_over()
@@ -163,12 +177,16 @@ class ChildProcess:
                 self._begun.set()
                 watch.attend(group)
             finally:
-                self._status = group.reap()
+                status = group.reap()
             watch.read_rest()
+            if status is not None:
+                self._status = status
 
     def _take(self, line: bytes) -> None:
         if line.startswith(FAILURE):
             self._failure = decode(line[1:], type=str)
+        elif line.startswith(STATUS):
+            self._status = decode(line[1:], type=int)
         else:
             self._hear(line[1:])
 

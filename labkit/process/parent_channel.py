@@ -24,8 +24,10 @@ from labkit.errors import LabkitError
 
 #: How a line begins: with an order or a report, which are JSON and up to the two, …
 WORDS = b" "
-#: … with the order to stop, or with why the process could not go on, its last report, as JSON too.
+#: … with the order to stop, or with why the process could not go on, as JSON too, …
 STOP, FAILURE = b".", b"!"
+#: … or with the status with which it is about to end, its last report: the system may tell the parent none.
+STATUS = b"="
 #: The status with which a process ends that was cut off from its parent, since its descriptors were closed.
 CUT_OFF = 86
 #: How often a process looks whether its parent is still there, in seconds; the end of the orders usually tells at once.
@@ -91,9 +93,13 @@ class ParentChannel:
         self._send(WORDS + encode(message))
 
     def fail(self, error: BaseException) -> None:
-        """The last report: why this process could not go on. It ends now."""
+        """Report why this process could not go on. It ends now."""
         why = str(error) if issubclass(type(error), LabkitError) else f"{type(error).__name__}: {error}"
         self._send(FAILURE + encode(why))
+
+    def end(self, status: int) -> None:
+        """The last report: with which status this process ends now."""
+        self._send(STATUS + encode(status))
 
     def _send(self, line: bytes) -> None:
         if os.getpid() != self._pid:  # a copy that a handler has forked came back from it

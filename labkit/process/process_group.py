@@ -21,6 +21,7 @@ class ProcessGroup:
     Linux kills the head when that thread ends: it must live as long as the group. The others of the group are killed
     with the head by `reap`, and by the guard should this process be gone. `end_watch` holds a descriptor that is
     readable when the head has ended; nothing where there is none. Nothing else reaps, so the number stays the head's.
+    But where this process ignores SIGCHLD the system reaps the head when it ends, and nobody knows with which status.
     """
 
     def __init__(
@@ -37,33 +38,59 @@ class ProcessGroup:
         )
         self.pid = self._process.pid
         self.end_watch = _end_watch(self.pid)
-        self._lock = threading.Lock()
-        self._reaped = False
+        self._lock = threading.RLock()
+        self._ended = self._reaped = False
+        self._status: int | None = None
         self._tell_guard(process_guard.guard.add)
 
     def has_ended(self) -> bool:
         """Whether the head has ended; it is not reaped by that, if the system can look without."""
-        if hasattr(os, "waitid"):
+        if self._reaped or not hasattr(os, "waitid"):
+            return self._take(os.WNOHANG)
+        try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        return self._process.poll() is not None
+        except ChildProcessError:
+            return self._take(os.WNOHANG)
 
     def signal(self, number: int) -> None:
-        """Send a signal to all of the group; nothing happens once it is reaped. Any thread may call it."""
+        """Send a signal to all of the group; nothing happens once `reap` has ended it. Any thread may call it."""
         with self._lock:
-            if not self._reaped:
-                _signal_group(self.pid, number)
+            if not self._ended:
+                self._signal(number)
 
-    def reap(self) -> int:
-        """Kill what is left of the group and reap the head; returns its status, a signal as a negative number."""
+    def reap(self) -> int | None:
+        """Kill what is left of the group and reap the head; returns its status, a signal as a negative number.
+
+        None where nobody knows it.
+        """
         with self._lock:
-            _signal_group(self.pid, signal.SIGKILL)
-            status = self._process.wait()
-            self._reaped = True
+            self._signal(signal.SIGKILL)
+            self._take(0)
+            self._ended = True
         for number in self.end_watch:
             os.close(number)
         self.end_watch = ()
         self._tell_guard(process_guard.guard.remove)
-        return status
+        return self._status
+
+    def _take(self, options: int) -> bool:
+        """Reap the head if it has ended, or wait for that; whether it is reaped."""
+        with self._lock:
+            if not self._reaped:
+                try:
+                    pid, status = os.waitpid(self.pid, options)
+                    self._reaped = pid != 0
+                    self._status = os.waitstatus_to_exitcode(status) if pid else None
+                except ChildProcessError:
+                    self._reaped = True
+                if self._reaped:
+                    self._process.returncode = self._status or 0  # `Popen` would complain that it still runs
+            return self._reaped
+
+    def _signal(self, number: int) -> None:
+        if self.has_ended() and self._reaped and _is_a_process(self.pid):
+            return  # the number is another one's by now: it can be free only when nothing is left of the group
+        _signal_group(self.pid, number)
 
     def _tell_guard(self, tell: Callable[[int], None]) -> None:
         try:
@@ -79,6 +106,16 @@ def _end_watch(pid: int) -> tuple[int, ...]:
         return (os.pidfd_open(pid),)
     except OSError:  # an old kernel, or a sandbox that imitates one
         return ()
+
+
+def _is_a_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -16,6 +16,18 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 log = logging.getLogger("labkit.process")
 
 
+def have_usual_effects(numbers: tuple[signal.Signals, ...]) -> None:
+    """At the beginning of a process: block no signal, and ignore none of these.
+
+    Both it may have from the thread or the shell that has started it. Where SIGCHLD is ignored, the system tells nobody
+    with which status a child has ended.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in numbers:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 @contextmanager
 def on_signals(
     numbers: tuple[signal.Signals, ...],

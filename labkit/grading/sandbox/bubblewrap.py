@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -67,6 +68,11 @@ class Bubblewrap:
 
     def check(self) -> None:
         """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            raise SandboxUnavailable(
+                "Student code runs only where it is known how it ends, and this process ignores SIGCHLD, so nobody is "
+                "told. Give it its usual effect: `signal.signal(signal.SIGCHLD, signal.SIG_DFL)`."
+            )
         with self._lock:
             if not self._works:
                 _check_machine()

@@ -214,6 +214,8 @@ class PipeConversation(Resource):
                 if first and not wait_for(lambda: not _is_first_inside(first), KILL_TIMEOUT, interval=LOOK_AGAIN):
                     log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
             self.output()
+            if status is None:
+                raise ChildProcessError("something else has waited for its end, or SIGCHLD is ignored")
             self._ending = ending_of(status, cause, self._limits, self._group)
         finally:
             for number in self._inherited:

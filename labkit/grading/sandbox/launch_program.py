@@ -10,6 +10,7 @@ import fcntl
 import os
 import resource
 import select
+import signal
 import sys
 import time
 
@@ -26,7 +27,16 @@ def main(words: list[str]) -> None:
         name, _, value = word.partition("=")
         _WORDS[name](value)
     os.umask(0o077)
+    _have_usual_signals()
     os.execv(words[at + 1], words[at + 1 :])  # noqa: S606 - it is to become the command
+
+
+def _have_usual_signals() -> None:
+    """Nothing is blocked or ignored that was so where the grader was started, or by its thread."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _limit(value: str) -> None:

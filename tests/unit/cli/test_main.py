@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,18 @@ def test_the_doctor_makes_all_checks_where_a_file_is_in_the_place_of_a_folder(mo
     assert findings["folders"].verdict is Assessment.BAD
     assert str(file) in findings["folders"].says
     assert "external Redis" in findings, "the last check"
+
+
+def test_children_tell_how_they_end_and_sigterm_ends_it_whatever_has_started_it(labkit):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        labkit("--help")
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+        assert signal.pthread_sigmask(signal.SIG_SETMASK, blocked) == set()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeL\x00A\x00", b"LABKIT_LAB=\xe4\n"], ids=["UTF-16", "Latin-1"])

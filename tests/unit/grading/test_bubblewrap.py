@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 import labkit
 from labkit.errors import SandboxUnavailable
-from labkit.grading.sandbox import Bubblewrap, Limits, bubblewrap, mounts
+from labkit.grading.sandbox import Bubblewrap, Limits, bubblewrap, launch_program, mounts
 
 COMMAND = [sys.executable, "-c", "pass"]
 
@@ -22,6 +24,27 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(sys, "platform", "linux")
     return tmp_path
+
+
+def test_where_nobody_would_know_how_code_has_ended_none_is_run() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(SandboxUnavailable, match="this process ignores SIGCHLD"):
+            Bubblewrap().check()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_code_has_the_usual_signals_whatever_the_grader_has() -> None:
+    words = ["-I", "-S", launch_program.__file__, "--", "/bin/sh", "-c", "kill -TERM $$"]
+    block = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ignore = 'trap \'\' TERM CHLD; exec "$0" "$@"'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", ignore, sys.executable, "-c", block, sys.executable, *words], timeout=60, check=False
+    )
+    assert ended.returncode == -signal.SIGTERM
 
 
 def put(folder: Path, script: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,19 @@ def noted(folder: Path) -> list[dict[str, Any]]:
 def said(folder: Path) -> str:
     path = folder / "server"
     return path.read_text() if path.exists() else ""
+
+
+def test_a_server_obeys_signals_whatever_the_thread_of_its_owner_has_blocked(folder: Path) -> None:
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        supervisor = start(folder, command(folder, ["/bin/sh", "-c", "kill -USR2 $$"]))
+        supervisor.wait()
+        supervisor.stop()
+
+    asking = threading.Thread(target=begin)
+    asking.start()
+    asking.join()
+    assert [end["status"] for end in ends(folder)] == [-signal.SIGUSR2]
 
 
 class Owner:

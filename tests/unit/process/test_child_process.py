@@ -15,6 +15,7 @@ from msgspec.json import decode
 
 from labkit.errors import WorkerFailed
 from labkit.process.child_process import ChildProcess
+from labkit.process.signals import ENDING
 from labkit.taskqueue.timeouts import wait_until
 
 MODULE = "tests.unit.process.child_modules"
@@ -292,6 +293,73 @@ def test_what_hears_may_fail_which_ends_the_process_and_is_said(start):
     with pytest.raises(WorkerFailed, match=r"What unheard reported could not be taken: no ear for that"):
         child.join()
     assert not child.alive()
+
+
+@pytest.fixture
+def ignored():
+    """Signals that this process ignores, as it may have been told to by a notebook, a handler's module or a shell."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGCHLD, *ENDING)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_where_the_system_tells_no_status_it_tells_its_own(start, ignored):
+    child, heard = start({})
+    running = do(child, heard, "import subprocess; said = subprocess.Popen(['sleep', '1000']).pid")
+    child.ask_to_stop()
+    child.join()
+    assert heard[-1] == {"ended": True}
+    gone(running)
+    child.kill()  # and nobody else, whose number it may be
+
+
+@pytest.mark.parametrize(
+    ("order", "how"),
+    [
+        ("raise SystemExit(3)", "status 3: it said nothing"),
+        ("1 / 0", "status 1: ZeroDivisionError: division by zero"),
+        ("import os; os._exit(0)", r"a status that nobody knows \(SIGCHLD is ignored here"),
+    ],
+)
+def test_where_the_system_tells_no_status_it_is_not_taken_for_a_good_end(start, ignored, order, how):
+    child, _ = start({})
+    child.tell(order)
+    wait_until(lambda: not child.alive(), timeout=LONG, what="it was to end")
+    with pytest.raises(WorkerFailed, match=how):
+        child.join()
+    assert child.ending().startswith(how[:8])
+
+
+ALL_SIGNALS = """
+import signal
+said = [len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        *(number.name for number in signal.Signals if signal.getsignal(number) == signal.SIG_IGN)]
+"""
+
+
+def test_it_obeys_signals_whatever_the_thread_that_has_started_it_does(start, ignored):
+    started = []
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        started.append(start({}))
+
+    asking = threading.Thread(target=begin)
+    asking.start()
+    asking.join()
+    [(child, heard)] = started
+    usual = [number.name for number in (signal.SIGPIPE, signal.SIGXFSZ)]  # as Python has it
+    assert do(child, heard, ALL_SIGNALS) == [0, *usual]
+
+
+def test_what_is_set_for_python_changes_neither_its_end_nor_what_it_prints(start):
+    settings = {"PYTHONINSPECT": "1", "PYTHONIOENCODING": "utf-16", "PYTHONUTF8": "0", "PYTHONWARNINGS": "error"}
+    child, heard = start({}, environment=os.environ | settings)
+    do(child, heard, "print('gr\u00fcn')")
+    child.ask_to_stop()
+    child.join()
+    assert child.output.text() == "gr\u00fcn\n"
 
 
 BUSY = {

@@ -13,6 +13,7 @@ import pytest
 from labkit.process import process_guard
 from labkit.process.process_group import ProcessGroup
 from labkit.process.process_guard import ProcessGuard
+from labkit.taskqueue.timeouts import wait_until
 
 #: A process that is not the parent of the guard: to the guard, its owner is gone from the beginning.
 GONE = 1
@@ -125,3 +126,20 @@ def test_a_child_begins_and_is_reaped_whole_whatever_the_guard_does(monkeypatch,
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(number)
     assert str(error) in caplog.text
+
+
+def test_a_number_that_is_another_one_s_by_now_gets_no_signal(group, monkeypatch):
+    """Where SIGCHLD is ignored the system has reaped the head, whose number may be taken at once."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with open(os.devnull, "w") as output:  # noqa: PTH123
+            ended = ProcessGroup(["true"], output=output.fileno(), inherited=(), environment=None)
+        wait_until(ended.has_ended, timeout=60, what="it was to end")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    sent = []
+    monkeypatch.setattr(os, "killpg", lambda *what: sent.append(what))
+    monkeypatch.setattr(ended, "pid", group.pid)
+    ended.signal(signal.SIGTERM)
+    assert ended.reap() is None
+    assert sent == []
