@@ -177,7 +177,9 @@ def test_tasks_that_nobody_handles_are_dead_letters(type_in, topics, stream):
     assert "high 0 sent, 0 shed, 2 dead" in ended(dispatcher)
 
 
-@pytest.mark.parametrize("words", [("bridge",), ("priority", "--policy", "weighted")])
+@pytest.mark.parametrize(
+    "words", [("bridge",), pytest.param(("priority", "--policy", "weighted"), marks=pytest.mark.long)]
+)
 def test_a_demo_adds_up_and_leaves_nothing_behind(type_in, lab, topics, prefix, words):
     out = said(type_in("demo", *words, "--seconds", "3"))
     produced, *rest = map(int, re.search(SUM, out).groups())

@@ -55,6 +55,7 @@ def test_ids_are_drawn_and_failures_are_seen(type_in, unique_name):
     assert "0 NEW, 0 RUNNING, 0 DONE, 25 FAILED." in said(type_in("list", *topic))
 
 
+@pytest.mark.long
 def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, tmp_path):
     """kill -9 in the middle, twice; whoever comes next finishes what is left."""
     topic = ("--topic", unique_name)

@@ -1,4 +1,4 @@
-"""nbval runs every notebook and compares what comes out with what is committed; then again with other parameters.
+"""nbval runs every notebook and compares what comes out with what is committed; in a long run again with other values.
 
 Pictures are not compared, nor cells tagged `nbval-ignore-output`, whose output holds times.
 `test_structure.py` sees to it that enough is left. The second time is in the same kernel, as students do it who change
@@ -79,6 +79,13 @@ def cells_run(report: Path) -> int:
     return sum(int(suite.get("tests", 0)) for suite in ET.parse(report).getroot().iter("testsuite"))
 
 
+def run_all(notebook: Path, report: Path, cells: int) -> None:
+    """Run nbval; every cell has to come out as it should."""
+    answer = nbval(notebook, report)
+    assert answer.returncode == 0, answer.stdout[-6000:]
+    assert cells_run(report) == cells
+
+
 def with_other_values(path: Path) -> NotebookNode:
     """The notebook, and after its last cell all code cells once more, with other values."""
     others = OTHER_VALUES[path.stem]
@@ -97,13 +104,18 @@ def with_other_values(path: Path) -> NotebookNode:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("kernels_in_lab")
-def test_the_committed_outputs_come_out_again_and_other_values_work(path: Path, tmp_path: Path) -> None:
+def test_the_committed_outputs_come_out_again(path: Path, tmp_path: Path) -> None:
+    run_all(path, tmp_path / "report.xml", len(code_cells(nbformat.read(path, as_version=4))))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("kernels_in_lab")
+def test_other_values_work_in_the_same_kernel(path: Path, tmp_path: Path) -> None:
     twice = tmp_path / path.name
     nbformat.write(with_other_values(path), twice)
-    report = tmp_path / "report.xml"
-    answer = nbval(twice, report)
-    assert answer.returncode == 0, answer.stdout[-6000:]
-    assert cells_run(report) == 2 * len(code_cells(nbformat.read(path, as_version=4))) + 1
+    run_all(twice, tmp_path / "report.xml", 2 * len(code_cells(nbformat.read(path, as_version=4))) + 1)
 
 
 def test_another_output_is_noticed(tmp_path: Path) -> None:

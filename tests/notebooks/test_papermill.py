@@ -22,6 +22,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SEQUENCE = [path for path in NOTEBOOKS if path.stem[:2] in ("00", "05")]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("kernels_in_lab")
 def test_a_sequence_leaves_copies_records_figures_and_pictures(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ SELECTION = ["-k", "not confluent"]
 AT_LEAST = 30
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_task_queue_works_over_sasl_and_tls(external_kafka: ExternalKafka) -> None:
     connection = external_kafka.sasl_ssl

@@ -64,6 +64,7 @@ def test_nothing_is_lost_and_effects_are_had_once_whoever_is_killed(own_lab):
     assert run.in_vain == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["effect", "guarded"])
 def test_what_is_sent_twice_has_one_effect(bridge, kind):
     with bridge(kind=kind) as scene:
@@ -77,6 +78,7 @@ def test_what_is_sent_twice_has_one_effect(bridge, kind):
     assert check(history).ok(allow=())
 
 
+@pytest.mark.long
 def test_a_handler_that_recognises_nothing_is_found_out(bridge):
     with bridge(kind="careless") as scene:
         let_it_die(scene, "dies_before_commit")
@@ -87,6 +89,7 @@ def test_a_handler_that_recognises_nothing_is_found_out(bridge):
     assert (counts[LOST], counts[EFFECT_TWICE]) == (0, sent)
 
 
+@pytest.mark.long
 def test_a_bridge_that_commits_before_it_sends_is_found_out(bridge):
     with bridge() as scene:
         let_it_die(scene, "commits_before_sending")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from labkit.faults.nemesis import FaultName
 from labkit.faults.worker_run import WorkerLoad, run_under_faults
 from labkit.lab import Lab
@@ -10,6 +12,7 @@ from labkit.taskqueue import uniform
 WORKERS = 3
 
 
+@pytest.mark.long
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
     load = WorkerLoad(tasks=900, service=uniform(50, 150), workers=WORKERS, concurrency=4)
     run = run_under_faults(lab, load, ["replace worker"] * 4, seed=1)
@@ -20,6 +23,7 @@ def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
     assert run.records["worker"].nunique() > WORKERS
 
 
+@pytest.mark.long
 def test_nothing_is_lost_when_workers_and_the_broker_fail_by_turns():
     faults: list[FaultName] = ["kill worker", "kill broker", "freeze worker", "replace worker"]
     load = WorkerLoad(tasks=1_200, service=uniform(50, 150), workers=WORKERS, concurrency=4)

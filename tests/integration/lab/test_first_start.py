@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from labkit.lab import Lab
 from labkit.lab.aot_cache import prepare_kafka, read_note
@@ -22,6 +23,7 @@ PREPARE = (
 )
 
 
+@pytest.mark.long
 def test_a_first_start_makes_the_caches_even_after_one_that_was_killed(tmp_path: Path) -> None:
     tmp_path /= "a=b"
     settings = Settings(cache_dir=tmp_path)

@@ -163,7 +163,7 @@ def test_a_forked_child_does_not_end_its_parents_lab(in_another_process: Run) ->
     assert said.splitlines() == ["the child is done: 0", "running: True"], complaint
 
 
-@pytest.mark.parametrize("damage", ["cut off", "overwritten"])
+@pytest.mark.parametrize("damage", ["cut off", pytest.param("overwritten", marks=pytest.mark.long)])
 def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
     damage: str, own_settings: Settings, folders: LabFolders, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -82,6 +82,13 @@ def test_a_quick_run_leaves_out_what_takes_seconds_or_a_server() -> None:
     assert "not slow" in line
 
 
+def test_each_test_is_run_by_make_test_or_by_make_soak() -> None:
+    words = [
+        re.search(r'-m "?((?:not )?long)"? ', run("make", "--dry-run", target).stdout)[1] for target in ("test", "soak")
+    ]
+    assert words == ["not long", "long"]
+
+
 def test_what_the_guide_for_contributors_names_is_there() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     assert {"quick", "unit", "test", "check", "bench", "soak", "browser", "bubblewrap"} <= set(
