@@ -24,6 +24,9 @@ class SharedBroker:
     def used_up(self) -> str | None:
         return None
 
+    def is_usable(self) -> bool:
+        return True
+
     def close(self) -> None:
         pass
 
