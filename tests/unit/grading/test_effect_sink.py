@@ -237,6 +237,7 @@ def test_one_that_is_ended_by_another_thread_ends_no_other(monkeypatch: pytest.M
 
         def late() -> select.poll:
             sink.ask_to_stop("worker")
+            assert connection.socket.fileno() >= 0  # a number that is free would soon be another connection's
             return poll()
 
         with monkeypatch.context() as patch:
