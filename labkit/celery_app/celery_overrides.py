@@ -29,6 +29,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
 
+from labkit.celery_app.message_headers import bound_wait, check_headers
 from labkit.logs.safe_logger import safe_logger
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ CLOSE_TIMEOUT = 5.0
 START_TIMEOUT = 30.0
 #: How often a worker looks which processes of its pool have died, in seconds.
 MAINTAIN_INTERVAL = 0.5
+#: How many messages are held of tasks that a worker does not know, before they take the places of others.
+MOST_UNKNOWN = 100
 #: How often a process of the pool looks whether its worker is still there, in seconds.
 WATCH_INTERVAL = 0.5
 
@@ -164,11 +167,17 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     """
 
     def on_unknown_task(self, _body: object, message: Any, _error: object) -> None:
-        """Celery calls this for a task that nobody has registered."""
-        if self.app.on_unknown(message):
+        """Celery calls this for a task that nobody has registered. While it is held, its place is another's."""
+        qos, is_extra = self.qos, len(self.app.unknown_tasks) < MOST_UNKNOWN
+
+        def settle() -> None:
             message.ack_log_error(log, self.connection_errors)
-        else:
-            message.requeue()
+            if is_extra:
+                qos.decrement_eventually()
+
+        self.app.unknown_tasks.add(message, lambda: self.call_soon(settle))
+        if is_extra:
+            qos.increment_eventually()
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Celery calls this for what it does with a message; one that it cannot read would end the worker."""
@@ -176,7 +185,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
         def handle(message: Any) -> None:
             try:
-                _check_headers(message.headers)
+                check_headers(message.headers)
+                bound_wait(message.headers, self.app.longest_wait)
                 take(message)
             except (*self.connection_errors, *self.channel_errors):
                 raise
@@ -217,10 +227,11 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
         Celery ignores it when Kombu can't close one, and has it closed again later, when it knows its address no more:
         an `AttributeError` that ends the worker, then or when a task is done that ran meanwhile. The first attempt
-        fails where a command was under way, the second one has nothing to wait for. Messages of tasks that run on are
-        not put back.
+        fails where a command was under way, the second one has nothing to wait for. Messages of tasks that run on,
+        or whose letter is written, are not put back.
         """
         running = [request.message.delivery_tag for request in state.active_requests]
+        running += self.app.unknown_tasks.tags()
         bound_open_broker_sockets(self.connection, CLOSE_TIMEOUT)
         with default_socket_timeout(CLOSE_TIMEOUT):
             for channel in list(self.connection.transport.channels):
@@ -228,28 +239,6 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                 for _ in range(2):
                     with suppress(*self.connection_errors, *self.channel_errors):
                         channel.close()
-
-
-def _check_headers(headers: Any) -> None:
-    """Raise `ValueError` for headers that Celery would choke on later, with a place in its pool taken."""
-    for name, is_known in _HEADERS.items():
-        value = headers.get(name)
-        if not (is_known(value) or (value is None and name != "id")):
-            raise ValueError(f"the header {name!r} is {value!r}")
-
-
-#: What Celery takes for granted of a message's headers (https://docs.celeryq.dev/en/stable/internals/protocol.html).
-_HEADERS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        ("id", "task", "root_id", "parent_id", "group", "eta", "expires"), lambda value: type(value) is str
-    ),
-    "retries": lambda value: type(value) is int,
-    "timelimit": lambda value: (
-        type(value) is list and [type(one) in (int, float, type(None)) for one in value] == [True] * 2
-    ),
-    "stamped_headers": lambda value: type(value) is list,
-    "stamps": lambda value: type(value) is dict,
-}
 
 
 def make_program(

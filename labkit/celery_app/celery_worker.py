@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import socket
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,13 +21,13 @@ from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
 from labkit.celery_app.task_starts import TaskStarts
-from labkit.errors import BadRecord, LabkitError, RedisRefused, RedisUnreachable, UnknownKind
+from labkit.celery_app.unknown_tasks import UnknownTasks
+from labkit.errors import BadRecord, RedisRefused, RedisUnreachable
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.task_record import DEAD
 from labkit.outage import Outage
 from labkit.redis_state import Refusals
 from labkit.settings import Settings
-from labkit.taskqueue.engine.failure import describe
+from labkit.taskqueue.engine.attempts import LOOK_AGAIN
 from labkit.taskqueue.engine.worker_config import Retry
 
 if TYPE_CHECKING:
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 
 #: Where tasks run: in processes that are forked, in threads, or in the worker itself, one at a time.
 Pool = Literal["prefork", "threads", "solo"]
-
-#: What to do about a task that a worker does not know.
-UNKNOWN = "LABKIT_CELERY_IMPORTS must name the same modules for workers as for dispatchers and bridges."
 
 #: What comes of a worker that cannot say that it runs.
 UNSEEN = "dispatchers do not count this worker, and its death is not noticed"
@@ -70,7 +66,7 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
 
     `tally` counts what becomes of them. Raises `SettingsError`, `LabNotRunning` and `HandlerNotFound`.
     """
-    url = broker_url(settings)
+    url, retry = broker_url(settings), retry or Retry()
     import_handlers(settings)
     app = make_app(url, settings)
     count = (lambda what: None) if tally is None else tally.add
@@ -82,14 +78,15 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
     Performer(
         app,
         redis_py_url(url),
-        retry=retry or Retry(),
+        retry=retry,
         starts=starts,
         write=writer.write,
         is_ending=ending.is_set,
         is_said=flag.is_set,
     ).register()
     PeriodicTasks(url, settings, on_run=lambda: count(PERIODIC)).register(app)
-    app.on_unknown = _Unknown(writer)
+    app.unknown_tasks = UnknownTasks(writer)
+    app.longest_wait = max(retry.longest, LOOK_AGAIN)
     app.on_process_died = _Deaths(starts)
     app.on_ending = ending.set
     app.outage = outage
@@ -164,37 +161,6 @@ class _Deaths:
         except RedisRefused as error:
             self._refusals.say(error, "a task that kills its process is not recognised")
         self._open.popleft()
-
-
-class _Unknown:
-    """Makes a dead letter of a message with a task that this worker does not know."""
-
-    def __init__(self, writer: OutcomeWriter) -> None:
-        self._writer = writer
-
-    def __call__(self, message: Any) -> bool:
-        """False if the message has to come again."""
-        try:
-            (values, *_), _, _ = message.decode()
-            envelope = Envelope.from_json(values)
-        except (BadRecord, ValueError, TypeError):
-            log.error("a message was dropped that is not one of labkit: %s", message.headers)
-            return True
-        now = time.time()
-        record = envelope.record(
-            DEAD,
-            worker="celery",
-            attempt=1,
-            started_at=now,
-            finished_at=now,
-            error=describe(UnknownKind(f"The Celery worker has no task {message.headers['task']!r}. {UNKNOWN}")),
-        )
-        try:
-            self._writer.write(envelope, record)
-        except LabkitError as error:
-            log.warning("task %s, which no worker knows, has to wait: %s", envelope.task.id, error)
-            return False
-        return True
 
 
 def _presence_step(url: str, settings: Settings, run: str, outage: Outage) -> type[bootsteps.StartStopStep]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,7 @@ def consumer_of(*channels: HalfWay) -> Any:
     consumer.connection = SimpleNamespace(
         transport=SimpleNamespace(channels=list(channels)), _connection=None, _transport=None
     )
+    consumer.app = SimpleNamespace(unknown_tasks=SimpleNamespace(tags=lambda: ["held"]), longest_wait=10.0)
     return consumer
 
 
@@ -54,4 +56,17 @@ def test_what_runs_on_is_not_put_back_into_the_queue(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("celery.worker.state.active_requests", requests)
     channel = HalfWay()
     consumer_of(channel).on_connection_error_after_connected(ConnectionError())
-    assert channel.left_out == ["a", "b"]
+    assert channel.left_out == ["a", "b", "held"]
+
+
+def test_a_message_from_before_the_clock_was_set_back_waits_no_longer_than_any_retry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[dict[str, Any]] = []
+    take = lambda message: taken.append(message.headers)  # noqa: E731
+    monkeypatch.setattr(Consumer, "create_task_handler", lambda self: take)
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    message = SimpleNamespace(headers={"id": "1", "task": "t", "eta": in_an_hour.isoformat()})
+    consumer_of().create_task_handler()(message)
+    (headers,) = taken
+    assert in_an_hour - datetime.fromisoformat(headers["eta"]) > timedelta(minutes=59)
