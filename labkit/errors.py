@@ -88,6 +88,10 @@ class CommitRefused(TransportError):
     says = "The group has moved on: another worker owns the partition now, so this offset was not committed."
 
 
+class MetadataTooLarge(TransportError):
+    says = "The broker takes less text with a commit (`offset.metadata.max.bytes`), so nothing was committed."
+
+
 class Fenced(TransportError):
     says = "Another client works under this transactional id now, or the broker gave up its transaction."
 
@@ -100,7 +104,7 @@ class Unsupported(TransportError):
     says = "This transport cannot do that."
 
 
-# --- tasks, jobs and messages, and those who work on them
+# --- tasks, jobs and messages, those who work on them, and notebooks
 
 
 class TaskNotEncodable(LabkitError):
@@ -260,9 +264,6 @@ class ApiRefused(LabkitError):
         super().__init__(message)
         self.status = status
         self.type = type
-
-
-# --- notebooks, run without a browser or graded
 
 
 class NotebookFailed(LabkitError):

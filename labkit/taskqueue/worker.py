@@ -9,8 +9,8 @@ from labkit.errors import TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
-from labkit.taskqueue.engine.dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
+from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.quarantine import Quarantine
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
@@ -220,7 +220,7 @@ class Worker(BaseWorker):
         """As `_take_in`, until every letter is written that can be now."""
         deadline = self._measure() + LETTERS_TIMEOUT
         self._take_in()
-        while len(self._attempts.dead) > len(self._dead_letters.stuck()) and self._dead_letters.may_write():
+        while len(self._attempts.dead) > self._dead_letters.waiting() and self._dead_letters.may_write():
             if self._measure() > deadline:
                 break
             self._take_in()

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import CommitRefused
+from labkit.errors import CommitRefused, MetadataTooLarge
 from labkit.taskqueue.transport import ConsumerConfig, Position, TopicPartition
 from tests.contract.fixtures import LONG_SESSION, SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, Member, poll_until, shared
 
@@ -122,6 +122,14 @@ def test_who_has_lost_a_partition_may_not_commit_for_it(topic, partitions, admin
         with pytest.raises(CommitRefused):
             first.client.commit(positions)
     assert admin.committed(topic, topic) == {0: Position(3)}
+
+
+def test_a_position_with_more_text_than_the_broker_takes_is_refused_and_the_next_is_not(topic, partitions, admin, join):
+    poll_until(shared(member := join("worker-1")), member)
+    with pytest.raises(MetadataTooLarge, match=r"offset\.metadata\.max\.bytes"):
+        member.client.commit({partitions[0]: Position(3, "x" * 5000)})
+    member.client.commit({partitions[0]: Position(4, "x" * 1000)})
+    assert admin.committed(topic, topic) == {0: Position(4, "x" * 1000)}
 
 
 def test_who_leaves_may_commit(topic, partitions, outbox, admin, join):

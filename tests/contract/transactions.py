@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import CommitRefused, NotAcknowledged, TransportError, UnknownTopic
+from labkit.errors import CommitRefused, MetadataTooLarge, NotAcknowledged, TransportError, UnknownTopic
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, Position, TopicPartition
 from tests.contract.fixtures import SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, poll_until, read, shared
@@ -132,6 +132,16 @@ def test_one_bad_record_spoils_all(transactions, topic, reader, outbox, admin, j
     assert admin.committed(topic, topic) == {}
     transactions.write([letter(topic, b"later")])
     assert b"later" in values_on(reader, topic, b"later")
+
+
+def test_a_position_with_more_text_than_the_broker_takes_spoils_all(transactions, topic, reader, outbox, admin, join):
+    poll_until(shared(member := join("worker-1")), member)
+    place = TopicPartition(topic, 0)
+    with pytest.raises(MetadataTooLarge):
+        transactions.write([letter(topic, b"a")], {place: Position(3, "x" * 5000)}, member.client)
+    transactions.write([letter(topic, b"b")], {place: Position(4, "x" * 1000)}, member.client)
+    assert what_is_written(reader, outbox, topic) == [b"b"]
+    wait_until_committed(admin, topic, {0: Position(4, "x" * 1000)})
 
 
 def test_the_largest_record_leaves_room_for_what_became_of_it(transactions, topic, reader):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
-from labkit.taskqueue.engine.offset_metadata import is_of
+from labkit.taskqueue.engine.offset_metadata import MetadataLimit, is_of
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -31,6 +31,9 @@ MAX_COMMIT_INTERVAL = 0.025
 IDENTITY_TIMEOUT, LEAVE_TIMEOUT = 10.0, 2.0
 
 log = safe_logger("labkit.worker")
+_NOT_OF_IT = (
+    "What is committed for partition %d of %r is of another topic of that name, or of what the broker has lost."
+)
 
 
 class _Unsaved(NamedTuple):
@@ -61,6 +64,8 @@ class AssignedPartitions:
         # partitions that have lost their end, and from which offset on they are filled anew
         self._lost: dict[TopicPartition, int] = {}
         self._suspects = suspects
+        #: how much the broker takes with a commit
+        self.limit = MetadataLimit()
         self._clock = clock
         self._held: dict[int, PartitionState] = {}
         self._epochs = count(1)
@@ -120,11 +125,7 @@ class AssignedPartitions:
         for place in places:
             found, end = committed[place], ends.get(place.partition)
             if found is not None and not is_of(found, topic_id, end):
-                log.warning(
-                    "What is committed for partition %d of %r is of another topic of that name, or of what the broker "
-                    "has lost: the partition is read from its beginning.",
-                    *place[::-1],
-                )
+                log.warning(_NOT_OF_IT, *place[::-1])
                 found = None
                 self._unsaved.pop(place, None)
             if is_void or found is None:  # what the client goes by may be of another topic of that name
@@ -202,12 +203,14 @@ class AssignedPartitions:
         if self._clock() - self._committed_at >= pause:
             states = self._committable()
             if states:
-                self._commit({state: state.position() for state in states})
+                self._commit(states)
 
     def leave(self) -> None:
         """Commit everything and forget the partitions."""
         known = [state for state in self._held.values() if state.known]
-        left = {state: state.leave() for state in known if not state.in_doubt}
+        left = [state for state in known if not state.in_doubt]
+        for state in left:
+            state.leave()
         is_left = bool(left) and self._commit(left)
         for state in known:
             if is_left and state in left:
@@ -244,6 +247,7 @@ class AssignedPartitions:
             suspects=self._suspects,
             done=unsaved.done if unsaved is not None and is_further else (),
             begun_before=self._unclean.get(place) == offset,
+            limit=self.limit,
         )
 
     def _committable(self) -> list[PartitionState]:
@@ -256,28 +260,29 @@ class AssignedPartitions:
             return
         # also if the broker does not answer: it may have it nevertheless
         self._unclean |= {state.place: state.tracker.commit_point for state in states}
-        announcements = {state.place: state.announcement() for state in states}
-        positions = {state.place: state.position() for state in done} | announcements
-        self._client.commit(positions)
+        positions = self.limit.commit(
+            self._client.commit,
+            lambda: _positions(done) | {state.place: state.announcement() for state in states},
+        )
         for state in states:
             state.announced()
         for state in {*done, *states}:
             state.saved, state.dirty = positions[state.place].offset, False
 
-    def _commit(self, positions: Mapping[PartitionState, Position]) -> bool:
+    def _commit(self, states: Collection[PartitionState]) -> bool:
         """Whether the broker has them now. They need not be held any more when it has answered."""
         taken = False
         started = self._clock()
         try:
-            self._client.commit({state.place: position for state, position in positions.items()})
+            positions = self.limit.commit(self._client.commit, lambda: _positions(states))
             taken = True
             self._waits = False
-            for state, position in positions.items():
-                state.saved, state.dirty = position.offset, False
+            for state in states:
+                state.saved, state.dirty = positions[state.place].offset, False
         except CommitRefused as error:
             # other workers own them now and will repeat this work: at least once
             log.warning("%s", error)
-            for state in positions:
+            for state in states:
                 state.dirty = False
         except TransportError as error:
             # it goes with the next one; to say so once is enough
@@ -288,3 +293,7 @@ class AssignedPartitions:
         fair = (self._committed_at - started) / COMMIT_SHARE
         self._pause = min(max(MIN_COMMIT_INTERVAL, fair), MAX_COMMIT_INTERVAL)
         return taken
+
+
+def _positions(states: Collection[PartitionState]) -> dict[TopicPartition, Position]:
+    return {state.place: state.position() for state in states}

@@ -17,34 +17,38 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
-from labkit.errors import BrokerUnreachable, CommitRefused, Fenced, NotAcknowledged, TransportError, UnknownTopic
+from labkit.errors import (
+    BrokerUnreachable,
+    CommitRefused,
+    Fenced,
+    MetadataTooLarge,
+    NotAcknowledged,
+    TransportError,
+    UnknownTopic,
+)
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
-from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.failure import describe
-from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
-from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL, RefusedLetters
+from labkit.taskqueue.engine.refused_letters import RefusedLetters
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.transport.contract import ConsumerClient, Outgoing, Position, TransactionClient
+from labkit.taskqueue.transport.contract import (
+    Outgoing,
+    Position,
+    TopicPartition,
+    TransactionClient,
+)
 
 #: How long to wait after the broker did not answer, in seconds.
 RETRY_INTERVAL = 1.0
 
 log = safe_logger("labkit.worker")
 
-
-class _Doubt(NamedTuple):
-    """A transaction of which it is open whether it happened; what the broker said, if it said anything."""
-
-    items: list[WorkItem]
-    refusal: TransportError | None
+Positions = Mapping[TopicPartition, Position]
 
 
 class DeadLetterWriter(ABC):
@@ -117,8 +121,12 @@ class DeadLetterWriter(ABC):
             self._client = None
 
     @abstractmethod
-    def _send(self, letters: Sequence[Outgoing], items: Sequence[WorkItem]) -> None:
+    def _send(self, letters: Sequence[Outgoing], positions: Positions) -> None:
         """One transaction; raises `TransportError`."""
+
+    def _fit(self, items: list[WorkItem]) -> tuple[list[WorkItem], Positions]:
+        """Those that can be written now, and what is committed with them."""
+        return items, {}
 
     @abstractmethod
     def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
@@ -141,12 +149,15 @@ class DeadLetterWriter(ABC):
         except TransportError as error:
             self._refused.stick(items, f"the topic {dead_topic(self._topic.name)!r} cannot be used: {error}")
             return []
+        items, positions = self._fit(items)
+        if not items:
+            return []
         try:
-            self._send([self._letter(item, at) for item in items], items)
+            self._send([self._letter(item, at) for item in items], positions)
         except (NotAcknowledged, ValueError) as error:
             self._refused.refuse(items, error)
             return []
-        except (CommitRefused, UnknownTopic):
+        except (CommitRefused, MetadataTooLarge, UnknownTopic):
             raise  # nothing was written
         except TransportError as error:
             self._is_open(items, None if isinstance(error, (BrokerUnreachable, Fenced)) else error)
@@ -179,63 +190,6 @@ class DeadLetterWriter(ABC):
         self._not_before = self._clock() + RETRY_INTERVAL
 
 
-class GroupDeadLetterWriter(DeadLetterWriter):
-    """Writes letters and commits past their tasks, for a member of a consumer group."""
-
-    _CONSEQUENCE = f"That partition is stopped until it can, which is tried every {STUCK_INTERVAL:g} s."
-
-    def serve(self, client: ConsumerClient, partitions: AssignedPartitions) -> None:
-        """Commit by this client for these; to be called before the first letter."""
-        self._member = client
-        self._partitions = partitions
-        self._doubt: _Doubt | None = None
-
-    def write(self, items: Sequence[WorkItem]) -> list[WorkItem]:
-        """As in every writer; partitions with a letter that cannot be written are marked as stopped."""
-        written = super().write(items)
-        if items:
-            stopped = {item.record.partition for item in self.stuck() if item not in written}
-            for partition, state in self._partitions.by_partition.items():
-                state.stopped = partition in stopped
-        return written
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether it is open what became of a transaction."""
-        return self._doubt is not None
-
-    def settle(self) -> list[WorkItem]:
-        """See what became of a transaction whose end was not seen; what of it is through. Raises `TransportError`."""
-        if self._doubt is None:
-            return []
-        self._open()  # before the look at what is committed, which is settled only then
-        states = {item: state for item in self._doubt.items if (state := self._partitions.owner(item)) is not None}
-        places = sorted({state.place for state in states.values()})
-        committed = self._member.committed(places) if places else {}
-        refusal, self._doubt = self._doubt.refusal, None
-        for state in states.values():
-            state.in_doubt = False
-        written = [item for item, state in states.items() if _is_past(committed[state.place], item.record.offset)]
-        if refusal is not None and len(written) < len(states):
-            self._refused.refuse([item for item in states if item not in written], refusal)
-        return written
-
-    def _send(self, letters: Sequence[Outgoing], items: Sequence[WorkItem]) -> None:
-        offsets: dict[int, set[int]] = defaultdict(set)
-        for item in items:
-            offsets[item.record.partition].add(item.record.offset)
-        states = [self._partitions.by_partition[partition] for partition in offsets]
-        positions = {state.place: state.position(finished=offsets[state.place.partition]) for state in states}
-        self._open().write(letters, positions, self._member)
-
-    def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
-        self._doubt = _Doubt(items, refusal)
-        for item in items:
-            state = self._partitions.owner(item)
-            if state is not None:
-                state.in_doubt = True
-
-
 class ShareDeadLetterWriter(DeadLetterWriter):
     """Writes letters for a worker of a share group, which rejects their records then."""
 
@@ -264,17 +218,9 @@ class ShareDeadLetterWriter(DeadLetterWriter):
     def _topic_id_of(self, _item: WorkItem) -> str:
         return self._topic_id
 
-    def _send(self, letters: Sequence[Outgoing], _items: Sequence[WorkItem]) -> None:
+    def _send(self, letters: Sequence[Outgoing], _positions: Positions) -> None:
         self._open().write(letters)
 
     def _is_open(self, items: list[WorkItem], refusal: TransportError | None) -> None:
         if refusal is not None:
             self._refused.refuse(items, refusal)
-
-
-def _is_past(committed: Position | None, offset: int) -> bool:
-    """Whether what is committed says that this offset is done."""
-    if committed is None:
-        return False
-    metadata = OffsetMetadata.decode(committed.metadata, committed.offset)
-    return offset < committed.offset or metadata.is_done(offset)

@@ -12,12 +12,14 @@ import binascii
 import zlib
 from base64 import b64decode, b64encode
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
 
-from labkit.taskqueue.transport.values import Position
+from labkit.errors import MetadataTooLarge
+from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.transport.values import Position, TopicPartition
 
 #: What a broker takes as metadata by default, in bytes (`offset.metadata.max.bytes`), less the zero byte that ends it.
 MAX_METADATA_BYTES = 4096 - 1
@@ -25,6 +27,8 @@ MAX_METADATA_BYTES = 4096 - 1
 MAX_RUNS = 4096
 #: How long a text may become when it is unpacked, in bytes: longer ones are not labkit's.
 _MAX_UNPACKED = 1 << 20
+
+log = safe_logger("labkit.worker")
 
 _RUNS, _BITMAP = "labkit2", "labkit1"
 _NO_ID = "-"
@@ -54,27 +58,28 @@ class OffsetMetadata:
         """The offsets of `done`, one by one."""
         return chain.from_iterable(self.done)
 
-    def encode(self, commit_point: int) -> str:
-        """The text for the metadata, at most `MAX_METADATA_BYTES`.
+    def encode(self, commit_point: int, limit: int = MAX_METADATA_BYTES) -> str:
+        """The text for the metadata, at most so many bytes.
 
-        If not everything fits, the offsets farthest away are left out: they would be worked on again.
-        Raises ValueError if an offset is not beyond the commit point.
+        If not everything fits, the offsets farthest away are left out: they would be worked on again. If nothing does,
+        it is empty. Raises ValueError if an offset is not beyond the commit point.
         """
         if self.done and self.done[0].start <= commit_point:
             raise ValueError(f"{self.done[0].start} is not beyond the commit point {commit_point}")
         head = f"{_RUNS} {self.topic_id or _NO_ID} {self.starts} {self.alone_until} "
         lengths = _lengths(self.done[:MAX_RUNS], commit_point)
         text = head + _pack(lengths)
-        if len(text) <= MAX_METADATA_BYTES:
+        if len(text) <= limit:
             return text
         fits, too_many = 0, len(lengths) // 2
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
-            if len(head + _pack(lengths[: 2 * middle])) <= MAX_METADATA_BYTES:
+            if len(head + _pack(lengths[: 2 * middle])) <= limit:
                 fits = middle
             else:
                 too_many = middle
-        return head + _pack(lengths[: 2 * fits])
+        text = head + _pack(lengths[: 2 * fits])
+        return text if len(text) <= limit else ""
 
     @classmethod
     def decode(cls, text: str, commit_point: int) -> Self:
@@ -94,6 +99,41 @@ class OffsetMetadata:
         except (ValueError, binascii.Error, zlib.error):
             pass
         return cls()
+
+
+class MetadataLimit:
+    """How much metadata the broker takes with a commit, in bytes, as far as one worker knows: it may be set to less."""
+
+    def __init__(self) -> None:
+        self.bytes = MAX_METADATA_BYTES
+
+    def commit(
+        self,
+        commit: Callable[[Mapping[TopicPartition, Position]], None],
+        positions: Callable[[], Mapping[TopicPartition, Position]],
+    ) -> Mapping[TopicPartition, Position]:
+        """Commit the positions, which are made under this limit, and return them; raises what `commit` raises."""
+        while True:
+            made = positions()
+            try:
+                commit(made)
+            except MetadataTooLarge as error:
+                self.lower(made, error)
+            else:
+                return made
+
+    def lower(self, refused: Mapping[TopicPartition, Position], error: MetadataTooLarge) -> None:
+        """The broker has refused these; raises the error if there is nothing to leave out."""
+        longest = max((len(position.metadata) for position in refused.values()), default=0)
+        if not longest:
+            raise error
+        if self.bytes == MAX_METADATA_BYTES:
+            log.warning(
+                "The broker refuses %d bytes with a commit (`offset.metadata.max.bytes`). What is done beyond the "
+                "commit point and does not fit into what it takes will be done again after a crash.",
+                longest,
+            )
+        self.bytes = longest // 2
 
 
 def is_of(position: Position, topic_id: str | None, end: int | None) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 
-from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
+from labkit.taskqueue.engine.offset_metadata import MetadataLimit, OffsetMetadata
 from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import Position, TopicPartition
@@ -44,6 +44,7 @@ class PartitionState:
         suspects: int,
         done: Iterable[range] = (),
         begun_before: bool = False,
+        limit: MetadataLimit | None = None,
     ) -> None:
         commit_point, text = committed or Position(0)
         metadata = OffsetMetadata.decode(text, commit_point)
@@ -70,6 +71,7 @@ class PartitionState:
         self._begun_at = commit_point
         self._starts = metadata.starts
         self._begun_before = begun_before
+        self._limit = limit or MetadataLimit()
         self._alone_until = metadata.alone_until if suspects and metadata.alone_until > commit_point else 0
         if self._alone_until == 0 and metadata.starts >= UNCLEAN_STARTS:
             self._alone_until, self._starts = commit_point + suspects, 0
@@ -124,7 +126,9 @@ class PartitionState:
     def _position(self, commit_point: int, done: tuple[range, ...], starts: int) -> Position:
         alone_until = self._alone_until if commit_point < self._alone_until else 0
         metadata = OffsetMetadata(done, self.topic_id, starts, alone_until)
-        return Position(commit_point, "" if metadata == OffsetMetadata() else metadata.encode(commit_point))
+        return Position(
+            commit_point, "" if metadata == OffsetMetadata() else metadata.encode(commit_point, self._limit.bytes)
+        )
 
     def _next_starts(self) -> int:
         """How many starts there are with the next one; that of this worker counts once."""

@@ -134,8 +134,8 @@ class ConsumerClient(Protocol):
     def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Commit these offsets now, all or none.
 
-        Raises `CommitRefused` if the group has moved on: this consumer is no longer in its generation, or no
-        longer has one of the partitions.
+        Raises `CommitRefused` if the group has moved on: this consumer is no longer in its generation, or no longer
+        has one of the partitions; `MetadataTooLarge` for a position with more text than the broker takes.
         """
         ...
 
@@ -189,7 +189,7 @@ class TransactionClient(Protocol):
         """Write all records and commit the positions for the consumer's group, or nothing of it.
 
         The consumer is one of the same transport and has subscribed. After these errors nothing was written:
-        `CommitRefused` if its group has moved on (KIP-447), as for `commit`; `NotAcknowledged` for a record that is too
+        `CommitRefused` and `MetadataTooLarge`, as for `commit` (KIP-447); `NotAcknowledged` for a record that is too
         large; `UnknownTopic`; `ValueError` for a record with neither key nor value, and for positions without such a
         consumer. After any other `TransportError` it is open whether it was written, but never is it a part.
         After any error the client can be used again; it first settles what was left open. Positions alone will do.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
-from labkit.errors import LabkitError, TransportError, UnknownTopic
+from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.timeouts import Answer, left_until, on_a_thread
 from labkit.taskqueue.transport.contract import Position, TopicPartition
@@ -196,6 +196,8 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
     if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
         return other_rule(connection)
+    if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+        return MetadataTooLarge()
     if error.code() in _SILENCE | _NOT_YET:
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")

@@ -11,7 +11,7 @@ import kafka.errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
-from labkit.errors import LabkitError, TransportError, UnknownTopic
+from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
 from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, open_network
@@ -81,6 +81,8 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition: {error}")
     if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
         return other_rule(connection)
+    if isinstance(error, kafka_errors.OffsetMetadataTooLargeError):
+        return MetadataTooLarge()
     if isinstance(error, kafka_errors.RetriableError):
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.producer.transaction_manager import TransactionManager
 from kafka.structs import ConsumerGroupMetadata
 
-from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTopic
+from labkit.errors import CommitRefused, LabkitError, MetadataTooLarge, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
@@ -128,6 +128,8 @@ class KafkaPythonTransactions:
             return NotAcknowledged(f"The record was not acknowledged: {error}")
         if isinstance(error, kafka_errors.KafkaTimeoutError):
             return unreachable(self._connection)
+        if kafka_errors.OffsetMetadataTooLargeError.__name__ in str(error):  # the library tells it in a text only
+            return MetadataTooLarge()
         return in_words(error, self._connection)
 
 

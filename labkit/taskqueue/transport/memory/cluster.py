@@ -147,6 +147,8 @@ class MemoryCluster:
         self.topics: dict[str, MemoryTopic] = {}
         #: who writes in transactions now, by transactional id
         self.transaction_owners: dict[str, object] = {}
+        #: how much text goes with a commit, as Kafka's `offset.metadata.max.bytes`
+        self.max_metadata = 4096
         self._groups: dict[str, MemoryGroup] = {}
         self._partition_of = key_hash()
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from labkit.errors import MetadataTooLarge
 from labkit.taskqueue.transport.checks import (
     must_be_assigned,
     must_be_member,
@@ -77,6 +78,8 @@ class MemoryConsumer:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
         with self._cluster.changed:
             group = self._group()
+            if any(len(position.metadata) > self._cluster.max_metadata for position in positions.values()):
+                raise MetadataTooLarge
             if self._topics is None:
                 group.commit_without_membership(positions)
             else:

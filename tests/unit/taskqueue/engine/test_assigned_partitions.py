@@ -1,10 +1,11 @@
 """What a worker commits and does not, what it believes of what is committed, and what it keeps in mind."""
 
 import logging
+import random
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, CommitRefused, UnknownTopic
+from labkit.errors import BrokerUnreachable, CommitRefused, MetadataTooLarge, UnknownTopic
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
@@ -22,7 +23,8 @@ class Broker:
         self.kept: Position | None = Position(0)
         self.error = None
         self.topic_id = "first"
-        self.end = 1000
+        self.end = 10_000
+        self.takes = 4096
         self.sought = []
         self.read_up_to = None
 
@@ -32,6 +34,8 @@ class Broker:
     def commit(self, positions):
         if self.error is not None:
             raise self.error
+        if len(positions[PLACE].metadata) > self.takes:
+            raise MetadataTooLarge
         self.kept = positions[PLACE]
 
     def position(self, place):
@@ -345,3 +349,32 @@ def test_partitions_that_are_taken_during_a_call_end_no_worker(call, error):
         with pytest.raises(type(error)):
             calls[call]()
     assert not partitions.by_partition
+
+
+@pytest.mark.parametrize("takes", [512, 100, 60, 0])
+def test_a_broker_that_takes_less_metadata_gets_less_which_is_said_once(broker, partitions, caplog, takes):
+    """Down to none at all: then what is done beyond the commit point is done again after a crash."""
+    broker.takes = takes
+    done = set(random.Random(1).sample(range(1, 8000), 4000)) | {1}
+    state = adopt(partitions)
+    partitions.begin({0: 0})
+    for offset in range(8000):
+        state.tracker.receive(offset)
+    for offset in done:
+        state.tracker.finish(offset)
+    for last in (2, 3):
+        state.tracker.finish(last)
+        state.dirty = True
+        partitions._committed_at -= 10
+        partitions.commit_if_due(idle=True)
+        assert not partitions.commit_waits
+        assert len(broker.kept.metadata) <= takes
+        assert set(committed(broker).offsets()) <= {*done, 2, 3}
+        assert takes < 100 or committed(broker).is_done(1)
+    partitions.begin_alone(state)
+    state.tracker.finish(0)
+    partitions.leave()
+    assert broker.kept.offset >= 4
+    assert len(broker.kept.metadata) <= takes
+    assert caplog.text.count("offset.metadata.max.bytes") == 1
+    assert adopt(worker_on(broker)).tracker.commit_point >= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 
 import pytest
 
@@ -11,7 +12,9 @@ from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine import refused_letters
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
-from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, GroupDeadLetterWriter, ShareDeadLetterWriter
+from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, ShareDeadLetterWriter
+from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
+from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.refused_letters import MAX_BYTES, MAX_LETTERS, MAX_SINGLE, STUCK_INTERVAL
 from labkit.taskqueue.engine.topic_identity import Identity, TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -351,3 +354,41 @@ def test_letters_of_a_share_group_wait_until_their_topic_is_known_which_is_asked
         *(b"first", b"first"),
         *(b"second", b"second", b"second"),
     ]
+
+
+def with_full_metadata(scene) -> list[WorkItem]:
+    """Two letters of partition 0, next to the commit point and far beyond it; between them more than a commit names."""
+    items = scene.dead(*(b"%d" % n for n in range(400)))
+    for number in random.Random(1).sample(range(3, 398), 200):
+        scene.assigned.finish(items[number])
+    return [items[1], items[399]]
+
+
+def test_a_letter_whose_task_the_commit_would_not_name_waits_and_holds_up_no_other(scene):
+    near, far = with_full_metadata(scene)
+    scene.assigned.limit.bytes = 120
+    [elsewhere] = scene.dead(b"b", partition=1)
+    left = scene.write([near, far, elsewhere])
+    assert left == [far]
+    assert scene.write(left) == [far]
+    assert scene.writer.waiting() == 1
+    assert not scene.assigned.stopped()
+    assert sorted(scene.letters()) == [("t/0/1", b"1"), ("t/1/0", b"b")]
+    for offset in list(scene.assigned.by_partition[0].tracker._incomplete)[:-1]:
+        scene.assigned.by_partition[0].tracker.finish(offset)
+    assert scene.write(left) == []
+    assert (scene.writer.waiting(), scene.committed(), scene.records_of_letters()) == (0, 400, 3)
+
+
+def test_letters_are_written_to_a_broker_that_takes_less_metadata(scene):
+    near, far = with_full_metadata(scene)
+    scene.client._cluster.max_metadata = 120
+    left = [near, far]
+    for _ in range(10):
+        scene.now += RETRY_INTERVAL
+        left = scene.write(left)
+    assert left == [far]
+    assert scene.writer.waiting() == 1
+    assert scene.letters() == [("t/0/1", b"1")]
+    place = scene.places[0]
+    assert OffsetMetadata.decode(scene.client.committed([place])[place].metadata, scene.committed()).is_done(1)
