@@ -21,8 +21,9 @@ from labkit.resource import Resource
 #: How long a submission's cells and calls may take together, in seconds.
 SUBMISSION_TIMEOUT = 300.0
 
-#: What is asked of the process has its own time; that of the process is for what else a grader does meanwhile.
-LIMITS = Limits(wall_seconds=3600.0)
+#: What is asked of the process has its own time; that of the process is for what else a grader does meanwhile. Its time
+#: on a processor is that of all questions together, or one of them would pay for those before it.
+LIMITS = Limits(cpu_seconds=int(SUBMISSION_TIMEOUT), wall_seconds=3600.0)
 
 #: The name of the function by which a value is read.
 _READER = "_read_by_the_grader"

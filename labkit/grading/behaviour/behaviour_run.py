@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from random import Random
@@ -13,11 +12,11 @@ from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_view import GroupView
 from labkit.grading.behaviour.mistakes import told
 from labkit.grading.behaviour.run_history import mistakes_in, run_history
+from labkit.grading.behaviour.student_time import StudentTime
 from labkit.grading.behaviour.student_worker import EFFECTS_PORT, WORK, StudentWorker
 from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records
 from labkit.grading.effect_sink import Effect, EffectSink
-from labkit.grading.question_verdict import Feedback, printable, quoted
-from labkit.grading.sandbox.kernel import CodeError
+from labkit.grading.question_verdict import Feedback, quoted
 from labkit.grading.sandbox.mounts import socket_path
 from labkit.grading.solution import GradingBroker, Solution
 from labkit.lab.condition import wait_for
@@ -29,7 +28,7 @@ from labkit.taskqueue.transport.values import ProducerConfig, RecordMetadata
 #: How long what usually takes one second may take, in seconds: a computer may have much else to do.
 PATIENCE = 60.0
 #: After how long without a sign of work it counts as over, in seconds.
-QUIET = 20.0
+QUIET = 30.0
 #: How long a task takes a worker, in seconds.
 SECONDS = 0.02
 #: How long it may take at most until the end of a process is seen, in seconds.
@@ -67,7 +66,7 @@ class BehaviourRun(Resource):
         self.excused = 0
         self._sent: set[str] = set()
         self._solution, self.broker, self._rng = solution, broker, rng
-        self._deadline = time.monotonic() + timeout
+        self.time = StudentTime(solution.clock, timeout)
         self._name = f"tasks-{rng.getrandbits(32):08x}"
         self._transport = connect_transport(broker.connection, "kafka-python")
         self.topics = Topics(self._transport)
@@ -147,6 +146,12 @@ class BehaviourRun(Resource):
         self.workers.append(self._ends.enter_context(worker))
         return worker
 
+    def begin(self, worker: StudentWorker) -> None:
+        """Have its function called, and return when it is: what the sandbox and the cells take is not its time."""
+        worker.begin()
+        self.time.skip()
+        self._look_at_workers()
+
     def next_task(self, worker: StudentWorker, count: int = 1) -> Callable[[Effect], bool]:
         """Which task the sink is to hold: of those that this worker begins from now on, this one and no other."""
         left = [count]
@@ -171,13 +176,15 @@ class BehaviourRun(Resource):
         return found[0]
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Whether the condition holds in time. Raises `RunCut` when a worker does what ends the run."""
+        """Whether the condition holds in time, by the time that the student has. Raises `RunCut` when a worker does
+        what ends the run.
+        """
 
         def holds() -> bool:
             self._look_at_workers()
             return condition()
 
-        return wait_for(holds, timeout, interval=LOOK_INTERVAL)
+        return wait_for(holds, timeout, interval=LOOK_INTERVAL, clock=self.time.now)
 
     def stop(self, worker: StudentWorker, timeout: float) -> bool:
         """Ask it to stop, and let go what is held; whether its function has come to its end in time."""
@@ -188,13 +195,13 @@ class BehaviourRun(Resource):
 
     def finish(self, patience: float = QUIET) -> bool:
         """Whether all tasks get done, as long as there are signs of work; nobody waits for those that are lost."""
-        count, since = -1, time.monotonic()
+        count, since = -1, self.time.now()
         while self.undone():
             self._look_at_workers()
             told = len(self.sink.effects())
             if told != count:
-                count, since = told, time.monotonic()
-            quiet = time.monotonic() - since
+                count, since = told, self.time.now()
+            quiet = self.time.now() - since
             if quiet > patience:
                 return False
             if quiet > 1.0 and not self._left():
@@ -277,23 +284,12 @@ class BehaviourRun(Resource):
         used_up = self.broker.used_up()
         if used_up is not None:
             raise self.cut(mistakes.ABUSE, used_up)
-        if time.monotonic() > self._deadline:
+        if self.time.is_over():
             raise self.cut(mistakes.LEFT, "The run has taken longer than the question's time-out, and was ended.")
         for worker in self.workers:
             fault = self.sink.fault(worker.name)
             if fault is not None:
                 raise self.cut(mistakes.ABUSE, fault, who=worker.name)
-            if worker.is_over() and not worker.killed:
-                self._look_at_end(worker)
-
-    def _look_at_end(self, worker: StudentWorker) -> None:
-        if isinstance(worker.answer, CodeError):
-            line = "" if worker.answer.line is None else f" in line {worker.answer.line} of the cell"
-            last = printable(worker.answer.last_line, 300)
-            raise self.cut(mistakes.CRASHED, f"It ended by an error{line}: {last}.", who=worker.name)
-        if worker.ended is not None:
-            raise self.cut(mistakes.CRASHED, worker.ended, who=worker.name)
-        if worker.lacks_function:
-            raise self.cut(mistakes.NOT_THERE, f"The cells define no function of the name {self.function}.")
-        if worker.works and not worker.stopping:
-            raise self.cut(mistakes.ENDED_EARLY, "It returned before it was asked to stop.", who=worker.name)
+            wrong = worker.wrong_end()
+            if wrong is not None:
+                raise self.cut(*wrong, who=worker.name)

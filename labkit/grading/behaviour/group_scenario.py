@@ -17,9 +17,9 @@ from labkit.grading.behaviour.worker_scenario import (
 TASKS, BEFORE_KILL, FURTHER = 40, 16, 8
 #: Which task the first worker has in hand when the second joins, and, of the later ones, when it is killed.
 AT_JOIN, AT_KILL = 3, 5
-#: So many tasks, each held for so many seconds, a worker may do before its group has changed hands. A consumer hears of
-#: it with a heartbeat, every three seconds by default.
-BEFORE_HANDOVER, STEP = 15, 0.6
+#: So many tasks, each held for so many seconds and so many times longer than the one before, a worker may do before its
+#: group has changed hands. A consumer hears of it with a heartbeat, every three seconds by default; these are 19 s.
+BEFORE_HANDOVER, STEP, LONGER = 15, 0.6, 1.1
 #: When the session of a dead member is over at the latest that cannot be taken out, in seconds: 45 s by default.
 SESSION = 75.0
 #: How long the broker is silent, in seconds.
@@ -31,9 +31,9 @@ def play_group(run: BehaviourRun) -> None:
     run.produce(TASKS)
     first, second = run.add_worker(), run.add_worker()
     run.sink.hold(run.next_task(first, AT_JOIN))
-    first.begin()
+    run.begin(first)
     wait_for_work(run, first)
-    second.begin()
+    run.begin(second)
     _join(run, first, second)
     run.sink.let_go()
     _finish(run, mistakes.LEFT, second)
@@ -57,11 +57,13 @@ def _join(run: BehaviourRun, first: StudentWorker, second: StudentWorker) -> Non
     if run.group.has(second.address) is False:
         said = "It is no member of the group, while another worker is."
         raise run.cut(mistakes.NOT_IN_GROUP, said, who=second.name)
-    for _ in range(BEFORE_HANDOVER):
-        if run.wait(has_begun, STEP):
+    for number in range(BEFORE_HANDOVER):
+        if run.wait(has_begun, STEP * LONGER**number):
             return
         run.sink.let_go(then=run.next_task(first))
-        run.wait(lambda: bool(has_begun() or run.sink.held()), STEP)
+        if not run.wait(lambda: bool(has_begun() or run.sink.held()), PATIENCE):  # however long it changes hands
+            said = f"When it had joined the group, nobody began a further task within {PATIENCE:g} s."
+            raise run.cut(mistakes.LEFT, said, who=second.name)
     if not run.wait(has_begun, STEP):
         done = run.begun(first)
         raise run.cut(

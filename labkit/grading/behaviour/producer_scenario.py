@@ -18,7 +18,7 @@ def play_producer(run: BehaviourRun) -> None:
     """
     tasks = run.new_tasks(TASKS)
     worker = run.add_worker(tasks, works=False)
-    worker.begin()
+    run.begin(worker)
     if not run.wait(worker.is_over, PATIENCE):
         worker.kill()
         raise run.cut(mistakes.NOT_STOPPED, f"It has not returned within {PATIENCE:g} s.")

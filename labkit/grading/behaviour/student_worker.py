@@ -7,23 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.errors import KernelEnded, SandboxUnavailable
-from labkit.grading.behaviour import effect_program
+from labkit.grading.behaviour import effect_program, mistakes
 from labkit.grading.effect_sink import EffectSink
+from labkit.grading.question_verdict import printable
 from labkit.grading.sandbox import Limits
-from labkit.grading.sandbox.kernel import Answer, Kernel, Returned
+from labkit.grading.sandbox.kernel import Answer, CodeError, Kernel, Returned
 from labkit.grading.sandbox.mounts import PROGRAMS
 from labkit.grading.sandbox.socket_relay import SocketRelay
 from labkit.grading.solution import CELL_TIMEOUT, GradingBroker, Solution
+from labkit.lab.condition import wait_for
 from labkit.resource import Resource
 
 #: Stands for the sink of effects in the sandbox: a port that no broker of the lab's is given.
 EFFECTS_PORT = 64_999
-#: How long all may take that a worker does, in seconds.
-WORKER_TIMEOUT = 300.0
+#: How long all may take that a worker does, in seconds. Its run is cut before, when the student's time is over.
+WORKER_TIMEOUT = 3600.0
+#: How long a cell may take that has come to its end before, in seconds: several workers begin at once here.
+AGAIN_TIMEOUT = 4 * CELL_TIMEOUT
+#: How long it may take at most until the function is called, in seconds: the sandbox and the cells end before.
+START_LIMIT = 1800.0
 #: How often to look whether it has come to its end, in seconds.
 LOOK_INTERVAL = 0.05
-#: What a worker may use.
-LIMITS = Limits(processes=64, cpu_seconds=60, wall_seconds=WORKER_TIMEOUT)
+#: What a worker may use. A loop that polls without a pause is slow and right, so the processor's time is no limit.
+LIMITS = Limits(processes=64, cpu_seconds=int(WORKER_TIMEOUT), wall_seconds=WORKER_TIMEOUT)
 
 #: The functions that call the student's one with what it needs to do tasks, and tell whether it is there: see
 #: `effect_program`.
@@ -41,7 +47,7 @@ sys.path.pop(0)
 
 class StudentWorker(Resource):
     """The worker of this name. `begin` calls the solution's `function`, by its `order`, when the cells have run;
-    `answer`, `ended` or `lacks_function` tell of the end. `stopping` is for who has asked it to stop.
+    `answer` or `ended` tell of the end. `stopping` is for who has asked it to stop.
 
     The broker sees it come from an address of its own, by which its members of a group are known.
     """
@@ -63,7 +69,7 @@ class StudentWorker(Resource):
         self.answer: Answer | None = None
         self.ended: str | None = None
         self.works = works
-        self.is_called = self.killed = self.stopping = self.lacks_function = False
+        self.is_called = self.killed = self.stopping = self._lacks_function = False
         self._cells = solution.cells
         self._function, self._order = function, order
         effects = sink.open(name)
@@ -86,8 +92,13 @@ class StudentWorker(Resource):
         return self
 
     def begin(self) -> None:
-        """Call the function as soon as the cells have run."""
+        """Call the function as soon as the cells have run; returns then, or when they have ended the process.
+
+        Raises `SandboxUnavailable` if that does not come.
+        """
         self._wanted.set()
+        if not wait_for(lambda: self.is_called or self.is_over(), START_LIMIT, interval=LOOK_INTERVAL):
+            raise SandboxUnavailable(f"Student code was not ready within {START_LIMIT:g} s.")
 
     def is_over(self) -> bool:
         """Whether the function has come to its end, or its process has. Raises what the grader itself could not do."""
@@ -95,6 +106,21 @@ class StudentWorker(Resource):
             raise self._error
         self.relay.check()
         return self._over.is_set()
+
+    def wrong_end(self) -> tuple[str, str] | None:
+        """By which mistake it has ended, and a sentence; nothing if it runs, was killed, or has ended as it may."""
+        if self.killed or not self.is_over():
+            return None
+        if isinstance(self.answer, CodeError):
+            line = "" if self.answer.line is None else f" in line {self.answer.line} of the cell"
+            return mistakes.CRASHED, f"It ended by an error{line}: {printable(self.answer.last_line, 300)}."
+        if self.ended is not None:
+            return mistakes.CRASHED, self.ended
+        if self._lacks_function:
+            return mistakes.NOT_THERE, f"The cells define no function of the name {self._function}."
+        if self.works and not self.stopping:
+            return mistakes.ENDED_EARLY, "It returned before it was asked to stop."
+        return None
 
     def kill(self) -> None:
         """End its process at once, as by SIGKILL."""
@@ -133,10 +159,10 @@ class StudentWorker(Resource):
     def _call(self) -> None:
         try:
             for cell in self._cells:  # one that fails does not end the others
-                self._kernel.run(cell, CELL_TIMEOUT)
-            self._kernel.run(_CALLING_CELL, CELL_TIMEOUT)
-            if self._kernel.call(HAS, [self._function], timeout=CELL_TIMEOUT) == Returned(False):
-                self.lacks_function = True
+                self._kernel.run(cell, AGAIN_TIMEOUT)
+            self._kernel.run(_CALLING_CELL, AGAIN_TIMEOUT)
+            if self._kernel.call(HAS, [self._function], timeout=AGAIN_TIMEOUT) == Returned(False):
+                self._lacks_function = True
                 return
             self._wanted.wait()
             self.is_called = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.grading.behaviour import mistakes
-from labkit.grading.behaviour.behaviour_run import PATIENCE, BehaviourRun
+from labkit.grading.behaviour.behaviour_run import BehaviourRun
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
 
@@ -11,10 +11,10 @@ from labkit.grading.effect_sink import Effect
 TASKS, HELD, LAST_TASKS = 16, 6, 6
 #: How long a worker is looked at that has a task in hand, in seconds; and one that goes on with others meanwhile.
 LOOK, LONG_LOOK = 1.0, 10.0
-#: How long a worker may take to begin a task, in seconds, when its cells have run.
+#: How long a worker may take to begin a task, in seconds, when its function was called.
 BEGIN_TIMEOUT = 30.0
 #: How long it may take to stop, and to leave its group, in seconds.
-STOP_TIMEOUT, LEAVE_TIMEOUT = 20.0, 5.0
+STOP_TIMEOUT, LEAVE_TIMEOUT = 30.0, 5.0
 #: So many finished tasks may be uncommitted at any time.
 UNCOMMITTED = 1
 
@@ -26,7 +26,7 @@ def play_worker(run: BehaviourRun) -> None:
     run.produce(TASKS)
     worker = run.add_worker()
     run.sink.hold(run.next_task(worker, HELD))
-    worker.begin()
+    run.begin(worker)
     wait_for_work(run, worker)
     look_at_commits(run, worker)
     run.sink.let_go()
@@ -41,7 +41,6 @@ def play_worker(run: BehaviourRun) -> None:
 
 def wait_for_work(run: BehaviourRun, worker: StudentWorker) -> None:
     """Return when the worker has a task in hand that is held."""
-    run.wait(lambda: worker.is_called, PATIENCE)
     if not run.wait(lambda: bool(run.sink.held()), BEGIN_TIMEOUT):
         begun = run.begun(worker)
         said = f"It has begun {begun} tasks, and no further one within {BEGIN_TIMEOUT:g} s."
@@ -59,6 +58,10 @@ def look_at_commits(run: BehaviourRun, worker: StudentWorker) -> None:
     def is_covered() -> bool:
         return run.group.committed().get(partition, 0) > offset
 
+    def is_late() -> bool:
+        return len(run.uncommitted(before, run.group.committed())) > UNCOMMITTED
+
+    run.wait(lambda: not is_late(), LONG_LOOK)  # a commit may be on its way
     covered = run.wait(is_covered, LOOK) or (bool(_others(run, held)) and run.wait(is_covered, LONG_LOOK))
     others = _others(run, held)
     if covered and others:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.behaviour import student_time
 from labkit.grading.behaviour.mistakes import (
     ABUSE,
     ALL_IN_ONE,
@@ -29,6 +32,7 @@ from labkit.grading.behaviour.mistakes import (
     UNKNOWN_TASK,
     WRONG_PLACE,
 )
+from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader
 from labkit.grading.question_verdict import QuestionVerdict
@@ -36,6 +40,8 @@ from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.lab import Lab
+from labkit.taskqueue.timeouts import wait_until
+from tests.conditions import PATIENCE
 from tests.integration.grading.shared_broker import SharedBroker
 from tests.unit.grading.notebooks import noted, write
 
@@ -62,8 +68,35 @@ def judged(assignment: Assignment, sandbox: Bubblewrap, lab: Lab):
     return judge
 
 
+@pytest.fixture
+def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From when a worker is to begin until its function is called, the grader looks at it five times at least, and the
+    clock goes on by 100 s with each look.
+    """
+    monkeypatch.setattr(student_time, "MOST_BETWEEN", 1000.0)
+    looks: Counter[str] = Counter()
+    run, is_over = StudentWorker._run, StudentWorker.is_over
+
+    def slow_run(self: StudentWorker) -> None:
+        self._wanted.wait()
+        wait_until(lambda: looks[self.name] >= 5, timeout=PATIENCE, what="somebody was to look")
+        run(self)
+
+    def look(self: StudentWorker) -> bool:
+        looks[self.name] += self._wanted.is_set() and not self.is_called
+        return is_over(self)
+
+    monkeypatch.setattr(StudentWorker, "_run", slow_run)
+    monkeypatch.setattr(StudentWorker, "is_over", look)
+    clock = {"clock": lambda: time.monotonic() + 100 * looks.total()}
+    monkeypatch.setattr(SandboxedSolution.__init__, "__kwdefaults__", SandboxedSolution.__init__.__kwdefaults__ | clock)
+
+
 @pytest.mark.slow
-def test_the_model_has_full_marks(sandbox: Bubblewrap, assignment: Assignment, lab: Lab) -> None:
+@pytest.mark.usefixtures("slow_starts")
+def test_the_model_has_full_marks_however_long_a_sandbox_takes_to_start(
+    sandbox: Bubblewrap, assignment: Assignment, lab: Lab
+) -> None:
     grader = Grader(sandbox, assignment, secret=SECRET, brokers=SharedBroker(lab))
     report = grader.grade(FOLDER / "a2_task_queue.ipynb", student=uuid4().hex)
     assert [(verdict.state, verdict.feedback) for verdict in report.verdicts] == [("right", ())] * 3 + [("by hand", ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 from types import SimpleNamespace
 from typing import ClassVar
@@ -44,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
     monkeypatch.setattr(behaviour_run, "connect_transport", lambda *_: MemoryTransport())
     broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None)
     return BehaviourRun(
-        SimpleNamespace(sandbox=None, cells=[]),  # type: ignore[arg-type]
+        SimpleNamespace(sandbox=None, cells=[], clock=time.monotonic),  # type: ignore[arg-type]
         broker,  # type: ignore[arg-type]
         Random(1),
         function="work",
