@@ -74,19 +74,25 @@ def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock goes on by 100 s with each look.
     """
     monkeypatch.setattr(student_time, "MOST_BETWEEN", 1000.0)
-    looks: Counter[str] = Counter()
-    run, is_over = StudentWorker._run, StudentWorker.is_over
+    looks: Counter[StudentWorker] = Counter()
+    ended: set[StudentWorker] = set()
+    run, is_over, end = StudentWorker._run, StudentWorker.is_over, StudentWorker._end
 
     def slow_run(self: StudentWorker) -> None:
         self._wanted.wait()
-        wait_until(lambda: looks[self.name] >= 5, timeout=PATIENCE, what="somebody was to look")
+        wait_until(lambda: looks[self] >= 5 or self in ended, timeout=PATIENCE, what="somebody was to look")
         run(self)
 
     def look(self: StudentWorker) -> bool:
-        looks[self.name] += self._wanted.is_set() and not self.is_called
+        looks[self] += self._wanted.is_set() and not self.is_called
         return is_over(self)
 
+    def end_it(self: StudentWorker) -> None:
+        ended.add(self)
+        end(self)
+
     monkeypatch.setattr(StudentWorker, "_run", slow_run)
+    monkeypatch.setattr(StudentWorker, "_end", end_it)
     monkeypatch.setattr(StudentWorker, "is_over", look)
     clock = {"clock": lambda: time.monotonic() + 100 * looks.total()}
     monkeypatch.setattr(SandboxedSolution.__init__, "__kwdefaults__", SandboxedSolution.__init__.__kwdefaults__ | clock)
