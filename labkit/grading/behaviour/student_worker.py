@@ -109,7 +109,7 @@ class StudentWorker(Resource):
 
     def wrong_end(self) -> tuple[str, str] | None:
         """By which mistake it has ended, and a sentence; nothing if it runs, was killed, or has ended as it may."""
-        if self.killed or not self.is_over():
+        if not self.is_over() or self.killed:
             return None
         if isinstance(self.answer, CodeError):
             line = "" if self.answer.line is None else f" in line {self.answer.line} of the cell"
