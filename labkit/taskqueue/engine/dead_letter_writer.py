@@ -160,8 +160,11 @@ class DeadLetterWriter(ABC):
         except (CommitRefused, MetadataTooLarge, UnknownTopic):
             raise  # nothing was written
         except TransportError as error:
+            if isinstance(error, BrokerUnreachable):
+                self._refused.unanswered(error)
             self._is_open(items, None if isinstance(error, (BrokerUnreachable, Fenced)) else error)
             raise
+        self._refused.answered()
         for item in items:
             place = item.record.offset, item.record.partition
             log.warning("%s: offset %d of partition %d is a dead letter now", self._worker, *place)

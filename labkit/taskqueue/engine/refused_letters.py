@@ -1,7 +1,9 @@
 """Dead letters that the broker refuses: none of them holds up the others.
 
 Letters are written in batches. Those of a batch that is refused are tried each by itself, then without what their
-records held. What is refused even so is stuck: somebody has to mend the topic of dead letters.
+records held. What is refused even so is stuck: somebody has to mend the topic of dead letters. To wait for a topic that
+does not answer, while all else does, holds up the whole worker; so after some waits in vain all its letters are stuck,
+and are waited for once in a while.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ MAX_BYTES = 2_000_000
 MAX_SINGLE = 10
 #: After how long a letter that is stuck is tried again, in seconds: the topic may have been mended.
 STUCK_INTERVAL = 30.0
+#: When the broker did not answer to letters so often, one time after the other, none is tried for a while.
+MAX_SILENCES = 3
 #: How many places are named of the letters that could not be written.
 NAMED = 3
 
@@ -36,10 +40,11 @@ class _Stage(IntEnum):
 
 
 class _Refused(NamedTuple):
-    """How, and when, by the clock."""
+    """How, and when, by the clock; whether it is to hold what its record held."""
 
     stage: _Stage
     not_before: float
+    with_record: bool
 
 
 class RefusedLetters:
@@ -54,6 +59,8 @@ class RefusedLetters:
         self._consequence = consequence
         self._clock = clock
         self._refused: dict[WorkItem, _Refused] = {}
+        # how often the broker did not answer, one time after the other, and until when none is tried therefore
+        self._silences, self._silence, self._silent_until = 0, "", 0.0
 
     def keep(self, items: Collection[WorkItem]) -> None:
         """Forget all others than these: they are through, or others look after them."""
@@ -61,6 +68,10 @@ class RefusedLetters:
 
     def batches(self, items: Iterable[WorkItem]) -> list[list[WorkItem]]:
         """What is to be written together: as many as may, and then some that were refused, by themselves."""
+        if self._clock() < self._silent_until:
+            stuck = set(self.stuck())
+            self.stick([item for item in items if item not in stuck], self._silence)
+            return []
         batch: list[WorkItem] = []
         single: list[WorkItem] = []
         size = 0
@@ -77,24 +88,35 @@ class RefusedLetters:
     def with_record(self, item: WorkItem) -> bool:
         """Whether the letter is to hold what its record held."""
         refused = self._refused.get(item)
-        return refused is None or refused.stage is _Stage.BY_ITSELF
+        return refused is None or refused.with_record
 
     def stuck(self) -> list[WorkItem]:
         """Those that cannot be written."""
         return [item for item, refused in self._refused.items() if refused.stage is _Stage.STUCK]
+
+    def answered(self) -> None:
+        """The broker has taken some."""
+        self._silences = 0
+
+    def unanswered(self, error: Exception) -> None:
+        """The broker did not answer in time to what was written, though it did to what was asked before."""
+        self._silences += 1
+        self._silence = f"the topic of dead letters does not answer: {error}"
+        if self._silences >= MAX_SILENCES:
+            self._silent_until = self._clock() + STUCK_INTERVAL
 
     def refuse(self, items: Sequence[WorkItem], error: Exception) -> None:
         """The broker has taken none of these."""
         is_for_good = isinstance(error, (NotAcknowledged, ValueError))
         if len(items) > 1 or (items[0] not in self._refused and not is_for_good):
             log.warning("%s: %d dead letters are refused: %s", self._worker, len(items), error)
-            self._refused |= dict.fromkeys(items, _Refused(_Stage.BY_ITSELF, 0.0))
+            self._refused |= dict.fromkeys(items, _Refused(_Stage.BY_ITSELF, 0.0, with_record=True))
             return
         [item] = items
         if self.with_record(item):
             place = item.record.offset, item.record.partition
             log.warning("%s: the dead letter of offset %d of partition %d is refused: %s", self._worker, *place, error)
-            self._refused[item] = _Refused(_Stage.WITHOUT_RECORD, 0.0)
+            self._refused[item] = _Refused(_Stage.WITHOUT_RECORD, 0.0, with_record=False)
         else:
             self.stick(items, f"it is refused also without what its record held: {error}")
 
@@ -107,7 +129,7 @@ class RefusedLetters:
                     "%s: the dead letter of offset %d of partition %d of %r cannot be written: %s %s",
                     *(self._worker, item.record.offset, item.record.partition, self._topic, reason, self._consequence),
                 )
-            self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL)
+            self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL, self.with_record(item))
 
 
 def without_letters(topic: str, *, given_up: Sequence[WorkItem], at_risk: Sequence[WorkItem]) -> str:

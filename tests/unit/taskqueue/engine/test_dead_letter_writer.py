@@ -15,7 +15,13 @@ from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.dead_letter_writer import RETRY_INTERVAL, ShareDeadLetterWriter
 from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
-from labkit.taskqueue.engine.refused_letters import MAX_BYTES, MAX_LETTERS, MAX_SINGLE, STUCK_INTERVAL
+from labkit.taskqueue.engine.refused_letters import (
+    MAX_BYTES,
+    MAX_LETTERS,
+    MAX_SILENCES,
+    MAX_SINGLE,
+    STUCK_INTERVAL,
+)
 from labkit.taskqueue.engine.topic_identity import Identity, TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topics
@@ -392,3 +398,43 @@ def test_letters_are_written_to_a_broker_that_takes_less_metadata(scene):
     assert scene.letters() == [("t/0/1", b"1")]
     place = scene.places[0]
     assert OffsetMetadata.decode(scene.client.committed([place])[place].metadata, scene.committed()).is_done(1)
+
+
+def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_and_then_now_and_then(scene, caplog):
+    """While all else answers: what became of each transaction can be seen."""
+    scene.transport.plan = [(BrokerUnreachable("it is gone"), False)] * 100
+    left = scene.dead(*(b"%d" % n for n in range(20)))
+
+    def waits(seconds: int) -> int:
+        """How often the broker is waited for in so many seconds."""
+        nonlocal left
+        before = len(scene.transport.batches)
+        for _ in range(seconds):
+            left = scene.write(left)
+        return len(scene.transport.batches) - before
+
+    assert waits(20) == MAX_SILENCES
+    assert len(scene.writer.stuck()) == 20
+    assert scene.assigned.stopped() == [TopicPartition(TOPIC, 0)]
+    late = scene.dead(b"late", partition=1)
+    left = [*left, *late]
+    assert waits(int(3 * STUCK_INTERVAL)) <= 4
+    assert len(scene.assigned.stopped()) == 2
+    assert not scene.writer.in_doubt
+    assert caplog.text.count("the topic of dead letters does not answer: it is gone") == 21
+
+    scene.transport.plan = []
+    waits(int(2 * STUCK_INTERVAL))
+    assert left == []
+    assert dict(scene.letters()) == {f"t/0/{n}": b"%d" % n for n in range(20)} | {"t/1/0": b"late"}
+    assert not scene.assigned.stopped()
+
+
+def test_what_had_no_topic_for_its_letter_keeps_what_its_record_held(scene):
+    scene.topics.create("t_dead", partitions=1)
+    left = write_all(scene, scene.dead(b"a"), rounds=2)
+    assert scene.writer.stuck() == left
+    scene.topics.delete("t_dead")
+    scene.now += STUCK_INTERVAL
+    assert scene.write(left) == []
+    assert scene.letters() == [("t/0/0", b"a")]
