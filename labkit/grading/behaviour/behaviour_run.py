@@ -8,7 +8,7 @@ from random import Random
 
 from labkit.errors import HistoryUnreadable, NotAcknowledged, UnknownTopic
 from labkit.grading.behaviour import mistakes
-from labkit.grading.behaviour.bounded_client import BoundedClient
+from labkit.grading.behaviour.bounded_client import TIMEOUTS, BoundedClient
 from labkit.grading.behaviour.group_view import GroupView
 from labkit.grading.behaviour.mistakes import told
 from labkit.grading.behaviour.run_history import mistakes_in, run_history
@@ -68,7 +68,7 @@ class BehaviourRun(Resource):
         self._solution, self.broker, self._rng = solution, broker, rng
         self.time = StudentTime(solution.clock, timeout)
         self._name = f"tasks-{rng.getrandbits(32):08x}"
-        self._transport = connect_transport(broker.connection, "kafka-python")
+        self._transport = connect_transport(broker.connection, "kafka-python", timeouts=TIMEOUTS)
         self.topics = Topics(self._transport)
         self._group_name = f"workers-{rng.getrandbits(32):08x}"
         self._ends = ExitStack()
@@ -76,6 +76,7 @@ class BehaviourRun(Resource):
 
     def start(self) -> BehaviourRun:
         """Make the topic, and listen to workers."""
+        self.broker.used_up()  # raises, where it has ended, what a client would find out late
         self._ends.enter_context(self.sink)
         self._ends.callback(self.topics.close)
         self._client = self._ends.enter_context(BoundedClient(self.broker.connection))

@@ -20,6 +20,9 @@ from labkit.taskqueue.transport.values import Timeouts
 
 #: How large an answer may be, in bytes; a larger one breaks the connection.
 LARGEST_ANSWER = 4 * 1024 * 1024
+#: A broker that is gone is seen by its process. One that does not answer in this time, on a computer that has much else
+#: to do, would be taken for one that the submission has broken.
+TIMEOUTS = Timeouts(connect=60.0, request=60.0)
 
 Answer = TypeVar("Answer")
 
@@ -29,11 +32,10 @@ class BoundedClient(Resource):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._timeouts = Timeouts()
         self._admin = connect(
             KafkaAdminClient,
             connection,
-            self._timeouts,
+            TIMEOUTS,
             client_id="labkit-grader",
             receive_message_max_bytes=LARGEST_ANSWER,
         )
@@ -41,7 +43,7 @@ class BoundedClient(Resource):
     def ask(self, request: Callable[[KafkaAdminClient], Answer]) -> Answer:
         """What kafka-python's own client of an administrator is told."""
         try:
-            return ask(lambda: request(self._admin), self._connection, self._timeouts)
+            return ask(lambda: request(self._admin), self._connection, TIMEOUTS)
         except (struct.error, ValueError, LookupError, TypeError) as error:
             raise HistoryUnreadable(f"What the broker holds cannot be read: {error!r}") from error
 

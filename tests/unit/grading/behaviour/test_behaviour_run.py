@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from labkit.errors import KernelEnded, NotAcknowledged, SandboxUnavailable
-from labkit.grading.behaviour import behaviour_run, mistakes
+from labkit.grading.behaviour import behaviour_run, bounded_client, mistakes
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
@@ -18,6 +18,7 @@ from labkit.grading.sandbox.kernel import Kernel
 from labkit.lab.condition import wait_for
 from labkit.resource import Resource
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.values import Timeouts
 from tests.conditions import PATIENCE
 
 
@@ -38,11 +39,17 @@ class Closed(Resource):
         raise RuntimeError(f"{self.name} does not end")
 
 
+def connected(*_: object, timeouts: Timeouts) -> MemoryTransport:
+    """For a broker that a busy computer makes wait, so that it is not taken for one which the submission has broken."""
+    assert min(timeouts.connect, timeouts.request) >= 60
+    return MemoryTransport()
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
     Closed.ended = []
     monkeypatch.setattr(behaviour_run, "BoundedClient", Closed)
-    monkeypatch.setattr(behaviour_run, "connect_transport", lambda *_: MemoryTransport())
+    monkeypatch.setattr(behaviour_run, "connect_transport", connected)
     broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None)
     return BehaviourRun(
         SimpleNamespace(sandbox=None, cells=[], clock=time.monotonic),  # type: ignore[arg-type]
@@ -53,6 +60,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
         grows_to=None,
         timeout=PATIENCE,
     )
+
+
+def test_the_grader_s_own_client_waits_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Timeouts] = []
+    monkeypatch.setattr(bounded_client, "connect", lambda _, __, timeouts, **___: asked.append(timeouts))
+    bounded_client.BoundedClient(None)  # type: ignore[arg-type]
+    (timeouts,) = asked
+    assert min(timeouts.connect, timeouts.request) >= 60
 
 
 def test_what_cannot_be_ended_keeps_nothing_else_from_it(run: BehaviourRun, monkeypatch: pytest.MonkeyPatch) -> None:
