@@ -1,4 +1,4 @@
-# another place than was said
+# another place than was said or task not on the topic
 from kafka import KafkaProducer
 
 
