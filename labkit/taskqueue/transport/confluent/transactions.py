@@ -20,6 +20,7 @@ from labkit.taskqueue.transport.contract import (
     Position,
     TopicPartition,
 )
+from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.values import MAX_COUNTED_BYTES, Timeouts
 
 _ANY_PARTITION = -1
@@ -114,6 +115,8 @@ class ConfluentTransactions:
             return taken_over(self._id)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+        if error.code() == KafkaError._INCONSISTENT:  # the time of a record was up before anybody took it
+            return unreachable(self._connection)
         return in_words(error, self._connection)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from labkit.errors import NotAcknowledged
+from labkit.errors import BrokerUnreachable, NotAcknowledged
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import transactions as module
 from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
@@ -17,8 +17,9 @@ PLACE = TopicPartition("t", 0)
 class Client:
     """As librdkafka when the refusal of a record comes while the offsets are under way."""
 
-    def __init__(self):
+    def __init__(self, code):
         self.calls = []
+        self.code = code
 
     def membership(self, _):
         return "a member"
@@ -27,18 +28,23 @@ class Client:
         raise KafkaException(KafkaError(KafkaError._STATE))
 
     def commit_transaction(self, *_):
-        raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        raise KafkaException(KafkaError(self.code))
 
     def __getattr__(self, name):
         return lambda *_, **__: self.calls.append(name)
 
 
-def test_the_reason_is_that_of_the_record(monkeypatch):
-    client = Client()
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(KafkaError.MSG_SIZE_TOO_LARGE, NotAcknowledged), (KafkaError._INCONSISTENT, BrokerUnreachable)],
+)
+def test_the_reason_is_that_of_the_record(monkeypatch, code, error):
+    """With the second one librdkafka says that a record was not sent in time."""
+    client = Client(code)
     monkeypatch.setattr(module, "connect", lambda *_, **__: client)
     monkeypatch.setattr(module, "must_be_of", lambda *_: client)
     monkeypatch.setattr(ConfluentTransactions, "_look_up", lambda *_: None)
     transactions = ConfluentTransactions(Connection(bootstrap_servers="127.0.0.1:1"), "x", Timeouts())
-    with pytest.raises(NotAcknowledged):
+    with pytest.raises(error):
         transactions.write([Outgoing("t", 0, None, b"large", ())], {PLACE: Position(3)}, consumer=None)
     assert "abort_transaction" in client.calls
