@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, KafkaException, ShareConsumer
@@ -58,6 +60,10 @@ _LOCK_LOST = {KafkaError.INVALID_RECORD_STATE, KafkaError.SHARE_SESSION_NOT_FOUN
 _NOT_ALLOWED = {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
 #: How often the broker is asked whether it knows the settings of a group, in seconds.
 LOOK_INTERVAL = 0.05
+#: How often it is asked whether the group still has its settings, which anybody may delete, in seconds.
+SETTINGS_INTERVAL = 30.0
+#: A group that is not there after so many seconds was there before; sooner, it is none, in seconds.
+JOINED_AFTER = 5.0
 #: librdkafka warns with every new client that this is a preview; docs/share_groups.md says what that means.
 _LOG_ERRORS = 3
 
@@ -67,25 +73,32 @@ class ConfluentShareConsumer:
 
     def __init__(self, connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
         self._connection = connection
+        self._config = config
         self._timeouts = timeouts
         self._group = config.group
-        _configure(connection, config, timeouts)
-        self._client = ShareConsumer(_share_settings(connection, config, timeouts))
-        self._closed = False
+        self._topics: list[str] = []
+        self._closed = self._is_gone = False
+        self._begin()
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics, at the next `poll`."""
-        self._client.subscribe(list(topics))
+        self._topics = list(topics)
+        self._client.subscribe(self._topics)
 
     def poll(self, timeout: float) -> list[SharedRecord]:
         """Records that came within `timeout`, locked for this member."""
         must_be_open("share consumer", closed=self._closed)
+        if self._is_gone:
+            self._begin_anew()
+        elif time.monotonic() - self._configured_at > SETTINGS_INTERVAL:
+            self._look_at_settings()
         try:
             messages = self._client.poll(timeout)
         except IllegalStateException as error:
             raise TransportError(f"Not all records of the last poll have their verdict: {error}") from error
         except KafkaException as error:
-            raise self._in_words(kafka_error(error)) from error
+            self._raise_unless_gone(kafka_error(error))
+            return []
         return [_shared(message) for message in messages if self._is_record(message)]
 
     def acknowledge(self, record: Record, verdict: Acknowledgement) -> None:
@@ -126,9 +139,38 @@ class ConfluentShareConsumer:
         if error is None:
             return True
         if error.fatal() or error.code() in REFUSALS:
-            raise self._in_words(error)
+            self._raise_unless_gone(error)
         LOGGER.warning("%s", error.str())
         return False
+
+    def _begin(self) -> None:
+        _configure(self._connection, self._config, self._timeouts)
+        self._client = ShareConsumer(_share_settings(self._connection, self._config, self._timeouts))
+        self._joined_at = self._configured_at = time.monotonic()
+
+    def _begin_anew(self) -> None:
+        """The broker is another now, which never heard of the group: it gets its settings before it is joined."""
+        with suppress(KafkaException):  # there is nothing that it could leave
+            self._client.close()
+        self._begin()
+        self._client.subscribe(self._topics)
+        self._is_gone = False
+
+    def _look_at_settings(self) -> None:
+        """Set them again if somebody has deleted them."""
+        self._configured_at = time.monotonic()
+        try:
+            _configure(self._connection, self._config, self._timeouts)
+        except TransportError as error:
+            LOGGER.warning("the settings of the share group %r: %s", self._group, error)
+
+    def _raise_unless_gone(self, error: KafkaError) -> None:
+        """Raise the error; but a group that was there and is not is made anew by the next `poll`."""
+        is_of_before = time.monotonic() - self._joined_at > JOINED_AFTER
+        if error.code() != KafkaError.GROUP_ID_NOT_FOUND or not is_of_before:
+            raise self._in_words(error) from None
+        LOGGER.warning("the share group %r is gone, so it is made anew", self._group)
+        self._is_gone = True
 
     def _in_words(self, error: KafkaError) -> LabkitError:
         if error.code() in _LOCK_LOST:
@@ -144,7 +186,7 @@ class ConfluentShareConsumer:
 
 
 def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
-    """Make the settings of the group; raises `Unsupported` if the broker does not allow them.
+    """Make the settings of the group if it does not have them; raises `Unsupported` if the broker does not allow them.
 
     The controller answers before the broker has them, and a group that begins before that begins at the end of its
     topics: what is there already would never be delivered. So the broker is asked until it knows them.
@@ -158,15 +200,17 @@ def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) 
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
     resource = ConfigResource(ResourceType.GROUP, config.group, incremental_configs=entries)
     admin: AdminClient = connect(AdminClient, connection, timeouts, client_id=config.client_id)
-    [answer] = admin.incremental_alter_configs([resource], request_timeout=timeouts.request).values()
-    _await(answer, connection, timeouts)
 
     def is_known() -> bool:
         group = ConfigResource(ResourceType.GROUP, config.group)
         [asked] = admin.describe_configs([group], request_timeout=timeouts.request).values()
         known = _await(asked, connection, timeouts)
-        return all(known[name].value == value for name, value in wanted.items())
+        return all(name in known and known[name].value == value for name, value in wanted.items())
 
+    if is_known():
+        return
+    [answer] = admin.incremental_alter_configs([resource], request_timeout=timeouts.request).values()
+    _await(answer, connection, timeouts)
     patience = timeouts.connect + timeouts.request
     if not wait_for(is_known, patience, interval=LOOK_INTERVAL):
         raise TransportError(

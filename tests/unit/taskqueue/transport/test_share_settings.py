@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigEntry
 
-from labkit.errors import TransportError
+from labkit.errors import BrokerUnreachable, TransportError
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import share_groups
 from labkit.taskqueue.transport.share_contract import ShareConfig
@@ -56,3 +57,81 @@ def test_a_group_begins_when_the_broker_has_its_settings(monkeypatch):
 def test_a_broker_that_never_has_them_is_not_waited_for_without_end(monkeypatch):
     with pytest.raises(TransportError, match="the share group 'g', and after"):
         configure(monkeypatch, LateBroker(looks=1_000_000), Timeouts(connect=0.05, request=0.05))
+
+
+class Member:
+    """As librdkafka's client: the first ones find no such group."""
+
+    without_a_group = 0
+
+    def __init__(self, made):
+        self.calls = []
+        self.finds_none = len(made) < Member.without_a_group
+        made.append(self)
+
+    def poll(self, _):
+        if self.finds_none:
+            raise KafkaException(KafkaError(KafkaError.GROUP_ID_NOT_FOUND))
+        return []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """All clients that were made, in order."""
+    found: list[Member] = []
+    monkeypatch.setattr(share_groups, "ShareConsumer", lambda _: Member(found))
+    return found
+
+
+def consumer_on(monkeypatch, *brokers):
+    """A member of a group, on these brokers one after the other; each is one or an error."""
+    left = list(brokers)
+
+    def connect(*_, **__):
+        broker = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(broker, Exception):
+            raise broker
+        return broker
+
+    monkeypatch.setattr(share_groups, "connect", connect)
+    consumer = share_groups.ConfluentShareConsumer(CONNECTION, ShareConfig(group="g"), Timeouts())
+    consumer.subscribe(["t"])
+    return consumer
+
+
+def test_on_a_broker_that_came_back_as_another_the_group_has_its_settings_before_it_is_joined(monkeypatch, made):
+    monkeypatch.setattr(share_groups, "JOINED_AFTER", -1.0)
+    monkeypatch.setattr(Member, "without_a_group", 1)
+    second = LateBroker(looks=0)
+    consumer = consumer_on(monkeypatch, LateBroker(looks=0), BrokerUnreachable(), second)
+    assert consumer.poll(0) == []
+    with pytest.raises(BrokerUnreachable):  # as while it starts
+        consumer.poll(0)
+    assert not second.taken
+    assert consumer.poll(0) == []
+    assert second.taken
+    assert [member.calls[0] for member in made] == [("subscribe", ["t"])] * 2
+    assert ("close",) in made[0].calls
+    assert consumer.poll(0) == []
+    assert len(made) == 2
+
+
+def test_a_group_that_never_was_a_share_group_is_refused(monkeypatch, made):
+    monkeypatch.setattr(Member, "without_a_group", 9)
+    consumer = consumer_on(monkeypatch, LateBroker(looks=0))
+    with pytest.raises(TransportError, match="'g' is no share group"):
+        consumer.poll(0)
+
+
+def test_settings_that_somebody_has_deleted_are_set_again(monkeypatch, made):
+    broker = LateBroker(looks=0)
+    consumer = consumer_on(monkeypatch, broker)
+    broker.taken = {}
+    consumer.poll(0)
+    assert not broker.taken
+    monkeypatch.setattr(share_groups, "SETTINGS_INTERVAL", -1.0)
+    consumer.poll(0)
+    assert broker.taken["share.auto.offset.reset"].value == "earliest"
