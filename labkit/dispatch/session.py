@@ -19,6 +19,7 @@ from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.errors import (
     BrokerUnreachable,
+    DeadlineExceeded,
     DoneElsewhere,
     LabkitError,
     RedisRefused,
@@ -143,8 +144,7 @@ class CelerySession(Resource):
 
         A Redis that is away is waited for.
         """
-        have_come = self._patient(lambda: self._read() >= count)
-        wait_until(have_come, timeout=timeout, what=f"{count} records were to come")
+        self._wait(lambda: self._read() >= count, timeout=timeout, what=f"{count} records were to come")
         return self._store.frame()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
@@ -157,8 +157,11 @@ class CelerySession(Resource):
         """
         deadline = monotonic() + timeout
         missing = MissingRecords(lambda: self._missing(deadline))
-        final = self._patient(lambda: missing.are_final(self._look(), self._has_lost_all))
-        wait_until(final, timeout=timeout, what="Celery was to finish all tasks and leave their records", interval=0.05)
+        self._wait(
+            lambda: missing.are_final(self._look(), self._has_lost_all),
+            timeout=timeout,
+            what="Celery was to finish all tasks and leave their records",
+        )
         for name, number in missing.by_class.items():
             raise self._error(self._groups[name].topic.name, number)
         return self._store.frame()
@@ -248,19 +251,26 @@ class CelerySession(Resource):
         except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
 
-    def _patient(self, condition: Callable[[], bool]) -> Callable[[], bool]:
-        """The condition; it does not hold while Redis, the broker or a topic is away."""
+    def _wait(self, condition: Callable[[], bool], *, timeout: float, what: str) -> None:
+        """Wait for the condition, which does not hold while Redis, the broker or a topic is away."""
+        trouble = ""
 
         def holds() -> bool:
+            nonlocal trouble
             try:
                 found = condition()
             except (RedisUnreachable, BrokerUnreachable, UnknownTopic) as error:
+                trouble = f" {error}"
                 self._outage.begins(error)
                 return False
+            trouble = ""
             self._outage.ends()
             return found
 
-        return holds
+        try:
+            wait_until(holds, timeout=timeout, what=what, interval=0.05)
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(f"{error}{trouble}") from None
 
     def _look(self) -> Look:
         """How all stands; the records of what is done by now are here then."""

@@ -49,11 +49,11 @@ class OwnTopics:
         self._prefix = prefix
         self._made: dict[str, Topic] = {}
         self._known: dict[str, Topic] = {}
-        #: the full names of those that are to be deleted in the end, also when their names mean something else by then
-        self._kept: set[str] = set()
+        #: the full names of those that are meant no longer and not deleted yet
+        self._ended: set[str] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._kept)
+        return bool(self._made or self._ended)
 
     def know(self, topic: Topic) -> None:
         """A topic that somebody else has made is meant by its name; it is theirs to delete."""
@@ -78,8 +78,11 @@ class OwnTopics:
     def create(self, client: AdminClient, shared: Topic) -> Topic:
         """Make one that is meant by the name of `shared` from now on; on the broker nobody else has its name."""
         topic = replace(shared, prefix=self._prefix + new_namespace())
-        self._kept.add(topic.full_name)
-        client.create_topic(topic.full_name, partitions=topic.partitions)
+        try:
+            client.create_topic(topic.full_name, partitions=topic.partitions)
+        except BaseException:  # it may have been made all the same
+            self._ended.add(topic.full_name)
+            raise
         self._made[shared.name] = topic
         return topic
 
@@ -87,11 +90,13 @@ class OwnTopics:
         """Mean it by this name no longer, and delete it with what belongs to it: later, if that cannot be done now."""
         topic = self._made.pop(name, None)
         if topic is not None:
+            self._ended.add(topic.full_name)
             self._delete(client, topic.full_name)
 
     def release_all(self, client: AdminClient) -> None:
         """Delete all of them."""
-        self._made.clear()
+        while self._made:
+            self._ended.add(self._made.popitem()[1].full_name)
         self._delete_ended(client)
 
     def sweep(self, client: AdminClient) -> None:
@@ -102,7 +107,7 @@ class OwnTopics:
                 client.delete_topic(name)
 
     def _delete_ended(self, client: AdminClient) -> None:
-        for full_name in sorted(self._kept - {own.full_name for own in self._made.values()}):
+        for full_name in sorted(self._ended):
             self._delete(client, full_name)
 
     def _delete(self, client: AdminClient, full_name: str) -> None:
@@ -110,7 +115,7 @@ class OwnTopics:
             if belongs(name, to=full_name):
                 with suppress(UnknownTopic):
                     client.delete_topic(name)
-        self._kept.discard(full_name)
+        self._ended.discard(full_name)
 
 
 def _has_ended(machine: str, pid: int) -> bool:

@@ -257,3 +257,20 @@ def test_a_topic_that_was_perhaps_made_is_deleted(transport, monkeypatch):
             topics.temporary("orders", partitions=1)
         assert len(transport.admin().list_topics()) == 1
     assert transport.admin().list_topics() == []
+
+
+def test_one_that_is_being_made_is_left_alone_by_the_next(transport, monkeypatch):
+    """As when two threads of a program make topics of their own."""
+    make = MemoryAdmin.create_topic
+
+    def create_with_another_meanwhile(self, name, **more):
+        answer = make(self, name, **more)
+        if name.endswith(".a"):
+            topics.temporary("b", partitions=1)
+        return answer
+
+    monkeypatch.setattr(MemoryAdmin, "create_topic", create_with_another_meanwhile)
+    with Topics(transport) as topics:
+        topics.temporary("a", partitions=1)
+        assert topics.names() == ["a", "b"]
+    assert not transport.admin().list_topics()
