@@ -83,7 +83,7 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
         return other_rule(connection)
     if isinstance(error, kafka_errors.OffsetMetadataTooLargeError):
         return MetadataTooLarge()
-    if isinstance(error, kafka_errors.RetriableError):
+    if isinstance(error, (kafka_errors.RetriableError, kafka_errors.UnknownBrokerIdError)):  # that of no leader
         return unreachable(connection)
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")
 

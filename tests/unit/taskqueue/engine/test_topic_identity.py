@@ -8,7 +8,7 @@ from labkit.errors import BrokerUnreachable
 from labkit.taskqueue.engine.topic_identity import INTERVAL, LONG_INTERVAL, LOST_AFTER, SHORT_INTERVAL, TopicIdentity
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryTransport
 
 TIMEOUT = 30.0
 
@@ -92,6 +92,14 @@ def test_it_is_asked_for_sooner_when_something_speaks_against_it(scene):
     scene.identity.suspect()
     scene.now += SHORT_INTERVAL
     assert scene.heard() == scene.id()
+
+
+def test_one_that_does_not_tell_all_its_ends_is_known_nevertheless(scene, monkeypatch):
+    def without_leader(_admin, _name):
+        raise BrokerUnreachable
+
+    monkeypatch.setattr(MemoryAdmin, "end_offsets", without_leader)
+    assert scene.identity.ask(timeout=TIMEOUT, with_ends=True) == (scene.id(), {})
 
 
 def test_who_asks_gets_the_answer_of_now_and_the_ends_too(scene):

@@ -36,6 +36,10 @@ def test_a_broker_that_is_not_ready_yet_is_one_that_does_not_answer(code):
     assert isinstance(confluent.in_words(KafkaError(code), CONNECTION), BrokerUnreachable)
 
 
+def test_a_partition_without_a_leader_does_not_answer():
+    assert isinstance(kafka_python.in_words(kafka.errors.UnknownBrokerIdError(-1), CONNECTION), BrokerUnreachable)
+
+
 def test_a_group_that_another_program_shares_out_by_another_rule_is_told_so():
     code = KafkaError.INCONSISTENT_GROUP_PROTOCOL
     said = str(kafka_python.in_words(ERRORS[code](), CONNECTION))
