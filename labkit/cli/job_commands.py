@@ -34,7 +34,7 @@ NewTopicName = Annotated[str, typer.Option("--topic", help="The topic of the job
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 #: As in `labkit.jobs.job`, which the help must not wait for.
-JOB_STATUS = "job-status"
+JOB_STATUS, MAX_ATTEMPTS = "job-status", 10
 
 jobs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -89,7 +89,9 @@ def consume(
         str, typer.Option(help="How long a job takes, in ms: constant:20, uniform:10,50, exponential:20.")
     ] = "uniform:10,50",
     failing: Annotated[float, typer.Option(min=0, max=1, help="The share of the attempts that fail.")] = 0.0,
-    attempts: Annotated[int, typer.Option(min=1, help="How often a job is tried before it stays FAILED.")] = 3,
+    attempts: Annotated[
+        int, typer.Option(min=1, max=MAX_ATTEMPTS, help="How often a job is tried before it stays FAILED.")
+    ] = 3,
     log: Annotated[
         Path | None,
         typer.Option(

@@ -160,7 +160,7 @@ def _text(text: str | None) -> tuple[bool, str]:
     return text is not None, text or ""
 
 
-#: How often a job may be tried at most.
+#: How often a job may be tried at most, by all groups of consumers together.
 MAX_ATTEMPTS = 10
 
 #: What a job of each status may become.
@@ -260,4 +260,6 @@ class Job(Struct, frozen=True, kw_only=True):
             may = f"it may become {' or '.join(possible)}" if possible else "that is its end"
             raise IllegalTransition(f"{what}: {may}.")
         if status is JobStatus.RUNNING and self.attempt >= attempts:
-            raise IllegalTransition(f"{what}: it was tried {self.attempt} times, and {attempts} are all it has.")
+            because = f" The last error: {self.error}" if self.error else ""
+            tried = f"it was tried {self.attempt} times, and {attempts} are all it has"
+            raise IllegalTransition(f"{what}: {tried}.{because}")

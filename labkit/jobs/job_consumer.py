@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from labkit.errors import (
@@ -19,7 +18,8 @@ from labkit.errors import (
     TryAgainLater,
     UnknownTopic,
 )
-from labkit.jobs.job import Job, JobEvent, JobStatus
+from labkit.jobs.failed_jobs import FailedJobs
+from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.job_run import JobRun, JobRuns, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
@@ -91,8 +91,9 @@ class JobConsumer(Resource):
     What the consumer itself needs may be away: log, the view's store, Kafka. Then its jobs wait, which is no attempt,
     and what is done of a job is not done again.
 
-    Of several groups each works on every job, whatever the others have made of it; what one of them has changed
-    already, the others leave. They see it in the `view`, and what they do not see in time loses by `merge`.
+    Of several groups each works on every job, whatever the others have made of it, as long as it has attempts left:
+    those of all groups count together, since nothing tells whose they were. What one group has changed already, the
+    others leave. They see it in the `view`, and what they do not see in time loses by `merge`.
     """
 
     def __init__(
@@ -114,6 +115,10 @@ class JobConsumer(Resource):
         check_handler(work)
         if is_asynchronous(work):
             raise SettingsError("The work on a job is a function, not an `async def`: jobs are worked on in threads.")
+        if retry is not None and retry.attempts > MAX_ATTEMPTS:
+            raise SettingsError(
+                f"A job has {MAX_ATTEMPTS} attempts in all, so it cannot be tried {retry.attempts} times."
+            )
         self.name = name
         self._log = log
         self._view = view
@@ -137,8 +142,7 @@ class JobConsumer(Resource):
         #: of which topic the next two are; their keys are its id and the job's
         self._knows_of: str | None = None
         self._runs = JobRuns()
-        #: jobs that failed here, until the view knows it, which may be after they are tried again
-        self._failed: dict[tuple[str, int], Job] = {}
+        self._failed = FailedJobs(view, measure)
         # one for each, since what can be read cannot always be written
         before, after = "its log, its view or the topic", "its log or the topic"
         self._before = Outage(log_of_jobs, name, before, meanwhile="its jobs wait, which is no attempt")
@@ -213,7 +217,7 @@ class JobConsumer(Resource):
             self._runs.forget(run)
             return None
         if not run.begun:
-            self._forget_failures()
+            self._failed.forget_known()
             run.started_at = self._clock()
             run.job = self._begin(self._known(run.job, key))
             run.begun = True
@@ -226,15 +230,9 @@ class JobConsumer(Resource):
                 self._note(run, finished_at)
         self._runs.forget(run)
         if run.error is not None:
-            self._failed[run.key] = run.told
+            self._failed.keep(run.key, run.told)
             raise run.error
-        self._failed.pop(run.key, None)
-
-    def _forget_failures(self) -> None:
-        """Of those that the view knows by now, two, with each job that begins."""
-        for key, failed in list(islice(self._failed.items(), 2)):
-            if (seen := self._view.get(key[1])) is not None and seen.reached(failed.version):
-                self._failed.pop(key, None)
+        self._failed.forget(run.key)
 
     def _must_be_topic(self, event_of: str) -> None:
         """Raise `_NotNow` if the topic is another now than the one with this id, whose events nobody is to work on.

@@ -5,7 +5,7 @@ a group stands there twice, also when a worker was killed between its line and i
 large is set aside as `.1`, the one before as `.2`, and so on; the oldest is dropped.
 
 A line that is none of a processed job is passed over, and said. A file that is taken away under way is begun anew; what
-this process knows of it, it still knows, up to `MOST_GONE` jobs. What stood in a file that was dropped is forgotten.
+this process knows of it, it still knows: the last `MOST_GONE` jobs. What stood in a file that was dropped is forgotten.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class ProcessedLog:
         self._older = older
         self._lock = threading.Lock()
         self._file_lock = FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
-        #: the group's jobs in the files that are kept, and in those that were taken away
-        self._done: set[tuple[str, int]] = set()
-        self._gone: set[tuple[str, int]] = set()
+        #: the group's jobs in the files that are kept, and in those that were taken away; as keys, the oldest first
+        self._done: dict[tuple[str, int], None] = {}
+        self._gone: dict[tuple[str, int], None] = {}
         self._inode: int | None = None
         self._read_to = 0
         #: what stood before that place; the number of a file that was deleted may be that of the next
@@ -101,7 +101,7 @@ class ProcessedLog:
                 return False
             self._rotate_if_due()
             self._write(_to_line(job) + b"\n")
-            self._done.add(_key(job))
+            self._done[_key(job)] = None
             return True
 
     def read(self) -> Iterator[ProcessedJob]:
@@ -129,13 +129,12 @@ class ProcessedLog:
         with self.path.open("ab+") as file:
             _mend(file)
             if not self._is_known(file):  # set aside, or another one
-                if not self._was_set_aside():
-                    known = self._gone | self._done
-                    self._gone = known if len(known) <= MOST_GONE else self._done
+                known = self._gone if self._was_set_aside() else self._gone | self._done
                 self._read_anew()
+                self._gone = dict.fromkeys([key for key in known if key not in self._done][-MOST_GONE:])
             else:
                 file.seek(self._read_to)
-                self._done.update(_key(job) for job in self._jobs(file) if job.group == self.group)
+                self._done.update((_key(job), None) for job in self._jobs(file) if job.group == self.group)
             self._remember(file)
 
     def _is_done(self, key: tuple[str, int]) -> bool:
@@ -145,7 +144,7 @@ class ProcessedLog:
         """Know what stands in the files that are kept, and nothing else of files."""
         inodes = {file.stat().st_ino for file in self._files()}
         self._said = {(inode, place) for inode, place in self._said if inode in inodes}
-        self._done = {_key(job) for job in self.read() if job.group == self.group}
+        self._done = {_key(job): None for job in self.read() if job.group == self.group}
 
     def _is_known(self, file: BinaryIO) -> bool:
         """Whether it is the file that was read last, with nothing gone from it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.cli import main
+from labkit.jobs import MAX_ATTEMPTS
 from labkit.lab.doctor import Assessment, examine
 from labkit.settings import load_settings
 
@@ -50,6 +51,12 @@ def test_a_file_in_the_place_of_a_folder_is_named(labkit, monkeypatch, tmp_path,
     assert said.startswith("labkit: ")
     assert str(file) in said
     assert said.count("\n") == 1
+
+
+def test_more_attempts_than_a_job_has_are_refused(labkit):
+    status, said = labkit("jobs", "consume", "--group", "g", "--attempts", str(MAX_ATTEMPTS + 1))
+    assert status == 2
+    assert f"less than or equal to {MAX_ATTEMPTS}\n" in said
 
 
 @pytest.mark.parametrize("name", ["LABKIT_DATA_DIR", "LABKIT_CACHE_DIR"])

@@ -107,6 +107,12 @@ def test_work_that_would_never_run_is_refused(consumer):
             consumer(work=work)
 
 
+def test_more_attempts_than_a_job_has_are_refused(consumer):
+    with pytest.raises(SettingsError, match=f"{MAX_ATTEMPTS} attempts in all"):
+        consumer(retry=Retry(attempts=MAX_ATTEMPTS + 1))
+    consumer(retry=Retry(attempts=MAX_ATTEMPTS)).close()
+
+
 def test_a_failed_attempt_is_made_again(topic, view, consumer, tmp_path):
     seen = []
 
@@ -176,6 +182,7 @@ def test_a_job_that_failed_in_its_last_attempt_is_worked_on_by_nobody(topics, to
     assert view.get(1234).event() == job.event()
     [letter] = DeadLetters(topics, topic.name).list()
     assert f"it was tried {MAX_ATTEMPTS} times" in letter.error
+    assert letter.error.endswith("The last error: broken")
     assert not group._runs
 
 
@@ -312,7 +319,7 @@ def test_jobs_that_stay_failed_are_forgotten_when_the_view_knows_them(topic, vie
         create(topic, range(11, 21))
         group.run(timeout=0.3)
         assert group.processed == 10
-        assert group._failed == {}
+        assert len(group._failed) == 0
 
 
 def test_a_job_that_had_to_wait_before_it_was_begun_is_not_kept(topic, view, consumer, monkeypatch):

@@ -131,6 +131,31 @@ def test_of_files_that_are_taken_away_again_and_again_so_much_is_known(path, mon
     assert len(log._done | log._gone) <= 6
 
 
+def test_of_jobs_in_files_that_were_taken_away_the_last_are_known(path, monkeypatch):
+    monkeypatch.setattr("labkit.jobs.processed_log.MOST_GONE", 10)
+    log = ProcessedLog(path, "g")
+    for job_id in range(12):
+        log.append(a_job(job_id))
+        if job_id % 6 == 5:
+            path.unlink()
+    assert [job_id for job_id in range(12) if job_id in log] == list(range(2, 12))
+
+
+def test_of_several_files_that_are_taken_away_at_once_the_last_jobs_are_known(path, monkeypatch):
+    monkeypatch.setattr("labkit.jobs.processed_log.MOST_GONE", 10)
+    log = ProcessedLog(path, "g", max_bytes=300)
+    for job_id in range(20):
+        log.append(a_job(job_id))
+    kept = path.with_name(f"{path.name}.1")
+    stood = [json.loads(line)["job_id"] for line in kept.read_text().splitlines()]
+    for file in path.parent.glob("*.log*"):
+        if file not in (kept, path.with_name(f"{path.name}.lock")):
+            file.unlink()
+    left = [job_id for job_id in range(20) if job_id not in stood][-10:]
+    assert [job_id for job_id in range(20) if job_id in log] == sorted(stood + left)
+    assert len(log._gone) == 10
+
+
 def append_all(path: Path, start: int) -> None:
     log = ProcessedLog(path, "g", max_bytes=4000)
     for job_id in range(start, start + 60):
