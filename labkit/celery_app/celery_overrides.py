@@ -52,8 +52,6 @@ CLOSE_TIMEOUT = 5.0
 START_TIMEOUT = 30.0
 #: How often a worker looks which processes of its pool have died, in seconds.
 MAINTAIN_INTERVAL = 0.5
-#: How many messages are held of tasks that a worker does not know, before they take the places of others.
-MOST_UNKNOWN = 100
 #: How often a process of the pool looks whether its worker is still there, in seconds.
 WATCH_INTERVAL = 0.5
 
@@ -167,17 +165,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     """
 
     def on_unknown_task(self, _body: object, message: Any, _error: object) -> None:
-        """Celery calls this for a task that nobody has registered. While it is held, its place is another's."""
-        qos, is_extra = self.qos, len(self.app.unknown_tasks) < MOST_UNKNOWN
-
-        def settle() -> None:
-            message.ack_log_error(log, self.connection_errors)
-            if is_extra:
-                qos.decrement_eventually()
-
-        self.app.unknown_tasks.add(message, lambda: self.call_soon(settle))
-        if is_extra:
-            qos.increment_eventually()
+        """Celery calls this for a task that nobody has registered. It takes no place of others."""
+        message.channel.leave_out([message.delivery_tag])
+        self.app.unknown_tasks.add(message, lambda: self.call_soon(message.ack_log_error, log, self.connection_errors))
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Celery calls this for what it does with a message; one that it cannot read would end the worker."""
@@ -227,11 +217,10 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
         Celery ignores it when Kombu can't close one, and has it closed again later, when it knows its address no more:
         an `AttributeError` that ends the worker, then or when a task is done that ran meanwhile. The first attempt
-        fails where a command was under way, the second one has nothing to wait for. Messages of tasks that run on,
-        or whose letter is written, are not put back.
+        fails where a command was under way, the second one has nothing to wait for. Messages of tasks that run on
+        are not put back.
         """
         running = [request.message.delivery_tag for request in state.active_requests]
-        running += self.app.unknown_tasks.tags()
         bound_open_broker_sockets(self.connection, CLOSE_TIMEOUT)
         with default_socket_timeout(CLOSE_TIMEOUT):
             for channel in list(self.connection.transport.channels):

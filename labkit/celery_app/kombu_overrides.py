@@ -78,7 +78,8 @@ class _QoS(redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """The message is done, or another one is to have it. Redis is told as soon as it listens."""
         self.channel.unsettled.add(delivery_tag, requeue=requeue)
-        virtual.QoS.ack(self, delivery_tag)
+        if delivery_tag in self._delivered:  # one that was left out has no place to be freed
+            virtual.QoS.ack(self, delivery_tag)
         self.settle()
 
     def settle(self) -> None:
@@ -125,9 +126,7 @@ class RedisAway(exceptions.ConnectionError):
 
 @contextmanager
 def _told_as_lost() -> Iterator[None]:
-    """Inside, an answer that Redis is full, read-only or busy is `RedisAway`; kombu takes it for a mistake of ours, and
-    a worker of Celery's ends with it.
-    """
+    """Inside, an answer that Redis is full, read-only or busy is `RedisAway`, not an error that ends the worker."""
     try:
         yield
     except exceptions.ResponseError as error:
@@ -163,7 +162,7 @@ class _Pipeline(redis.PrefixedRedisPipeline):
 
 
 class Channel(redis.Channel):
-    """kombu's channel, but for how messages are taken. `taken` is the tag of the message that came last."""
+    """kombu's channel, but for how messages are taken. `taken` is the tag of the message that just came."""
 
     from_transport_options = (*redis.Channel.from_transport_options, "is_away", "unsettled")
     QoS = _QoS
@@ -187,7 +186,8 @@ class Channel(redis.Channel):
             client.zadd(BELL, {"": 0})
 
     def leave_out(self, tags: Iterable[str]) -> None:
-        """Do not put these messages back when the channel is closed; they can still be acknowledged."""
+        """These take no place, and are not put back when the channel is closed; they can still be acknowledged."""
+        self.taken = None  # who leaves out what just came acknowledges it later
         for tag in tags:
             self.qos._delivered.pop(tag, None)
 
@@ -272,7 +272,7 @@ class Channel(redis.Channel):
             self.connection._deliver(payload, queue)
         except (ValueError, KeyError, TypeError, AttributeError):  # before it is a message to anybody
             log.exception("a message in the queue %r was dropped: it cannot be read", queue)
-        if self.taken not in self.qos._delivered:
+        if self.taken is not None and self.taken not in self.qos._delivered:
             # its consumer acknowledges nothing, as those of Celery's remote control
             self.qos.ack(self.taken)
         return True

@@ -1,14 +1,15 @@
 """The tasks in Celery's queue that a worker does not know: each becomes a dead letter.
 
-That may take as long as Kafka is away, so it is done on a thread. Until then the message is held, unacknowledged: a
-worker that dies leaves it to others.
+That may take as long as Kafka is away, so it is done on a thread. Until then the message is held, unacknowledged: it
+comes again after its visibility time-out, to this worker or to another one. Written twice, it is one letter.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.celery_app.envelope import Envelope
@@ -21,10 +22,24 @@ from labkit.taskqueue.engine.failure import describe
 
 #: What to do about a task that a worker does not know.
 UNKNOWN = "LABKIT_CELERY_IMPORTS must name the same modules for workers as for dispatchers and bridges."
-#: How long to wait before the next letter after one that could not be written, in seconds.
-PAUSE = 1.0
+#: How many messages are held at most.
+MOST_HELD = 100
+#: How long a letter waits that could not be written, in seconds: the first time, and at most; each time twice as long.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 log = safe_logger("labkit.celery")
+
+
+@dataclass(eq=False)
+class _Held:
+    """A message and the letter to be written for it; `settle` is called then. One that was never tried is due at 0."""
+
+    tag: str
+    envelope: Envelope
+    record: TaskRecord
+    settle: Callable[[], object]
+    pause: float = 0.0
+    due: float = 0.0
 
 
 class UnknownTasks:
@@ -32,23 +47,18 @@ class UnknownTasks:
 
     def __init__(self, writer: OutcomeWriter) -> None:
         self._writer = writer
-        self._lock = threading.Lock()
-        #: what is to be written for each message that is held, by its tag, and what to call then: the same message may
-        #: come again after its visibility time-out
-        self._held: dict[str, tuple[Envelope, TaskRecord, list[Callable[[], object]]]] = {}
+        #: notified when there is one more
+        self._added = threading.Condition()
+        self._held: dict[str, _Held] = {}
         self._thread: threading.Thread | None = None
         what = "Kafka or Redis"
         self._outage = Outage(log, "A task that no worker knows", what, meanwhile="its message is held")
 
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def tags(self) -> Iterable[str]:
-        """The tags of the messages that are held."""
-        return list(self._held)
-
     def add(self, message: Any, settle: Callable[[], object]) -> None:
-        """Make a dead letter of this one, and call `settle` when it is written; at once if it is not labkit's."""
+        """Make a dead letter of this one, and call `settle` when it is written; at once if it is not labkit's.
+
+        Where too many are held, one of them that could not be written is given up, or else this one: it comes again.
+        """
         try:
             (values, *_), _, _ = message.decode()
             envelope = Envelope.from_json(values)
@@ -56,37 +66,52 @@ class UnknownTasks:
             log.error("a message was dropped that is not one of labkit: %s", message.headers)
             settle()
             return
-        record = _record(envelope, message.headers["task"])
-        with self._lock:
-            self._held.setdefault(message.delivery_tag, (envelope, record, []))[-1].append(settle)
+        tag, record = message.delivery_tag, _record(envelope, message.headers["task"])
+        with self._added:
+            if tag in self._held or not self._has_room():
+                return
+            self._held[tag] = _Held(tag, envelope, record, settle)
+            self._added.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="unknown-tasks", daemon=True)
                 self._thread.start()
 
+    def _has_room(self) -> bool:
+        if len(self._held) >= MOST_HELD:
+            failed = max(self._held.values(), key=lambda one: one.due)
+            if not failed.due:
+                return False
+            del self._held[failed.tag]
+        return True
+
     def _work(self) -> None:
-        pause = threading.Event().wait
-        while (tag := self._next()) is not None:
-            envelope, record, settling = self._held[tag]
+        while (one := self._next()) is not None:
             try:
-                self._writer.write(envelope, record)
+                self._writer.write(one.envelope, one.record)
             except Exception as error:  # noqa: BLE001 - whatever it is, the letter is missing
                 self._outage.begins(describe(error))
-                with self._lock:
-                    self._held[tag] = self._held.pop(tag)  # one that cannot be written holds up no other
-                pause(PAUSE)
+                with self._added:
+                    one.pause = min(2 * one.pause or FIRST_PAUSE, LONGEST_PAUSE)
+                    one.due = time.monotonic() + one.pause
                 continue
-            self._outage.ends()
-            with self._lock:
-                del self._held[tag]
-            for settle in settling:
-                settle()
+            with self._added:
+                self._held.pop(one.tag, None)  # it may have been given up
+                any_failed = any(other.due for other in self._held.values())
+            if not any_failed:
+                self._outage.ends()
+            one.settle()
 
-    def _next(self) -> str | None:
-        with self._lock:
-            tag = next(iter(self._held), None)
-            if tag is None:
-                self._thread = None
-            return tag
+    def _next(self) -> _Held | None:
+        """The next one, when it is due: those first that were never tried. None when there is none."""
+        with self._added:
+            while self._held:
+                one = min(self._held.values(), key=lambda one: one.due)
+                wait = one.due - time.monotonic()
+                if wait <= 0:
+                    return one
+                self._added.wait(wait)
+            self._thread = None
+            return None
 
 
 def _record(envelope: Envelope, name: object) -> TaskRecord:

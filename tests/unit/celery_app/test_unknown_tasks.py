@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labkit.celery_app import celery_overrides, unknown_tasks
+from labkit.celery_app import unknown_tasks
 from labkit.celery_app.celery_overrides import CarefulConsumer
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.unknown_tasks import UnknownTasks
@@ -20,28 +20,38 @@ TIMEOUT = 60.0
 
 
 class Writer:
-    """Writes no letter until it may, and none of the topic "broken"."""
+    """Writes no letter until it may, and none of the topic "broken"; `tried` has the ids of all."""
 
     def __init__(self) -> None:
         self.may_write = threading.Event()
-        self.tried = threading.Event()
+        self.tried: list[str] = []
         self.written: list[str] = []
 
     def write(self, envelope: Envelope, record: Any) -> None:
-        self.tried.set()
+        self.tried.append(envelope.task.id)
         if not self.may_write.is_set() or envelope.topic == "broken":
             raise BrokerUnreachable("it is away")
         self.written.append(envelope.task.id)
 
 
+class Held(Writer):
+    """Keeps its caller until it may write."""
+
+    def write(self, envelope: Envelope, record: Any) -> None:
+        assert self.may_write.wait(TIMEOUT)
+        super().write(envelope, record)
+
+
 class Message:
-    """A message with a task that nobody knows."""
+    """A message with a task that nobody knows, and its channel."""
 
     def __init__(self, tag: str, topic: str = "t", body: Any = None) -> None:
         self.delivery_tag, self.headers = tag, {"task": "unknown"}
         place = {"topic": topic, "partition": 0, "offset": 0, "rank": 0, "produced_at": 1.0, "sent_at": 2.0}
         self._body = body or [Envelope(task=Task(id=tag, kind="k"), **place).to_json()]
         self.acknowledged = 0
+        self.left_out: list[str] = []
+        self.channel = SimpleNamespace(leave_out=self.left_out.extend)
 
     def decode(self) -> Any:
         return self._body, {}, {}
@@ -50,77 +60,119 @@ class Message:
         self.acknowledged += 1
 
 
-class Places:
-    """Counts as Celery's QoS does."""
+def acknowledged(*messages: Message) -> None:
+    wait_until(lambda: all(one.acknowledged for one in messages), timeout=TIMEOUT, what="they were to be acknowledged")
 
-    value = 2
 
-    def increment_eventually(self) -> None:
-        self.value += 1
-
-    def decrement_eventually(self) -> None:
-        self.value -= 1
+def tried(writer: Writer, *ids: str) -> None:
+    wait_until(lambda: {*ids} <= {*writer.tried}, timeout=TIMEOUT, what="they were to be tried")
 
 
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    monkeypatch.setattr(unknown_tasks, "PAUSE", 0.001)
+def writer() -> Writer:
     return Writer()
+
+
+def consumer_with(writer: Writer) -> Any:
+    made = CarefulConsumer.__new__(CarefulConsumer)
+    made.app = SimpleNamespace(unknown_tasks=UnknownTasks(writer))  # type: ignore[arg-type]
+    made.connection_errors, made.call_soon = (), lambda call, *arguments: call(*arguments)
+    return made
 
 
 @pytest.fixture
 def consumer(writer: Writer) -> Any:
-    made = CarefulConsumer.__new__(CarefulConsumer)
-    made.app = SimpleNamespace(unknown_tasks=UnknownTasks(writer))  # type: ignore[arg-type]
-    made.connection_errors, made.qos, made.call_soon = (), Places(), lambda call: call()
-    return made
+    return consumer_with(writer)
 
 
-def test_they_are_held_until_their_letters_are_written_and_take_no_place(writer: Writer, consumer: Any) -> None:
+def test_they_are_held_until_their_letters_are_written_and_take_no_place(
+    writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unknown_tasks, "LONGEST_PAUSE", 0.001)
     messages = [Message(tag) for tag in "abc"]
     for message in messages:
         consumer.on_unknown_task(None, message, None)
-    assert writer.tried.wait(TIMEOUT)
+    tried(writer, *"abc")
     assert [message.acknowledged for message in messages] == [0, 0, 0]
-    assert consumer.qos.value == 2 + 3
-    assert set(consumer.app.unknown_tasks.tags()) == set("abc"), "they are not put back when the connection is lost"
+    assert [message.left_out for message in messages] == [["a"], ["b"], ["c"]]
     writer.may_write.set()
-    wait_until(lambda: all(one.acknowledged for one in messages), timeout=TIMEOUT, what="they were to be acknowledged")
-    wait_until(lambda: consumer.qos.value == 2, timeout=TIMEOUT, what="their places were to be given back")
+    acknowledged(*messages)
     assert sorted(writer.written) == ["a", "b", "c"]
     consumer.on_unknown_task(None, late := Message("d"), None)
-    wait_until(lambda: late.acknowledged == 1, timeout=TIMEOUT, what="a later one was to be acknowledged too")
+    acknowledged(late)
 
 
-def test_one_that_cannot_be_written_holds_up_no_other(writer: Writer, consumer: Any) -> None:
+def test_those_that_cannot_be_written_hold_up_no_other_and_are_one_outage(
+    writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unknown_tasks, "FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(unknown_tasks, "LONGEST_PAUSE", 3600.0)
     writer.may_write.set()
-    consumer.on_unknown_task(None, stuck := Message("a", topic="broken"), None)
-    consumer.on_unknown_task(None, other := Message("b"), None)
-    wait_until(lambda: other.acknowledged == 1, timeout=TIMEOUT, what="the other was to be acknowledged")
-    assert stuck.acknowledged == 0
+    for number in range(3):
+        consumer.on_unknown_task(None, stuck := Message(f"stuck {number}", topic="broken"), None)
+        tried(writer, stuck.delivery_tag)
+        consumer.on_unknown_task(None, other := Message(f"good {number}"), None)
+        acknowledged(other)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "A task that no worker knows waits for Kafka or Redis, and its message is held"
+    ]
 
 
-def test_one_that_comes_again_meanwhile_has_one_letter(writer: Writer, consumer: Any) -> None:
-    messages = [Message("a"), Message("a")]
+def test_the_outage_ends_when_nothing_is_left_that_failed(
+    writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unknown_tasks, "LONGEST_PAUSE", 0.001)
+    consumer.on_unknown_task(None, first := Message("a"), None)
+    tried(writer, "a")
+    writer.may_write.set()
+    acknowledged(first)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "A task that no worker knows waits for Kafka or Redis, and its message is held",
+        "A task that no worker knows goes on",
+    ]
+
+
+def test_one_that_comes_again_meanwhile_has_one_letter_and_takes_no_place_either() -> None:
+    consumer = consumer_with(writer := Held())
+    messages = [Message("a") for _ in range(10)]
     for message in messages:
         consumer.on_unknown_task(None, message, None)
     writer.may_write.set()
-    wait_until(lambda: consumer.qos.value == 2, timeout=TIMEOUT, what="their places were to be given back")
-    assert (writer.written, [one.acknowledged for one in messages]) == (["a"], [1, 1])
+    acknowledged(messages[0])
+    consumer.on_unknown_task(None, last := Message("z"), None)
+    acknowledged(last)
+    assert writer.written == ["a", "z"]
+    assert [message.left_out for message in messages] == [["a"]] * 10
 
 
-def test_beyond_so_many_they_take_the_places_of_others(
+def test_beyond_so_many_a_message_is_left_to_its_visibility_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unknown_tasks, "MOST_HELD", 2)
+    consumer = consumer_with(writer := Held())
+    messages = [Message(tag) for tag in "abc"]
+    for message in messages:
+        consumer.on_unknown_task(None, message, None)
+    assert [message.left_out for message in messages] == [["a"], ["b"], ["c"]]
+    writer.may_write.set()
+    acknowledged(*messages[:2])
+    consumer.on_unknown_task(None, last := Message("z"), None)
+    acknowledged(last)
+    assert writer.written == ["a", "b", "z"]
+
+
+def test_where_too_many_are_held_those_that_cannot_be_written_make_room(
     writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(celery_overrides, "MOST_UNKNOWN", 2)
-    for number in range(5):
-        consumer.on_unknown_task(None, Message(str(number)), None)
-    assert consumer.qos.value == 2 + 2
+    monkeypatch.setattr(unknown_tasks, "MOST_HELD", 2)
     writer.may_write.set()
-    wait_until(lambda: consumer.qos.value == 2, timeout=TIMEOUT, what="their places were to be given back")
+    for tag in "ab":
+        consumer.on_unknown_task(None, Message(tag, topic="broken"), None)
+    tried(writer, *"ab")
+    for tag in "cde":
+        consumer.on_unknown_task(None, other := Message(tag), None)
+        acknowledged(other)
 
 
 def test_what_is_not_labkits_is_dropped_at_once(writer: Writer, consumer: Any) -> None:
     consumer.on_unknown_task(None, foreign := Message("a", body=[1]), None)
     assert foreign.acknowledged == 1
-    assert not writer.tried.is_set()
+    assert not writer.tried
