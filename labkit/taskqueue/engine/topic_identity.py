@@ -24,7 +24,7 @@ LOST_AFTER = 30.0
 class Identity(NamedTuple):
     """The id of the topic that bears the name, None if none does; `ends` per partition.
 
-    They are there where they were asked for and all partitions have told them.
+    They are there where they were asked for and the broker has told them; not of a partition without a leader.
     """
 
     topic_id: str | None
@@ -149,8 +149,8 @@ class _Question(threading.Thread):
         name = self._topic.full_name
         topic_id, ends = admin.topic_ids([name]).get(name), {}
         if topic_id and self._with_ends:
-            with suppress(BrokerUnreachable):  # a partition has no leader now: the others are not to wait for it
-                ends = admin.end_offsets(name)
+            with suppress(TransportError):  # a leader is gone or about to change: nobody is to wait for that
+                ends = admin.end_offsets(name, available_only=True)
         return Identity(topic_id, ends)
 
     def _close(self) -> None:

@@ -240,8 +240,11 @@ class AdminClient(Protocol):
         """Delete a topic and return when it is gone; raises `TransportError`."""
         ...
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Per partition, the offset that the next record will get, also when consumers cannot read that far yet."""
+    def end_offsets(self, topic: str, *, available_only: bool = False) -> dict[int, int]:
+        """Per partition, the offset that the next record will get, also when consumers cannot read that far yet.
+
+        Raises `BrokerUnreachable` if a partition has no leader; with `available_only` such ones are left out.
+        """
         ...
 
     def start_offsets(self, topic: str) -> dict[int, int]:

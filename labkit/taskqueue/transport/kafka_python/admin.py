@@ -113,9 +113,9 @@ class KafkaPythonAdmin:
         self._check(result["error_code"], result["error_message"], name)
         self._wait(lambda: not self.topic_ids([name]), f"the topic {name!r} was to disappear")
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
+    def end_offsets(self, topic: str, *, available_only: bool = False) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
-        return self._offsets(topic, OffsetSpec.LATEST)
+        return self._offsets(topic, OffsetSpec.LATEST, available_only=available_only)
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the first record kept."""
@@ -193,8 +193,9 @@ class KafkaPythonAdmin:
         unknown = kafka_errors.UnknownTopicOrPartitionError.errno
         return self._ask(describe)
 
-    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
-        wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in self._partitions(topic)}
+    def _offsets(self, topic: str, spec: OffsetSpec, *, available_only: bool = False) -> dict[int, int]:
+        partitions = [p for p in self._partitions(topic) if not available_only or p["leader_id"] >= 0]
+        wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in partitions}
         found = self._ask(lambda: self._client.list_partition_offsets(wanted))
         return {partition.partition: answer.offset for partition, answer in sorted(found.items())}
 

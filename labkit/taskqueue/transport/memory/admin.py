@@ -85,7 +85,7 @@ class MemoryAdmin:
             for group in self._cluster.groups():
                 group.offsets = {tp: position for tp, position in group.offsets.items() if tp.topic != name}
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
+    def end_offsets(self, topic: str, *, available_only: bool = False) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
         with self._cluster.changed:
             return {partition: len(log) for partition, log in enumerate(self._cluster.topic(topic).logs)}

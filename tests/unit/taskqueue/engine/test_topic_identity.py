@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from labkit.errors import BrokerUnreachable
+from labkit.errors import BrokerUnreachable, TransportError
 from labkit.taskqueue.engine.topic_identity import INTERVAL, LONG_INTERVAL, LOST_AFTER, SHORT_INTERVAL, TopicIdentity
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -94,19 +94,20 @@ def test_it_is_asked_for_sooner_when_something_speaks_against_it(scene):
     assert scene.heard() == scene.id()
 
 
-def test_one_that_does_not_tell_all_its_ends_is_known_nevertheless(scene, monkeypatch):
-    def without_leader(_admin, _name):
-        raise BrokerUnreachable
-
-    monkeypatch.setattr(MemoryAdmin, "end_offsets", without_leader)
-    assert scene.identity.ask(timeout=TIMEOUT, with_ends=True) == (scene.id(), {})
-
-
 def test_who_asks_gets_the_answer_of_now_and_the_ends_too(scene):
     assert scene.identity.ask(timeout=TIMEOUT) == (scene.id(), {})
     assert scene.identity.ask(timeout=TIMEOUT, with_ends=True) == (scene.id(), {0: 0, 1: 0})
     scene.topics.delete("t")
     assert scene.identity.ask(timeout=TIMEOUT, with_ends=True) == (None, {})
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachable, TransportError])
+def test_the_id_is_told_also_where_the_ends_are_not(scene, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error("no leader")
+
+    monkeypatch.setattr(MemoryAdmin, "end_offsets", refuse)
+    assert scene.identity.ask(timeout=TIMEOUT, with_ends=True) == (scene.id(), {})
 
 
 def test_a_broker_that_is_away_is_an_error_for_who_asks_and_none_for_who_looks(scene):

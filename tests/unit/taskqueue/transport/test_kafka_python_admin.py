@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import kafka
+import kafka.errors as kafka_errors
 import pytest
 
 from labkit.errors import BrokerUnreachable
@@ -79,3 +81,24 @@ def test_brokers_that_do_not_come_back_are_away(monkeypatch):
     admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts(connect=0.1))
     with pytest.raises(BrokerUnreachable):
         admin.create_topic("t", partitions=1)
+
+
+class Leaderless(Slow):
+    """kafka-python, with a topic of two partitions, the first of which has no leader."""
+
+    def describe_topics(self, names):
+        partitions = [{"partition_index": number, "leader_id": leader} for number, leader in enumerate((-1, 2))]
+        return [found | {"partitions": partitions} for found in super().describe_topics(names)]
+
+    def list_partition_offsets(self, wanted):
+        if kafka.TopicPartition("t", 0) in wanted:
+            raise kafka_errors.UnknownBrokerIdError(-1)
+        return {place: SimpleNamespace(offset=7) for place in wanted}
+
+
+def test_a_partition_without_a_leader_is_a_broker_that_is_away_and_may_be_left_out(monkeypatch):
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: Leaderless())
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    with pytest.raises(BrokerUnreachable):
+        admin.end_offsets("t")
+    assert admin.end_offsets("t", available_only=True) == {1: 7}
