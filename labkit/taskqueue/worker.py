@@ -174,6 +174,8 @@ class Worker(BaseWorker):
 
     def _hand_out(self, client: ConsumerClient) -> None:
         """Give what has arrived to the shards; raises `TransportError` if the broker does not answer."""
+        if self._assigned.are_filled_anew(self._arrived):
+            self._begin_anew(client)
         if not self._arrived:
             return
         held = self._assigned.by_partition
@@ -188,11 +190,7 @@ class Worker(BaseWorker):
         items: list[WorkItem] = []
         for record in self._arrived:
             state = held[record.partition]
-            if state.tracker.goes_back(record.offset):
-                self._assigned.lose(state, record.offset)
-                self._begin_anew(client)
-                return
-            if state.tracker.receive(record.offset):
+            if state.receive(record):
                 item = WorkItem(record, received_at, state.epoch, state.topic_id)
                 self._attempts.task_log.received(item)
                 (state.waiting if one_by_one or state.holds_back else items).append(item)

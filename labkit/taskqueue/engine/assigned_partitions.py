@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
 from labkit.errors import CommitRefused, TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
+from labkit.taskqueue.engine.lost_records import LostRecords
 from labkit.taskqueue.engine.offset_metadata import MetadataLimit, is_of
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.transport.contract import ConsumerClient, Position, TopicPartition
+from labkit.taskqueue.transport.contract import ConsumerClient, Position, Record, TopicPartition
 
 #: What was finished since the last commit is what a crash repeats. So it is committed when it is so many tasks, …
 MANY = 8
@@ -61,11 +62,10 @@ class AssignedPartitions:
         self.topic_id: str | None = None
         # whether what was held was given up though the client reads on
         self._is_void = False
-        # partitions that have lost their end, and from which offset on they are filled anew
-        self._lost: dict[TopicPartition, int] = {}
         self._suspects = suspects
         #: how much the broker takes with a commit
         self.limit = MetadataLimit()
+        self._lost = LostRecords(client, self.limit)
         self._clock = clock
         self._held: dict[int, PartitionState] = {}
         self._epochs = count(1)
@@ -113,9 +113,7 @@ class AssignedPartitions:
         Where nothing is committed for this very topic, the partition is read from its beginning. Raises
         `UnknownTopic`, and `TransportError` if the broker did not answer; then none of them is held.
         """
-        if self._lost:  # before anybody takes for done what has their offsets now
-            self._client.commit({place: Position(offset) for place, offset in self._lost.items()})
-            self._lost.clear()
+        self._lost.commit()
         committed = self._client.committed(places)
         topic_id, ends = self._identity.ask(timeout=IDENTITY_TIMEOUT, with_ends=True)
         if topic_id is None:
@@ -128,8 +126,10 @@ class AssignedPartitions:
                 log.warning(_NOT_OF_IT, *place[::-1])
                 found = None
                 self._unsaved.pop(place, None)
-            if is_void or found is None:  # what the client goes by may be of another topic of that name
-                self._client.seek(place, 0 if found is None else found.offset)
+            start = 0 if found is None else found.offset
+            # what the client goes by may be of another topic of that name, or from before the last commit
+            if is_void or self._client.position(place) != start:
+                self._client.seek(place, start)
             held[place.partition] = self._adopt(place, found, topic_id)
         self._held, self.topic_id, self._is_void = held, topic_id, False
         for place in places:
@@ -144,13 +144,11 @@ class AssignedPartitions:
 
     def has_lost(self, ends: Mapping[int, int]) -> bool:
         """Whether one of them ends before what was done when it was adopted; then `abandon` them all."""
-        lost = [state for state in self._held.values() if ends.get(state.place.partition, state.start) < state.start]
-        self._lost |= {state.place: 0 for state in lost}
-        return bool(lost)
+        return self._lost.look_at_ends(self._held, ends)
 
-    def lose(self, state: PartitionState, offset: int) -> None:
-        """This one has lost its end, and is filled anew from this offset on; then `abandon` them all."""
-        self._lost[state.place] = offset
+    def are_filled_anew(self, records: Iterable[Record]) -> bool:
+        """Whether these are of what fills one anew that has lost its end; then `abandon` them all."""
+        return self._lost.look_at_records(self._held, records)
 
     def begin(self, first: Mapping[int, int]) -> None:
         """Say on the broker that work begins on these partitions, with the first of their records to come.
@@ -219,7 +217,7 @@ class AssignedPartitions:
                 done = state.tracker.done_since(state.saved)
                 self._unsaved[state.place] = _Unsaved(state.topic_id, state.saved, done)
         self._held.clear()
-        self._lost.clear()
+        self._lost.leave()
 
     def abandon(self) -> None:
         """Forget the partitions and all that is known of them: the topic is another now, or it seems so.

@@ -25,8 +25,6 @@ class OffsetTracker:
         self._incomplete: dict[int, None] = {}
         # every offset below was received, or is no record, or was known to be done
         self._next = start
-        # the last one that came
-        self._last: int | None = None
         # what is known to be done of that which has not come yet
         self._ahead = deque(run for run in merged(done) if run.stop > start)
         self._highest_done = self._ahead[-1].stop - 1 if self._ahead else start - 1
@@ -42,13 +40,8 @@ class OffsetTracker:
         """The first offset that was received and is not done."""
         return next(iter(self._incomplete), None)
 
-    def goes_back(self, offset: int) -> bool:
-        """Whether it is not beyond the last one that came: a log that is read on from its end never brings such."""
-        return self._last is not None and offset <= self._last
-
     def receive(self, offset: int) -> bool:
         """A record has come; False if it had come before, or if its work was done already, before a restart."""
-        self._last = offset
         if offset < self._next:
             return False
         while self._ahead and self._ahead[0].stop <= offset:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from labkit.taskqueue.engine.offset_metadata import MetadataLimit, OffsetMetadata
 from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.transport.contract import Position, TopicPartition
+from labkit.taskqueue.transport.contract import Position, Record, TopicPartition
 
 #: After so many starts at one commit point that ended with the worker's death, one of the next tasks is suspected.
 UNCLEAN_STARTS = 3
@@ -51,6 +51,8 @@ class PartitionState:
         self.place = place
         #: before this offset everything was done when it was assigned
         self.start = commit_point
+        #: the last record that came
+        self.latest: Record | None = None
         self.topic_id = topic_id
         self.epoch = epoch
         #: whether the commit point is known; where nothing was ever committed, the first record tells it
@@ -80,7 +82,18 @@ class PartitionState:
         """Nothing was ever committed here; this is the first offset."""
         self.known = True
         self.tracker = OffsetTracker(offset)
-        self._begun_at = self.saved = offset
+        self._begun_at = self.saved = self.start = offset
+
+    @property
+    def last(self) -> int:
+        """The offset of the last record that came, or that before the first one to come."""
+        return self.start - 1 if self.latest is None else self.latest.offset
+
+    def receive(self, record: Record) -> bool:
+        """As `OffsetTracker.receive`."""
+        if record.offset > self.last:
+            self.latest = record
+        return self.tracker.receive(record.offset)
 
     @property
     def alone(self) -> bool:

@@ -368,3 +368,29 @@ def test_what_is_sent_to_a_partition_that_has_lost_its_records_between_two_worke
     with group_of(topics) as group:
         group.drain(timeout=TIMEOUT)
         assert done(group) == new(5)
+
+
+def test_a_worker_that_has_got_nothing_yet_sees_a_loss_also_where_more_come_at_once_than_there_were(
+    topics, caplog, monkeypatch
+):
+    topics.create("t", partitions=1)
+    send(topics, *old(10))
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+    adopt, is_lost = AssignedPartitions.adopt, threading.Event()
+
+    def adopt_and_lose(self, places):
+        adopt(self, places)
+        if not is_lost.is_set():
+            is_lost.set()
+            with topics._client._cluster.changed:
+                lose(topics)
+                self._client.seek(places[0], 0)  # as a client does that finds its offset beyond the end
+                send(topics, *new(50))
+
+    monkeypatch.setattr(AssignedPartitions, "adopt", adopt_and_lose)
+    with group_of(topics) as group:
+        group.drain(timeout=TIMEOUT)
+        assert set(done(group)) == set(new(50))
+    assert "has lost" in caplog.text
+    assert lag(topics) == 0

@@ -190,6 +190,7 @@ class Reader:
         for m in messages:
             if m.error() is None:
                 place = m.topic(), m.partition(), m.offset()
+                self._ends.pop(TopicPartition(*place[:2]), None)  # it may end before that now
                 records.append(Record(*place, m.key(), m.value(), headers_of(m), m.timestamp()[1]))
             else:
                 self._take_note(m.error(), m)

@@ -157,9 +157,84 @@ def test_a_client_that_has_heard_of_a_commit_on_another_topic_reads_from_the_beg
 def test_an_offset_that_does_not_say_its_topic_is_believed_if_it_can_be(broker, partitions, metadata):
     broker.kept, broker.end = Position(10, metadata), 10
     assert adopt(partitions).tracker.commit_point == 10
+    assert broker.sought == [(PLACE, 10)]  # where the client stands is not known
     broker.end = 9
     assert adopt(partitions).known is False
-    assert broker.sought == [(PLACE, 0)]
+    assert broker.sought[1:] == [(PLACE, 0)]
+
+
+@pytest.mark.parametrize(("read_up_to", "sought"), [(10, []), (7, [(PLACE, 10)]), (12, [(PLACE, 10)])])
+def test_it_is_read_from_where_the_group_is(broker, partitions, read_up_to, sought):
+    broker.kept, broker.read_up_to = Position(10), read_up_to
+    adopt(partitions)
+    assert broker.sought == sought
+
+
+def records(*offsets, timestamp=0):
+    return [Record("t", 0, offset, None, b"", (), timestamp) for offset in offsets]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "read_up_to", "is_lost"),
+    [
+        ([15, 16], 17, False),
+        ([*range(500)], 500, True),  # as many at once as if nothing had happened, before anything was received
+        ([9], 10, True),
+    ],
+)
+def test_what_comes_from_before_the_start_fills_a_partition_anew(broker, partitions, offsets, read_up_to, is_lost):
+    broker.kept, broker.read_up_to = Position(10), read_up_to
+    adopt(partitions)
+    assert partitions.are_filled_anew(records(*offsets)) is is_lost
+
+
+@pytest.mark.parametrize(
+    ("again", "read_up_to", "is_lost"),
+    [
+        (records(12), 20, False),  # once more, and then what was to come
+        (records(12, 20, 21), 22, False),
+        (records(19), 20, False),
+        (records(19, timestamp=1), 20, True),
+        (records(12), 13, True),
+        (records(12), None, True),
+        (records(*range(10, 30)), 30, True),
+        (records(20, 21, 12), 22, False),
+    ],
+)
+def test_one_record_that_comes_twice_is_no_loss(broker, partitions, again, read_up_to, is_lost):
+    broker.kept = Position(10)
+    state = adopt(partitions)
+    for record in records(*range(10, 20)):
+        assert state.receive(record)
+    broker.read_up_to = read_up_to
+    assert partitions.are_filled_anew(again) is is_lost
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_group_is_set_back_on_the_topic_where_the_loss_was_seen(broker, partitions, is_given_up):
+    broker.kept, broker.read_up_to = Position(10), 6
+    adopt(partitions)
+    assert partitions.are_filled_anew(records(5))
+    partitions.abandon()
+    if is_given_up:
+        partitions.leave()
+    else:
+        adopt(partitions)
+    assert (broker.kept.offset, committed(broker).topic_id) == (5, "first")
+    broker.topic_id = "second"
+    assert adopt(partitions).known is False
+
+
+def test_a_group_that_cannot_be_set_back_is_told(broker, partitions, caplog):
+    broker.kept, broker.read_up_to = Position(10), 6
+    adopt(partitions)
+    assert partitions.has_lost({0: 9})
+    partitions.abandon()
+    broker.error = CommitRefused()
+    partitions.leave()
+    assert "tasks may be taken for done" in caplog.text
+    broker.error = None
+    assert adopt(partitions).start == 10
 
 
 def test_a_topic_that_is_not_there_is_not_adopted(broker, partitions):
