@@ -75,6 +75,7 @@ class ShareWorker(BaseWorker):
         self._given_up: list[WorkItem] = []
         self._at_risk: list[WorkItem] = []
         self._locked_at = self._committed_at = self._measure()
+        self._locked_for = self._config.lock
         self._verdicts = 0
 
     def stop(self) -> None:
@@ -123,6 +124,7 @@ class ShareWorker(BaseWorker):
         else:
             self._locked_at = self._measure()
             self._receive(self._poll(client))
+            self._locked_for = client.lock
         self._settle(client)
         self._feed()
         self._look_at_topic()
@@ -277,7 +279,7 @@ class ShareWorker(BaseWorker):
         """Whether this part of the locks' time is over, now or `after` so many seconds; at the end, all time is."""
         if self._stop.is_set() and part == BEGIN_WITHIN:
             return True
-        return self._measure() + after - self._locked_at >= part * self._config.lock
+        return self._measure() + after - self._locked_at >= part * self._locked_for
 
     def _finish(self, client: ShareClient) -> None:
         """Release what has not begun, and wait for what has, which is locked for this worker; but not for ever."""

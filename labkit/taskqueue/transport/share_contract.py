@@ -23,7 +23,7 @@ DELIVERIES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareConfig:
-    """How a member of a share group reads, and the settings of the group, which each member makes anew.
+    """How a member of a share group reads, and the settings of the group, which each member makes when it begins.
 
     A record is locked for the member for `lock` seconds; brokers allow 15 to 60 unless they are told otherwise, the
     lab's from 1 on. A new group reads from the earliest record, and records that are committed only.
@@ -55,6 +55,11 @@ class ShareLag(NamedTuple):
 
 class ShareClient(Protocol):
     """One member of a share group. Used from one thread."""
+
+    @property
+    def lock(self) -> float:
+        """How long a record of the next `poll` is locked, in seconds: the group's last setting counts for all."""
+        ...
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics, at the next `poll`."""

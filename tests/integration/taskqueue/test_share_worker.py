@@ -12,6 +12,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.transport.confluent import share_groups
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareClient, ShareConfig, SharedRecord
 
@@ -279,3 +280,13 @@ def test_a_topic_that_was_deleted_with_tasks_in_hand_is_named_and_the_worker_goe
         wait_until(lambda: wanted <= set(group.records()["task_id"]), timeout=120, what="the new ones were to be done")
         assert set(group.records()["task_id"]) <= wanted | {task.id for task in old}
     topics.delete(unique_name)
+
+
+def test_a_lock_that_another_program_has_set_stays_and_counts(topic, unique_name, member, monkeypatch):
+    monkeypatch.setattr(share_groups, "SETTINGS_INTERVAL", -1.0)
+    member.poll(0.1)
+    assert member.lock == LONG_LOCK
+    with member_of(topic, unique_name, "b", lock=LOCK) as other:
+        member.poll(0.1)
+        other.poll(0.1)
+        assert member.lock == other.lock == LOCK

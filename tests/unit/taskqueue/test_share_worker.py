@@ -64,6 +64,7 @@ class ShareMember:
     def __init__(self):
         self.records: list[Record] = []
         self.per_poll = 1
+        self.lock = 30.0
         self.verdicts: list[tuple[int, str]] = []
         self.refuses: set[int] = set()
         #: how often each record was delivered, by its offset; whether one that is released comes again
@@ -109,6 +110,8 @@ class SharingTransport(MemoryTransport):
     def __init__(self):
         super().__init__()
         self.member, self.joined = ShareMember(), {}
+        #: what another program has set
+        self.group_lock: float | None = None
         #: how often nobody answers who wants to write letters
         self.outages = 0
 
@@ -119,6 +122,7 @@ class SharingTransport(MemoryTransport):
         if not isinstance(config, ShareConfig):
             return super().consumer(config)
         self.joined = {config.client_id: frozenset({TopicPartition("t", 0)})}
+        self.member.lock = self.group_lock or config.lock
         return self.member
 
     def transactions(self, transactional_id):
@@ -282,15 +286,16 @@ def test_all_records_that_end_without_a_letter_are_named(transport, stuck, last,
     assert words in str(raised.value)
 
 
-def test_a_broker_that_is_away_is_no_letter_that_cannot_be_written(transport):
+@pytest.mark.parametrize(("lock", "group_lock"), [(0.5, None), (3600.0, 0.5)])
+def test_a_broker_that_is_away_is_no_letter_that_cannot_be_written(transport, lock, group_lock):
     """Before the last delivery the record is given back when the lock is over; in the last one it is written."""
-    transport.outages = 3
+    transport.outages, transport.group_lock = 3, group_lock
     transport.member.gives_again = True
     transport.member.counts[0] = DELIVERIES - 2
     transport.member.records = [Record("t", 0, 0, None, b"no task", (), 0)]
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
-        with share(topics, lock=0.5):
+        with share(topics, lock=lock):
             verdicts = [(0, "release"), (0, "reject")]
             wait_until(lambda: transport.member.verdicts == verdicts, timeout=60, what="the letter was to be written")
         assert topics.end_offsets("t.dead") == {0: 1}

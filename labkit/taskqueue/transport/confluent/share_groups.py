@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, KafkaException, ShareConsumer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports these names without exporting them
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
-from labkit.errors import CommitRefused, LabkitError, TransportError, Unsupported
-from labkit.lab.condition import wait_for
+from labkit.errors import BrokerUnreachable, CommitRefused, LabkitError, NotAuthorized, TransportError
 from labkit.lab.connection import Connection
 from labkit.resource import LazyResource
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
     client_settings,
-    connect,
     headers_of,
     in_words,
     kafka_error,
 )
+from labkit.taskqueue.transport.confluent.share_settings import ShareSettings, refused_group
 from labkit.taskqueue.transport.contract import Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.share_contract import (
-    DELIVERIES,
     Acknowledgement,
     ShareClient,
     ShareConfig,
@@ -46,9 +35,6 @@ from labkit.taskqueue.transport.values import Timeouts
 if TYPE_CHECKING:
     from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
 
-
-Answer = TypeVar("Answer")
-
 _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
     "accept": AcknowledgeType.ACCEPT,
     "release": AcknowledgeType.RELEASE,
@@ -56,14 +42,12 @@ _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
 }
 #: The codes by which a broker says that a lock was over.
 _LOCK_LOST = {KafkaError.INVALID_RECORD_STATE, KafkaError.SHARE_SESSION_NOT_FOUND, KafkaError.FENCED_STATE_EPOCH}
-#: The codes by which a broker refuses the settings of a group.
-_NOT_ALLOWED = {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
-#: How often the broker is asked whether it knows the settings of a group, in seconds.
-LOOK_INTERVAL = 0.05
 #: How often it is asked whether the group still has its settings, which anybody may delete, in seconds.
 SETTINGS_INTERVAL = 30.0
 #: A group that is not there after so many seconds was there before; sooner, it is none, in seconds.
 JOINED_AFTER = 5.0
+#: So long a broker that has just started may refuse a group that was there before, in seconds: it may still be loading.
+START_TIMEOUT = 60.0
 #: librdkafka warns with every new client that this is a preview; docs/share_groups.md says what that means.
 _LOG_ERRORS = 3
 
@@ -78,7 +62,15 @@ class ConfluentShareConsumer:
         self._group = config.group
         self._topics: list[str] = []
         self._closed = self._is_gone = False
+        self._settings = ShareSettings(connection, config, timeouts)
+        # since when the broker refuses the group that is made anew
+        self._refused_since: float | None = None
         self._begin()
+
+    @property
+    def lock(self) -> float:
+        """How long the group's locks last, in seconds."""
+        return self._settings.lock
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics, at the next `poll`."""
@@ -144,7 +136,7 @@ class ConfluentShareConsumer:
         return False
 
     def _begin(self) -> None:
-        _configure(self._connection, self._config, self._timeouts)
+        self._settings.make()
         self._client = ShareConsumer(_share_settings(self._connection, self._config, self._timeouts))
         self._joined_at = self._configured_at = time.monotonic()
 
@@ -152,15 +144,25 @@ class ConfluentShareConsumer:
         """The broker is another now, which never heard of the group: it gets its settings before it is joined."""
         with suppress(KafkaException):  # there is nothing that it could leave
             self._client.close()
-        self._begin()
+        try:
+            self._begin()
+        except (BrokerUnreachable, NotAuthorized):
+            self._refused_since = None
+            raise
+        except TransportError as error:
+            now = time.monotonic()
+            self._refused_since = now if self._refused_since is None else self._refused_since
+            if now - self._refused_since > START_TIMEOUT:
+                raise
+            raise BrokerUnreachable(f"The broker may be about to start. {error}") from error
         self._client.subscribe(self._topics)
-        self._is_gone = False
+        self._is_gone, self._refused_since = False, None
 
     def _look_at_settings(self) -> None:
-        """Set them again if somebody has deleted them."""
+        """Set again what somebody has deleted of them."""
         self._configured_at = time.monotonic()
         try:
-            _configure(self._connection, self._config, self._timeouts)
+            self._settings.look_after()
         except TransportError as error:
             LOGGER.warning("the settings of the share group %r: %s", self._group, error)
 
@@ -181,60 +183,8 @@ class ConfluentShareConsumer:
                 "Give the share group a name of its own."
             )
         if error.code() == KafkaError.UNSUPPORTED_VERSION:
-            return _no_share_groups(error)
+            return refused_group(error)
         return in_words(error, self._connection)
-
-
-def _configure(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> None:
-    """Make the settings of the group if it does not have them; raises `Unsupported` if the broker does not allow them.
-
-    The controller answers before the broker has them, and a group that begins before that begins at the end of its
-    topics: what is there already would never be delivered. So the broker is asked until it knows them.
-    """
-    wanted = {
-        "share.auto.offset.reset": "earliest",
-        "share.isolation.level": "read_committed",
-        "share.record.lock.duration.ms": str(int(config.lock * 1000)),
-        "share.delivery.count.limit": str(DELIVERIES),
-    }
-    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
-    resource = ConfigResource(ResourceType.GROUP, config.group, incremental_configs=entries)
-    admin: AdminClient = connect(AdminClient, connection, timeouts, client_id=config.client_id)
-
-    def is_known() -> bool:
-        group = ConfigResource(ResourceType.GROUP, config.group)
-        [asked] = admin.describe_configs([group], request_timeout=timeouts.request).values()
-        known = _await(asked, connection, timeouts)
-        return all(name in known and known[name].value == value for name, value in wanted.items())
-
-    if is_known():
-        return
-    [answer] = admin.incremental_alter_configs([resource], request_timeout=timeouts.request).values()
-    _await(answer, connection, timeouts)
-    patience = timeouts.connect + timeouts.request
-    if not wait_for(is_known, patience, interval=LOOK_INTERVAL):
-        raise TransportError(
-            f"Kafka has taken the settings of the share group {config.group!r}, and after {patience:g} s the broker "
-            "still does not have them. It may have too much to do: try again when it is less busy."
-        )
-
-
-def _await(answer: Future[Answer], connection: Connection, timeouts: Timeouts) -> Answer:
-    try:
-        return answer.result(timeouts.connect + timeouts.request)
-    except TimeoutError as late:
-        raise unreachable(connection) from late
-    except KafkaException as exception:
-        error = kafka_error(exception)
-        raise (_no_share_groups(error) if error.code() in _NOT_ALLOWED else in_words(error, connection)) from exception
-
-
-def _no_share_groups(error: KafkaError) -> Unsupported:
-    return Unsupported(
-        f"This Kafka refused the share group: {error.str()} labkit knows the share groups (KIP-932) of Kafka 4.4. "
-        "How long a lock may last is set there by group.share.min.record.lock.duration.ms and "
-        "group.share.max.record.lock.duration.ms: by default 15 to 60 s, in the lab from 1 s on."
-    )
 
 
 def _share_settings(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> dict[str, object]:

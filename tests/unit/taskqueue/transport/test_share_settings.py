@@ -6,11 +6,11 @@ from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import ConfigEntry
+from confluent_kafka.admin import ConfigEntry, ConfigSource
 
-from labkit.errors import BrokerUnreachable, TransportError
+from labkit.errors import BrokerUnreachable, NotAuthorized, TransportError, Unsupported
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.confluent import share_groups
+from labkit.taskqueue.transport.confluent import share_groups, share_settings
 from labkit.taskqueue.transport.share_contract import ShareConfig
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -23,16 +23,23 @@ class LateBroker:
     def __init__(self, looks):
         self.looks = looks
         self.taken = {}
+        self.given = []
 
     def incremental_alter_configs(self, resources, **_):
         [resource] = resources
-        self.taken = {entry.name: entry for entry in resource.incremental_configs}
+        self.given.append([entry.name for entry in resource.incremental_configs])
+        self.taken |= {entry.name: standing(entry.name, entry.value) for entry in resource.incremental_configs}
         return {resource: answered(None)}
 
     def describe_configs(self, resources, **_):
         self.looks -= 1
-        unset = {name: ConfigEntry(name, "latest") for name in self.taken}
+        unset = {name: standing(name, "latest", ConfigSource.DEFAULT_CONFIG) for name in self.taken}
         return {resources[0]: answered(unset if self.looks > 0 else self.taken)}
+
+
+def standing(name, value, source=ConfigSource.GROUP_CONFIG):
+    """A setting as the broker tells it."""
+    return ConfigEntry(name, value, source=source.value)
 
 
 def answered(value):
@@ -42,8 +49,8 @@ def answered(value):
 
 
 def configure(monkeypatch, broker, timeouts):
-    monkeypatch.setattr(share_groups, "connect", lambda *_, **__: broker)
-    share_groups._configure(CONNECTION, ShareConfig(group="g"), timeouts)
+    monkeypatch.setattr(share_settings, "connect", lambda *_, **__: broker)
+    share_settings.ShareSettings(CONNECTION, ShareConfig(group="g"), timeouts).make()
 
 
 def test_a_group_begins_when_the_broker_has_its_settings(monkeypatch):
@@ -96,7 +103,7 @@ def consumer_on(monkeypatch, *brokers):
             raise broker
         return broker
 
-    monkeypatch.setattr(share_groups, "connect", connect)
+    monkeypatch.setattr(share_settings, "connect", connect)
     consumer = share_groups.ConfluentShareConsumer(CONNECTION, ShareConfig(group="g"), Timeouts())
     consumer.subscribe(["t"])
     return consumer
@@ -135,3 +142,52 @@ def test_settings_that_somebody_has_deleted_are_set_again(monkeypatch, made):
     monkeypatch.setattr(share_groups, "SETTINGS_INTERVAL", -1.0)
     consumer.poll(0)
     assert broker.taken["share.auto.offset.reset"].value == "earliest"
+
+
+LOCK = "share.record.lock.duration.ms"
+
+
+@pytest.mark.parametrize("source", [ConfigSource.DEFAULT_CONFIG, ConfigSource.STATIC_BROKER_CONFIG])
+def test_only_what_the_group_does_not_have_is_set_again(monkeypatch, made, source):
+    monkeypatch.setattr(share_groups, "SETTINGS_INTERVAL", -1.0)
+    broker = LateBroker(looks=0)
+    consumer = consumer_on(monkeypatch, broker)
+    broker.taken["share.isolation.level"] = standing("share.isolation.level", "read_uncommitted", source)
+    consumer.poll(0)
+    assert broker.given[1:] == [["share.isolation.level"]]
+    consumer.poll(0)
+    assert len(broker.given) == 2
+
+
+def test_two_programs_with_different_locks_do_not_set_them_in_turns(monkeypatch, made, caplog):
+    monkeypatch.setattr(share_groups, "SETTINGS_INTERVAL", -1.0)
+    broker = LateBroker(looks=0)
+    consumer = consumer_on(monkeypatch, broker)
+    assert consumer.lock == 30
+    broker.taken[LOCK] = standing(LOCK, "60000")
+    for _ in range(3):
+        consumer.poll(0)
+    assert (broker.taken[LOCK].value, len(broker.given), consumer.lock) == ("60000", 1, 60)
+    assert caplog.text.count("last 60 s now and not 30 s") == 1
+
+
+@pytest.mark.parametrize(("timeout", "expected"), [(60.0, BrokerUnreachable), (-1.0, Unsupported)])
+def test_a_broker_that_just_starts_may_refuse_the_group_for_a_while(monkeypatch, made, timeout, expected):
+    monkeypatch.setattr(share_groups, "JOINED_AFTER", -1.0)
+    monkeypatch.setattr(share_groups, "START_TIMEOUT", timeout)
+    monkeypatch.setattr(Member, "without_a_group", 1)
+    consumer = consumer_on(monkeypatch, LateBroker(looks=0), Unsupported("not yet"), LateBroker(looks=0))
+    assert consumer.poll(0) == []
+    with pytest.raises(expected, match="not yet"):
+        consumer.poll(0)
+    assert consumer.poll(0) == []
+    assert len(made) == 2
+
+
+def test_who_is_not_let_in_on_the_broker_that_came_back_is_told_at_once(monkeypatch, made):
+    monkeypatch.setattr(share_groups, "JOINED_AFTER", -1.0)
+    monkeypatch.setattr(Member, "without_a_group", 1)
+    consumer = consumer_on(monkeypatch, LateBroker(looks=0), NotAuthorized("no"))
+    assert consumer.poll(0) == []
+    with pytest.raises(NotAuthorized):
+        consumer.poll(0)
