@@ -286,6 +286,18 @@ class BadAssignment(LabkitError):
     says = "The folder of an assignment, or a question in it, does not hold what it has to."
 
 
+class NotChecked(LabkitError):
+    says = "The notebook cannot be checked here."
+
+
+class ChecksFailed(LabkitError, AssertionError):
+    says = "A visible check of a question has failed."
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: where the cell has called `check` is no news."""
+        return [str(self)]
+
+
 class BadCourseSecret(LabkitError):
     says = "The course has no secret from which its hidden checks are drawn, or one that others know."
 

@@ -7,6 +7,7 @@ import typer
 from labkit.cli import (
     api_command,
     celery_commands,
+    check_command,
     dispatch_commands,
     job_commands,
     lab_commands,
@@ -35,5 +36,6 @@ for module in (
     topic_commands,
     job_commands,
     api_command,
+    check_command,
 ):
     module.add_commands(app)

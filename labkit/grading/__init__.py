@@ -1,1 +1,22 @@
-"""The grader: student code runs in a sandbox, and verdicts are computed outside of it."""
+"""The grader: student code runs in a sandbox, and verdicts are computed outside of it.
+
+`check` is what a released notebook calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labkit.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from labkit.grading.notebook_check import check
+
+__all__ = ["check"]
+
+
+__getattr__ = lazy_names(__name__, {"check": "labkit.grading.notebook_check"})
+
+
+def __dir__() -> list[str]:
+    return __all__

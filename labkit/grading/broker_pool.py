@@ -70,6 +70,9 @@ class SubmissionBroker(Resource):
             raise BrokerFailed("The broker of this submission has ended. Grade it again, it gets another one.")
         return self._used_up
 
+    def clear(self, topic: str, group: str) -> None:
+        """Nothing: all that it stores is thrown away with it."""
+
     def is_usable(self) -> bool:
         """Whether it runs and was not used up."""
         return self.pid is not None and self._used_up is None

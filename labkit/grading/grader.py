@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment
-from labkit.grading.broker_pool import BrokerPool
 from labkit.grading.course_secret import CourseSecret
-from labkit.grading.notebook_file import Nbgrader, read_notebook
+from labkit.grading.notebook_file import Nbgrader, NotebookCell, read_notebook
 from labkit.grading.question_verdict import DIGITS, MAX_FEEDBACK, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandboxed_solution import SandboxedSolution
+from labkit.grading.solution import BrokerSource
 from labkit.grading.submission_cells import SubmissionCells, take_cells
 
 #: How many figures name a seed.
@@ -59,7 +59,7 @@ class Grader:
         assignment: Assignment,
         *,
         secret: CourseSecret,
-        brokers: BrokerPool | None = None,
+        brokers: BrokerSource | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._secret = secret
@@ -78,6 +78,10 @@ class Grader:
             return self._report(
                 student, {name: QuestionVerdict.not_run(name, most, submitted) for name, most in self._possible()}
             )
+        return self.grade_cells(submitted, student=student)
+
+    def grade_cells(self, submitted: Sequence[NotebookCell], *, student: str) -> Report:
+        """The report on a notebook of these cells; as `grade`."""
         cells = take_cells(self._assignment, submitted, student)
         seed = self._seed(student)
         with SandboxedSolution(

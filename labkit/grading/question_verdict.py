@@ -54,13 +54,16 @@ class Feedback(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 
 
 class QuestionVerdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a question has brought: `points` of `possible`, and the feedback, what matters most first."""
+    """What a question has brought: `points` of `possible`, and the feedback, what matters most first. `holds` says
+    which of its checks hold, in their order, where they were tried.
+    """
 
     question: str
     state: State
     points: Annotated[float, Meta(ge=0)]
     possible: Annotated[float, Meta(ge=0)]
     feedback: tuple[Feedback, ...] = ()
+    holds: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         force_setattr(self, "feedback", self.feedback[:MAX_FEEDBACK])
@@ -81,6 +84,7 @@ class QuestionVerdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             points=got,
             possible=possible,
             feedback=tuple(dict.fromkeys(feedback)),
+            holds=tuple(holds for _, holds in listed),
         )
 
     @classmethod

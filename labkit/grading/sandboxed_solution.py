@@ -11,11 +11,10 @@ from functools import partial
 from random import Random
 
 from labkit.errors import BrokerFailed, KernelEnded, SandboxUnavailable
-from labkit.grading.broker_pool import BrokerPool, SubmissionBroker
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.contract import Backend, Limits
 from labkit.grading.sandbox.kernel import ADVICE, ENDED, Answer, CodeError, Kernel
-from labkit.grading.solution import CELL_TIMEOUT, GradingBroker
+from labkit.grading.solution import CELL_TIMEOUT, BrokerSource, GradingBroker, SpareBroker
 from labkit.resource import Resource
 
 #: How long a submission's cells and calls may take together, in seconds.
@@ -42,7 +41,7 @@ class SandboxedSolution(Resource):
         *,
         student: str,
         seed: str,
-        brokers: BrokerPool | None = None,
+        brokers: BrokerSource | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sandbox, self.student, self.clock = sandbox, student, clock
@@ -51,7 +50,7 @@ class SandboxedSolution(Resource):
         self._listed = list(cells)
         self._seed = seed
         self._brokers = brokers
-        self._broker: SubmissionBroker | None = None
+        self._broker: SpareBroker | None = None
         self._left_out: set[int] = set()
         self._kernel: Kernel | None = None
         self._spent = 0.0

@@ -28,6 +28,26 @@ class GradingBroker(Protocol):
     def used_up(self) -> str | None:
         """What the solution did for which the broker was ended, in a sentence. Raises `BrokerFailed` if it failed."""
 
+    def clear(self, topic: str, group: str) -> None:
+        """Delete what a run has left, where the broker is not thrown away."""
+
+
+class SpareBroker(GradingBroker, Protocol):
+    """A broker from a `BrokerSource`, until it is closed."""
+
+    def is_usable(self) -> bool:
+        """Whether it runs and was not used up."""
+
+    def close(self) -> None:
+        """The submission needs it no more."""
+
+
+class BrokerSource(Protocol):
+    """Where brokers for submissions come from."""
+
+    def take(self) -> SpareBroker:
+        """One for the next submission. Raises `BrokerFailed` if there is none."""
+
 
 class Solution(Protocol):
     """The cells of one submission. Whatever comes back of them is the student's word."""

@@ -77,6 +77,7 @@ class BehaviourRun(Resource):
     def start(self) -> BehaviourRun:
         """Make the topic, and listen to workers."""
         self.broker.used_up()  # raises, where it has ended, what a client would find out late
+        self._ends.callback(self.broker.clear, self._name, self._group_name)
         self._ends.enter_context(self.sink)
         self._ends.callback(self.topics.close)
         self._client = self._ends.enter_context(BoundedClient(self.broker.connection))

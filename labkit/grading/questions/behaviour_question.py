@@ -75,6 +75,11 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
     grows_to: Annotated[int, Meta(ge=2, le=32)] | None = None
     checks: Annotated[tuple[BehaviourCheck, ...], Meta(min_length=1)]
 
+    @property
+    def defines(self) -> str:
+        """The function."""
+        return self.calls
+
     def inspect(self) -> None:
         """Raises `BadAssignment` also for a scenario or a mistake that there is not."""
         super().inspect()

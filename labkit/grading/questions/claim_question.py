@@ -92,6 +92,11 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
     checks: tuple[ClaimCheck, ...]
     mistakes: tuple[KnownMistake, ...] = ()
 
+    @property
+    def defines(self) -> str:
+        """The name of the claim."""
+        return self.claim
+
     def inspect(self) -> None:
         """As for all; every function is there."""
         super().inspect()
@@ -105,7 +110,7 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def judge(self, solution: Solution) -> QuestionVerdict:
         """The verdict on the claim."""
-        claim = self._claim(solution)
+        claim = self.claimed(solution)
         if isinstance(claim, Feedback):
             return QuestionVerdict.of_checks(self.id, ((check.points, False) for check in self.checks), [claim])
         module, parts = self.code(), dict(islice(parts_of(claim.value), MOST_PARTS))
@@ -132,7 +137,8 @@ class ClaimQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=T
                     return mistake
         return None
 
-    def _claim(self, solution: Solution) -> Returned | Feedback:
+    def claimed(self, solution: Solution) -> Returned | Feedback:
+        """What is claimed, or why there is no such value."""
         try:
             solution.ready()
             answer = solution.read(self.claim, timeout=self.timeout)

@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -87,6 +87,18 @@ class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise self.bad(f"it is worth {self.points:g} points, and its checks {sum_of(self.checks):g} together")
         self.unique("check", (check.name for check in self.checks))
 
+    @property
+    def defines(self) -> str:
+        """The name that the answer's cell has to define."""
+        raise NotImplementedError
+
+    @classmethod
+    def for_students(cls, question: Any) -> Self | None:
+        """Of the classes in `VISIBLE_KINDS`: what a release carries of this question, so that its visible checks can be
+        run beforehand, and nothing of the hidden ones; nothing if there is nothing to run.
+        """
+        raise NotImplementedError
+
     def judge(self, solution: Solution) -> QuestionVerdict:
         """The verdict on this solution's answer. It is computed here, outside of the sandbox."""
         raise NotImplementedError
@@ -126,6 +138,8 @@ class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 #: The kinds of questions, by name.
 QUESTION_KINDS: Registry[Question] = Registry("kind of question")
+#: What a release carries of a question of each kind.
+VISIBLE_KINDS: Registry[Question] = Registry("kind of question")
 
 
 def sum_of(checks: Sequence[Check]) -> float:

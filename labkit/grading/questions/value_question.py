@@ -91,6 +91,11 @@ class ValueQuestion(
     mistakes: tuple[KnownMistake, ...] = ()
     tolerance: Tolerance = Tolerance()
 
+    @property
+    def defines(self) -> str:
+        """The function."""
+        return self.function_name
+
     def inspect(self) -> None:
         """As for all; every check asks something, and every function is there."""
         super().inspect()
@@ -133,14 +138,15 @@ class ValueQuestion(
 
     def _calls(self, module: ModuleType, solution: Solution) -> list[Call]:
         rng, answer = solution.rng(self.id), self.function(module, "answer")
-        asked = [(check, arguments) for check in self.checks for arguments in self._arguments(module, check, rng)]
+        asked = [(check, arguments) for check in self.checks for arguments in self.asked(module, check, rng)]
         got = self._ask(solution, [arguments for _, arguments in asked])
         return [
             Call(check, arguments, outcome(answer, arguments), came)
             for (check, arguments), came in zip(asked, got, strict=True)
         ]
 
-    def _arguments(self, module: ModuleType, check: ValueCheck, rng: Random) -> list[Arguments]:
+    def asked(self, module: ModuleType, check: ValueCheck, rng: Random) -> list[Arguments]:
+        """The arguments of each call of this check."""
         drawn: list[Arguments] = []
         if check.draws:
             draw = self.function(module, check.draw)

@@ -24,6 +24,9 @@ class SharedBroker:
     def used_up(self) -> str | None:
         return None
 
+    def clear(self, topic: str, group: str) -> None:
+        pass
+
     def is_usable(self) -> bool:
         return True
 

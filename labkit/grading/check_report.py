@@ -1,0 +1,82 @@
+"""What a student is told of the visible checks, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from labkit.grading.question_verdict import Feedback, QuestionVerdict
+from labkit.grading.questions import Question
+
+#: How far hints stand in.
+INDENT = "    "
+
+
+class CheckedQuestion(Struct, frozen=True, kw_only=True):
+    """A question with the verdict on its visible checks; `points` is what it is worth with the hidden ones."""
+
+    question: Question
+    verdict: QuestionVerdict
+    points: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether all visible checks hold."""
+        return self.verdict.state == "right"
+
+    def lines(self) -> Iterator[str]:
+        """What is told of it."""
+        yield f"{self.question.id}: {self.question.title}"
+        if self.verdict.state == "not run":
+            yield "  not run"
+        for check, holds in zip(self.question.checks, self.verdict.holds, strict=False):
+            yield f"  {'passed' if holds else 'failed'}: {check.name} ({_points(check.points)})"
+        for feedback in self.verdict.feedback:
+            yield from _feedback(feedback)
+        yield f"  {self._sum()}"
+
+    def _sum(self) -> str:
+        visible = sum(check.points for check in self.question.checks)
+        hidden = self.points - visible
+        got = f"{self.verdict.points:g} of {_points(visible)} so far." if visible else ""
+        later = f"{_points(hidden)} {'more ' if visible else ''}come with the checks that are run when it is graded."
+        if self.passed and not visible:
+            got = f"{self.question.defines} is there and can be graded; whether it is right is not looked at here."
+        return " ".join(filter(None, (got, later if hidden else "")))
+
+
+class CheckReport(Struct, frozen=True, kw_only=True):
+    """What came of the checks of a notebook; `where` the code was run and `taken` which code it was are sentences."""
+
+    where: str
+    taken: str
+    questions: tuple[CheckedQuestion, ...]
+    notes: tuple[Feedback, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all visible checks of all questions hold."""
+        return all(checked.passed for checked in self.questions)
+
+    def __str__(self) -> str:
+        lines = [self.where, self.taken]
+        for checked in self.questions:
+            lines += ["", *checked.lines()]
+        if self.notes:
+            lines += ["", *(line for note in self.notes for line in _feedback(note))]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _feedback(feedback: Feedback) -> Iterator[str]:
+    place = ", ".join(filter(None, (feedback.who, None if feedback.at is None else f"after {feedback.at:.1f} s")))
+    yield f"  {feedback.sentence}{f' ({place})' if place else ''}"
+    if feedback.hint:
+        yield f"{INDENT}Hint: {feedback.hint}"
+
+
+def _points(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"
