@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from labkit.grading.question_verdict import Feedback, QuestionVerdict
+from labkit.grading.question_verdict import DIGITS, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
 
 #: How far hints stand in.
@@ -38,12 +38,12 @@ class CheckedQuestion(Struct, frozen=True, kw_only=True):
 
     def _sum(self) -> str:
         visible = sum(check.points for check in self.question.checks)
-        hidden = self.points - visible
-        got = f"{self.verdict.points:g} of {_points(visible)} so far." if visible else ""
-        later = f"{_points(hidden)} {'more ' if visible else ''}come with the checks that are run when it is graded."
-        if self.passed and not visible:
-            got = f"{self.question.defines} is there and can be graded; whether it is right is not looked at here."
-        return " ".join(filter(None, (got, later if hidden else "")))
+        hidden = round(self.points - visible, DIGITS)
+        if not visible:
+            there = f"{self.question.defines} is there, and can be graded. " if self.passed else ""
+            return f"{there}Whether it is right ({_points(hidden)}) is found out when your work is graded."
+        later = f", and {hidden:g} more by what is looked at when your work is graded" if hidden else ""
+        return f"{self.verdict.points:g} of {_points(visible)} so far{later}."
 
 
 class CheckReport(Struct, frozen=True, kw_only=True):
