@@ -286,16 +286,19 @@ class BadAssignment(LabkitError):
     says = "The folder of an assignment, or a question in it, does not hold what it has to."
 
 
-class NotChecked(LabkitError):
+class _ForStudents:
+    """An error of which a notebook shows the words alone: where in labkit it was raised is no news for students."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class NotChecked(_ForStudents, LabkitError):
     says = "The notebook cannot be checked here."
 
 
-class ChecksFailed(LabkitError, AssertionError):
+class ChecksFailed(_ForStudents, LabkitError, AssertionError):
     says = "A visible check of a question has failed."
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it: where the cell has called `check` is no news."""
-        return [str(self)]
 
 
 class BadCourseSecret(LabkitError):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from labkit.errors import ChecksFailed, NotChecked, SandboxUnavailable
+from labkit.errors import ChecksFailed, LabkitError, NotChecked, SandboxUnavailable
 from labkit.grading.assignment_folder import STUDENT, Assignment
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
@@ -33,9 +33,12 @@ def check(question: str) -> CheckReport:
     """In a notebook: run the visible checks of this question, such as "q2", on the answers as they were run last.
 
     Returns what they found, which shows itself. Raises `ChecksFailed`, an `AssertionError`, if one fails, and
-    `NotChecked` and `LabNotRunning` if they cannot be run.
+    `NotChecked` if they cannot be run.
     """
-    report = check_notebook(find_notebook(Path()), [question], history=running_history())
+    try:
+        report = check_notebook(find_notebook(Path()), [question], history=running_history())
+    except LabkitError as error:
+        raise NotChecked(str(error)) from error
     if not report.passed:
         raise ChecksFailed(str(report))
     return report
@@ -138,10 +141,10 @@ def _taken(notebook: Path, newer: dict[str, int], *, by_kernel: bool) -> str:
         return f"The answers are those of {notebook.name} as it was saved last."
     if not newer:
         return f"The answers are those that you have run, and {notebook.name} holds the same."
-    which = ", ".join(f"{name} as In [{number}]" for name, number in newer.items())
+    which = ", ".join(f"{name} (you ran it as [{number}])" for name, number in newer.items())
     return (
-        f"The answers are those that you ran last. In {notebook.name} as saved another text stands for {which}. "
-        "Save the notebook before you hand it in, and run each cell that you have changed."
+        f"The answers are those that you ran last. The file {notebook.name} has other text for {which}: save the "
+        "notebook before you hand it in, and run each cell that you have changed."
     )
 
 
