@@ -286,21 +286,6 @@ class BadAssignment(LabkitError):
     says = "The folder of an assignment, or a question in it, does not hold what it has to."
 
 
-class _ForStudents:
-    """An error of which a notebook shows the words alone: where in labkit it was raised is no news for students."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-class NotChecked(_ForStudents, LabkitError):
-    says = "The notebook cannot be checked here."
-
-
-class ChecksFailed(_ForStudents, LabkitError, AssertionError):
-    says = "A visible check of a question has failed."
-
-
 class BadCourseSecret(LabkitError):
     says = "The course has no secret from which its hidden checks are drawn, or one that others know."
 

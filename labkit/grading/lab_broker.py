@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from labkit.errors import LabkitError, NotChecked
+from labkit.errors import LabkitError
+from labkit.grading.check_errors import NotChecked
 from labkit.lab import attach_lab
 from labkit.lab.connection import Connection
 from labkit.taskqueue.topics import Topics

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from labkit.errors import ChecksFailed, LabkitError, NotChecked, SandboxUnavailable
+from labkit.errors import LabkitError, SandboxUnavailable
 from labkit.grading.assignment_folder import STUDENT, Assignment
+from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from labkit.errors import NotChecked
+from labkit.grading.check_errors import NotChecked
 from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.conversation import PipeConversation
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
-from labkit.errors import NotChecked
 from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.check_errors import NotChecked
 from labkit.grading.notebook_file import NotebookCell
 from labkit.grading.questions import VISIBLE_KINDS, Question
 from labkit.whole_file import whole_file

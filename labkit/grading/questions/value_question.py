@@ -122,7 +122,7 @@ class ValueQuestion(
             holds[call.check.name] &= call.is_as(call.expected, self.tolerance)
         feedback: list[Feedback] = []
         if not all(holds.values()):
-            known = self._known(module, solution, calls)
+            known = self.known(module, solution, calls)
             feedback = [known.feedback()] if known is not None else []
             empty = empty_answer(calls)
             if empty or (known is not None and known.differs):  # which answers are right is chance, and marks are not
@@ -174,7 +174,7 @@ class ValueQuestion(
             got[number] = Unfit(late if end is not None and solution.clock() >= end else str(error))
         return got
 
-    def _known(self, module: ModuleType, solution: Solution, calls: Sequence[Call]) -> KnownMistake | None:
+    def known(self, module: ModuleType, solution: Solution, calls: Sequence[Call]) -> KnownMistake | None:
         """The mistake that explains every answer, else the first one that explains every wrong answer, else all that
         are wrong in the check where most are.
         """
@@ -184,13 +184,11 @@ class ValueQuestion(
         most = Counter(call.check.name for call in wrong).most_common(1)[0][0]
         for some in (calls, wrong, [call for call in wrong if call.check.name == most]):
             for mistake in self.mistakes:
-                if mistake.answer:
-                    function = self.function(module, mistake.answer)
-                    if all(call.is_as(outcome(function, call.arguments), self.tolerance) for call in some):
-                        return mistake
-        return next((mistake for mistake in self.mistakes if self._differs(mistake, solution, calls)), None)
+                if mistake.answer and explains(self.function(module, mistake.answer), some, self.tolerance):
+                    return mistake
+        return next((mistake for mistake in self.mistakes if self.differs(mistake, solution, calls)), None)
 
-    def _differs(self, mistake: KnownMistake, solution: Solution, calls: Sequence[Call]) -> bool:
+    def differs(self, mistake: KnownMistake, solution: Solution, calls: Sequence[Call]) -> bool:
         """Whether the answers are others when they are asked for again."""
         if mistake.differs is None:
             return False
@@ -245,6 +243,11 @@ def empty_answer(calls: Sequence[Call]) -> str | None:
         if all(call.got == Returned(call.arguments[place]) for call in calls):
             return f"returned its {place + 1}. argument"
     return None
+
+
+def explains(function: Function, calls: Sequence[Call], tolerance: Tolerance) -> bool:
+    """Whether this function of ours does the same in all of these calls."""
+    return all(call.is_as(outcome(function, call.arguments), tolerance) for call in calls)
 
 
 def outcome(function: Function, arguments: Arguments) -> object:

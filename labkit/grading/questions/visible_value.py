@@ -17,7 +17,17 @@ from msgspec.structs import asdict, replace
 
 from labkit.grading.questions.known_mistake import KnownMistake
 from labkit.grading.questions.question import VISIBLE_KINDS
-from labkit.grading.questions.value_question import Arguments, Raised, ValueCheck, ValueQuestion, outcome
+from labkit.grading.questions.value_question import (
+    Arguments,
+    Call,
+    Raised,
+    ValueCheck,
+    ValueQuestion,
+    explains,
+    outcome,
+)
+from labkit.grading.sandbox.kernel import CodeError, Returned
+from labkit.grading.solution import Solution
 
 
 class VisibleOutcome(Struct, frozen=True, omit_defaults=True):
@@ -43,8 +53,9 @@ class VisibleValue(
 
     @classmethod
     def for_students(cls, question: ValueQuestion) -> Self | None:
-        """As `Question` says. A visible check that draws has drawn once for all. A known mistake that does no visible
-        call wrong is left out.
+        """As `Question` says. A visible check that draws has drawn once for all. A known mistake is left out if it does
+        no visible call wrong, or if another one does the same: the visible calls are few, and nobody is to be told of
+        a mistake that is another's.
         """
         module, rng = question.code(), Random(question.id)
         checks = tuple(
@@ -62,13 +73,28 @@ class VisibleValue(
 
         right = outcomes_of("answer")
         made = {mistake.answer: outcomes_of(mistake.answer) for mistake in question.mistakes if mistake.answer}
-        shown = {name: outcomes for name, outcomes in made.items() if outcomes != right}
+        several = [right, *made.values()]
+        shown = {name: outcomes for name, outcomes in made.items() if several.count(outcomes) == 1}
         own = {
             "checks": checks,
             "mistakes": tuple(mistake for mistake in question.mistakes if _is_shown(mistake, shown)),
             "outcomes": {"answer": right, **shown},
         }
         return cls(**(asdict(question) | own))
+
+    def known(self, module: ModuleType, solution: Solution, calls: Sequence[Call]) -> KnownMistake | None:
+        """As for all questions about values; but few calls may be explained by chance, so answers that change come
+        first, and a mistake has to explain every call.
+        """
+        if not any(isinstance(call.got, Returned | CodeError) for call in calls):
+            return None
+        for mistake in sorted(self.mistakes, key=lambda mistake: mistake.differs is None):
+            if mistake.differs is not None:
+                if self.differs(mistake, solution, calls):
+                    return mistake
+            elif explains(self.function(module, mistake.answer), calls, self.tolerance):
+                return mistake
+        return None
 
     def code(self) -> ModuleType:
         """Functions that recall what came of the visible calls."""

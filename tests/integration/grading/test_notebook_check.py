@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import LabNotRunning, NotChecked
+from labkit.errors import LabNotRunning
 from labkit.grading import lab_broker
 from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.check_errors import NotChecked
 from labkit.grading.check_report import CheckReport
 from labkit.grading.lab_broker import LabBroker
 from labkit.grading.notebook_check import check_notebook

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import ChecksFailed, NotChecked, SandboxUnavailable
+from labkit.errors import SandboxUnavailable
 from labkit.grading import notebook_check
 from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.kernel_history import KernelHistory
 from labkit.grading.notebook_check import check, check_notebook, find_notebook
 from labkit.grading.plain_backend import PlainBackend

@@ -50,7 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
     Closed.ended = []
     monkeypatch.setattr(behaviour_run, "BoundedClient", Closed)
     monkeypatch.setattr(behaviour_run, "connect_transport", connected)
-    broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None)
+    broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None, clear=lambda *_: None)
     return BehaviourRun(
         SimpleNamespace(sandbox=None, cells=[], clock=time.monotonic),  # type: ignore[arg-type]
         broker,  # type: ignore[arg-type]
