@@ -81,7 +81,7 @@ class Worker(BaseWorker):
         self._assigned = AssignedPartitions(client, self._identity, suspects=suspects)
         self._quarantine = Quarantine(self._assigned, self._shards, self._attempts, take_in=self._take_in)
         self._fetcher = Fetcher(client, self._config.max_in_flight, pace=POLL_TIMEOUT, clock=self._measure)
-        self._dead_letters.serve(client, self._assigned)
+        self._dead_letters.serve(client, self._assigned, self._identity)
         self._is_on = True
         log.info("%s joins %s", self.name, self._group)
         self._executor.start()
@@ -233,8 +233,8 @@ class Worker(BaseWorker):
             self._in_flight -= 1
 
     def _held(self) -> int:
-        """How many tasks take up room here; one whose dead letter cannot be written may do so for long."""
-        return self._in_flight + len(self._arrived) - len(self._dead_letters.stuck())
+        """How many tasks take up room here; one whose dead letter cannot be written now may do so for long."""
+        return self._in_flight + len(self._arrived) - self._dead_letters.waiting()
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self.topic.full_name, number) for number in self._partitions]

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 from labkit.errors import (
@@ -45,6 +46,8 @@ from labkit.taskqueue.transport.contract import (
 
 #: How long to wait after the broker did not answer, in seconds.
 RETRY_INTERVAL = 1.0
+#: How long to wait then for an answer to something else, in seconds.
+PROBE_TIMEOUT = 2.0
 
 log = safe_logger("labkit.worker")
 
@@ -59,6 +62,7 @@ class DeadLetterWriter(ABC):
 
     #: what becomes of a letter that cannot be written, for people
     _CONSEQUENCE: str
+    _identity: TopicIdentity
 
     def __init__(
         self,
@@ -77,6 +81,8 @@ class DeadLetterWriter(ABC):
         self._wall_clock = wall_clock
         self._clock = clock
         self._client: TransactionClient | None = None
+        # whether the last client could not be opened, since the broker did not answer
+        self._is_shut = False
         self._not_before = 0.0
         self._refused = RefusedLetters(topic.name, worker, self._CONSEQUENCE, clock)
 
@@ -86,15 +92,16 @@ class DeadLetterWriter(ABC):
         If the group has moved on, nothing is written, and the new owners see to it.
         """
         self._refused.keep(items)
-        if not (items or self.in_doubt) or not self.may_write():
-            return []
         written: list[WorkItem] = []
-        try:
-            written += self.settle()
-            for batch in self._refused.batches(item for item in items if item not in written):
-                written += self._write_batch(batch)
-        except TransportError as error:
-            self._put_off(error)
+        if (items or self.in_doubt) and self.may_write():
+            try:
+                written += self.settle()
+                for batch in self._refused.batches(self._ready([item for item in items if item not in written])):
+                    written += self._write_batch(batch)
+            except TransportError as error:
+                self._put_off(error)
+        if self._refused.is_silent:
+            self._refused.wait_for_answer(item for item in items if item not in written)
         return written
 
     def may_write(self) -> bool:
@@ -124,6 +131,10 @@ class DeadLetterWriter(ABC):
     def _send(self, letters: Sequence[Outgoing], positions: Positions) -> None:
         """One transaction; raises `TransportError`."""
 
+    def _ready(self, items: list[WorkItem]) -> Iterable[WorkItem]:
+        """Those of which it may be that they can be written now, in the order in which they are tried."""
+        return items
+
     def _fit(self, items: list[WorkItem]) -> tuple[list[WorkItem], Positions]:
         """Those that can be written now, and what is committed with them."""
         return items, {}
@@ -136,8 +147,23 @@ class DeadLetterWriter(ABC):
         """The client; a new one ends what the last one left open. Raises `TransportError`."""
         if self._client is None:
             ensure_dead_topic(self._topic)
-            self._client = self._topic.transport.transactions(self._transactional_id)
+            try:
+                self._client = self._topic.transport.transactions(self._transactional_id)
+            except BrokerUnreachable as error:
+                self._is_shut = True
+                self._unanswered(error)
+                raise
+            self._is_shut = False
         return self._client
+
+    def _unanswered(self, error: BrokerUnreachable) -> None:
+        """The broker did not answer; where it does to something else, that is for the letters alone.
+
+        A partition without a leader lets no transaction end in which it is, so the next client cannot be opened either.
+        """
+        with suppress(TransportError):
+            self._identity.ask(timeout=PROBE_TIMEOUT)
+            self._refused.unanswered(error)
 
     def _write_batch(self, items: list[WorkItem]) -> list[WorkItem]:
         """Those that are written, all or none; raises `TransportError` if it is to be tried again as it is."""
@@ -161,7 +187,7 @@ class DeadLetterWriter(ABC):
             raise  # nothing was written
         except TransportError as error:
             if isinstance(error, BrokerUnreachable):
-                self._refused.unanswered(error)
+                self._unanswered(error)
             self._is_open(items, None if isinstance(error, (BrokerUnreachable, Fenced)) else error)
             raise
         self._refused.answered()
@@ -196,7 +222,9 @@ class DeadLetterWriter(ABC):
 class ShareDeadLetterWriter(DeadLetterWriter):
     """Writes letters for a worker of a share group, which rejects their records then."""
 
-    _CONSEQUENCE = "Its record is given back; before the last delivery that Kafka allows the worker stops."
+    _CONSEQUENCE = (
+        "The record of such a letter is given back; before the last delivery that Kafka allows the worker stops."
+    )
 
     def serve(self, identity: TopicIdentity) -> None:
         """Ask this one from which topic the letters are; to be called before the first letter."""

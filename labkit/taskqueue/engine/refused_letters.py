@@ -2,8 +2,8 @@
 
 Letters are written in batches. Those of a batch that is refused are tried each by itself, then without what their
 records held. What is refused even so is stuck: somebody has to mend the topic of dead letters. To wait for a topic that
-does not answer, while all else does, holds up the whole worker; so after some waits in vain all its letters are stuck,
-and are waited for once in a while.
+does not answer, while all else does, holds up the whole worker; so after some waits in vain all letters wait for an
+answer, which is tried once in a while. They count as stuck until there is one, and go in batches then.
 """
 
 from __future__ import annotations
@@ -61,16 +61,18 @@ class RefusedLetters:
         self._refused: dict[WorkItem, _Refused] = {}
         # how often the broker did not answer, one time after the other, and until when none is tried therefore
         self._silences, self._silence, self._silent_until = 0, "", 0.0
+        # those that wait for an answer, and the partitions of which that was said
+        self._unanswered: dict[WorkItem, None] = {}
+        self._said: set[int] = set()
 
     def keep(self, items: Collection[WorkItem]) -> None:
         """Forget all others than these: they are through, or others look after them."""
         self._refused = {item: self._refused[item] for item in items if item in self._refused}
+        self._unanswered = {item: None for item in items if item in self._unanswered}
 
     def batches(self, items: Iterable[WorkItem]) -> list[list[WorkItem]]:
         """What is to be written together: as many as may, and then some that were refused, by themselves."""
-        if self._clock() < self._silent_until:
-            stuck = set(self.stuck())
-            self.stick([item for item in items if item not in stuck], self._silence)
+        if self.is_silent:
             return []
         batch: list[WorkItem] = []
         single: list[WorkItem] = []
@@ -92,21 +94,43 @@ class RefusedLetters:
 
     def stuck(self) -> list[WorkItem]:
         """Those that cannot be written."""
-        return [item for item, refused in self._refused.items() if refused.stage is _Stage.STUCK]
+        stuck = (item for item, refused in self._refused.items() if refused.stage is _Stage.STUCK)
+        return [*self._unanswered, *stuck]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the broker has so often not answered to letters that none is to be tried now."""
+        return self._clock() < self._silent_until
 
     def answered(self) -> None:
         """The broker has taken some."""
         self._silences = 0
+        self._unanswered.clear()
+        self._said.clear()
 
     def unanswered(self, error: Exception) -> None:
-        """The broker did not answer in time to what was written, though it did to what was asked before."""
+        """The broker did not answer in time to letters, though it did to something else."""
         self._silences += 1
-        self._silence = f"the topic of dead letters does not answer: {error}"
+        self._silence = str(error)
         if self._silences >= MAX_SILENCES:
             self._silent_until = self._clock() + STUCK_INTERVAL
 
+    def wait_for_answer(self, items: Iterable[WorkItem]) -> None:
+        """These are tried when the silence is over; that is said once per partition."""
+        known = set(self.stuck())
+        new = [item for item in items if item not in known]
+        self._unanswered |= dict.fromkeys(new)
+        partitions = {item.record.partition for item in new}
+        if partitions - self._said:
+            self._said |= partitions
+            log.error(
+                "%s: the dead letters of %s of %r cannot be written: the broker answers, but not to them: %s %s",
+                *(self._worker, _places(new), self._topic, self._silence, self._consequence),
+            )
+
     def refuse(self, items: Sequence[WorkItem], error: Exception) -> None:
         """The broker has taken none of these."""
+        self._no_longer_wait(items)
         is_for_good = isinstance(error, (NotAcknowledged, ValueError))
         if len(items) > 1 or (items[0] not in self._refused and not is_for_good):
             log.warning("%s: %d dead letters are refused: %s", self._worker, len(items), error)
@@ -122,6 +146,7 @@ class RefusedLetters:
 
     def stick(self, items: Sequence[WorkItem], reason: str) -> None:
         """These cannot be written, for this reason."""
+        self._no_longer_wait(items)
         known = set(self.stuck())
         for item in items:
             if item not in known:
@@ -130,6 +155,10 @@ class RefusedLetters:
                     *(self._worker, item.record.offset, item.record.partition, self._topic, reason, self._consequence),
                 )
             self._refused[item] = _Refused(_Stage.STUCK, self._clock() + STUCK_INTERVAL, self.with_record(item))
+
+    def _no_longer_wait(self, items: Iterable[WorkItem]) -> None:
+        for item in items:
+            self._unanswered.pop(item, None)
 
 
 def without_letters(topic: str, *, given_up: Sequence[WorkItem], at_risk: Sequence[WorkItem]) -> str:

@@ -20,6 +20,7 @@ from labkit.taskqueue import (
     share_worker,
 )
 from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.task import Task, new_task, stock_tasks
@@ -125,12 +126,6 @@ class SharingTransport(MemoryTransport):
         self.member.lock = self.group_lock or config.lock
         return self.member
 
-    def transactions(self, transactional_id):
-        if self.outages:
-            self.outages -= 1
-            raise BrokerUnreachable("nobody answers")
-        return super().transactions(transactional_id)
-
     def members(self, group):
         return self.joined
 
@@ -142,8 +137,17 @@ class SharingTransport(MemoryTransport):
 
 
 @pytest.fixture
-def transport():
-    return SharingTransport()
+def transport(monkeypatch):
+    transport, ask = SharingTransport(), TopicIdentity.ask
+
+    def asked(identity, **how):
+        if transport.outages:
+            transport.outages -= 1
+            raise BrokerUnreachable("nobody answers")
+        return ask(identity, **how)
+
+    monkeypatch.setattr(TopicIdentity, "ask", asked)  # which a worker does before it writes letters
+    return transport
 
 
 def share(topics: Topics, **options) -> WorkerGroup:

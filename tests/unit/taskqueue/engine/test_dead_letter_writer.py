@@ -57,11 +57,12 @@ class Transport(MemoryTransport):
         super().__init__()
         self.plan: list[tuple[Exception | None, bool]] = []
         self.batches: list[list] = []
-        self.is_away = False
+        self.is_away, self.refused = False, 0
 
     def transactions(self, transactional_id):
         if self.is_away:
-            raise BrokerUnreachable
+            self.refused += 1
+            raise BrokerUnreachable("it is gone.")
         return Transactions(super().transactions(transactional_id), self)
 
 
@@ -81,7 +82,7 @@ class Scene:
         self.assigned = AssignedPartitions(self.client, self.identity, suspects=10, clock=self.clock)
         self.assigned.adopt(self.places)
         self.writer = GroupDeadLetterWriter(self.topic, worker="w", group="g", wall_clock=lambda: 1.5, clock=self.clock)
-        self.writer.serve(self.client, self.assigned)
+        self.writer.serve(self.client, self.assigned, self.identity)
 
     def clock(self) -> float:
         return self.now
@@ -269,7 +270,7 @@ def test_a_letter_that_cannot_be_written_stops_its_partition_and_no_other(scene,
     assert (scene.committed(0), scene.committed(1)) == (0, 1)
     (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "the dead letter of offset 0 of partition 0 of 't' cannot be written" in said.getMessage()
-    assert "That partition is stopped until it can" in said.getMessage()
+    assert "A partition with such a letter is stopped until it can" in said.getMessage()
 
 
 def test_when_the_topic_has_been_mended_it_goes_on(scene, caplog):
@@ -370,7 +371,7 @@ def with_full_metadata(scene) -> list[WorkItem]:
     return [items[1], items[399]]
 
 
-def test_a_letter_whose_task_the_commit_would_not_name_waits_and_holds_up_no_other(scene):
+def test_a_letter_whose_task_the_commit_would_not_name_waits_and_stops_its_partition_alone(scene):
     near, far = with_full_metadata(scene)
     scene.assigned.limit.bytes = 120
     [elsewhere] = scene.dead(b"b", partition=1)
@@ -378,12 +379,48 @@ def test_a_letter_whose_task_the_commit_would_not_name_waits_and_holds_up_no_oth
     assert left == [far]
     assert scene.write(left) == [far]
     assert scene.writer.waiting() == 1
-    assert not scene.assigned.stopped()
+    assert scene.assigned.stopped() == [TopicPartition(TOPIC, 0)]
     assert sorted(scene.letters()) == [("t/0/1", b"1"), ("t/1/0", b"b")]
     for offset in list(scene.assigned.by_partition[0].tracker._incomplete)[:-1]:
         scene.assigned.by_partition[0].tracker.finish(offset)
     assert scene.write(left) == []
     assert (scene.writer.waiting(), scene.committed(), scene.records_of_letters()) == (0, 400, 3)
+    assert not scene.assigned.stopped()
+
+
+def test_for_letters_without_room_it_is_looked_once_a_batch_and_when_there_may_be_room(scene, monkeypatch):
+    """To make a commit of thousands of runs and to read it takes milliseconds."""
+    scene.assigned.limit.bytes = 120
+    items = scene.dead(*(b"%d" % n for n in range(400)))
+    for number in random.Random(1).sample(range(3, 298), 150):
+        scene.assigned.finish(items[number])
+    far = items[300:]
+    read = []
+    real = OffsetMetadata.decode
+    monkeypatch.setattr(OffsetMetadata, "decode", lambda *args: read.append(args) or real(*args))
+    assert scene.writer.write(far) == []
+    assert len(read) == 1
+    for _ in range(20):
+        assert scene.writer.write(far) == []
+    assert (len(read), scene.writer.waiting()) == (1, 100)
+    scene.assigned.finish(items[0])
+    assert scene.writer.write(far) == []
+    assert len(read) == 2, "the commit point has moved"
+    scene.now += RETRY_INTERVAL
+    assert scene.writer.write(far) == []
+    assert len(read) == 3
+    assert scene.writer.stuck() == []
+
+
+def test_a_letter_that_is_refused_and_has_no_room_then_counts_once(scene):
+    _near, far = with_full_metadata(scene)
+    small_dead_topic(scene, 100)
+    left = write_all(scene, [far], rounds=4)
+    assert left == scene.writer.stuck() == [far]
+    scene.assigned.limit.bytes = 120
+    scene.now += STUCK_INTERVAL
+    assert scene.write(left) == scene.writer.stuck() == [far]
+    assert scene.writer.waiting() == 1
 
 
 def test_letters_are_written_to_a_broker_that_takes_less_metadata(scene):
@@ -400,34 +437,78 @@ def test_letters_are_written_to_a_broker_that_takes_less_metadata(scene):
     assert OffsetMetadata.decode(scene.client.committed([place])[place].metadata, scene.committed()).is_done(1)
 
 
-def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_and_then_now_and_then(scene, caplog):
-    """While all else answers: what became of each transaction can be seen."""
-    scene.transport.plan = [(BrokerUnreachable("it is gone"), False)] * 100
+@pytest.mark.parametrize("is_shut", [False, True])
+def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_and_then_now_and_then(
+    scene, caplog, is_shut
+):
+    """While all else answers; also where its transaction cannot end, so that no other client can be opened."""
+    scene.transport.plan = [(BrokerUnreachable("it is gone."), False)] * 100
     left = scene.dead(*(b"%d" % n for n in range(20)))
 
     def waits(seconds: int) -> int:
         """How often the broker is waited for in so many seconds."""
         nonlocal left
-        before = len(scene.transport.batches)
+        before = len(scene.transport.batches) + scene.transport.refused
         for _ in range(seconds):
             left = scene.write(left)
-        return len(scene.transport.batches) - before
+        return len(scene.transport.batches) + scene.transport.refused - before
 
-    assert waits(20) == MAX_SILENCES
-    assert len(scene.writer.stuck()) == 20
+    assert waits(1) == 1
+    scene.transport.is_away = is_shut
+    assert waits(20) == MAX_SILENCES - 1
+    assert len(scene.writer.stuck()) == scene.writer.waiting() == 20
     assert scene.assigned.stopped() == [TopicPartition(TOPIC, 0)]
     late = scene.dead(b"late", partition=1)
     left = [*left, *late]
     assert waits(int(3 * STUCK_INTERVAL)) <= 4
     assert len(scene.assigned.stopped()) == 2
-    assert not scene.writer.in_doubt
-    assert caplog.text.count("the topic of dead letters does not answer: it is gone") == 21
+    assert scene.writer.in_doubt == is_shut
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    places = ", ".join(f"offset {n} of partition 0" for n in range(3))
+    assert [text.partition(" cannot be")[0] for text in said] == [
+        f"w: the dead letters of {places}, … (20 in all) of 't'",
+        "w: the dead letters of offset 0 of partition 1 of 't'",
+    ]
 
-    scene.transport.plan = []
-    waits(int(2 * STUCK_INTERVAL))
+    scene.transport.plan, scene.transport.is_away = [], False
+    scene.transport.batches.clear()
+    waits(int(STUCK_INTERVAL) + 1)
     assert left == []
+    assert [len(batch) for batch in scene.transport.batches] == [21]
     assert dict(scene.letters()) == {f"t/0/{n}": b"%d" % n for n in range(20)} | {"t/1/0": b"late"}
     assert not scene.assigned.stopped()
+    assert not scene.writer.in_doubt
+
+
+def test_while_no_client_can_be_opened_partitions_are_adopted_though_it_is_open_what_became_of_a_letter(scene):
+    scene.transport.plan = [(BrokerUnreachable(), True)]
+    left = scene.write(scene.dead(b"a"))
+    scene.transport.is_away = True
+    for _ in range(MAX_SILENCES):
+        left = scene.write(left)
+    scene.assigned.leave()
+    assert scene.writer.settle() == []  # as its worker does before it adopts
+    scene.assigned.adopt(scene.places)
+    assert scene.assigned.by_partition[0].tracker.commit_point == 1
+    scene.transport.is_away = False
+    scene.now += STUCK_INTERVAL
+    assert scene.write([]) == []
+    assert not scene.writer.in_doubt
+    assert scene.records_of_letters() == 1
+
+
+def test_a_broker_that_is_away_is_no_topic_that_does_not_answer(scene, monkeypatch):
+    def away(*, timeout):
+        raise BrokerUnreachable
+
+    monkeypatch.setattr(scene.identity, "ask", away)
+    left = scene.dead(b"a")
+    scene.transport.is_away = True
+    assert write_all(scene, left, rounds=3 * MAX_SILENCES) == left
+    assert scene.writer.stuck() == []
+    assert not scene.assigned.stopped()
+    scene.transport.is_away = False
+    assert write_all(scene, left, rounds=2) == []
 
 
 def test_what_had_no_topic_for_its_letter_keeps_what_its_record_held(scene):
