@@ -100,8 +100,10 @@ class DeadLetterWriter(ABC):
                     written += self._write_batch(batch)
             except TransportError as error:
                 self._put_off(error)
+        left = [item for item in items if item not in written]
+        self._refused.keep(left)
         if self._refused.is_silent:
-            self._refused.wait_for_answer(item for item in items if item not in written)
+            self._refused.wait_for_answer(left)
         return written
 
     def may_write(self) -> bool:

@@ -50,7 +50,7 @@ class GroupDeadLetterWriter(DeadLetterWriter):
         self._unfit = {item: unfit for item, unfit in self._unfit.items() if item in given}
         written = super().write(items)
         if items:
-            stopped = {item.record.partition for item in self._waiting().difference(written)}
+            stopped = {item.record.partition for item in self._waiting()}
             for partition, state in self._partitions.by_partition.items():
                 state.stopped = partition in stopped
         return written

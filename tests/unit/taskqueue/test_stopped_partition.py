@@ -77,5 +77,34 @@ def test_it_survives_a_rebalance_that_waits_for_another_member(topics, turns):
         wait_until(_is_stopped(group), timeout=PATIENCE, what="partition 0 was to be stopped again")
 
 
+def test_letters_that_have_no_room_in_the_commit_leave_room_for_the_tasks_of_other_partitions(monkeypatch):
+    monkeypatch.setattr("labkit.taskqueue.engine.offset_metadata.MAX_METADATA_BYTES", 10)
+    may_end, good = threading.Event(), threading.Event()
+
+    def handler(task):
+        if task.kind == "bad":
+            raise ValueError("no")
+        if task.kind == "slow":
+            assert may_end.wait(PATIENCE)
+        if task.kind == "good":
+            good.set()
+
+    how = {"group": "g", "handler": handler, "retry": Retry(attempts=1), "settings": SETTINGS}
+    how |= {"order": "none", "concurrency": 2, "max_in_flight": 3}
+    with Topics(MemoryTransport()) as topics:
+        topics.create("t", partitions=2)
+        with WorkerGroup(topics.get("t"), workers=1, **how) as group:
+            send(topics, 0, "slow", *["bad"] * 6)
+            worker = group._members["worker-1"]._worker
+            wait_until(lambda: bool(worker._assigned.stopped()), timeout=PATIENCE, what="partition 0 was to be stopped")
+            wait_until(lambda: worker._held() <= 1, timeout=PATIENCE, what="the slow one alone was to take up room")
+            send(topics, 1, "good")
+            assert good.wait(PATIENCE)
+            may_end.set()
+            group.drain(timeout=PATIENCE)
+            assert not worker._assigned.stopped()
+        assert sum(topics.end_offsets("t.dead").values()) == 6
+
+
 def _is_stopped(group: WorkerGroup):
     return lambda: any(member._worker._assigned.stopped() for member in group._members.values())
