@@ -443,7 +443,7 @@ def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_a
 ):
     """While all else answers; also where its transaction cannot end, so that no other client can be opened."""
     scene.transport.plan = [(BrokerUnreachable("it is gone."), False)] * 100
-    left = scene.dead(*(b"%d" % n for n in range(20)))
+    left = scene.dead(*(b"%d" % n for n in range(MAX_LETTERS + 20)))
 
     def waits(seconds: int) -> int:
         """How often the broker is waited for in so many seconds."""
@@ -456,7 +456,7 @@ def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_a
     assert waits(1) == 1
     scene.transport.is_away = is_shut
     assert waits(20) == MAX_SILENCES - 1
-    assert len(scene.writer.stuck()) == scene.writer.waiting() == 20
+    assert len(scene.writer.stuck()) == scene.writer.waiting() == MAX_LETTERS + 20
     assert scene.assigned.stopped() == [TopicPartition(TOPIC, 0)]
     late = scene.dead(b"late", partition=1)
     left = [*left, *late]
@@ -466,16 +466,19 @@ def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_a
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     places = ", ".join(f"offset {n} of partition 0" for n in range(3))
     assert [text.partition(" cannot be")[0] for text in said] == [
-        f"w: the dead letters of {places}, … (20 in all) of 't'",
+        f"w: the dead letters of {places}, … ({MAX_LETTERS + 20} in all) of 't'",
         "w: the dead letters of offset 0 of partition 1 of 't'",
     ]
 
     scene.transport.plan, scene.transport.is_away = [], False
     scene.transport.batches.clear()
-    waits(int(STUCK_INTERVAL) + 1)
+    while not waits(1):
+        assert len(scene.assigned.stopped()) == 2
+    assert scene.writer.stuck() == []
+    waits(1)
     assert left == []
-    assert [len(batch) for batch in scene.transport.batches] == [21]
-    assert dict(scene.letters()) == {f"t/0/{n}": b"%d" % n for n in range(20)} | {"t/1/0": b"late"}
+    assert [len(batch) for batch in scene.transport.batches] == [MAX_LETTERS, 21]
+    assert dict(scene.letters()) == {f"t/0/{n}": b"%d" % n for n in range(MAX_LETTERS + 20)} | {"t/1/0": b"late"}
     assert not scene.assigned.stopped()
     assert not scene.writer.in_doubt
 
