@@ -161,7 +161,7 @@ class DeadLetterWriter(ABC):
     def _unanswered(self, error: BrokerUnreachable) -> None:
         """The broker did not answer; where it does to something else, that is for the letters alone.
 
-        A partition without a leader lets no transaction end in which it is, so the next client cannot be opened either.
+        So it is also where no client can be opened: the last transaction has to end before, wherever it has written.
         """
         with suppress(TransportError):
             self._identity.ask(timeout=PROBE_TIMEOUT)

@@ -441,7 +441,7 @@ def test_letters_are_written_to_a_broker_that_takes_less_metadata(scene):
 def test_a_topic_of_dead_letters_that_does_not_answer_is_waited_for_some_times_and_then_now_and_then(
     scene, caplog, is_shut
 ):
-    """While all else answers; also where its transaction cannot end, so that no other client can be opened."""
+    """While all else answers; also where no other client can be opened, as long as a transaction cannot end."""
     scene.transport.plan = [(BrokerUnreachable("it is gone."), False)] * 100
     left = scene.dead(*(b"%d" % n for n in range(MAX_LETTERS + 20)))
 
