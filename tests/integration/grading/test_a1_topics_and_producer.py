@@ -72,10 +72,11 @@ def test_each_wrong_answer_is_named(grade: Grade, tmp_path: Path) -> None:
 
 
 def test_the_broker_agrees_with_the_model(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All cells, also those for trying out: what they assert of the broker holds."""
+    """All cells but the checks, also those for trying out: what they assert of the broker holds."""
     monkeypatch.setattr(labkit, "open_lab", lambda: lab)
     names: dict[str, Any] = {}
     for cell in cells()["cells"]:
-        if cell["cell_type"] == "code":
+        is_check = cell["metadata"].get("nbgrader", {}).get("grade_id", "").endswith("_check")
+        if cell["cell_type"] == "code" and not is_check:
             exec("".join(cell["source"]), names)
     assert names["log"][0][0] == names["my_keys"][0]

@@ -187,6 +187,7 @@ def test_a_damaged_aot_cache_is_said_and_kafka_starts_without(
         ports=(),
         insist=False,
         throw_away=False,
+        properties={},
         timeout=120,
     )
     state, supervisor = startup._start(plan, own_settings)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from labkit.jobs import JobConsumer, JobEvent, Jobs, JobStatus, ProcessedLog
+from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.worker import Worker
@@ -22,14 +23,15 @@ def create(topic, *job_ids):
 
 @pytest.fixture
 def may_look(monkeypatch):
-    """Until it is set, no worker sees that the topic is another now."""
-    may_look, look = threading.Event(), Worker._look_at_topic
+    """Until it is set, no worker sees that the topic is another now, nor that its records begin again."""
+    may_look, look, compare = threading.Event(), Worker._look_at_topic, AssignedPartitions.are_filled_anew
 
     def look_if_it_may(self, client):
         if may_look.is_set():
             look(self, client)
 
     monkeypatch.setattr(Worker, "_look_at_topic", look_if_it_may)
+    monkeypatch.setattr(AssignedPartitions, "are_filled_anew", lambda *given: may_look.is_set() and compare(*given))
     return may_look
 
 
