@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -9,8 +10,8 @@ from msgspec import Struct
 from labkit.grading.question_verdict import DIGITS, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
 
-#: How far hints stand in.
-INDENT = "    "
+#: How wide the lines are, in characters: nbgrader's Validate cuts longer ones off.
+WIDTH = 80
 
 
 class CheckedQuestion(Struct, frozen=True, kw_only=True):
@@ -31,10 +32,10 @@ class CheckedQuestion(Struct, frozen=True, kw_only=True):
         if self.verdict.state == "not run":
             yield "  not run"
         for check, holds in zip(self.question.checks, self.verdict.holds, strict=False):
-            yield f"  {'passed' if holds else 'failed'}: {check.name} ({_points(check.points)})"
+            yield from _wrapped(f"{'passed' if holds else 'failed'}: {check.name} ({_points(check.points)})", 2)
         for feedback in self.verdict.feedback:
             yield from _feedback(feedback)
-        yield f"  {self._sum()}"
+        yield from _wrapped(self._sum(), 2)
 
     def _sum(self) -> str:
         visible = sum(check.points for check in self.question.checks)
@@ -60,7 +61,7 @@ class CheckReport(Struct, frozen=True, kw_only=True):
         return all(checked.passed for checked in self.questions)
 
     def __str__(self) -> str:
-        lines = [self.where, self.taken]
+        lines = [*_wrapped(self.where), *_wrapped(self.taken)]
         for checked in self.questions:
             lines += ["", *checked.lines()]
         if self.notes:
@@ -73,9 +74,16 @@ class CheckReport(Struct, frozen=True, kw_only=True):
 
 def _feedback(feedback: Feedback) -> Iterator[str]:
     place = ", ".join(filter(None, (feedback.who, None if feedback.at is None else f"after {feedback.at:.1f} s")))
-    yield f"  {feedback.sentence}{f' ({place})' if place else ''}"
+    yield from _wrapped(f"{feedback.sentence}{f' ({place})' if place else ''}", 2)
     if feedback.hint:
-        yield f"{INDENT}Hint: {feedback.hint}"
+        yield from _wrapped(f"Hint: {feedback.hint}", 4)
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    space = " " * indent
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=space, subsequent_indent=space, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _points(points: float) -> str:

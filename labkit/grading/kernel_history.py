@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -58,11 +58,23 @@ class KernelHistory:
 
 def running_history() -> KernelHistory | None:
     """What the kernel has run that this code runs in; nothing where it is none of a notebook."""
+    shell = _shell()
+    return None if shell is None else KernelHistory(shell.history_manager.input_hist_raw)
+
+
+def show(value: object) -> bool:
+    """Show this below the cell that runs; whether there is one."""
+    if _shell() is None:
+        return False
+    sys.modules["IPython"].display.display(value)
+    return True
+
+
+def _shell() -> Any:
+    """What IPython calls the shell, in a notebook's kernel; nothing elsewhere."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
-    return KernelHistory(shell.history_manager.input_hist_raw)
+    return shell if hasattr(shell, "kernel") else None
 
 
 def names_defined(source: str) -> Iterator[str]:

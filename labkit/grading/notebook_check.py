@@ -17,7 +17,7 @@ from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
-from labkit.grading.kernel_history import KernelHistory, running_history
+from labkit.grading.kernel_history import KernelHistory, running_history, show
 from labkit.grading.lab_broker import RunningLab
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.plain_backend import PlainBackend
@@ -30,11 +30,11 @@ from labkit.grading.visible_checks import FILE, read_checks
 _STUDENT_NAME = "STUDENT"
 
 
-def check(question: str) -> CheckReport:
+def check(question: str) -> CheckReport | None:
     """In a notebook: run the visible checks of this question, such as "q2", on the answers as they were run last.
 
-    Returns what they found, which shows itself. Raises `ChecksFailed`, an `AssertionError`, if one fails, and
-    `NotChecked` if they cannot be run.
+    A notebook shows what they found; as the value of its cell, nbgrader would take it for points. Elsewhere it is
+    returned. Raises `ChecksFailed`, an `AssertionError`, if one fails, and `NotChecked` if they cannot be run.
     """
     try:
         report = check_notebook(find_notebook(Path()), [question], history=running_history())
@@ -42,7 +42,7 @@ def check(question: str) -> CheckReport:
         raise NotChecked(str(error)) from error
     if not report.passed:
         raise ChecksFailed(str(report))
-    return report
+    return None if show(report) else report
 
 
 def find_notebook(folder: Path) -> Path:
