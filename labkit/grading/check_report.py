@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from labkit.grading.question_verdict import DIGITS, Feedback, QuestionVerdict
 from labkit.grading.questions import Question
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: How wide the lines are, in characters: nbgrader's Validate cuts longer ones off.
 WIDTH = 80
@@ -25,6 +29,14 @@ class CheckedQuestion(Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """Whether all visible checks hold."""
         return self.verdict.state == "right"
+
+    def figure(self) -> Figure | None:
+        """Who had which task when; nothing where the question is about something else."""
+        if self.verdict.timeline is None:
+            return None
+        from labkit.grading.timeline_figure import draw_timeline
+
+        return draw_timeline(self.verdict.timeline, title=f"{self.question.id}: {self.question.title}")
 
     def lines(self) -> Iterator[str]:
         """What is told of it."""
@@ -59,6 +71,11 @@ class CheckReport(Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """Whether all visible checks of all questions hold."""
         return all(checked.passed for checked in self.questions)
+
+    def figures(self) -> dict[str, Figure]:
+        """The pictures of what happened, by question; of those where there was something to see."""
+        drawn = ((checked.question.id, checked.figure()) for checked in self.questions)
+        return {name: figure for name, figure in drawn if figure is not None}
 
     def __str__(self) -> str:
         lines = [*_wrapped(self.where), *_wrapped(self.taken)]

@@ -23,6 +23,7 @@ import msgspec
 
 from labkit.errors import GradingFailed
 from labkit.grading.effect_connection import CONNECTIONS, MOST, PIECES, RATE, EffectConnection, EffectTeller
+from labkit.grading.run_timeline import TimelineMark
 from labkit.grading.sandbox.relay_program import PAUSE_MS
 from labkit.grading.sandbox.socket_relay import private_folder
 from labkit.resource import Resource
@@ -62,6 +63,7 @@ class EffectSink(Resource):
         self._lock = threading.RLock()
         self._workers: dict[str, EffectTeller] = {}
         self._effects: list[Effect] = []
+        self._marks: list[TimelineMark] = []
         self._holds: Callable[[Effect], bool] = _nothing
         self._held: list[tuple[Effect, EffectConnection]] = []
         self._closed = False
@@ -101,6 +103,16 @@ class EffectSink(Resource):
     def now(self) -> float:
         """How many seconds it is since the sink began."""
         return self._clock() - self._began
+
+    def mark(self, label: str) -> None:
+        """Keep what the grader does now, beside what workers tell."""
+        with self._lock:
+            self._marks.append(TimelineMark(label, self.now()))
+
+    def marks(self) -> list[TimelineMark]:
+        """What was kept by `mark`."""
+        with self._lock:
+            return self._marks[:]
 
     def fault(self, worker: str) -> str | None:
         """Why nothing more is heard of the worker, in a sentence; nothing if it has said what it may."""

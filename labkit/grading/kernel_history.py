@@ -62,12 +62,14 @@ def running_history() -> KernelHistory | None:
     return None if shell is None else KernelHistory(shell.history_manager.input_hist_raw)
 
 
-def show(value: object) -> bool:
-    """Show this below the cell that runs; whether there is one."""
-    if _shell() is None:
-        return False
+def in_notebook() -> bool:
+    """Whether this code runs in a notebook's kernel."""
+    return _shell() is not None
+
+
+def show(value: object) -> None:
+    """Show this below the cell that runs, which is one of a notebook."""
     sys.modules["IPython"].display.display(value)
-    return True
 
 
 def _shell() -> Any:

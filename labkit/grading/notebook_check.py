@@ -17,7 +17,7 @@ from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
-from labkit.grading.kernel_history import KernelHistory, running_history, show
+from labkit.grading.kernel_history import KernelHistory, in_notebook, running_history, show
 from labkit.grading.lab_broker import RunningLab
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.plain_backend import PlainBackend
@@ -33,16 +33,23 @@ _STUDENT_NAME = "STUDENT"
 def check(question: str) -> CheckReport | None:
     """In a notebook: run the visible checks of this question, such as "q2", on the answers as they were run last.
 
-    A notebook shows what they found; as the value of its cell, nbgrader would take it for points. Elsewhere it is
-    returned. Raises `ChecksFailed`, an `AssertionError`, if one fails, and `NotChecked` if they cannot be run.
+    A notebook shows what they found, and a picture of how workers behaved; as the value of its cell, nbgrader would
+    take it for points. Elsewhere it is returned. Raises `ChecksFailed`, an `AssertionError`, if one fails, and
+    `NotChecked` if they cannot be run.
     """
     try:
         report = check_notebook(find_notebook(Path()), [question], history=running_history())
     except LabkitError as error:
         raise NotChecked(str(error)) from error
+    if in_notebook():
+        for figure in report.figures().values():
+            show(figure)
     if not report.passed:
         raise ChecksFailed(str(report))
-    return None if show(report) else report
+    if not in_notebook():
+        return report
+    show(report)
+    return None
 
 
 def find_notebook(folder: Path) -> Path:

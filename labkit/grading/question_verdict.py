@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Self
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
+from labkit.grading.run_timeline import RunTimeline
+
 #: What came of a question: "not run" is one that nobody has answered or whose answer could not be run, and "by hand"
 #: one that waits for a person.
 State = Literal["right", "partial", "wrong", "not run", "by hand"]
@@ -55,7 +57,7 @@ class Feedback(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 
 class QuestionVerdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a question has brought: `points` of `possible`, and the feedback, what matters most first. `holds` says
-    which of its checks hold, in their order, where they were tried.
+    which of its checks hold, in their order, where they were tried, and `timeline` what happened in a run.
     """
 
     question: str
@@ -64,6 +66,7 @@ class QuestionVerdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     possible: Annotated[float, Meta(ge=0)]
     feedback: tuple[Feedback, ...] = ()
     holds: tuple[bool, ...] = ()
+    timeline: RunTimeline | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "feedback", self.feedback[:MAX_FEEDBACK])

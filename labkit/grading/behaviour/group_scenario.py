@@ -41,6 +41,7 @@ def play_group(run: BehaviourRun) -> None:
     _kill(run, first, second)
     _silence(run, second)
     if run.grows_to:
+        run.sink.mark(f"{run.grows_to} partitions")
         run.grow(run.grows_to)
         run.produce(FURTHER)
         _finish(run, mistakes.NOT_GROWN, second)
@@ -81,6 +82,7 @@ def _kill(run: BehaviourRun, first: StudentWorker, second: StudentWorker) -> Non
         said = "It got too few of the tasks, while another worker of its group got more."
         raise run.cut(mistakes.NO_SHARE, said, who=first.name)
     look_at_commits(run, first)
+    run.sink.mark(f"{first.name} killed")
     first.kill()
     run.excused += UNCOMMITTED
     known = run.group.has(first.address)
@@ -93,6 +95,7 @@ def _silence(run: BehaviourRun, worker: StudentWorker) -> None:
     run.sink.hold(run.next_task(worker))
     run.produce(FURTHER)
     wait_for_work(run, worker)
+    run.sink.mark("broker silent")
     worker.relay.freeze()
     run.sink.let_go()
     run.wait(worker.is_over, SILENCE)

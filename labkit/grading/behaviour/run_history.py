@@ -8,7 +8,10 @@ have written or deleted.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from labkit.errors import HistoryUnreadable
 from labkit.faults import DUPLICATE, OUT_OF_ORDER, Anomaly, Event, History, check
@@ -17,6 +20,7 @@ from labkit.faults.commit_log import GROUP
 from labkit.grading.behaviour.mistakes import DISORDER, HINTS, LOST, TWICE
 from labkit.grading.effect_sink import Effect
 from labkit.grading.question_verdict import Feedback
+from labkit.grading.run_timeline import MOST_MARKS, MOST_SPANS, RunTimeline, TaskSpan, TimelineMark
 
 #: Stands for a worker that would go on where the group has committed.
 NEXT = "the next worker"
@@ -42,6 +46,23 @@ def run_history(places: Places, effects: Sequence[Effect], committed: Mapping[in
         if event.task not in done and (event.offset or 0) >= committed.get(event.partition or 0, 0)
     ]
     return History([*written, *told, *_committed(committed), *_done_next(left)])
+
+
+def run_timeline(
+    places: Places, effects: Sequence[Effect], marks: Sequence[TimelineMark], *, end: float
+) -> RunTimeline | None:
+    """Who had which task of the topic when; nothing if nobody had any."""
+    spans: dict[tuple[str, str, int], TaskSpan] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for effect in effects:
+        who = (effect.worker, effect.task)
+        if effect.what == "began" and effect.task in places:
+            times[who] += 1
+            spans[(*who, times[who])] = TaskSpan(effect.task, effect.worker, places[effect.task][0], effect.at)
+        elif (*who, times[who]) in spans:
+            spans[(*who, times[who])] = replace(spans[(*who, times[who])], done=effect.at)
+    kept = tuple(spans.values())[:MOST_SPANS]
+    return RunTimeline(kept, tuple(marks)[:MOST_MARKS], end) if kept else None
 
 
 def mistakes_in(history: History, *, excused: int) -> list[Feedback]:

@@ -108,6 +108,7 @@ def look_at_rest(run: BehaviourRun) -> None:
 def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
     """Ask it to stop: it is to finish what it has in hand, commit it, leave the group and return."""
     held = run.sink.held()
+    run.sink.mark("asked to stop")
     if not run.stop(worker, STOP_TIMEOUT):
         run.tell(
             mistakes.NOT_STOPPED, f"It was asked to stop, and {STOP_TIMEOUT:g} s later it still ran.", who=worker.name

@@ -19,9 +19,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from labkit.errors import (
     BrokerFailed,
@@ -37,9 +38,11 @@ from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_scenario import play_group
 from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE, told
 from labkit.grading.behaviour.producer_scenario import play_producer
+from labkit.grading.behaviour.run_history import run_timeline
 from labkit.grading.behaviour.worker_scenario import play_worker
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
 from labkit.grading.questions.question import QUESTION_KINDS, Check, Name, Question
+from labkit.grading.run_timeline import RunTimeline
 from labkit.grading.solution import GradingBroker, Solution
 
 #: What a submission's broker may do wrong; and so many are tried.
@@ -55,6 +58,13 @@ SCENARIOS: dict[str, Callable[[BehaviourRun], None]] = {
     "worker": play_worker,
     "group": play_group,
 }
+
+
+class Played(NamedTuple):
+    """What went wrong in a run, and what happened in it."""
+
+    found: list[Feedback]
+    timeline: RunTimeline | None = None
 
 
 class BehaviourCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,14 +106,14 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
             solution.ready()
         except KernelEnded as ended:
             return QuestionVerdict.not_run(self.id, self.points, Feedback("not run", str(ended)))
-        found = self.run(solution)
+        found, timeline = self.run(solution)
         listed = {mistake for check in self.checks for mistake in check.fails_by}
         seen = {feedback.mistake for feedback in found}
         named = [check.feedback() for check in self.checks if not seen.isdisjoint(check.fails_by)]
         points = [(check.points, seen.isdisjoint(check.fails_by) and seen <= listed) for check in self.checks]
-        return QuestionVerdict.of_checks(self.id, points, [*found, *named])
+        return replace(QuestionVerdict.of_checks(self.id, points, [*found, *named]), timeline=timeline)
 
-    def run(self, solution: Solution) -> list[Feedback]:
+    def run(self, solution: Solution) -> Played:
         """All that goes wrong in a run, the causes first.
 
         A broker that fails may be the machine's fault or the submission's. So it is tried on another one; and if that
@@ -125,19 +135,20 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
                 return self._play(run)
             except BROKER_FAULTS as error:
                 if said := _explanation(run.broker, error):
-                    return told([*run.found, said])
+                    return Played(told([*run.found, said]))
                 log.warning(
                     "the broker of a submission of %s failed in question %s: %s", solution.student, self.id, error
                 )
             solution.renew_broker()
         _must_answer(solution.broker())
-        return [Feedback(ABUSE, f"{BROKERS} brokers in turn {_FAILED}", HINTS[ABUSE])]
+        return Played([Feedback(ABUSE, f"{BROKERS} brokers in turn {_FAILED}", HINTS[ABUSE])])
 
-    def _play(self, run: BehaviourRun) -> list[Feedback]:
+    def _play(self, run: BehaviourRun) -> Played:
         with run:
             with suppress(RunCut):  # what it has found says why
                 SCENARIOS[self.scenario](run)
-            return run.judge()
+            found, sink = run.judge(), run.sink
+            return Played(found, run_timeline(run.tasks, sink.effects(), sink.marks(), end=sink.now()))
 
 
 def _explanation(broker: GradingBroker, error: LabkitError) -> Feedback | None:

@@ -7,8 +7,7 @@ from typing import Self
 from msgspec.structs import asdict, replace
 
 from labkit.grading.behaviour.mistakes import HINTS
-from labkit.grading.question_verdict import Feedback
-from labkit.grading.questions.behaviour_question import BehaviourQuestion
+from labkit.grading.questions.behaviour_question import BehaviourQuestion, Played
 from labkit.grading.questions.question import VISIBLE_KINDS
 from labkit.grading.solution import Solution
 
@@ -29,7 +28,8 @@ class VisibleBehaviour(BehaviourQuestion, frozen=True, kw_only=True, forbid_unkn
         )
         return cls(**(asdict(question) | {"checks": checks})) if checks else None
 
-    def run(self, solution: Solution) -> list[Feedback]:
+    def run(self, solution: Solution) -> Played:
         """As for all; without what the visible checks are not about."""
         told = {mistake for check in self.checks for mistake in check.fails_by}
-        return [feedback for feedback in super().run(solution) if feedback.mistake in told]
+        found, timeline = super().run(solution)
+        return Played([feedback for feedback in found if feedback.mistake in told], timeline)

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from labkit.cli import main
+from labkit.cli import check_command, main
 from labkit.grading import notebook_check
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.question_verdict import QuestionVerdict
@@ -63,3 +64,18 @@ def test_the_status_tells_whether_all_have_passed(
     assert asked == [(Path("a.ipynb"), ["q1"])]
     assert out.startswith("There.\nThese.\n\nq1: Share\n")
     assert ("share is there, and can be graded." in out) is (state == "right")
+
+
+def test_a_figure_that_cannot_be_saved_is_said_before_anything_is_run(check) -> None:
+    for words, said in ((["--figure", "a.doc"], "one of .png, .svg, .pdf"), (["--figure", "no/a.png"], "no folder no")):
+        status, out, err = check(*words)
+        assert (status, out) == (1, "")
+        assert said in err
+
+
+def test_figures_are_saved_and_where_there_is_none_that_is_said(tmp_path: Path, capsys) -> None:
+    check_command._save({}, tmp_path / "a.png")
+    assert "There is no figure" in capsys.readouterr().out
+    check_command._save({"q2": Figure()}, tmp_path / "a.png")
+    check_command._save({"q2": Figure(), "q3": Figure()}, tmp_path / "b.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"a.png", "b-q2.png", "b-q3.png"}

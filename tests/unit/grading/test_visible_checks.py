@@ -11,7 +11,7 @@ from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.behaviour.mistakes import COMMIT_FIRST, CRASHED, HINTS, LOST
 from labkit.grading.check_errors import NotChecked
 from labkit.grading.question_verdict import Feedback
-from labkit.grading.questions.behaviour_question import BehaviourQuestion
+from labkit.grading.questions.behaviour_question import BehaviourQuestion, Played
 from labkit.grading.questions.value_question import ValueQuestion
 from labkit.grading.submission_cells import take_cells
 from labkit.grading.visible_checks import FILE, add_to_release, read_checks, write_checks
@@ -120,7 +120,7 @@ def test_what_only_hidden_checks_are_about_is_not_told(tmp_path: Path, monkeypat
     write_checks(read_assignment(SOURCE / "a2_task_queue"), tmp_path)
     (question,) = (one for one in read_checks(tmp_path).questions if one.id == "q2")
     found = [Feedback(name, "…", HINTS[name]) for name in (CRASHED, COMMIT_FIRST, LOST)]
-    monkeypatch.setattr(BehaviourQuestion, "run", lambda self, solution: found)
+    monkeypatch.setattr(BehaviourQuestion, "run", lambda self, solution: Played(found))
     verdict = question.judge(LocalSolution())
     assert verdict.holds == (False,)
     assert [feedback.mistake for feedback in verdict.feedback] == [CRASHED, LOST, "every task is done, in order"]

@@ -21,7 +21,7 @@ from labkit.errors import (
 from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.questions import behaviour_question, read_question
-from labkit.grading.questions.behaviour_question import BehaviourQuestion
+from labkit.grading.questions.behaviour_question import BehaviourQuestion, Played
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from tests.unit.grading.local_solution import LocalSolution
 
@@ -84,7 +84,7 @@ def test_a_mistake_fails_the_checks_that_name_it_or_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistakes: list[str], points: float, state: str
 ) -> None:
     found = [Feedback(mistake, "A sentence.") for mistake in mistakes]
-    monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: found)
+    monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: Played(found))
     verdict = declared(tmp_path).judge(LocalSolution())
     assert (verdict.points, verdict.possible, verdict.state) == (points, 3, state)
     failed = {"lost task": "commits", "no clean stop": "stops"}
@@ -95,7 +95,7 @@ def test_a_mistake_fails_the_checks_that_name_it_or_all(
 def test_a_check_that_fails_says_so_in_its_own_words_after_what_says_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: [Feedback("lost task", "Task 1 is lost.")])
+    monkeypatch.setattr(BehaviourQuestion, "run", lambda *_: Played([Feedback("lost task", "Task 1 is lost.")]))
     text = TEXT.replace("as it should.", 'as it should."\nhint = "Commit later.', 1)
     verdict = declared(tmp_path, text).judge(LocalSolution())
     assert verdict.feedback[1] == Feedback("commits", "It does not commit as it should.", "Commit later.")
@@ -135,7 +135,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BehaviourQuestion:
         return SimpleNamespace(broker=solution, play=solution.play, found=[])
 
     monkeypatch.setattr(behaviour_question, "BehaviourRun", begun)
-    monkeypatch.setattr(BehaviourQuestion, "_play", lambda _, run: run.play())
+    monkeypatch.setattr(BehaviourQuestion, "_play", lambda _, run: Played(run.play()))
     monkeypatch.setattr(behaviour_question, "_must_answer", Brokers.answer)
     return declared(tmp_path)
 
