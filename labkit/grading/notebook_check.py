@@ -42,14 +42,11 @@ def check(question: str) -> CheckReport | None:
     except LabkitError as error:
         raise NotChecked(str(error)) from error
     if in_notebook():
-        for figure in report.figures().values():
-            show(figure)
+        for shown in (*([report] if report.passed else ()), *report.figures().values()):
+            show(shown)
     if not report.passed:
         raise ChecksFailed(str(report))
-    if not in_notebook():
-        return report
-    show(report)
-    return None
+    return None if in_notebook() else report
 
 
 def find_notebook(folder: Path) -> Path:

@@ -60,6 +60,17 @@ def test_a_right_answer_passes_in_an_ordinary_process_and_that_is_said(folder: P
     assert "2 of 2 points so far." in said
 
 
+def test_a_notebook_shows_it_and_the_cell_has_no_value(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nbgrader takes the value of a cell of tests for points."""
+    answer(folder, RIGHT)
+    report = check("q1")
+    shown: list[object] = []
+    monkeypatch.setattr(notebook_check, "in_notebook", lambda: True)
+    monkeypatch.setattr(notebook_check, "show", shown.append)
+    assert check("q1") is None
+    assert [str(one) for one in shown] == [str(report)]
+
+
 def test_a_wrong_one_is_told_in_words_and_fails_a_cell(folder: Path) -> None:
     with pytest.raises(ChecksFailed, match=r"double\(1\) returned 7, and 2\s+is right") as failed:
         check("q1")
