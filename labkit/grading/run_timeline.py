@@ -26,8 +26,11 @@ class TimelineMark(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunTimeline(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tasks in hand in the order in which they were begun, and what was done meanwhile. It ends at `end`."""
+    """The workers, the tasks that they had in hand in the order in which they were begun, and what was done meanwhile.
+    It ends at `end`.
+    """
 
+    workers: tuple[str, ...]
     spans: tuple[TaskSpan, ...]
     marks: tuple[TimelineMark, ...]
     end: float

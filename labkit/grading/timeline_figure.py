@@ -27,13 +27,14 @@ def draw_timeline(timeline: RunTimeline, *, title: str) -> Figure:
         for span in timeline.spans
     ]
     events = {mark.label: mark.at for mark in timeline.marks}
-    return plots.gantt(pd.DataFrame(rows), events=events, title=f"{title}: {_finding(timeline)}")
+    return plots.gantt(
+        pd.DataFrame(rows), workers=timeline.workers, events=events, title=f"{title}: {_finding(timeline)}"
+    )
 
 
 def _finding(timeline: RunTimeline) -> str:
     done = Counter(span.who for span in timeline.spans if span.done is not None)
-    who = sorted({span.who for span in timeline.spans})
-    said = ", ".join(f"{name} did {counted(done[name], 'task')}" for name in who)
+    said = ", ".join(f"{name} did {counted(done[name], 'task')}" for name in timeline.workers)
     left = sum(span.done is None for span in timeline.spans)
     return f"{said}; {left} begun and not done (hatched)." if left else f"{said}."
 

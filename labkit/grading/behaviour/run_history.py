@@ -49,7 +49,7 @@ def run_history(places: Places, effects: Sequence[Effect], committed: Mapping[in
 
 
 def run_timeline(
-    places: Places, effects: Sequence[Effect], marks: Sequence[TimelineMark], *, end: float
+    places: Places, effects: Sequence[Effect], marks: Sequence[TimelineMark], *, workers: Iterable[str], end: float
 ) -> RunTimeline | None:
     """Who had which task of the topic when; nothing if nobody had any."""
     spans: dict[tuple[str, str, int], TaskSpan] = {}
@@ -62,7 +62,7 @@ def run_timeline(
         elif (*who, times[who]) in spans:
             spans[(*who, times[who])] = replace(spans[(*who, times[who])], done=effect.at)
     kept = tuple(spans.values())[:MOST_SPANS]
-    return RunTimeline(kept, tuple(marks)[:MOST_MARKS], end) if kept else None
+    return RunTimeline(tuple(workers), kept, tuple(marks)[:MOST_MARKS], end) if kept else None
 
 
 def mistakes_in(history: History, *, excused: int) -> list[Feedback]:

@@ -148,7 +148,9 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
             with suppress(RunCut):  # what it has found says why
                 SCENARIOS[self.scenario](run)
             found, sink = run.judge(), run.sink
-            return Played(found, run_timeline(run.tasks, sink.effects(), sink.marks(), end=sink.now()))
+            workers = (worker.name for worker in run.workers)
+            timeline = run_timeline(run.tasks, sink.effects(), sink.marks(), workers=workers, end=sink.now())
+            return Played(found, timeline)
 
 
 def _explanation(broker: GradingBroker, error: LabkitError) -> Feedback | None:

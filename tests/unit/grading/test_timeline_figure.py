@@ -14,6 +14,7 @@ from labkit.measure.plots.style import partition_colour
 
 PLACES = {"Task 1": (0, 0), "Task 2": (1, 0)}
 TIMELINE = RunTimeline(
+    ("worker 1", "worker 2", "worker 3"),
     (
         TaskSpan("Task 1", "worker 1", 0, 1.0, 1.5),
         TaskSpan("Task 2", "worker 1", 1, 2.0),
@@ -41,18 +42,20 @@ def test_it_is_made_of_what_workers_told_of_tasks_that_there_are() -> None:
         ("worker 2", "done", "Task 2", 4.0),
         ("worker 2", "began", "Task 8", 4.5),
     )
-    assert run_timeline(PLACES, effects, TIMELINE.marks, end=5.0) == TIMELINE
+    assert run_timeline(PLACES, effects, TIMELINE.marks, workers=TIMELINE.workers, end=5.0) == TIMELINE
 
 
 def test_a_task_that_is_done_twice_is_there_twice_and_a_flood_is_cut_off() -> None:
     twice = told(*[("worker 1", what, "Task 1", 1.0) for what in ("began", "done") * 2])
-    made = run_timeline(PLACES, twice, (), end=2.0)
+    made = run_timeline(PLACES, twice, (), workers=(), end=2.0)
     assert made is not None
     assert [span.done for span in made.spans] == [1.0, 1.0]
-    flood = run_timeline(PLACES, told(*[("worker 1", "began", "Task 1", 1.0)] * (MOST_SPANS + 9)), (), end=2.0)
+    flood = run_timeline(
+        PLACES, told(*[("worker 1", "began", "Task 1", 1.0)] * (MOST_SPANS + 9)), (), workers=(), end=2.0
+    )
     assert flood is not None
     assert len(flood.spans) == MOST_SPANS
-    assert run_timeline(PLACES, (), TIMELINE.marks, end=1.0) is None
+    assert run_timeline(PLACES, (), TIMELINE.marks, workers=(), end=1.0) is None
 
 
 def test_a_verdict_with_it_is_stored_as_json() -> None:
@@ -63,10 +66,10 @@ def test_a_verdict_with_it_is_stored_as_json() -> None:
 def test_it_is_drawn_with_what_was_never_done_up_to_the_moment_when_it_was_left() -> None:
     figure = draw_timeline(TIMELINE, title="q2: Work")
     (axes,) = figure.axes
-    assert figure.get_suptitle() == (
-        "q2: Work: worker 1 did 1 task, worker 2 did 1 task; 1 begun and not done (hatched)."
+    assert " ".join(figure.get_suptitle().split()) == (
+        "q2: Work: worker 1 did 1 task, worker 2 did 1 task, worker 3 did 0 tasks; 1 begun and not done (hatched)."
     )
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["worker 1", "worker 2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["worker 1", "worker 2", "worker 3"]
     bars = {}
     for bar in axes.collections:
         (extent,) = (path.get_extents() for path in bar.get_paths())
