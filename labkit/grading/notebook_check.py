@@ -145,7 +145,7 @@ def _taken(notebook: Path, newer: dict[str, int], *, by_kernel: bool) -> str:
     if not by_kernel:
         return f"The answers are those of {notebook.name} as it was saved last."
     if not newer:
-        return f"The answers are those that you have run, and {notebook.name} holds the same."
+        return f"The answers are those of {notebook.name}; you have run no others since."
     which = ", ".join(f"{name} (you ran it as [{number}])" for name, number in newer.items())
     return (
         f"The answers are those that you ran last. The file {notebook.name} has other text for {which}: save the "
