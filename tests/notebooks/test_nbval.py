@@ -60,6 +60,8 @@ def nbval(notebook: Path, report: Path) -> subprocess.CompletedProcess[str]:
         "-p",
         "nbval",
         "-p",
+        "tests.notebooks.cell_stderr",
+        "-p",
         "no:cacheprovider",
         "--nbval",
         "--nbval-current-env",
@@ -124,8 +126,10 @@ def test_another_output_is_noticed(tmp_path: Path) -> None:
     cells = [
         new_code_cell("1 + 1", outputs=[right], execution_count=1),
         new_code_cell("1 + 1", outputs=[wrong], execution_count=2),
+        new_code_cell("import sys; print('what was ' + 'said', file=sys.stderr)", execution_count=3),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "wrong.ipynb")
     answer = nbval(tmp_path / "wrong.ipynb", tmp_path / "report.xml")
     assert answer.returncode == 1
-    assert "1 failed, 1 passed" in answer.stdout
+    assert "2 failed, 1 passed" in answer.stdout
+    assert "what was said" in answer.stdout
