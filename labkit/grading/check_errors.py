@@ -14,12 +14,8 @@ class _ToldPlainly:
 
 
 class NotChecked(_ToldPlainly, LabkitError):
-    """The notebook cannot be checked here."""
-
     says = "The notebook cannot be checked here."
 
 
 class ChecksFailed(_ToldPlainly, LabkitError, AssertionError):
-    """A visible check of a question has failed."""
-
     says = "A visible check of a question has failed."

@@ -79,11 +79,18 @@ def _shell() -> Any:
     return shell if hasattr(shell, "kernel") else None
 
 
+def statements_of(source: str) -> list[ast.stmt] | None:
+    """The statements of a cell; None where it is no Python: a magic, or a mistake."""
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def names_defined(source: str) -> Iterator[str]:
     """The names that a cell sets at its top level, in ifs and loops too; functions by `def` where it is no Python."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a magic, or a mistake
+    body = statements_of(source)
+    if body is None:
         yield from (
             one or other for one, other in re.findall(r"^(?:async\s+)?def\s+(\w+)|^(\w+)\s*=(?!=)", source, re.M)
         )

@@ -17,7 +17,7 @@ from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
-from labkit.grading.kernel_history import KernelHistory, in_notebook, running_history, show
+from labkit.grading.kernel_history import KernelHistory, in_notebook, running_history, show, statements_of
 from labkit.grading.lab_broker import RunningLab
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.plain_backend import PlainBackend
@@ -130,13 +130,11 @@ def _student(cells: Sequence[NotebookCell], history: KernelHistory | None) -> st
     run = history.last(_STUDENT_NAME) if history is not None else None
     sources = [run.source] if run is not None else [cell.source for cell in cells if STUDENT in cell.tags]
     for source in sources:
-        try:
-            statements = ast.parse(source).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for statement in statements:
+        for statement in statements_of(source) or ():
             match statement:
-                case ast.Assign(targets=[ast.Name(id="STUDENT")], value=ast.Constant(value=str(student))):
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(student))) if (
+                    name == _STUDENT_NAME
+                ):
                     return student
     return None
 

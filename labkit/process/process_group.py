@@ -88,8 +88,11 @@ class ProcessGroup:
             return self._reaped
 
     def _signal(self, number: int) -> None:
-        if self.has_ended() and self._reaped and _is_a_process(self.pid):
-            return  # the number is another one's by now: it can be free only when nothing is left of the group
+        if self.has_ended() and self._reaped:
+            import psutil  # imported where it is used: hardly ever, and a start need not wait for it
+
+            if psutil.pid_exists(self.pid):
+                return  # the number is another one's by now: it can be free only when nothing is left of the group
         _signal_group(self.pid, number)
 
     def _tell_guard(self, tell: Callable[[int], None]) -> None:
@@ -106,16 +109,6 @@ def _end_watch(pid: int) -> tuple[int, ...]:
         return (os.pidfd_open(pid),)
     except OSError:  # an old kernel, or a sandbox that imitates one
         return ()
-
-
-def _is_a_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        pass
-    return True
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -54,8 +54,8 @@ def _join(run: BehaviourRun, first: StudentWorker, second: StudentWorker) -> Non
     def has_begun() -> bool:
         return run.begun(second) > 0
 
-    run.wait(lambda: has_begun() or run.group.has(second.address) is not False, PATIENCE)
-    if run.group.has(second.address) is False:
+    run.wait(lambda: has_begun() or run.group.has(second.address), PATIENCE)
+    if not run.group.has(second.address):
         said = "It is no member of the group, while another worker is."
         raise run.cut(mistakes.NOT_IN_GROUP, said, who=second.name)
     for number in range(BEFORE_HANDOVER):

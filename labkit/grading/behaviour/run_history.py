@@ -8,7 +8,6 @@ have written or deleted.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -52,16 +51,16 @@ def run_timeline(
     places: Places, effects: Sequence[Effect], marks: Sequence[TimelineMark], *, workers: Iterable[str], end: float
 ) -> RunTimeline | None:
     """Who had which task of the topic when; nothing if nobody had any."""
-    spans: dict[tuple[str, str, int], TaskSpan] = {}
-    times: Counter[tuple[str, str]] = Counter()
+    spans: list[TaskSpan] = []
+    latest: dict[tuple[str, str], int] = {}
     for effect in effects:
         who = (effect.worker, effect.task)
         if effect.what == "began" and effect.task in places:
-            times[who] += 1
-            spans[(*who, times[who])] = TaskSpan(effect.task, effect.worker, places[effect.task][0], effect.at)
-        elif (*who, times[who]) in spans:
-            spans[(*who, times[who])] = replace(spans[(*who, times[who])], done=effect.at)
-    kept = tuple(spans.values())[:MOST_SPANS]
+            latest[who] = len(spans)
+            spans.append(TaskSpan(effect.task, effect.worker, places[effect.task][0], effect.at))
+        elif who in latest:
+            spans[latest[who]] = replace(spans[latest[who]], done=effect.at)
+    kept = tuple(spans[:MOST_SPANS])
     return RunTimeline(tuple(workers), kept, tuple(marks)[:MOST_MARKS], end) if kept else None
 
 

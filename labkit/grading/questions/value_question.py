@@ -236,8 +236,8 @@ def empty_answer(calls: Sequence[Call]) -> str | None:
         match first:
             case Returned(value):
                 return f"returned {quoted(value)}"
-            case CodeError() as error:
-                return f"raised {error.last_line.partition(':')[0]}"
+            case CodeError():
+                return _text(first)
         return None
     for place in range(min(len(call.arguments) for call in calls)):
         if all(call.got == Returned(call.arguments[place]) for call in calls):

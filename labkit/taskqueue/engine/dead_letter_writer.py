@@ -91,7 +91,6 @@ class DeadLetterWriter(ABC):
 
         If the group has moved on, nothing is written, and the new owners see to it.
         """
-        self._refused.keep(items)
         written: list[WorkItem] = []
         if (items or self.in_doubt) and self.may_write():
             try:
@@ -100,7 +99,8 @@ class DeadLetterWriter(ABC):
                     written += self._write_batch(batch)
             except TransportError as error:
                 self._put_off(error)
-        left = [item for item in items if item not in written]
+        through = set(written)
+        left = [item for item in items if item not in through]
         self._refused.keep(left)
         if self._refused.is_silent:
             self._refused.wait_for_answer(left)

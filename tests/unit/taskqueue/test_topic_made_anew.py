@@ -51,6 +51,15 @@ def done(group: WorkerGroup) -> list[str]:
     return sorted(records[records["outcome"] == "done"]["kind"])
 
 
+def goes_on(topics: Topics) -> None:
+    """Nothing is left, and the group's next workers do what is sent from now on, and nothing else."""
+    assert lag(topics) == 0
+    with group_of(topics) as group:
+        send(topics, "later")
+        group.drain(timeout=TIMEOUT)
+        assert done(group) == ["later"]
+
+
 def old(number: int) -> list[str]:
     return [f"old-{n:02d}" for n in range(number)]
 
@@ -70,11 +79,7 @@ def test_the_first_tasks_of_a_topic_made_anew_under_a_worker_are_done(topics, nu
         send(topics, *new(number))
         group.drain(timeout=TIMEOUT)
         assert set(done(group)) == {*old(10), *new(number)}
-    assert lag(topics) == 0
-    with group_of(topics) as group:
-        send(topics, "later")
-        group.drain(timeout=TIMEOUT)
-        assert done(group) == ["later"]
+    goes_on(topics)
 
 
 @pytest.mark.parametrize("number", [3, 10, 17])
@@ -349,11 +354,7 @@ def test_what_is_sent_to_a_partition_that_has_lost_its_records_under_a_worker_is
         send(topics, *new(number)[5:])
         group.drain(timeout=TIMEOUT)
         assert set(done(group)) == {*old(10), *new(number)}
-    assert lag(topics) == 0
-    with group_of(topics) as group:
-        send(topics, "later")
-        group.drain(timeout=TIMEOUT)
-        assert done(group) == ["later"]
+    goes_on(topics)
 
 
 def test_what_is_sent_to_a_partition_that_has_lost_its_records_between_two_workers_is_done(topics):
