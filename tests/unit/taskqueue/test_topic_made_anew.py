@@ -383,14 +383,15 @@ def test_a_worker_that_has_got_nothing_yet_sees_a_loss_also_where_more_come_at_o
     def adopt_and_lose(self, places):
         adopt(self, places)
         if not is_lost.is_set():
-            is_lost.set()
             with topics._client._cluster.changed:
                 lose(topics)
                 self._client.seek(places[0], 0)  # as a client does that finds its offset beyond the end
                 send(topics, *new(50))
+            is_lost.set()
 
     monkeypatch.setattr(AssignedPartitions, "adopt", adopt_and_lose)
     with group_of(topics) as group:
+        assert is_lost.wait(TIMEOUT)  # before, nothing is left to be done
         group.drain(timeout=TIMEOUT)
         assert set(done(group)) == set(new(50))
     assert "has lost" in caplog.text
