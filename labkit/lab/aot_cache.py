@@ -237,7 +237,7 @@ def _record(java: Java, jars: Sequence[Path], template: Path, folder: Path, reco
     )
     try:
         wait_for_kafka(port, alive=supervisor.servers["record"].alive, timeout=DEADLINE)
-        _exercise(port)
+        _train(port)
     except BaseException:
         supervisor.stop(at_once=True)
         raise
@@ -262,6 +262,15 @@ def _launch(folder: Path, name: str, argv: list[str], *, grace: float) -> Superv
         environment=environment_for_java(),
     )
     return launch([server], exits=folder / "exits.jsonl", log=folder / "supervisor.log")
+
+
+def _train(port: int) -> None:
+    from confluent_kafka import KafkaException
+
+    try:
+        _exercise(port)
+    except (KafkaException, TimeoutError) as error:
+        raise ServerFailed(f"Kafka did not do the work of the training run: {error!r}.") from error
 
 
 def _exercise(port: int) -> None:

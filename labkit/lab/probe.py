@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -49,6 +51,13 @@ def free_ports(count: int) -> list[int]:
 #: The topic of the record that shows that Kafka works. It is deleted before a start is called ready.
 PROBE_TOPIC = "__labkit_probe"
 
+#: An answer that has stayed away for so long, in seconds, is asked for again over new connections: a server that has
+#: just opened its port was seen to owe one for a minute.
+SILENCE = 10.0
+
+#: How often it is looked whether the servers still live while an answer is waited for, in seconds.
+PIECE = 0.25
+
 
 def wait_for_kafka(*ports: int, alive: Callable[[], bool], timeout: float) -> None:
     """Return when a record was produced to and consumed from the brokers at these ports, all of a lab.
@@ -61,7 +70,7 @@ def wait_for_kafka(*ports: int, alive: Callable[[], bool], timeout: float) -> No
     try:
         if len(ports) > 1:
             _wait_for_brokers(ports, lambda brokers: len(brokers) == len(ports), alive, timeout)
-        _round_trip(_config(ports), timeout)
+        _round_trip(_config(ports), alive, timeout)
     except confluent_kafka.KafkaException as error:
         raise ServerFailed(f"Kafka opened its port, but a record did not come through: {error}.") from error
 
@@ -120,49 +129,92 @@ def _config(ports: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _round_trip(config: dict[str, Any], timeout: float) -> None:
-    from confluent_kafka import KafkaError, KafkaException
+def _round_trip(config: dict[str, Any], alive: Callable[[], bool], timeout: float) -> None:
+    """A record to Kafka and back, tried again with clients of its own when an answer stays away."""
+    begun = time.monotonic()
+    limit = SILENCE
+    while True:
+        left = begun + timeout - time.monotonic()
+        try:
+            return _attempt(config, Patience(alive, min(limit, left)))
+        except TimeoutError as error:
+            if left <= limit:
+                raise ServerFailed(f"Kafka opened its port, but did not {error} within {timeout:g} s.") from error
+            limit *= 2  # it may be slow and not silent
+
+
+@dataclass(frozen=True)
+class Patience:
+    """For how long each step of an attempt is waited for, in seconds, while the servers live."""
+
+    alive: Callable[[], bool]
+    limit: float
+
+    def pieces(self, step: str) -> Iterator[float]:
+        """Lengths of short waits, in seconds; `TimeoutError` names the step at the end, `ServerFailed` a server's."""
+        deadline = time.monotonic() + self.limit
+        while (left := deadline - time.monotonic()) > 0:
+            yield min(left, PIECE)
+            if not self.alive():
+                raise ServerFailed("Kafka ended while it was starting.")
+        raise TimeoutError(step)
+
+
+def _attempt(config: dict[str, Any], patience: Patience) -> None:
+    from confluent_kafka import KafkaError
     from confluent_kafka.admin import AdminClient
-
-    admin = AdminClient(config)
-    try:
-        _create_topic(admin, timeout)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise  # else a start was killed at this point; its topic will do
-    _produce(config, timeout)
-    _consume(config, timeout)
-    admin.delete_topics([PROBE_TOPIC])[PROBE_TOPIC].result(timeout)
-
-
-def _create_topic(admin: Any, timeout: float) -> None:
     from confluent_kafka.cimpl import NewTopic
 
+    admin = AdminClient(config)
     # its files go at once, so that the folders of deleted probes don't pile up when a lab is stopped soon
     topic = NewTopic(PROBE_TOPIC, 1, config={"file.delete.delay.ms": "0"})
-    admin.create_topics([topic])[PROBE_TOPIC].result(timeout)
+    # a start was killed at this point, or its answer was lost: that topic will do
+    _answer(admin.create_topics([topic]), patience, "make a topic", but=KafkaError.TOPIC_ALREADY_EXISTS)
+    _produce(config, patience)
+    _consume(config, patience)
+    _answer(admin.delete_topics([PROBE_TOPIC]), patience, "delete a topic", but=KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
-def _produce(config: dict[str, Any], timeout: float) -> None:
-    from confluent_kafka import Producer
+def _answer(futures: dict[str, Any], patience: Patience, step: str, *, but: int) -> None:
+    """Kafka's answer to a request about the probe's topic; an error with the code `but` is as good as none."""
+    from confluent_kafka import KafkaException
 
-    producer = Producer({**config, "linger.ms": 0, "acks": "all", "message.timeout.ms": int(timeout * 1000)})
-    producer.produce(PROBE_TOPIC, b"ready?")
-    if producer.flush(timeout):
-        raise ServerFailed(f"Kafka did not acknowledge a record within {timeout:g} s.")
+    for piece in patience.pieces(step):
+        try:
+            futures[PROBE_TOPIC].result(piece)
+        except TimeoutError:
+            continue
+        except KafkaException as error:
+            if error.args[0].code() != but:
+                raise
+        return
 
 
-def _consume(config: dict[str, Any], timeout: float) -> None:
+def _produce(config: dict[str, Any], patience: Patience) -> None:
+    from confluent_kafka import KafkaException, Producer
+
+    errors: list[Any] = []
+    producer = Producer({**config, "linger.ms": 0, "acks": "all"})
+    producer.produce(PROBE_TOPIC, b"ready?", on_delivery=lambda error, _: errors.append(error))
+    for piece in patience.pieces("acknowledge a record"):
+        if not producer.flush(piece):
+            break
+    if errors[0] is not None:
+        raise KafkaException(errors[0])
+
+
+def _consume(config: dict[str, Any], patience: Patience) -> None:
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     consumer = Consumer({**config, "group.id": PROBE_TOPIC, "enable.auto.commit": False, "fetch.wait.max.ms": 10})
     try:
         consumer.assign([TopicPartition(PROBE_TOPIC, 0, 0)])
-        record = consumer.poll(timeout)
-        if record is None:
-            raise ServerFailed(f"Kafka did not hand out a record within {timeout:g} s.")
-        if record.error():
-            raise KafkaException(record.error())
+        for piece in patience.pieces("hand out a record"):
+            record = consumer.poll(piece)
+            if record is not None and record.error():
+                raise KafkaException(record.error())
+            if record is not None:
+                break
     finally:
         consumer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,12 @@ def test_storage_that_was_not_formatted_is_noticed_also_where_no_status_is_known
             aot_cache._format(None, [], tmp_path / "template")  # type: ignore[arg-type]
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_kafka_that_is_silent_while_it_is_trained_is_a_failed_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aot_cache, "DEADLINE", 0.5)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        with pytest.raises(ServerFailed, match=r"^Kafka did not do the work of the training run: TimeoutError"):
+            aot_cache._train(mute.getsockname()[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from labkit.lab.probe import SERVER_PORTS, free_ports, is_free, listens
+from labkit.errors import ServerFailed
+from labkit.lab import probe
+from labkit.lab.probe import SERVER_PORTS, free_ports, is_free, listens, wait_for_kafka
 from labkit.taskqueue.transport.reachability import _try
 
 
@@ -60,3 +63,36 @@ def test_a_port_whose_server_has_just_ended_is_free() -> None:
         with client, server.accept()[0]:
             pass  # the server's end closes first, and waits
     assert is_free(port)
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """The port of a server that takes every connection and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_kafka_that_never_answers_is_a_failure_in_words(mute: int) -> None:
+    with pytest.raises(ServerFailed, match=r"Kafka opened its port, but did not make a topic within 2 s\."):
+        wait_for_kafka(mute, alive=lambda: True, timeout=2)
+
+
+def test_a_kafka_that_ends_while_an_answer_is_waited_for_is_not_waited_for(mute: int) -> None:
+    looks = iter([True, True, True])
+    with pytest.raises(ServerFailed, match=r"Kafka ended while it was starting\."):
+        wait_for_kafka(mute, alive=lambda: next(looks, False), timeout=1_000)
+
+
+def test_an_answer_that_stays_away_is_asked_for_again(mute: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def attempt(config: object, patience: probe.Patience) -> None:
+        limits.append(patience.limit)
+        if len(limits) < 3:
+            raise TimeoutError
+
+    monkeypatch.setattr(probe, "_attempt", attempt)
+    wait_for_kafka(mute, alive=lambda: True, timeout=1_000)
+    assert limits == [10, 20, 40]
