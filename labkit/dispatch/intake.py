@@ -21,7 +21,7 @@ from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.group_state import ConsumerGroupState, GroupState
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import wait_until_there
 from labkit.taskqueue.worker import Worker
 
 #: How a task gets back to that end of the line from which it was taken.
@@ -215,6 +215,6 @@ def wait_until_joined(intakes: Mapping[str, Intake], check: Callable[[], object]
             return stand.is_balanced({intake.name: intake.status().partitions}, killed=())
 
         try:
-            wait_until(joined, timeout=timeout, what=f"{intake.name} was to get its partitions")
+            wait_until_there(joined, timeout=timeout, what=f"{intake.name} was to get its partitions")
         finally:
             stand.close()

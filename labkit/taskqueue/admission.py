@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
-from labkit.errors import SettingsError
+from labkit.errors import BrokerUnreachable, SettingsError
+from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
+from labkit.outage import Outage
 from labkit.taskqueue.topics import Topic, Topics
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = safe_logger("labkit.producer")
 
 #: How old what is known of the lag may be, in seconds.
 MAX_AGE = 0.05
@@ -54,16 +59,21 @@ class ProducerAdmission:
         self._lock = threading.Lock()
         self._lag = 0
         self._since = 0
-        self._known_at = -MAX_AGE
+        self._known_at = -math.inf
         self._turned_away = TurnedAwayCounter()
+        who = f"The admission to {topic.name}"
+        self._outage = Outage(log, who, "Kafka", meanwhile="the lag that was known last counts")
 
     def judge(self, rank: int = 0) -> AdmissionDecision:
-        """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`."""
+        """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`.
+
+        While Kafka is away the lag that was known last counts; `BrokerUnreachable` is raised where none was known yet.
+        """
         with self._lock:
             now = self._clock()
             if now - self._known_at >= MAX_AGE:
-                self._lag = sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group))
-                self._known_at, self._since = now, 0
+                self._look()
+                self._known_at = now
             verdict = self._gate.judge(now, lag=self._lag + self._since, rank=rank)
             if verdict.action is Action.ADMIT:
                 self._since += 1
@@ -84,3 +94,14 @@ class ProducerAdmission:
     def close(self) -> None:
         """Let go of the connection."""
         self._topics.close()
+
+    def _look(self) -> None:
+        try:
+            self._lag = sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group))
+        except BrokerUnreachable as error:  # the client waits for the broker too, up to a limit
+            if self._known_at == -math.inf:
+                raise
+            self._outage.begins(error)
+        else:
+            self._since = 0
+            self._outage.ends()

@@ -31,7 +31,7 @@ from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupSt
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.service_time import ServiceTime, constant
 from labkit.taskqueue.share_group_state import ShareGroupState
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import wait_until, wait_until_there
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.worker_process import ProcessMember, worker_job
 
@@ -178,7 +178,7 @@ class WorkerGroup(Resource):
 
     def wait_until_balanced(self, *, timeout: float = JOIN_TIMEOUT) -> None:
         """Return when the partitions are dealt out round robin to the living workers; raises `DeadlineExceeded`."""
-        wait_until(
+        wait_until_there(
             self._balanced, timeout=timeout, what=f"the workers of {self.group!r} were to share out the partitions"
         )
 

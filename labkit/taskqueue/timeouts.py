@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from labkit.errors import DeadlineExceeded
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
 from labkit.lab.condition import wait_for
 
 #: How long to wait between two looks at a condition on the broker, in seconds.
@@ -36,6 +36,25 @@ def wait_until(
     """Return as soon as the condition holds; `DeadlineExceeded`, which names `what`, after `timeout` seconds."""
     if not wait_for(condition, timeout, interval=interval, clock=clock, pause=pause):
         raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.")
+
+
+def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str) -> None:
+    """As `wait_until`, of something on the broker: it is waited for also while the broker or the topic is away."""
+    trouble = ""
+
+    def holds() -> bool:
+        nonlocal trouble
+        trouble = ""
+        try:
+            return condition()
+        except (BrokerUnreachable, UnknownTopic) as error:  # it may come back, or be made anew, in time
+            trouble = f" {error}"
+            return False
+
+    try:
+        wait_until(holds, timeout=timeout, what=what)
+    except DeadlineExceeded as error:
+        raise DeadlineExceeded(f"{error}{trouble}") from None
 
 
 def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from labkit.backpressure import Action, make_strategy
-from labkit.errors import NotAccepted, SettingsError
+from labkit.errors import BrokerUnreachable, NotAccepted, SettingsError
 from labkit.settings import Settings
 from labkit.taskqueue.admission import MAX_AGE, ProducerAdmission
 from labkit.taskqueue.arrivals import constant
@@ -125,3 +125,36 @@ def test_a_producer_that_waits_at_the_door_can_be_stopped(topics, clock):
         stop.set()
         thread.join(60)
         assert not thread.is_alive()
+
+
+def test_while_kafka_is_away_the_lag_that_was_known_last_counts(topics, clock, caplog):
+    caplog.set_level("INFO")
+    admission = admission_of(topics, clock, "refuse", limit=3)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
+        producer.send_many(stock_tasks(2, seed=1))
+        with pytest.MonkeyPatch.context() as away:
+            away.setattr(admission._topics, "lag", broken)
+            clock.now += 2 * MAX_AGE
+            producer.send(stock_tasks(1, seed=2)[0])
+            clock.now += 2 * MAX_AGE
+            with pytest.raises(NotAccepted, match="3 tasks are not finished"):
+                producer.send(stock_tasks(1, seed=3)[0])
+        finish(topics, 2)
+        clock.now += 2 * MAX_AGE
+        producer.send(stock_tasks(1, seed=4)[0])
+    said = [line.getMessage() for line in caplog.records if "The admission to t" in line.getMessage()]
+    assert [line.split(",")[0] for line in said] == [
+        "The admission to t waits for Kafka",
+        "The admission to t goes on: Kafka answers again",
+    ]
+
+
+def test_an_admission_that_never_knew_the_lag_says_that_kafka_is_away(topics, clock, monkeypatch):
+    admission = admission_of(topics, clock, "refuse", limit=3)
+    monkeypatch.setattr(admission._topics, "lag", broken)
+    with pytest.raises(BrokerUnreachable):
+        admission.judge()
+
+
+def broken(name: str, *, group: str) -> None:
+    raise BrokerUnreachable

@@ -4,9 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from labkit.errors import DeadlineExceeded
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
 from labkit.lab.condition import LONGEST_INTERVAL, SHARE
-from labkit.taskqueue.timeouts import LOOK_INTERVAL, wait_until
+from labkit.taskqueue.timeouts import LOOK_INTERVAL, wait_until, wait_until_there
+
+#: In seconds; nothing here takes so long.
+TIMEOUT = 60
 
 
 class Clock:
@@ -48,3 +51,25 @@ def test_what_takes_long_is_looked_at_less_often():
 
 def test_a_condition_that_holds_at_once_needs_no_time():
     wait_until(lambda: True, timeout=0, what="x")
+
+
+@pytest.mark.parametrize("away", [BrokerUnreachable("Nobody answers."), UnknownTopic("There is no topic 'a'.")])
+def test_what_is_on_the_broker_is_waited_for_while_that_is_away(away: Exception) -> None:
+    answers = iter([away, away, False, True])
+
+    def condition() -> bool:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    wait_until_there(condition, timeout=TIMEOUT, what="x")
+    assert next(answers, None) is None
+
+
+def test_it_says_at_the_end_that_the_broker_is_away():
+    def condition() -> bool:
+        raise BrokerUnreachable("Nobody answers.")
+
+    with pytest.raises(DeadlineExceeded, match=r"^Waited 0 s in vain: a topic was to come\. Nobody answers\.$"):
+        wait_until_there(condition, timeout=0, what="a topic was to come")
