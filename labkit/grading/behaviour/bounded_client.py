@@ -43,7 +43,7 @@ class BoundedClient(Resource):
     def ask(self, request: Callable[[KafkaAdminClient], Answer]) -> Answer:
         """What kafka-python's own client of an administrator is told."""
         try:
-            return ask(lambda: request(self._admin), self._connection, TIMEOUTS)
+            return ask(self._admin, lambda: request(self._admin), self._connection, TIMEOUTS)
         except (struct.error, ValueError, LookupError, TypeError) as error:
             raise HistoryUnreadable(f"What the broker holds cannot be read: {error!r}") from error
 

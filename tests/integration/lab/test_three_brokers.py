@@ -18,9 +18,14 @@ from labkit.lab.folders import LabFolders
 from labkit.lab.lab_status import look
 from labkit.lab.state import read_state
 from labkit.settings import Settings
+from labkit.taskqueue import Producer, WorkerGroup
+from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
 from tests.integration.lab.conftest import consume, pid_exists, produce, said_by_labkit
+
+#: How long a group may take for what it does within a second, in seconds.
+PATIENCE = 120.0
 
 Run = Callable[[str], "subprocess.Popen[str]"]
 
@@ -50,6 +55,13 @@ def partition(lab: Lab, topic: str) -> Any:
     """What the brokers say of the topic's first partition: `leader`, `replicas`, `isrs`."""
     admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
     return admin.list_topics(timeout=120).topics[topic].partitions[0]
+
+
+def coordinator(lab: Lab, group: str) -> int:
+    """The broker that answers for the group."""
+    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    found: int = admin.describe_consumer_groups([group])[group].result(60).coordinator.id
+    return found
 
 
 @pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])
@@ -84,6 +96,28 @@ def test_sigkill_of_the_leader_loses_no_acknowledged_record(three: Lab, unique_n
     assert three.brokers[leader] is not None
     assert wait_for(lambda: sorted(partition(three, unique_name).isrs) == [1, 2, 3], 60), "it has caught up"
     assert consume(three.bootstrap_servers, unique_name, 201) == before + after
+
+
+@pytest.mark.parametrize("transport", ["kafka-python", pytest.param("confluent-kafka", marks=pytest.mark.long)])
+def test_a_group_goes_on_when_the_broker_that_answered_for_it_is_killed(
+    three: Lab, unique_name: str, transport: Any
+) -> None:
+    with Topics(connect_transport(three.connection, transport)) as topics:
+        topic = topics.create(unique_name, partitions=2)
+        with Producer(topic) as producer, WorkerGroup(topic, group=unique_name, workers=2) as group:
+            producer.send_many(stock_tasks(20, seed=1))
+            assert len(group.drain(timeout=PATIENCE)) == 20
+            killed = coordinator(three, unique_name)
+            three.kill_broker(killed)
+            producer.send_many(stock_tasks(20, seed=2))
+            assert set(group.drain(timeout=PATIENCE)["task_id"]) == {
+                task.id for seed in (1, 2) for task in stock_tasks(20, seed=seed)
+            }
+            group.wait_until_balanced(timeout=PATIENCE)
+            topics.create(f"{unique_name}-2", partitions=1)
+            three.restart_broker(killed)
+            topics.delete(f"{unique_name}-2")
+            assert [place.lag for place in group.lag()] == [0, 0]
 
 
 def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_the_owner(

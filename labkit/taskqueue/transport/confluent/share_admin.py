@@ -67,7 +67,7 @@ class ShareGroupAdmin:
                 return None
             return found
 
-        return ask(answer, self._connection, self._timeouts)
+        return ask(self._admin.get(), answer, self._connection, self._timeouts)
 
     def _send(self, group: str, request: Any) -> Any:
         return ask_broker(self._admin.get(), request, group=group).groups[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ from labkit.taskqueue.transport.values import Timeouts
 SPREAD_TIMEOUT = 2.0
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
+#: How kafka-python begins the text of an error that it does not raise.
+_ERROR_CODE = re.compile(r"\[Error (-?\d+)\]")
 
 
 class KafkaPythonAdmin:
@@ -59,7 +62,7 @@ class KafkaPythonAdmin:
             return made
 
         no_replicas = kafka_errors.InvalidReplicationFactorError.errno
-        result = self._ask(create)
+        result = self._change(create)
         if result["error_code"] == kafka_errors.TopicAlreadyExistsError.errno:
             return False
         self._check(result["error_code"], result["error_message"], name)
@@ -98,7 +101,7 @@ class KafkaPythonAdmin:
 
     def grow_topic(self, name: str, *, partitions: int) -> None:
         """Raise the number of partitions; `UnknownTopic`, `TopicMismatch`."""
-        answer = self._ask(lambda: self._client.create_partitions({name: partitions}, raise_errors=False))
+        answer = self._change(lambda: self._client.create_partitions({name: partitions}, raise_errors=False))
         result = answer.results[0]
         if result.error_code == kafka_errors.InvalidPartitionsError.errno:
             raise TopicMismatch(f"The topic {name!r} cannot get {partitions} partitions: {result.error_message}")
@@ -108,7 +111,7 @@ class KafkaPythonAdmin:
     def delete_topic(self, name: str) -> None:
         """Delete a topic and return when it is gone; raises `UnknownTopic`."""
         self._made.pop(name, None)
-        answer = self._ask(lambda: self._client.delete_topics([name], raise_errors=False))
+        answer = self._change(lambda: self._client.delete_topics([name], raise_errors=False))
         result = answer["topics"][0]
         self._check(result["error_code"], result["error_message"], name)
         self._wait(lambda: not self.topic_ids([name]), f"the topic {name!r} was to disappear")
@@ -141,7 +144,16 @@ class KafkaPythonAdmin:
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions."""
-        found = self._ask(lambda: self._client.describe_groups([group]))[group]
+
+        def describe() -> dict[str, Any]:
+            found: dict[str, Any] = self._client.describe_groups([group])[group]
+            if code := _ERROR_CODE.match(found["error"] or ""):
+                error = kafka_errors.for_code(int(code[1]))
+                if error is not kafka_errors.GroupIdNotFoundError:
+                    raise error(found["error"])
+            return found
+
+        found = self._ask(describe)
         members: dict[str, frozenset[TopicPartition]] = {}
         for member in found["members"]:
             name = member["client_id"]
@@ -150,7 +162,15 @@ class KafkaPythonAdmin:
 
     def delete_group(self, group: str) -> None:
         """Forget the group's offsets; no error if it does not exist."""
-        result = self._ask(lambda: self._client.delete_groups([group]))[group]
+
+        def delete() -> str:
+            result: str = self._client.delete_groups([group])[group]
+            error = getattr(kafka_errors, result, None)
+            if error is not None and issubclass(error, kafka_errors.RetriableError):
+                raise error
+            return result
+
+        result = self._ask(delete)
         if result == kafka_errors.NonEmptyGroupError.__name__:
             raise TransportError(f"The group {group!r} still has members. Stop them first.")
         if result not in ("OK", kafka_errors.GroupIdNotFoundError.__name__):
@@ -163,7 +183,12 @@ class KafkaPythonAdmin:
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
         must_be_open("admin client", closed=self._closed)
-        return ask(request, self._connection, self._timeouts)
+        return ask(self._client, request, self._connection, self._timeouts)
+
+    def _change(self, request: Callable[[], Answer]) -> Answer:
+        """As `_ask`, for what must not be done a second time because the first answer did not come."""
+        must_be_open("admin client", closed=self._closed)
+        return ask(self._client, request, self._connection, self._timeouts, repeatable=False)
 
     def _check(self, code: int, message: str | None, topic: str) -> None:
         if code == 0:

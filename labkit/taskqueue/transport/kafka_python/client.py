@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import kafka
 import kafka.errors as kafka_errors
+from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
-from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, open_network
+from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, forget_places, open_network
 from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -24,7 +25,7 @@ METADATA_MAX_AGE_MS = 1000
 RECONNECT_MAX_MS = 500
 
 #: How long to wait before a request is made again for which the cluster was not ready, in seconds: right after its
-#: start, the coordinator of groups is not.
+#: start, the coordinator of groups is not; and where a broker has ended, another answers for what was its own.
 _RETRY_INTERVAL = 0.05
 _NOT_READY = (
     kafka_errors.NodeNotReadyError,
@@ -32,6 +33,8 @@ _NOT_READY = (
     kafka_errors.CoordinatorLoadInProgressError,
     kafka_errors.NotCoordinatorError,
     kafka_errors.LeaderNotAvailableError,
+    kafka_errors.NotLeaderForPartitionError,
+    kafka_errors.UnknownBrokerIdError,
 )
 
 #: How much longer than any call with a time-out of its own one may take, in seconds.
@@ -59,18 +62,29 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
         raise in_words(error, connection) from error
 
 
-def ask(request: Callable[[], Answer], connection: Connection, timeouts: Timeouts) -> Answer:
-    """The answer to a request, which is made again while the cluster is not ready for it; its errors in words."""
+def ask(
+    admin: KafkaAdminClient,
+    request: Callable[[], Answer],
+    connection: Connection,
+    timeouts: Timeouts,
+    *,
+    repeatable: bool = True,
+) -> Answer:
+    """The answer to a request of this client, made again while the cluster is not ready for it; its errors in words.
+
+    One that is `repeatable` is also made again, once, where the broker has gone away before it answered.
+    """
     deadline = time.monotonic() + timeouts.connect
+    has_another = repeatable
     while True:
         try:
             return request()
-        except _NOT_READY as error:
-            if time.monotonic() >= deadline:
-                raise in_words(error, connection) from error
-            time.sleep(_RETRY_INTERVAL)
         except kafka_errors.KafkaError as error:
-            raise in_words(error, connection) from error
+            forget_places(admin)  # the next one may be for another broker
+            is_gone, has_another = has_another and isinstance(error, kafka_errors.KafkaConnectionError), False
+            if not (is_gone or isinstance(error, _NOT_READY)) or time.monotonic() >= deadline:
+                raise in_words(error, connection) from error
+        time.sleep(_RETRY_INTERVAL)
 
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:

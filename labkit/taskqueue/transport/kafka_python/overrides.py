@@ -1,7 +1,4 @@
-"""All that touches kafka-python's private parts, made for the version named here; a test fails when they move.
-
-Some of it mends what the library does wrong after a failure, some reaches what it has no public call for.
-"""
+"""All that touches kafka-python's private parts, made for the version named here; a test fails when they move."""
 
 from __future__ import annotations
 
@@ -28,8 +25,7 @@ from labkit.taskqueue.transport.values import NAME_UNREADABLE
 #: The version of kafka-python whose private parts these are.
 MADE_FOR = "3.0.12"
 
-#: How often a call that waits looks whether the I/O thread still runs; and how long the library's threads may take to
-#: end, in seconds. They are daemons, so one that does not end holds up nobody.
+#: How often a call that waits looks at the I/O thread, and how long the library's daemon threads may take to end, in s.
 _LOOK_INTERVAL, END_TIMEOUT = 1.0, 2.0
 #: How long before its time is up a batch counts as overdue, in seconds, so that none is found so while one is sent.
 _EXPIRY_MARGIN = 0.005
@@ -116,6 +112,12 @@ def ask_broker(admin: Any, request: Any, *, group: str | None = None) -> Any:
     return admin._manager.run(ask)
 
 
+def forget_places(admin: Any) -> None:
+    """Let an admin client find anew which broker answers for a group, and which for changes; it never does itself."""
+    admin._controller_id = None
+    admin._manager.cluster._coordinators.clear()
+
+
 def position_of(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) -> tuple[bool, int | None]:
     """Whether the consumer has the partition, and from where it goes on, as far as it knows without asking."""
     state = client._subscription.assignment.get(partition)
@@ -143,9 +145,8 @@ def callback_under_way(client: kafka.KafkaConsumer) -> tuple[Future, Callable[[]
 def keep_join(client: kafka.KafkaConsumer) -> None:
     """Call it before each `poll`, so that a join that ended since the last one counts.
 
-    kafka-python goes on joining in the background when `poll` runs out of time. But the next `poll` throws away a join
-    that has ended in between and starts another, which sends all other members into a rebalance again; or, where a
-    topic grew, it believes that there is nothing to join, and the member has no partitions from then on.
+    kafka-python goes on joining when `poll` runs out of time. But the next one throws away a join that has ended in
+    between and starts another, which sends all members into a rebalance again; or, where a topic grew, joins no more.
     """
     coordinator = client._coordinator
     join = coordinator._join_task
@@ -196,10 +197,8 @@ DefaultRecordBatch._read_msg = _read_msg
 
 
 def make_lasting(client: kafka.KafkaProducer) -> None:
-    """Let an idempotent producer go on after what kafka-python does not get over.
-
-    When it gives up a batch that was sent, it drops the producer's id and never asks for another; any other refusal of
-    a batch is the end of the producer; and while it waits for an id, it gives up nothing at all.
+    """Let an idempotent producer go on: when kafka-python gives up a batch that was sent, it drops the id and never
+    asks for another; any other refusal of a batch is its end; and while it waits for an id, it gives up nothing.
     """
     if client._transaction_manager is not None:
         client._transaction_manager.__class__, client._sender.__class__ = _LastingId, _LastingSender
