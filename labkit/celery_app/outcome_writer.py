@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from uuid import uuid4
@@ -27,6 +28,10 @@ from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
 
 log = safe_logger("labkit.celery")
+
+#: For so long a topic must be missed before it counts as deleted, in seconds: it may be made anew just now, or the
+#: broker that was asked lags behind.
+GONE_AFTER = 5.0
 
 
 class OutcomeWriter:
@@ -62,8 +67,11 @@ class _DeadLetters:
     Its transactional id is its own: two clients with one id would fence each other.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, measure: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._measure = measure
+        #: since when a topic is missed
+        self._missed: dict[str, float] = {}
         self._id = f"celery.{uuid4().hex}"
         self._lock = threading.Lock()
         self._open = ExitStack()
@@ -90,6 +98,9 @@ class _DeadLetters:
         try:
             topic = self._topic_of(envelope)
         except UnknownTopic as error:
+            missed = self._missed.setdefault(self._full_name(envelope), self._measure())
+            if self._measure() - missed < GONE_AFTER:
+                raise
             log.error("task %s leaves no dead letter: %s", envelope.task.id, error)  # to try again would not help
             return
         if topic.full_name not in self._ensured:
@@ -109,9 +120,14 @@ class _DeadLetters:
             lab = self._open.enter_context(attach_lab(settings=self._settings))
             self._prefix = lab.connection.topic_prefix
             self._topics = self._open.enter_context(connect_kafka(lab, prefix=""))
-        prefix = self._prefix if envelope.topic_prefix is None else envelope.topic_prefix
-        found = self._topics.describe(prefix + envelope.topic)
+        full_name = self._full_name(envelope)
+        found = self._topics.describe(full_name)
+        self._missed.pop(full_name, None)
+        prefix = full_name.removesuffix(envelope.topic)
         return Topic(name=envelope.topic, partitions=found.partitions, transport=self._topics.transport, prefix=prefix)
+
+    def _full_name(self, envelope: Envelope) -> str:
+        return (self._prefix if envelope.topic_prefix is None else envelope.topic_prefix) + envelope.topic
 
     def _close(self) -> None:
         open_, self._open = self._open, ExitStack()

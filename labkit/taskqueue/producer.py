@@ -23,6 +23,7 @@ from labkit.measure.records import Receipt, receipts_to_frame
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
+from labkit.taskqueue.engine.failure import shielded
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
 from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
@@ -46,8 +47,8 @@ class Producer(Resource):
     """Sends tasks to one topic. A context manager; may be used from several threads.
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
-    every receipt, from a thread of the client, and may submit; without it the receipts are kept and `receipts()`
-    returns them.
+    every receipt, from a thread of the client, and may submit; what it raises is logged. Without it the receipts are
+    kept and `receipts()` returns them.
     With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
     or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
     and may be set while this runs; `measure` only measures.
@@ -72,7 +73,8 @@ class Producer(Resource):
         self._full_name = topic.full_name
         self._partition_of = partitioner or key_hash(unkeyed=round_robin())
         self._kept: list[Receipt] = []
-        self._on_receipt = on_receipt or self._kept.append
+        told = None if on_receipt is None else shielded(on_receipt, "on_receipt", is_interruptible=True)
+        self._on_receipt: Callable[[Receipt], object] = told or self._kept.append
         self._clock = clock
         self._measure = measure
         self._timeout = settings.delivery_timeout
@@ -192,7 +194,7 @@ class Producer(Resource):
     def _look_at_partitions(self) -> None:
         try:
             self._partitions = self._topics.get(self.topic.name).partitions
-        except BrokerUnreachable as error:  # it has as many as before; the client waits for the broker, up to a limit
+        except (BrokerUnreachable, UnknownTopic) as error:  # as many as before; the client waits for it, up to a limit
             log.info("the producer to %s goes on as before: %s", self.topic.name, error)
 
     def _may_pass(self, task: Task, stop: threading.Event | None = None) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec
 
@@ -137,17 +138,21 @@ def is_news(number: int) -> bool:
     return str(number).rstrip("0") == "1"
 
 
-def shielded(call: Callable[Arguments, object], what: str) -> Callable[Arguments, None]:
+def shielded(
+    call: Callable[Arguments, object], what: str, *, is_interruptible: bool = False
+) -> Callable[Arguments, None]:
     """This call, for those who must not end with it: what it raises is reported, and counted from the second time on.
 
-    `what` names it in the report.
+    `what` names it in the report. Of one that `is_interruptible` a Ctrl-C in the main thread comes through.
     """
     failures = FailureCounter()
 
     def shield(*args: Arguments.args, **options: Arguments.kwargs) -> None:
         try:
             call(*args, **options)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller has work to do
+        except BaseException as error:
+            if is_interruptible and type(error) is KeyboardInterrupt and current_thread() is main_thread():
+                raise
             text, number = failures.tell(error)
             if is_news(number):
                 log.error("%s failed, for the %d. time; the work goes on: %s", what, number, text)

@@ -93,3 +93,21 @@ def test_a_topic_made_anew_with_fewer_partitions_is_gone_on_with_and_receipts_ar
     assert all(receipt.partition == 0 for receipt in acknowledged)
     assert all(written[receipt.offset] == receipt.task_id for receipt in acknowledged)
     topics.delete(unique_name)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, SystemExit])
+def test_what_is_told_of_receipts_costs_no_task_and_no_receipt(topics, unique_name, error):
+    told = []
+
+    def tell(receipt):
+        told.append(receipt.task_id)
+        raise error
+
+    tasks = stock_tasks(2_000, seed=1)
+    with topics.fresh(unique_name, partitions=2) as topic:
+        with Producer(topic, settings=Settings(_env_file=None), on_receipt=tell) as producer:
+            producer.send_many(tasks[:1_000])
+            for task in tasks[1_000:]:
+                producer.submit(task)
+        assert sum(topics.end_offsets(unique_name).values()) == len(tasks)
+    assert sorted(told) == sorted(task.id for task in tasks)

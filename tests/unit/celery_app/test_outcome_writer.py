@@ -10,6 +10,7 @@ import pytest
 from labkit.celery_app import outcome_writer
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.outcome_writer import _DeadLetters
+from labkit.errors import UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.task import new_task
@@ -82,7 +83,30 @@ def test_letters_of_a_topic_that_was_made_anew_stay_beside_those_of_the_new_one(
         assert letters(topics) == [sent[0], sent[1], sent[3]]
 
 
-def test_a_topic_that_is_gone_is_said(transport, writer, caplog):
+def test_a_topic_that_is_gone_for_some_seconds_is_said(transport, caplog):
+    now = [100.0]
+    writer = _DeadLetters(Settings(_env_file=None), measure=lambda: now[0])
+    for now[0] in (100.0, 100.5, 104.9):  # it may be made anew just now
+        with pytest.raises(UnknownTopic):
+            write(writer, topic_prefix="gone.")
+    assert "leaves no dead letter" not in caplog.text
+    now[0] += 0.2
     write(writer, topic_prefix="gone.")
     assert "leaves no dead letter" in caplog.text
     assert "gone.t" in caplog.text
+    writer.close()
+
+
+def test_a_topic_that_is_away_for_a_moment_gets_its_letter_also_the_second_time(transport):
+    now = [100.0]
+    writer = _DeadLetters(Settings(_env_file=None, topic_prefix=PREFIX), measure=lambda: now[0])
+    with Topics(transport, prefix=PREFIX) as topics:
+        for now[0] in (100.0, 200.0):
+            with pytest.raises(UnknownTopic):
+                write(writer, topic_prefix=PREFIX)
+            topics.create("t", partitions=1)
+            sent = write(writer, topic_prefix=PREFIX)
+            assert letters(topics) == [sent]
+            topics.delete("t")
+            topics.delete("t.dead")
+    writer.close()

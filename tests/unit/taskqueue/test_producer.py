@@ -428,3 +428,25 @@ def test_ctrl_c_during_a_close_ends_it_and_lets_go_of_the_topics(topics, monkeyp
     with pytest.raises(KeyboardInterrupt):
         producer.close()
     assert closed
+
+
+def test_a_ctrl_c_while_a_receipt_is_told_comes_through(topics):
+    def interrupted(receipt):
+        raise KeyboardInterrupt
+
+    producer = Producer(topics.create("t", partitions=1), settings=SETTINGS, on_receipt=interrupted)
+    with producer, pytest.raises(KeyboardInterrupt):
+        producer.send_many(stock_tasks(1, seed=1))
+
+
+@pytest.mark.parametrize("away", [BrokerUnreachable, UnknownTopic])
+def test_a_look_at_the_partitions_while_the_topic_is_away_costs_no_task(topics, monkeypatch, away):
+    def get(name):
+        raise away
+
+    now = [0.0]
+    with Producer(topics.create("t", partitions=1), settings=SETTINGS, clock=lambda: now[0]) as producer:
+        monkeypatch.setattr(producer._topics, "get", get)
+        now[0] += 2 * PARTITIONS_MAX_AGE
+        producer.send_many(stock_tasks(1, seed=1))
+    assert topics.end_offsets("t") == {0: 1}
