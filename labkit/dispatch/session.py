@@ -38,7 +38,7 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.namespace import new_namespace
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import answer_of_broker, wait_until
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class CelerySession(Resource):
         deadline = monotonic() + timeout
         missing = MissingRecords(lambda: self._missing(deadline))
         self._wait(
-            lambda: missing.are_final(self._look(), self._has_lost_all),
+            lambda: missing.are_final(self._look(deadline), self._has_lost_all),
             timeout=timeout,
             what="Celery was to finish all tasks and leave their records",
         )
@@ -272,12 +272,12 @@ class CelerySession(Resource):
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{error}{trouble}") from None
 
-    def _look(self) -> Look:
-        """How all stands; the records of what is done by now are here then."""
+    def _look(self, deadline: float) -> Look:
+        """How all stands; the records of what is done by now are here then. Kafka must answer by the deadline."""
         self.dispatcher.check()
         self.worker.check()
         # Kafka first: what is committed there was in Celery before
-        self._lag = self.lag()
+        self._lag = answer_of_broker(self.lag, deadline)
         places = [place for places in self._lag.values() for place in places]
         count = self.count()
         done = not (any(place.lag for place in places) or any(count.waiting) or count.unacknowledged)

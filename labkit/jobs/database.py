@@ -19,6 +19,9 @@ from labkit.lab.folders import make_folder
 
 #: How long one writer waits for another, in seconds.
 BUSY_TIMEOUT = 30.0
+#: How long PostgreSQL may take to accept a connection, to give a lock that another program holds, and for a statement,
+#: in seconds.
+CONNECT_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT = 10, 30, 60
 #: The locks in PostgreSQL: numbers that nobody else would take. Who follows the topic, and who makes the tables.
 FOLLOWING, MAKING = 0x6C61626B69740001, 0x6C61626B69740002
 
@@ -162,7 +165,9 @@ class Postgres:
         url = url.set(drivername="postgresql+psycopg")
         self.name = url.render_as_string(hide_password=True)
         try:
-            self.engine = create_engine(url, poolclass=_Pool, pool_pre_ping=True, paramstyle="format")
+            self.engine = create_engine(
+                url, poolclass=_Pool, pool_pre_ping=True, paramstyle="format", connect_args=_limits()
+            )
         except ImportError as error:
             raise SettingsError(
                 "LABKIT_JOBS_URL names PostgreSQL, and its driver psycopg is not installed: "
@@ -186,6 +191,18 @@ class Postgres:
     def follow_lock(self) -> FollowLock:
         """An advisory lock, which the server lets go when the connection ends."""
         return _AdvisoryLock(self.engine)
+
+
+def _limits() -> dict[str, object]:
+    """How long the server is waited for: to take a connection, to give a lock, to answer, and to be there at all."""
+    return {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s",
+        "keepalives_idle": 10,  # for one whose machine has gone; in seconds, as the next one
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+    }
 
 
 class _AdvisoryLock:

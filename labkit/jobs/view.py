@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
 from labkit.jobs.follower import Catalogue, Follower, look_at_ends
@@ -29,6 +30,8 @@ STEP = 0.1
 LOOK_INTERVAL = 0.02
 #: How often to try to follow while another process does, and again after an error, in seconds.
 TRY_AGAIN = 0.2
+#: How long a close waits for what is being read, in seconds; more than a lock or a statement in PostgreSQL may take.
+STOP_TIMEOUT = 90.0
 #: How many jobs are mended at once.
 MENDED_AT_ONCE = 100
 
@@ -142,13 +145,18 @@ class JobView(Resource):
         """Stop following, and let go of everything. Closing twice is no error."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
-        with self._turn:
-            self._follower.release()
-        if self._writer is not None:
-            self._writer.close()
-        self._catalogue.close()
-        self._store.close()
+            self._thread.join(STOP_TIMEOUT)
+        has_ended = self._turn.acquire(timeout=STOP_TIMEOUT)  # not while its database is frozen
+        with ExitStack() as stack:
+            stack.callback(self._store.close)
+            stack.callback(self._catalogue.close)
+            if self._writer is not None:
+                stack.callback(self._writer.close)
+            if has_ended:
+                stack.callback(self._turn.release)
+                stack.callback(self._follower.release)
+            else:
+                log.warning("The view of %s did not end within %g s; it is left behind.", self.topic.name, STOP_TIMEOUT)
 
     def _wait(self, is_there: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait for what another thread or process reads; read oneself if nobody does."""
@@ -167,8 +175,10 @@ class JobView(Resource):
                         self._advanced.wait(min(left, LOOK_INTERVAL))
         finally:
             if my_turn:
-                self._follower.release()
-                self._turn.release()
+                try:
+                    self._follower.release()
+                finally:
+                    self._turn.release()
 
     def _step(self, timeout: float) -> bool | None:
         advanced = self._follower.step(timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
@@ -55,6 +55,15 @@ def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str
         wait_until(holds, timeout=timeout, what=what)
     except DeadlineExceeded as error:
         raise DeadlineExceeded(f"{error}{trouble}") from None
+
+
+def answer_of_broker(call: Callable[[], Answer], deadline: float) -> Answer:
+    """What the call returns or raises, made on a thread; `BrokerUnreachable` where it takes beyond the deadline."""
+    asked = on_a_thread(call)
+    wait([asked], left_until(deadline))
+    if not asked.done():
+        raise BrokerUnreachable
+    return asked.result()
 
 
 def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from labkit.errors import StoreFailed, StoreInUse
-from labkit.jobs import Jobs, JobStatus, JobView, jobs_topic
+from labkit.jobs import Jobs, JobStatus, JobView, database, jobs_topic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -122,3 +122,22 @@ def test_a_server_that_is_not_there(topics):
     with pytest.raises(StoreFailed, match=r"127\.0\.0\.1:1/nowhere.*LABKIT_JOBS_URL") as caught:
         JobView(jobs_topic(topics), "postgresql://me:secret@127.0.0.1:1/nowhere")
     assert "secret" not in str(caught.value)
+
+
+def test_a_lock_that_another_program_holds_is_said_and_waited_for(topics, url, monkeypatch, caplog):
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 1)
+    topic = jobs_topic(topics, partitions=2)
+    other = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with Jobs(topic) as jobs, JobView(topic, url) as view:
+        live(jobs, 1)
+        view.catch_up()
+        with other.begin() as session:
+            session.execute(text("LOCK TABLE job_origin IN EXCLUSIVE MODE"))
+            view.follow()
+            live(jobs, 2)
+            wait_until(
+                lambda: "shows the jobs as they were" in caplog.text, timeout=60, what="the outage was to be said"
+            )
+            assert view.get(2) is None
+        wait_until(lambda: view.get(2) is not None, timeout=60, what="the view was to go on")
+    other.dispose()

@@ -1,12 +1,14 @@
 """Waiting ends with the condition or at the deadline."""
 
 from itertools import pairwise
+from threading import Event
+from time import monotonic
 
 import pytest
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
 from labkit.lab.condition import LONGEST_INTERVAL, SHARE
-from labkit.taskqueue.timeouts import LOOK_INTERVAL, wait_until, wait_until_there
+from labkit.taskqueue.timeouts import LOOK_INTERVAL, answer_of_broker, wait_until, wait_until_there
 
 #: In seconds; nothing here takes so long.
 TIMEOUT = 60
@@ -65,6 +67,16 @@ def test_what_is_on_the_broker_is_waited_for_while_that_is_away(away: Exception)
 
     wait_until_there(condition, timeout=TIMEOUT, what="x")
     assert next(answers, None) is None
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_no_longer_than_the_deadline():
+    silent = Event()
+    with pytest.raises(BrokerUnreachable):
+        answer_of_broker(silent.wait, monotonic() + 0.05)
+    silent.set()
+    assert answer_of_broker(silent.wait, monotonic() + TIMEOUT)
+    with pytest.raises(ZeroDivisionError):
+        answer_of_broker(lambda: 1 / 0, monotonic() + TIMEOUT)
 
 
 def test_it_says_at_the_end_that_the_broker_is_away():

@@ -83,7 +83,10 @@ class ConfluentConsumer:
         """Read these partitions without a group, from the next `poll` on."""
         timeout = self._timeouts.request
         topics = len({tp.topic for tp in partitions})
-        self._ask(lambda: self._reader.assign(partitions, timeout), topics * timeout + MARGIN)
+        try:
+            self._ask(lambda: self._reader.assign(partitions, timeout), topics * timeout + MARGIN)
+        except KafkaException as error:
+            raise in_words(kafka_error(error), self._connection) from error
         self._fetch = None  # what it may have brought is of the assignment before
 
     def assignment(self) -> frozenset[TopicPartition]:

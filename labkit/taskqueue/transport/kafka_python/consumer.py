@@ -71,9 +71,12 @@ class KafkaPythonConsumer:
         must_have_group(self._config.group)
         self._listener = RebalanceListener(self._client, on_assigned, on_revoked)
         self._client.subscribe(list(topics), listener=self._listener)
-        for topic in topics:
-            # without it, the first assignment is made before the topic's partitions are known, and is empty
-            self._client.partitions_for_topic(topic)
+        try:
+            for topic in topics:
+                # without it, the first assignment is made before the topic's partitions are known, and is empty
+                self._client.partitions_for_topic(topic)
+        except kafka_errors.KafkaError as error:
+            raise in_words(error, self._connection) from error
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without a group."""
@@ -161,6 +164,8 @@ class KafkaPythonConsumer:
             return
         try:
             self._client.close(autocommit=False, timeout_ms=int(self._timeouts.leave * 1000))
+        except kafka_errors.KafkaError as error:  # the group will notice by itself
+            LOGGER.warning("close: %s", error)
         finally:
             self._closed = True
         self._raise_from_callback()

@@ -91,6 +91,8 @@ class KafkaPythonProducer:
                 future = self._client.send(topic, value, key, list(headers), partition, timestamp_ms)
             except kafka_errors.KafkaError as again:
                 raise in_words(again, self._connection) from again
+            except ValueError as again:  # it was made anew meanwhile, with fewer partitions
+                raise UnknownTopic(f"The topic {topic!r} has no partition {partition}.") from again
         future.chain(report)
         self._chunk_size += RECORD_OVERHEAD + (len(value) if value else 0)
         if self._chunk_size >= CHUNK_BYTES:
@@ -155,10 +157,15 @@ class KafkaPythonProducer:
             raise in_words(error, self._connection) from error
 
     def _wait_for_partition(self, topic: str, partition: int) -> None:
-        # the topic may have grown a moment ago
+        def is_there() -> bool:  # the topic may have grown a moment ago
+            try:
+                return partition in self._client.partitions_for(topic)
+            except kafka_errors.KafkaTimeoutError:  # it is away itself
+                return False
+
         try:
             wait_until(
-                lambda: partition in self._client.partitions_for(topic),
+                is_there,
                 timeout=PARTITION_PATIENCE,
                 what=f"topic {topic!r} was to have a partition {partition}",
             )
