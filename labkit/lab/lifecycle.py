@@ -55,7 +55,12 @@ def find_or_start(
 def _mend(folders: LabFolders, settings: Settings) -> None:
     """Where some of several brokers have ended, start those again and leave the others running."""
     state = read_state(folders.state)
-    if state is None or not state.can_be_mended():
+    if state is None or not state.supervisor.alive():
+        return
+    noted, state = state, restart.with_restarts(state, folders)
+    if state != noted:
+        state.write(folders.state)
+    if not state.can_be_mended():
         return
     reason = how_it_ended(folders, state) or "Some of the brokers have ended"
     missing = [broker.node for broker in state.missing()]

@@ -36,7 +36,26 @@ def kept_state(folders: LabFolders) -> State:
     state = read_state(folders.state)
     if state is None or not state.supervisor.alive():
         raise LabError("The lab is not running, so none of its servers can be killed or started again.")
-    return state
+    return with_restarts(state, folders)
+
+
+def with_restarts(state: State, folders: LabFolders) -> State:
+    """What is noted, with the servers that the supervisor has started again since: who asked for it may be dead."""
+    pids: dict[str, int] = {}
+    for entry in diagnosis.journal(folders):
+        if "status" not in entry:
+            pids[entry["server"]] = entry["pid"]
+        elif pids.get(entry["server"]) == entry["pid"]:
+            del pids[entry["server"]]
+    noted = state.servers()
+    started = {name: identified(pid) for name, pid in pids.items() if name in noted and noted[name].pid != pid}
+    count = len(state.brokers)
+    return state.evolve(
+        brokers=tuple(
+            replace(one, process=started.get(server_name(one.node, count), one.process)) for one in state.brokers
+        ),
+        redis=started.get("redis", state.redis),
+    )
 
 
 def wait_for_end(folders: LabFolders, server: ProcessId, name: str) -> None:

@@ -16,7 +16,7 @@ from labkit.lab import Lab, attach_lab, lifecycle
 from labkit.lab.condition import wait_for
 from labkit.lab.folders import LabFolders
 from labkit.lab.lab_status import look
-from labkit.lab.state import read_state
+from labkit.lab.state import State, read_state
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, WorkerGroup
 from labkit.taskqueue.task import stock_tasks
@@ -155,6 +155,26 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
     assert read_state(folders.state) is None
     with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
         lifecycle.up("default", folders, own_settings, brokers=1)
+
+
+@pytest.mark.long
+def test_a_restart_that_was_cut_off_before_it_was_noted_is_known_by_the_next_start(
+    own_settings: Settings, folders: LabFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lab("default", brokers=3, settings=own_settings) as lab:
+        lab.kill_broker(3)
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(State, "write", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                lab.restart_broker(3)
+        state, started = lifecycle.up("default", folders, own_settings)
+        assert not started
+        assert not state.missing()
+        assert wait_for(lambda: look("default", own_settings).problem is None, 60)
+
+
+def interrupted(state: State, path: Path) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_one_broker_of_a_lab_is_killed_and_started_again(unique_name: str) -> None:
