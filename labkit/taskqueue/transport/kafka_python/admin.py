@@ -9,7 +9,8 @@ from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, ConfigSourceType, KafkaAdminClient
+from kafka.admin import ConfigResourceType, ConfigSourceType, KafkaAdminClient
+from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import OffsetSpec
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, TransportError, UnknownTopic
@@ -18,6 +19,7 @@ from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
+from labkit.taskqueue.transport.kafka_python.overrides import ask_broker
 from labkit.taskqueue.transport.values import Timeouts
 
 #: How long after a topic was made here one of the brokers may not have heard of it yet, in seconds. Less than a client
@@ -76,14 +78,12 @@ class KafkaPythonAdmin:
         """The topic's shape; raises `UnknownTopic`."""
         description = self._description(name)
         partitions = description["partitions"]
-        resource = ConfigResource(ConfigResourceType.TOPIC, name)
-        found = self._ask(lambda: self._client.describe_configs([resource]))["topic"][name]
         return TopicDescription(
             name=name,
             id=str(description["topic_id"]),
             partitions=len(partitions),
             replication_factor=len(partitions[0]["replica_nodes"]),
-            config={key: entry["value"] for key, entry in sorted(found.items()) if _is_on_the_topic(entry)},
+            config=self._config(name),
         )
 
     def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
@@ -211,12 +211,29 @@ class KafkaPythonAdmin:
         def describe() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = self._client.describe_topics(names)
             for topic in found:
-                if topic["error_code"] == unknown and time.monotonic() < self._made.get(topic["name"], 0.0):
-                    raise kafka_errors.LeaderNotAvailableError(topic["name"])
+                self._must_be_known_by_now(topic["name"], topic["error_code"])
             return found
 
-        unknown = kafka_errors.UnknownTopicOrPartitionError.errno
         return self._ask(describe)
+
+    def _config(self, name: str) -> dict[str, str]:
+        """The settings of the topic itself. The library's own call takes an error for a topic without settings."""
+        request = DescribeConfigsRequest(resources=[(ConfigResourceType.TOPIC, name, None)], min_version=1)
+
+        def describe() -> Any:
+            found = ask_broker(self._client, request).results[0]
+            self._must_be_known_by_now(name, found.error_code)
+            return found
+
+        found = self._ask(describe)
+        self._check(found.error_code, found.error_message, name)
+        own = [entry for entry in found.configs if entry.config_source == ConfigSourceType.DYNAMIC_TOPIC_CONFIG]
+        return {entry.name: entry.value for entry in sorted(own, key=lambda entry: entry.name)}
+
+    def _must_be_known_by_now(self, name: str, code: int) -> None:
+        is_unknown = code == kafka_errors.UnknownTopicOrPartitionError.errno
+        if is_unknown and time.monotonic() < self._made.get(name, 0.0):
+            raise kafka_errors.LeaderNotAvailableError(name)
 
     def _offsets(self, topic: str, spec: OffsetSpec, *, available_only: bool = False) -> dict[int, int]:
         partitions = [p for p in self._partitions(topic) if not available_only or p["leader_id"] >= 0]
@@ -245,10 +262,6 @@ class KafkaPythonAdmin:
 
 def _unknown(topic: str) -> UnknownTopic:
     return UnknownTopic(f"There is no topic {topic!r}.")
-
-
-def _is_on_the_topic(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["config_source"] == ConfigSourceType.DYNAMIC_TOPIC_CONFIG.name)
 
 
 def _with_cause(error: LabkitError, cause: Exception) -> LabkitError:
