@@ -178,6 +178,7 @@ def test_a_student_creates_polls_and_follows_a_message_on_the_page(serve, page):
     assert page.complaints == []
 
 
+@pytest.mark.long
 def test_the_page_shows_live_what_others_do(serve, page):
     command = serve()
     with ApiClient(command.url, token=command.token) as client:
@@ -195,6 +196,7 @@ def test_the_page_shows_live_what_others_do(serve, page):
     assert page.complaints == []
 
 
+@pytest.mark.long
 def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page):
     command = serve(LABKIT_API_TOKEN="secret")
     page.goto(f"{command.url}/")

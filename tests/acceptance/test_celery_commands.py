@@ -89,7 +89,7 @@ def wait_for(condition, what):
     wait_until(condition, timeout=TIMEOUT, what=what)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", pytest.param("solo", marks=pytest.mark.long)])
 def test_a_worker_performs_tasks_and_ctrl_c_ends_it_with_a_summary(type_in, send, room, topics, pool):
     topics.create("jobs", partitions=1)
     worker = ready(type_in("celery", "worker", "--pool", pool))
@@ -169,6 +169,7 @@ def test_status_shows_workers_levels_and_capacity(type_in, send, room):
     }
 
 
+@pytest.mark.long
 def test_worker_and_beat_wait_for_a_redis_that_went_away_and_say_so_once(type_in):
     with Lab() as own:
         settings = Settings(bootstrap_servers=own.bootstrap_servers, redis_url=own.redis_url)
@@ -213,6 +214,7 @@ def test_beat_has_heartbeats_sent_and_the_lag_sampled(type_in, topics, settings)
     assert err == ""
 
 
+@pytest.mark.long
 def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
     """The first is frozen for longer than its lock lasts, then the second is killed."""
     ready(type_in("celery", "worker", "--pool", "threads"))

@@ -71,6 +71,7 @@ def records_of(topic, count):
     return records
 
 
+@pytest.mark.long
 def test_all_are_replayed_but_those_that_cannot_be_which_are_named(dead, topic):
     name = topic.name
     elsewhere = Record(name, 7, 3, None, b"{}", (), 0)

@@ -83,6 +83,7 @@ def test_a_bridge_brings_messages_to_celery_until_ctrl_c(type_in, lab, settings,
     assert "Left on Kafka: bridge 0." in out
 
 
+@pytest.mark.long
 def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
     with Lab() as own, connect(own) as topics:
         where = {"LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers, "LABKIT_REDIS_URL": own.redis_url}
@@ -117,6 +118,7 @@ def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
     assert int(re.match(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
 
 
+@pytest.mark.long
 def test_a_bridge_waits_for_its_topic_when_that_is_deleted(type_in, topics):
     def send(number: int) -> None:
         with Producer(topics.get("task_queue")) as producer:
@@ -190,6 +192,7 @@ def test_a_demo_adds_up_and_leaves_nothing_behind(type_in, lab, topics, prefix, 
         assert list(client.scan_iter(match=f"{prefix}*")) == []
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_demo_sooner_with_its_sum(type_in, lab, prefix):
     demo = type_in("demo", "priority")
 
@@ -203,6 +206,7 @@ def test_ctrl_c_ends_a_demo_sooner_with_its_sum(type_in, lab, prefix):
     assert re.search(SUM, ended(demo))
 
 
+@pytest.mark.long
 def test_a_demo_that_has_lost_tasks_says_so_and_fails(type_in, lab, prefix):
     demo = type_in("demo", "priority")
     with redis.Redis.from_url(lab.redis_url) as client:
@@ -219,6 +223,7 @@ def test_a_demo_that_has_lost_tasks_says_so_and_fails(type_in, lab, prefix):
     assert re.search(r"does not add up: produced \d+ is not .*: \d+ are missing", said(demo, status=1))
 
 
+@pytest.mark.long
 def test_on_a_terminal_a_live_view_is_drawn(type_in):
     mine, theirs = pty.openpty()
     with os.fdopen(mine, "rb", buffering=0) as terminal:
@@ -274,6 +279,7 @@ def test_without_a_lab_the_way_on_is_named(type_in, command):
     assert "`labkit up`" in said(type_in(command, **nowhere), status=1)
 
 
+@pytest.mark.long
 def test_the_classes_come_from_the_settings(type_in, topics):
     dispatcher = type_in("dispatch", LABKIT_CLASSES="express,normal,slow")
     made = ["jobs.express", "jobs.normal", "jobs.slow"]

@@ -99,6 +99,7 @@ def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, uniq
     assert (groups.count(one), len(groups)) == (60, 120)
 
 
+@pytest.mark.long
 def test_who_follows_is_killed_and_another_takes_over(type_in, unique_name, tmp_path):
     topic = ("--topic", unique_name)
     said(type_in("produce", "1", *topic))

@@ -212,6 +212,7 @@ def test_ctrl_c_ends_everything_that_make_lab_started(start: Callable[..., Start
     assert "y/[n]" not in started.output
 
 
+@pytest.mark.long
 def test_a_lab_that_was_running_is_used_and_left_running(start: Callable[..., Started], tmp_path: Path) -> None:
     settings = load_settings(lab="before", data_dir=tmp_path / "data")
     with Lab("before", settings=settings) as lab:

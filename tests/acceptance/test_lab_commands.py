@@ -130,6 +130,7 @@ def test_logs_are_followed_until_ctrl_c(environment: dict[str, str], port: int) 
     assert following.returncode == 130
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("running")
 def test_another_name_another_lab_and_a_port_said_aloud(labkit: Labkit, port: int) -> None:
     other = labkit("up", "--name", "other")
@@ -151,6 +152,7 @@ def test_a_port_that_was_asked_for_and_is_in_use(labkit: Labkit, port: int) -> N
     assert refused.stderr.startswith(f"labkit: Port {port} is in use by another program.")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("running")
 def test_a_crash_is_seen_and_mended(labkit: Labkit) -> None:
     before = json.loads(labkit("status", "--json").stdout)

@@ -40,7 +40,7 @@ def own() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+@pytest.fixture(params=["kafka-python", pytest.param("confluent-kafka", marks=pytest.mark.long)])
 def environment(request, environment, own) -> dict[str, str]:
     return environment | {
         "LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers,

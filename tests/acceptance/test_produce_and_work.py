@@ -144,6 +144,7 @@ def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
     assert "3 tasks done" in ended(work)
 
 
+@pytest.mark.long
 def test_workers_wait_for_a_broker_that_went_away_and_say_so_once(type_in, tmp_path):
     with Lab() as own:
         address = {"LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers}

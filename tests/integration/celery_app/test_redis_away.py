@@ -22,8 +22,13 @@ from tests.integration.celery_app.conftest import envelope, new_settings
 from tests.integration.celery_app.handlers import effects
 from tests.integration.own_redis import STATES, TIMEOUT
 
-#: Every state for threads; for processes those in which they are refused, and lose their connections.
-RUNS = [*(("threads", state) for state in STATES), *(("prefork", state) for state in ("full", "killed"))]
+#: Every state for threads, some of them in the long tests; for processes those in which they are refused, and lose
+#: their connections.
+IN_SHORT = ("killed", "loading", "read_only")
+RUNS = [
+    *(pytest.param("threads", state, marks=() if state in IN_SHORT else pytest.mark.long) for state in STATES),
+    *(("prefork", state) for state in ("full", "killed")),
+]
 
 
 class Run:

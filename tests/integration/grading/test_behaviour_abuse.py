@@ -71,6 +71,7 @@ def send_tasks(bootstrap_servers, topic, tasks):
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_broker_that_is_filled_up_is_thrown_away_and_the_next_submission_has_another(
     sandbox: Bubblewrap, brokers: BrokerPool

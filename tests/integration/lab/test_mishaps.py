@@ -157,6 +157,7 @@ def test_a_pid_that_is_no_longer_ours_is_left_alone(
     bystander.communicate(b"\n")
 
 
+@pytest.mark.long
 def test_a_forked_child_does_not_end_its_parents_lab(in_another_process: Run) -> None:
     parent = in_another_process(FORK)
     said, complaint = parent.communicate(timeout=120)

@@ -120,6 +120,7 @@ def test_a_group_goes_on_when_the_broker_that_answered_for_it_is_killed(
             assert [place.lag for place in group.lag()] == [0, 0]
 
 
+@pytest.mark.long
 def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_the_owner(
     own_settings: Settings, folders: LabFolders, caplog: pytest.LogCaptureFixture, in_another_process: Run
 ) -> None:
@@ -177,6 +178,7 @@ def interrupted(state: State, path: Path) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_the_one_broker_of_a_lab_is_killed_and_started_again(unique_name: str) -> None:
     with Lab() as lab:
         (first,) = lab.brokers.values()

@@ -38,7 +38,7 @@ def test_one_partition_feeds_many_threads_in_key_order(topics: Topics, unique_na
     assert busy > 3 * (records["finished_at"].max() - records["started_at"].min()), "they ran side by side"
 
 
-@pytest.mark.parametrize("partitions", [1, 2])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_a_task_that_kills_its_worker_ends_among_the_dead_letters(
     topics: Topics, unique_name: str, partitions: int
 ) -> None:

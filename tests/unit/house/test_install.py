@@ -98,6 +98,7 @@ def install(project: Path, mirror: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_mirror_is_handed_to_uv_and_pip_does_it_when_uv_cannot(tmp_path: Path, mirror: tuple[Path, str]) -> None:
     folder, address = mirror
     lock = make_wheel(folder, "uv", {"uv-1.0.data/scripts/uv": FAILING_UV})

@@ -41,7 +41,7 @@ def waits_by_class(records, since):
     return times(counted)["waiting_s"].groupby(counted["priority"]).mean().to_numpy()
 
 
-@pytest.mark.parametrize("utilisation", [0.7, 0.9])
+@pytest.mark.parametrize("utilisation", [pytest.param(0.7, marks=pytest.mark.long), 0.9])
 def test_mean_waits_are_those_of_cobham(utilisation):
     rates = [utilisation] * 3
 
@@ -52,6 +52,7 @@ def test_mean_waits_are_those_of_cobham(utilisation):
     assert (np.abs(mean - mean_waits(rates, 1.0, SERVERS)) <= half_width).all()
 
 
+@pytest.mark.long
 def test_in_overload_the_classes_that_do_not_starve_wait_as_long_as_cobham_says():
     rates = [0.4 * SERVERS, 0.4 * SERVERS, 0.5 * SERVERS]
 

@@ -40,7 +40,10 @@ def recovery(run):
     return recovery_time(run.records, CALM + OVERLOAD, overload_begins=CALM)
 
 
-@pytest.mark.parametrize(("limit", "utilisation"), [(10, 0.9), (3, 0.7), (20, 1.5)])
+@pytest.mark.parametrize(
+    ("limit", "utilisation"),
+    [(10, 0.9), pytest.param(3, 0.7, marks=pytest.mark.long), pytest.param(20, 1.5, marks=pytest.mark.long)],
+)
 def test_blocking_is_that_of_a_bounded_system(limit, utilisation):
     tasks, rate = 10_000, utilisation * SERVERS
 

@@ -96,6 +96,7 @@ async def test_a_redis_that_stays_away_is_said_so(own_lab: Lab, make_settings: C
         assert got.id == new_message(1).id
 
 
+@pytest.mark.long
 async def test_kafka_dies_and_comes_back(own_lab: Lab, make_settings: Callable[..., Settings]) -> None:
     messages = [new_message(number) for number in range(400)]
     settings = make_settings(api_lease=60, delivery_timeout=2)
