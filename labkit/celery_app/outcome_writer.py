@@ -32,6 +32,8 @@ log = safe_logger("labkit.celery")
 #: For so long a topic must be missed before it counts as deleted, in seconds: it may be made anew just now, or the
 #: broker that was asked lags behind.
 GONE_AFTER = 5.0
+#: After so many seconds without a look, that a topic was missed says nothing any more.
+FORGOTTEN_AFTER = 60.0
 
 
 class OutcomeWriter:
@@ -70,8 +72,8 @@ class _DeadLetters:
     def __init__(self, settings: Settings, measure: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._measure = measure
-        #: since when a topic is missed
-        self._missed: dict[str, float] = {}
+        #: when a topic was missed first and last
+        self._missed: dict[str, tuple[float, float]] = {}
         self._id = f"celery.{uuid4().hex}"
         self._lock = threading.Lock()
         self._open = ExitStack()
@@ -98,8 +100,7 @@ class _DeadLetters:
         try:
             topic = self._topic_of(envelope)
         except UnknownTopic as error:
-            missed = self._missed.setdefault(self._full_name(envelope), self._measure())
-            if self._measure() - missed < GONE_AFTER:
+            if not self._is_gone(self._full_name(envelope)):
                 raise
             log.error("task %s leaves no dead letter: %s", envelope.task.id, error)  # to try again would not help
             return
@@ -125,6 +126,15 @@ class _DeadLetters:
         self._missed.pop(full_name, None)
         prefix = full_name.removesuffix(envelope.topic)
         return Topic(name=envelope.topic, partitions=found.partitions, transport=self._topics.transport, prefix=prefix)
+
+    def _is_gone(self, full_name: str) -> bool:
+        """Note that the topic was missed; whether that has been so for long enough."""
+        now = self._measure()
+        first, last = self._missed.get(full_name, (now, now))
+        if now - last > FORGOTTEN_AFTER:  # it may have been there meanwhile
+            first = now
+        self._missed[full_name] = first, now
+        return now - first >= GONE_AFTER
 
     def _full_name(self, envelope: Envelope) -> str:
         return (self._prefix if envelope.topic_prefix is None else envelope.topic_prefix) + envelope.topic

@@ -28,6 +28,7 @@ from labkit.errors import (
     UnknownTopic,
 )
 from labkit.lab import Lab
+from labkit.lab.condition import wait_for
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.outage import Outage
@@ -37,8 +38,9 @@ from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.drain import ANSWER_SHARE, ANSWER_TIMEOUT
 from labkit.taskqueue.namespace import new_namespace
-from labkit.taskqueue.timeouts import answer_of_broker, wait_until
+from labkit.taskqueue.timeouts import answer_of_broker
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 
 if TYPE_CHECKING:
@@ -267,10 +269,9 @@ class CelerySession(Resource):
             self._outage.ends()
             return found
 
-        try:
-            wait_until(holds, timeout=timeout, what=what, interval=0.05)
-        except DeadlineExceeded as error:
-            raise DeadlineExceeded(f"{error}{trouble}") from None
+        margin = min(ANSWER_TIMEOUT, ANSWER_SHARE * timeout)  # for the last answer, so that it is one
+        if not wait_for(holds, timeout - margin, interval=0.05):
+            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble}")
 
     def _look(self, deadline: float) -> Look:
         """How all stands; the records of what is done by now are here then. Kafka must answer by the deadline."""

@@ -19,9 +19,8 @@ from labkit.lab.folders import make_folder
 
 #: How long one writer waits for another, in seconds.
 BUSY_TIMEOUT = 30.0
-#: How long PostgreSQL may take to accept a connection, to give a lock that another program holds, and for a statement,
-#: in seconds.
-CONNECT_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT = 10, 30, 60
+#: How long PostgreSQL may take to accept a connection, and to give a lock that another program holds, in seconds.
+CONNECT_TIMEOUT, LOCK_TIMEOUT = 10, 30
 #: The locks in PostgreSQL: numbers that nobody else would take. Who follows the topic, and who makes the tables.
 FOLLOWING, MAKING = 0x6C61626B69740001, 0x6C61626B69740002
 
@@ -166,13 +165,14 @@ class Postgres:
         self.name = url.render_as_string(hide_password=True)
         try:
             self.engine = create_engine(
-                url, poolclass=_Pool, pool_pre_ping=True, paramstyle="format", connect_args=_limits()
+                url, poolclass=_Pool, pool_pre_ping=True, paramstyle="format", connect_args=_LIMITS | dict(url.query)
             )
         except ImportError as error:
             raise SettingsError(
                 "LABKIT_JOBS_URL names PostgreSQL, and its driver psycopg is not installed: "
                 "`pip install 'labkit[postgres]'`."
             ) from error
+        event.listen(self.engine, "connect", _limit_waits)
 
     def make_tables(self) -> None:
         """Make what is not there yet."""
@@ -193,16 +193,20 @@ class Postgres:
         return _AdvisoryLock(self.engine)
 
 
-def _limits() -> dict[str, object]:
-    """How long the server is waited for: to take a connection, to give a lock, to answer, and to be there at all."""
-    return {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s",
-        "keepalives_idle": 10,  # for one whose machine has gone; in seconds, as the next one
-        "keepalives_interval": 5,
-        "keepalives_count": 4,
-        "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
-    }
+#: How long a connection may take, and one whose other end has gone without a word: in seconds, the last in ms.
+_LIMITS = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def _limit_waits(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:  # said here, since poolers take no options of a connection
+        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
+    connection.commit()
 
 
 class _AdvisoryLock:

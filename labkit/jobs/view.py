@@ -30,8 +30,8 @@ STEP = 0.1
 LOOK_INTERVAL = 0.02
 #: How often to try to follow while another process does, and again after an error, in seconds.
 TRY_AGAIN = 0.2
-#: How long a close waits for what is being read, in seconds; more than a lock or a statement in PostgreSQL may take.
-STOP_TIMEOUT = 90.0
+#: How long a close waits for what is being read, in seconds; more than a lock in PostgreSQL may take.
+STOP_TIMEOUT = 60.0
 #: How many jobs are mended at once.
 MENDED_AT_ONCE = 100
 
@@ -144,19 +144,26 @@ class JobView(Resource):
     def close(self) -> None:
         """Stop following, and let go of everything. Closing twice is no error."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(STOP_TIMEOUT)
-        has_ended = self._turn.acquire(timeout=STOP_TIMEOUT)  # not while its database is frozen
+        if self._turn.acquire(timeout=STOP_TIMEOUT):
+            self._let_go()
+            self._turn.release()
+            if self._thread is not None:
+                self._thread.join(STOP_TIMEOUT)
+        else:  # its database is frozen
+            log.warning("The view of %s did not end within %g s; it is left behind.", self.topic.name, STOP_TIMEOUT)
+            threading.Thread(target=self._let_go_later, name="job-view-end", daemon=True).start()
+
+    def _let_go_later(self) -> None:
+        with self._turn:
+            self._let_go()
+
+    def _let_go(self) -> None:
         with ExitStack() as stack:
             stack.callback(self._store.close)
             stack.callback(self._catalogue.close)
             if self._writer is not None:
                 stack.callback(self._writer.close)
-            if has_ended:
-                stack.callback(self._turn.release)
-                stack.callback(self._follower.release)
-            else:
-                log.warning("The view of %s did not end within %g s; it is left behind.", self.topic.name, STOP_TIMEOUT)
+            stack.callback(self._follower.release)
 
     def _wait(self, is_there: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait for what another thread or process reads; read oneself if nobody does."""
@@ -224,7 +231,7 @@ class JobView(Resource):
 
     def _mend(self) -> None:
         topic = self._catalogue.look()
-        while outvoted := self._store.outvoted(topic, MENDED_AT_ONCE):
+        while not self._stop.is_set() and (outvoted := self._store.outvoted(topic, MENDED_AT_ONCE)):
             if self._writer is None:
                 self._writer = Jobs(self.topic, settings=self._settings)
             for job in outvoted:

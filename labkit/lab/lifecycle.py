@@ -57,9 +57,7 @@ def _mend(folders: LabFolders, settings: Settings) -> None:
     state = read_state(folders.state)
     if state is None or not state.supervisor.alive():
         return
-    noted, state = state, restart.with_restarts(state, folders)
-    if state != noted:
-        state.write(folders.state)
+    state = restart.note_restarts(state, folders, timeout=settings.start_timeout)
     if not state.can_be_mended():
         return
     reason = how_it_ended(folders, state) or "Some of the brokers have ended"

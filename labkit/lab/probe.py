@@ -136,7 +136,7 @@ def _round_trip(config: dict[str, Any], alive: Callable[[], bool], timeout: floa
     while True:
         left = begun + timeout - time.monotonic()
         try:
-            return _attempt(config, Patience(alive, min(limit, left)))
+            return _attempt(config, Patience(alive, time.monotonic() + min(limit, left)))
         except TimeoutError as error:
             if left <= limit:
                 raise ServerFailed(f"Kafka opened its port, but did not {error} within {timeout:g} s.") from error
@@ -145,15 +145,14 @@ def _round_trip(config: dict[str, Any], alive: Callable[[], bool], timeout: floa
 
 @dataclass(frozen=True)
 class Patience:
-    """For how long each step of an attempt is waited for, in seconds, while the servers live."""
+    """Until when the steps of an attempt are waited for, by `time.monotonic`, while the servers live."""
 
     alive: Callable[[], bool]
-    limit: float
+    deadline: float
 
     def pieces(self, step: str) -> Iterator[float]:
         """Lengths of short waits, in seconds; `TimeoutError` names the step at the end, `ServerFailed` a server's."""
-        deadline = time.monotonic() + self.limit
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := self.deadline - time.monotonic()) > 0:
             yield min(left, PIECE)
             if not self.alive():
                 raise ServerFailed("Kafka ended while it was starting.")
@@ -161,7 +160,7 @@ class Patience:
 
 
 def _attempt(config: dict[str, Any], patience: Patience) -> None:
-    from confluent_kafka import KafkaError
+    from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
@@ -170,8 +169,13 @@ def _attempt(config: dict[str, Any], patience: Patience) -> None:
     topic = NewTopic(PROBE_TOPIC, 1, config={"file.delete.delay.ms": "0"})
     # a start was killed at this point, or its answer was lost: that topic will do
     _answer(admin.create_topics([topic]), patience, "make a topic", but=KafkaError.TOPIC_ALREADY_EXISTS)
-    _produce(config, patience)
-    _consume(config, patience)
+    try:
+        _produce(config, patience)
+        _consume(config, patience)
+    except KafkaException as error:
+        if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            raise
+        raise TimeoutError("keep a topic") from error  # an attempt before was carried out late, and has deleted it
     _answer(admin.delete_topics([PROBE_TOPIC]), patience, "delete a topic", but=KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 

@@ -89,6 +89,21 @@ def start_again(folders: LabFolders, supervisor: ProcessId, servers: Mapping[str
     return {name: identified(pid) for name, pid in pids.items()}
 
 
+def note_restarts(state: State, folders: LabFolders, *, timeout: float) -> State:
+    """As `with_restarts`, written down when those servers are ready, as far as they live. Raises `ServerFailed`."""
+    found = with_restarts(state, folders)
+    if found == state:
+        return state
+    noted = state.servers()
+    for broker in found.brokers:
+        if broker.process not in noted.values() and broker.process.alive():
+            probe.wait_for_return(broker.node, broker.port, alive=broker.process.alive, timeout=timeout)
+    if found.redis is not None and found.redis != state.redis and found.socket is not None and found.redis.alive():
+        probe.wait_for_redis(found.socket, alive=found.redis.alive, timeout=timeout)
+    found.write(folders.state)
+    return found
+
+
 def broker_command(
     kafka: Kafka,
     folders: LabFolders,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
-from labkit.errors import BrokerUnreachable, SettingsError
+from labkit.errors import BrokerUnreachable, SettingsError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.outage import Outage
@@ -22,6 +22,8 @@ log = safe_logger("labkit.producer")
 
 #: How old what is known of the lag may be, in seconds.
 MAX_AGE = 0.05
+#: How long to wait after a look in vain until the next one, in seconds.
+OUTAGE_AGE = 1.0
 
 #: What these do is done behind admission, where a producer has no hand in it.
 ONLY_AT_ADMISSION = ("shed_lowest", "spill")
@@ -67,14 +69,13 @@ class ProducerAdmission:
     def judge(self, rank: int = 0) -> AdmissionDecision:
         """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`.
 
-        While Kafka is away the lag that was known last counts; `BrokerUnreachable` is raised where none was known yet.
+        While Kafka or the topic is away the lag that was known last counts; where none was known yet, it is raised.
         """
         with self._lock:
-            now = self._clock()
-            if now - self._known_at >= MAX_AGE:
+            if self._clock() - self._known_at >= (OUTAGE_AGE if self._outage.on else MAX_AGE):
                 self._look()
-                self._known_at = now
-            verdict = self._gate.judge(now, lag=self._lag + self._since, rank=rank)
+                self._known_at = self._clock()  # a look may take a while
+            verdict = self._gate.judge(self._clock(), lag=self._lag + self._since, rank=rank)
             if verdict.action is Action.ADMIT:
                 self._since += 1
             elif verdict.action is not Action.WAIT:
@@ -98,7 +99,7 @@ class ProducerAdmission:
     def _look(self) -> None:
         try:
             self._lag = sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group))
-        except BrokerUnreachable as error:  # the client waits for the broker too, up to a limit
+        except (BrokerUnreachable, UnknownTopic) as error:  # the client waits for either too, up to a limit
             if self._known_at == -math.inf:
                 raise
             self._outage.begins(error)

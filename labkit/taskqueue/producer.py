@@ -46,9 +46,9 @@ SETTLING_MARGIN = 10.0
 class Producer(Resource):
     """Sends tasks to one topic. A context manager; may be used from several threads.
 
-    Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with
-    every receipt, from a thread of the client, and may submit; what it raises is logged. Without it the receipts are
-    kept and `receipts()` returns them.
+    Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with every
+    receipt, from a thread of the client, and may submit; what it raises is logged, `SystemExit` too. Without it the
+    receipts are kept and `receipts()` returns them.
     With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
     or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
     and may be set while this runs; `measure` only measures.

@@ -141,3 +141,19 @@ def test_a_lock_that_another_program_holds_is_said_and_waited_for(topics, url, m
             assert view.get(2) is None
         wait_until(lambda: view.get(2) is not None, timeout=60, what="the view was to go on")
     other.dispose()
+
+
+def test_what_the_url_says_of_the_connection_stays_in_force(topics, url):
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA own"))
+    separator = "&" if "?" in url else "?"
+    with JobView(jobs_topic(topics), f"{url}{separator}options=-csearch_path%3Down&connect_timeout=30") as view:
+        view.catch_up()
+        with view._store._database.engine.connect() as connection:
+            limit = connection.scalar(text("SHOW lock_timeout"))
+    assert limit == f"{database.LOCK_TIMEOUT}s"
+    with engine.connect() as connection:
+        found = connection.scalars(text("SELECT DISTINCT schemaname FROM pg_tables WHERE tablename LIKE 'job%'"))
+        assert list(found) == ["own"]
+    engine.dispose()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import DeadlineExceeded, LabkitError, NotAcknowledged, SettingsError, StoreFailed, StoreInUse
 from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
+from labkit.jobs import view as view_module
 from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
@@ -362,3 +363,16 @@ def test_the_thread_that_follows_outlives_whatever_goes_wrong(topic, view, monke
     wait_until(lambda: view.get(1234) is not None, timeout=60, what="the view was to follow on")
     assert caplog.text.count("waits for the topic or its store") == 1
     assert caplog.text.count("Traceback") == (not isinstance(error, LabkitError))
+
+
+def test_a_view_whose_database_hangs_is_left_behind_and_lets_go_when_it_answers(topics, url, monkeypatch, caplog):
+    monkeypatch.setattr(view_module, "STOP_TIMEOUT", 0.05)
+    view = JobView(jobs_topic(topics), url)
+    closed = threading.Event()
+    monkeypatch.setattr(view._store, "close", closed.set)
+    view._turn.acquire()  # as a thread does that is inside a statement
+    view.close()
+    assert "it is left behind" in caplog.text
+    assert not closed.is_set()
+    view._turn.release()
+    assert closed.wait(60)

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from labkit.backpressure import Action, make_strategy
-from labkit.errors import BrokerUnreachable, NotAccepted, SettingsError
+from labkit.errors import BrokerUnreachable, NotAccepted, SettingsError, UnknownTopic
 from labkit.settings import Settings
-from labkit.taskqueue.admission import MAX_AGE, ProducerAdmission
+from labkit.taskqueue.admission import MAX_AGE, OUTAGE_AGE, ProducerAdmission
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
@@ -127,20 +127,28 @@ def test_a_producer_that_waits_at_the_door_can_be_stopped(topics, clock):
         assert not thread.is_alive()
 
 
-def test_while_kafka_is_away_the_lag_that_was_known_last_counts(topics, clock, caplog):
-    caplog.set_level("INFO")
+@pytest.mark.parametrize("away", [BrokerUnreachable, UnknownTopic])
+def test_while_kafka_is_away_the_lag_that_was_known_last_counts(topics, clock, caplog, away):
+    looks = []
+
+    def broken(name, *, group):
+        looks.append(clock.now)
+        clock.now += 10  # as long as a frozen one is waited for
+        raise away
+
     admission = admission_of(topics, clock, "refuse", limit=3)
     with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
         producer.send_many(stock_tasks(2, seed=1))
-        with pytest.MonkeyPatch.context() as away:
-            away.setattr(admission._topics, "lag", broken)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(admission._topics, "lag", broken)
             clock.now += 2 * MAX_AGE
             producer.send(stock_tasks(1, seed=2)[0])
             clock.now += 2 * MAX_AGE
             with pytest.raises(NotAccepted, match="3 tasks are not finished"):
                 producer.send(stock_tasks(1, seed=3)[0])
+        assert len(looks) == 1, "it is not looked for each task"
         finish(topics, 2)
-        clock.now += 2 * MAX_AGE
+        clock.now += OUTAGE_AGE
         producer.send(stock_tasks(1, seed=4)[0])
     said = [line.getMessage() for line in caplog.records if "The admission to t" in line.getMessage()]
     assert [line.split(",")[0] for line in said] == [

@@ -22,6 +22,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import worker
 from labkit.taskqueue.engine.handler import describe_handler, find_handler
 from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.group_state import ConsumerGroupState
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
@@ -97,6 +98,23 @@ def test_members_of_another_object_share_the_group(topics):
     ):
         left.wait_until_balanced()
         assert (left.assignment(), right.assignment()) == ({"left-1": (0,)}, {"right-1": (1,)})
+
+
+@pytest.mark.parametrize("away", [BrokerUnreachable, UnknownTopic])
+def test_a_group_is_waited_for_while_kafka_is_away_for_a_look(topics, monkeypatch, away):
+    looks = iter([away, away])
+    is_balanced = ConsumerGroupState.is_balanced
+
+    def look(state, *mine, **killed):
+        error = next(looks, None)
+        if error is not None:
+            raise error
+        return is_balanced(state, *mine, **killed)
+
+    monkeypatch.setattr(ConsumerGroupState, "is_balanced", look)
+    with WorkerGroup(topics.create("t", partitions=2), settings=SETTINGS) as group:
+        assert group.assignment() == {"worker-1": (0, 1)}
+    assert next(looks, None) is None
 
 
 def test_groups_do_not_share(topics):

@@ -15,7 +15,7 @@ from kafka.protocol.consumer import OffsetSpec
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
-from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
+from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until_there
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
@@ -211,9 +211,11 @@ class KafkaPythonAdmin:
         def describe() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = self._client.describe_topics(names)
             for topic in found:
-                self._must_be_known_by_now(topic["name"], topic["error_code"])
+                if topic["error_code"] == unknown and time.monotonic() < self._made.get(topic["name"], 0.0):
+                    raise kafka_errors.LeaderNotAvailableError(topic["name"])
             return found
 
+        unknown = kafka_errors.UnknownTopicOrPartitionError.errno
         return self._ask(describe)
 
     def _config(self, name: str) -> dict[str, str]:
@@ -222,18 +224,17 @@ class KafkaPythonAdmin:
 
         def describe() -> Any:
             found = ask_broker(self._client, request).results[0]
-            self._must_be_known_by_now(name, found.error_code)
+            if found.error_code == kafka_errors.UnknownTopicOrPartitionError.errno:
+                self._description(name)  # raises `UnknownTopic`; else the broker that was asked lags behind
+                raise kafka_errors.LeaderNotAvailableError(name)
             return found
 
         found = self._ask(describe)
+        if found.error_code == kafka_errors.TopicAuthorizationFailedError.errno:
+            return {}  # who may read and write a topic need not be told its settings
         self._check(found.error_code, found.error_message, name)
         own = [entry for entry in found.configs if entry.config_source == ConfigSourceType.DYNAMIC_TOPIC_CONFIG]
         return {entry.name: entry.value for entry in sorted(own, key=lambda entry: entry.name)}
-
-    def _must_be_known_by_now(self, name: str, code: int) -> None:
-        is_unknown = code == kafka_errors.UnknownTopicOrPartitionError.errno
-        if is_unknown and time.monotonic() < self._made.get(name, 0.0):
-            raise kafka_errors.LeaderNotAvailableError(name)
 
     def _offsets(self, topic: str, spec: OffsetSpec, *, available_only: bool = False) -> dict[int, int]:
         partitions = [p for p in self._partitions(topic) if not available_only or p["leader_id"] >= 0]
@@ -254,7 +255,7 @@ class KafkaPythonAdmin:
     def _wait(self, is_shown: Callable[[], bool], what: str) -> None:
         """Return when the brokers show a change that they have taken; `BrokerUnreachable` if they do not in time."""
         try:
-            wait_until(is_shown, timeout=CHANGE_TIMEOUT, what=what)
+            wait_until_there(is_shown, timeout=CHANGE_TIMEOUT, what=what)
         except DeadlineExceeded as error:
             where = self._connection.bootstrap_servers
             raise BrokerUnreachable(f"Kafka at {where} has not done in time what it was to do. {error}") from error

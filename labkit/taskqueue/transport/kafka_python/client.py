@@ -72,19 +72,22 @@ def ask(
 ) -> Answer:
     """The answer to a request of this client, made again while the cluster is not ready for it; its errors in words.
 
-    One that is `repeatable` is also made again, once, where the broker has gone away before it answered.
+    One that is `repeatable` is also made again where the broker has gone away before it answered.
     """
     deadline = time.monotonic() + timeouts.connect
-    has_another = repeatable
     while True:
         try:
             return request()
         except kafka_errors.KafkaError as error:
             forget_places(admin)  # the next one may be for another broker
-            is_gone, has_another = has_another and isinstance(error, kafka_errors.KafkaConnectionError), False
+            is_gone = isinstance(error, kafka_errors.KafkaConnectionError) and (repeatable or _was_not_sent(error))
             if not (is_gone or isinstance(error, _NOT_READY)) or time.monotonic() >= deadline:
                 raise in_words(error, connection) from error
         time.sleep(_RETRY_INTERVAL)
+
+
+def _was_not_sent(error: kafka_errors.KafkaConnectionError) -> bool:
+    return any(words in str(error) for words in ("ECONNREFUSED", "unable to connect", "Connection timed out"))
 
 
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:

@@ -162,6 +162,8 @@ class KafkaPythonProducer:
                 return partition in self._client.partitions_for(topic)
             except kafka_errors.KafkaTimeoutError:  # it is away itself
                 return False
+            except kafka_errors.KafkaError as error:
+                raise in_words(error, self._connection) from error
 
         try:
             wait_until(

@@ -19,6 +19,7 @@ class Slow:
     """kafka-python, with brokers that take every change and show none of it."""
 
     taken = SimpleNamespace(error_code=0, error_message=None)
+    _manager = SimpleNamespace(cluster=SimpleNamespace(_coordinators={}))
 
     def create_topics(self, shapes, **_how):
         return {"topics": [{"error_code": 0, "error_message": None}]}
@@ -98,7 +99,59 @@ class Leaderless(Slow):
 
 def test_a_partition_without_a_leader_is_a_broker_that_is_away_and_may_be_left_out(monkeypatch):
     monkeypatch.setattr(module, "connect", lambda *how, **settings: Leaderless())
-    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts(connect=0.1))
     with pytest.raises(BrokerUnreachable):
         admin.end_offsets("t")
     assert admin.end_offsets("t", available_only=True) == {1: 7}
+
+
+class Described(Slow):
+    """kafka-python, with a topic whose settings one broker is asked for after the other; the last one knows them."""
+
+    def __init__(self, monkeypatch, *codes):
+        self.codes = list(codes)
+        monkeypatch.setattr(module, "connect", lambda *how, **settings: self)
+        monkeypatch.setattr(module, "ask_broker", lambda client, request: SimpleNamespace(results=[self.result()]))
+
+    def describe_topics(self, names):
+        shape = [{"leader_id": 1, "replica_nodes": [1]}]
+        return [found | {"partitions": shape} for found in super().describe_topics(names)]
+
+    def result(self):
+        code = self.codes.pop(0) if self.codes else 0
+        own = [SimpleNamespace(name="retention.ms", value="5", config_source=source) for source in (1, 5)]
+        return SimpleNamespace(error_code=code, error_message="no", configs=[] if code else own)
+
+
+NO_SUCH_TOPIC, NOT_ALLOWED = 3, 29
+
+
+@pytest.mark.parametrize(
+    ("codes", "settings"),
+    [([], {"retention.ms": "5"}), ([NO_SUCH_TOPIC] * 2, {"retention.ms": "5"}), ([NOT_ALLOWED], {})],
+)
+def test_the_settings_of_a_topic_are_its_own_also_where_a_broker_lags_behind(monkeypatch, codes, settings):
+    client = Described(monkeypatch, *codes)
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    assert admin.describe_topic("t").config == settings
+    assert not client.codes
+
+
+class Members(Slow):
+    """kafka-python, whose answer on a group is an error in its text, and then one without members."""
+
+    def __init__(self, *errors):
+        self.errors = [*errors, None]
+
+    def describe_groups(self, names):
+        return {name: {"error": self.errors.pop(0), "members": []} for name in names}
+
+
+def test_the_members_of_a_group_whose_coordinator_has_moved_are_asked_for_again(monkeypatch):
+    client = Members("[Error 16] NotCoordinatorError: no", "[Error 15] CoordinatorNotAvailableError: no")
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: client)
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    assert admin.members("group") == {}
+    assert not client.errors
+    client.errors = ["[Error 69] GroupIdNotFoundError: no"]
+    assert admin.members("group") == {}
