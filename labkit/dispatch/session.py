@@ -261,6 +261,8 @@ class CelerySession(Resource):
             nonlocal trouble
             try:
                 found = condition()
+            except DeadlineExceeded:  # for the last look there was little time
+                return False
             except (RedisUnreachable, BrokerUnreachable, UnknownTopic) as error:
                 trouble = f" {error}"
                 self._outage.begins(error)

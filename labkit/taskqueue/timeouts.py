@@ -15,6 +15,8 @@ from labkit.lab.condition import wait_for
 LOOK_INTERVAL = 0.02
 #: How long a change may take until the brokers show it, in seconds.
 CHANGE_TIMEOUT = 10.0
+#: A broker that gives no answer for so long may be away, in seconds.
+SILENCE = 1.0
 
 Answer = TypeVar("Answer")
 
@@ -58,12 +60,15 @@ def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str
 
 
 def answer_of_broker(call: Callable[[], Answer], deadline: float) -> Answer:
-    """What the call returns or raises, made on a thread; `BrokerUnreachable` where it takes beyond the deadline."""
+    """What the call returns or raises, made on a thread. Where it takes beyond the deadline: `BrokerUnreachable`, or
+    `DeadlineExceeded` if there was too little time to tell.
+    """
+    left = left_until(deadline)
     asked = on_a_thread(call)
-    wait([asked], left_until(deadline))
-    if not asked.done():
-        raise BrokerUnreachable
-    return asked.result()
+    wait([asked], left)
+    if asked.done():
+        return asked.result()
+    raise BrokerUnreachable if left >= SILENCE else DeadlineExceeded
 
 
 def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:
