@@ -9,6 +9,7 @@ from labkit.cli import (
     celery_commands,
     check_command,
     dispatch_commands,
+    grade_commands,
     job_commands,
     lab_commands,
     notebook_commands,
@@ -37,5 +38,6 @@ for module in (
     job_commands,
     api_command,
     check_command,
+    grade_commands,
 ):
     module.add_commands(app)

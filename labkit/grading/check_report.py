@@ -46,7 +46,7 @@ class CheckedQuestion(Struct, frozen=True, kw_only=True):
         for check, holds in zip(self.question.checks, self.verdict.holds, strict=False):
             yield from _wrapped(f"{'passed' if holds else 'failed'}: {check.name} ({_points(check.points)})", 2)
         for feedback in self.verdict.feedback:
-            yield from _feedback(feedback)
+            yield from feedback_lines(feedback)
         yield from _wrapped(self._sum(), 2)
 
     def _sum(self) -> str:
@@ -82,14 +82,15 @@ class CheckReport(Struct, frozen=True, kw_only=True):
         for checked in self.questions:
             lines += ["", *checked.lines()]
         if self.notes:
-            lines += ["", *(line for note in self.notes for line in _feedback(note))]
+            lines += ["", *(line for note in self.notes for line in feedback_lines(note))]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
 
 
-def _feedback(feedback: Feedback) -> Iterator[str]:
+def feedback_lines(feedback: Feedback) -> Iterator[str]:
+    """One thing that went wrong, in lines of up to `WIDTH` characters."""
     place = ", ".join(filter(None, (feedback.who, None if feedback.at is None else f"after {feedback.at:.1f} s")))
     yield from _wrapped(f"{feedback.sentence}{f' ({place})' if place else ''}", 2)
     if feedback.hint:

@@ -78,9 +78,12 @@ def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
 
     Takes bounded time and memory, whatever is there.
     """
-    content = _content(path)
-    if isinstance(content, Feedback):
-        return content
+    content = read_content(path)
+    return content if isinstance(content, Feedback) else parse_notebook(content)
+
+
+def parse_notebook(content: bytes) -> tuple[NotebookCell, ...] | Feedback:
+    """The cells of a notebook that is in memory already; as `read_notebook`."""
     try:
         notebook = _NOTEBOOK.decode(content)
     except _UNREADABLE as error:
@@ -92,7 +95,8 @@ def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
     return tuple(map(_cell_of, notebook.cells))
 
 
-def _content(path: Path) -> bytes | Feedback:
+def read_content(path: Path) -> bytes | Feedback:
+    """The bytes of the file, or why there are none."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:

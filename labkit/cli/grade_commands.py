@@ -1,0 +1,275 @@
+"""`labkit grade …`: a course from the first release to the points, with nbgrader's folders and gradebook."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from labkit.grading.course.class_statistics import ClassStatistics, QuestionStatistics
+    from labkit.grading.course.course_folder import Course
+    from labkit.grading.course.grading_run import Grade, GradedSubmission, GradingRun
+
+#: How many submissions are graded at one time, unless it is said.
+WORKERS = 2
+
+CourseFolder = Annotated[
+    Path, typer.Option("--course", help="The folder of the course; by default this one.", show_default=False)
+]
+AssignmentName = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="The name of the assignment's folder.")]
+
+grade_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this module on the application."""
+    app.add_typer(grade_app, name="grade", help="For instructors: release, collect and grade assignments.")
+
+
+@grade_app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder of the course.", show_default=False)] = Path(),
+    assignments: Annotated[
+        Path | None,
+        typer.Option(help="Where the assignments are copied from; by default labkit's own.", show_default=False),
+    ] = None,
+) -> None:
+    """Make a course: nbgrader's folders and gradebook, a secret of its own, and a copy of each assignment.
+
+    What is there already stays as it is.
+    """
+    _must_have_nbgrader()
+    from labkit.grading.course.new_course import ASSIGNMENTS, make_course
+
+    course = make_course(folder, assignments or ASSIGNMENTS)
+    names = course.assignments()
+    print(f"The course is in {course.root}, with {', '.join(names)}.")
+    print(
+        "Keep a copy of course_secret and gradebook.db: the hidden checks are drawn from the one, the points are in the other."
+    )
+    print(f"Next: cd {course.root}, and `labkit grade release {names[0]}`.")
+
+
+@grade_app.command()
+def release(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
+    """Make what students are given: the notebook without solutions, and what `labkit check` needs."""
+    opened = _opened(course)
+    from labkit.grading.course.released_folder import release_assignment
+
+    folder = release_assignment(opened, assignment)
+    files = ", ".join(sorted(file.name for file in folder.iterdir()))
+    print(f"Give students all that is in {folder}: {files}.")
+
+
+@grade_app.command()
+def collect(
+    assignment: AssignmentName,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FROM...", help="Folders with one per student, nbgrader's exchange, Moodle's or Canvas' zip files."
+        ),
+    ],
+    course: CourseFolder = Path(),
+) -> None:
+    """Take submissions into the course. The latest of each student counts; the others are kept in earlier/.
+
+    The status is 1 if something was not taken.
+    """
+    opened = _opened(course)
+    from labkit.grading.course.collection import Came, collect
+    from labkit.grading.course.course_gradebook import CourseGradebook
+
+    opened.assignment(assignment)
+    with CourseGradebook(opened) as gradebook:
+        roster = gradebook.roster()
+    counts: Counter[Came] = Counter()
+    for one in collect(opened, assignment, sources, roster):
+        counts[one.came] += 1
+        print(one, flush=True)
+    print(f"{assignment}: {', '.join(f'{counts[came]} {came}' for came in Came if counts[came])}.")
+    sys.exit(1 if counts[Came.REFUSED] else 0)
+
+
+@grade_app.command()
+def auto(
+    assignment: AssignmentName,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; may be given several times.", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
+    course: CourseFolder = Path(),
+) -> None:
+    """Grade the submissions in the sandbox, and write points and comments into nbgrader's gradebook.
+
+    What was graded before and has not changed is not graded again, so it can be interrupted and started again. The
+    status is 1 if a submission could not be graded.
+    """
+    opened = _opened(course)
+    from labkit.grading.course.course_gradebook import CourseGradebook
+    from labkit.grading.course.grading_run import GradingRun
+
+    found: list[GradedSubmission] = []
+    with CourseGradebook(opened) as gradebook, ExitStack() as ends:
+        run = GradingRun(opened, assignment, gradebook, students=student or ())
+        try:
+            grade = _grader(opened, run, workers, ends)
+            _follow(run, grade, workers, found)
+        except KeyboardInterrupt:
+            print(f"Interrupted. {_sum(assignment, found)} Say it again to go on.", flush=True)
+            raise
+    print(_sum(assignment, found))
+    sys.exit(1 if any(one.failure for one in found) else 0)
+
+
+@grade_app.command()
+def feedback(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
+    """Make a page for each student, with the points and the comments of the grader and of those who graded by hand."""
+    opened = _opened(course)
+    from labkit.grading.course.feedback_pages import make_feedback
+
+    pages = make_feedback(opened, assignment)
+    print(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}, such as {pages[0]}.")
+
+
+@grade_app.command()
+def export(
+    assignment: Annotated[
+        str | None, typer.Argument(metavar="[ASSIGNMENT]", help="Only this assignment.", show_default=False)
+    ] = None,
+    to: Annotated[Path, typer.Option(help="The file.")] = Path("grades.csv"),
+    course: CourseFolder = Path(),
+) -> None:
+    """Write the points as CSV, with a row for each student and assignment."""
+    opened = _opened(course)
+    from labkit.grading.course.course_gradebook import CourseGradebook
+    from labkit.grading.course.points_table import write_points
+
+    with CourseGradebook(opened) as gradebook:
+        if assignment is not None:
+            gradebook.must_know(assignment)
+        rows = write_points(gradebook.gradebook, to, assignment)
+    print(f"{rows} {'row' if rows == 1 else 'rows'}: {to}")
+
+
+@grade_app.command()
+def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
+    """Show how the class has done: points by question, the most frequent mistakes, and who could not be graded."""
+    opened = _opened(course)
+    from rich.console import Console
+
+    from labkit.grading.course.class_statistics import class_statistics
+    from labkit.grading.course.course_gradebook import CourseGradebook
+
+    with CourseGradebook(opened) as gradebook:
+        found = class_statistics(opened, assignment, gradebook)
+    if not found.graded:
+        raise LabkitError(f"Nothing of {assignment} is graded yet. Say `labkit grade auto {assignment}` first.")
+    Console(highlight=False, markup=False, soft_wrap=True).print(_points(found))
+    for question in found.questions:
+        _print_mistakes(question)
+    for student, why in found.unreadable.items():
+        print(f"{student}: {why}")
+    if found.not_graded:
+        print(f"Not graded: {', '.join(found.not_graded)}. `labkit grade auto {assignment}` says why.")
+
+
+def _opened(folder: Path) -> Course:
+    _must_have_nbgrader()
+    from labkit.grading.course.course_folder import Course
+
+    return Course(folder)
+
+
+def _must_have_nbgrader() -> None:
+    if find_spec("nbgrader") is None:
+        raise LabkitError("This takes nbgrader, which is not installed. `pip install labkit[notebooks]` brings it.")
+
+
+def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> Grade:
+    """What grades a notebook; what it needs is open until `ends` is closed."""
+    from labkit.grading.broker_pool import BrokerPool
+    from labkit.grading.course_secret import read_secret
+    from labkit.grading.grader import Grader
+    from labkit.grading.sandbox import Bubblewrap
+
+    secret, sandbox, brokers = read_secret(course.root), Bubblewrap(), None
+    if run.ungraded:
+        sandbox.check()
+        if any(question.name == "behaviour" for question in run.assignment.questions):
+            brokers = ends.enter_context(BrokerPool(most=workers + 1))
+    grader = Grader(sandbox, run.assignment, secret=secret, brokers=brokers)
+    return lambda notebook, student: grader.grade(notebook, student=student)
+
+
+def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmission]) -> None:
+    """A line for each submission that is graded, above a bar with the time that is left, where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("grading", total=run.ungraded)
+        for one in run.outcomes(grade, workers=workers):
+            found.append(one)
+            if one.fresh:
+                console.print(_line(one))
+                progress.advance(bar)
+
+
+def _line(one: GradedSubmission) -> str:
+    if one.report is None:
+        return f"{one.student}: could not be graded. {one.failure}"
+    waits = [verdict.question for verdict in one.report.verdicts if verdict.state == "by hand"]
+    by_hand = f", and {', '.join(waits)} by hand" if waits else ""
+    return f"{one.student}: {one.report.points:g} of {one.report.possible:g} points{by_hand}"
+
+
+def _sum(assignment: str, found: list[GradedSubmission]) -> str:
+    reports = [one.report for one in found if one.report is not None]
+    fresh = sum(one.fresh for one in found if one.report is not None)
+    failed = [one.student for one in found if one.report is None]
+    waiting = sum(verdict.state == "by hand" for report in reports for verdict in report.verdicts)
+    words = [f"{assignment}: {fresh} graded", f"{len(reports) - fresh} graded before"]
+    if reports:
+        mean = sum(report.points for report in reports) / len(reports)
+        words.append(f"{mean:.1f} of {reports[0].possible:g} points on average")
+    if waiting:
+        words.append(f"{waiting} answers to grade by hand")
+    if failed:
+        words.append(f"{len(failed)} could not be graded ({', '.join(failed)})")
+    return f"{', '.join(words)}."
+
+
+def _points(found: ClassStatistics) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column(found.assignment)
+    for heading in ("mean", "of", "full", "partial", "none", "to grade by hand"):
+        table.add_column(heading, justify="right")
+    for one in found.questions:
+        judged = one.full + one.partial + one.none
+        shares = [f"{count / judged:.0%}" if judged else "" for count in (one.full, one.partial, one.none)]
+        mean = "" if one.mean is None else f"{one.mean:.2f}"
+        table.add_row(f"{one.question}: {one.title}", mean, f"{one.possible:g}", *shares, str(one.waiting or ""))
+    return table
+
+
+def _print_mistakes(question: QuestionStatistics) -> None:
+    if question.mistakes:
+        print(f"{question.question}: {question.title}")
+        for count, sentence in question.mistakes:
+            print(f"  {count} x {sentence}")

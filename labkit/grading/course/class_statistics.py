@@ -1,0 +1,121 @@
+"""How a class has done in an assignment, question by question: points, and the mistakes that were made most often."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from statistics import fmean
+from typing import NamedTuple
+
+from labkit.grading.assignment_folder import Assignment
+from labkit.grading.course.course_folder import Course
+from labkit.grading.course.course_gradebook import CourseGradebook
+from labkit.grading.course.graded_file import all_graded
+from labkit.grading.grader import Report
+from labkit.grading.question_verdict import QuestionVerdict
+
+#: How many mistakes of a question are told.
+MOST_MISTAKES = 3
+
+
+class QuestionStatistics(NamedTuple):
+    """A question: how many students have all, some or none of its `possible` points, and how many wait for a person,
+    who are in none of these and not in the mean.
+    """
+
+    question: str
+    title: str
+    possible: float
+    mean: float | None
+    full: int
+    partial: int
+    none: int
+    waiting: int
+    mistakes: tuple[tuple[int, str], ...]
+
+
+class ClassStatistics(NamedTuple):
+    """All questions; who handed in what could not be read, with the reason, and whose submission is not graded."""
+
+    assignment: str
+    graded: int
+    questions: tuple[QuestionStatistics, ...]
+    unreadable: dict[str, str]
+    not_graded: tuple[str, ...]
+
+
+def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
+    """Of what is graded now. Raises `UnknownAssignment` and `BadGradebook`."""
+    assignment = course.assignment(name)
+    handed_in = [notebook.parent.parent.name for notebook in course.submissions(name)]
+    reports = [graded.report for graded in all_graded(course, name) if graded.report.student in handed_in]
+    verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
+    for report in reports:
+        points = gradebook.points(name, report.student)
+        for verdict in report.verdicts:
+            verdicts[verdict.question].append((points.get(verdict.question), verdict))
+    titles = {question.id: question.title for question in assignment.questions}
+    known = {report.student for report in reports}
+    return ClassStatistics(
+        assignment=name,
+        graded=len(reports),
+        questions=tuple(
+            _question(question, titles.get(question, "graded by hand"), verdicts[question])
+            for question in _order(assignment)
+            if verdicts[question]
+        ),
+        unreadable={report.student: why for report in reports if (why := _unreadable(report))},
+        not_graded=tuple(sorted(set(handed_in) - known)),
+    )
+
+
+def _order(assignment: Assignment) -> list[str]:
+    asked = {question.id for question in assignment.questions}
+    asked |= {cell.nbgrader.grade_id for cell in assignment.by_hand() if cell.nbgrader}
+    return [cell.nbgrader.grade_id for cell in assignment.source if cell.nbgrader and cell.nbgrader.grade_id in asked]
+
+
+def _question(name: str, title: str, found: Sequence[tuple[float | None, QuestionVerdict]]) -> QuestionStatistics:
+    possible = found[0][1].possible
+    points = [got for got, _ in found if got is not None]
+    full = sum(got >= possible for got in points)
+    none = sum(got <= 0 < possible for got in points)
+    return QuestionStatistics(
+        question=name,
+        title=title,
+        possible=possible,
+        mean=fmean(points) if points else None,
+        full=full,
+        partial=len(points) - full - none,
+        none=none,
+        waiting=len(found) - len(points),
+        mistakes=tuple(_mistakes(verdict for _, verdict in found)),
+    )
+
+
+def _mistakes(verdicts: Iterable[QuestionVerdict]) -> list[tuple[int, str]]:
+    """Of each student the first mistake, which says most."""
+    sentences: defaultdict[str, list[str]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for verdict in verdicts:
+        if verdict.feedback:
+            counts[verdict.feedback[0].mistake] += 1
+            sentences[verdict.feedback[0].mistake].append(verdict.feedback[0].sentence)
+    return [(count, _shared(sentences[mistake])) for mistake, count in counts.most_common(MOST_MISTAKES)]
+
+
+def _shared(sentences: list[str]) -> str:
+    """What all of them say before they come to what each student's code did; else the first, as an example."""
+    told = [sentence.split(". ") for sentence in sentences]
+    same = takewhile(lambda parts: len(set(parts)) == 1, zip(*told, strict=False))
+    begins = ". ".join(parts[0] for parts in same)
+    return f"{begins.rstrip('.')}." if begins else sentences[0]
+
+
+def _unreadable(report: Report) -> str:
+    """Why nothing of a submission could be run, if that is one reason for all questions, and not that all are empty."""
+    reasons = {verdict.feedback[0] for verdict in report.verdicts if verdict.feedback}
+    if len(reasons) == 1 and all(verdict.state == "not run" for verdict in report.verdicts):
+        return reasons.pop().sentence
+    return ""

@@ -1,0 +1,56 @@
+"""What the grader has found of a submission, kept with what it has found it of: so nothing is graded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import DecodeError, Struct, ValidationError, json
+
+from labkit.grading.course.course_folder import Course
+from labkit.grading.grader import Report
+from labkit.whole_file import whole_file
+
+
+class GradedFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A report, and the digest of all that it follows from."""
+
+    digest: str
+    report: Report
+
+
+def digest_of(content: bytes, asked: str) -> str:
+    """Names a submission, by the bytes of its notebook, and what it was asked."""
+    return sha256(asked.encode() + b"\0" + content).hexdigest()
+
+
+def digest_of_assignment(folder: Path) -> str:
+    """Names what an assignment asks: the notebook, and the questions beside it. Raises `OSError`."""
+    found = sha256()
+    for file in sorted([*folder.glob("*.ipynb"), *(folder / "questions").glob("*.*")]):
+        found.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return found.hexdigest()
+
+
+def read_graded(course: Course, student: str, assignment: str) -> GradedFile | None:
+    """What was found; nothing if the submission was not graded, or by a grader that wrote it down otherwise."""
+    try:
+        graded = json.decode(course.report(student, assignment).read_bytes(), type=GradedFile)
+    except (FileNotFoundError, DecodeError, ValidationError, UnicodeDecodeError):
+        return None
+    return graded if (graded.report.student, graded.report.assignment) == (student, assignment) else None
+
+
+def all_graded(course: Course, assignment: str) -> Iterator[GradedFile]:
+    """All that was found of this assignment, by student."""
+    for file in sorted(course.report("*", assignment).parent.glob("*.json")):
+        graded = read_graded(course, file.stem, assignment)
+        if graded is not None:
+            yield graded
+
+
+def write_graded_file(course: Course, graded: GradedFile) -> None:
+    """Keep it in place of what was found before. Raises `OSError`."""
+    with whole_file(course.report(graded.report.student, graded.report.assignment)) as part:
+        part.write_bytes(json.format(json.encode(graded), indent=1) + b"\n")

@@ -1,0 +1,56 @@
+"""Who the students of a course are, as its gradebook lists them (`nbgrader db student import`)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from labkit.grading.course.campus_name import CampusName, letters_of
+
+
+class ListedStudent(NamedTuple):
+    """A student of the gradebook; `number` is the one that the campus system counts by (`lms_user_id`)."""
+
+    id: str
+    first_name: str = ""
+    last_name: str = ""
+    number: str = ""
+
+
+class StudentRoster:
+    """Finds the id of a student by what a campus system calls them."""
+
+    def __init__(self, students: Iterable[ListedStudent]) -> None:
+        self._ids: set[str] = set()
+        self._by_number: dict[str, str] = {}
+        self._by_name: defaultdict[str, set[str]] = defaultdict(set)
+        for student in students:
+            self._ids.add(student.id)
+            if student.number:
+                self._by_number[student.number] = student.id
+            if student.first_name or student.last_name:
+                for name in (student.first_name + student.last_name, student.last_name + student.first_name):
+                    self._by_name[letters_of(name)].add(student.id)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether students were listed, so that one who is not is news; others come by being graded."""
+        return bool(self._by_number or self._by_name)
+
+    def lists(self, student: str) -> bool:
+        """Whether there is a student of this id."""
+        return student in self._ids
+
+    def ids_of(self, name: CampusName) -> list[str]:
+        """Who that may be. Canvas' number says it for sure; Moodle's is another one in each assignment. Where no listed
+        student bears the name, the id is Canvas' number, or the name in small letters with _ between the words.
+        """
+        if name.system == "nbgrader":
+            return [name.person]
+        if name.system == "Canvas" and name.number in self._by_number:
+            return [self._by_number[name.number]]
+        found = sorted(self._by_name.get(letters_of(name.person), ()))
+        if found:
+            return found
+        return [name.number if name.system == "Canvas" else "_".join(name.person.casefold().split())]
