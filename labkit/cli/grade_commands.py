@@ -54,9 +54,7 @@ def init(
     course = make_course(folder, assignments or ASSIGNMENTS)
     names = course.assignments()
     print(f"The course is in {course.root}, with {', '.join(names)}.")
-    print(
-        "Keep a copy of course_secret and gradebook.db: the hidden checks are drawn from the one, the points are in the other."
-    )
+    print("Keep a copy of course_secret, from which the hidden checks are drawn, and of gradebook.db with the points.")
     print(f"Next: cd {course.root}, and `labkit grade release {names[0]}`.")
 
 

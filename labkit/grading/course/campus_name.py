@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from labkit.grading.course.course_folder import timestamp_of
+from labkit.grading.course.submission_time import timestamp_of
 
 _MOODLE = re.compile(r"(?P<name>[^_].*?)_(?P<number>\d+)_assignsubmission_(?P<what>[a-z]+)(?:_(?P<file>.*))?")
 _CANVAS = re.compile(r"(?P<name>[^\W_]+)_(?P<late>LATE_)?(?P<number>\d+)_(?P<attachment>\d+)_(?P<file>.+)")

@@ -8,6 +8,8 @@ from itertools import takewhile
 from statistics import fmean
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
@@ -50,11 +52,13 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
     assignment = course.assignment(name)
     handed_in = [notebook.parent.parent.name for notebook in course.submissions(name)]
     reports = [graded.report for graded in all_graded(course, name) if graded.report.student in handed_in]
+    unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
     for report in reports:
         points = gradebook.points(name, report.student)
         for verdict in report.verdicts:
-            verdicts[verdict.question].append((points.get(verdict.question), verdict))
+            told = replace(verdict, feedback=()) if report.student in unreadable else verdict
+            verdicts[verdict.question].append((points.get(verdict.question), told))
     titles = {question.id: question.title for question in assignment.questions}
     known = {report.student for report in reports}
     return ClassStatistics(
@@ -65,7 +69,7 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
             for question in _order(assignment)
             if verdicts[question]
         ),
-        unreadable={report.student: why for report in reports if (why := _unreadable(report))},
+        unreadable=unreadable,
         not_graded=tuple(sorted(set(handed_in) - known)),
     )
 

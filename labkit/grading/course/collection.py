@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.errors import BadArchive
-from labkit.grading.course.course_folder import TIMESTAMP, Course, read_timestamp
 from labkit.grading.course.handed_in import HandedIn, NotTaken, read_handed_in
 from labkit.grading.course.student_roster import StudentRoster
+from labkit.grading.course.submission_time import TIMESTAMP, read_timestamp, write_timestamp
 from labkit.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from labkit.grading.course.course_folder import Course
 
 
 class Came(StrEnum):
@@ -75,7 +78,7 @@ def _take(course: Course, assignment: str, one: HandedIn, roster: StudentRoster)
             _keep(course.earlier(one.student, assignment), there.read_bytes(), _moment(folder, there))
         _put(folder, there, folder / f"{assignment}.ipynb", one)
     elif one.timestamp is not None and read_timestamp(folder) is None:
-        _write_timestamp(folder, one.timestamp)
+        write_timestamp(folder, one.timestamp)
     said = [one.where]
     if one.timestamp is not None:
         said.append(f"of {one.timestamp:%Y-%m-%d %H:%M:%S} UTC")
@@ -112,7 +115,7 @@ def _put(folder: Path, there: Path | None, file: Path, one: HandedIn) -> None:
     if there is not None and there != file:
         there.unlink()
     if one.timestamp is not None:
-        _write_timestamp(folder, one.timestamp)
+        write_timestamp(folder, one.timestamp)
 
 
 def _keep(folder: Path, content: bytes, moment: datetime) -> None:
@@ -125,10 +128,4 @@ def _keep(folder: Path, content: bytes, moment: datetime) -> None:
 
 def _moment(folder: Path, notebook: Path) -> datetime:
     """When what is there came: as the file beside it tells, else the date of the file."""
-    told = read_timestamp(folder)
-    return told.replace(tzinfo=UTC) if told else datetime.fromtimestamp(notebook.stat().st_mtime, UTC)
-
-
-def _write_timestamp(folder: Path, moment: datetime) -> None:
-    with whole_file(folder / TIMESTAMP) as part:
-        part.write_text(f"{moment:%Y-%m-%d %H:%M:%S.%f} UTC", encoding="utf-8")
+    return read_timestamp(folder) or datetime.fromtimestamp(notebook.stat().st_mtime, UTC)

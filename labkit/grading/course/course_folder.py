@@ -12,13 +12,10 @@ Source: nbgrader 0.9.6, coursedir.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.utils import parse_utc
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -26,15 +23,11 @@ from labkit.errors import BadCourse, UnknownAssignment
 from labkit.grading.assignment_folder import Assignment, read_assignment
 
 CONFIGURATION = "nbgrader_config.py"
-#: When a submission was handed in: beside the notebook, as nbgrader writes it.
-TIMESTAMP = "timestamp.txt"
 #: What is never copied into a release, whatever the configuration says.
 NOT_RELEASED = ("questions", "course_secret")
 
 #: Where nbgrader has the work of a student.
 _STRUCTURE = Path("{nbgrader_step}", "{student_id}", "{assignment_id}")
-#: The id of a student: the name of a folder, in which nbgrader looks for no pattern.
-_STUDENT_ID = re.compile(r"[^\W_][^/\\\0-\x1f*?\[\]{}+:]{0,99}")
 
 
 class Course:
@@ -116,31 +109,6 @@ class Course:
 
     def _path(self, step: str, student: str, assignment: str) -> Path:
         return Path(self._directory.format_path(step, student, assignment))
-
-
-def is_student_id(text: str) -> bool:
-    """Whether a student may have this id: it becomes the name of a folder."""
-    return _STUDENT_ID.fullmatch(text) is not None and text.isprintable() and text == text.strip()
-
-
-def read_timestamp(folder: Path) -> datetime | None:
-    """When what lies in the folder was handed in, in UTC and without a zone as nbgrader has it; nothing if it is not
-    known.
-    """
-    try:
-        with (folder / TIMESTAMP).open(encoding="utf-8") as file:
-            return timestamp_of(file.read(100))
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def timestamp_of(text: str) -> datetime | None:
-    """The time that a text in nbgrader's words tells, as `read_timestamp`; nothing if it tells none."""
-    try:
-        moment = parse_utc(text.strip()) if text.strip() else None
-    except (ValueError, OverflowError):
-        return None
-    return moment if isinstance(moment, datetime) else None
 
 
 def _configuration(root: Path) -> Config:

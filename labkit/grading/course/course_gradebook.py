@@ -90,7 +90,8 @@ class CourseGradebook(Resource):
         name, student, book = report.assignment, report.student, self.gradebook
         with _told(self._course):
             book.update_or_create_student(student)
-            book.update_or_create_submission(name, student, timestamp=timestamp)
+            with book.db.no_autoflush:
+                book.update_or_create_submission(name, student, timestamp=timestamp)
             try:
                 for verdict in report.verdicts:
                     self._write_verdict(verdict, name, student)

@@ -15,7 +15,7 @@ from typing import Any
 
 from labkit.grading.assignment_folder import NOT_GRADED, STUDENT
 from labkit.grading.check_report import feedback_lines
-from labkit.grading.course.course_folder import TIMESTAMP
+from labkit.grading.course.submission_time import TIMESTAMP
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import MAX_SOURCE, NotebookCell
 from labkit.whole_file import whole_file

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from labkit.errors import BadAssignment, LabkitError, NoSubmissions
-from labkit.grading.course.course_folder import Course, read_timestamp
+from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.graded_file import (
     GradedFile,
@@ -27,6 +27,7 @@ from labkit.grading.course.graded_file import (
     write_graded_file,
 )
 from labkit.grading.course.graded_notebook import copy_timestamp, write_graded
+from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import parse_notebook, read_content
 from labkit.grading.question_verdict import Feedback

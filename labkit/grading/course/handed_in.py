@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from labkit.grading.course.campus_name import CampusName, campus_name, plain_name
-from labkit.grading.course.course_folder import is_student_id, read_timestamp
-from labkit.grading.course.student_roster import StudentRoster
+from labkit.grading.course.student_roster import StudentRoster, is_student_id
 from labkit.grading.course.submission_archive import ArchivedFile, open_archive
+from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.question_verdict import printable
 
 
@@ -138,7 +138,7 @@ def _timestamp(source: Path, one: _Owned) -> datetime | None:
     told = one.name.timestamp if one.name else None
     if told is None and source.is_dir():
         told = read_timestamp((source / one.file.path).parent)
-    return told.replace(tzinfo=UTC) if told else None
+    return told
 
 
 def _place(source: Path, file: ArchivedFile) -> str:

@@ -45,7 +45,9 @@ def write_points(gradebook: Gradebook, file: Path, assignment: str | None = None
 
 
 def _rows(gradebook: Gradebook, name: str | None) -> Iterator[Mapping[str, object]]:
-    students = gradebook.students
+    students = sorted(
+        gradebook.students, key=lambda student: (student.last_name or "", student.first_name or "", student.id)
+    )
     for assignment in gradebook.assignments:
         if name in (None, assignment.name):
             for student in students:

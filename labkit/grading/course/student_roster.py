@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from labkit.grading.course.campus_name import CampusName, letters_of
+
+#: The id of a student: the name of a folder, in which nbgrader looks for no pattern.
+_ID = re.compile(r"[^\W_][^/\\\0-\x1f*?\[\]{}+:]{0,99}")
 
 
 class ListedStudent(NamedTuple):
@@ -54,3 +58,8 @@ class StudentRoster:
         if found:
             return found
         return [name.number if name.system == "Canvas" else "_".join(name.person.casefold().split())]
+
+
+def is_student_id(text: str) -> bool:
+    """Whether a student may have this id."""
+    return _ID.fullmatch(text) is not None and text.isprintable() and text == text.strip()
