@@ -126,7 +126,8 @@ def auto(
         except KeyboardInterrupt:
             print(f"Interrupted. {_sum(assignment, found)} Say it again to go on.", flush=True)
             raise
-    print(_sum(assignment, found))
+        waiting = gradebook.waiting(assignment)
+    print(_sum(assignment, found, waiting))
     sys.exit(1 if any(one.failure for one in found) else 0)
 
 
@@ -234,11 +235,10 @@ def _line(one: GradedSubmission) -> str:
     return f"{one.student}: {one.report.points:g} of {one.report.possible:g} points{by_hand}"
 
 
-def _sum(assignment: str, found: list[GradedSubmission]) -> str:
+def _sum(assignment: str, found: list[GradedSubmission], waiting: int = 0) -> str:
     reports = [one.report for one in found if one.report is not None]
     fresh = sum(one.fresh for one in found if one.report is not None)
     failed = [one.student for one in found if one.report is None]
-    waiting = sum(verdict.state == "by hand" for report in reports for verdict in report.verdicts)
     words = [f"{assignment}: {fresh} graded", f"{len(reports) - fresh} graded before"]
     if reports:
         mean = sum(report.points for report in reports) / len(reports)

@@ -85,6 +85,12 @@ class CourseGradebook(Resource):
                 if grade.auto_score is not None or grade.manual_score is not None
             }
 
+    def waiting(self, assignment: str) -> int:
+        """How many answers a person has to look at."""
+        with _told(self._course):
+            submissions = self.gradebook.notebook_submissions(assignment, assignment)
+            return sum(grade.needs_manual_grade for submission in submissions for grade in submission.grades)
+
     def write(self, report: Report, timestamp: datetime | None) -> None:
         """The points and comments of this report. Raises `BadGradebook`, also if it does not fit what was released."""
         name, student, book = report.assignment, report.student, self.gradebook

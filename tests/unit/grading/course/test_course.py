@@ -1,0 +1,336 @@
+"""A course from its beginning to the points, with nbgrader's gradebook and a grader that runs no student code.
+
+In one file, and so in one process, since nbgrader takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import BadAssignment, BadCourse, BadGradebook, ConversionFailed, NoSubmissions, UnknownAssignment
+from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.course.class_statistics import QuestionStatistics, class_statistics
+from labkit.grading.course.course_folder import Course
+from labkit.grading.course.course_gradebook import CourseGradebook
+from labkit.grading.course.feedback_pages import make_feedback
+from labkit.grading.course.graded_file import read_graded
+from labkit.grading.course.grading_run import ATTEMPTS, GradedSubmission, GradingRun
+from labkit.grading.course.new_course import make_course
+from labkit.grading.course.points_table import write_points
+from labkit.grading.course.released_folder import release_assignment
+from labkit.grading.course.submission_time import write_timestamp
+from labkit.grading.course_secret import read_secret
+from labkit.grading.visible_checks import read_checks
+from tests.unit.grading.course.courses import cell, grade, hand_in, sources
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A course with one assignment, which is released."""
+    folder = tmp_path_factory.mktemp("made")
+    course = make_course(folder / "course", sources(folder / "assignments"))
+    release_assignment(course, "double")
+    return course
+
+
+@pytest.fixture
+def course(made: Course, tmp_path: Path) -> Course:
+    """A copy of it."""
+    shutil.copytree(made.root, tmp_path / "course")
+    return Course(tmp_path / "course")
+
+
+@pytest.fixture
+def gradebook(course: Course) -> Iterator[CourseGradebook]:
+    with CourseGradebook(course) as opened:
+        yield opened
+
+
+def auto(course: Course, gradebook: CourseGradebook, grade=grade, **more: object) -> dict[str, GradedSubmission]:
+    run = GradingRun(course, "double", gradebook, **more)
+    return {one.student: one for one in run.outcomes(grade, workers=2)}
+
+
+def grades(gradebook: CourseGradebook, student: str) -> dict[str, tuple[float | None, bool]]:
+    """By cell what the program gave, and whether a person has to look."""
+    found = gradebook.gradebook.find_submission_notebook("double", "double", student).grades
+    return {one.name: (one.auto_score, one.needs_manual_grade) for one in found}
+
+
+def comments(gradebook: CourseGradebook, student: str) -> dict[str, str | None]:
+    found = gradebook.gradebook.find_submission_notebook("double", "double", student).comments
+    return {one.name: one.comment for one in found}
+
+
+def test_a_course_is_made_once_and_what_is_there_stays(made: Course, tmp_path: Path) -> None:
+    folders = ("source", "release", "submitted", "autograded", "feedback")
+    assert {file.name for file in made.root.iterdir()} == {
+        *folders,
+        "nbgrader_config.py",
+        "course_secret",
+        "gradebook.db",
+    }
+    shutil.copytree(made.root, tmp_path / "course")
+    course = Course(tmp_path / "course")
+    seed = read_secret(course.root).seed("double", "ada")
+    (course.root / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'queues'\n")
+    (course.source("double") / "mine.txt").write_text("mine")
+    again = make_course(course.root, sources(tmp_path / "assignments"))
+    assert again.id == "queues"
+    assert (again.source("double") / "mine.txt").exists()
+    assert read_secret(course.root).seed("double", "ada") == seed
+    assert again.assignments() == ["double"]
+
+
+def test_what_is_no_course_says_so(course: Course, tmp_path: Path) -> None:
+    with pytest.raises(BadCourse, match="There are no assignments in"):
+        make_course(tmp_path / "other", tmp_path)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(BadCourse, match="There is no course in"):
+        Course(tmp_path)
+    configuration = course.root / "nbgrader_config.py"
+    for text, said in (
+        ("1 / 0", "ZeroDivisionError"),
+        ("get_config().CourseDirectory.directory_structure = 'x'", "another"),
+    ):
+        configuration.write_text(text)
+        with pytest.raises(BadCourse, match=said):
+            Course(course.root)
+    with pytest.raises(UnknownAssignment, match="no assignment 'a1'; there are double"):
+        course.assignment("a1")
+
+
+def test_a_release_has_the_visible_checks_and_no_solutions(course: Course) -> None:
+    folder = course.release("double")
+    assert {file.name for file in folder.iterdir()} == {"double.ipynb", "checks.json"}
+    text = (folder / "double.ipynb").read_text()
+    assert "return FACTOR * x" not in text
+    assert "1 / 0" not in text
+    cells = json.loads(text)["cells"]
+    assert [one["metadata"].get("deletable") for one in cells if one["metadata"].get("nbgrader")] == [False] * 6
+    assert read_checks(folder).release == read_assignment(course.source("double")).release
+
+
+def test_a_release_that_cannot_be_made_says_why(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    auto(course, gradebook)
+    file = course.source("double") / "double.ipynb"
+    text = file.read_text()
+    file.write_text(text.replace("given", "granted"))
+    with pytest.raises(ConversionFailed, match="Cannot add or remove cells"):
+        release_assignment(course, "double")
+    file.write_text(text.replace("### END SOLUTION", ""))
+    with pytest.raises(BadAssignment, match="END SOLUTION"):
+        release_assignment(course, "double")
+
+
+def test_points_and_comments_are_in_the_gradebook(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    hand_in(course, "ben", q1="wrong", q3="", added=[cell("mine = 1")])
+    write_timestamp(course.submitted("ada", "double"), datetime(2026, 11, 28, 10, tzinfo=UTC))
+    found = auto(course, gradebook)
+    assert [(one.fresh, one.failure) for one in found.values()] == [(True, "")] * 2
+    assert grades(gradebook, "ada") == {"q1_check": (2, False), "q2_check": (2, False), "q3": (None, True)}
+    assert grades(gradebook, "ben") == {"q1_check": (0, False), "q2_check": (2, False), "q3": (0, False)}
+    assert comments(gradebook, "ada") == {"q1": None, "q2": None, "q3": None}
+    assert comments(gradebook, "ben")["q1"] == (
+        "      It is not twice as much. double(3) returned 9.\n        Hint: Look at the factor."
+    )
+    submission = gradebook.gradebook.find_submission("double", "ada")
+    assert submission.timestamp.isoformat() == "2026-11-28T10:00:00"
+    assert (course.autograded("ada", "double") / "timestamp.txt").exists()
+    graded = json.loads((course.autograded("ben", "double") / "double.ipynb").read_text())
+    shown = ["".join(one["source"]) for one in graded["cells"]]
+    assert "wrong" in shown
+    assert shown[0] == "Of the whole notebook:\n\n      Cells were added."
+    assert shown[-1] == "    mine = 1"
+
+
+def test_nothing_is_graded_twice_unless_it_has_changed(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    hand_in(course, "ben")
+    asked: list[str] = []
+
+    def count(notebook: Path, student: str):
+        asked.append(student)
+        return grade(notebook, student)
+
+    auto(course, gradebook, count, students=["ada"])
+    found = auto(course, gradebook, count)
+    assert asked == ["ada", "ben"]
+    assert [one.fresh for one in found.values()] == [False, True]
+    assert found["ada"].report is not None
+    assert found["ada"].report.points == 4
+    hand_in(course, "ada", q1="wrong")
+    auto(course, gradebook, count)
+    assert asked == ["ada", "ben", "ada"]
+    assert grades(gradebook, "ada")["q1_check"] == (0, False)
+    declared = course.source("double") / "questions" / "q1.py"
+    declared.write_text(f"{declared.read_text()}\n")
+    auto(course, gradebook, count)
+    assert asked == ["ada", "ben", "ada", *asked[3:]]
+    assert sorted(asked[3:]) == ["ada", "ben"]
+
+
+def test_points_that_the_gradebook_has_lost_are_written_again(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    auto(course, gradebook)
+    gradebook.gradebook.remove_submission("double", "ada")
+    assert not auto(course, gradebook)["ada"].fresh
+    assert grades(gradebook, "ada")["q1_check"] == (2, False)
+
+
+def test_what_a_person_has_given_stays_and_is_to_be_looked_at_again(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    auto(course, gradebook)
+    by_hand = gradebook.gradebook.find_grade("q3", "double", "double", "ada")
+    by_hand.manual_score, by_hand.needs_manual_grade = 2.5, False
+    gradebook.gradebook.db.commit()
+    auto(course, gradebook)
+    assert gradebook.gradebook.find_submission("double", "ada").score == 6.5
+    assert grades(gradebook, "ada")["q3"] == (None, False)
+    hand_in(course, "ada", q3="Because it is so.")
+    auto(course, gradebook)
+    assert gradebook.gradebook.find_submission("double", "ada").score == 6.5
+    assert grades(gradebook, "ada")["q3"] == (None, True)
+
+
+def test_one_that_fails_keeps_out_no_other_and_is_tried_again(course: Course, gradebook: CourseGradebook) -> None:
+    for student, answer in (("ada", "broken"), ("ben", "right"), ("cleo", "wrong")):
+        hand_in(course, student, answer)
+    hand_in(course, "dan").write_text("{")
+    asked: list[str] = []
+
+    def count(notebook: Path, student: str):
+        asked.append(student)
+        return grade(notebook, student)
+
+    found = auto(course, gradebook, count)
+    assert asked.count("ada") == ATTEMPTS
+    assert found["ada"].report is None
+    assert found["ada"].failure == "RuntimeError: ada"
+    assert not gradebook.has("double", "ada")
+    assert [student for student, one in found.items() if one.report] != ["ada"]
+    assert grades(gradebook, "dan") == {"q1_check": (0, False), "q2_check": (0, False), "q3": (0, False)}
+    assert (course.autograded("dan", "double") / "double.ipynb").exists()
+    hand_in(course, "ada")
+    again = auto(course, gradebook)
+    assert [student for student, one in again.items() if one.fresh] == ["ada"]
+
+
+def test_who_stops_in_the_middle_goes_on_where_it_was(course: Course, gradebook: CourseGradebook) -> None:
+    for student in ("ada", "ben", "cleo"):
+        hand_in(course, student)
+    outcomes = GradingRun(course, "double", gradebook).outcomes(grade)
+    first = next(outcomes)
+    outcomes.close()
+    assert read_graded(course, first.student, "double") is not None
+    found = auto(course, gradebook)
+    assert sorted(student for student, one in found.items() if one.fresh) == sorted(
+        {"ada", "ben", "cleo"} - {first.student}
+    )
+
+
+def test_who_has_nothing_to_grade_is_told(course: Course, gradebook: CourseGradebook) -> None:
+    with pytest.raises(NoSubmissions, match="labkit grade collect double FROM"):
+        auto(course, gradebook)
+    hand_in(course, "ada")
+    with pytest.raises(NoSubmissions, match="ben handed nothing in of double"):
+        auto(course, gradebook, students=["ada", "ben"])
+    gradebook.gradebook.remove_assignment("double")
+    with pytest.raises(BadGradebook, match="labkit grade release double"):
+        auto(course, gradebook)
+
+
+def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
+    (course.root / "late.py").write_text(
+        "from nbgrader.plugins import BasePlugin\n"
+        "class Late(BasePlugin):\n"
+        "    def late_submission_penalty(self, student_id, score, total_seconds_late):\n"
+        "        return total_seconds_late / 3600\n"
+    )
+    with (course.root / "nbgrader_config.py").open("a") as file:
+        file.write(f"import sys\nsys.path.insert(0, {str(course.root)!r})\n")
+        file.write("from late import Late\nc.AssignLatePenalties.plugin_class = Late\n")
+    late, due = Course(course.root), datetime(2026, 11, 28, 10, tzinfo=UTC)
+    hand_in(late, "ada")
+    write_timestamp(late.submitted("ada", "double"), due + timedelta(hours=1))
+    with CourseGradebook(late) as gradebook:
+        gradebook.gradebook.update_or_create_assignment("double", duedate=due)
+        auto(late, gradebook)
+        assert gradebook.gradebook.find_submission("double", "ada").late_submission_penalty == 1
+        write_points(gradebook.gradebook, late.root / "grades.csv")
+    (row,) = csv.DictReader((late.root / "grades.csv").open())
+    assert (row["raw_score"], row["late_submission_penalty"], row["score"], row["max_score"]) == (
+        "4.0",
+        "1.0",
+        "3.0",
+        "7.0",
+    )
+
+
+def test_points_are_one_row_each_however_a_student_is_called(course: Course, gradebook: CourseGradebook) -> None:
+    book = gradebook.gradebook
+    book.add_student("s1", last_name="Lovelace, Countess", first_name='=HYPERLINK("x")')
+    book.add_student("s2")
+    hand_in(course, "s1")
+    auto(course, gradebook)
+    assert write_points(book, course.root / "grades.csv", "double") == 2
+    second, first = csv.DictReader((course.root / "grades.csv").open())
+    assert (first["last_name"], first["first_name"], first["score"]) == (
+        "Lovelace, Countess",
+        '\'=HYPERLINK("x")',
+        "4.0",
+    )
+    assert (first["needs_manual_grade"], second["student_id"], second["score"]) == ("True", "s2", "0.0")
+
+
+def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebook: CourseGradebook) -> None:
+    for student, answer in (("ada", "right"), ("ben", "wrong"), ("cleo", "wrong"), ("dan", "broken")):
+        hand_in(course, student, answer)
+    hand_in(course, "eva").write_text("{")
+    auto(course, gradebook)
+    by_hand = gradebook.gradebook.find_grade("q3", "double", "double", "ada")
+    by_hand.manual_score = 1.5
+    gradebook.gradebook.db.commit()
+    found = class_statistics(course, "double", gradebook)
+    assert found.graded == 4
+    assert found.not_graded == ("dan",)
+    assert found.unreadable == {"eva": "The notebook is damaged: Input data was truncated."}
+    assert found.questions == (
+        QuestionStatistics(
+            "q1", "Twice as much", 2, 0.5, 1, 0, 3, 0, ((2, "It is not twice as much. double(3) returned 9."),)
+        ),
+        QuestionStatistics("q2", "Twice as much", 2, 1.5, 3, 0, 1, 0, ()),
+        QuestionStatistics("q3", "graded by hand", 3, 0.75, 0, 1, 1, 2, ()),
+    )
+
+
+def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Course, gradebook: CourseGradebook) -> None:
+    with pytest.raises(ConversionFailed, match="labkit grade auto double"):
+        make_feedback(course, "double")
+    attack = (
+        "<script>alert(1)</script> <img src=x onerror=alert(2)> [x](javascript:alert(3)) ![x](attachment:none)\n\n"
+        "```mermaid\n<script>alert(4)</script>\n```\n\n$\\href{javascript:alert(5)}{x}$ and $a < b$"
+    )
+    hand_in(course, "ada", q1="wrong", q3=attack, added=[cell("<script>alert(6)</script>")])
+    hand_in(course, "ben").write_text("{")
+    auto(course, gradebook)
+    ada, ben = make_feedback(course, "double")
+    text = ada.read_text()
+    assert "It is not twice as much. double(3) returned 9." in text
+    for number in range(1, 7):
+        assert f"alert({number})" in text or number in (3, 5)
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "javascript:alert(3)" not in text
+    assert "\\href" not in text
+    assert "(Score: 2.0 / 7.0)" in text
+    assert "The notebook is damaged" in ben.read_text()
