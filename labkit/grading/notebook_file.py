@@ -79,11 +79,8 @@ def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
     Takes bounded time and memory, whatever is there.
     """
     content = read_content(path)
-    return content if isinstance(content, Feedback) else parse_notebook(content)
-
-
-def parse_notebook(content: bytes) -> tuple[NotebookCell, ...] | Feedback:
-    """The cells of a notebook that is in memory already; as `read_notebook`."""
+    if isinstance(content, Feedback):
+        return content
     try:
         notebook = _NOTEBOOK.decode(content)
     except _UNREADABLE as error:

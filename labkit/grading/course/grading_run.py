@@ -29,7 +29,7 @@ from labkit.grading.course.graded_file import (
 from labkit.grading.course.graded_notebook import copy_timestamp, write_graded
 from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.grader import Report
-from labkit.grading.notebook_file import parse_notebook, read_content
+from labkit.grading.notebook_file import read_content, read_notebook
 from labkit.grading.question_verdict import Feedback
 
 #: How often a submission is tried with which the machine fails, one time after all others.
@@ -122,24 +122,28 @@ class GradingRun:
             yield Submission(student, notebooks[student], timestamp, digest_of(known, self._asked))
 
     def _is_graded(self, one: Submission) -> bool:
-        """Whether nothing has changed since; points that the gradebook has lost are written again."""
+        """Whether nothing has changed since; what was lost of what was found then is written again."""
         graded = read_graded(self._course, one.student, self.assignment.name)
         if graded is None or graded.digest != one.digest:
             return False
         if not self._gradebook.has(self.assignment.name, one.student):
             self._gradebook.write(graded.report, one.timestamp)
+        if not (self._course.autograded(one.student, self.assignment.name) / self._released.name).exists():
+            self._write_notebook(one, graded.report)
         return True
+
+    def _write_notebook(self, one: Submission, report: Report) -> None:
+        folder = self._course.autograded(one.student, self.assignment.name)
+        cells = read_notebook(one.notebook)
+        write_graded(self._released, () if isinstance(cells, Feedback) else cells, report, folder)
+        copy_timestamp(one.notebook.parent, folder)
 
     def _kept(self, one: Submission, found: Report | str) -> GradedSubmission:
         if isinstance(found, str):
             return GradedSubmission(one.student, failure=found)
-        folder = self._course.autograded(one.student, self.assignment.name)
         try:
-            content = read_content(one.notebook)
-            cells = content if isinstance(content, Feedback) else parse_notebook(content)
             self._gradebook.write(found, one.timestamp)
-            write_graded(self._released, () if isinstance(cells, Feedback) else cells, found, folder)
-            copy_timestamp(one.notebook.parent, folder)
+            self._write_notebook(one, found)
             write_graded_file(self._course, GradedFile(digest=one.digest, report=found))
         except (LabkitError, OSError) as error:
             return GradedSubmission(one.student, failure=f"What was found could not be kept: {error}")

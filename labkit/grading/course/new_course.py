@@ -32,6 +32,9 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedb
 # What `labkit check` needs goes beside the released notebook, also when formgrader makes the release.
 c.GenerateAssignment.post_convert_hook = "labkit.grading.visible_checks.add_to_release"
 
+# Student code runs in the sandbox only, by `labkit grade auto`.
+c.Autograde.sanitize_preprocessors = ["labkit.grading.course.sandbox_only.SandboxOnly"]
+
 # What students write is shown as text: HTML in it would run in the browser of whoever grades by hand.
 c.HTMLExporter.filters = {"markdown2html": "labkit.grading.course.plain_markdown.markdown_as_html"}
 '''

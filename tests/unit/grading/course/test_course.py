@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from nbgrader.converters import Autograde
 
 from labkit.errors import BadAssignment, BadCourse, BadGradebook, ConversionFailed, NoSubmissions, UnknownAssignment
 from labkit.grading.assignment_folder import read_assignment
@@ -22,6 +23,7 @@ from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.feedback_pages import make_feedback
 from labkit.grading.course.graded_file import read_graded
 from labkit.grading.course.grading_run import ATTEMPTS, GradedSubmission, GradingRun
+from labkit.grading.course.nbgrader_conversion import run_converter
 from labkit.grading.course.new_course import make_course
 from labkit.grading.course.points_table import write_points
 from labkit.grading.course.released_folder import release_assignment
@@ -185,6 +187,17 @@ def test_points_that_the_gradebook_has_lost_are_written_again(course: Course, gr
     gradebook.gradebook.remove_submission("double", "ada")
     assert not auto(course, gradebook)["ada"].fresh
     assert grades(gradebook, "ada")["q1_check"] == (2, False)
+
+
+def test_nbgrader_runs_nothing_and_what_it_deletes_is_made_again(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada", q1="raise SystemExit")
+    auto(course, gradebook)
+    before = (course.autograded("ada", "double") / "double.ipynb").read_text()
+    with pytest.raises(ConversionFailed, match="Say `labkit grade auto` instead"):
+        run_converter(Autograde(coursedir=course.directory("double"), config=course.config, force=True), "grades")
+    assert not course.autograded("ada", "double").exists()
+    assert not auto(course, gradebook)["ada"].fresh
+    assert (course.autograded("ada", "double") / "double.ipynb").read_text() == before
 
 
 def test_what_a_person_has_given_stays_and_is_to_be_looked_at_again(course: Course, gradebook: CourseGradebook) -> None:
