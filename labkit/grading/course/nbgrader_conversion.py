@@ -18,17 +18,20 @@ _TOLD = 3
 
 
 class ErrorsSaid(logging.Handler):
-    """Keeps what is logged as an error."""
+    """Keeps what is logged as an error: of a traceback the last line, which names the error, and other messages."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.lines: list[str] = []
+        self.raised: list[str] = []
+        self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line that says what it is about: of a traceback the last one, which names the error."""
+        """Keep the line that says what it is about."""
         lines = [line for line in record.getMessage().splitlines() if line.strip()]
-        if lines:
-            self.lines.append(lines[-1] if lines[0].startswith("Traceback") else lines[0])
+        if lines and lines[0].startswith("Traceback"):
+            self.raised.append(lines[-1])
+        elif lines:
+            self.said.append(lines[0])
 
 
 def run_converter(converter: BaseConverter, what: str) -> None:
@@ -38,7 +41,7 @@ def run_converter(converter: BaseConverter, what: str) -> None:
             converter.start()
         except (NbGraderException, SystemExit) as error:
             last = traceback.format_exception_only(error)[-1].strip()
-            told = list(dict.fromkeys(said.lines)) or [last]
+            told = list(dict.fromkeys(said.raised or said.said)) or [last]
             more = f" (and {len(told) - _TOLD} more)" if len(told) > _TOLD else ""
             raise ConversionFailed(f"nbgrader could not make {what}: {'; '.join(told[:_TOLD])}{more}") from error
 
