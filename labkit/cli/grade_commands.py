@@ -118,7 +118,7 @@ def auto(
     from labkit.grading.course.grading_run import GradingRun
 
     found: list[GradedSubmission] = []
-    with CourseGradebook(opened) as gradebook, ExitStack() as ends:
+    with opened.being_graded(), CourseGradebook(opened) as gradebook, ExitStack() as ends:
         run = GradingRun(opened, assignment, gradebook, students=student or ())
         try:
             grade = _grader(opened, run, workers, ends)

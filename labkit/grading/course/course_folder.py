@@ -13,8 +13,10 @@ Source: nbgrader 0.9.6, coursedir.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
@@ -106,6 +108,21 @@ class Course:
             own = folder / f"{assignment}.ipynb"
             found = [own] if own.exists() else sorted(folder.glob("*.ipynb"))
             yield found[0] if len(found) == 1 else own
+
+    @contextmanager
+    def being_graded(self) -> Iterator[None]:
+        """Inside, nobody else grades it. Raises `BadCourse` if somebody does."""
+        lock = FileLock(self.root / ".grading.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise BadCourse(
+                f"Another `labkit grade auto` is grading in {self.root}. Wait for its end, or use its option --workers."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _path(self, step: str, student: str, assignment: str) -> Path:
         return Path(self._directory.format_path(step, student, assignment))

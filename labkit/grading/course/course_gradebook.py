@@ -5,13 +5,14 @@ What a person has written there stays. Source: nbgrader 0.9.6, preprocessors/sav
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from alembic.script import ScriptDirectory
 from nbformat import NotebookNode
-from nbgrader.api import Base, Gradebook, MissingEntry
+from nbgrader.api import Base, Gradebook, InvalidEntry, MissingEntry
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import create_engine, inspect, text
@@ -134,7 +135,7 @@ class CourseGradebook(Resource):
 def comment_on(verdict: QuestionVerdict) -> str | None:
     """What a student reads below the answer, as a block of code in Markdown: a program has written it."""
     lines = [line for feedback in verdict.feedback for line in feedback_lines(feedback)]
-    return "\n".join(f"    {line}" for line in lines) or None
+    return textwrap.indent(textwrap.dedent("\n".join(lines)), "    ") or None
 
 
 def _is_by_hand(book: Gradebook, question: str, assignment: str) -> bool:
@@ -167,7 +168,7 @@ def _told(course: Course) -> Iterator[None]:
     """What the database says becomes one sentence."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, InvalidEntry) as error:
         said = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise BadGradebook(
             f"The gradebook {course.database} cannot be used: {said}. If another program has it open, as formgrader "

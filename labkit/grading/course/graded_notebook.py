@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def write_graded(released: Path, submitted: Sequence[NotebookCell], report: Repo
             cell["source"] = f"STUDENT = {report.student!r}"
     notes = [line for note in report.notes for line in feedback_lines(note)]
     if notes:
-        notebook["cells"].insert(0, _said("Of the whole notebook:", "\n".join(notes)))
+        notebook["cells"].insert(0, _said("Of the whole notebook:", textwrap.dedent("\n".join(notes))))
     notebook["cells"] += _added(submitted, given)
     if notebook["nbformat_minor"] >= _WITH_IDS:
         for number, cell in enumerate(notebook["cells"]):
@@ -89,9 +90,11 @@ def _added(submitted: Sequence[NotebookCell], given: set[str]) -> Iterator[Cell]
 
 def _said(heading: str, block: str) -> Cell:
     """A cell that is shown and none that is run."""
-    lines = [heading, ""] if heading else []
-    lines += [f"    {line}" for line in block.splitlines()]
-    return {"cell_type": "markdown", "metadata": {}, "source": "\n".join(lines)}
+    return {
+        "cell_type": "markdown",
+        "metadata": {},
+        "source": f"{heading}\n\n{textwrap.indent(block, '    ')}".strip("\n"),
+    }
 
 
 def _text(cell: Cell) -> str:

@@ -41,7 +41,7 @@ Grade = Callable[[Path, str], Report]
 log = logging.getLogger("labkit.grading")
 
 
-class Submission(NamedTuple):
+class SubmittedFile(NamedTuple):
     """A notebook that was handed in, and the digest of what its report follows from."""
 
     student: str
@@ -93,7 +93,7 @@ class GradingRun:
             if one not in self._ungraded:
                 graded = read_graded(self._course, one.student, name)
                 yield GradedSubmission(one.student, graded.report if graded else None, fresh=False)
-        waiting, found = deque((one, 1) for one in self._ungraded), SimpleQueue[tuple[Submission, Report | str]]()
+        waiting, found = deque((one, 1) for one in self._ungraded), SimpleQueue[tuple[SubmittedFile, Report | str]]()
         stop = threading.Event()
         for number in range(min(workers, len(waiting))):
             threading.Thread(
@@ -105,7 +105,7 @@ class GradingRun:
         finally:
             stop.set()
 
-    def _found(self, name: str, students: Collection[str]) -> Iterator[Submission]:
+    def _found(self, name: str, students: Collection[str]) -> Iterator[SubmittedFile]:
         notebooks = {notebook.parent.parent.name: notebook for notebook in self._course.submissions(name)}
         missing = sorted(set(students) - notebooks.keys())
         if missing:
@@ -119,9 +119,9 @@ class GradingRun:
             content = read_content(notebooks[student])
             known = content.sentence.encode() if isinstance(content, Feedback) else content
             timestamp = read_timestamp(notebooks[student].parent)
-            yield Submission(student, notebooks[student], timestamp, digest_of(known, self._asked))
+            yield SubmittedFile(student, notebooks[student], timestamp, digest_of(known, self._asked))
 
-    def _is_graded(self, one: Submission) -> bool:
+    def _is_graded(self, one: SubmittedFile) -> bool:
         """Whether nothing has changed since; what was lost of what was found then is written again."""
         graded = read_graded(self._course, one.student, self.assignment.name)
         if graded is None or graded.digest != one.digest:
@@ -132,13 +132,13 @@ class GradingRun:
             self._write_notebook(one, graded.report)
         return True
 
-    def _write_notebook(self, one: Submission, report: Report) -> None:
+    def _write_notebook(self, one: SubmittedFile, report: Report) -> None:
         folder = self._course.autograded(one.student, self.assignment.name)
         cells = read_notebook(one.notebook)
         write_graded(self._released, () if isinstance(cells, Feedback) else cells, report, folder)
         copy_timestamp(one.notebook.parent, folder)
 
-    def _kept(self, one: Submission, found: Report | str) -> GradedSubmission:
+    def _kept(self, one: SubmittedFile, found: Report | str) -> GradedSubmission:
         if isinstance(found, str):
             return GradedSubmission(one.student, failure=found)
         try:
@@ -152,8 +152,8 @@ class GradingRun:
 
 def _grade_all(
     grade: Grade,
-    waiting: deque[tuple[Submission, int]],
-    found: SimpleQueue[tuple[Submission, Report | str]],
+    waiting: deque[tuple[SubmittedFile, int]],
+    found: SimpleQueue[tuple[SubmittedFile, Report | str]],
     stop: threading.Event,
 ) -> None:
     """Grade what waits until there is nothing more. What fails is tried again after the others."""

@@ -49,8 +49,12 @@ def read_handed_in(source: Path, assignment: str, roster: StudentRoster) -> Iter
     with open_archive(source) as files:
         owned: defaultdict[tuple[str, object], list[_Owned]] = defaultdict(list)
         numbers: defaultdict[str, set[str]] = defaultdict(set)
-        for file in files:
-            match _owner(source, file, assignment, roster):
+        names = [campus_name(file.path, assignment) for file in files]
+        by_exchange = any(name is not None and name.system == "nbgrader" for name in names)
+        for file, name in zip(files, names, strict=True):
+            if name is None and by_exchange:
+                continue  # what is handed out lies there, too
+            match _owner(source, file, name, assignment, roster):
                 case NotTaken() as why:
                     yield why
                 case _Owned() as one:
@@ -74,9 +78,10 @@ def read_handed_in(source: Path, assignment: str, roster: StudentRoster) -> Iter
 _LIST = "List the students by `nbgrader db student import`, with their lms_user_id."
 
 
-def _owner(source: Path, file: ArchivedFile, assignment: str, roster: StudentRoster) -> _Owned | NotTaken | None:
+def _owner(
+    source: Path, file: ArchivedFile, name: CampusName | None, assignment: str, roster: StudentRoster
+) -> _Owned | NotTaken | None:
     """Whose the file is; nothing if it belongs to another assignment."""
-    name = campus_name(file.path, assignment)
     if name is not None:
         if not name.file:
             return None

@@ -109,6 +109,13 @@ def test_what_is_no_course_says_so(course: Course, tmp_path: Path) -> None:
         course.assignment("a1")
 
 
+def test_one_grades_at_a_time(course: Course) -> None:
+    with course.being_graded(), pytest.raises(BadCourse, match="is grading in"), Course(course.root).being_graded():
+        pass
+    with Course(course.root).being_graded():
+        pass
+
+
 def test_a_release_has_the_visible_checks_and_no_solutions(course: Course) -> None:
     folder = course.release("double")
     assert {file.name for file in folder.iterdir()} == {"double.ipynb", "checks.json"}
@@ -143,7 +150,7 @@ def test_points_and_comments_are_in_the_gradebook(course: Course, gradebook: Cou
     assert grades(gradebook, "ben") == {"q1_check": (0, False), "q2_check": (2, False), "q3": (0, False)}
     assert comments(gradebook, "ada") == {"q1": None, "q2": None, "q3": None}
     assert comments(gradebook, "ben")["q1"] == (
-        "      It is not twice as much. double(3) returned 9.\n        Hint: Look at the factor."
+        "    It is not twice as much. double(3) returned 9.\n      Hint: Look at the factor."
     )
     submission = gradebook.gradebook.find_submission("double", "ada")
     assert submission.timestamp.isoformat() == "2026-11-28T10:00:00"
@@ -151,7 +158,7 @@ def test_points_and_comments_are_in_the_gradebook(course: Course, gradebook: Cou
     graded = json.loads((course.autograded("ben", "double") / "double.ipynb").read_text())
     shown = ["".join(one["source"]) for one in graded["cells"]]
     assert "wrong" in shown
-    assert shown[0] == "Of the whole notebook:\n\n      Cells were added."
+    assert shown[0] == "Of the whole notebook:\n\n    Cells were added."
     assert shown[-1] == "    mine = 1"
 
 

@@ -50,7 +50,11 @@ def unpacked(folder: Path, *names: str) -> Path:
             {"1": "la_1_20_a1-1.ipynb", "2": "kb_LATE_2_30_z.ipynb"},
         ),
         (
-            ["ada+a1+2026-11-28 10:00:00 UTC+x/a1.ipynb", "ada+a2+2026-11-28 10:00:00 UTC+x/a2.ipynb"],
+            [
+                "ada+a1+2026-11-28 10:00:00 UTC+x/a1.ipynb",
+                "ada+a2+2026-11-28 10:00:00 UTC+x/a2.ipynb",
+                "outbound/a1/a1.ipynb",
+            ],
             {"ada": "ada+a1+2026-11-28 10:00:00 UTC+x/a1.ipynb"},
         ),
     ],
