@@ -337,7 +337,7 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     with pytest.raises(ConversionFailed, match="labkit grade auto double"):
         make_feedback(course, "double")
     attack = (
-        "<script>alert(1)</script> <img src=x onerror=alert(2)> [x](javascript:alert(3)) ![x](attachment:none)\n\n"
+        "<script>alert(1)</script> <img src=x onerror=alert(2)> [x](javascript:alert`3`) ![x](attachment:none)\n\n"
         "```mermaid\n<script>alert(4)</script>\n```\n\n$\\href{javascript:alert(5)}{x}$ and $a < b$"
     )
     hand_in(course, "ada", q1="wrong", q3=attack, added=[cell("<script>alert(6)</script>")])
@@ -347,10 +347,10 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     text = ada.read_text()
     assert "It is not twice as much. double(3) returned 9." in text
     for number in range(1, 7):
-        assert f"alert({number})" in text or number in (3, 5)
+        assert f"alert({number})" in text or number == 3
     assert "<script>alert" not in text
     assert "<img src=x" not in text
-    assert "javascript:alert(3)" not in text
+    assert 'href="javascript' not in text
     assert "\\href" not in text
     assert "(Score: 2.0 / 7.0)" in text
     assert "The notebook is damaged" in ben.read_text()
