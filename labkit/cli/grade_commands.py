@@ -232,7 +232,8 @@ def _line(one: GradedSubmission) -> str:
         return f"{one.student}: could not be graded. {one.failure}"
     waits = [verdict.question for verdict in one.report.verdicts if verdict.state == "by hand"]
     by_hand = f", and {', '.join(waits)} by hand" if waits else ""
-    return f"{one.student}: {one.report.points:g} of {one.report.possible:g} points{by_hand}"
+    other = f" (the notebook says that it is of {one.names!r})" if one.names else ""
+    return f"{one.student}: {one.report.points:g} of {one.report.possible:g} points{by_hand}{other}"
 
 
 def _sum(assignment: str, found: list[GradedSubmission], waiting: int = 0) -> str:

@@ -30,7 +30,8 @@ from labkit.grading.course.graded_notebook import copy_timestamp, write_graded
 from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_content, read_notebook
-from labkit.grading.question_verdict import Feedback
+from labkit.grading.question_verdict import MAX_NAME, Feedback, printable
+from labkit.grading.student_cell import student_of
 
 #: How often a submission is tried with which the machine fails, one time after all others.
 ATTEMPTS = 3
@@ -51,12 +52,15 @@ class SubmittedFile(NamedTuple):
 
 
 class GradedSubmission(NamedTuple):
-    """What came of it: a report, from this run or an earlier one, or why there is none."""
+    """What came of it: a report, from this run or an earlier one, or why there is none. `names` is another student,
+    whose the notebook says it is.
+    """
 
     student: str
     report: Report | None = None
     fresh: bool = True
     failure: str = ""
+    names: str = ""
 
 
 class GradingRun:
@@ -132,22 +136,25 @@ class GradingRun:
             self._write_notebook(one, graded.report)
         return True
 
-    def _write_notebook(self, one: SubmittedFile, report: Report) -> None:
+    def _write_notebook(self, one: SubmittedFile, report: Report) -> str:
+        """Returns which other student it names."""
         folder = self._course.autograded(one.student, self.assignment.name)
         cells = read_notebook(one.notebook)
         write_graded(self._released, () if isinstance(cells, Feedback) else cells, report, folder)
         copy_timestamp(one.notebook.parent, folder)
+        named = None if isinstance(cells, Feedback) else student_of(cells)
+        return named if named and named not in (one.student, student_of(self.assignment.release)) else ""
 
     def _kept(self, one: SubmittedFile, found: Report | str) -> GradedSubmission:
         if isinstance(found, str):
             return GradedSubmission(one.student, failure=found)
         try:
             self._gradebook.write(found, one.timestamp)
-            self._write_notebook(one, found)
+            names = self._write_notebook(one, found)
             write_graded_file(self._course, GradedFile(digest=one.digest, report=found))
         except (LabkitError, OSError) as error:
             return GradedSubmission(one.student, failure=f"What was found could not be kept: {error}")
-        return GradedSubmission(one.student, found)
+        return GradedSubmission(one.student, found, names=printable(names, MAX_NAME))
 
 
 def _grade_all(

@@ -162,6 +162,12 @@ def test_points_and_comments_are_in_the_gradebook(course: Course, gradebook: Cou
     assert shown[-1] == "    mine = 1"
 
 
+def test_a_notebook_that_names_another_student_is_told(course: Course, gradebook: CourseGradebook) -> None:
+    for student, named in (("ada", "ben"), ("ben", "ben"), ("cleo", "")):
+        hand_in(course, student, added=[cell(f"STUDENT = {named!r}", tags=("student",))] if named else [])
+    assert {one.student: one.names for one in auto(course, gradebook).values()} == {"ada": "ben", "ben": "", "cleo": ""}
+
+
 def test_nothing_is_graded_twice_unless_it_has_changed(course: Course, gradebook: CourseGradebook) -> None:
     hand_in(course, "ada")
     hand_in(course, "ben")
