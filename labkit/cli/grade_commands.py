@@ -192,7 +192,10 @@ def _opened(folder: Path) -> Course:
 
 def _must_have_nbgrader() -> None:
     if find_spec("nbgrader") is None:
-        raise LabkitError("This takes nbgrader, which is not installed. `pip install labkit[notebooks]` brings it.")
+        raise LabkitError(
+            "This takes nbgrader, which is not installed. In a clone of labkit `make bubblewrap` brings it, with the "
+            "sandbox; elsewhere `pip install labkit[grading]` does."
+        )
 
 
 def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> Grade:

@@ -5,6 +5,7 @@ There is a proxy in the environment, as at many universities, which does not ans
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -37,6 +38,22 @@ PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 NOTEBOOK_SETTINGS = '{"windowingMode": "none"}'
 
 
+#: What nbgrader adds to a server; students' environments have none of it.
+NBGRADER = [
+    f"nbgrader.server_extensions.{name}"
+    for name in ("formgrader", "validate_assignment", "assignment_list", "course_list")
+]
+
+
+def _without_nbgrader(configuration: Path) -> None:
+    """As `make lab` has it: the tests' own environment has what instructors have, too."""
+    (configuration / "labconfig").mkdir(parents=True)
+    off = {"ServerApp": {"jpserver_extensions": dict.fromkeys(NBGRADER, False)}}
+    (configuration / "jupyter_server_config.json").write_text(json.dumps(off))
+    page = {"disabledExtensions": {"@jupyter/nbgrader": True}}
+    (configuration / "labconfig" / "page_config.json").write_text(json.dumps(page))
+
+
 class Started:
     """One `make lab` (or `labkit jupyter`), its output, and every process that comes from it."""
 
@@ -50,6 +67,7 @@ class Started:
         settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
         (settings / "tracker.jupyterlab-settings").write_text(NOTEBOOK_SETTINGS)
+        _without_nbgrader(folder / "config")
         private = {
             "LABKIT_DATA_DIR": str(self.data),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),

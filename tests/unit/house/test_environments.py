@@ -22,7 +22,8 @@ def test_conda_lists_what_pyproject_lists() -> None:
     assert conda == [f"python{PROJECT['requires-python']}", "pip"]
     *listed, itself = last["pip"]
     assert itself == "--editable ."
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["notebooks"]
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + extras["notebooks"] + extras["grading"]
     assert [str(Requirement(line)) for line in listed] == [str(Requirement(line)) for line in wanted]
 
 
