@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,20 +12,22 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from labkit.errors import LabkitError, SandboxUnavailable
-from labkit.grading.assignment_folder import Assignment
+from labkit.grading.assignment_folder import STUDENT, Assignment
 from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
-from labkit.grading.kernel_history import KernelHistory, in_notebook, running_history, show
+from labkit.grading.kernel_history import KernelHistory, in_notebook, running_history, show, statements_of
 from labkit.grading.lab_broker import RunningLab
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.plain_backend import PlainBackend
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.sandbox.contract import Backend
-from labkit.grading.student_cell import STUDENT_NAME, student_in, student_of
 from labkit.grading.visible_checks import FILE, read_checks
+
+#: The name that the cell with the tag STUDENT sets.
+_STUDENT_NAME = "STUDENT"
 
 
 def check(question: str) -> CheckReport | None:
@@ -124,8 +127,16 @@ def _backend(given: Backend | None) -> Iterator[tuple[Backend, str]]:
 
 def _student(cells: Sequence[NotebookCell], history: KernelHistory | None) -> str | None:
     """The id that the student has written into the notebook."""
-    run = history.last(STUDENT_NAME) if history is not None else None
-    return student_of(cells) if run is None else student_in([run.source])
+    run = history.last(_STUDENT_NAME) if history is not None else None
+    sources = [run.source] if run is not None else [cell.source for cell in cells if STUDENT in cell.tags]
+    for source in sources:
+        for statement in statements_of(source) or ():
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(student))) if (
+                    name == _STUDENT_NAME
+                ):
+                    return student
+    return None
 
 
 def _taken(notebook: Path, newer: dict[str, int], *, by_kernel: bool) -> str:

@@ -27,11 +27,11 @@ from labkit.grading.course.graded_file import (
     write_graded_file,
 )
 from labkit.grading.course.graded_notebook import copy_timestamp, write_graded
+from labkit.grading.course.named_student import named_student
 from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_content, read_notebook
 from labkit.grading.question_verdict import MAX_NAME, Feedback, printable
-from labkit.grading.student_cell import student_of
 
 #: How often a submission is tried with which the machine fails, one time after all others.
 ATTEMPTS = 3
@@ -142,8 +142,8 @@ class GradingRun:
         cells = read_notebook(one.notebook)
         write_graded(self._released, () if isinstance(cells, Feedback) else cells, report, folder)
         copy_timestamp(one.notebook.parent, folder)
-        named = None if isinstance(cells, Feedback) else student_of(cells)
-        return named if named and named not in (one.student, student_of(self.assignment.release)) else ""
+        named = None if isinstance(cells, Feedback) else named_student(cells)
+        return named if named and named not in (one.student, named_student(self.assignment.release)) else ""
 
     def _kept(self, one: SubmittedFile, found: Report | str) -> GradedSubmission:
         if isinstance(found, str):

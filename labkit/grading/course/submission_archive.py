@@ -20,8 +20,9 @@ from labkit.errors import BadArchive
 from labkit.grading.notebook_file import MAX_NOTEBOOK, read_content
 from labkit.grading.question_verdict import Feedback, printable
 
-#: The most files that are looked at, and how large all notebooks of one zip file may be together, in bytes.
-MOST_FILES, MOST_BYTES = 20_000, 4 * 1024**3
+#: The most files that are looked at, and how large all notebooks of one zip file may be together, in bytes:
+#: they are in memory at one time.
+MOST_FILES, MOST_BYTES = 20_000, 1024**3
 #: How deep in a folder files are looked for.
 DEPTH = 6
 
