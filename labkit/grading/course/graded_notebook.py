@@ -23,8 +23,10 @@ from labkit.whole_file import whole_file
 
 Cell = dict[str, Any]
 
-#: The most cells of a student's own that are shown, and how much of each, in characters.
-MOST_ADDED, MOST_TEXT = 50, 10_000
+#: The most cells of a student's own that are shown, and how much of each and of a written answer, in characters: what is
+#: meant to be hard to read as Markdown takes time that grows with its square.
+MOST_ADDED, MOST_TEXT = 50, 20_000
+_CUT = "\n\n[…] It is longer: see the file that was handed in."
 #: The minor version of nbformat 4 since which each cell has an id.
 _WITH_IDS = 5
 
@@ -70,7 +72,9 @@ def _answer(cell: Cell, found: Sequence[str]) -> str:
     released = _text(cell).strip()
     changed = list(dict.fromkeys(text for text in found if text.strip() != released))
     rule = "\n\n# ---- another cell of this name ----\n\n" if cell["cell_type"] == "code" else "\n\n---\n\n"
-    return rule.join(changed)[:MAX_SOURCE] if changed else _text(cell)
+    longest = MAX_SOURCE if cell["cell_type"] == "code" else MOST_TEXT
+    text = rule.join(changed) or _text(cell)
+    return text if len(text) <= longest else text[:longest] + _CUT
 
 
 def _added(submitted: Sequence[NotebookCell], given: set[str]) -> Iterator[Cell]:

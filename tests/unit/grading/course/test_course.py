@@ -168,6 +168,15 @@ def test_a_notebook_that_names_another_student_is_told(course: Course, gradebook
     assert {one.student: one.names for one in auto(course, gradebook).values()} == {"ada": "ben", "ben": "", "cleo": ""}
 
 
+def test_a_written_answer_without_end_is_cut_off(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada", q3="\\begin{x}" * 20_000)
+    auto(course, gradebook)
+    cells = json.loads((course.autograded("ada", "double") / "double.ipynb").read_text())["cells"]
+    (shown,) = (one["source"] for one in cells if one["metadata"].get("nbgrader", {}).get("grade_id") == "q3")
+    assert len(shown) < 21_000
+    assert shown.endswith("see the file that was handed in.")
+
+
 def test_nothing_is_graded_twice_unless_it_has_changed(course: Course, gradebook: CourseGradebook) -> None:
     hand_in(course, "ada")
     hand_in(course, "ben")
