@@ -23,8 +23,8 @@ from labkit.whole_file import whole_file
 
 Cell = dict[str, Any]
 
-#: The most cells of a student's own that are shown, and how much of each and of a written answer, in characters: what is
-#: meant to be hard to read as Markdown takes time that grows with its square.
+#: The most cells of a student's own that are shown, and how much of each and of a written answer, in characters: what
+#: is meant to be hard to read as Markdown takes a time that grows with its square.
 MOST_ADDED, MOST_TEXT = 50, 20_000
 _CUT = "\n\n[…] It is longer: see the file that was handed in."
 #: The minor version of nbformat 4 since which each cell has an id.
