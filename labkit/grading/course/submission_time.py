@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from labkit.whole_file import whole_file
 
 #: The file's name.
 TIMESTAMP = "timestamp.txt"
+
+_TEXT = re.compile(
+    r"(?P<moment>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?) ?"
+    r"(?:(?P<offset>Z|[+-]\d\d:?\d\d)|(?P<zone>[A-Z][\w/]*))?"
+)
 
 
 def read_timestamp(folder: Path) -> datetime | None:
@@ -21,14 +28,16 @@ def read_timestamp(folder: Path) -> datetime | None:
 
 
 def timestamp_of(text: str) -> datetime | None:
-    """The time that a text in nbgrader's words tells, which is UTC unless it says so; nothing if it tells none."""
-    from nbgrader.utils import parse_utc  # nbgrader takes seconds to import
-
-    try:
-        moment = parse_utc(text.strip()) if text.strip() else None
-    except (ValueError, OverflowError):
+    """The time that a text tells, as nbgrader writes it, in UTC unless it names a zone; nothing if it tells none."""
+    found = _TEXT.fullmatch(text.strip())
+    if found is None:
         return None
-    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
+    try:
+        moment = datetime.fromisoformat(found["moment"] + (found["offset"] or ""))
+        zone = ZoneInfo(found["zone"] or "UTC")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+        return None
 
 
 def write_timestamp(folder: Path, moment: datetime) -> None:

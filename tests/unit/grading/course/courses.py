@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,20 +9,16 @@ from labkit.grading.course.course_folder import Course
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
-from tests.unit.grading.notebooks import SOURCE, Cell, cell, noted, write_assignment
+from tests.unit.grading.notebooks import SOURCE, Cell, cell, noted, write, write_assignment
 
 WRONG = Feedback("any number", "It is not twice as much. double(3) returned 9.", "Look at the factor.")
 EMPTY = Feedback("no answer", "The cell q3 is as it was handed out.")
 
 
 def sources(folder: Path) -> Path:
-    """A folder with the small assignment; each cell has an id, as nbformat wants it."""
+    """A folder with the small assignment."""
     source = write_assignment(folder)
-    file = source / "double.ipynb"
-    notebook = json.loads(file.read_text())
-    for number, one in enumerate(notebook["cells"]):
-        one["id"] = f"cell-{number}"
-    file.write_text(json.dumps(notebook))
+    _write(source / "double.ipynb", SOURCE)
     return folder
 
 
@@ -33,8 +28,12 @@ def hand_in(course: Course, student: str, q1: str = "right", q3: str = "Because.
     cells = [answers.get(one["metadata"].get("nbgrader", {}).get("grade_id"), one) for one in SOURCE]
     file = course.submitted(student, "double") / "double.ipynb"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"cells": [*cells, *added], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    return file
+    return _write(file, [*cells, *added])
+
+
+def _write(file: Path, cells: Sequence[Cell]) -> Path:
+    """Each cell has an id, as nbformat wants it."""
+    return write(file, [one | {"id": f"cell-{number}"} for number, one in enumerate(cells)])
 
 
 def grade(notebook: Path, student: str) -> Report:

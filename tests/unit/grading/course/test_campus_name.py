@@ -39,7 +39,7 @@ MOMENT = datetime(2026, 11, 28, 10, 0, 0, 123456, UTC)
             CampusName("nbgrader", "ada", "", "a1.ipynb", timestamp=MOMENT),
         ),
         (
-            "a+da+a1+2026-11-28 11:00:00.123456 +0100/a1.ipynb",
+            "a+da+a1+2026-11-28 11:00:00.123456 CET/a1.ipynb",
             CampusName("nbgrader", "a+da", "", "a1.ipynb", timestamp=MOMENT),
         ),
         (

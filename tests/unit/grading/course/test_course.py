@@ -302,7 +302,7 @@ def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
         auto(late, gradebook)
         assert gradebook.gradebook.find_submission("double", "ada").late_submission_penalty == 1
         write_points(gradebook.gradebook, late.root / "grades.csv")
-    (row,) = csv.DictReader((late.root / "grades.csv").open())
+    (row,) = csv.DictReader((late.root / "grades.csv").read_text().splitlines())
     assert (row["raw_score"], row["late_submission_penalty"], row["score"], row["max_score"]) == (
         "4.0",
         "1.0",
@@ -318,7 +318,7 @@ def test_points_are_one_row_each_however_a_student_is_called(course: Course, gra
     hand_in(course, "s1")
     auto(course, gradebook)
     assert write_points(book, course.root / "grades.csv", "double") == 2
-    second, first = csv.DictReader((course.root / "grades.csv").open())
+    second, first = csv.DictReader((course.root / "grades.csv").read_text().splitlines())
     assert (first["last_name"], first["first_name"], first["score"]) == (
         "Lovelace, Countess",
         '\'=HYPERLINK("x")',
