@@ -290,30 +290,6 @@ class BadCourseSecret(LabkitError):
     says = "The course has no secret from which its hidden checks are drawn, or one that others know."
 
 
-class BadCourse(LabkitError):
-    says = "The folder is no course, or its configuration cannot be used. `labkit grade init` makes one."
-
-
-class UnknownAssignment(LabkitError):
-    says = "The course has no such assignment."
-
-
-class NoSubmissions(LabkitError):
-    says = "Nobody has handed the assignment in."
-
-
-class BadGradebook(LabkitError):
-    says = "The gradebook of the course cannot be used."
-
-
-class ConversionFailed(LabkitError):
-    says = "nbgrader could not make the release or the feedback."
-
-
-class BadArchive(LabkitError):
-    says = "The archive cannot be used."
-
-
 class BrokerFailed(LabkitError):
     says = "The broker of a submission has failed, which is no fault of the submission. Grade it again."
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from labkit.errors import BadArchive
+from labkit.grading.course.course_errors import BadArchive
 from labkit.grading.course.handed_in import HandedIn, NotTaken, read_handed_in
 from labkit.grading.course.student_roster import StudentRoster
 from labkit.grading.course.submission_time import TIMESTAMP, read_timestamp, write_timestamp

@@ -21,8 +21,8 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from labkit.errors import BadCourse, UnknownAssignment
 from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.course.course_errors import BadCourse, UnknownAssignment
 
 CONFIGURATION = "nbgrader_config.py"
 #: What is never copied into a release, whatever the configuration says.

@@ -18,8 +18,8 @@ from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from labkit.errors import BadGradebook
 from labkit.grading.check_report import feedback_lines
+from labkit.grading.course.course_errors import BadGradebook
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.student_roster import ListedStudent, StudentRoster
 from labkit.grading.grader import Report

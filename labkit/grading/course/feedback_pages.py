@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nbgrader.converters import GenerateFeedback
 
-from labkit.errors import ConversionFailed
+from labkit.grading.course.course_errors import ConversionFailed
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.nbgrader_conversion import run_converter
 

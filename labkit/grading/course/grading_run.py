@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from labkit.errors import BadAssignment, LabkitError, NoSubmissions
+from labkit.errors import BadAssignment, LabkitError
+from labkit.grading.course.course_errors import NoSubmissions
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.graded_file import (

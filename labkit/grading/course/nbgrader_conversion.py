@@ -11,7 +11,7 @@ from nbgrader.converters import BaseConverter
 from nbgrader.converters.base import NbGraderException
 from traitlets.config import LoggingConfigurable
 
-from labkit.errors import ConversionFailed
+from labkit.grading.course.course_errors import ConversionFailed
 
 #: The errors of this many are told; the others are counted.
 _TOLD = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import labkit
-from labkit.errors import BadCourse
+from labkit.grading.course.course_errors import BadCourse
 from labkit.grading.course.course_folder import CONFIGURATION, Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course_secret import make_secret

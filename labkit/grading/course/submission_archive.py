@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from labkit.errors import BadArchive
+from labkit.grading.course.course_errors import BadArchive
 from labkit.grading.notebook_file import MAX_NOTEBOOK, read_content
 from labkit.grading.question_verdict import Feedback, printable
 

@@ -15,9 +15,16 @@ from pathlib import Path
 import pytest
 from nbgrader.converters import Autograde
 
-from labkit.errors import BadAssignment, BadCourse, BadGradebook, ConversionFailed, NoSubmissions, UnknownAssignment
+from labkit.errors import BadAssignment
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.course.class_statistics import QuestionStatistics, class_statistics
+from labkit.grading.course.course_errors import (
+    BadCourse,
+    BadGradebook,
+    ConversionFailed,
+    NoSubmissions,
+    UnknownAssignment,
+)
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.feedback_pages import make_feedback

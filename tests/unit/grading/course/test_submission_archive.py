@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from labkit.errors import BadArchive
 from labkit.grading.course import submission_archive
+from labkit.grading.course.course_errors import BadArchive
 from labkit.grading.course.submission_archive import open_archive
 from labkit.grading.notebook_file import MAX_NOTEBOOK
 
