@@ -273,5 +273,5 @@ def _points(found: ClassStatistics) -> RenderableType:
 def _print_mistakes(question: QuestionStatistics) -> None:
     if question.mistakes:
         print(f"{question.question}: {question.title}")
-        for count, sentence in question.mistakes:
-            print(f"  {count} x {sentence}")
+        for mistake in question.mistakes:
+            print(f"  {mistake.count} x {mistake.name}: {mistake.sentence}")

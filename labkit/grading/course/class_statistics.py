@@ -21,6 +21,14 @@ from labkit.grading.question_verdict import QuestionVerdict
 MOST_MISTAKES = 3
 
 
+class FrequentMistake(NamedTuple):
+    """How many students have made a mistake, its name, and the sentence that they were told, or one of them was."""
+
+    count: int
+    name: str
+    sentence: str
+
+
 class QuestionStatistics(NamedTuple):
     """A question: how many students have all, some or none of its `possible` points, and how many wait for a person,
     who are in none of these and not in the mean.
@@ -34,7 +42,7 @@ class QuestionStatistics(NamedTuple):
     partial: int
     none: int
     waiting: int
-    mistakes: tuple[tuple[int, str], ...]
+    mistakes: tuple[FrequentMistake, ...]
 
 
 class ClassStatistics(NamedTuple):
@@ -98,7 +106,7 @@ def _question(name: str, title: str, found: Sequence[tuple[float | None, Questio
     )
 
 
-def _mistakes(verdicts: Iterable[QuestionVerdict]) -> list[tuple[int, str]]:
+def _mistakes(verdicts: Iterable[QuestionVerdict]) -> list[FrequentMistake]:
     """Of each student the first mistake, which says most."""
     sentences: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
@@ -106,7 +114,7 @@ def _mistakes(verdicts: Iterable[QuestionVerdict]) -> list[tuple[int, str]]:
         if verdict.feedback:
             counts[verdict.feedback[0].mistake] += 1
             sentences[verdict.feedback[0].mistake].append(verdict.feedback[0].sentence)
-    return [(count, _shared(sentences[mistake])) for mistake, count in counts.most_common(MOST_MISTAKES)]
+    return [FrequentMistake(count, name, _shared(sentences[name])) for name, count in counts.most_common(MOST_MISTAKES)]
 
 
 def _shared(sentences: list[str]) -> str:

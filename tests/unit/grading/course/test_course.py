@@ -348,7 +348,15 @@ def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebo
     assert found.unreadable == {"eva": "The notebook is damaged: Input data was truncated."}
     assert found.questions == (
         QuestionStatistics(
-            "q1", "Twice as much", 2, 0.5, 1, 0, 3, 0, ((2, "It is not twice as much. double(3) returned 9."),)
+            "q1",
+            "Twice as much",
+            2,
+            0.5,
+            1,
+            0,
+            3,
+            0,
+            ((2, "any number", "It is not twice as much. double(3) returned 9."),),
         ),
         QuestionStatistics("q2", "Twice as much", 2, 1.5, 3, 0, 1, 0, ()),
         QuestionStatistics("q3", "graded by hand", 3, 0.75, 0, 1, 1, 2, ()),
