@@ -59,6 +59,7 @@ def test_outside_of_a_course_it_says_so(grade, words: tuple[str, ...]) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_course_goes_from_the_assignment_to_the_points(
     grade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

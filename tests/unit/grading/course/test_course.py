@@ -363,6 +363,7 @@ def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebo
     )
 
 
+@pytest.mark.slow
 def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Course, gradebook: CourseGradebook) -> None:
     with pytest.raises(ConversionFailed, match="labkit grade auto double"):
         make_feedback(course, "double")
