@@ -274,4 +274,4 @@ def _print_mistakes(question: QuestionStatistics) -> None:
     if question.mistakes:
         print(f"{question.question}: {question.title}")
         for mistake in question.mistakes:
-            print(f"  {mistake.count} x {mistake.name}: {mistake.sentence}")
+            print(f"  {mistake.students} x {mistake.name}: {mistake.sentence}")

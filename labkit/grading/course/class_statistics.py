@@ -24,7 +24,7 @@ MOST_MISTAKES = 3
 class FrequentMistake(NamedTuple):
     """How many students have made a mistake, its name, and the sentence that they were told, or one of them was."""
 
-    count: int
+    students: int
     name: str
     sentence: str
 

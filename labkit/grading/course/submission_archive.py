@@ -59,17 +59,17 @@ def open_archive(source: Path) -> Iterator[list[ArchivedFile]]:
 def _in_zip(source: Path, opened: zipfile.ZipFile) -> list[ArchivedFile]:
     entries = [entry for entry in opened.infolist() if not entry.is_dir()]
     if len(entries) > MOST_FILES:
-        raise BadArchive(f"{source} was not taken: it holds more than {MOST_FILES} files.")
+        raise BadArchive(f"{source} holds more than {MOST_FILES} files.")
     names = [entry.filename for entry in entries]
     outside = next((name for name in names if _leads_outside(name)), None)
     if outside is not None:
-        raise BadArchive(f"{source} was not taken: a file in it would lie outside of it ({printable(outside, 80)}).")
+        raise BadArchive(f"{source} holds a file that would lie outside of it ({printable(outside, 80)}).")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise BadArchive(f"{source} was not taken: it holds two files of one name ({printable(twice, 80)}).")
+        raise BadArchive(f"{source} holds two files of one name ({printable(twice, 80)}).")
     wanted = [entry for entry in entries if _is_notebook(PurePosixPath(entry.filename))]
     if sum(entry.file_size for entry in wanted) > MOST_BYTES:
-        raise BadArchive(f"{source} was not taken: unpacked it would have more than {MOST_BYTES // 1024**3} GB.")
+        raise BadArchive(f"{source} would have more than {MOST_BYTES // 1024**3} GB when it is unpacked.")
     return [
         ArchivedFile(PurePosixPath(entry.filename), _date_of_entry(entry), partial(_read_entry, opened, entry))
         for entry in sorted(wanted, key=lambda entry: entry.filename)
@@ -111,7 +111,7 @@ def _in_folder(folder: Path) -> Iterator[ArchivedFile]:
         folders[:] = sorted(folders) if len(here.parts) < DEPTH else []
         count += len(files)
         if count > MOST_FILES:
-            raise BadArchive(f"{folder} was not taken: it holds more than {MOST_FILES} files.")
+            raise BadArchive(f"{folder} holds more than {MOST_FILES} files.")
         for name in files:
             path = PurePosixPath(*here.parts, name)
             if _is_notebook(path):
