@@ -195,8 +195,10 @@ class BehaviourRun(Resource):
         self.sink.let_go()
         return self.wait(worker.is_over, timeout)
 
-    def finish(self, patience: float = QUIET) -> bool:
-        """Whether all tasks get done, as long as there are signs of work; nobody waits for those that are lost."""
+    def finish(self, is_over: Callable[[float], bool] = lambda quiet: quiet > QUIET) -> bool:
+        """Whether all tasks get done, until work is over after so many seconds without a sign of it; nobody waits for
+        those that are lost.
+        """
         count, since = -1, self.time.now()
         while self.undone():
             self._look_at_workers()
@@ -204,7 +206,7 @@ class BehaviourRun(Resource):
             if told != count:
                 count, since = told, self.time.now()
             quiet = self.time.now() - since
-            if quiet > patience:
+            if is_over(quiet):
                 return False
             if quiet > 1.0 and not self._left():
                 return True

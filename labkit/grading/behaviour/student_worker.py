@@ -8,6 +8,7 @@ from pathlib import Path
 
 from labkit.errors import KernelEnded, SandboxUnavailable
 from labkit.grading.behaviour import effect_program, mistakes
+from labkit.grading.behaviour.request_count import RequestCount
 from labkit.grading.effect_sink import EffectSink
 from labkit.grading.question_verdict import printable
 from labkit.grading.sandbox import Limits
@@ -49,7 +50,8 @@ class StudentWorker(Resource):
     """The worker of this name. `begin` calls the solution's `function`, by its `order`, when the cells have run;
     `answer` or `ended` tell of the end. `stopping` is for who has asked it to stop.
 
-    The broker sees it come from an address of its own, by which its members of a group are known.
+    The broker sees it come from an address of its own, by which its members of a group are known. `requests` counts
+    what it asks the broker.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class StudentWorker(Resource):
         self._cells = solution.cells
         self._function, self._order = function, order
         effects = sink.open(name)
-        self.relay = SocketRelay(broker.port, source=self.address)
+        self.requests = RequestCount()
+        self.relay = SocketRelay(broker.port, source=self.address, observe=self.requests.connection)
         self._kernel = Kernel(
             solution.sandbox,
             limits=LIMITS,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from labkit.grading.behaviour import mistakes
 from labkit.grading.behaviour.behaviour_run import BehaviourRun
+from labkit.grading.behaviour.request_count import OFFSET_COMMIT
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
 
 #: How many tasks there are at first, which of them is held, and how many come before the stop.
 TASKS, HELD, LAST_TASKS = 16, 6, 6
-#: How long a worker is looked at that has a task in hand, in seconds; and one that goes on with others meanwhile.
-LOOK, LONG_LOOK = 1.0, 10.0
+#: How long a worker is looked at that has a task in hand, in seconds; and one that goes on with others meanwhile, or
+#: whose commits may be on their way.
+LOOK, LONG_LOOK = 0.5, 10.0
 #: How long a worker may take to begin a task, in seconds, when its function was called.
 BEGIN_TIMEOUT = 30.0
+#: How often further tasks come meanwhile, in seconds: who begins with those has passed over what was there before.
+FURTHER_EVERY = 2.0
 #: How long it may take to stop, and to leave its group, in seconds.
-STOP_TIMEOUT, LEAVE_TIMEOUT = 30.0, 5.0
+STOP_TIMEOUT, LEAVE_TIMEOUT = 30.0, 3.0
+#: A worker is to look at `stop` once a second. After so many seconds further tasks come, and who begins so many of them
+#: does not look.
+SECONDS_TO_LOOK, BEGUN_UNSTOPPED = 3.0, 10
 #: So many finished tasks may be uncommitted at any time.
 UNCOMMITTED = 1
 
@@ -27,7 +34,7 @@ def play_worker(run: BehaviourRun) -> None:
     worker = run.add_worker()
     run.sink.hold(run.next_task(worker, HELD))
     run.begin(worker)
-    wait_for_work(run, worker)
+    wait_for_first_work(run, worker)
     look_at_commits(run, worker)
     run.sink.let_go()
     if not run.finish():
@@ -37,6 +44,22 @@ def play_worker(run: BehaviourRun) -> None:
     run.produce(LAST_TASKS)
     wait_for_work(run, worker)
     stop_worker(run, worker)
+
+
+def wait_for_first_work(run: BehaviourRun, worker: StudentWorker) -> None:
+    """As `wait_for_work`, for a worker that is new in a new group: it is to begin with the first task."""
+    first, begin = set(run.tasks), run.time.now()
+
+    def begun() -> list[str]:
+        return [effect.task for effect in run.sink.effects() if effect.what == "began"]
+
+    while not run.wait(lambda: bool(begun()), FURTHER_EVERY) and run.time.now() - begin < BEGIN_TIMEOUT:
+        run.produce(run.partitions)
+    passed_over = [task for task in begun() if task in run.tasks]
+    if passed_over and first.isdisjoint(passed_over):
+        said = f"It began {passed_over[0]!r}, which came later, and none of the {len(first)} tasks that were there."
+        raise run.cut(mistakes.NOT_BEGUN, said, who=worker.name)
+    wait_for_work(run, worker)
 
 
 def wait_for_work(run: BehaviourRun, worker: StudentWorker) -> None:
@@ -61,7 +84,8 @@ def look_at_commits(run: BehaviourRun, worker: StudentWorker) -> None:
     def is_late() -> bool:
         return len(run.uncommitted(before, run.group.committed())) > UNCOMMITTED
 
-    run.wait(lambda: not is_late(), LONG_LOOK)  # a commit may be on its way
+    may_come = worker.requests.so_far()[OFFSET_COMMIT] > 0  # a commit may be on its way
+    run.wait(lambda: not is_late(), LONG_LOOK if may_come else LOOK)
     covered = run.wait(is_covered, LOOK) or (bool(_others(run, held)) and run.wait(is_covered, LONG_LOOK))
     others = _others(run, held)
     if covered and others:
@@ -109,10 +133,7 @@ def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
     """Ask it to stop: it is to finish what it has in hand, commit it, leave the group and return."""
     held = run.sink.held()
     run.sink.mark("asked to stop")
-    if not run.stop(worker, STOP_TIMEOUT):
-        run.tell(
-            mistakes.NOT_STOPPED, f"It was asked to stop, and {STOP_TIMEOUT:g} s later it still ran.", who=worker.name
-        )
+    if not run.stop(worker, SECONDS_TO_LOOK) and not _stops_late(run, worker):
         worker.kill()
         return
     done = run.done()
@@ -128,6 +149,24 @@ def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
     if late:
         said = f"It returned, and {len(late)} finished tasks are not committed, {late[0]!r} the first."
         run.tell(mistakes.UNCOMMITTED, said, task=late[0], who=worker.name)
+
+
+def _stops_late(run: BehaviourRun, worker: StudentWorker) -> bool:
+    """Whether a worker that was asked some time ago comes to its end; one that goes on with further tasks does not."""
+    begun, asked_at = run.begun(worker), run.time.now()
+    run.produce(2 * BEGUN_UNSTOPPED)
+
+    def goes_on() -> bool:
+        return run.begun(worker) >= begun + BEGUN_UNSTOPPED
+
+    run.wait(lambda: worker.is_over() or goes_on(), STOP_TIMEOUT)
+    if worker.is_over():
+        return True
+    passed = SECONDS_TO_LOOK + run.time.now() - asked_at
+    said = f"It was asked to stop, and {passed:.0f} s later it still ran"
+    said += f", and had begun {run.begun(worker) - begun} further tasks." if goes_on() else "."
+    run.tell(mistakes.NOT_STOPPED, said, who=worker.name)
+    return False
 
 
 def _others(run: BehaviourRun, held: Effect) -> list[str]:

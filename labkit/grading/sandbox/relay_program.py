@@ -22,13 +22,25 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 PAUSE_MS = 100
 
 
-class RelayLoop:
-    """Leads each connection of a listening socket to one that `connect` begins, which need not be there yet."""
+#: Is told what the near side of a connection sends.
+Observer = Callable[[bytes], object]
 
-    def __init__(self, listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
+
+class RelayLoop:
+    """Leads each connection of a listening socket to one that `connect` begins, which need not be there yet. `observe`
+    gives an observer for each.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        connect: Callable[[], socket.socket],
+        observe: Callable[[], Observer] | None = None,
+    ) -> None:
         listener.setblocking(False)
         self._listener = listener
         self._connect = connect
+        self._observe = observe
         self._links: list[_Link] = []
         self._has_room = True
 
@@ -70,14 +82,14 @@ class RelayLoop:
             self._has_room = error.errno not in NO_ROOM
             near.close()
             return
-        self._links.append(_Link(near, far))
+        self._links.append(_Link(near, far, self._observe and self._observe()))
 
 
 class _Link:
     """Two connections, and what is on the way between them."""
 
-    def __init__(self, near: socket.socket, far: socket.socket) -> None:
-        self._ways = (_Way(near, far), _Way(far, near))
+    def __init__(self, near: socket.socket, far: socket.socket, observer: Observer | None) -> None:
+        self._ways = (_Way(near, far, observer), _Way(far, near))
         for end in (near, far):
             end.setblocking(False)
 
@@ -110,8 +122,8 @@ class _Link:
 class _Way:
     """One direction."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
-        self.source, self.target = source, target
+    def __init__(self, source: socket.socket, target: socket.socket, observer: Observer | None = None) -> None:
+        self.source, self.target, self._observer = source, target, observer
         self.waiting = b""
         self.ended = False
 
@@ -122,6 +134,8 @@ class _Way:
                     self.waiting = self.waiting[self.target.send(self.waiting) :]
             elif not self.ended and self.source.fileno() in ready:
                 self.waiting = self.source.recv(AT_ONCE)
+                if self._observer is not None:
+                    self._observer(self.waiting)
                 if not self.waiting:
                     self.ended = True
                     self.target.shutdown(socket.SHUT_WR)

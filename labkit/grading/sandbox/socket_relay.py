@@ -8,11 +8,12 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from labkit.errors import GradingFailed
-from labkit.grading.sandbox.relay_program import RelayLoop
+from labkit.grading.sandbox.relay_program import Observer, RelayLoop
 from labkit.resource import Resource
 
 #: What a Unix socket's path may be long at most, in bytes (unix(7)).
@@ -27,14 +28,23 @@ class SocketRelay(Resource):
     """Leads whoever connects to `path` to this port; the socket is in a folder that only this user may look into.
 
     The server sees them come from `source`, an address of this machine, where that is given: Linux answers to all that
-    begin with 127. It ends with `close`, and with its process. Broken connections are broken on both sides, and a
-    server that is away breaks those that are made.
+    begin with 127. `observe` gives an observer for each connection, which is told, on the relay's thread, what goes to
+    the server. It ends with `close`, and with its process. Broken connections are broken on both sides, and a server
+    that is away breaks those that are made.
     """
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", source: str | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        source: str | None = None,
+        observe: Callable[[], Observer] | None = None,
+    ) -> None:
         self.port = port
         self._host = host
         self._source = source
+        self._observe = observe
         self._folder = private_folder()
         self.path = self._folder / "s"
         self._state: State = "open"
@@ -98,7 +108,7 @@ class SocketRelay(Resource):
                 )
 
     def _serve(self) -> None:
-        loop = RelayLoop(self._listener, self._connect)
+        loop = RelayLoop(self._listener, self._connect, self._observe)
         try:
             while self._state != "closed":
                 if self._state == "frozen" or loop.turn(self._wake):

@@ -77,6 +77,21 @@ def test_much_goes_through_both_ways_and_its_end_too(relay: SocketRelay) -> None
     assert came == sent
 
 
+def test_an_observer_is_told_what_goes_to_the_server_of_each_connection(echo: Echo) -> None:
+    heard: list[list[bytes]] = []
+
+    def observe():
+        heard.append([])
+        return heard[-1].append
+
+    with SocketRelay(echo.port, observe=observe) as relay:
+        for words in (b"one", b"two"):
+            with connected(relay) as connection:
+                connection.sendall(words)
+                assert connection.recv(10) == words
+    assert [b"".join(parts) for parts in heard] == [b"one", b"two"]
+
+
 def test_a_frozen_relay_holds_and_goes_on(relay: SocketRelay) -> None:
     with connected(relay) as connection:
         connection.sendall(b"1")
