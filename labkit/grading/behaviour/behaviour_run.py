@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from random import Random
 
-from labkit.errors import HistoryUnreadable, NotAcknowledged, UnknownTopic
+from labkit.errors import HistoryUnreadable, UnknownTopic
 from labkit.grading.behaviour import mistakes
+from labkit.grading.behaviour.acknowledged_record import NewRecord, RecordWriter
 from labkit.grading.behaviour.bounded_client import TIMEOUTS, BoundedClient
 from labkit.grading.behaviour.group_view import GroupView
 from labkit.grading.behaviour.mistakes import told
 from labkit.grading.behaviour.run_history import mistakes_in, run_history
 from labkit.grading.behaviour.student_time import StudentTime
 from labkit.grading.behaviour.student_worker import EFFECTS_PORT, WORK, StudentWorker
-from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records
+from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records, topic_shape
 from labkit.grading.effect_sink import Effect, EffectSink
 from labkit.grading.question_verdict import Feedback, quoted
 from labkit.grading.sandbox.mounts import socket_path
@@ -23,7 +24,6 @@ from labkit.lab.condition import wait_for
 from labkit.resource import Resource
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
-from labkit.taskqueue.transport.values import ProducerConfig, RecordMetadata
 
 #: How long what usually takes one second may take, in seconds: a computer may have much else to do.
 PATIENCE = 60.0
@@ -44,8 +44,9 @@ class RunCut(Exception):
 class BehaviourRun(Resource):
     """The means of a scenario. What it finds is kept in `found`; `RunCut` ends what has no use any more.
 
-    `tasks` has the place of each task that the broker has acknowledged to the grader. Raises what the broker does
-    wrong: `TransportError`, `DeadlineExceeded`, `HistoryUnreadable`, `BrokerFailed`.
+    `tasks` has the place of each task that the broker has acknowledged to the grader. A scenario may set how `further`
+    tasks are made, and `is_one_group` to False where not all workers share one history, which it then judges itself.
+    Raises what the broker does wrong: `TransportError`, `DeadlineExceeded`, `HistoryUnreadable`, `BrokerFailed`.
     """
 
     def __init__(
@@ -64,26 +65,32 @@ class BehaviourRun(Resource):
         self.workers: list[StudentWorker] = []
         self.tasks: dict[str, tuple[int, int]] = {}
         self.excused = 0
+        self._lost: set[str] = set()
         self._sent: set[str] = set()
-        self._solution, self.broker, self._rng = solution, broker, rng
+        self._solution, self.broker, self.rng = solution, broker, rng
         self.time = StudentTime(solution.clock, timeout)
-        self._name = f"tasks-{rng.getrandbits(32):08x}"
+        self.topic = f"tasks-{rng.getrandbits(32):08x}"
         self._transport = connect_transport(broker.connection, "kafka-python", timeouts=TIMEOUTS)
         self.topics = Topics(self._transport)
+        self._writer = RecordWriter(self._transport, self.topic)
         self._group_name = f"workers-{rng.getrandbits(32):08x}"
+        self._network = f"127.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"
+        self.further: Callable[[int], list[NewRecord]] = self._tasks_in_turn
+        self.is_one_group = True
         self._ends = ExitStack()
         self.sink = EffectSink()
 
     def start(self) -> BehaviourRun:
         """Make the topic, and listen to workers."""
         self.broker.used_up()  # raises, where it has ended, what a client would find out late
-        self._ends.callback(self.broker.clear, self._name, self._group_name)
+        self._ends.callback(self.broker.clear, self.topic, self._group_name)
         self._ends.enter_context(self.sink)
         self._ends.callback(self.topics.close)
-        self._client = self._ends.enter_context(BoundedClient(self.broker.connection))
-        self.group = GroupView(self._client, self._group_name, self._name, partitions=self.partitions)
-        self.topics.create(self._name, partitions=self.partitions, config=UNCOMPRESSED)
-        self._topic_id = self._id_now()
+        self._ends.callback(self._writer.close)
+        self.client = self._ends.enter_context(BoundedClient(self.broker.connection))
+        self.group = GroupView(self.client, self._group_name, self.topic, partitions=self.partitions)
+        self.topics.create(self.topic, partitions=self.partitions, config=UNCOMPRESSED)
+        self._shape = topic_shape(self.client, self.topic)
         return self
 
     def close(self) -> None:
@@ -95,49 +102,45 @@ class BehaviourRun(Resource):
     def new_tasks(self, count: int) -> list[str]:
         """Further tasks, none of which is on the topic."""
         first = len(self.tasks) + 1
-        return [
-            f"Task {number}: Process file {self._rng.getrandbits(32):08x}" for number in range(first, first + count)
-        ]
+        return [f"Task {number}: Process file {self.rng.getrandbits(32):08x}" for number in range(first, first + count)]
 
     def produce(self, count: int) -> None:
-        """Put so many tasks on the topic, to each partition in turn."""
-        producer = self._transport.producer(ProducerConfig())
-        tasks = self.new_tasks(count)
-        self._sent.update(tasks)  # a worker may have one before its acknowledgement is here
-        try:
-            for number, task in enumerate(tasks):
-                partition = number % self.partitions
-                producer.send(
-                    self._name,
-                    partition=partition,
-                    key=None,
-                    value=task.encode(),
-                    headers=(),
-                    timestamp_ms=None,
-                    on_delivery=self._noting(task),
-                )
-            producer.flush(PATIENCE)
-        finally:
-            producer.close(PATIENCE)
-        for task in tasks:
-            if task not in self.tasks:
-                raise NotAcknowledged(f"The broker did not take {task!r} from the grader.")
+        """Put so many tasks on the topic, to each partition in turn unless `further` makes others."""
+        records = self.further(count)
+        self._sent.update(record.task for record in records)  # a worker may have one before its acknowledgement is here
+        self.tasks.update(self.write(records))
+
+    def write(self, records: Sequence[NewRecord]) -> dict[str, tuple[int, int]]:
+        """Put these records on the topic, which are no tasks; their places."""
+        return self._writer.write(records)
+
+    def add_topic(self, config: dict[str, str]) -> str:
+        """A further topic with as many partitions, and its name."""
+        name = f"{self.topic}-{self.rng.getrandbits(32):08x}"
+        self._ends.callback(self.broker.clear, name, self.group.group)
+        self.topics.create(name, partitions=self.partitions, config=UNCOMPRESSED | config)
+        return name
 
     def grow(self, partitions: int) -> None:
         """Raise the number of partitions; further tasks go to all of them."""
-        self.topics.grow(self._name, partitions=partitions)
+        self.topics.grow(self.topic, partitions=partitions)
         self.partitions = self.group.partitions = partitions
+        self._writer.renew()
 
-    def add_worker(self, *further: object, works: bool = True) -> StudentWorker:
-        """A worker whose cells are run; `further` arguments follow address and topic, and the group if it works."""
+    def add_worker(
+        self, *arguments: object, topic: str | None = None, works: bool = True, logs: bool = False
+    ) -> StudentWorker:
+        """A worker whose cells are run. Its function gets the address, the topic, and the `arguments`; then, if it
+        works, what it works with: see `effect_program`.
+        """
         number = len(self.workers) + 1
-        arguments = [f"127.0.0.1:{self.broker.port}", self._name, *further]
-        order = (self.function, arguments)
+        listed = [f"127.0.0.1:{self.broker.port}", topic or self.topic, *arguments]
+        order = (self.function, listed)
         if works:
-            order = (WORK, [self.function, [*arguments, self.group.group], socket_path(EFFECTS_PORT), SECONDS])
+            order = (WORK, [self.function, listed, socket_path(EFFECTS_PORT), SECONDS, logs])
         worker = StudentWorker(
             f"worker {number}",
-            number,
+            f"{self._network}.{number}",
             self._solution,
             self.broker,
             self.sink,
@@ -200,7 +203,7 @@ class BehaviourRun(Resource):
         those that are lost.
         """
         count, since = -1, self.time.now()
-        while self.undone():
+        while set(self.undone()) - self._lost:
             self._look_at_workers()
             told = len(self.sink.effects())
             if told != count:
@@ -208,7 +211,8 @@ class BehaviourRun(Resource):
             quiet = self.time.now() - since
             if is_over(quiet):
                 return False
-            if quiet > 1.0 and not self._left():
+            if quiet > 1.0 and not self._not_in(self.group.committed(), self.undone()):
+                self._lost.update(self.undone())
                 return True
             wait_for(lambda: len(self.sink.effects()) != told, 0.2, interval=LOOK_INTERVAL)  # noqa: B023
         return True
@@ -245,44 +249,39 @@ class BehaviourRun(Resource):
     def judge(self) -> list[Feedback]:
         """All that was found, the causes first: also what the checker says of what workers did."""
         is_spoilt = any(feedback.mistake == mistakes.ABUSE for feedback in self.found)
-        if not is_spoilt and any(worker.works for worker in self.workers):
+        if not is_spoilt and self.is_one_group and any(worker.works for worker in self.workers):
             self._check_history()
         return told(self.found)
 
     def _check_history(self) -> None:
-        if self._id_now() != self._topic_id:
-            raise UnknownTopic(f"The topic {self._name!r} was deleted, and may have been made anew.")
+        self.partitions_now()
         effects, committed = self.sink.effects(), self.group.committed()
         for task in dict.fromkeys(effect.task for effect in effects if effect.task not in self.tasks):
             self.tell(mistakes.UNKNOWN_TASK, f"It worked on {quoted(task)}, which is no task on the topic.", task=task)
         self.found += mistakes_in(run_history(self.tasks, effects, committed), excused=self.excused)
 
+    def partitions_now(self) -> int:
+        """How many partitions the topic has. Raises `UnknownTopic` if it was deleted, and one of its name was made."""
+        shape = topic_shape(self.client, self.topic)
+        if shape is None or self._shape is None or shape[0] != self._shape[0]:
+            raise UnknownTopic(f"The topic {self.topic!r} was deleted, and may have been made anew.")
+        return shape[1]
+
     def records(self) -> list[TopicRecord]:
         """What the submission has written to the topic. Raises `RunCut` for what cannot be read of it."""
         try:
-            return read_records(self._client, self._name, partitions=self.partitions)
+            return read_records(self.client, self.topic, partitions=self.partitions)
         except HistoryUnreadable as error:
             raise self.cut(mistakes.ABUSE, str(error)) from error
-
-    def _id_now(self) -> str | None:
-        (found,) = self._client.ask(lambda admin: admin.describe_topics([self._name]))
-        return None if found["error_code"] else str(found["topic_id"])
-
-    def _left(self) -> list[str]:
-        """The tasks that nobody has done and that are not committed either."""
-        return self._not_in(self.group.committed(), self.undone())
 
     def _not_in(self, committed: dict[int, int], tasks: Iterable[str]) -> list[str]:
         """Of these tasks, those that are not committed."""
         places = {task: self.tasks[task] for task in tasks}
         return [task for task, (partition, offset) in places.items() if offset >= committed.get(partition, 0)]
 
-    def _noting(self, task: str) -> Callable[[RecordMetadata | None, Exception | None], None]:
-        def note(place: RecordMetadata | None, error: Exception | None) -> None:
-            if place is not None:
-                self.tasks[task] = (place.partition, place.offset)
-
-        return note
+    def _tasks_in_turn(self, count: int) -> list[NewRecord]:
+        tasks = self.new_tasks(count)
+        return [NewRecord(task, number % self.partitions, task.encode()) for number, task in enumerate(tasks)]
 
     def _look_at_workers(self) -> None:
         used_up = self.broker.used_up()

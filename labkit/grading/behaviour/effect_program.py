@@ -1,7 +1,8 @@
 """Inside the sandbox, after the solution's cells: what student code is handed to do a task with, and how it is called.
 
-`has(NAME)` tells whether there is a function of this name. `run(NAME, ARGUMENTS, SOCKET, SECONDS)` calls it with the
-arguments, then `work` and `stop`. `work(task)` does one task: it tells the grader that the task begins, takes the time
+`has(NAME)` tells whether there is a function of this name. `run(NAME, ARGUMENTS, SOCKET, SECONDS, LOGS)` calls it with
+the arguments, then `work` and `stop`; or, where it logs, with `work` and the path of a log that is not there yet, and
+hands back what stands in that. `work(task)` does one task: it tells the grader that the task begins, takes the time
 that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
 set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
 """
@@ -12,11 +13,14 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
 
 _LONGEST = 1_000
+#: How much of a log is handed back, in characters.
+LONGEST_LOG = 100_000
 
 
 class Effects:
@@ -79,10 +83,17 @@ def has(name: str) -> bool:
     return callable(getattr(sys.modules["__main__"], name, None))
 
 
-def run(name: str, arguments: list[object], path: str, seconds: float) -> Any:
-    """Call the student's function; what it returns."""
+def run(name: str, arguments: list[object], path: str, seconds: float, logs: bool) -> Any:
+    """Call the student's function; what it returns, or its log."""
     mend_consumers()
     effects, stop = Effects(path, seconds), threading.Event()
     threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
     function = getattr(sys.modules["__main__"], name)
-    return function(*arguments, effects.work, stop)
+    if not logs:
+        return function(*arguments, effects.work, stop)
+    log = os.path.join(tempfile.mkdtemp(), "processed_jobs.log")  # noqa: PTH118
+    function(*arguments, effects.work, log)
+    if not os.path.exists(log):  # noqa: PTH110
+        return None
+    with open(log, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        return file.read(LONGEST_LOG)

@@ -37,7 +37,7 @@ UNSEEN, REQUESTS = 6.0, 8
 def play_group(run: BehaviourRun) -> None:
     """As for one worker; and the group has to share the tasks, to lose none by a death, and to bear a silence."""
     run.produce(TASKS)
-    first, second = run.add_worker(), run.add_worker()
+    first, second = (run.add_worker(run.group.group) for _ in range(2))
     run.sink.hold(run.next_task(first, AT_JOIN))
     run.begin(first)
     wait_for_first_work(run, first)

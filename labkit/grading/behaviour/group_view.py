@@ -13,6 +13,9 @@ from kafka.protocol.admin import DescribeGroupsRequest
 from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.taskqueue.transport.group_protocol import ConsumerGroupDescribeRequest
 
+#: So many groups are looked at, and in these states they have no members.
+MOST_GROUPS, MEMBERLESS = 200, ("Empty", "Dead")
+
 _NO_SUCH_GROUP = kafka_errors.GroupIdNotFoundError.errno
 
 
@@ -57,3 +60,14 @@ class GroupView:
                 request, lambda answer: answer.groups[0], group=self.group, allowed=[_NO_SUCH_GROUP]
             )
             yield from found.members
+
+
+def groups_of(client: BoundedClient, address: str) -> set[str]:
+    """The groups with members that come from this address, of the first `MOST_GROUPS` of the broker's.
+
+    Raises what the client raises.
+    """
+    listed = client.ask(lambda admin: admin.list_groups())
+    names = sorted(str(group["group_id"]) for group in listed if group["group_state"] not in MEMBERLESS)
+    views = (GroupView(client, name, "", partitions=0) for name in names[:MOST_GROUPS])
+    return {view.group for view in views if view.has(address)}

@@ -12,8 +12,17 @@ CRASHED = "ended by an error"
 ENDED_EARLY = "ended before it was asked to"
 ABUSE = "misuse of the grader's means"
 TOPIC_GONE = "topic deleted"
+TOPIC_CHANGED = "topic with another number of partitions"
+WORKED_ON_DONE = "work on what is no NEW job"
 UNKNOWN_TASK = "work on a task that nobody sent"
 ALL_IN_ONE = "all to one partition"
+NOT_AWAITED = "no wait for the acknowledgement"
+NOT_JSON = "value that is no JSON"
+NO_KEY = "record without its key"
+KEY_SPLIT = "one key in several partitions"
+OTHER_PARTITIONER = "another partitioner"
+SAME_GROUP = "one group for all"
+DONE_FIRST = "DONE before the work"
 SHARED_CONSUMER = "one consumer shared by threads"
 COMMIT_FIRST = "commit before the work"
 AUTO_COMMIT = "commits by the clock"
@@ -29,6 +38,13 @@ LEFT = "tasks left"
 LOST = "lost task"
 TWICE = "done twice"
 DISORDER = "out of order"
+ENDED_IN_WORK = "ended while there was work"
+NOT_ENDED = "no end after the time-out"
+STALE = "a job taken backwards"
+WRONG_STATUS = "another status than the events say"
+NOT_DONE = "job without DONE"
+NO_LINE = "job without a line"
+LINE_TWICE = "two lines for one job"
 NOT_STOPPED = "no clean stop"
 ABANDONED = "task in hand abandoned"
 NOT_LEFT = "group not left"
@@ -37,6 +53,8 @@ NOT_SENT = "task not on the topic"
 SENT_TWICE = "task sent twice"
 UNEVEN = "uneven"
 WRONG_PLACE = "another place than was said"
+ONE_BY_ONE = "wait for each record"
+SWALLOWED = "error kept back"
 
 #: By name, what may help. The causes come before what follows from them.
 HINTS: dict[str, str] = {
@@ -45,8 +63,17 @@ HINTS: dict[str, str] = {
     ENDED_EARLY: "A worker polls again when there is nothing to do, until `stop` is set.",
     ABUSE: "Use nothing of the grader but `work` and `stop`, and no more of the broker than the question needs.",
     TOPIC_GONE: "A worker reads its topic, and neither deletes nor makes one.",
+    TOPIC_CHANGED: "The topic is there as it is to be: a producer asks how many partitions it has, and adds none.",
+    WORKED_ON_DONE: "Look at the status of each event, and work on those that are NEW.",
     UNKNOWN_TASK: "Call `work` with the text of the record, unchanged.",
     ALL_IN_ONE: "The partition follows from the key, if there is one: leave it out, or name the partition yourself.",
+    NOT_AWAITED: "acks='all', and get() on what send() returned: only then has the broker written the record.",
+    NOT_JSON: "json.dumps() once, and encode() what it returns.",
+    NO_KEY: "send(topic, key=…, value=…): the key as bytes of UTF-8.",
+    KEY_SPLIT: "Leave the partition to the client: it follows from the key, so the records of a key stay in order.",
+    OTHER_PARTITIONER: "Leave the partition to the client: all take murmur2, and hash() is another in each process.",
+    SAME_GROUP: "The members of one group share the records; who is to get all needs a group of its own, or none.",
+    DONE_FIRST: "Call `work` first, and write DONE when it has returned.",
     SHARED_CONSUMER: "A consumer belongs to one thread: its commit speaks for all that it has handed out.",
     COMMIT_FIRST: "Call `work` first, and commit when it has returned.",
     AUTO_COMMIT: "Set enable_auto_commit=False and commit yourself after each task.",
@@ -62,6 +89,13 @@ HINTS: dict[str, str] = {
     LOST: "Commit what is done, and nothing beyond it.",
     TWICE: "Commit after each task, so that a crash repeats as little as possible.",
     DISORDER: "Begin the next task of a partition when the one before it is done.",
+    ENDED_IN_WORK: "The time-out counts from the last event: whatever comes begins it anew.",
+    NOT_ENDED: "A consumer knows how long nothing came: see consumer_timeout_ms, or note the time of the last event.",
+    STALE: "Events may come late: of two events of a job the one with the higher version counts, whichever comes last.",
+    WRONG_STATUS: "Of each job the event with the highest version says what it is.",
+    NOT_DONE: "Write the event with the job's id as its key, and wait until the broker has acknowledged it.",
+    NO_LINE: "Open the log to append, write one line for each job, and close it or flush.",
+    LINE_TWICE: "Write the line once, when the job is done.",
     NOT_STOPPED: "Look at `stop` at least once a second, and return when it is set.",
     ABANDONED: "When `stop` is set, finish the task in hand first.",
     NOT_LEFT: "Close the consumer in a `finally`: else its partitions wait until its session is over.",
@@ -70,10 +104,12 @@ HINTS: dict[str, str] = {
     SENT_TWICE: "Send each task once, and let the client repeat what was not acknowledged.",
     UNEVEN: "Give the partitions their tasks in turn.",
     WRONG_PLACE: "What send() returns becomes the partition and the offset when the broker has answered.",
+    ONE_BY_ONE: "Send all first, and wait then: to wait for each costs a way to the broker and back each time.",
+    SWALLOWED: "get() raises what the broker has refused: let it through, and do not only flush().",
 }
 
 #: Where the first is known, the second says nothing more.
-_CAUSES = {AUTO_COMMIT: LATE_COMMIT}
+_CAUSES = {AUTO_COMMIT: LATE_COMMIT, STALE: WRONG_STATUS}
 #: So much is told of each mistake.
 KEPT = 3
 

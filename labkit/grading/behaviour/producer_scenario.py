@@ -23,7 +23,7 @@ def play_producer(run: BehaviourRun) -> None:
         worker.kill()
         raise run.cut(mistakes.NOT_STOPPED, f"It has not returned within {PATIENCE:g} s.")
     worker.relay.cut()  # what is not on the topic now was never waited for
-    places = {(partition, offset): task for task, partition, offset in run.records()}
+    places = {(record.partition, record.offset): record.text for record in run.records()}
     times = Counter(places.values())
     for task in tasks:
         if not times[task]:
@@ -34,7 +34,7 @@ def play_producer(run: BehaviourRun) -> None:
         run.tell(mistakes.UNKNOWN_TASK, "There is a record on the topic that is none of the tasks.", task=task)
     _look_at_shares(run, Counter(partition for partition, _ in places), run.partitions)
     said = worker.answer.value if isinstance(worker.answer, Returned) else None
-    if not isinstance(said, list) or [places.get(_place(one)) for one in said] != tasks:
+    if not isinstance(said, list) or [places.get(place_of(one)) for one in said] != tasks:
         run.tell(
             mistakes.WRONG_PLACE,
             "It is to return the partition and the offset of each task, in their order, and what it returned is not "
@@ -50,7 +50,7 @@ def _look_at_shares(run: BehaviourRun, shares: Counter[int], partitions: int) ->
         run.tell(mistakes.UNEVEN, f"The partitions have {' and '.join(map(str, counts))} tasks.")
 
 
-def _place(said: object) -> tuple[int, int]:
+def place_of(said: object) -> tuple[int, int]:
     """What it said as a place; one that there is not, if it is none."""
     match said:
         case [int(partition), int(offset)]:

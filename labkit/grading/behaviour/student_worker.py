@@ -48,16 +48,17 @@ sys.path.pop(0)
 
 class StudentWorker(Resource):
     """The worker of this name. `begin` calls the solution's `function`, by its `order`, when the cells have run;
-    `answer` or `ended` tell of the end. `stopping` is for who has asked it to stop.
+    `answer` or `ended` tell of the end. `stopping` is for who has asked it to stop, and `may_fail` for
+    whom it may end by an error.
 
-    The broker sees it come from an address of its own, by which its members of a group are known. `requests` counts
-    what it asks the broker.
+    The broker sees it come from the `address`, which nobody else has, and knows its members of a group by that.
+    `requests` counts what it asks the broker.
     """
 
     def __init__(
         self,
         name: str,
-        number: int,
+        address: str,
         solution: Solution,
         broker: GradingBroker,
         sink: EffectSink,
@@ -66,15 +67,16 @@ class StudentWorker(Resource):
         order: tuple[str, Sequence[object]],
         works: bool,
     ) -> None:
-        self.name = name
-        self.address = f"127.0.0.{10 + number}"
+        self.name, self.address = name, address
         self.answer: Answer | None = None
         self.ended: str | None = None
+        #: when its function had come to its end, by the sink's clock
+        self.over_at: float | None = None
         self.works = works
-        self.is_called = self.killed = self.stopping = self._lacks_function = False
+        self.is_called = self.killed = self.stopping = self.may_fail = self._lacks_function = False
         self._cells = solution.cells
         self._function, self._order = function, order
-        effects = sink.open(name)
+        self._sink, effects = sink, sink.open(name)
         self.requests = RequestCount()
         self.relay = SocketRelay(broker.port, source=self.address, observe=self.requests.connection)
         self._kernel = Kernel(
@@ -86,7 +88,7 @@ class StudentWorker(Resource):
         self._error: BaseException | None = None
         self._wanted = threading.Event()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"labkit-student-{number}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"labkit-student-{address}", daemon=True)
 
     def start(self) -> StudentWorker:
         """Start the sandbox and run the cells in it."""
@@ -115,6 +117,8 @@ class StudentWorker(Resource):
         if not self.is_over() or self.killed:
             return None
         if isinstance(self.answer, CodeError):
+            if self.may_fail:
+                return None
             line = "" if self.answer.line is None else f" in line {self.answer.line} of the cell"
             return mistakes.CRASHED, f"It ended by an error{line}: {printable(self.answer.last_line, 300)}."
         if self.ended is not None:
@@ -150,6 +154,7 @@ class StudentWorker(Resource):
         except BaseException as error:  # noqa: BLE001 - raised where the worker is asked
             self._error = None if self.killed else error
         finally:
+            self.over_at = self._sink.now()
             self._kernel.close()
             self._over.set()
 

@@ -33,11 +33,18 @@ _FetchPartition = _FetchTopic.FetchPartition
 
 
 class TopicRecord(NamedTuple):
-    """A record's text, and its place."""
+    """A record's text, its place, and its key as text."""
 
     text: str
     partition: int
     offset: int
+    key: str | None = None
+
+
+def topic_shape(client: BoundedClient, topic: str) -> tuple[str, int] | None:
+    """The id of the topic (KIP-516) and how many partitions it has; nothing if it is not there."""
+    (found,) = client.ask(lambda admin: admin.describe_topics([topic]))
+    return None if found["error_code"] else (str(found["topic_id"]), len(found["partitions"]))
 
 
 def read_records(client: BoundedClient, topic: str, *, partitions: int) -> list[TopicRecord]:
@@ -102,4 +109,12 @@ def _batches(part: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _records(batch: Any, partition: int) -> list[TopicRecord]:
-    return [TopicRecord((one.value or b"").decode(errors="replace"), partition, one.offset) for one in batch]
+    return [
+        TopicRecord(
+            (one.value or b"").decode(errors="replace"),
+            partition,
+            one.offset,
+            None if one.key is None else one.key.decode(errors="replace"),
+        )
+        for one in batch
+    ]

@@ -31,7 +31,7 @@ def play_worker(run: BehaviourRun) -> None:
     to commit it then, until `stop` is set.
     """
     run.produce(TASKS)
-    worker = run.add_worker()
+    worker = run.add_worker(run.group.group)
     run.sink.hold(run.next_task(worker, HELD))
     run.begin(worker)
     wait_for_first_work(run, worker)
@@ -53,7 +53,10 @@ def wait_for_first_work(run: BehaviourRun, worker: StudentWorker) -> None:
     def begun() -> list[str]:
         return [effect.task for effect in run.sink.effects() if effect.what == "began"]
 
-    while not run.wait(lambda: bool(begun()), FURTHER_EVERY) and run.time.now() - begin < BEGIN_TIMEOUT:
+    def is_begun() -> bool:
+        return bool(begun()) or worker.is_over()
+
+    while not run.wait(is_begun, FURTHER_EVERY) and run.time.now() - begin < BEGIN_TIMEOUT:
         run.produce(run.partitions)
     passed_over = [task for task in begun() if task in run.tasks]
     if passed_over and first.isdisjoint(passed_over):
@@ -63,8 +66,8 @@ def wait_for_first_work(run: BehaviourRun, worker: StudentWorker) -> None:
 
 
 def wait_for_work(run: BehaviourRun, worker: StudentWorker) -> None:
-    """Return when the worker has a task in hand that is held."""
-    if not run.wait(lambda: bool(run.sink.held()), BEGIN_TIMEOUT):
+    """Return when the worker has a task in hand that is held, or has ended as it may."""
+    if not run.wait(lambda: bool(run.sink.held()) or worker.is_over(), BEGIN_TIMEOUT):
         begun = run.begun(worker)
         said = f"It has begun {begun} tasks, and no further one within {BEGIN_TIMEOUT:g} s."
         raise run.cut(mistakes.LEFT if begun else mistakes.NOT_BEGUN, said, who=worker.name)
@@ -84,7 +87,8 @@ def look_at_commits(run: BehaviourRun, worker: StudentWorker) -> None:
     def is_late() -> bool:
         return len(run.uncommitted(before, run.group.committed())) > UNCOMMITTED
 
-    may_come = worker.requests.so_far()[OFFSET_COMMIT] > 0  # a commit may be on its way
+    by_clock = any(one.mistake == mistakes.AUTO_COMMIT for one in run.found)
+    may_come = worker.requests.so_far()[OFFSET_COMMIT] > 0 and not by_clock  # a commit may be on its way
     run.wait(lambda: not is_late(), LONG_LOOK if may_come else LOOK)
     covered = run.wait(is_covered, LOOK) or (bool(_others(run, held)) and run.wait(is_covered, LONG_LOOK))
     others = _others(run, held)
@@ -133,8 +137,7 @@ def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
     """Ask it to stop: it is to finish what it has in hand, commit it, leave the group and return."""
     held = run.sink.held()
     run.sink.mark("asked to stop")
-    if not run.stop(worker, SECONDS_TO_LOOK) and not _stops_late(run, worker):
-        worker.kill()
+    if not stops(run, worker):
         return
     done = run.done()
     for effect in held:
@@ -143,6 +146,11 @@ def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
                 f"{effect.task!r} was in hand when the worker was asked to stop, and it returned without finishing it."
             )
             run.tell(mistakes.ABANDONED, said, task=effect.task, who=worker.name)
+    look_at_end(run, worker)
+
+
+def look_at_end(run: BehaviourRun, worker: StudentWorker) -> None:
+    """What it has left behind when it returned: the group, and all commits made."""
     if not run.wait(lambda: not run.group.has(worker.address), LEAVE_TIMEOUT):
         run.tell(mistakes.NOT_LEFT, "It returned, and is a member of the group as before.", who=worker.name)
     late = run.uncommitted(run.sink.effects(), run.group.committed())
@@ -151,8 +159,10 @@ def stop_worker(run: BehaviourRun, worker: StudentWorker) -> None:
         run.tell(mistakes.UNCOMMITTED, said, task=late[0], who=worker.name)
 
 
-def _stops_late(run: BehaviourRun, worker: StudentWorker) -> bool:
-    """Whether a worker that was asked some time ago comes to its end; one that goes on with further tasks does not."""
+def stops(run: BehaviourRun, worker: StudentWorker) -> bool:
+    """Ask it to stop; whether it does. One that goes on with further tasks after a time does not, and is killed."""
+    if run.stop(worker, SECONDS_TO_LOOK):
+        return True
     begun, asked_at = run.begun(worker), run.time.now()
     run.produce(2 * BEGUN_UNSTOPPED)
 
@@ -166,6 +176,7 @@ def _stops_late(run: BehaviourRun, worker: StudentWorker) -> bool:
     said = f"It was asked to stop, and {passed:.0f} s later it still ran"
     said += f", and had begun {run.begun(worker) - begun} further tasks." if goes_on() else "."
     run.tell(mistakes.NOT_STOPPED, said, who=worker.name)
+    worker.kill()
     return False
 
 

@@ -1,7 +1,7 @@
 """Questions of how code behaves: it is run against a broker while things are done to it, and judged by what happened.
 
     kind = "behaviour"
-    scenario = "worker"                       # or "producer" or "group": see labkit/grading/behaviour
+    scenario = "worker"                       # or another one of SCENARIOS: see labkit/grading/behaviour
     calls = "work_on_tasks"                   # the function
 
     [[checks]]
@@ -36,9 +36,13 @@ from labkit.errors import (
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_scenario import play_group
+from labkit.grading.behaviour.job_scenario import play_jobs
+from labkit.grading.behaviour.keyed_producer_scenario import play_keyed_producer
 from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE, told
 from labkit.grading.behaviour.producer_scenario import play_producer
+from labkit.grading.behaviour.purpose_scenario import play_purposes
 from labkit.grading.behaviour.run_history import run_timeline
+from labkit.grading.behaviour.view_scenario import play_view
 from labkit.grading.behaviour.worker_scenario import play_worker
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
 from labkit.grading.questions.question import QUESTION_KINDS, Check, Name, Question
@@ -55,8 +59,12 @@ log = logging.getLogger("labkit.grading")
 #: What is played, by name.
 SCENARIOS: dict[str, Callable[[BehaviourRun], None]] = {
     "producer": play_producer,
+    "keyed_producer": play_keyed_producer,
     "worker": play_worker,
     "group": play_group,
+    "jobs": play_jobs,
+    "purposes": play_purposes,
+    "view": play_view,
 }
 
 

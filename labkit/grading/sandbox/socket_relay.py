@@ -48,6 +48,7 @@ class SocketRelay(Resource):
         self._folder = private_folder()
         self.path = self._folder / "s"
         self._state: State = "open"
+        self._freezes: Callable[[], bool] = _never
         self._error: Exception | None = None
         self._heeded = threading.Event()
         self._changing = threading.Lock()
@@ -74,6 +75,12 @@ class SocketRelay(Resource):
         """From now on connections stay and nothing comes through, until `restore`: as a server that stands still."""
         self._change("frozen")
 
+    def freeze_when(self, condition: Callable[[], bool]) -> None:
+        """Be frozen, until `restore`, from the moment on at which this holds: asked for whatever has come in and before
+        it goes on, on the relay's thread.
+        """
+        self._freezes = condition
+
     def cut(self) -> None:
         """Break all connections, and those that are made, until `restore`: as a server that is gone."""
         self._change("cut")
@@ -99,6 +106,7 @@ class SocketRelay(Resource):
     def _change(self, state: State) -> None:
         self.check()
         with self._changing:
+            self._freezes = _never
             self._heeded.clear()
             self._state = state
             os.write(self._waker, b"!")
@@ -109,10 +117,12 @@ class SocketRelay(Resource):
 
     def _serve(self) -> None:
         loop = RelayLoop(self._listener, self._connect, self._observe)
+        freezes = False
         try:
             while self._state != "closed":
-                if self._state == "frozen" or loop.turn(self._wake):
+                if freezes or self._state == "frozen" or loop.turn(self._wake):
                     self._heed()
+                freezes = self._freezes()
                 if self._state in ("cut", "closed"):
                     loop.cut()
         except Exception as error:  # noqa: BLE001 - raised where it is asked
@@ -138,6 +148,10 @@ class SocketRelay(Resource):
             outer.close()
             raise OSError(error, os.strerror(error))
         return outer
+
+
+def _never() -> bool:
+    return False
 
 
 def private_folder() -> Path:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer
 from kafka.structs import OffsetAndMetadata
 
 from labkit.grading.behaviour.bounded_client import BoundedClient
-from labkit.grading.behaviour.group_view import GroupView
+from labkit.grading.behaviour.group_view import GroupView, groups_of
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -48,6 +48,8 @@ def test_members_are_known_by_their_addresses_and_can_be_taken_out(lab: Lab, vie
     consumer.subscribe([view.topic])
     joined(lambda: consumer.poll(0.1), view)
     assert not view.has("127.0.0.11")
+    assert view.group in groups_of(view._client, HERE)
+    assert groups_of(view._client, "127.0.0.11") == set()
     (members,) = view.members().values()
     assert len(members) == 1
     view.remove(HERE)

@@ -18,6 +18,7 @@ from labkit.grading.sandbox.kernel import Kernel, Returned
 from labkit.grading.sandbox.relay_program import CONNECTIONS, RelayLoop
 from labkit.grading.sandbox.socket_relay import SocketRelay
 from labkit.lab import Lab
+from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE, in_time
 
 
@@ -90,6 +91,27 @@ def test_an_observer_is_told_what_goes_to_the_server_of_each_connection(echo: Ec
                 connection.sendall(words)
                 assert connection.recv(10) == words
     assert [b"".join(parts) for parts in heard] == [b"one", b"two"]
+
+
+def test_a_relay_freezes_before_what_it_is_frozen_for_goes_on(echo: Echo) -> None:
+    heard = b""
+
+    def hear(part: bytes) -> None:
+        nonlocal heard
+        heard += part
+
+    with SocketRelay(echo.port, observe=lambda: hear) as relay, connected(relay) as connection:
+        connection.sendall(b"one")
+        assert connection.recv(10) == b"one"
+        relay.freeze_when(lambda: b"two" in heard)
+        connection.sendall(b"two")
+        wait_until(lambda: b"two" in heard, timeout=PATIENCE, what="it was to be heard")
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(10)
+        relay.restore()
+        connection.settimeout(PATIENCE)
+        assert connection.recv(10) == b"two"
 
 
 def test_a_frozen_relay_holds_and_goes_on(relay: SocketRelay) -> None:

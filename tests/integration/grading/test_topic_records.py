@@ -11,7 +11,7 @@ from kafka.admin import KafkaAdminClient
 from labkit.errors import HistoryUnreadable, UnknownTopic
 from labkit.grading.behaviour import topic_records
 from labkit.grading.behaviour.bounded_client import BoundedClient
-from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records
+from labkit.grading.behaviour.topic_records import UNCOMPRESSED, TopicRecord, read_records, topic_shape
 from labkit.lab import Lab
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
@@ -95,3 +95,24 @@ def test_what_was_deleted_is_told(client: BoundedClient, topics: Topics, lab: La
         read_records(client, unique_name, partitions=1)
     with pytest.raises(UnknownTopic):
         read_records(client, f"{unique_name}-none", partitions=1)
+
+
+def test_a_record_has_its_key(client: BoundedClient, topics: Topics, lab: Lab, unique_name: str) -> None:
+    topics.create(unique_name, partitions=1, config=UNCOMPRESSED)
+    producer = kafka.KafkaProducer(bootstrap_servers=lab.bootstrap_servers)
+    for key in (None, b"", b"a", b"\xff"):
+        producer.send(unique_name, key=key, value=b"x").get(30)
+    producer.close()
+    assert [record.key for record in read_records(client, unique_name, partitions=1)] == [None, "", "a", "\ufffd"]
+
+
+def test_a_topic_that_was_made_anew_is_another(client: BoundedClient, topics: Topics, unique_name: str) -> None:
+    assert topic_shape(client, unique_name) is None
+    topics.create(unique_name, partitions=2)
+    first = topic_shape(client, unique_name)
+    topics.recreate(unique_name, partitions=3)
+    second = topic_shape(client, unique_name)
+    assert first is not None
+    assert second is not None
+    assert (first[1], second[1]) == (2, 3)
+    assert first[0] != second[0]

@@ -32,7 +32,7 @@ class Closed(Resource):
         self.works = True
 
     def ask(self, _: object) -> list[dict[str, object]]:
-        return [{"error_code": 0, "topic_id": "a"}]
+        return [{"error_code": 0, "topic_id": "a", "partitions": [0, 1]}]
 
     def close(self) -> None:
         self.ended.append(self.name)
@@ -73,8 +73,8 @@ def test_the_grader_s_own_client_waits_as_long(monkeypatch: pytest.MonkeyPatch) 
 def test_what_cannot_be_ended_keeps_nothing_else_from_it(run: BehaviourRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(behaviour_run, "StudentWorker", Closed)
     run.start()
-    run.add_worker()
-    run.add_worker()
+    run.add_worker("a group")
+    run.add_worker("a group")
     with pytest.raises(RuntimeError):
         run.close()
     assert Closed.ended == ["worker 2", "worker 1", "client"]
@@ -85,7 +85,9 @@ def test_tasks_are_what_was_acknowledged_to_the_grader(run: BehaviourRun, monkey
     run.start()
     run.produce(4)
     assert sorted(run.tasks.values()) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    monkeypatch.setattr(run, "_noting", lambda _: lambda *_: None)
+    producer = SimpleNamespace(send=lambda *_, **__: None, flush=lambda _: None, close=lambda _: None)
+    run._writer.renew()
+    monkeypatch.setattr(run._transport, "producer", lambda _: producer)
     with pytest.raises(NotAcknowledged, match="did not take 'Task 5"):
         run.produce(1)
     with pytest.raises(RuntimeError):
@@ -116,7 +118,7 @@ def test_a_sandbox_that_does_not_come_up_is_no_fault_of_the_cells(
         order = ("work", [])
         broker = run.broker
         with StudentWorker(
-            "worker 1", 1, run._solution, broker, run.sink, function="work", order=order, works=True
+            "worker 1", "127.0.0.11", run._solution, broker, run.sink, function="work", order=order, works=True
         ) as worker:
 
             def is_told() -> bool:

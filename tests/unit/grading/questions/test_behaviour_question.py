@@ -58,7 +58,7 @@ def declared(folder: Path, text: str = TEXT) -> BehaviourQuestion:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('"worker"', '"play"', "no scenario 'play'; there are producer, worker, group"),
+        ('"worker"', '"play"', "no scenario 'play'; there are producer, keyed_producer, worker"),
         ('"lost task"', '"lots task"', "no mistake has the name 'lots task'"),
         ('["no clean stop"]', "[]", "length"),
         ("points = 3", "points = 4", "worth 4 points, and its checks 3"),

@@ -1,0 +1,14 @@
+# value that is no JSON
+import json
+
+from kafka import KafkaProducer
+
+
+def send_all(servers, topic, records):
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+    pending = [
+        producer.send(topic, key=key.encode(), value=json.dumps(json.dumps(value)).encode()) for key, value in records
+    ]
+    written = [future.get(timeout=60) for future in pending]
+    producer.close()
+    return [(record.partition, record.offset) for record in written]

@@ -1,0 +1,12 @@
+# record without its key
+import json
+
+from kafka import KafkaProducer
+
+
+def send_all(servers, topic, records):
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+    pending = [producer.send(topic, value=json.dumps(value).encode()) for key, value in records]
+    written = [future.get(timeout=60) for future in pending]
+    producer.close()
+    return [(record.partition, record.offset) for record in written]
