@@ -104,9 +104,12 @@ def test_no_number_is_right_for_students_whose_shares_are_not_the_same(a1: Assig
 
 
 @pytest.mark.parametrize("mistake", CUTS)
-def test_a_run_that_was_cut_short_praises_nothing(mistake: str) -> None:
-    for question in questions(read_assignment(SOURCE / "a2_task_queue"), BehaviourQuestion):
+@pytest.mark.parametrize("assignment", ["a2_task_queue", "a3_job_status"])
+def test_a_run_that_was_cut_short_praises_nothing(assignment: str, mistake: str) -> None:
+    for question in questions(read_assignment(SOURCE / assignment), BehaviourQuestion):
         assert isinstance(question, BehaviourQuestion)
+        if question.scenario == "purposes" and mistake == mistakes.NOT_IN_GROUP:
+            continue  # who makes it may get all for the other purpose, which is tried
         named = [mistake in check.fails_by for check in question.checks]
         assert all(named) or not any(named), question.id  # one that no check names fails all
 
