@@ -57,6 +57,8 @@ class BoundedClient(Resource):
 
         def request(admin: KafkaAdminClient) -> Any:
             found = pick(ask_broker(admin, message, group=group))
+            if found.error_code == kafka_errors.NotLeaderForPartitionError.errno:
+                raise kafka_errors.LeaderNotAvailableError  # so soon after the topic was made: it is asked again
             if found.error_code and found.error_code not in allowed:
                 raise kafka_errors.for_code(found.error_code)
             return found

@@ -5,6 +5,7 @@ the arguments, then `work` and `stop`; or, where it logs, with `work` and the pa
 hands back what stands in that. `work(task)` does one task: it tells the grader that the task begins, takes the time
 that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
 set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
+`mend_consumers` is called before all of that.
 """
 
 from __future__ import annotations
@@ -85,7 +86,6 @@ def has(name: str) -> bool:
 
 def run(name: str, arguments: list[object], path: str, seconds: float, logs: bool) -> Any:
     """Call the student's function; what it returns, or its log."""
-    mend_consumers()
     effects, stop = Effects(path, seconds), threading.Event()
     threading.Thread(target=effects.follow_orders, args=(stop,), daemon=True).start()
     function = getattr(sys.modules["__main__"], name)

@@ -21,7 +21,7 @@ TIMEOUT_DURATION, STARTS = 2.0, 4
 #: Who ends before this share of the time has passed since its last job has not waited for it.
 SHARE = 0.75
 #: By how many seconds later it may end.
-END_PATIENCE = 8.0
+END_PATIENCE = 5.0
 
 
 def play_jobs(run: BehaviourRun) -> None:
@@ -62,15 +62,21 @@ def _begun(run: BehaviourRun, timeout: float, others: list[str], *, is_first: bo
     run.begin(worker)
     if not is_first:
         return worker
-    wait_for_first_work(run, worker)
-    for effect in run.sink.effects():
-        if effect.task in others:
-            said = f"It worked on {effect.task!r}, of which there was no event but DONE."
-            raise run.cut(mistakes.WORKED_ON_DONE, said, who=worker.name)
+    try:
+        wait_for_first_work(run, worker)
+    finally:
+        _look_at_others(run, others, worker)
     if run.sink.held():
         _look_at_work_in_hand(run, worker)
     run.sink.let_go()
     return worker
+
+
+def _look_at_others(run: BehaviourRun, others: list[str], worker: StudentWorker) -> None:
+    for effect in run.sink.effects():
+        if effect.task in others:
+            said = f"It worked on {effect.task!r}, of which there was no event but DONE."
+            raise run.cut(mistakes.WORKED_ON_DONE, said, who=worker.name)
 
 
 def _look_at_work_in_hand(run: BehaviourRun, worker: StudentWorker) -> None:

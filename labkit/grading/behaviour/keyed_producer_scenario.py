@@ -32,7 +32,7 @@ def play_keyed_producer(run: BehaviourRun) -> None:
     """
     records = _records(run)
     worker = run.add_worker(records, works=False)
-    refused: list[Sent] = [*records[:3], (records[3][0], {"order": -1, "note": "x" * TOO_LARGE})]
+    refused: list[Sent] = [(records[0][0], {"order": 0, "note": "x" * TOO_LARGE})]
     second = run.add_worker(refused, topic=run.add_topic({"max.message.bytes": str(ALLOWED)}), works=False)
     worker.relay.freeze_when(lambda: worker.requests.so_far()[PRODUCE] > 0)
     run.begin(worker)

@@ -44,7 +44,8 @@ def play_purposes(run: BehaviourRun) -> None:
     for purpose, team in teams.items():
         _look_at_jobs(run, purpose, team, last)
     for worker in workers:
-        stops(run, worker)
+        if not stops(run, worker):
+            return
 
 
 def _wait_until_all_work(run: BehaviourRun, teams: Teams) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 #: Kinds of requests, by their API keys in Kafka's protocol.
-PRODUCE, FETCH, METADATA, OFFSET_COMMIT, JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 0, 1, 3, 8, 11, 12, 14
+PRODUCE, FETCH, METADATA, OFFSET_COMMIT, JOIN_GROUP, HEARTBEAT = 0, 1, 3, 8, 11, 12
 #: The heartbeat of the newer kind of group (KIP-848), by which a member also joins.
 GROUP_HEARTBEAT = 68
 

@@ -41,8 +41,10 @@ _PROGRAM = f"{PROGRAMS}/{Path(effect_program.__file__).name}"
 _CALLING_CELL = f"""
 import sys
 sys.path.insert(0, {PROGRAMS!r})
-from effect_program import has as {HAS}, run as {WORK}
+from effect_program import has as {HAS}, mend_consumers, run as {WORK}
 sys.path.pop(0)
+mend_consumers()
+del mend_consumers
 """
 
 

@@ -7,13 +7,13 @@ from labkit.grading.behaviour import mistakes
 from labkit.grading.behaviour.behaviour_run import PATIENCE, BehaviourRun
 from labkit.grading.behaviour.group_view import groups_of
 from labkit.grading.behaviour.job_events import DONE, NEW, RUNNING, VERSIONS, JobDraw, job_event
-from labkit.grading.behaviour.request_count import FETCH, SYNC_GROUP
+from labkit.grading.behaviour.request_count import FETCH, GROUP_HEARTBEAT, JOIN_GROUP
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.question_verdict import quoted
 from labkit.grading.sandbox.kernel import Returned
 
 #: After how many seconds without an event a view is to return, and by how many later it may.
-TIMEOUT_DURATION, END_PATIENCE = 2.5, 8.0
+TIMEOUT_DURATION, END_PATIENCE = 2.5, 5.0
 #: Events come in so many steps, with so many seconds between two: longer than the time-out altogether.
 STEPS, STEP = 6, 0.55
 #: Who returns before this share of the time-out has passed since the last step has not waited for it.
@@ -53,13 +53,18 @@ def _write_events(run: BehaviourRun, events: _Events, views: list[StudentWorker]
 
 
 def _wait_until_they_read(run: BehaviourRun, views: list[StudentWorker]) -> None:
-    def reads(view: StudentWorker) -> bool:
-        asked = view.requests.so_far()
-        return view.is_over() or asked[FETCH] + asked[SYNC_GROUP] > 0
+    groups: dict[str, set[str]] = {}
 
-    if not run.wait(lambda: all(map(reads, views)), PATIENCE):
+    def is_known(view: StudentWorker) -> bool:
+        """What it reads as: for itself, or as a member of these groups."""
+        asked = view.requests.so_far()
+        if asked[JOIN_GROUP] + asked[GROUP_HEARTBEAT]:
+            groups[view.name] = groups_of(run.client, view.address)
+        return view.is_over() or bool(groups.get(view.name, asked[FETCH]))
+
+    if not run.wait(lambda: all(map(is_known, views)), PATIENCE):
         raise run.cut(mistakes.NOT_BEGUN, f"It asked for no record within {PATIENCE:g} s.")
-    one, other = (groups_of(run.client, view.address) for view in views)
+    one, other = (groups.get(view.name, set()) for view in views)
     if both := one & other:
         said = f"Two views at once are members of one group, {min(both)!r}: each event goes to one of them only."
         raise run.cut(mistakes.SAME_GROUP, said, who=views[1].name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.grading.behaviour import mistakes
-from labkit.grading.behaviour.behaviour_run import BehaviourRun
+from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.request_count import OFFSET_COMMIT
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
@@ -59,6 +59,8 @@ def wait_for_first_work(run: BehaviourRun, worker: StudentWorker) -> None:
     while not run.wait(is_begun, FURTHER_EVERY) and run.time.now() - begin < BEGIN_TIMEOUT:
         run.produce(run.partitions)
     passed_over = [task for task in begun() if task in run.tasks]
+    if begun() and not passed_over:
+        raise RunCut  # what it has begun is no task, which its history tells
     if passed_over and first.isdisjoint(passed_over):
         said = f"It began {passed_over[0]!r}, which came later, and none of the {len(first)} tasks that were there."
         raise run.cut(mistakes.NOT_BEGUN, said, who=worker.name)

@@ -1,4 +1,4 @@
-# no wait for the acknowledgement
+# no wait for the acknowledgement or task not on the topic
 import json
 
 from kafka import KafkaProducer
