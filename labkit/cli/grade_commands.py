@@ -248,7 +248,7 @@ def _sum(assignment: str, found: list[GradedSubmission], waiting: int = 0) -> st
         mean = sum(report.points for report in reports) / len(reports)
         words.append(f"{mean:.1f} of {reports[0].possible:g} points on average")
     if waiting:
-        words.append(f"{waiting} answers to grade by hand")
+        words.append(f"{waiting} answer{'' if waiting == 1 else 's'} to grade by hand")
     if failed:
         words.append(f"{len(failed)} could not be graded ({', '.join(failed)})")
     return f"{', '.join(words)}."

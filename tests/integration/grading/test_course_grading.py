@@ -45,9 +45,9 @@ def test_a_course_goes_from_nothing_to_points(
         shutil.copy(Path(step, A1, f"{A1}.ipynb"), tmp_path / "in" / student)
     assert "2 taken" in grade("collect", A1, str(tmp_path / "in"))
     said = grade("auto", A1)
-    assert "model: 16 of 24 points, and q5, q6 by hand" in said
+    assert "model: 21 of 24 points, and q6 by hand" in said
     assert "untouched: 0 of 24 points" in said
-    assert "2 graded, 0 graded before, 8.0 of 24 points on average, 2 answers to grade by hand." in said
+    assert "2 graded, 0 graded before, 10.5 of 24 points on average, 1 answer to grade by hand." in said
     assert "0 graded, 2 graded before" in grade("auto", A1)
     assert "2 pages" in grade("feedback", A1)
     assert "The cell q1 is as it was handed out." in Path("feedback", "untouched", A1, f"{A1}.html").read_text()
@@ -55,4 +55,4 @@ def test_a_course_goes_from_nothing_to_points(
     grade("export")
     with Path("grades.csv").open() as file:
         rows = {row["student_id"]: (row["score"], row["needs_manual_grade"]) for row in csv.DictReader(file)}
-    assert rows == {"model": ("16.0", "True"), "untouched": ("0.0", "False")}
+    assert rows == {"model": ("21.0", "True"), "untouched": ("0.0", "False")}

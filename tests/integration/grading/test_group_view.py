@@ -61,6 +61,9 @@ def test_members_are_known_by_their_addresses_and_can_be_taken_out(lab: Lab, vie
 def test_only_its_own_partitions_are_asked_for(lab: Lab, view: GroupView) -> None:
     consumer = kafka.KafkaConsumer(view.topic, bootstrap_servers=lab.bootstrap_servers, group_id=view.group)
     joined(lambda: consumer.poll(100), view)
+    wait_until(
+        lambda: consumer.poll(100) == {} and bool(consumer.assignment()), timeout=PATIENCE, what="it was to have both"
+    )
     consumer.commit({kafka.TopicPartition(view.topic, 1): OffsetAndMetadata(7, "x" * 4000, -1)})
     assert view.committed() == {1: 7}
     view.partitions = 1
