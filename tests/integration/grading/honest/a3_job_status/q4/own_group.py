@@ -16,11 +16,11 @@ def view_of_jobs(bootstrap_servers, topic, timeout_duration):
         heartbeat_interval_ms=500,
         metadata_max_age_ms=1000,
     )
-    jobs, latest = {}, time.monotonic()
-    while time.monotonic() - latest < timeout_duration:
+    jobs, end = {}, time.monotonic() + timeout_duration
+    while time.monotonic() < end:
         for records in consumer.poll(timeout_ms=100).values():
             for record in records:
-                event, latest = json.loads(record.value), time.monotonic()
+                event, end = json.loads(record.value), time.monotonic() + timeout_duration
                 known = jobs.get(event["job_id"], "NEW")
                 jobs[event["job_id"]] = max(known, event["status"], key=ORDER.index)
     consumer.close()

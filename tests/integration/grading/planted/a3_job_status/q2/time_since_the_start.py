@@ -30,9 +30,9 @@ def work_on_jobs(bootstrap_servers, topic, group, timeout_duration, work, log):
         with open(log, "a", encoding="utf-8") as file:
             file.write(json.dumps({"job_id": job}) + "\n")
 
-    latest = time.monotonic()
+    end = time.monotonic() + timeout_duration
     try:
-        while time.monotonic() - latest < timeout_duration:
+        while time.monotonic() < end:
             for records in consumer.poll(timeout_ms=200, max_records=1).values():
                 for record in records:
                     event = json.loads(record.value)
