@@ -44,9 +44,10 @@ def init(
         typer.Option(help="Where the assignments are copied from; by default labkit's own.", show_default=False),
     ] = None,
 ) -> None:
-    """Make a course: nbgrader's folders and gradebook, a secret of its own, and a copy of each assignment.
+    """Make the folder of a course.
 
-    What is there already stays as it is.
+    It has nbgrader's folders and gradebook, a secret of its own, and a copy of each assignment. What is there already
+    stays as it is.
     """
     _must_have_nbgrader()
     from labkit.grading.course.new_course import ASSIGNMENTS, make_course
@@ -60,7 +61,10 @@ def init(
 
 @grade_app.command()
 def release(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
-    """Make what students are given: the notebook without solutions, and what `labkit check` needs."""
+    """Make what students are given.
+
+    That is the notebook without solutions, and what `labkit check` needs.
+    """
     opened = _opened(course)
     from labkit.grading.course.released_folder import release_assignment
 
@@ -108,10 +112,10 @@ def auto(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
     course: CourseFolder = Path(),
 ) -> None:
-    """Grade the submissions in the sandbox, and write points and comments into nbgrader's gradebook.
+    """Grade the submissions in the sandbox.
 
-    What was graded before and has not changed is not graded again, so it can be interrupted and started again. The
-    status is 1 if a submission could not be graded.
+    Points and comments go into nbgrader's gradebook. What was graded before and has not changed is not graded again,
+    so it can be interrupted and started again. The status is 1 if a submission could not be graded.
     """
     opened = _opened(course)
     from labkit.grading.course.course_gradebook import CourseGradebook
@@ -133,7 +137,10 @@ def auto(
 
 @grade_app.command()
 def feedback(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
-    """Make a page for each student, with the points and the comments of the grader and of those who graded by hand."""
+    """Make a page of feedback for each student.
+
+    It has the points, and the comments of the grader and of those who graded by hand.
+    """
     opened = _opened(course)
     from labkit.grading.course.feedback_pages import make_feedback
 
@@ -149,7 +156,10 @@ def export(
     to: Annotated[Path, typer.Option(help="The file.")] = Path("grades.csv"),
     course: CourseFolder = Path(),
 ) -> None:
-    """Write the points as CSV, with a row for each student and assignment."""
+    """Write the points as CSV.
+
+    It has a row for each student and assignment.
+    """
     opened = _opened(course)
     from labkit.grading.course.course_gradebook import CourseGradebook
     from labkit.grading.course.points_table import write_points
@@ -163,7 +173,10 @@ def export(
 
 @grade_app.command()
 def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
-    """Show how the class has done: points by question, the most frequent mistakes, and who could not be graded."""
+    """Show how the class has done.
+
+    Points by question, the most frequent mistakes, and who could not be graded.
+    """
     opened = _opened(course)
     from rich.console import Console
 
