@@ -29,7 +29,7 @@ HEARD = 2
 #: When the session of a dead member is over at the latest that cannot be taken out, in seconds: 45 s by default.
 SESSION = 75.0
 #: How long the broker is silent, in seconds.
-SILENCE = 1.5
+SILENCE = 1.0
 #: Who has not asked the broker for the topic in so many seconds, in so many requests, has not seen that it has grown.
 UNSEEN, REQUESTS = 6.0, 8
 
