@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 from labkit.grading.behaviour import mistakes
@@ -12,6 +11,7 @@ from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.behaviour.worker_scenario import look_at_commits, look_at_end, wait_for_first_work
 from labkit.grading.question_verdict import quoted
 from labkit.grading.sandbox.kernel import Returned
+from labkit.grading.student_json import read_json
 
 #: How many jobs there are at first, which of them is held, and how many come when the others are done.
 JOBS, HELD, LATER = 8, 4, 2
@@ -109,7 +109,7 @@ def _done_events(run: BehaviourRun) -> list[tuple[str, str | None]]:
     found = []
     for record in run.records():
         try:
-            value = json.loads(record.text)
+            value = read_json(record.text)
         except ValueError:
             said = f"The value {quoted(record.text)} on the topic is no JSON."
             raise run.cut(mistakes.NOT_JSON, said) from None
@@ -147,7 +147,7 @@ def _look_at_log(run: BehaviourRun, worker: StudentWorker) -> None:
 def _job_of(line: str) -> str:
     """The job that a line is about; nothing if it is none of a job."""
     try:
-        value = json.loads(line)
+        value = read_json(line)
     except ValueError:
         return ""
     return str(value.get("job_id")) if isinstance(value, dict) else ""

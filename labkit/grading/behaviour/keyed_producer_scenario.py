@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 
 from labkit.grading.behaviour import mistakes
@@ -13,6 +12,7 @@ from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.behaviour.topic_records import TopicRecord
 from labkit.grading.question_verdict import quoted
 from labkit.grading.sandbox.kernel import Returned
+from labkit.grading.student_json import read_json
 from labkit.taskqueue.partitioners import key_hash
 
 #: How many records of how many keys it is to send.
@@ -97,7 +97,7 @@ def _by_order(run: BehaviourRun, records: list[Sent]) -> dict[int, list[TopicRec
     found: dict[int, list[TopicRecord]] = defaultdict(list)
     for record in run.records():
         try:
-            value = json.loads(record.text)
+            value = read_json(record.text)
         except ValueError:
             said = f"The value {quoted(record.text)} on the topic is no JSON."
             raise run.cut(mistakes.NOT_JSON, said) from None
