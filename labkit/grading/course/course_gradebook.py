@@ -6,18 +6,28 @@ What a person has written there stays. Source: nbgrader 0.9.6, preprocessors/sav
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
 from alembic.script import ScriptDirectory
-from nbformat import NotebookNode
-from nbgrader.api import Base, Gradebook, InvalidEntry, MissingEntry
+from nbgrader.api import (
+    Base,
+    Comment,
+    Grade,
+    Gradebook,
+    InvalidEntry,
+    MissingEntry,
+    Notebook,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from labkit.grading.assignment_folder import Assignment
 from labkit.grading.check_report import feedback_lines
 from labkit.grading.course.course_errors import BadGradebook
 from labkit.grading.course.course_folder import Course
@@ -25,6 +35,9 @@ from labkit.grading.course.student_roster import ListedStudent, StudentRoster
 from labkit.grading.grader import Report
 from labkit.grading.question_verdict import QuestionVerdict
 from labkit.resource import Resource
+
+#: How often a write is tried while another program has the database: each time SQLite waits for 5 s.
+WRITES = 3
 
 #: What a person has to look at, though the program could make nothing of it.
 _FOR_A_PERSON = {"duplicated cell", "retyped cell", "too long"}
@@ -45,29 +58,24 @@ class CourseGradebook(Resource):
 
     def must_know(self, assignment: str) -> None:
         """Raises `BadGradebook` unless the assignment was released."""
-        with _told(self._course):
-            try:
-                released = self.gradebook.find_assignment(assignment).notebooks
-            except MissingEntry:
-                released = []
-        if assignment not in [notebook.name for notebook in released]:
-            raise BadGradebook(
-                f"{assignment} was not released, so the gradebook does not know its questions. Say "
-                f"`labkit grade release {assignment}` first."
-            )
+        with self._told():
+            self._released(assignment)
 
-    def has(self, assignment: str, student: str) -> bool:
-        """Whether there are points of this student."""
-        with _told(self._course):
-            try:
-                self.gradebook.find_submission(assignment, student)
-            except MissingEntry:
-                return False
-        return True
+    def must_fit(self, assignment: Assignment) -> None:
+        """Raises `BadGradebook` unless it was released with the questions and points that it has now."""
+        notes = [cell.nbgrader for cell in assignment.release if cell.nbgrader]
+        with self._told():
+            released = self._released(assignment.name)
+            points = {(cell.name, cell.max_score) for cell in released.grade_cells}
+            answers = {cell.name for cell in released.solution_cells}
+        changed = {name for name, _ in points ^ {(note.grade_id, note.points) for note in notes if note.grade}}
+        changed |= answers ^ {note.grade_id for note in notes if note.solution}
+        if changed:
+            raise _released_otherwise(assignment.name, ", ".join(sorted(changed)))
 
     def roster(self) -> StudentRoster:
         """Whom it lists."""
-        with _told(self._course):
+        with self._told():
             return StudentRoster(
                 ListedStudent(student.id, student.first_name or "", student.last_name or "", student.lms_user_id or "")
                 for student in self.gradebook.students
@@ -75,7 +83,7 @@ class CourseGradebook(Resource):
 
     def points(self, assignment: str, student: str) -> dict[str, float]:
         """What each question has brought, also by a person; without those that wait for one."""
-        with _told(self._course):
+        with self._told():
             try:
                 grades = self.gradebook.find_submission_notebook(assignment, assignment, student).grades
             except MissingEntry:
@@ -88,48 +96,74 @@ class CourseGradebook(Resource):
 
     def waiting(self, assignment: str) -> int:
         """How many answers a person has to look at."""
-        with _told(self._course):
+        with self._told():
             submissions = self.gradebook.notebook_submissions(assignment, assignment)
             return sum(grade.needs_manual_grade for submission in submissions for grade in submission.grades)
 
-    def write(self, report: Report, timestamp: datetime | None) -> None:
-        """The points and comments of this report. Raises `BadGradebook`, also if it does not fit what was released."""
-        name, student, book = report.assignment, report.student, self.gradebook
-        with _told(self._course):
-            book.update_or_create_student(student)
-            with book.db.no_autoflush:
-                book.update_or_create_submission(name, student, timestamp=timestamp)
+    def write(self, report: Report, timestamp: datetime | None, *, again: bool = False) -> None:
+        """The points and comments of this report, the time at which the submission came, and what it costs to be late.
+        `again`: the report was written before, so what a person has looked at stays so, unless the gradebook has
+        something else. Raises `BadGradebook`, also if it does not fit what was released.
+        """
+        for left in reversed(range(WRITES)):
             try:
-                for verdict in report.verdicts:
-                    self._write_verdict(verdict, name, student)
-            except MissingEntry as error:
-                book.db.rollback()
-                raise BadGradebook(
-                    f"{name} was released with other questions than its source has now ({error}). Say `labkit grade "
-                    f"release {name}` again."
-                ) from error
-            book.db.commit()
-            self._take_off(name, student)
+                with self._told():
+                    self._write(report, timestamp, again)
+                return
+            except BadGradebook as error:
+                if not left or not isinstance(error.__cause__, SQLAlchemyError | InvalidEntry):
+                    raise
 
-    def _write_verdict(self, verdict: QuestionVerdict, assignment: str, student: str) -> None:
-        by_hand = _is_by_hand(self.gradebook, verdict.question, assignment)
-        cell = verdict.question if by_hand else f"{verdict.question}_check"
-        grade = self.gradebook.find_grade(cell, assignment, assignment, student)
-        grade.auto_score = None if verdict.state == "by hand" else verdict.points
-        unclear = by_hand and any(feedback.mistake in _FOR_A_PERSON for feedback in verdict.feedback)
-        grade.needs_manual_grade = grade.auto_score is None or grade.manual_score is not None or unclear
-        comment = self.gradebook.find_comment(verdict.question, assignment, assignment, student)
-        comment.auto_comment = comment_on(verdict)
+    def _write(self, report: Report, timestamp: datetime | None, again: bool) -> None:
+        name, student, book = report.assignment, report.student, self.gradebook
+        book.update_or_create_student(student)
+        with book.db.no_autoflush:
+            submission = book.update_or_create_submission(name, student, timestamp=timestamp)
+        try:
+            notebook = book.find_submission_notebook(name, name, student)
+            grades = {grade.name: grade for grade in notebook.grades}
+            comments = {comment.name: comment for comment in notebook.comments}
+            for verdict in report.verdicts:
+                _write_verdict(verdict, grades, comments, again)
+        except (MissingEntry, KeyError) as error:
+            raise _released_otherwise(name, str(error)) from error
+        book.db.flush()
+        book.db.refresh(notebook, ["score"])
+        notebook.late_submission_penalty = self._penalty(submission, notebook)
+        book.db.commit()
 
-    def _take_off(self, assignment: str, student: str) -> None:
-        """The penalty for a late submission, as nbgrader is configured to take off."""
-        submission = self.gradebook.find_submission(assignment, student)
-        if submission.duedate is None:
-            return
-        where = {"notebook": assignment, "assignment": assignment, "student": student, "db_url": self._course.database}
-        notebook = NotebookNode(cells=[])  # type: ignore[no-untyped-call]
-        AssignLatePenalties(config=self._course.config).preprocess(notebook, {"nbgrader": where})
-        self.gradebook.db.expire_all()
+    def _penalty(self, submission: SubmittedAssignment, notebook: SubmittedNotebook) -> float | None:
+        """What is taken off for a late submission, as nbgrader is configured to."""
+        if submission.assignment.duedate is None or not submission.total_seconds_late:
+            return None
+        late, student = AssignLatePenalties(config=self._course.config), submission.student.id
+        try:
+            late.init_plugin()
+            penalty = late.plugin_inst.late_submission_penalty(student, notebook.score, submission.total_seconds_late)
+            return None if penalty is None else min(max(float(penalty), 0.0), float(notebook.score))
+        except Exception as error:  # whatever a program of the instructor's may raise
+            raise BadGradebook(
+                f"The late submission plugin in nbgrader_config.py fails for {student}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _released(self, assignment: str) -> Notebook:
+        try:
+            return self.gradebook.find_notebook(assignment, assignment)
+        except MissingEntry as error:
+            raise BadGradebook(
+                f"{assignment} was not released, so the gradebook does not know its questions. Say "
+                f"`labkit grade release {assignment}` first."
+            ) from error
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """As `_told`; and what was begun is taken back, or nothing could be read or written any more."""
+        with _told(self._course):
+            try:
+                yield
+            except Exception:
+                self.gradebook.db.rollback()
+                raise
 
 
 def comment_on(verdict: QuestionVerdict) -> str | None:
@@ -138,12 +172,25 @@ def comment_on(verdict: QuestionVerdict) -> str | None:
     return textwrap.indent(textwrap.dedent("\n".join(lines)), "    ") or None
 
 
-def _is_by_hand(book: Gradebook, question: str, assignment: str) -> bool:
-    try:
-        book.find_grade_cell(question, assignment, assignment)
-    except MissingEntry:
-        return False
-    return True
+def _write_verdict(
+    verdict: QuestionVerdict, grades: Mapping[str, Grade], comments: Mapping[str, Comment], again: bool
+) -> None:
+    by_hand = verdict.question in grades
+    grade = grades[verdict.question if by_hand else f"{verdict.question}_check"]
+    comment = comments[verdict.question]
+    found = (None if verdict.state == "by hand" else verdict.points, comment_on(verdict))
+    if again and found == (grade.auto_score, comment.auto_comment):
+        return
+    grade.auto_score, comment.auto_comment = found
+    unclear = by_hand and any(feedback.mistake in _FOR_A_PERSON for feedback in verdict.feedback)
+    grade.needs_manual_grade = grade.auto_score is None or grade.manual_score is not None or unclear
+
+
+def _released_otherwise(assignment: str, what: str) -> BadGradebook:
+    return BadGradebook(
+        f"{assignment} was released with other questions, or other points, than its source has now ({what}). Say "
+        f"`labkit grade release {assignment}` again."
+    )
 
 
 def _make_tables(url: str) -> None:

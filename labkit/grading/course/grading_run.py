@@ -67,14 +67,15 @@ class GradedSubmission(NamedTuple):
 class GradingRun:
     """One run over an assignment of the course, or over these students only.
 
-    Raises `UnknownAssignment`, `BadAssignment`, `BadGradebook` if it was not released, and `NoSubmissions`.
+    Raises `UnknownAssignment`, `BadAssignment`, `BadGradebook` if it was not released as it is now, and
+    `NoSubmissions`.
     """
 
     def __init__(
         self, course: Course, name: str, gradebook: CourseGradebook, *, students: Collection[str] = ()
     ) -> None:
         self.assignment = course.assignment(name)
-        gradebook.must_know(name)
+        gradebook.must_fit(self.assignment)
         self._course = course
         self._gradebook = gradebook
         self._released = course.release(name) / f"{name}.ipynb"
@@ -127,13 +128,17 @@ class GradingRun:
             yield SubmittedFile(student, notebooks[student], timestamp, digest_of(known, self._asked))
 
     def _is_graded(self, one: SubmittedFile) -> bool:
-        """Whether nothing has changed since; what was lost of what was found then is written again."""
+        """Whether nothing has changed since. What was lost of what was found then is written again, and the time at
+        which it came, which may have been noted later, as a due date may have been set.
+        """
         graded = read_graded(self._course, one.student, self.assignment.name)
         if graded is None or graded.digest != one.digest:
             return False
-        if not self._gradebook.has(self.assignment.name, one.student):
-            self._gradebook.write(graded.report, one.timestamp)
-        if not (self._course.autograded(one.student, self.assignment.name) / self._released.name).exists():
+        self._gradebook.write(graded.report, one.timestamp, again=True)
+        folder = self._course.autograded(one.student, self.assignment.name)
+        if (folder / self._released.name).exists():
+            copy_timestamp(one.notebook.parent, folder)
+        else:
             self._write_notebook(one, graded.report)
         return True
 

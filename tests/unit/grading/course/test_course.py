@@ -8,12 +8,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from nbgrader.converters import Autograde
+from sqlalchemy import event
 
 from labkit.errors import BadAssignment
 from labkit.grading.assignment_folder import read_assignment
@@ -218,6 +220,77 @@ def test_points_that_the_gradebook_has_lost_are_written_again(course: Course, gr
     assert grades(gradebook, "ada")["q1_check"] == (2, False)
 
 
+def test_what_an_older_copy_of_the_gradebook_has_is_mended(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    hand_in(course, "ben")
+    auto(course, gradebook)
+    found = gradebook.gradebook.find_submission_notebook("double", "double", "ada")
+    older = {one.name: one for one in found.grades}
+    older["q1_check"].auto_score, older["q2_check"].manual_score = 0, 1.5
+    older["q2_check"].needs_manual_grade = False
+    next(one for one in found.comments if one.name == "q1").auto_comment = "Wrong."
+    gradebook.gradebook.db.commit()
+    assert not auto(course, gradebook)["ada"].fresh
+    assert grades(gradebook, "ada") == {"q1_check": (2, False), "q2_check": (2, False), "q3": (None, True)}
+    assert comments(gradebook, "ada")["q1"] is None
+    assert gradebook.points("double", "ada") == {"q1": 2, "q2": 1.5}
+
+
+@pytest.fixture
+def locked(course: Course) -> Iterator[tuple[CourseGradebook, sqlite3.Connection]]:
+    """A gradebook that does not wait for its file, and another program that has the file for itself."""
+    file = course.root / "gradebook.db"
+    with (course.root / "nbgrader_config.py").open("a") as opened:
+        opened.write(f"c.CourseDirectory.db_url = 'sqlite:///{file}?timeout=0'\n")
+    other = sqlite3.connect(file, isolation_level=None)
+    try:
+        with CourseGradebook(Course(course.root)) as gradebook:
+            gradebook.write(grade(hand_in(course, "ada", q1="wrong"), "ada"), None)
+            other.execute("BEGIN EXCLUSIVE")
+            yield gradebook, other
+    finally:
+        other.close()
+
+
+def test_a_locked_gradebook_costs_no_later_write(
+    course: Course, locked: tuple[CourseGradebook, sqlite3.Connection]
+) -> None:
+    gradebook, other = locked
+    report = grade(hand_in(course, "ada"), "ada")
+    with pytest.raises(BadGradebook, match="database is locked"):
+        gradebook.write(report, None)
+    other.execute("ROLLBACK")
+    gradebook.write(report, None)
+    assert grades(gradebook, "ada")["q1_check"] == (2, False)
+
+
+def test_a_write_is_tried_again_when_another_program_lets_go(
+    course: Course, locked: tuple[CourseGradebook, sqlite3.Connection]
+) -> None:
+    gradebook, other = locked
+    event.listen(gradebook.gradebook.db(), "after_rollback", lambda _: other.in_transaction and other.rollback())
+    gradebook.write(grade(hand_in(course, "ada"), "ada"), None)
+    assert grades(gradebook, "ada")["q1_check"] == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [('"points": 3', '"points": 80', r"\(q3\)"), ('"grade_id": "q3"', '"grade_id": "q4"', r"\(q3, q4\)")],
+)
+def test_what_is_not_released_as_it_is_now_is_not_graded(
+    course: Course, gradebook: CourseGradebook, old: str, new: str, named: str
+) -> None:
+    hand_in(course, "ada")
+    file = course.source("double") / "double.ipynb"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(BadGradebook, match=f"{named}. Say `labkit grade release double` again"):
+        GradingRun(course, "double", gradebook)
+    release_assignment(course, "double")
+    with CourseGradebook(course) as again:
+        GradingRun(course, "double", again)
+
+
 def test_nbgrader_runs_nothing_and_what_it_deletes_is_made_again(course: Course, gradebook: CourseGradebook) -> None:
     hand_in(course, "ada", q1="raise SystemExit")
     auto(course, gradebook)
@@ -258,7 +331,7 @@ def test_one_that_fails_keeps_out_no_other_and_is_tried_again(course: Course, gr
     assert asked.count("ada") == ATTEMPTS
     assert found["ada"].report is None
     assert found["ada"].failure == "RuntimeError: ada"
-    assert not gradebook.has("double", "ada")
+    assert gradebook.points("double", "ada") == {}
     assert [student for student, one in found.items() if one.report] != ["ada"]
     assert grades(gradebook, "dan") == {"q1_check": (0, False), "q2_check": (0, False), "q3": (0, False)}
     assert (course.autograded("dan", "double") / "double.ipynb").exists()
@@ -291,17 +364,24 @@ def test_who_has_nothing_to_grade_is_told(course: Course, gradebook: CourseGrade
         auto(course, gradebook)
 
 
-def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
+def with_penalty(course: Course, penalty: str) -> Course:
+    """The course, where it costs this to be late."""
     (course.root / "late.py").write_text(
         "from nbgrader.plugins import BasePlugin\n"
         "class Late(BasePlugin):\n"
         "    def late_submission_penalty(self, student_id, score, total_seconds_late):\n"
-        "        return total_seconds_late / 3600\n"
+        f"        return {penalty}\n"
     )
     with (course.root / "nbgrader_config.py").open("a") as file:
-        file.write(f"import sys\nsys.path.insert(0, {str(course.root)!r})\n")
-        file.write("from late import Late\nc.AssignLatePenalties.plugin_class = Late\n")
-    late, due = Course(course.root), datetime(2026, 11, 28, 10, tzinfo=UTC)
+        file.write("from importlib.util import module_from_spec, spec_from_file_location\n")
+        file.write(f"spec = spec_from_file_location('late', {str(course.root / 'late.py')!r})\n")
+        file.write("late = module_from_spec(spec)\nspec.loader.exec_module(late)\n")
+        file.write("c.AssignLatePenalties.plugin_class = late.Late\n")
+    return Course(course.root)
+
+
+def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
+    late, due = with_penalty(course, "total_seconds_late / 3600"), datetime(2026, 11, 28, 10, tzinfo=UTC)
     hand_in(late, "ada")
     write_timestamp(late.submitted("ada", "double"), due + timedelta(hours=1))
     with CourseGradebook(late) as gradebook:
@@ -316,6 +396,36 @@ def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
         "3.0",
         "7.0",
     )
+
+
+def test_a_due_date_and_a_time_count_whenever_they_are_known(course: Course) -> None:
+    late, due = with_penalty(course, "total_seconds_late / 3600"), datetime(2026, 11, 28, 10, tzinfo=UTC)
+    hand_in(late, "ada")
+    with CourseGradebook(late) as gradebook:
+
+        def penalty() -> tuple[float, bool]:
+            found = auto(late, gradebook)["ada"]
+            return gradebook.gradebook.find_submission("double", "ada").late_submission_penalty, found.fresh
+
+        assert penalty() == (0, True)
+        gradebook.gradebook.update_or_create_assignment("double", duedate=due)
+        assert penalty() == (0, False)
+        write_timestamp(late.submitted("ada", "double"), due + timedelta(hours=1))
+        assert penalty() == (1, False)
+        assert (late.autograded("ada", "double") / "timestamp.txt").exists()
+        gradebook.gradebook.update_or_create_assignment("double", duedate=due - timedelta(hours=9))
+        assert penalty() == (4, False)
+        gradebook.gradebook.update_or_create_assignment("double", duedate=None)
+        assert penalty() == (0, False)
+
+
+def test_a_penalty_that_cannot_be_told_is_said(course: Course) -> None:
+    late, due = with_penalty(course, "1 / 0"), datetime(2026, 11, 28, 10, tzinfo=UTC)
+    hand_in(late, "ada")
+    write_timestamp(late.submitted("ada", "double"), due + timedelta(hours=1))
+    with CourseGradebook(late) as gradebook:
+        gradebook.gradebook.update_or_create_assignment("double", duedate=due)
+        assert "fails for ada: ZeroDivisionError" in auto(late, gradebook)["ada"].failure
 
 
 def test_points_are_one_row_each_however_a_student_is_called(course: Course, gradebook: CourseGradebook) -> None:
