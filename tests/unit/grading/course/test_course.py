@@ -238,7 +238,7 @@ def test_what_an_older_copy_of_the_gradebook_has_is_mended(course: Course, grade
 
 @pytest.fixture
 def locked(course: Course) -> Iterator[tuple[CourseGradebook, sqlite3.Connection]]:
-    """A gradebook that does not wait for its file, and another program that has the file for itself."""
+    """A gradebook that does not wait for its file, and another program that writes it."""
     file = course.root / "gradebook.db"
     with (course.root / "nbgrader_config.py").open("a") as opened:
         opened.write(f"c.CourseDirectory.db_url = 'sqlite:///{file}?timeout=0'\n")
@@ -246,7 +246,7 @@ def locked(course: Course) -> Iterator[tuple[CourseGradebook, sqlite3.Connection
     try:
         with CourseGradebook(Course(course.root)) as gradebook:
             gradebook.write(grade(hand_in(course, "ada", q1="wrong"), "ada"), None)
-            other.execute("BEGIN EXCLUSIVE")
+            other.execute("BEGIN IMMEDIATE")
             yield gradebook, other
     finally:
         other.close()
