@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,11 +93,12 @@ def collect(
     from labkit.grading.course.collection import Came, collect
     from labkit.grading.course.course_gradebook import CourseGradebook
 
-    opened.assignment(assignment)
+    asked = opened.assignment(assignment)
     with CourseGradebook(opened) as gradebook:
         roster = gradebook.roster()
     counts: Counter[Came] = Counter()
-    for one in collect(opened, assignment, sources, roster):
+    grade_ids = asked.grade_ids()
+    for one in collect(opened, assignment, sources, roster, grade_ids=grade_ids, now=datetime.now(UTC)):
         counts[one.came] += 1
         print(one, flush=True)
     print(f"{assignment}: {', '.join(f'{counts[came]} {came}' for came in Came if counts[came])}.")

@@ -79,8 +79,11 @@ def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
     Takes bounded time and memory, whatever is there.
     """
     content = read_content(path)
-    if isinstance(content, Feedback):
-        return content
+    return content if isinstance(content, Feedback) else cells_of(content)
+
+
+def cells_of(content: bytes) -> tuple[NotebookCell, ...] | Feedback:
+    """The cells of the notebook that these bytes are, or why they are none."""
     try:
         notebook = _NOTEBOOK.decode(content)
     except _UNREADABLE as error:

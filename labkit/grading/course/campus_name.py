@@ -23,8 +23,11 @@ from typing import NamedTuple
 
 from labkit.grading.course.submission_time import timestamp_of
 
+#: The folder of nbgrader's exchange into which students hand in.
+INBOUND = "inbound"
+
 _MOODLE = re.compile(r"(?P<name>[^_].*?)_(?P<number>\d+)_assignsubmission_(?P<what>[a-z]+)(?:_(?P<file>.*))?")
-_CANVAS = re.compile(r"(?P<name>[^\W_]+)_(?P<late>LATE_)?(?P<number>\d+)_(?P<attachment>\d+)_(?P<file>.+)")
+_CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<number>\d+)_(?P<attachment>\d+)_(?P<file>.+)")
 _COPY = re.compile(r"(?: ?\(\d+\)|-\d+)$")
 
 
@@ -45,23 +48,37 @@ class CampusName(NamedTuple):
 def campus_name(path: PurePosixPath, assignment: str) -> CampusName | None:
     """What the path of a file says; nothing if no system names files so.
 
+    Only the outermost part of it counts, or the one in `inbound`: the names further inside are the student's to choose.
     A submission of another assignment in nbgrader's exchange has no `file`.
     """
-    for part in path.parts[:-1]:
-        found = _exchange(part, path.name, assignment) or _moodle(part, path.name)
-        if found is not None:
-            return found
-    return _moodle(path.name, None) or (_canvas(path.name) if len(path.parts) == 1 else None)
+    *folders, file = (composed(part) for part in path.parts)
+    if not folders:
+        return _moodle(file, None) or _canvas(file)
+    if folders[0] == INBOUND and len(folders) > 1:
+        return _exchange(folders[1], file, assignment)
+    return _moodle(folders[0], file) or _exchange(folders[0], file, assignment)
+
+
+def exchange_student(folder: str) -> str | None:
+    """Whom the name of a folder in nbgrader's exchange tells, of any assignment."""
+    found = _exchange(composed(folder), "", "")
+    return found.person if found else None
 
 
 def plain_name(file: str) -> str:
     """The name of a file without its ending, and without what a browser or Canvas adds to a second one."""
-    return _COPY.sub("", PurePosixPath(file).stem)
+    return _COPY.sub("", PurePosixPath(composed(file)).stem)
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC, so that one name is the same wherever it comes from."""
+    return unicodedata.normalize("NFC", text)
 
 
 def letters_of(name: str) -> str:
-    """A name of a person by which two systems that write it differently agree."""
-    return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
+    """A name of a person by which two systems that write it differently agree: letters, their marks, and numbers."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN")
 
 
 def _exchange(part: str, file: str, assignment: str) -> CampusName | None:

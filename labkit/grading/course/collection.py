@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
+from errno import ENAMETOOLONG
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.grading.course.course_errors import BadArchive
-from labkit.grading.course.handed_in import HandedIn, NotTaken, read_handed_in
+from labkit.grading.course.handed_in import HandedIn, NotTaken, open_handed_in
 from labkit.grading.course.student_roster import StudentRoster
 from labkit.grading.course.submission_time import TIMESTAMP, read_timestamp, write_timestamp
+from labkit.grading.notebook_file import cells_of
+from labkit.grading.question_verdict import Feedback
 from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ class Came(StrEnum):
 
     NEW = "taken"
     LATER = "taken in place of an earlier one"
+    LIKELIER = "taken in place of one that does not look like the assignment"
     SAME = "there already"
     EARLIER = "not taken: a later one is there"
     REFUSED = "not taken"
@@ -44,78 +49,166 @@ class CollectedSubmission(NamedTuple):
 
 
 def collect(
-    course: Course, assignment: str, sources: Iterable[Path], roster: StudentRoster
+    course: Course,
+    assignment: str,
+    sources: Iterable[Path],
+    roster: StudentRoster,
+    *,
+    grade_ids: Collection[str],
+    now: datetime,
 ) -> Iterator[CollectedSubmission]:
     """Take what these folders and zip files bring, by student; what cannot be taken is told and keeps out no other.
 
-    Raises `OSError` if the course cannot be written to.
+    `grade_ids` are those of the assignment's cells: a notebook without any of them takes the place of none that has
+    some. Nothing can have been handed in after `now`. Raises `OSError` if the course cannot be written to.
     """
     taken: defaultdict[str, list[HandedIn]] = defaultdict(list)
-    for source in sources:
-        try:
-            for one in read_handed_in(source, assignment, roster):
+    with ExitStack() as archives:
+        for source in sources:
+            try:
+                found = archives.enter_context(open_handed_in(source, assignment, roster, now))
+            except BadArchive as error:
+                yield CollectedSubmission("", Came.REFUSED, str(error))
+                continue
+            for one in found:
                 if isinstance(one, NotTaken):
-                    yield CollectedSubmission(one.student, Came.REFUSED, f"{one.sentence.rstrip('.')}.")
+                    yield _refused(one.student, one.sentence)
                 else:
                     taken[one.student].append(one)
-        except BadArchive as error:
-            yield CollectedSubmission("", Came.REFUSED, str(error))
-    for student, found in sorted(taken.items()):
-        *before, last = sorted(found, key=lambda one: one.moment)
-        for one in before:
-            _keep(course.earlier(student, assignment), one.content, one.moment)
-        yield _take(course, assignment, last, roster)
+        for student, handed_in in sorted(taken.items()):
+            place = _StudentFolders(
+                course.submitted(student, assignment), course.earlier(student, assignment), assignment
+            )
+            try:
+                yield from _of_student(place, handed_in, roster, grade_ids)
+            except OSError as error:
+                if error.errno != ENAMETOOLONG:
+                    raise
+                yield _refused(student, "the id is too long for the name of a file here")
 
 
-def _take(course: Course, assignment: str, one: HandedIn, roster: StudentRoster) -> CollectedSubmission:
-    folder = course.submitted(one.student, assignment)
-    there = _there(folder, assignment)
-    came = _came(folder, there, one)
+class _StudentFolders(NamedTuple):
+    """Where a student's submissions are: the folder of the one that counts, and that of the others."""
+
+    folder: Path
+    earlier: Path
+    assignment: str
+
+    @property
+    def there(self) -> Path | None:
+        """The notebook that counts so far."""
+        own = self.folder / f"{self.assignment}.ipynb"
+        found = [own] if own.is_file() else sorted(self.folder.glob("*.ipynb"))
+        return found[0] if len(found) == 1 else None
+
+
+def _refused(student: str, sentence: str) -> CollectedSubmission:
+    return CollectedSubmission(student, Came.REFUSED, f"{sentence.rstrip('.')}.")
+
+
+def _of_student(
+    place: _StudentFolders, found: Iterable[HandedIn], roster: StudentRoster, grade_ids: Collection[str]
+) -> Iterator[CollectedSubmission]:
+    """The latest that looks like the assignment, else the latest; one is in memory at a time, and the one chosen."""
+    waiting = sorted(found, key=lambda one: one.moment)
+    chosen: tuple[HandedIn, bytes] | None = None
+    unlike: list[HandedIn] = []
+    while waiting:
+        content = waiting[-1].content()
+        one = waiting.pop()
+        if isinstance(content, NotTaken):
+            yield _refused(content.student, content.sentence)
+        elif _looks_like(content, grade_ids):
+            chosen = one, content
+            break
+        else:
+            unlike.append(one)
+    if chosen is None and unlike:
+        one, *waiting = unlike
+        unlike = []
+        content = one.content()
+        chosen = None if isinstance(content, NotTaken) else (one, content)
+    for one in unlike:
+        yield _refused(one.student, f"{one.where} {_unlike(place)}, and an earlier one does")
+    for one in sorted(waiting, key=lambda one: one.moment):
+        content = one.content()
+        if isinstance(content, NotTaken):
+            yield _refused(content.student, content.sentence)
+        else:
+            _keep(place.earlier, content, one.moment)
+    if chosen is not None:
+        yield _take(place, *chosen, roster, grade_ids)
+
+
+def _take(
+    place: _StudentFolders, one: HandedIn, content: bytes, roster: StudentRoster, grade_ids: Collection[str]
+) -> CollectedSubmission:
+    there = place.there
+    came = _came(place, there, one, content, grade_ids)
+    if came is Came.REFUSED:
+        return _refused(one.student, f"{one.where} {_unlike(place)}, and the one that is there does")
     if came is Came.EARLIER:
-        _keep(course.earlier(one.student, assignment), one.content, one.moment)
+        _keep(place.earlier, content, one.moment)
     elif came is not Came.SAME:
         if there is not None:
-            _keep(course.earlier(one.student, assignment), there.read_bytes(), _moment(folder, there))
-        _put(folder, there, folder / f"{assignment}.ipynb", one)
-    elif one.timestamp is not None and read_timestamp(folder) is None:
-        write_timestamp(folder, one.timestamp)
+            _keep(place.earlier, there.read_bytes(), _moment(place.folder, there))
+        _put(place, there, one, content)
+    elif one.timestamp is not None and read_timestamp(place.folder) is None:
+        write_timestamp(place.folder, one.timestamp)
     said = [one.where]
     if one.timestamp is not None:
         said.append(f"of {one.timestamp:%Y-%m-%d %H:%M:%S} UTC")
     if one.late:
         said.append("late, as Canvas says")
+    if not _looks_like(content, grade_ids):
+        said.append(f"which {_unlike(place)}")
     if roster.is_list and not roster.lists(one.student):
         said.append("by one whom the gradebook does not list")
     return CollectedSubmission(one.student, came, f"{', '.join(said)}.")
 
 
-def _there(folder: Path, assignment: str) -> Path | None:
-    """The notebook that counts so far."""
-    own = folder / f"{assignment}.ipynb"
-    found = [own] if own.is_file() else sorted(folder.glob("*.ipynb"))
-    return found[0] if len(found) == 1 else None
+def _unlike(place: _StudentFolders) -> str:
+    return f"does not look like {place.assignment}: it has none of its cells"
 
 
-def _came(folder: Path, there: Path | None, one: HandedIn) -> Came:
+def _looks_like(content: bytes, grade_ids: Collection[str]) -> bool:
+    """Whether a cell bears a name of the assignment's. What is no notebook does not look like one."""
+    cells = cells_of(content)
+    return not grade_ids or (
+        not isinstance(cells, Feedback)
+        and any(cell.nbgrader is not None and cell.nbgrader.grade_id in grade_ids for cell in cells)
+    )
+
+
+def _came(
+    place: _StudentFolders, there: Path | None, one: HandedIn, content: bytes, grade_ids: Collection[str]
+) -> Came:
     if there is None:
         return Came.NEW
-    if there.read_bytes() == one.content:
+    before = there.read_bytes()
+    if before == content:
         return Came.SAME
-    return Came.EARLIER if one.moment < _moment(folder, there) else Came.LATER
+    match _looks_like(before, grade_ids), _looks_like(content, grade_ids):
+        case True, False:
+            return Came.REFUSED
+        case False, True:
+            return Came.LIKELIER
+    return Came.EARLIER if one.moment < _moment(place.folder, there) else Came.LATER
 
 
-def _put(folder: Path, there: Path | None, file: Path, one: HandedIn) -> None:
+def _put(place: _StudentFolders, there: Path | None, one: HandedIn, content: bytes) -> None:
     """The time is taken away first: a submission without one is better than one with another's."""
-    (folder / TIMESTAMP).unlink(missing_ok=True)
+    file = place.folder / f"{place.assignment}.ipynb"
+    (place.folder / TIMESTAMP).unlink(missing_ok=True)
     with whole_file(file) as part:
-        part.write_bytes(one.content)
-        moment = one.moment.timestamp() if one.timestamp or one.changed else None
+        part.write_bytes(content)
+        moment = one.moment.timestamp() if one.timestamp or one.file.changed else None
         if moment is not None:
             os.utime(part, (moment, moment))
     if there is not None and there != file:
         there.unlink()
     if one.timestamp is not None:
-        write_timestamp(folder, one.timestamp)
+        write_timestamp(place.folder, one.timestamp)
 
 
 def _keep(folder: Path, content: bytes, moment: datetime) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from labkit.grading.assignment_folder import STUDENT
+from labkit.grading.course.campus_name import composed
 from labkit.grading.notebook_file import NotebookCell
 
 #: Parsed as a line and not as Python: what students write may be made to break a parser.
@@ -16,5 +17,5 @@ def named_student(cells: Iterable[NotebookCell]) -> str | None:
     """The id in the cell with the tag `student`, if a line sets it."""
     for cell in cells:
         if STUDENT in cell.tags and (found := _LINE.search(cell.source)):
-            return found[2]
+            return composed(found[2])
     return None

@@ -9,6 +9,7 @@ import os
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,8 +21,8 @@ from labkit.grading.course.course_errors import BadArchive
 from labkit.grading.notebook_file import MAX_NOTEBOOK, read_content
 from labkit.grading.question_verdict import Feedback, printable
 
-#: The most files that are looked at, and how large all notebooks of one zip file may be together, in bytes:
-#: they are in memory at one time.
+#: The most notebooks of an assignment that one source may have, and how large those of a zip file may be together, in
+#: bytes.
 MOST_FILES, MOST_BYTES = 20_000, 1024**3
 #: How deep in a folder files are looked for.
 DEPTH = 6
@@ -39,10 +40,15 @@ class ArchivedFile(NamedTuple):
 
 
 @contextmanager
-def open_archive(source: Path) -> Iterator[list[ArchivedFile]]:
-    """The notebooks in a folder or a zip file, or the one that this is. Raises `BadArchive`, in one sentence."""
+def open_archive(
+    source: Path, belongs: Callable[[PurePosixPath], bool] = lambda _: True
+) -> Iterator[list[ArchivedFile]]:
+    """The notebooks in a folder or a zip file whose paths belong to what is collected, or the one that this is.
+
+    They can be read inside of the block. Raises `BadArchive`, in one sentence.
+    """
     if source.is_dir():
-        yield sorted(_in_folder(source), key=lambda file: file.path)
+        yield sorted(_in_folder(source, belongs), key=lambda file: file.path)
     elif source.suffix.lower() == ".ipynb" and source.is_file():
         yield [ArchivedFile(PurePosixPath(source.name), _date(source), partial(_read_file, source))]
     elif source.is_file():
@@ -51,23 +57,23 @@ def open_archive(source: Path) -> Iterator[list[ArchivedFile]]:
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise BadArchive(f"{source} is no zip file ({error}).") from error
         with opened:
-            yield _in_zip(source, opened)
+            yield _in_zip(source, opened, belongs)
     else:
         raise BadArchive(f"{source} is no folder, no zip file and no notebook.")
 
 
-def _in_zip(source: Path, opened: zipfile.ZipFile) -> list[ArchivedFile]:
+def _in_zip(source: Path, opened: zipfile.ZipFile, belongs: Callable[[PurePosixPath], bool]) -> list[ArchivedFile]:
     entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-    if len(entries) > MOST_FILES:
-        raise BadArchive(f"{source} holds more than {MOST_FILES} files.")
     names = [entry.filename for entry in entries]
     outside = next((name for name in names if _leads_outside(name)), None)
     if outside is not None:
         raise BadArchive(f"{source} holds a file that would lie outside of it ({printable(outside, 80)}).")
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise BadArchive(f"{source} holds two files of one name ({printable(twice, 80)}).")
-    wanted = [entry for entry in entries if _is_notebook(PurePosixPath(entry.filename))]
+    wanted = [entry for entry in entries if _is_notebook(path := PurePosixPath(entry.filename)) and belongs(path)]
+    if len(wanted) > MOST_FILES:
+        raise BadArchive(f"{source} holds more than {MOST_FILES} notebooks.")
     if sum(entry.file_size for entry in wanted) > MOST_BYTES:
         raise BadArchive(f"{source} would have more than {MOST_BYTES // 1024**3} GB when it is unpacked.")
     return [
@@ -104,17 +110,17 @@ def _date_of_entry(entry: zipfile.ZipInfo) -> datetime | None:
         return None
 
 
-def _in_folder(folder: Path) -> Iterator[ArchivedFile]:
+def _in_folder(folder: Path, belongs: Callable[[PurePosixPath], bool]) -> Iterator[ArchivedFile]:
     count = 0
     for parent, folders, files in os.walk(folder):
         here = Path(parent).relative_to(folder)
         folders[:] = sorted(folders) if len(here.parts) < DEPTH else []
-        count += len(files)
-        if count > MOST_FILES:
-            raise BadArchive(f"{folder} holds more than {MOST_FILES} files.")
         for name in files:
             path = PurePosixPath(*here.parts, name)
-            if _is_notebook(path):
+            if _is_notebook(path) and belongs(path):
+                count += 1
+                if count > MOST_FILES:
+                    raise BadArchive(f"{folder} holds more than {MOST_FILES} notebooks.")
                 yield ArchivedFile(path, _date(folder / path), partial(_read_file, folder / path))
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from labkit.grading.notebook_file import read_content
+from labkit.grading.question_verdict import Feedback
 from labkit.whole_file import whole_file
 
 #: The file's name.
@@ -20,10 +22,10 @@ _TEXT = re.compile(
 
 def read_timestamp(folder: Path) -> datetime | None:
     """When what lies in the folder was handed in; nothing if that is not known."""
+    content = read_content(folder / TIMESTAMP)
     try:
-        with (folder / TIMESTAMP).open(encoding="utf-8") as file:
-            return timestamp_of(file.read(100))
-    except (OSError, UnicodeDecodeError):
+        return None if isinstance(content, Feedback) else timestamp_of(content[:100].decode())
+    except UnicodeDecodeError:
         return None
 
 

@@ -20,7 +20,7 @@ MOMENT = datetime(2026, 11, 28, 10, 0, 0, 123456, UTC)
             CampusName("Moodle", "Ada Lovelace", "12345", "a1.ipynb"),
         ),
         (
-            "all/Ada Lovelace_12345_assignsubmission_file/a1.ipynb",
+            "Ada Lovelace_12345_assignsubmission_file/x/a1.ipynb",
             CampusName("Moodle", "Ada Lovelace", "12345", "a1.ipynb"),
         ),
         (
@@ -33,9 +33,11 @@ MOMENT = datetime(2026, 11, 28, 10, 0, 0, 123456, UTC)
             "lovelaceada_LATE_4242_98765_a1-1.ipynb",
             CampusName("Canvas", "lovelaceada", "4242", "a1-1.ipynb", 98765, True),
         ),
+        ("किरण_1_2_a1.ipynb", CampusName("Canvas", "किरण", "1", "a1.ipynb", 2)),
+        ("mu\u0308ller_1_2_a1.ipynb", CampusName("Canvas", "müller", "1", "a1.ipynb", 2)),
         ("müllerzoë_1_2_3_4.ipynb", CampusName("Canvas", "müllerzoë", "1", "3_4.ipynb", 2)),
         (
-            "course/inbound/ada+a1+2026-11-28 10:00:00.123456 UTC+Zm9v/a1.ipynb",
+            "inbound/ada+a1+2026-11-28 10:00:00.123456 UTC+Zm9v/a1.ipynb",
             CampusName("nbgrader", "ada", "", "a1.ipynb", timestamp=MOMENT),
         ),
         (
@@ -57,6 +59,11 @@ def test_a_name_says_whose_it_is(path: str, named: CampusName) -> None:
     [
         "ada/a1.ipynb",
         "ada/lovelaceada_4242_98765_a1.ipynb",  # the name of a file in the folder of a student
+        "mallory/bob+a1+2026-11-28 10:00:00 UTC/a1.ipynb",
+        "mallory/inbound/bob+a1+2026-11-28 10:00:00 UTC/a1.ipynb",
+        "mallory/Bob Smith_1_assignsubmission_file_a1.ipynb",
+        "mallory/Bob Smith_1_assignsubmission_file_/a1.ipynb",
+        "inbound/Bob Smith_1_assignsubmission_file_/a1.ipynb",
         "a1.ipynb",
         "a1_topics_and_producer.ipynb",
         "Ada_12345_assignsubmission_onlinetext_/a1.ipynb",
@@ -76,3 +83,10 @@ def test_what_is_added_to_a_second_file_is_left_out() -> None:
 
 def test_letters_are_the_same_however_they_are_written() -> None:
     assert letters_of("Lovelace, Ada-Zoe\u0308") == letters_of("lovelaceadazoë")
+    assert letters_of("करण") != letters_of("किरण")
+
+
+def test_in_moodle_a_student_who_calls_himself_so_makes_no_exchange() -> None:
+    name = campus_name(PurePosixPath("bob+a1+2026-11-28 10:00:00 UTC+x_7_assignsubmission_file_/a1.ipynb"), "a1")
+    assert name is not None
+    assert name.system == "Moodle"

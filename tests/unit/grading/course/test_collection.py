@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from labkit.grading.course import submission_archive
 from labkit.grading.course.collection import Came, CollectedSubmission, collect
 from labkit.grading.course.student_roster import ListedStudent, StudentRoster
+from labkit.grading.notebook_file import read_content
+from tests.unit.grading.notebooks import noted, write
 
 
 class Folders:
@@ -47,8 +54,19 @@ def handed(folder: Path, content: str, *, student: str = "ada", stated: str = ""
     return folder
 
 
-def came(course: Folders, *sources: Path, roster: StudentRoster | None = None) -> list[CollectedSubmission]:
-    return list(collect(course, "a1", sources, roster or StudentRoster([])))
+NOW = datetime(2033, 5, 19, tzinfo=UTC)
+
+
+def came(
+    course: Folders, *sources: Path, roster: StudentRoster | None = None, grade_ids: Collection[str] = ()
+) -> list[CollectedSubmission]:
+    return list(collect(course, "a1", sources, roster or StudentRoster([]), grade_ids=grade_ids, now=NOW))
+
+
+def notebook(folder: Path, grade_id: str, **of: Any) -> Path:
+    """A folder with a notebook that has this cell."""
+    made = write(folder.with_suffix(".ipynb"), [noted("1", grade_id, solution=True)])
+    return handed(folder, made.read_text(), **of)
 
 
 def test_a_later_one_takes_the_place_of_an_earlier_one_which_is_kept(course: Folders, tmp_path: Path) -> None:
@@ -112,3 +130,72 @@ def test_who_is_late_and_who_is_not_listed_is_said(course: Folders, tmp_path: Pa
     (folder / "lovelaceada_LATE_1_2_a1.ipynb").write_text("late")
     (one,) = came(course, folder, roster=StudentRoster([ListedStudent("s1", "Ben", "B", "7")]))
     assert one.said.endswith("late, as Canvas says, by one whom the gradebook does not list.")
+
+
+def test_a_notebook_of_another_assignment_replaces_none_of_this_one(course: Folders, tmp_path: Path) -> None:
+    right, wrong = notebook(tmp_path / "1", "q1"), notebook(tmp_path / "2", "z9", changed=2000)
+    came(course, right, grade_ids={"q1", "q2"})
+    (one,) = came(course, wrong, grade_ids={"q1", "q2"})
+    assert one.came is Came.REFUSED
+    assert "does not look like a1: it has none of its cells, and the one that is there does" in one.said
+    assert '"q1"' in course.here("ada")[0]
+
+
+def test_of_several_at_once_one_that_looks_like_the_assignment_counts(course: Folders, tmp_path: Path) -> None:
+    right, wrong = notebook(tmp_path / "1", "q1"), notebook(tmp_path / "2", "z9", changed=2000)
+    damaged = handed(tmp_path / "3", "no notebook", changed=3000)
+    told = came(course, right, damaged, wrong, grade_ids={"q1"})
+    assert [one.came for one in told] == [Came.REFUSED, Came.REFUSED, Came.NEW]
+    assert "an earlier one does" in told[0].said
+    assert '"q1"' in course.here("ada")[0]
+
+
+def test_one_that_looks_like_the_assignment_replaces_one_that_does_not(course: Folders, tmp_path: Path) -> None:
+    wrong, right = notebook(tmp_path / "1", "z9", changed=2000), notebook(tmp_path / "2", "q1")
+    (one,) = came(course, wrong, grade_ids={"q1"})
+    assert one.came is Came.NEW
+    assert one.said.endswith("which does not look like a1: it has none of its cells.")
+    assert [one.came for one in came(course, right, grade_ids={"q1"})] == [Came.LIKELIER]
+    here, _, (kept,) = course.here("ada")
+    assert '"q1"' in here
+    assert '"z9"' in kept
+
+
+def test_an_id_that_is_too_long_here_keeps_out_no_other(
+    course: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = course.submitted
+
+    def submitted(student: str, assignment: str) -> Path:
+        return of("x" * 300 if student == "ada" else student, assignment)
+
+    monkeypatch.setattr(course, "submitted", submitted)
+    handed(tmp_path / "1", "ada")
+    handed(tmp_path / "1", "ben", student="ben")
+    told = came(course, tmp_path / "1")
+    assert [(one.student, one.came) for one in told] == [("ada", Came.REFUSED), ("ben", Came.NEW)]
+    assert "too long" in told[0].said
+
+
+def test_notebooks_are_read_one_by_one_from_the_latest_on(
+    course: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def read(path: Path) -> object:
+        asked.append(path.parent.parent.name)
+        return read_content(path)
+
+    folders = [handed(tmp_path / str(day), str(day), changed=day * 1000) for day in (2, 1, 3)]
+    monkeypatch.setattr(submission_archive, "read_content", read)
+    list_of = collect(course, "a1", folders, StudentRoster([]), grade_ids=(), now=NOW)
+    assert next(list_of).came is Came.NEW
+    assert asked == ["3", "1", "2"]
+
+
+def test_a_zip_file_can_be_read_until_all_are_collected(course: Folders, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as opened:
+        opened.writestr("ada/a1.ipynb", "zipped")
+    later = handed(tmp_path / "1", "later", changed=2_000_000_000)
+    assert [one.came for one in came(course, tmp_path / "in.zip", later)] == [Came.NEW]
+    assert course.here("ada") == ("later", None, ["zipped"])

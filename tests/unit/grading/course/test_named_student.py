@@ -13,6 +13,7 @@ from labkit.grading.notebook_file import NotebookCell
     [
         ('STUDENT = "ada"', "ada"),
         ("# me\nSTUDENT='s 1'  # as on my card\n", "s 1"),
+        ('STUDENT = "zoe\u0308"', "zoë"),
         ('STUDENT = "a" + "b"', None),
         ('    STUDENT = "ada"', None),
         ("STUDENT = name", None),

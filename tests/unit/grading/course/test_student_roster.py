@@ -30,6 +30,7 @@ def test_a_student_is_found_by_number_and_by_name() -> None:
     assert ROSTER.ids_of(canvas("whoever", "4242")) == ["s1"]
     assert ROSTER.ids_of(canvas("mullerzoe", "1")) == ["1"]
     assert ROSTER.ids_of(canvas("müllerzoë", "1")) == ["s2"]
+    assert ROSTER.ids_of(canvas("lovelaceada", "1")) == ["1"]  # that Ada has another number
     assert ROSTER.ids_of(moodle("Zoë Müller")) == ROSTER.ids_of(moodle("MÜLLER Zoë")) == ["s2"]
     assert ROSTER.ids_of(moodle("Kim Lee")) == ["s3", "s4"]
     assert ROSTER.ids_of(CampusName("nbgrader", "ada", "", "a1.ipynb")) == ["ada"]
@@ -38,6 +39,16 @@ def test_a_student_is_found_by_number_and_by_name() -> None:
 def test_one_who_is_not_listed_has_an_id_all_the_same() -> None:
     assert StudentRoster([]).ids_of(moodle("Ada  King Lovelace")) == ["ada_king_lovelace"]
     assert StudentRoster([]).ids_of(canvas("lovelaceada", "4242")) == ["4242"]
+
+
+def test_an_id_is_the_same_however_it_is_written() -> None:
+    composed, decomposed = "zoë", "zoe\u0308"
+    for listed in (composed, decomposed):
+        roster = StudentRoster([ListedStudent(listed)])
+        assert roster.id_of(composed) == roster.id_of(decomposed) == listed
+        assert roster.lists(composed)
+        assert roster.lists(decomposed)
+    assert StudentRoster([]).ids_of(moodle("Zoe\u0308 M")) == ["zoë_m"]
 
 
 def test_a_list_is_known_by_names_and_numbers() -> None:
@@ -72,6 +83,7 @@ def test_an_id_names_a_folder(text: str) -> None:
         "-a",
         "_a",
         "a" * 101,
+        "करण" * 26,  # more bytes than the name of a file may have
     ],
 )
 def test_what_would_be_a_path_or_a_pattern_is_no_id(text: str) -> None:

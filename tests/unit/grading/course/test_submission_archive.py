@@ -67,11 +67,25 @@ def test_a_zip_file_with_two_files_of_one_name_is_refused(tmp_path: Path) -> Non
 
 def test_a_zip_file_that_is_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zipped = archive(tmp_path / "in.zip", *((f"s{number}/a1.ipynb", b"{}" * 100) for number in range(5)))
-    for limit, most, said in (("MOST_FILES", 4, "more than 4 files"), ("MOST_BYTES", 999, "unpacked")):
+    for limit, most, said in (("MOST_FILES", 4, "more than 4 notebooks"), ("MOST_BYTES", 999, "unpacked")):
         with monkeypatch.context() as patched:
             patched.setattr(submission_archive, limit, most)
             with pytest.raises(BadArchive, match=said), open_archive(zipped):
                 pass
+
+
+def test_only_notebooks_that_belong_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission_archive, "MOST_FILES", 2)
+    names = ["a/a1.ipynb", "a/x.py", "a/y.txt", "b/a1.ipynb", "b/a2.ipynb", "c/a2.ipynb"]
+    zipped = archive(tmp_path / "in.zip", *((name, b"{}") for name in names))
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"{}")
+    for source in (zipped, tmp_path / "in"):
+        with open_archive(source, lambda path: path.stem == "a1") as files:
+            assert [str(file.path) for file in files] == ["a/a1.ipynb", "b/a1.ipynb"]
+        with pytest.raises(BadArchive, match="more than 2 notebooks"), open_archive(source):
+            pass
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"no zip file"])
