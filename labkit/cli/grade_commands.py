@@ -160,7 +160,8 @@ def export(
 ) -> None:
     """Write the points as CSV.
 
-    It has a row for each student and assignment.
+    It has a row for each student and assignment. Who has handed in what is not graded has no score, and is named; the
+    status is 1 then.
     """
     opened = _opened(course)
     from labkit.grading.course.course_gradebook import CourseGradebook
@@ -169,8 +170,14 @@ def export(
     with CourseGradebook(opened) as gradebook:
         if assignment is not None:
             gradebook.must_know(assignment)
-        rows = write_points(gradebook.gradebook, to, assignment)
+        rows, ungraded = write_points(opened, gradebook.gradebook, to, assignment)
     print(f"{rows} {'row' if rows == 1 else 'rows'}: {to}")
+    if ungraded:
+        names = "; ".join(f"{', '.join(students)} in {name}" for name, students in ungraded.items())
+        print(
+            f"Handed in and not graded, so without a score: {names}. `labkit grade auto` grades them, or says why not."
+        )
+    sys.exit(1 if ungraded else 0)
 
 
 @grade_app.command()
@@ -195,7 +202,10 @@ def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
     for student, why in found.unreadable.items():
         print(f"{student}: {why}")
     if found.not_graded:
-        print(f"Not graded: {', '.join(found.not_graded)}. `labkit grade auto {assignment}` says why.")
+        print(
+            f"Handed in and not graded: {', '.join(found.not_graded)}. `labkit grade auto {assignment}` grades them, "
+            "or says why not."
+        )
 
 
 def _opened(folder: Path) -> Course:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
-from labkit.grading.course.graded_file import all_graded
+from labkit.grading.course.graded_file import all_graded, ungraded_students
 from labkit.grading.grader import Report
 from labkit.grading.question_verdict import QuestionVerdict
 
@@ -46,7 +46,9 @@ class QuestionStatistics(NamedTuple):
 
 
 class ClassStatistics(NamedTuple):
-    """All questions; who handed in what could not be read, with the reason, and whose submission is not graded."""
+    """All questions; who handed in what could not be read, with the reason, and whose submission, as it is now, is not
+    graded.
+    """
 
     assignment: str
     graded: int
@@ -58,8 +60,9 @@ class ClassStatistics(NamedTuple):
 def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
     """Of what is graded now. Raises `UnknownAssignment` and `BadGradebook`."""
     assignment = course.assignment(name)
-    handed_in = [notebook.parent.parent.name for notebook in course.submissions(name)]
-    reports = [graded.report for graded in all_graded(course, name) if graded.report.student in handed_in]
+    not_graded = ungraded_students(course, name)
+    known = {notebook.parent.parent.name for notebook in course.submissions(name)} - set(not_graded)
+    reports = [graded.report for graded in all_graded(course, name) if graded.report.student in known]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
     for report in reports:
@@ -68,7 +71,6 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
             told = replace(verdict, feedback=()) if report.student in unreadable else verdict
             verdicts[verdict.question].append((points.get(verdict.question), told))
     titles = {question.id: question.title for question in assignment.questions}
-    known = {report.student for report in reports}
     return ClassStatistics(
         assignment=name,
         graded=len(reports),
@@ -78,7 +80,7 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
             if verdicts[question]
         ),
         unreadable=unreadable,
-        not_graded=tuple(sorted(set(handed_in) - known)),
+        not_graded=tuple(not_graded),
     )
 
 

@@ -10,6 +10,8 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from labkit.grading.course.course_folder import Course
 from labkit.grading.grader import Report
+from labkit.grading.notebook_file import read_content
+from labkit.grading.question_verdict import Feedback
 from labkit.whole_file import whole_file
 
 
@@ -20,8 +22,11 @@ class GradedFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report: Report
 
 
-def digest_of(content: bytes, asked: str) -> str:
-    """Names a submission, by the bytes of its notebook, and what it was asked."""
+def digest_of(notebook: Path, asked: str) -> str:
+    """Names a submission, by the bytes of its notebook or why there are none, and what it was asked."""
+    content = read_content(notebook)
+    if isinstance(content, Feedback):
+        content = content.sentence.encode()
     return sha256(asked.encode() + b"\0" + content).hexdigest()
 
 
@@ -48,6 +53,19 @@ def all_graded(course: Course, assignment: str) -> Iterator[GradedFile]:
         graded = read_graded(course, file.stem, assignment)
         if graded is not None:
             yield graded
+
+
+def ungraded_students(course: Course, assignment: str) -> list[str]:
+    """Who has handed in what no report is of: it was not graded, or it or the assignment has changed since. Raises
+    `OSError`.
+    """
+    asked, found = digest_of_assignment(course.source(assignment)), []
+    for notebook in course.submissions(assignment):
+        student = notebook.parent.parent.name
+        graded = read_graded(course, student, assignment)
+        if graded is None or graded.digest != digest_of(notebook, asked):
+            found.append(student)
+    return found
 
 
 def write_graded_file(course: Course, graded: GradedFile) -> None:

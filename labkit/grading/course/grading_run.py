@@ -31,7 +31,7 @@ from labkit.grading.course.graded_notebook import copy_timestamp, write_graded
 from labkit.grading.course.named_student import named_student
 from labkit.grading.course.submission_time import read_timestamp
 from labkit.grading.grader import Report
-from labkit.grading.notebook_file import read_content, read_notebook
+from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import MAX_NAME, Feedback, printable
 
 #: How often a submission is tried with which the machine fails, one time after all others.
@@ -122,10 +122,8 @@ class GradingRun:
                 "that has the submissions."
             )
         for student in sorted(students or notebooks):
-            content = read_content(notebooks[student])
-            known = content.sentence.encode() if isinstance(content, Feedback) else content
             timestamp = read_timestamp(notebooks[student].parent)
-            yield SubmittedFile(student, notebooks[student], timestamp, digest_of(known, self._asked))
+            yield SubmittedFile(student, notebooks[student], timestamp, digest_of(notebooks[student], self._asked))
 
     def _is_graded(self, one: SubmittedFile) -> bool:
         """Whether nothing has changed since. What was lost of what was found then is written again, and the time at

@@ -1,18 +1,21 @@
 """The points of a course as CSV, a row for each student and assignment, with the columns of nbgrader's own export.
 
 nbgrader 0.9.6 (plugins/export.py) writes a name with a comma as two columns; here it is one. A text with which a
-spreadsheet would begin to reckon is quoted.
+spreadsheet would begin to reckon is quoted. Who has handed in what is not graded has no score, neither 0 nor that of an
+earlier submission.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 
+from labkit.grading.course.course_folder import Course
+from labkit.grading.course.graded_file import ungraded_students
 from labkit.whole_file import whole_file
 
 #: nbgrader's columns; and whether a person has still to look at something.
@@ -34,27 +37,42 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_points(gradebook: Gradebook, file: Path, assignment: str | None = None) -> int:
-    """Write the points of all assignments, or of this one; returns how many rows. Raises `OSError`."""
-    rows = list(_rows(gradebook, assignment))
+class WrittenPoints(NamedTuple):
+    """How many rows were written, and by assignment who has handed in and has no score in them."""
+
+    rows: int
+    ungraded: dict[str, list[str]]
+
+
+def write_points(course: Course, gradebook: Gradebook, file: Path, assignment: str | None = None) -> WrittenPoints:
+    """Write the points of all assignments, or of this one. Raises `OSError`."""
+    known = set(course.assignments())  # of others in the gradebook there are no reports
+    listed = [one for one in gradebook.assignments if assignment in (None, one.name)]
+    ungraded = {one.name: _ungraded(course, one) if one.name in known else [] for one in listed}
+    rows = [row for one in listed for row in _rows(gradebook, one, ungraded[one.name])]
     with whole_file(file) as part, part.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    return len(rows)
+    return WrittenPoints(len(rows), {name: students for name, students in ungraded.items() if students})
 
 
-def _rows(gradebook: Gradebook, name: str | None) -> Iterator[Mapping[str, object]]:
-    students = sorted(
-        gradebook.students, key=lambda student: (student.last_name or "", student.first_name or "", student.id)
-    )
-    for assignment in gradebook.assignments:
-        if name in (None, assignment.name):
-            for student in students:
-                yield {column: _safe(value) for column, value in _row(gradebook, assignment, student).items()}
+def _ungraded(course: Course, assignment: Assignment) -> list[str]:
+    """Also those whose points the gradebook has lost."""
+    there = {submission.student.id for submission in assignment.submissions}
+    lost = {notebook.parent.parent.name for notebook in course.submissions(assignment.name)} - there
+    return sorted(lost.union(ungraded_students(course, assignment.name)))
 
 
-def _row(gradebook: Gradebook, assignment: Assignment, student: Student) -> dict[str, Any]:
+def _rows(gradebook: Gradebook, assignment: Assignment, ungraded: Collection[str]) -> Iterator[Mapping[str, object]]:
+    students = list(gradebook.students)
+    students += [Student(id=name) for name in set(ungraded) - {student.id for student in students}]
+    for student in sorted(students, key=lambda one: (one.last_name or "", one.first_name or "", one.id)):
+        row = _row(gradebook, assignment, student, graded=student.id not in ungraded)
+        yield {column: _safe(value) for column, value in row.items()}
+
+
+def _row(gradebook: Gradebook, assignment: Assignment, student: Student, *, graded: bool) -> dict[str, Any]:
     row = {
         "assignment": assignment.name,
         "duedate": assignment.duedate,
@@ -64,6 +82,8 @@ def _row(gradebook: Gradebook, assignment: Assignment, student: Student) -> dict
         "email": student.email,
         "max_score": assignment.max_score,
     }
+    if not graded:
+        return row
     try:
         submission = gradebook.find_submission(assignment.name, student.id)
     except MissingEntry:

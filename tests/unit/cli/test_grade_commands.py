@@ -97,6 +97,9 @@ def test_a_course_goes_from_the_assignment_to_the_points(
         "ada: could not be graded. No broker.",
         "double: 0 graded, 0 graded before, 1 could not be graded (ada).",
     ]
+    status, out, _ = grade("export", *at)
+    assert status == 1
+    assert "1 row: grades.csv\nHanded in and not graded, so without a score: ada in double." in out
     assert "has no assignment" in grade("stats", "a9", *at)[2]
     assert "was not released" in grade("export", "a9", *at)[2]
     assert util.find_spec("nbgrader") is not None

@@ -388,7 +388,7 @@ def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
         gradebook.gradebook.update_or_create_assignment("double", duedate=due)
         auto(late, gradebook)
         assert gradebook.gradebook.find_submission("double", "ada").late_submission_penalty == 1
-        write_points(gradebook.gradebook, late.root / "grades.csv")
+        write_points(late, gradebook.gradebook, late.root / "grades.csv")
     (row,) = csv.DictReader((late.root / "grades.csv").read_text().splitlines())
     assert (row["raw_score"], row["late_submission_penalty"], row["score"], row["max_score"]) == (
         "4.0",
@@ -434,7 +434,7 @@ def test_points_are_one_row_each_however_a_student_is_called(course: Course, gra
     book.add_student("s2")
     hand_in(course, "s1")
     auto(course, gradebook)
-    assert write_points(book, course.root / "grades.csv", "double") == 2
+    assert write_points(course, book, course.root / "grades.csv", "double") == (2, {})
     second, first = csv.DictReader((course.root / "grades.csv").read_text().splitlines())
     assert (first["last_name"], first["first_name"], first["score"]) == (
         "Lovelace, Countess",
@@ -442,6 +442,30 @@ def test_points_are_one_row_each_however_a_student_is_called(course: Course, gra
         "4.0",
     )
     assert (first["needs_manual_grade"], second["student_id"], second["score"]) == ("True", "s2", "0.0")
+
+
+def test_who_is_not_graded_has_no_score(course: Course, gradebook: CourseGradebook) -> None:
+    """`ada` is graded, `ben` has handed in again since, `cleo` was not graded and is on no list."""
+    hand_in(course, "ada")
+    hand_in(course, "ben")
+    auto(course, gradebook)
+    hand_in(course, "ben", q1="wrong")
+    hand_in(course, "cleo")
+    written = write_points(course, gradebook.gradebook, course.root / "grades.csv")
+    assert written == (3, {"double": ["ben", "cleo"]})
+    rows = csv.DictReader((course.root / "grades.csv").read_text().splitlines())
+    assert [(row["student_id"], row["score"], row["max_score"], row["needs_manual_grade"]) for row in rows] == [
+        ("ada", "4.0", "7.0", "True"),
+        ("ben", "", "7.0", ""),
+        ("cleo", "", "7.0", ""),
+    ]
+    found = class_statistics(course, "double", gradebook)
+    assert (found.graded, found.not_graded) == (1, ("ben", "cleo"))
+    auto(course, gradebook)
+    assert write_points(course, gradebook.gradebook, course.root / "grades.csv") == (3, {})
+    assert class_statistics(course, "double", gradebook).not_graded == ()
+    gradebook.gradebook.remove_submission("double", "ada")
+    assert write_points(course, gradebook.gradebook, course.root / "grades.csv") == (3, {"double": ["ada"]})
 
 
 def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebook: CourseGradebook) -> None:
