@@ -174,9 +174,7 @@ def export(
     print(f"{rows} {'row' if rows == 1 else 'rows'}: {to}")
     if ungraded:
         names = "; ".join(f"{', '.join(students)} in {name}" for name, students in ungraded.items())
-        print(
-            f"Handed in and not graded, so without a score: {names}. `labkit grade auto` grades them, or says why not."
-        )
+        print(f"Handed in and not graded, so without a score: {names}. `labkit grade auto` grades them, or says why.")
     sys.exit(1 if ungraded else 0)
 
 
@@ -202,10 +200,7 @@ def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
     for student, why in found.unreadable.items():
         print(f"{student}: {why}")
     if found.not_graded:
-        print(
-            f"Handed in and not graded: {', '.join(found.not_graded)}. `labkit grade auto {assignment}` grades them, "
-            "or says why not."
-        )
+        print(f"Handed in and not graded: {', '.join(found.not_graded)}. `labkit grade auto` grades them, or says why.")
 
 
 def _opened(folder: Path) -> Course:
