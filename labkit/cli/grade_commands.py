@@ -92,13 +92,14 @@ def collect(
     opened = _opened(course)
     from labkit.grading.course.collection import Came, collect
     from labkit.grading.course.course_gradebook import CourseGradebook
+    from labkit.grading.course.released_cells import ReleasedCells
 
     asked = opened.assignment(assignment)
     with CourseGradebook(opened) as gradebook:
         roster = gradebook.roster()
     counts: Counter[Came] = Counter()
-    grade_ids = asked.grade_ids()
-    for one in collect(opened, assignment, sources, roster, grade_ids=grade_ids, now=datetime.now(UTC)):
+    release = ReleasedCells(asked.release)
+    for one in collect(opened, assignment, sources, roster, release=release, now=datetime.now(UTC)):
         counts[one.came] += 1
         print(one, flush=True)
     print(f"{assignment}: {', '.join(f'{counts[came]} {came}' for came in Came if counts[came])}.")

@@ -40,10 +40,6 @@ class Assignment(Struct, frozen=True, kw_only=True):
     release: tuple[NotebookCell, ...]
     questions: tuple[Question, ...]
 
-    def grade_ids(self) -> frozenset[str]:
-        """The names of the cells that nbgrader knows."""
-        return frozenset(cell.nbgrader.grade_id for cell in self.release if cell.nbgrader)
-
     def by_hand(self) -> Iterator[NotebookCell]:
         """The cells that a person is to grade."""
         return (cell for cell in self.release if cell.nbgrader and cell.nbgrader.grade and cell.nbgrader.solution)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.grading.course.course_errors import BadArchive
 from labkit.grading.course.handed_in import HandedIn, NotTaken, open_handed_in
+from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.student_roster import StudentRoster
 from labkit.grading.course.submission_time import TIMESTAMP, read_timestamp, write_timestamp
-from labkit.grading.notebook_file import cells_of
-from labkit.grading.question_verdict import Feedback
 from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -54,13 +53,13 @@ def collect(
     sources: Iterable[Path],
     roster: StudentRoster,
     *,
-    grade_ids: Collection[str],
+    release: ReleasedCells,
     now: datetime,
 ) -> Iterator[CollectedSubmission]:
     """Take what these folders and zip files bring, by student; what cannot be taken is told and keeps out no other.
 
-    `grade_ids` are those of the assignment's cells: a notebook without any of them takes the place of none that has
-    some. Nothing can have been handed in after `now`. Raises `OSError` if the course cannot be written to.
+    A notebook that does not look like the assignment, by its `release`, takes the place of none that does. Nothing can
+    have been handed in after `now`. Raises `OSError` if the course cannot be written to.
     """
     taken: defaultdict[str, list[HandedIn]] = defaultdict(list)
     with ExitStack() as archives:
@@ -80,7 +79,7 @@ def collect(
                 course.submitted(student, assignment), course.earlier(student, assignment), assignment
             )
             try:
-                yield from _of_student(place, handed_in, roster, grade_ids)
+                yield from _of_student(place, handed_in, roster, release)
             except OSError as error:
                 if error.errno != ENAMETOOLONG:
                     raise
@@ -107,7 +106,7 @@ def _refused(student: str, sentence: str) -> CollectedSubmission:
 
 
 def _of_student(
-    place: _StudentFolders, found: Iterable[HandedIn], roster: StudentRoster, grade_ids: Collection[str]
+    place: _StudentFolders, found: Iterable[HandedIn], roster: StudentRoster, release: ReleasedCells
 ) -> Iterator[CollectedSubmission]:
     """The latest that looks like the assignment, else the latest; one is in memory at a time, and the one chosen."""
     waiting = sorted(found, key=lambda one: one.moment)
@@ -118,7 +117,7 @@ def _of_student(
         one = waiting.pop()
         if isinstance(content, NotTaken):
             yield _refused(content.student, content.sentence)
-        elif _looks_like(content, grade_ids):
+        elif release.stand_in(content):
             chosen = one, content
             break
         else:
@@ -137,14 +136,14 @@ def _of_student(
         else:
             _keep(place.earlier, content, one.moment)
     if chosen is not None:
-        yield _take(place, *chosen, roster, grade_ids)
+        yield _take(place, *chosen, roster, release)
 
 
 def _take(
-    place: _StudentFolders, one: HandedIn, content: bytes, roster: StudentRoster, grade_ids: Collection[str]
+    place: _StudentFolders, one: HandedIn, content: bytes, roster: StudentRoster, release: ReleasedCells
 ) -> CollectedSubmission:
     there = place.there
-    came = _came(place, there, one, content, grade_ids)
+    came = _came(place, there, one, content, release)
     if came is Came.REFUSED:
         return _refused(one.student, f"{one.where} {_unlike(place)}, and the one that is there does")
     if came is Came.EARLIER:
@@ -160,7 +159,7 @@ def _take(
         said.append(f"of {one.timestamp:%Y-%m-%d %H:%M:%S} UTC")
     if one.late:
         said.append("late, as Canvas says")
-    if not _looks_like(content, grade_ids):
+    if not release.stand_in(content):
         said.append(f"which {_unlike(place)}")
     if roster.is_list and not roster.lists(one.student):
         said.append("by one whom the gradebook does not list")
@@ -168,27 +167,16 @@ def _take(
 
 
 def _unlike(place: _StudentFolders) -> str:
-    return f"does not look like {place.assignment}: it has none of its cells"
+    return f"does not look like {place.assignment}: most cells that are locked there are not in it"
 
 
-def _looks_like(content: bytes, grade_ids: Collection[str]) -> bool:
-    """Whether a cell bears a name of the assignment's. What is no notebook does not look like one."""
-    cells = cells_of(content)
-    return not grade_ids or (
-        not isinstance(cells, Feedback)
-        and any(cell.nbgrader is not None and cell.nbgrader.grade_id in grade_ids for cell in cells)
-    )
-
-
-def _came(
-    place: _StudentFolders, there: Path | None, one: HandedIn, content: bytes, grade_ids: Collection[str]
-) -> Came:
+def _came(place: _StudentFolders, there: Path | None, one: HandedIn, content: bytes, release: ReleasedCells) -> Came:
     if there is None:
         return Came.NEW
     before = there.read_bytes()
     if before == content:
         return Came.SAME
-    match _looks_like(before, grade_ids), _looks_like(content, grade_ids):
+    match release.stand_in(before), release.stand_in(content):
         case True, False:
             return Came.REFUSED
         case False, True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Collection
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import pytest
 
 from labkit.grading.course import submission_archive
 from labkit.grading.course.collection import Came, CollectedSubmission, collect
+from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.student_roster import ListedStudent, StudentRoster
-from labkit.grading.notebook_file import read_content
+from labkit.grading.notebook_file import Nbgrader, NotebookCell, read_content
 from tests.unit.grading.notebooks import noted, write
 
 
@@ -54,13 +55,14 @@ def handed(folder: Path, content: str, *, student: str = "ada", stated: str = ""
     return folder
 
 
+RELEASE = [NotebookCell("code", "1", nbgrader=Nbgrader("q1", solution=True))]
 NOW = datetime(2033, 5, 19, tzinfo=UTC)
 
 
 def came(
-    course: Folders, *sources: Path, roster: StudentRoster | None = None, grade_ids: Collection[str] = ()
+    course: Folders, *sources: Path, roster: StudentRoster | None = None, release: Iterable[NotebookCell] = ()
 ) -> list[CollectedSubmission]:
-    return list(collect(course, "a1", sources, roster or StudentRoster([]), grade_ids=grade_ids, now=NOW))
+    return list(collect(course, "a1", sources, roster or StudentRoster([]), release=ReleasedCells(release), now=NOW))
 
 
 def notebook(folder: Path, grade_id: str, **of: Any) -> Path:
@@ -134,17 +136,20 @@ def test_who_is_late_and_who_is_not_listed_is_said(course: Folders, tmp_path: Pa
 
 def test_a_notebook_of_another_assignment_replaces_none_of_this_one(course: Folders, tmp_path: Path) -> None:
     right, wrong = notebook(tmp_path / "1", "q1"), notebook(tmp_path / "2", "z9", changed=2000)
-    came(course, right, grade_ids={"q1", "q2"})
-    (one,) = came(course, wrong, grade_ids={"q1", "q2"})
+    came(course, right, release=RELEASE)
+    (one,) = came(course, wrong, release=RELEASE)
     assert one.came is Came.REFUSED
-    assert "does not look like a1: it has none of its cells, and the one that is there does" in one.said
+    assert (
+        "does not look like a1: most cells that are locked there are not in it, and the one that is there does"
+        in one.said
+    )
     assert '"q1"' in course.here("ada")[0]
 
 
 def test_of_several_at_once_one_that_looks_like_the_assignment_counts(course: Folders, tmp_path: Path) -> None:
     right, wrong = notebook(tmp_path / "1", "q1"), notebook(tmp_path / "2", "z9", changed=2000)
     damaged = handed(tmp_path / "3", "no notebook", changed=3000)
-    told = came(course, right, damaged, wrong, grade_ids={"q1"})
+    told = came(course, right, damaged, wrong, release=RELEASE)
     assert [one.came for one in told] == [Came.REFUSED, Came.REFUSED, Came.NEW]
     assert "an earlier one does" in told[0].said
     assert '"q1"' in course.here("ada")[0]
@@ -152,10 +157,10 @@ def test_of_several_at_once_one_that_looks_like_the_assignment_counts(course: Fo
 
 def test_one_that_looks_like_the_assignment_replaces_one_that_does_not(course: Folders, tmp_path: Path) -> None:
     wrong, right = notebook(tmp_path / "1", "z9", changed=2000), notebook(tmp_path / "2", "q1")
-    (one,) = came(course, wrong, grade_ids={"q1"})
+    (one,) = came(course, wrong, release=RELEASE)
     assert one.came is Came.NEW
-    assert one.said.endswith("which does not look like a1: it has none of its cells.")
-    assert [one.came for one in came(course, right, grade_ids={"q1"})] == [Came.LIKELIER]
+    assert one.said.endswith("which does not look like a1: most cells that are locked there are not in it.")
+    assert [one.came for one in came(course, right, release=RELEASE)] == [Came.LIKELIER]
     here, _, (kept,) = course.here("ada")
     assert '"q1"' in here
     assert '"z9"' in kept
@@ -188,7 +193,7 @@ def test_notebooks_are_read_one_by_one_from_the_latest_on(
 
     folders = [handed(tmp_path / str(day), str(day), changed=day * 1000) for day in (2, 1, 3)]
     monkeypatch.setattr(submission_archive, "read_content", read)
-    list_of = collect(course, "a1", folders, StudentRoster([]), grade_ids=(), now=NOW)
+    list_of = collect(course, "a1", folders, StudentRoster([]), release=ReleasedCells([]), now=NOW)
     assert next(list_of).came is Came.NEW
     assert asked == ["3", "1", "2"]
 

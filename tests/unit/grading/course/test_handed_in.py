@@ -139,7 +139,7 @@ def test_an_exchange_without_this_assignment_is_one_all_the_same(tmp_path: Path)
     taken, (sentence,) = read(source)
     assert taken == {}
     assert "outbound/a1/a1.ipynb" in sentence
-    taken, (sentence,) = read(unpacked(tmp_path / "inbound", "bob/a1.ipynb"))
+    taken, (sentence,) = read(unpacked(tmp_path / "other" / "inbound", "bob/a1.ipynb"))
     assert taken == {}
     assert "is nobody's" in sentence
 
