@@ -15,6 +15,7 @@ import pytest
 from labkit.errors import SettingsError
 from labkit.logs import Component, config_path, configure
 from labkit.settings import Settings
+from tests.unit.logger_state import loggers_put_back
 
 COMPONENTS = get_args(Component)
 
@@ -111,3 +112,18 @@ def test_a_configuration_that_does_not_fit_is_named(text: str, said: str, tmp_pa
         configure("lab", Settings(logging_dir=tmp_path), tmp_path)
     assert str(path) in str(refused.value)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_test_leaves_a_logger_changed_for_the_next(component: Component, tmp_path: Path) -> None:
+    names = ("labkit", "labkit.task", "labkit.transport", "celery", "celery.beat", "kombu")
+    loggers = [logging.getLogger(name) for name in names]
+
+    def state() -> list[tuple[object, ...]]:
+        return [(one.level, one.propagate, one.disabled, one.handlers[:]) for one in loggers]
+
+    before = state()
+    with loggers_put_back():
+        configure(component, Settings(), tmp_path)
+        assert state() != before
+    assert state() == before
