@@ -38,7 +38,7 @@ from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.drain import ANSWER_SHARE, ANSWER_TIMEOUT
+from labkit.taskqueue.drain import answer_margin
 from labkit.taskqueue.namespace import new_namespace
 from labkit.taskqueue.timeouts import answer_of_broker
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
@@ -271,8 +271,7 @@ class CelerySession(Resource):
             self._outage.ends()
             return found
 
-        margin = min(ANSWER_TIMEOUT, ANSWER_SHARE * timeout)  # for the last answer, so that it is one
-        if not wait_for(holds, timeout - margin, interval=0.05):
+        if not wait_for(holds, timeout - answer_margin(timeout), interval=0.05):
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble}")
 
     def _look(self, deadline: float) -> Look:

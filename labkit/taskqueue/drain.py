@@ -17,10 +17,15 @@ from labkit.taskqueue.topics import PartitionLag
 
 #: How long to wait at least between two looks at the lag, in seconds: to ask costs time that the workers need.
 LAG_INTERVAL = 0.1
-#: How long the workers have to say what they are at when the time is over, in seconds, and as a part of that time.
+#: How long there is for the last answer at most, in seconds, and as a part of the whole time.
 ANSWER_TIMEOUT, ANSWER_SHARE = 0.5, 0.1
 #: How many of a worker's tasks are named.
 NAMED = 3
+
+
+def answer_margin(timeout: float) -> float:
+    """How much of a time-out is kept for the last answer, so that there is one when the time is over; in seconds."""
+    return min(ANSWER_TIMEOUT, ANSWER_SHARE * timeout)
 
 
 class Drain:
@@ -53,7 +58,7 @@ class Drain:
 
         Raises `DeadlineExceeded`, which says what the workers are at, when the time is over.
         """
-        margin = min(ANSWER_TIMEOUT, ANSWER_SHARE * self._timeout)
+        margin = answer_margin(self._timeout)
         begun = monotonic()
         pause = threading.Event().wait
         while True:

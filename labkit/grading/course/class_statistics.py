@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
-from labkit.grading.course.graded_file import all_graded, ungraded_students
+from labkit.grading.course.graded_file import current_reports
 from labkit.grading.grader import Report
 from labkit.grading.question_verdict import QuestionVerdict
 
@@ -60,9 +60,8 @@ class ClassStatistics(NamedTuple):
 def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
     """Of what is graded now. Raises `UnknownAssignment` and `BadGradebook`."""
     assignment = course.assignment(name)
-    not_graded = ungraded_students(course, name)
-    known = {notebook.parent.parent.name for notebook in course.submissions(name)} - set(not_graded)
-    reports = [graded.report for graded in all_graded(course, name) if graded.report.student in known]
+    current = current_reports(course, name)
+    reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
     for report in reports:
@@ -80,7 +79,7 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
             if verdicts[question]
         ),
         unreadable=unreadable,
-        not_graded=tuple(not_graded),
+        not_graded=tuple(student for student, report in current.items() if report is None),
     )
 
 

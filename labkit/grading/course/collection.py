@@ -11,17 +11,15 @@ from enum import StrEnum
 from errno import ENAMETOOLONG
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from labkit.grading.course.course_errors import BadArchive
+from labkit.grading.course.course_folder import Course, submitted_notebook
 from labkit.grading.course.handed_in import HandedIn, NotTaken, open_handed_in
 from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.student_roster import StudentRoster
 from labkit.grading.course.submission_time import TIMESTAMP, read_timestamp, write_timestamp
 from labkit.whole_file import whole_file
-
-if TYPE_CHECKING:
-    from labkit.grading.course.course_folder import Course
 
 
 class Came(StrEnum):
@@ -96,9 +94,7 @@ class _StudentFolders(NamedTuple):
     @property
     def there(self) -> Path | None:
         """The notebook that counts so far."""
-        own = self.folder / f"{self.assignment}.ipynb"
-        found = [own] if own.is_file() else sorted(self.folder.glob("*.ipynb"))
-        return found[0] if len(found) == 1 else None
+        return submitted_notebook(self.folder, self.assignment)
 
 
 def _refused(student: str, sentence: str) -> CollectedSubmission:

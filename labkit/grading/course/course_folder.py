@@ -102,12 +102,13 @@ class Course:
             raise UnknownAssignment(f"The course {self.root} has no assignment {name!r}; {there}.")
         return read_assignment(self.source(name))
 
-    def submissions(self, assignment: str) -> Iterator[Path]:
-        """The notebooks that count, by student. Where a folder has none of the right name, its only one is meant."""
-        for folder in sorted(self.submitted("*", assignment).parent.parent.glob(f"[!.]*/{assignment}")):
-            own = folder / f"{assignment}.ipynb"
-            found = [own] if own.exists() else sorted(folder.glob("*.ipynb"))
-            yield found[0] if len(found) == 1 else own
+    def submissions(self, assignment: str) -> dict[str, Path]:
+        """The notebook of each student that counts; where none does, the place where it should be."""
+        folders = sorted(self.submitted("*", assignment).parent.parent.glob(f"[!.]*/{assignment}"))
+        return {
+            folder.parent.name: submitted_notebook(folder, assignment) or folder / f"{assignment}.ipynb"
+            for folder in folders
+        }
 
     @contextmanager
     def being_graded(self) -> Iterator[None]:
@@ -126,6 +127,13 @@ class Course:
 
     def _path(self, step: str, student: str, assignment: str) -> Path:
         return Path(self._directory.format_path(step, student, assignment))
+
+
+def submitted_notebook(folder: Path, assignment: str) -> Path | None:
+    """The one that counts of those in this folder: the one of the right name, else the only one."""
+    own = folder / f"{assignment}.ipynb"
+    found = [own] if own.exists() else sorted(folder.glob("*.ipynb"))
+    return found[0] if len(found) == 1 else None
 
 
 def _configuration(root: Path) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,24 +46,15 @@ def read_graded(course: Course, student: str, assignment: str) -> GradedFile | N
     return graded if (graded.report.student, graded.report.assignment) == (student, assignment) else None
 
 
-def all_graded(course: Course, assignment: str) -> Iterator[GradedFile]:
-    """All that was found of this assignment, by student."""
-    for file in sorted(course.report("*", assignment).parent.glob("*.json")):
-        graded = read_graded(course, file.stem, assignment)
-        if graded is not None:
-            yield graded
-
-
-def ungraded_students(course: Course, assignment: str) -> list[str]:
-    """Who has handed in what no report is of: it was not graded, or it or the assignment has changed since. Raises
-    `OSError`.
+def current_reports(course: Course, assignment: str) -> dict[str, Report | None]:
+    """What was found of each student's submission; none where no report is of it: it was not graded, or it or the
+    assignment has changed since. Raises `OSError`.
     """
-    asked, found = digest_of_assignment(course.source(assignment)), []
-    for notebook in course.submissions(assignment):
-        student = notebook.parent.parent.name
+    asked = digest_of_assignment(course.source(assignment))
+    found: dict[str, Report | None] = {}
+    for student, notebook in course.submissions(assignment).items():
         graded = read_graded(course, student, assignment)
-        if graded is None or graded.digest != digest_of(notebook, asked):
-            found.append(student)
+        found[student] = graded.report if graded and graded.digest == digest_of(notebook, asked) else None
     return found
 
 

@@ -112,7 +112,7 @@ class GradingRun:
             stop.set()
 
     def _found(self, name: str, students: Collection[str]) -> Iterator[SubmittedFile]:
-        notebooks = {notebook.parent.parent.name: notebook for notebook in self._course.submissions(name)}
+        notebooks = self._course.submissions(name)
         missing = sorted(set(students) - notebooks.keys())
         if missing:
             raise NoSubmissions(f"{', '.join(missing)} handed nothing in of {name}.")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 
 from labkit.grading.course.course_folder import Course
-from labkit.grading.course.graded_file import ungraded_students
+from labkit.grading.course.graded_file import current_reports
 from labkit.whole_file import whole_file
 
 #: nbgrader's columns; and whether a person has still to look at something.
@@ -60,8 +60,8 @@ def write_points(course: Course, gradebook: Gradebook, file: Path, assignment: s
 def _ungraded(course: Course, assignment: Assignment) -> list[str]:
     """Also those whose points the gradebook has lost."""
     there = {submission.student.id for submission in assignment.submissions}
-    lost = {notebook.parent.parent.name for notebook in course.submissions(assignment.name)} - there
-    return sorted(lost.union(ungraded_students(course, assignment.name)))
+    current = current_reports(course, assignment.name)
+    return [student for student, report in current.items() if report is None or student not in there]
 
 
 def _rows(gradebook: Gradebook, assignment: Assignment, ungraded: Collection[str]) -> Iterator[Mapping[str, object]]:

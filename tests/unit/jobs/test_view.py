@@ -368,8 +368,8 @@ def test_the_thread_that_follows_outlives_whatever_goes_wrong(topic, view, monke
 def test_a_view_whose_database_hangs_is_left_behind_and_lets_go_when_it_answers(topics, url, monkeypatch, caplog):
     monkeypatch.setattr(view_module, "STOP_TIMEOUT", 0.05)
     view = JobView(jobs_topic(topics), url)
-    closed = threading.Event()
-    monkeypatch.setattr(view._store, "close", closed.set)
+    close, closed = view._store.close, threading.Event()
+    monkeypatch.setattr(view._store, "close", lambda: (close(), closed.set()))
     view._turn.acquire()  # as a thread does that is inside a statement
     view.close()
     assert "it is left behind" in caplog.text
