@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import ABSENT, find_browser
+
+#: How long a command that is ended may take to say where it was, in seconds.
+SAYING_TIMEOUT = 30
 
 BROWSER_OPTIONS = [
     "--disable-gpu",
@@ -25,8 +30,9 @@ BROWSER_OPTIONS = [
 
 @pytest.fixture
 def environment(lab) -> dict[str, str]:
-    """The environment of commands; a file of tests may add to it."""
-    return {**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url}
+    """The environment of commands; a file of tests may add to it. Python says where it was when it is aborted."""
+    servers = {"LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url}
+    return {**os.environ, **servers, "PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture
@@ -49,12 +55,21 @@ def type_in(tmp_path, environment):
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
+        _end(process)
         for stream in (process.stdout, process.stderr):
             if stream is not None and not stream.closed:
                 print(f"{process.args[2:]} had more to say: {_left(stream)}")  # shown where the test has failed
                 stream.close()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End one that runs on. What each of its threads was at is what it has to say."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SAYING_TIMEOUT)
+    process.kill()
+    process.wait()
 
 
 def _left(stream: IO[str]) -> str:
