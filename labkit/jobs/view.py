@@ -17,6 +17,7 @@ from labkit.lab import Lab
 from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
+from labkit.taskqueue.namespace import abandoned
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topic
 
@@ -243,7 +244,14 @@ class JobView(Resource):
 
 
 def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> JobView:
-    """The view of the topic in the store of the settings, by default in SQLite beside the lab's data."""
+    """The view of the topic in the store of the settings, by default in SQLite beside the lab's data.
+
+    Files there whose topics were of programs of this machine alone that have ended are deleted.
+    """
     settings = settings or load_settings()
-    file = lab.data_folder / "jobs" / f"{topic.full_name}.sqlite"
-    return JobView(topic, settings.jobs_url or f"sqlite:///{file}", settings=settings)
+    if settings.jobs_url is not None:
+        return JobView(topic, settings.jobs_url, settings=settings)
+    folder = lab.data_folder / "jobs"
+    for name in abandoned(file.name for file in folder.glob("*")):
+        (folder / name).unlink(missing_ok=True)
+    return JobView(topic, f"sqlite:///{folder / topic.full_name}.sqlite", settings=settings)

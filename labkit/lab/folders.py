@@ -6,6 +6,7 @@ import errno
 import re
 import shutil
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
@@ -80,6 +81,11 @@ class LabFolders:
     def lock(self) -> Path:
         """Held while a lab is started or stopped."""
         return self.root / "lab.lock"
+
+    def of_external(self, address: str) -> Path:
+        """Where that is kept which goes with the Kafka of this address: the same words are the same folder."""
+        digest = sha256(address.encode()).hexdigest()[:8]
+        return self.root / "external" / f"{re.sub('[^A-Za-z0-9.-]', '_', address)[:80]}-{digest}"
 
     def make(self) -> None:
         """Make the folders, readable by this user only."""

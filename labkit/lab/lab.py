@@ -108,8 +108,12 @@ class Lab(Resource):
 
     @property
     def data_folder(self) -> Path:
-        """Where this lab keeps its data, and what goes with it may too. That of a private lab is gone at the end."""
-        return self._folders.root
+        """Where this lab keeps its data, and what goes with it may too. That of a private lab is gone at the end.
+
+        What goes with an external Kafka has a folder of its own in it.
+        """
+        address = self._settings.bootstrap_servers
+        return self._folders.root if address is None else self._folders.of_external(address)
 
     @property
     def brokers(self) -> dict[int, int | None]:

@@ -29,10 +29,13 @@ BROWSER_OPTIONS = [
 
 
 @pytest.fixture
-def environment(lab) -> dict[str, str]:
-    """The environment of commands; a file of tests may add to it. Python says where it was when it is aborted."""
+def environment(lab, tmp_path_factory) -> dict[str, str]:
+    """The environment of commands; a file of tests may add to it. Nothing is kept in the user's own folder, and Python
+    says where it was when it is aborted.
+    """
     servers = {"LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url}
-    return {**os.environ, **servers, "PYTHONFAULTHANDLER": "1"}
+    data = str(tmp_path_factory.mktemp("data"))
+    return {**os.environ, **servers, "LABKIT_DATA_DIR": data, "PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture

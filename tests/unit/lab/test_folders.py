@@ -8,6 +8,7 @@ import platformdirs
 import pytest
 
 from labkit.errors import DiskFull, LabError, SettingsError
+from labkit.lab import Lab
 from labkit.lab.folders import LabFolders, cache_folder, check_space, data_folder, make_folder, named_lab
 from labkit.settings import Settings
 
@@ -22,6 +23,19 @@ def test_the_settings_go_before(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
     assert named_lab(settings, "mine").root == tmp_path / "data" / "labs" / "mine"
     assert cache_folder(settings) == tmp_path / "cache"
+
+
+def test_what_goes_with_another_kafka_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    def folder(address: str | None) -> Path:
+        settings = Settings(data_dir=tmp_path, bootstrap_servers=address)
+        return Lab._of("mine", named_lab(settings, "mine"), settings, None, None).data_folder
+
+    own = folder(None)
+    addresses = ["127.0.0.1:9092", "127.0.0.1:9093", "127.0.0.1_9092", "[::1]:9092", ",".join(["broker:9092"] * 100)]
+    found = {folder(address) for address in addresses}
+    assert len(found) == len(addresses)
+    assert all(one.parent == own / "external" and len(one.name) < 100 for one in found)
+    assert folder(addresses[0]) in found
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 33, "a b", "a\n"])
