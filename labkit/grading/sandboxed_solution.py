@@ -15,10 +15,13 @@ from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.contract import Backend, Limits
 from labkit.grading.sandbox.kernel import ADVICE, ENDED, Answer, CodeError, Kernel
 from labkit.grading.solution import CELL_TIMEOUT, BrokerSource, GradingBroker, SpareBroker
+from labkit.grading.time_budget import TimeBudget
 from labkit.resource import Resource
 
 #: How long a submission's cells and calls may take together, in seconds.
 SUBMISSION_TIMEOUT = 300.0
+#: The same for its cells where they are run again for workers, of which an assignment may have 20 and more.
+WORKERS_TIMEOUT = 600.0
 
 #: What is asked of the process has its own time; that of the process is for what else a grader does meanwhile. Its time
 #: on a processor is that of all questions together, or one of them would pay for those before it.
@@ -45,6 +48,8 @@ class SandboxedSolution(Resource):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sandbox, self.student, self.clock = sandbox, student, clock
+        self.worker_time = TimeBudget(WORKERS_TIMEOUT, "the cells of all workers", clock)
+        self._time = TimeBudget(SUBMISSION_TIMEOUT, "the whole notebook", clock)
         #: what went wrong when the cells were run, by the number of the cell
         self.faults: dict[int, Feedback] = {}
         self._listed = list(cells)
@@ -53,7 +58,6 @@ class SandboxedSolution(Resource):
         self._broker: SpareBroker | None = None
         self._left_out: set[int] = set()
         self._kernel: Kernel | None = None
-        self._spent = 0.0
 
     @property
     def cells(self) -> Sequence[str]:
@@ -120,31 +124,15 @@ class SandboxedSolution(Resource):
     def _ask(self, ask: Callable[[Kernel, float], Answer], timeout: float) -> Answer:
         kernel = self._ready()
         try:
-            return self._timed(timeout, lambda left: ask(kernel, left))
+            return self._time.spend(timeout, lambda left: ask(kernel, left))
         except KernelEnded as error:
             self._end_process()
             raise KernelEnded(_reason(error)) from error
 
-    def _timed(self, timeout: float, ask: Callable[[float], Answer]) -> Answer:
-        """What comes of asking for so many seconds, which count as the submission's own. Raises `KernelEnded`."""
-        left = min(timeout, self._left())
-        begin = self.clock()
-        try:
-            return ask(left)
-        finally:
-            self._spent += self.clock() - begin
-
-    def _left(self) -> float:
-        """The seconds that the submission still has. Raises `KernelEnded` if there are none."""
-        left = SUBMISSION_TIMEOUT - self._spent
-        if left <= 0:
-            raise KernelEnded(f"The time for the whole notebook, {SUBMISSION_TIMEOUT:g} s, is over.")
-        return left
-
     def _ready(self) -> Kernel:
         """A kernel in which the cells were run; each that ends one is left out of the next."""
         while self._kernel is None:
-            self._left()
+            self._time.left()
             kernel = Kernel(self.sandbox, limits=LIMITS)
             try:
                 self._start(kernel)
@@ -168,9 +156,9 @@ class SandboxedSolution(Resource):
             if number in self._left_out:
                 continue
             which = f"The cell {name}" if name is not None else f"The {number + 1}. cell that is run"
-            self._left()
+            self._time.left()
             try:
-                answer = self._timed(CELL_TIMEOUT, partial(kernel.run, code))
+                answer = self._time.spend(CELL_TIMEOUT, partial(kernel.run, code))
             except KernelEnded as error:
                 self._left_out.add(number)
                 self.faults[number] = Feedback("cell ended", f"{which} was left out. {_reason(error)}")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandbox.kernel import Answer
+from labkit.grading.time_budget import TimeBudget
 from labkit.lab.connection import Connection
 
 #: How long one of its cells may take, in seconds.
@@ -63,6 +64,10 @@ class Solution(Protocol):
     @property
     def sandbox(self) -> Backend:
         """Where student code runs."""
+
+    @property
+    def worker_time(self) -> TimeBudget:
+        """What the cells may take where they are run in sandboxes of their own, all of them together."""
 
     def clock(self) -> float:
         """The time by a clock that nobody sets, in seconds."""

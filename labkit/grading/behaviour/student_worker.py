@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from labkit.errors import KernelEnded, SandboxUnavailable
@@ -76,7 +77,7 @@ class StudentWorker(Resource):
         self.over_at: float | None = None
         self.works = works
         self.is_called = self.killed = self.stopping = self.may_fail = self._lacks_function = False
-        self._cells = solution.cells
+        self._cells, self._time = solution.cells, solution.worker_time
         self._function, self._order = function, order
         self._sink, effects = sink, sink.open(name)
         self.requests = RequestCount()
@@ -168,10 +169,9 @@ class StudentWorker(Resource):
 
     def _call(self) -> None:
         try:
-            for cell in self._cells:  # one that fails does not end the others
-                self._kernel.run(cell, AGAIN_TIMEOUT)
-            self._kernel.run(_CALLING_CELL, AGAIN_TIMEOUT)
-            if self._kernel.call(HAS, [self._function], timeout=AGAIN_TIMEOUT) == Returned(False):
+            for cell in (*self._cells, _CALLING_CELL):  # one that fails does not end the others
+                self._time.spend(AGAIN_TIMEOUT, partial(self._kernel.run, cell))
+            if self._time.spend(AGAIN_TIMEOUT, self._has_function) == Returned(False):
                 self._lacks_function = True
                 return
             self._wanted.wait()
@@ -180,3 +180,6 @@ class StudentWorker(Resource):
             self.answer = self._kernel.call(function, arguments, timeout=WORKER_TIMEOUT)
         except KernelEnded as ended:
             self.ended = str(ended)
+
+    def _has_function(self, timeout: float) -> Answer:
+        return self._kernel.call(HAS, [self._function], timeout=timeout)

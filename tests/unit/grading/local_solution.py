@@ -11,6 +11,8 @@ from labkit.errors import KernelEnded
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandbox.kernel import Answer, CodeError, Returned, Unfit
 from labkit.grading.sandbox.kernel_program import plain
+from labkit.grading.sandboxed_solution import WORKERS_TIMEOUT
+from labkit.grading.time_budget import TimeBudget
 
 
 class LocalSolution:
@@ -24,6 +26,7 @@ class LocalSolution:
     def __init__(self, *cells: str, student: str = "ada") -> None:
         self.cells, self.student = cells, student
         self.time, self.processes = 0.0, 0
+        self.worker_time = TimeBudget(WORKERS_TIMEOUT, "the cells of all workers", self.clock)
         self.afresh()
 
     def clock(self) -> float:

@@ -15,6 +15,7 @@ from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
 from labkit.grading.sandbox.kernel import Kernel
+from labkit.grading.time_budget import TimeBudget
 from labkit.lab.condition import wait_for
 from labkit.resource import Resource
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -52,7 +53,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
     monkeypatch.setattr(behaviour_run, "connect_transport", connected)
     broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None, clear=lambda *_: None)
     return BehaviourRun(
-        SimpleNamespace(sandbox=None, cells=[], clock=time.monotonic),  # type: ignore[arg-type]
+        SimpleNamespace(  # type: ignore[arg-type]
+            sandbox=None, cells=[], clock=time.monotonic, worker_time=TimeBudget(60, "all workers", time.monotonic)
+        ),
         broker,  # type: ignore[arg-type]
         Random(1),
         function="work",
