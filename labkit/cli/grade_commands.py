@@ -281,13 +281,14 @@ def _points(found: ClassStatistics) -> RenderableType:
 
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column(found.assignment)
-    for heading in ("mean", "of", "full", "partial", "none", "to grade by hand"):
+    for heading in ("mean", "of", "difficulty", "discrimination", "full", "partial", "none", "to grade by hand"):
         table.add_column(heading, justify="right")
     for one in found.questions:
         judged = one.full + one.partial + one.none
         shares = [f"{count / judged:.0%}" if judged else "" for count in (one.full, one.partial, one.none)]
-        mean = "" if one.mean is None else f"{one.mean:.2f}"
-        table.add_row(f"{one.question}: {one.title}", mean, f"{one.possible:g}", *shares, str(one.waiting or ""))
+        mean, *indices = ("" if x is None else f"{x:.2f}" for x in (one.mean, one.difficulty, one.discrimination))
+        row = (f"{one.question}: {one.title}", mean, f"{one.possible:g}", *indices, *shares, str(one.waiting or ""))
+        table.add_row(*row)
     return table
 
 

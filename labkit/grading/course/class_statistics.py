@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
+from labkit.grading.course.discrimination import discriminations
 from labkit.grading.course.graded_file import current_reports
 from labkit.grading.grader import Report
 from labkit.grading.question_verdict import QuestionVerdict
@@ -31,7 +32,7 @@ class FrequentMistake(NamedTuple):
 
 class QuestionStatistics(NamedTuple):
     """A question: how many students have all, some or none of its `possible` points, and how many wait for a person,
-    who are in none of these and not in the mean.
+    who are in none of these and not in the mean. `discrimination` as in `discriminations`, None where nothing is known.
     """
 
     question: str
@@ -43,6 +44,12 @@ class QuestionStatistics(NamedTuple):
     none: int
     waiting: int
     mistakes: tuple[FrequentMistake, ...]
+    discrimination: float | None = None
+
+    @property
+    def difficulty(self) -> float | None:
+        """The index of classical test theory: the mean as a share of the possible points, so 1 is the easiest."""
+        return None if self.mean is None or not self.possible else self.mean / self.possible
 
 
 class ClassStatistics(NamedTuple):
@@ -64,17 +71,21 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
     reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
+    points_of = {report.student: gradebook.points(name, report.student) for report in reports}
     for report in reports:
-        points = gradebook.points(name, report.student)
+        points = points_of[report.student]
         for verdict in report.verdicts:
             told = replace(verdict, feedback=()) if report.student in unreadable else verdict
             verdicts[verdict.question].append((points.get(verdict.question), told))
+    discrimination = discriminations(list(points_of.values()))
     titles = {question.id: question.title for question in assignment.questions}
     return ClassStatistics(
         assignment=name,
         graded=len(reports),
         questions=tuple(
-            _question(question, titles.get(question, "graded by hand"), verdicts[question])
+            _question(question, titles.get(question, "graded by hand"), verdicts[question])._replace(
+                discrimination=discrimination.get(question)
+            )
             for question in _order(assignment)
             if verdicts[question]
         ),
