@@ -281,7 +281,7 @@ def _points(found: ClassStatistics) -> RenderableType:
 
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column(found.assignment)
-    for heading in ("mean", "of", "difficulty", "discrimination", "full", "partial", "none", "to grade by hand"):
+    for heading in ("mean", "of", "difficulty", "discrimination", "full", "partial", "none", "by hand"):
         table.add_column(heading, justify="right")
     for one in found.questions:
         judged = one.full + one.partial + one.none
