@@ -30,6 +30,8 @@ NOT_GRADED = "not-graded"
 #: A cell with this tag sets STUDENT to the student's id, from which names and numbers of their own are drawn. What
 #: students write there is for trying out; when their work is graded, it is the id that the campus system has.
 STUDENT = "student"
+#: What a question's id is followed by in the name of the cell with its checks.
+CHECK = "_check"
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
@@ -90,14 +92,14 @@ def _fault(source: tuple[NotebookCell, ...], questions: dict[str, Question]) -> 
         return f"it has two cells {twice[0]}"
     by_id = {note.grade_id: note for note in noted}
     for name, question in questions.items():
-        answer, check = by_id.get(name), by_id.get(f"{name}_check")
+        answer, check = by_id.get(name), by_id.get(name + CHECK)
         if answer is None or not answer.solution or answer.grade:
             return f"no cell has the grade_id {name} with `solution` and without `grade`, for {question.file.name}"
         if check is None or not check.grade or check.solution or not check.locked:
-            return f"no locked cell has the grade_id {name}_check with `grade` and without `solution`"
+            return f"no locked cell has the grade_id {name}{CHECK} with `grade` and without `solution`"
         if not math.isclose(check.points, question.points):
-            return f"{name}_check is worth {check.points:g} points, and {question.file.name} says {question.points:g}"
+            return f"{name}{CHECK} is worth {check.points:g} points, and {question.file.name} says {question.points:g}"
     for note in noted:
-        if note.grade and not note.solution and note.grade_id.removesuffix("_check") not in questions:
+        if note.grade and not note.solution and note.grade_id.removesuffix(CHECK) not in questions:
             return f"nothing in questions/ says how {note.grade_id} is graded"
     return None

@@ -12,7 +12,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from labkit.errors import LabkitError, SandboxUnavailable
-from labkit.grading.assignment_folder import STUDENT, Assignment
+from labkit.grading.assignment_folder import CHECK, STUDENT, Assignment
 from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.check_report import CheckedQuestion, CheckReport
 from labkit.grading.course_secret import CourseSecret
@@ -153,7 +153,7 @@ def _taken(notebook: Path, newer: dict[str, int], *, by_kernel: bool) -> str:
 
 def _checked(assignment: Assignment, report: Report) -> Iterator[CheckedQuestion]:
     notes = [cell.nbgrader for cell in assignment.release if cell.nbgrader]
-    points = {note.grade_id.removesuffix("_check"): note.points for note in notes if note.grade and not note.solution}
+    points = {note.grade_id.removesuffix(CHECK): note.points for note in notes if note.grade and not note.solution}
     verdicts = {verdict.question: verdict for verdict in report.verdicts}
     for question in assignment.questions:
         yield CheckedQuestion(question=question, verdict=verdicts[question.id], points=points[question.id])

@@ -27,7 +27,7 @@ from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from labkit.grading.assignment_folder import Assignment
+from labkit.grading.assignment_folder import CHECK, Assignment
 from labkit.grading.check_report import feedback_lines
 from labkit.grading.course.course_errors import BadGradebook
 from labkit.grading.course.course_folder import Course
@@ -89,7 +89,7 @@ class CourseGradebook(Resource):
             except MissingEntry:
                 return {}
             return {
-                grade.name.removesuffix("_check"): float(grade.score)
+                grade.name.removesuffix(CHECK): float(grade.score)
                 for grade in grades
                 if grade.auto_score is not None or grade.manual_score is not None
             }

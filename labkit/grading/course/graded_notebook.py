@@ -1,5 +1,5 @@
 """The notebook that is graded by hand, and from which nbgrader makes the feedback: the release with this student's
-answers.
+answers, and a picture of each run that went wrong.
 
 So it is a sound notebook whatever was handed in, and no output of a student's gets into an instructor's browser.
 """
@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from labkit.grading.assignment_folder import NOT_GRADED, STUDENT
+from labkit.grading.assignment_folder import CHECK, NOT_GRADED, STUDENT
 from labkit.grading.check_report import feedback_lines
 from labkit.grading.course.submission_time import TIMESTAMP
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import MAX_SOURCE, NotebookCell
+from labkit.grading.run_timeline import RunTimeline
 from labkit.whole_file import whole_file
 
 Cell = dict[str, Any]
@@ -27,6 +30,8 @@ Cell = dict[str, Any]
 #: is meant to be hard to read as Markdown takes a time that grows with its square.
 MOST_ADDED, MOST_TEXT = 50, 20_000
 _CUT = "\n\n[…] It is longer: see the file that was handed in."
+#: How wide a picture is shown, in pixels: a page of nbgrader's has so much on a small screen.
+PICTURE_WIDTH = 620
 #: The minor version of nbformat 4 since which each cell has an id.
 _WITH_IDS = 5
 
@@ -47,6 +52,7 @@ def write_graded(released: Path, submitted: Sequence[NotebookCell], report: Repo
             cell["source"] = _answer(cell, theirs[note["grade_id"]])
         elif STUDENT in cell["metadata"].get("tags", ()):
             cell["source"] = f"STUDENT = {report.student!r}"
+    _show_runs(notebook["cells"], report)
     notes = [line for note in report.notes for line in feedback_lines(note)]
     if notes:
         notebook["cells"].insert(0, _said("Of the whole notebook:", textwrap.dedent("\n".join(notes))))
@@ -90,6 +96,28 @@ def _added(submitted: Sequence[NotebookCell], given: set[str]) -> Iterator[Cell]
         yield _said("Cells that were added, and are not graded:", "")
     for cell in own[:MOST_ADDED]:
         yield _said("", cell.source[:MOST_TEXT])
+
+
+def _show_runs(cells: Sequence[Cell], report: Report) -> None:
+    """Beneath the cell with the checks of a question: who had which task when, where that went wrong."""
+    wrong = {f"{one.question}{CHECK}": one for one in report.verdicts if one.timeline and one.state != "right"}
+    for cell in cells:
+        verdict = wrong.get(cell["metadata"].get("nbgrader", {}).get("grade_id"))
+        if verdict is not None and verdict.timeline is not None and cell["cell_type"] == "code":
+            cell["outputs"] = [_picture(verdict.timeline, verdict.question)]
+
+
+def _picture(timeline: RunTimeline, question: str) -> dict[str, Any]:
+    """A cell's output."""
+    from labkit.grading.timeline_figure import draw_timeline
+
+    png = BytesIO()
+    draw_timeline(timeline, title=question).savefig(png, format="png")
+    return {
+        "output_type": "display_data",
+        "metadata": {"image/png": {"alt": f"{question}: which worker had which task when", "width": PICTURE_WIDTH}},
+        "data": {"image/png": b64encode(png.getvalue()).decode()},
+    }
 
 
 def _said(heading: str, block: str) -> Cell:

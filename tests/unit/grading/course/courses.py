@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from labkit.grading.course.course_folder import Course
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
+from labkit.grading.run_timeline import RunTimeline, TaskSpan, TimelineMark
 from tests.unit.grading.notebooks import SOURCE, Cell, cell, noted, write, write_assignment
 
 WRONG = Feedback("any number", "It is not twice as much. double(3) returned 9.", "Look at the factor.")
+#: Of a run in which a worker was killed with its second task in hand.
+TIMELINE = RunTimeline(
+    workers=("worker 1", "worker 2"),
+    spans=(
+        TaskSpan("a", "worker 1", 0, 0.0, 1.0),
+        TaskSpan("b", "worker 1", 1, 1.0),
+        TaskSpan("b", "worker 2", 1, 2, 3),
+    ),
+    marks=(TimelineMark("kill worker 1", 1.5),),
+    end=4.0,
+)
 EMPTY = Feedback("no answer", "The cell q3 is as it was handed out.")
 
 
@@ -47,7 +61,7 @@ def grade(notebook: Path, student: str) -> Report:
         raise RuntimeError(student)
     right = answers["q1"] == "right"
     verdicts = [
-        QuestionVerdict.of_checks("q1", [(2, right)], [] if right else [WRONG]),
+        replace(QuestionVerdict.of_checks("q1", [(2, right)], [] if right else [WRONG]), timeline=TIMELINE),
         QuestionVerdict.of_checks("q2", [(2, True)], []),
         QuestionVerdict.by_hand("q3", 3) if answers["q3"] else QuestionVerdict.not_run("q3", 3, EMPTY),
     ]

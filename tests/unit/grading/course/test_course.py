@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbgrader.converters import Autograde
 from sqlalchemy import event
@@ -497,6 +498,19 @@ def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebo
     )
 
 
+def test_a_run_that_went_wrong_is_shown_beneath_its_checks(course: Course, gradebook: CourseGradebook) -> None:
+    for student, answer in (("ada", "wrong"), ("ben", "right")):
+        hand_in(course, student, answer)
+    auto(course, gradebook)
+
+    def shown(student: str) -> list[str]:
+        notebook = nbformat.read(course.autograded(student, "double") / "double.ipynb", as_version=4)
+        nbformat.validate(notebook)
+        return [one.metadata.nbgrader.grade_id for one in notebook.cells if one.get("outputs")]
+
+    assert (shown("ada"), shown("ben")) == (["q1_check"], [])
+
+
 @pytest.mark.slow
 def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Course, gradebook: CourseGradebook) -> None:
     with pytest.raises(ConversionFailed, match="labkit grade auto double"):
@@ -518,4 +532,6 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     assert 'href="javascript' not in text
     assert "\\href" not in text
     assert "(Score: 2.0 / 7.0)" in text
+    assert text.count("data:image/png;base64,") == 1
+    assert 'alt="q1: which worker had which task when"' in text
     assert "The notebook is damaged" in ben.read_text()
