@@ -14,7 +14,7 @@ class Resource:
     """A context manager: `start` on the way in, `close` on the way out."""
 
     def start(self) -> Self:
-        """Begin; by default there is nothing to begin."""
+        """Begin; by default there is nothing to begin. What has begun when this fails is ended by `close`."""
         return self
 
     def close(self) -> None:

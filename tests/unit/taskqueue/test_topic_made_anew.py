@@ -319,8 +319,8 @@ def test_an_answer_of_a_broker_that_lags_behind_loses_no_task(topics, monkeypatc
             looks.extend([] if found is None else [found.topic_id])
             return found
 
-        monkeypatch.setattr(TopicIdentity, "look", counted)
         other_answers(monkeypatch, *answers)
+        monkeypatch.setattr(TopicIdentity, "look", counted)  # one that was on its way may be from before
         wait_until(lambda: len(looks) > len(answers), timeout=TIMEOUT, what="it was to be asked that often")
         may_end.set()
         group.drain(timeout=TIMEOUT)
