@@ -66,21 +66,23 @@ def assignment() -> Assignment:
 
 @pytest.fixture
 def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From when a worker is to begin until its function is called, the grader looks at it five times at least, and the
+    """From when a worker is to begin until its sandbox starts, the grader looks at it five times at least, and the
     clock goes on by 100 s with each look.
     """
     monkeypatch.setattr(student_time, "MOST_BETWEEN", 1000.0)
     looks: Counter[StudentWorker] = Counter()
     ended: set[StudentWorker] = set()
+    started: set[StudentWorker] = set()
     run, is_over, end = StudentWorker._run, StudentWorker.is_over, StudentWorker._end
 
     def slow_run(self: StudentWorker) -> None:
         self._wanted.wait()
         wait_until(lambda: looks[self] >= 5 or self in ended, timeout=PATIENCE, what="somebody was to look")
+        started.add(self)
         run(self)
 
     def look(self: StudentWorker) -> bool:
-        looks[self] += self._wanted.is_set() and not self.is_called
+        looks[self] += self._wanted.is_set() and self not in started
         return is_over(self)
 
     def end_it(self: StudentWorker) -> None:

@@ -13,6 +13,7 @@ from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_view import GroupView, groups_of
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.transport.kafka_python.overrides import keep_join
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
 from tests.conditions import PATIENCE
@@ -59,11 +60,19 @@ def test_members_are_known_by_their_addresses_and_can_be_taken_out(lab: Lab, vie
 
 
 def test_only_its_own_partitions_are_asked_for(lab: Lab, view: GroupView) -> None:
-    consumer = kafka.KafkaConsumer(view.topic, bootstrap_servers=lab.bootstrap_servers, group_id=view.group)
-    joined(lambda: consumer.poll(100), view)
-    wait_until(
-        lambda: consumer.poll(100) == {} and bool(consumer.assignment()), timeout=PATIENCE, what="it was to have both"
+    consumer = kafka.KafkaConsumer(
+        view.topic,
+        bootstrap_servers=lab.bootstrap_servers,
+        group_id=view.group,
+        metadata_max_age_ms=500,  # one that has joined before it knew the topic's partitions looks again
     )
+
+    def poll() -> bool:
+        keep_join(consumer)  # which kafka-python may forget
+        return consumer.poll(100) == {} and bool(consumer.assignment())
+
+    joined(poll, view)
+    wait_until(poll, timeout=PATIENCE, what="it was to have both")
     consumer.commit({kafka.TopicPartition(view.topic, 1): OffsetAndMetadata(7, "x" * 4000, -1)})
     assert view.committed() == {1: 7}
     view.partitions = 1

@@ -12,6 +12,7 @@ from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, 
 from labkit.errors import BrokerUnreachable, CommitRefused, LabkitError, NotAuthorized, TransportError
 from labkit.lab.connection import Connection
 from labkit.resource import LazyResource
+from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.confluent.client import (
     REFUSALS,
@@ -48,6 +49,9 @@ SETTINGS_INTERVAL = 30.0
 JOINED_AFTER = 5.0
 #: So long a broker that has just started may refuse a group that was there before, in seconds: it may still be loading.
 START_TIMEOUT = 60.0
+#: So long a client may take to leave, in seconds: the preview was seen not to come back from that within 300 s, on a
+#: broker that answered. The broker takes the member out by itself.
+CLOSE_TIMEOUT = 30.0
 #: librdkafka warns with every new client that this is a preview; docs/share_groups.md says what that means.
 _LOG_ERRORS = 3
 
@@ -116,14 +120,21 @@ class ConfluentShareConsumer:
             raise self._in_words(errors[0])
 
     def close(self) -> None:
-        """Leave the group; what has no verdict is released."""
+        """Leave the group; what has no verdict is released. In bounded time: see `CLOSE_TIMEOUT`."""
         if self._closed:
             return
         self._closed = True
         try:
-            self._client.close()
+            self._leave()
         except KafkaException as error:
             raise self._in_words(kafka_error(error)) from error
+
+    def _leave(self) -> None:
+        try:
+            on_a_thread(self._client.close).result(CLOSE_TIMEOUT)
+        except TimeoutError:
+            text = "the client of the share group %r did not leave it within %g s, and is left behind"
+            LOGGER.warning(text, self._group, CLOSE_TIMEOUT)
 
     def _is_record(self, message: Any) -> bool:
         """Raise what the user must mend; anything else that is no record is only logged."""
@@ -143,7 +154,7 @@ class ConfluentShareConsumer:
     def _begin_anew(self) -> None:
         """The broker is another now, which never heard of the group: it gets its settings before it is joined."""
         with suppress(KafkaException):  # there is nothing that it could leave
-            self._client.close()
+            self._leave()
         try:
             self._begin()
         except (BrokerUnreachable, NotAuthorized):
