@@ -13,9 +13,9 @@ from labkit.grading.behaviour.bounded_client import BoundedClient
 from labkit.grading.behaviour.group_view import GroupView, groups_of
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.transport.kafka_python.overrides import keep_join
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
+from labkit.taskqueue.transport.kafka_python.overrides import keep_join
 from tests.conditions import PATIENCE
 
 HERE = "127.0.0.1"
