@@ -14,26 +14,14 @@ from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.unit.clock import Clock
 
 SETTINGS = Settings(_env_file=None)
 
 
-class Clock:
-    """Moves when somebody pauses."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -9,39 +9,27 @@ import pytest
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
 from labkit.lab.condition import LONGEST_INTERVAL, SHARE
 from labkit.taskqueue.timeouts import LOOK_INTERVAL, SILENCE, answer_of_broker, wait_until, wait_until_there
+from tests.unit.clock import Clock
 
 #: In seconds; nothing here takes so long.
 TIMEOUT = 60
 
 
-class Clock:
-    """A clock that moves only when somebody pauses."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_it_returns_when_the_condition_holds():
-    clock = Clock()
+    clock = Clock(0.0)
     wait_until(lambda: clock.now >= 3, timeout=60, what="x", interval=0.5, clock=clock, pause=clock.pause)
     assert clock.now == 3
 
 
 def test_it_says_what_it_waited_for():
-    clock = Clock()
+    clock = Clock(0.0)
     with pytest.raises(DeadlineExceeded, match="Waited 2 s in vain: admission was to open"):
         wait_until(lambda: False, timeout=2, what="admission was to open", clock=clock, pause=clock.pause)
     assert clock.now == pytest.approx(2)
 
 
 def test_what_takes_long_is_looked_at_less_often():
-    clock, looks = Clock(), []
+    clock, looks = Clock(0.0), []
     with pytest.raises(DeadlineExceeded):
         wait_until(lambda: looks.append(clock.now), timeout=60, what="x", clock=clock, pause=clock.pause)
     between = [after - before for before, after in pairwise(looks)]

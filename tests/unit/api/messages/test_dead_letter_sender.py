@@ -16,18 +16,12 @@ from labkit.taskqueue.engine.refused_letters import STUCK_INTERVAL
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
+from tests.unit.clock import Clock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

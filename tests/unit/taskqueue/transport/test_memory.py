@@ -7,18 +7,9 @@ import pytest
 from labkit.errors import CommitRefused, TransportError
 from labkit.taskqueue.transport import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.unit.clock import Clock
 
 P0, P1 = TopicPartition("t", 0), TopicPartition("t", 1)
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
