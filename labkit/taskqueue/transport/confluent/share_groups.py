@@ -131,7 +131,12 @@ class ConfluentShareConsumer:
 
     def _leave(self) -> None:
         try:
-            on_a_thread(self._client.close).result(CLOSE_TIMEOUT)
+            left = on_a_thread(self._client.close)
+        except RuntimeError:  # no thread can be started, as when the interpreter ends
+            self._client.close()
+            return
+        try:
+            left.result(CLOSE_TIMEOUT)
         except TimeoutError:
             text = "the client of the share group %r did not leave it within %g s, and is left behind"
             LOGGER.warning(text, self._group, CLOSE_TIMEOUT)

@@ -26,3 +26,15 @@ def test_it_is_left_behind_and_that_is_said(monkeypatch: pytest.MonkeyPatch, cap
     assert caplog.text.count("'workers' did not leave it within 0.05 s, and is left behind") == 1
     may_leave.set()
     assert left.wait(60)
+
+
+def test_it_leaves_also_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(share_groups, "on_a_thread", fail)
+    left = threading.Event()
+    client = ConfluentShareConsumer.__new__(ConfluentShareConsumer)
+    client._group, client._closed, client._client = "workers", False, SimpleNamespace(close=left.set)
+    client.close()
+    assert left.is_set()
