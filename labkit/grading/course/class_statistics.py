@@ -44,7 +44,7 @@ class QuestionStatistics(NamedTuple):
     none: int
     waiting: int
     mistakes: tuple[FrequentMistake, ...]
-    discrimination: float | None = None
+    discrimination: float | None
 
     @property
     def difficulty(self) -> float | None:
@@ -71,20 +71,19 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
     reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
-    points_of = {report.student: gradebook.points(name, report.student) for report in reports}
-    for report in reports:
-        points = points_of[report.student]
+    points_of = [gradebook.points(name, report.student) for report in reports]
+    for report, points in zip(reports, points_of, strict=True):
         for verdict in report.verdicts:
             told = replace(verdict, feedback=()) if report.student in unreadable else verdict
             verdicts[verdict.question].append((points.get(verdict.question), told))
-    discrimination = discriminations(list(points_of.values()))
+    discrimination = discriminations(points_of)
     titles = {question.id: question.title for question in assignment.questions}
     return ClassStatistics(
         assignment=name,
         graded=len(reports),
         questions=tuple(
-            _question(question, titles.get(question, "graded by hand"), verdicts[question])._replace(
-                discrimination=discrimination.get(question)
+            _question(
+                question, titles.get(question, "graded by hand"), verdicts[question], discrimination.get(question)
             )
             for question in _order(assignment)
             if verdicts[question]
@@ -100,7 +99,9 @@ def _order(assignment: Assignment) -> list[str]:
     return [cell.nbgrader.grade_id for cell in assignment.source if cell.nbgrader and cell.nbgrader.grade_id in asked]
 
 
-def _question(name: str, title: str, found: Sequence[tuple[float | None, QuestionVerdict]]) -> QuestionStatistics:
+def _question(
+    name: str, title: str, found: Sequence[tuple[float | None, QuestionVerdict]], discrimination: float | None
+) -> QuestionStatistics:
     possible = found[0][1].possible
     points = [got for got, _ in found if got is not None]
     full = sum(got >= possible for got in points)
@@ -115,6 +116,7 @@ def _question(name: str, title: str, found: Sequence[tuple[float | None, Questio
         none=none,
         waiting=len(found) - len(points),
         mistakes=tuple(_mistakes(verdict for _, verdict in found)),
+        discrimination=discrimination,
     )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import StatisticsError, correlation
 
+from labkit.grading.question_verdict import DIGITS
+
 #: Of fewer students nothing is said: with 10, one correlation in twenty is beyond 0.63 or -0.63 by chance alone.
 FEWEST = 10
-#: Behind the point, of sums of points.
-DIGITS = 9
 
 
 def discriminations(points: Sequence[Mapping[str, float]]) -> dict[str, float]:

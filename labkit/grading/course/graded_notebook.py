@@ -100,10 +100,10 @@ def _added(submitted: Sequence[NotebookCell], given: set[str]) -> Iterator[Cell]
 
 def _show_runs(cells: Sequence[Cell], report: Report) -> None:
     """Beneath the cell with the checks of a question: who had which task when, where that went wrong."""
-    wrong = {f"{one.question}{CHECK}": one for one in report.verdicts if one.timeline and one.state != "right"}
-    for cell in cells:
-        verdict = wrong.get(cell["metadata"].get("nbgrader", {}).get("grade_id"))
-        if verdict is not None and verdict.timeline is not None and cell["cell_type"] == "code":
+    by_id = {cell["metadata"].get("nbgrader", {}).get("grade_id"): cell for cell in cells}
+    for verdict in report.verdicts:
+        cell = by_id.get(f"{verdict.question}{CHECK}")
+        if verdict.timeline and verdict.state != "right" and cell and cell["cell_type"] == "code":
             cell["outputs"] = [_picture(verdict.timeline, verdict.question)]
 
 

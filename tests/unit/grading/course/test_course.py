@@ -492,9 +492,10 @@ def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebo
             3,
             0,
             ((2, "any number", "It is not twice as much. double(3) returned 9."),),
+            None,
         ),
-        QuestionStatistics("q2", "Twice as much", 2, 1.5, 3, 0, 1, 0, ()),
-        QuestionStatistics("q3", "graded by hand", 3, 0.75, 0, 1, 1, 2, ()),
+        QuestionStatistics("q2", "Twice as much", 2, 1.5, 3, 0, 1, 0, (), None),
+        QuestionStatistics("q3", "graded by hand", 3, 0.75, 0, 1, 1, 2, (), None),
     )
 
 
