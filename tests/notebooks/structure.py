@@ -34,6 +34,9 @@ WARNING = re.compile(r"\b\w*Warning\b:|\[WARN|WARNING", re.MULTILINE)
 QUESTION = re.compile(r"^\*\*The question: .+\?\*\*$", re.MULTILINE)
 NEIGHBOUR = re.compile(r"\b(Before|Next): \[[^\]]*\]\(([^)\s]+)\)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+#: The worker that lives has three heartbeats in it; a busy computer may hold up two of them.
+SHORTEST_SESSION_S = 3.0
+SESSION = re.compile(r"\bsession_timeout=([0-9.]+)")
 OWN_LAB = re.compile(r"\blabkit\.Lab\(")
 ENDS_SERVER = re.compile(r"\.(kill|restart)_(redis|broker)\(|\blab\.(stop|close)\(|\bos\.kill\(")
 #: What a cell says instead of comparing times; an output that is committed shows a comparison.
@@ -53,7 +56,8 @@ def faults(path: Path) -> list[str]:
             trees[number] = ast.parse(cell.source)
         except SyntaxError:
             found.append(f"code cell {number} is not plain Python (no magics, no shell)")
-    return [*found, *_lengths(code), *_parameters(code), *_sections(notebook), *_prints(trees), *_deaths(code)]
+    found += [*_lengths(code), *_parameters(code), *_sections(notebook)]
+    return [*found, *_prints(trees), *_deaths(code), *_time_outs(code)]
 
 
 def code_cells(notebook: Any) -> list[Cell]:
@@ -135,6 +139,12 @@ def _deaths(code: list[Cell]) -> Iterator[str]:
         is_own = is_own or bool(OWN_LAB.search(cell.source))
         if not is_own and ENDS_SERVER.search(cell.source):
             yield f"code cell {number} ends a server that other notebooks may use; make another one by `labkit.Lab()`"
+
+
+def _time_outs(code: list[Cell]) -> Iterator[str]:
+    for number, cell in enumerate(code, start=1):
+        if any(float(seconds) < SHORTEST_SESSION_S for seconds in SESSION.findall(cell.source)):
+            yield f"code cell {number}: with such a session time-out a busy computer loses workers that live"
 
 
 def _sections(notebook: Any) -> Iterator[str]:

@@ -149,6 +149,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a dead link": (with_text(2, "## Your prediction\n[see](nowhere.md)"), "leads nowhere"),
     "an unknown notebook": (with_text(1, "## What to know\nSee notebook 77."), "notebook 77"),
     "a wrong neighbour": (with_text(1, "## What to know\nNext: [x](00_only.ipynb)"), "Next leads to"),
+    "workers soon held for dead": (in_code(4, source="group(session_timeout=1.5)"), "loses workers that live"),
     "a server of everybody killed": (in_code(4, source="lab.kill_redis()"), "other notebooks may use"),
     "a printing thread": (in_code(4, source="def handle(task):\n    print(task)"), "prints inside a function"),
 }
