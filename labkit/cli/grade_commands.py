@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +14,7 @@ import typer
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from labkit.grading.course.class_statistics import ClassStatistics, QuestionStatistics
     from labkit.grading.course.course_folder import Course
-    from labkit.grading.course.grading_run import Grade, GradedSubmission, GradingRun
 
 #: How many submissions are graded at one time, unless it is said.
 WORKERS = 2
@@ -121,20 +116,9 @@ def auto(
     so it can be interrupted and started again. The status is 1 if a submission could not be graded.
     """
     opened = _opened(course)
-    from labkit.grading.course.course_gradebook import CourseGradebook
-    from labkit.grading.course.grading_run import GradingRun
+    from labkit.cli.grading_session import grade_submissions
 
-    found: list[GradedSubmission] = []
-    with opened.being_graded(), CourseGradebook(opened) as gradebook, ExitStack() as ends:
-        run = GradingRun(opened, assignment, gradebook, students=student or ())
-        try:
-            grade = _grader(opened, run, workers, ends)
-            _follow(run, grade, workers, found)
-        except KeyboardInterrupt:
-            print(f"Interrupted. {_sum(assignment, found)} Say it again to go on.", flush=True)
-            raise
-        waiting = gradebook.waiting(assignment)
-    print(_sum(assignment, found, waiting))
+    found = grade_submissions(opened, assignment, students=student or (), workers=workers)
     sys.exit(1 if any(one.failure for one in found) else 0)
 
 
@@ -181,27 +165,27 @@ def export(
 
 @grade_app.command()
 def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
-    """Show how the class has done.
+    """Show how the class has done, and write the class report.
 
-    Points by question, the most frequent mistakes, and who could not be graded.
+    Shown are points by question, the most frequent mistakes, and who could not be graded. The report is one page of
+    HTML, reports/ASSIGNMENT.html: the same, and the distribution of the points, who has handed in nothing or waits for
+    a person, which submissions are alike, and the points of each student. It is for those who grade.
     """
     opened = _opened(course)
-    from rich.console import Console
-
-    from labkit.grading.course.class_statistics import class_statistics
+    from labkit.cli.class_tables import print_statistics
+    from labkit.grading.course.class_report import class_report, write_class_report
     from labkit.grading.course.course_gradebook import CourseGradebook
 
     with CourseGradebook(opened) as gradebook:
-        found = class_statistics(opened, assignment, gradebook)
-    if not found.graded:
-        raise LabkitError(f"Nothing of {assignment} is graded yet. Say `labkit grade auto {assignment}` first.")
-    Console(highlight=False, markup=False, soft_wrap=True).print(_points(found))
-    for question in found.questions:
-        _print_mistakes(question)
-    for student, why in found.unreadable.items():
-        print(f"{student}: {why}")
-    if found.not_graded:
-        print(f"Handed in and not graded: {', '.join(found.not_graded)}. `labkit grade auto` grades them, or says why.")
+        report = class_report(opened, assignment, gradebook)
+    page = write_class_report(opened, report, now=datetime.now().astimezone())
+    if not report.statistics.graded:
+        raise LabkitError(
+            f"Nothing of {assignment} is graded yet. Say `labkit grade auto {assignment}` first. Who has handed in is "
+            f"in the class report, {page}."
+        )
+    print_statistics(report.statistics)
+    print(f"Class report: {page}")
 
 
 def _opened(folder: Path) -> Course:
@@ -217,83 +201,3 @@ def _must_have_nbgrader() -> None:
             "This takes nbgrader, which is not installed. In a clone of labkit `make bubblewrap` brings it, with the "
             "sandbox; elsewhere `pip install labkit[grading]` does."
         )
-
-
-def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> Grade:
-    """What grades a notebook; what it needs is open until `ends` is closed."""
-    from labkit.grading.broker_pool import BrokerPool
-    from labkit.grading.course_secret import read_secret
-    from labkit.grading.grader import Grader
-    from labkit.grading.sandbox import Bubblewrap
-
-    secret, sandbox, brokers = read_secret(course.root), Bubblewrap(), None
-    if run.ungraded:
-        sandbox.check()
-        if any(question.name == "behaviour" for question in run.assignment.questions):
-            brokers = ends.enter_context(BrokerPool(most=workers + 1))
-    grader = Grader(sandbox, run.assignment, secret=secret, brokers=brokers)
-    return lambda notebook, student: grader.grade(notebook, student=student)
-
-
-def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmission]) -> None:
-    """A line for each submission that is graded, above a bar with the time that is left, where there is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("grading", total=run.ungraded)
-        for one in run.outcomes(grade, workers=workers):
-            found.append(one)
-            if one.fresh:
-                console.print(_line(one))
-                progress.advance(bar)
-
-
-def _line(one: GradedSubmission) -> str:
-    if one.report is None:
-        return f"{one.student}: could not be graded. {one.failure}"
-    waits = [verdict.question for verdict in one.report.verdicts if verdict.state == "by hand"]
-    by_hand = f", and {', '.join(waits)} by hand" if waits else ""
-    other = f" (the notebook says that it is of {one.names!r})" if one.names else ""
-    return f"{one.student}: {one.report.points:g} of {one.report.possible:g} points{by_hand}{other}"
-
-
-def _sum(assignment: str, found: list[GradedSubmission], waiting: int = 0) -> str:
-    reports = [one.report for one in found if one.report is not None]
-    fresh = sum(one.fresh for one in found if one.report is not None)
-    failed = [one.student for one in found if one.report is None]
-    words = [f"{assignment}: {fresh} graded", f"{len(reports) - fresh} graded before"]
-    if reports:
-        mean = sum(report.points for report in reports) / len(reports)
-        words.append(f"{mean:.1f} of {reports[0].possible:g} points on average")
-    if waiting:
-        words.append(f"{waiting} answer{'' if waiting == 1 else 's'} to grade by hand")
-    if failed:
-        words.append(f"{len(failed)} could not be graded ({', '.join(failed)})")
-    return f"{', '.join(words)}."
-
-
-def _points(found: ClassStatistics) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    table.add_column(found.assignment)
-    for heading in ("mean", "of", "difficulty", "discrimination", "full", "partial", "none", "by hand"):
-        table.add_column(heading, justify="right")
-    for one in found.questions:
-        judged = one.full + one.partial + one.none
-        shares = [f"{count / judged:.0%}" if judged else "" for count in (one.full, one.partial, one.none)]
-        mean, *indices = ("" if x is None else f"{x:.2f}" for x in (one.mean, one.difficulty, one.discrimination))
-        row = (f"{one.question}: {one.title}", mean, f"{one.possible:g}", *indices, *shares, str(one.waiting or ""))
-        table.add_row(*row)
-    return table
-
-
-def _print_mistakes(question: QuestionStatistics) -> None:
-    if question.mistakes:
-        print(f"{question.question}: {question.title}")
-        for mistake in question.mistakes:
-            print(f"  {mistake.students} x {mistake.name}: {mistake.sentence}")

@@ -1,4 +1,4 @@
-"""How a class has done in an assignment, question by question: points, and the mistakes that were made most often."""
+"""How a class has done in an assignment: who has handed in, the points, and the mistakes that were made most often."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.discrimination import discriminations
 from labkit.grading.course.graded_file import current_reports
 from labkit.grading.grader import Report
-from labkit.grading.question_verdict import QuestionVerdict
-
-#: How many mistakes of a question are told.
-MOST_MISTAKES = 3
+from labkit.grading.question_verdict import DIGITS, QuestionVerdict
 
 
 class FrequentMistake(NamedTuple):
@@ -52,16 +49,42 @@ class QuestionStatistics(NamedTuple):
         return None if self.mean is None or not self.possible else self.mean / self.possible
 
 
+class StudentResult(NamedTuple):
+    """The points of a student by question, without those that wait for a person, and which answers a person has to
+    look at, for the first time or again.
+    """
+
+    student: str
+    points: dict[str, float]
+    waiting: tuple[str, ...]
+
+    @property
+    def total(self) -> float:
+        """The points of all questions, so far."""
+        return round(sum(self.points.values()), DIGITS)
+
+
 class ClassStatistics(NamedTuple):
-    """All questions; who handed in what could not be read, with the reason, and whose submission, as it is now, is not
-    graded.
+    """All questions; those who are graded, of `possible` points; who handed in what could not be read, with the reason;
+    whose submission, as it is now, is not graded; and who is listed and has handed nothing in.
     """
 
     assignment: str
-    graded: int
     questions: tuple[QuestionStatistics, ...]
+    students: tuple[StudentResult, ...]
     unreadable: dict[str, str]
     not_graded: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def graded(self) -> int:
+        """How many are."""
+        return len(self.students)
+
+    @property
+    def possible(self) -> float:
+        """The most points that there are."""
+        return round(sum(one.possible for one in self.questions), DIGITS)
 
 
 def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
@@ -71,16 +94,18 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
     reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
-    points_of = [gradebook.points(name, report.student) for report in reports]
-    for report, points in zip(reports, points_of, strict=True):
+    students = tuple(
+        StudentResult(one.student, gradebook.points(name, one.student), gradebook.by_hand(name, one.student))
+        for one in reports
+    )
+    for report, result in zip(reports, students, strict=True):
         for verdict in report.verdicts:
             told = replace(verdict, feedback=()) if report.student in unreadable else verdict
-            verdicts[verdict.question].append((points.get(verdict.question), told))
-    discrimination = discriminations(points_of)
+            verdicts[verdict.question].append((result.points.get(verdict.question), told))
+    discrimination = discriminations([one.points for one in students])
     titles = {question.id: question.title for question in assignment.questions}
     return ClassStatistics(
         assignment=name,
-        graded=len(reports),
         questions=tuple(
             _question(
                 question, titles.get(question, "graded by hand"), verdicts[question], discrimination.get(question)
@@ -88,8 +113,10 @@ def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> C
             for question in _order(assignment)
             if verdicts[question]
         ),
+        students=students,
         unreadable=unreadable,
         not_graded=tuple(student for student, report in current.items() if report is None),
+        missing=tuple(student for student in gradebook.students() if student not in current),
     )
 
 
@@ -121,14 +148,14 @@ def _question(
 
 
 def _mistakes(verdicts: Iterable[QuestionVerdict]) -> list[FrequentMistake]:
-    """Of each student the first mistake, which says most."""
+    """Of each student the first mistake, which says most; the most frequent one first."""
     sentences: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
     for verdict in verdicts:
         if verdict.feedback:
             counts[verdict.feedback[0].mistake] += 1
             sentences[verdict.feedback[0].mistake].append(verdict.feedback[0].sentence)
-    return [FrequentMistake(count, name, _shared(sentences[name])) for name, count in counts.most_common(MOST_MISTAKES)]
+    return [FrequentMistake(count, name, _shared(sentences[name])) for name, count in counts.most_common()]
 
 
 def _shared(sentences: list[str]) -> str:

@@ -5,7 +5,7 @@
     gradebook.db         nbgrader's points and comments
     source/ release/ submitted/ autograded/ feedback/
     earlier/             submissions in whose place others are
-    reports/             what the grader has found, and of which file
+    reports/             what the grader has found, and of which file; the report on a class
 
 Source: nbgrader 0.9.6, coursedir.py.
 """
@@ -88,6 +88,10 @@ class Course:
     def report(self, student: str, assignment: str) -> Path:
         """The file of what the grader has found."""
         return self.root / "reports" / assignment / f"{student}.json"
+
+    def class_report(self, assignment: str) -> Path:
+        """The page on how the class has done."""
+        return self.root / "reports" / f"{assignment}.html"
 
     def assignments(self) -> list[str]:
         """The names of all assignments."""

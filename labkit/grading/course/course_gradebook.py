@@ -94,6 +94,20 @@ class CourseGradebook(Resource):
                 if grade.auto_score is not None or grade.manual_score is not None
             }
 
+    def by_hand(self, assignment: str, student: str) -> tuple[str, ...]:
+        """The questions of this student that a person has to look at."""
+        with self._told():
+            try:
+                grades = self.gradebook.find_submission_notebook(assignment, assignment, student).grades
+            except MissingEntry:
+                return ()
+            return tuple(sorted(grade.name.removesuffix(CHECK) for grade in grades if grade.needs_manual_grade))
+
+    def students(self) -> list[str]:
+        """The ids of all whom it lists, also of those whom nobody has listed and who were graded."""
+        with self._told():
+            return sorted(student.id for student in self.gradebook.students)
+
     def waiting(self, assignment: str) -> int:
         """How many answers a person has to look at."""
         with self._told():
