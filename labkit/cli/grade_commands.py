@@ -188,6 +188,23 @@ def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
     print(f"Class report: {page}")
 
 
+@grade_app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the course.")] = Path("grade_demo"),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
+) -> None:
+    """Show all of it on a class of twelve.
+
+    Makes a course in a new folder, with one assignment that twelve have handed in: right, wrong with classic mistakes,
+    and hostile (an endless loop, a fork bomb, a damaged file, …). It is collected, graded as `auto` does it, given back,
+    and the class report opens in the browser, if there is one. It takes some minutes, and Ctrl-C ends it.
+    """
+    _must_have_nbgrader()
+    from labkit.cli.grading_demo import show_demo
+
+    show_demo(folder, workers)
+
+
 def _opened(folder: Path) -> Course:
     _must_have_nbgrader()
     from labkit.grading.course.course_folder import Course

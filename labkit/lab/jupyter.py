@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import time
-import webbrowser
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +14,7 @@ import requests
 
 from labkit.errors import ServerFailed
 from labkit.lab.folders import named_lab
+from labkit.lab.graphical_browser import open_in_browser
 from labkit.lab.loopback import open_session
 from labkit.lab.supervisor import ServerCommand, launch
 from labkit.resource import Resource
@@ -73,7 +73,7 @@ class Jupyter(Resource):
 
         The browser is given Jupyter's own file that leads there, because all users can read a command's arguments.
         """
-        return _has_graphical_browser() and webbrowser.open(self._runtime_file("-open.html").as_uri())
+        return open_in_browser(self._runtime_file("-open.html").as_uri())
 
     def wait(self) -> None:
         """Return when JupyterLab has ended, as by File > Shut Down."""
@@ -113,15 +113,6 @@ def start_page(folder: Path) -> str:
         for notebook in sorted(place.glob("*.ipynb")):
             return f"/tree/{quote(notebook.relative_to(folder).as_posix())}"
     return ""
-
-
-def _has_graphical_browser() -> bool:
-    # one that would take over the terminal does not count
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return False
-    return type(browser) is not webbrowser.GenericBrowser and getattr(browser, "background", True)
 
 
 def _argv(folder: Path, start_page: str) -> list[str]:

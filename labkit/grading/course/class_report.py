@@ -41,7 +41,7 @@ class ClassReport(NamedTuple):
 
 
 def class_report(course: Course, name: str, gradebook: CourseGradebook) -> ClassReport:
-    """Of what is graded now, and of what is handed in. Raises `UnknownAssignment`, `BadAssignment` and `BadGradebook`."""
+    """Of what is graded and handed in now. Raises `UnknownAssignment`, `BadAssignment` and `BadGradebook`."""
     statistics = class_statistics(course, name, gradebook)
     return ClassReport(statistics, similar_submissions(course, course.assignment(name)))
 

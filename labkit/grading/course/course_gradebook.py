@@ -6,7 +6,7 @@ What a person has written there stays. Source: nbgrader 0.9.6, preprocessors/sav
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -102,6 +102,12 @@ class CourseGradebook(Resource):
             except MissingEntry:
                 return ()
             return tuple(sorted(grade.name.removesuffix(CHECK) for grade in grades if grade.needs_manual_grade))
+
+    def enlist(self, students: Iterable[str]) -> None:
+        """List students of these ids; those that are listed stay as they are."""
+        with self._told():
+            for student in students:
+                self.gradebook.update_or_create_student(student)
 
     def students(self) -> list[str]:
         """The ids of all whom it lists, also of those whom nobody has listed and who were graded."""
