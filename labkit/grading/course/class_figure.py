@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -76,7 +77,7 @@ def _split(students: Sequence[StudentResult]) -> tuple[list[float], list[float]]
 def _edges(most: float) -> np.ndarray:
     """The edges of bars around 0, 1, 2, … points, so that full marks have a bar of their own."""
     width = next((width for width in _WIDTHS if most / width <= MOST_BARS), most / MOST_BARS)
-    return (np.arange(int(most / width) + 2) - 0.5) * width
+    return (np.arange(math.ceil(most / width) + 2) - 0.5) * width
 
 
 def _name_colours(axes: Axes, final: Sequence[float], waiting: Sequence[float]) -> None:

@@ -24,8 +24,8 @@ from labkit.grading.course.new_course import ASSIGNMENTS, make_course
 from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.released_folder import release_assignment
 
-#: The classes that there are, by their assignments, of which this one is shown.
-CLASSES, ASSIGNMENT = ASSIGNMENTS.parent / "demo", "a1_topics_and_producer"
+#: The class that is shown.
+CLASS_FILE = ASSIGNMENTS.parent / "demo" / "a1_topics_and_producer.toml"
 
 
 class DemoSubmission(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,9 +51,9 @@ class DemoCourse(NamedTuple):
     submissions: int
 
 
-def make_demo_course(folder: Path, *, now: datetime, file: Path = CLASSES / f"{ASSIGNMENT}.toml") -> DemoCourse:
-    """A course in this folder, with the assignment that the file is called after released, and handed in by its class.
-    If it fails, the folder is empty again.
+def make_demo_course(folder: Path, file: Path = CLASS_FILE, *, now: datetime) -> DemoCourse:
+    """A course in this folder, with the assignments that lie in `source` beside the file's folder. The one that the
+    file is called after is released, and handed in by its class. If it fails, the folder is empty again.
 
     Raises `BadCourse` if there is something in the folder, or no such file, `BadAssignment` and `OSError`.
     """
@@ -62,7 +62,7 @@ def make_demo_course(folder: Path, *, now: datetime, file: Path = CLASSES / f"{A
         raise BadCourse(f"There is something in {folder} already. Name a folder that is empty, or a new one.")
     with ExitStack() as undone:
         undone.callback(_clear, folder)
-        course = make_course(folder)
+        course = make_course(folder, file.parents[1] / "source")
         assignment = file.stem
         release = release_assignment(course, assignment) / f"{assignment}.ipynb"
         notebooks = {"model": course.source(assignment) / release.name, "release": release}

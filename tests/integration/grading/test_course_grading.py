@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit.cli import main
+from labkit.cli import grading_demo, main
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.visible_checks import read_checks
+from tests.unit.grading.course.courses import sources
 
 A1, A2 = "a1_topics_and_producer", "a2_task_queue"
 PLANTED = Path(__file__).with_name("planted") / A2
@@ -69,6 +70,46 @@ def test_a_course_goes_from_nothing_to_points(
     with Path("grades.csv").open() as file:
         rows = {row["student_id"]: (row["score"], row["needs_manual_grade"]) for row in csv.DictReader(file)}
     assert rows == {"model": (f"{most:.1f}", "True"), "untouched": ("0.0", "False")}
+
+
+CLASS = """
+absent = ["late"]
+students.model = {others = "model"}
+students.untouched = {}
+students.wrong = {others = "model", answers.q2 = "def twice(x): return x * x"}
+students.process_ended = {others = "model", answers.q1 = "import os; os._exit(0)"}
+students.damaged = {file = "{"}
+"""
+
+
+def test_the_demo_grades_a_class_and_opens_its_report(
+    sandbox: Bubblewrap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class of an assignment that takes no broker; the long test on the command line has the real one."""
+    opened: list[str] = []
+    monkeypatch.setattr(grading_demo, "open_in_browser", opened.append)
+    sources(tmp_path / "assignments" / "source")
+    (tmp_path / "assignments" / "demo").mkdir()
+    declared = tmp_path / "assignments" / "demo" / "double.toml"
+    declared.write_text(CLASS)
+    grading_demo.show_demo(tmp_path / "course", declared, workers=2)
+    said = capsys.readouterr().out
+    page = tmp_path / "course" / "reports" / "double.html"
+    assert opened == [page.as_uri()]
+    assert f"Class report: {page}\n" in said
+    for line in (
+        "model: 4 of 7 points, and q3 by hand",
+        "untouched: 0 of 7 points",
+        "wrong: 2 of 7 points, and q3 by hand",
+        "process_ended: 2 of 7 points, and q3 by hand",
+        "damaged: 0 of 7 points",
+    ):
+        assert f"{line}\n" in said
+    assert "double: 5 graded, " in said
+    assert "5 pages of feedback" in said
+    shown = page.read_text()
+    assert '<a href="../feedback/wrong/double/double.html">wrong</a>' in shown
+    assert "<tr><th>handed in nothing</th><td>late</td></tr>" in shown
 
 
 @pytest.mark.long

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from labkit.cli import grade_commands, main
+from labkit.cli import grade_commands, grading_session, main
 from labkit.errors import BrokerFailed, SandboxUnavailable
 from labkit.grading.sandbox import Bubblewrap
 from tests.unit.grading.course.courses import sources
 
-COMMANDS = ("init", "release", "collect", "auto", "feedback", "export", "stats")
+COMMANDS = ("init", "release", "collect", "auto", "feedback", "export", "stats", "demo")
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_a_course_goes_from_the_assignment_to_the_points(
     assert status == 1
     assert out.splitlines()[-1] == "double: 1 taken, 1 not taken."
     assert "is graded yet" in grade("stats", "double", *at)[2]
+    assert "ada" in Path("course", "reports", "double.html").read_text()
 
     def check(self: Bubblewrap) -> None:
         raise SandboxUnavailable
@@ -90,7 +91,7 @@ def test_a_course_goes_from_the_assignment_to_the_points(
     def fail(*_: object) -> None:
         raise BrokerFailed("No broker.")
 
-    monkeypatch.setattr(grade_commands, "_grader", lambda *_: fail)
+    monkeypatch.setattr(grading_session, "_grader", lambda *_: fail)
     status, out, _ = grade("auto", "double", *at)
     assert status == 1
     assert out.splitlines() == [

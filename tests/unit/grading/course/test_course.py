@@ -20,6 +20,9 @@ from sqlalchemy import event
 
 from labkit.errors import BadAssignment
 from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.course import class_report as class_report_module
+from labkit.grading.course import demo_class
+from labkit.grading.course.class_report import class_report, write_class_report
 from labkit.grading.course.class_statistics import QuestionStatistics, class_statistics
 from labkit.grading.course.course_errors import (
     BadCourse,
@@ -39,8 +42,12 @@ from labkit.grading.course.points_table import write_points
 from labkit.grading.course.released_folder import release_assignment
 from labkit.grading.course.submission_time import write_timestamp
 from labkit.grading.course_secret import read_secret
+from labkit.grading.notebook_file import read_notebook
+from labkit.grading.question_verdict import Feedback
 from labkit.grading.visible_checks import read_checks
 from tests.unit.grading.course.courses import cell, grade, hand_in, sources
+
+NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -536,3 +543,150 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     assert text.count("data:image/png;base64,") == 1
     assert 'alt="q1: which worker had which task when"' in text
     assert "The notebook is damaged" in ben.read_text()
+
+
+def report_of(course: Course, gradebook: CourseGradebook) -> str:
+    page = write_class_report(course, class_report(course, "double", gradebook), now=NOW)
+    assert page == course.root / "reports" / "double.html"
+    return page.read_text()
+
+
+def test_the_class_report_has_what_students_wrote_as_text(course: Course, gradebook: CourseGradebook) -> None:
+    code = "".join(f"x{n} = '<script>alert({n})</script>' + y{n}({n}, [{n}])\n" for n in range(12))
+    for student in ("ada", "<b>ben"):
+        hand_in(course, student, code)
+    hand_in(course, "cleo", "right")
+    hand_in(course, "dan").write_text("{")
+    hand_in(course, "eva", "broken")
+    gradebook.enlist(["ada", "fay"])
+    auto(course, gradebook)
+    page = report_of(course, gradebook)
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;script&gt;alert(0)&lt;/script&gt;" in page
+    assert "<strong>&lt;b&gt;ben</strong> and <strong>ada</strong>" in page
+    assert "q1, 100% of &lt;b&gt;ben’s and 100% of ada’s" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert '<td class="number">2</td><th>any number</th><td>It is not twice as much. double(3) returned 9.</td>' in page
+    assert "<tr><th>wait for a person</th><td>&lt;b&gt;ben (q3), ada (q3), cleo (q3)</td></tr>" in page
+    assert "<tr><th>not graded as it is now</th><td>eva. " in page
+    assert "<tr><th>handed in nothing</th><td>fay</td></tr>" in page
+    assert "<td>dan: The notebook is damaged: Input data was truncated.</td>" in page
+    assert "4 students: half of them have 2 points or more of 7; from 0 to 4." in page
+    assert "Class report of 2026-11-28 10:00" in page
+    assert page.count("data:image/svg+xml;base64,") == 1
+    assert report_of(course, gradebook) == page
+
+
+def test_the_class_report_leads_to_the_feedback_that_there_is(course: Course, gradebook: CourseGradebook) -> None:
+    for student in ("ada", "a b&c"):
+        hand_in(course, student)
+    auto(course, gradebook)
+    assert "<a " not in report_of(course, gradebook)
+    page = course.feedback("a b&c", "double") / "double.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("feedback")
+    assert '<a href="../feedback/a%20b%26c/double/double.html">a b&amp;c</a>' in report_of(course, gradebook)
+
+
+def test_a_class_of_nobody_of_one_and_of_none_graded_has_a_report(course: Course, gradebook: CourseGradebook) -> None:
+    page = report_of(course, gradebook)
+    assert "<dd>0</dd>" in page
+    assert "Nobody is graded. Say <code>labkit grade auto double</code> first." in page
+    assert "No two answers are alike in this sense." in page
+    hand_in(course, "ada")
+    page = report_of(course, gradebook)
+    assert "Nobody is graded." in page
+    assert "<tr><th>not graded as it is now</th><td>ada. " in page
+    auto(course, gradebook)
+    page = report_of(course, gradebook)
+    assert "One student, with 4 of 7 points." in page
+    assert "<tr><th>wait for a person</th><td>ada (q3)</td></tr>" in page
+    grade_q3 = gradebook.gradebook.find_grade("q3", "double", "double", "ada")
+    grade_q3.manual_score, grade_q3.needs_manual_grade = 3, False
+    gradebook.gradebook.db.commit()
+    page = report_of(course, gradebook)
+    assert "One student, with 7 of 7 points." in page
+    assert "All who are listed have handed in, and all is graded." in page
+
+
+def test_a_large_class_has_the_pairs_that_are_most_alike(
+    course: Course, gradebook: CourseGradebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_report_module, "MOST_PAIRS", 2)
+    code = "".join(f"x{n} = y{n}({n}, [z{n} * {n}])\n" for n in range(12))
+    for student in ("ada", "ben", "cleo"):
+        hand_in(course, student, code + 10_000 * "#")
+    page = report_of(course, gradebook)
+    assert page.count("<details>") == 2
+    assert "And 1 more." in page
+    assert page.count("[…]") == 4
+    assert len(page) < 60_000
+
+
+CLASS = """
+absent = ["fay"]
+students.ada = {others = "model", answers.q3 = "Because <b>I</b> say so."}
+students.ben = {answers.q1 = "def double(x): return x + x"}
+students.cleo = {file = "{"}
+"""
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> Path:
+    """Where a class for the small assignment is to be declared."""
+    sources(tmp_path / "assignments" / "source")
+    (tmp_path / "assignments" / "demo").mkdir()
+    return tmp_path / "assignments" / "demo" / "double.toml"
+
+
+def test_a_class_to_show_is_made_from_its_file(declared: Path, tmp_path: Path) -> None:
+    declared.write_text(CLASS)
+    (tmp_path / "there").mkdir()
+    course, assignment, submissions = demo_class.make_demo_course(tmp_path / "there", declared, now=NOW)
+    assert (assignment, submissions) == ("double", 3)
+    assert course.submissions("double").keys() == {"ada", "ben", "cleo"}
+    cells = {
+        student: {one.nbgrader.grade_id: one.source for one in cells if one.nbgrader}
+        for student, file in course.submissions("double").items()
+        if not isinstance(cells := read_notebook(file), Feedback)
+    }
+    read = course.assignment("double")
+    model, release = (
+        {one.nbgrader.grade_id: one.source for one in cells if one.nbgrader} for cells in (read.source, read.release)
+    )
+    assert cells.keys() == {"ada", "ben"}
+    assert (cells["ada"]["q1"], cells["ada"]["q3"]) == (model["q1"], "Because <b>I</b> say so.")
+    assert (cells["ben"]["q1"], cells["ben"]["q2"]) == ("def double(x): return x + x", release["q2"])
+    with CourseGradebook(course) as gradebook:
+        assert class_statistics(course, "double", gradebook).missing == ("fay",)
+    with pytest.raises(BadCourse, match=r"There is something in .* already"):
+        demo_class.make_demo_course(tmp_path / "there", declared, now=NOW)
+    with pytest.raises(BadCourse, match="There is something in"):
+        demo_class.make_demo_course(declared, declared, now=NOW)
+
+
+def test_a_class_that_cannot_be_made_leaves_nothing(
+    declared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "course"
+    with pytest.raises(BadCourse, match="a part of a clone of labkit"):
+        demo_class.make_demo_course(folder, declared, now=NOW)
+    for text, said in (
+        ("students = 1", "Expected `object`"),
+        ("x", "cannot be used"),
+        ('[students."a/b"]\nmore = 1', "more"),
+    ):
+        declared.write_text(text)
+        with pytest.raises(BadCourse, match=said):
+            demo_class.make_demo_course(folder, declared, now=NOW)
+    assert not folder.exists()
+    declared.write_text(CLASS)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_class, "collect", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        demo_class.make_demo_course(folder, declared, now=NOW)
+    assert list(folder.iterdir()) == []
