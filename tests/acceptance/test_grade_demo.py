@@ -11,10 +11,6 @@ import psutil
 import pytest
 
 from labkit.errors import SandboxUnavailable
-from labkit.grading.course.class_statistics import class_statistics
-from labkit.grading.course.course_folder import Course
-from labkit.grading.course.course_gradebook import CourseGradebook
-from labkit.grading.course.graded_file import current_reports
 from labkit.grading.sandbox import Bubblewrap
 from tests.acceptance.commands import outcome
 

@@ -6,6 +6,7 @@ The file is assignments/demo/ASSIGNMENT.toml, which says how.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -26,6 +27,9 @@ from labkit.grading.course.released_folder import release_assignment
 
 #: The class that is shown.
 CLASS_FILE = ASSIGNMENTS.parent / "demo" / "a1_topics_and_producer.toml"
+
+#: What stands around the model solution for nbgrader, and no student would write.
+_MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 
 class DemoSubmission(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,8 +105,8 @@ def _notebook(read: Mapping[str, str], submission: DemoSubmission, student: str)
     for cell in notebook["cells"]:
         name = _name(cell)
         if cell["metadata"].get("nbgrader", {}).get("solution"):
-            other = model[name] if submission.others == "model" else cell["source"]
-            cell["source"] = submission.answers.get(name, "".join(other)).strip()
+            other = "".join(model[name] if submission.others == "model" else cell["source"])
+            cell["source"] = _MARKS.sub("", submission.answers.get(name, other)).strip()
         elif STUDENT in cell["metadata"].get("tags", ()):
             cell["source"] = f"STUDENT = {student!r}"
     return json.dumps(notebook, indent=1)

@@ -47,8 +47,8 @@ def similar_submissions(course: Course, assignment: Assignment) -> list[SimilarS
 
 def _answers(course: Course, assignment: Assignment) -> dict[str, dict[str, str]]:
     """By question and student the code that counts; nothing of a submission that cannot be read."""
-    questions = [question.id for question in assignment.questions]
-    found: dict[str, dict[str, str]] = {question: {} for question in questions}
+    solutions = (cell.nbgrader for cell in assignment.release if cell.kind == "code" and cell.nbgrader)
+    found: dict[str, dict[str, str]] = {note.grade_id: {} for note in solutions if note.solution}
     for student, notebook in course.submissions(assignment.name).items():
         cells = read_notebook(notebook)
         if isinstance(cells, Feedback):
