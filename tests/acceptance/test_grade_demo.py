@@ -9,8 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec import json
 
 from labkit.errors import SandboxUnavailable
+from labkit.grading.course.graded_file import GradedFile
 from labkit.grading.sandbox import Bubblewrap
 from tests.acceptance.commands import outcome
 
@@ -43,3 +45,62 @@ def test_ctrl_c_ends_the_demo_with_all_that_it_has_started(type_in: TypeIn, tmp_
     assert psutil.wait_procs(begun, timeout=60)[1] == []
     _, err = outcome(type_in("grade", "demo", "class"), 1)
     assert err == "labkit: There is something in class already. Name a folder that is empty, or a new one.\n"
+
+
+#: What each gets by program, and of each question the first mistake; of those that nobody has answered, none is told.
+EXPECTED = {
+    "right": (21, {}),
+    "right_in_other_words": (21, {}),
+    "half_done": (5, {"q2": "first and last only"}),
+    "salted_hash": (
+        9,
+        {"q1": "changes from process to process", "q3": "before", "q4": "ratio of the sizes"},
+    ),
+    "sign_bit_kept": (
+        5,
+        {
+            "q1": "sign bit kept",
+            "q2": "several records",
+            "q3": "sign bit kept",
+            "q4": "common factor forgotten",
+            "q5": "no wait for the acknowledgement",
+        },
+    ),
+    "one_by_one": (7, {"q1": "no key", "q5": "wait for each record"}),
+    "one_by_one_renamed": (7, {"q1": "no key", "q5": "wait for each record"}),
+    "endless_loop": (4, {"q1": "cell ended"}),
+    "process_ended": (4, {"q1": "cell ended"}),
+    "fork_bomb": (0, {"q1": "cell failed"}),
+    "equal_to_everything": (0, {"q1": "always the same", "q2": "no value"}),
+    "damaged_file": (0, dict.fromkeys(("q1", "q2", "q3", "q4", "q5", "q6"), "broken JSON")),
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2 * TIMEOUT)
+def test_the_demo_grades_its_class_as_its_ids_say(type_in: TypeIn, tmp_path: Path) -> None:
+    demo = type_in("grade", "demo", "class", **NO_BROWSER)
+    out, err = demo.communicate(timeout=TIMEOUT)
+    assert (demo.returncode, err) == (0, "")
+    files = (tmp_path / "class" / "reports" / A1).glob("*.json")
+    reports = {file.stem: json.decode(file.read_bytes(), type=GradedFile).report for file in files}
+    found = {
+        student: (
+            report.points,
+            {
+                verdict.question: verdict.feedback[0].mistake
+                for verdict in report.verdicts
+                if verdict.feedback and verdict.feedback[0].mistake != "no answer"
+            },
+        )
+        for student, report in reports.items()
+    }
+    assert found == EXPECTED
+    page = tmp_path / "class" / "reports" / f"{A1}.html"
+    assert f"Class report: {page}\n" in out
+    shown = page.read_text()
+    assert "<strong>one_by_one</strong> and <strong>one_by_one_renamed</strong>" in shown
+    assert shown.count("<summary>") == 1
+    assert "<tr><th>handed in nothing</th><td>absent</td></tr>" in shown
+    assert "<script" not in shown
+    assert shown.count('<a href="../feedback/') == len(EXPECTED)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -74,10 +73,10 @@ def _split(students: Sequence[StudentResult]) -> tuple[list[float], list[float]]
     return [one.total for one in students if not one.waiting], [one.total for one in students if one.waiting]
 
 
-def _edges(most: float) -> np.ndarray:
+def _edges(most: float) -> list[float]:
     """The edges of bars around 0, 1, 2, … points, so that full marks have a bar of their own."""
     width = next((width for width in _WIDTHS if most / width <= MOST_BARS), most / MOST_BARS)
-    return (np.arange(math.ceil(most / width) + 2) - 0.5) * width
+    return [(number - 0.5) * width for number in range(math.ceil(most / width) + 2)]
 
 
 def _name_colours(axes: Axes, final: Sequence[float], waiting: Sequence[float]) -> None:
@@ -86,7 +85,7 @@ def _name_colours(axes: Axes, final: Sequence[float], waiting: Sequence[float]) 
     coloured_words(axes, words)
 
 
-def _name_line(axes: Axes, middle: float, edges: np.ndarray) -> None:
+def _name_line(axes: Axes, middle: float, edges: Sequence[float]) -> None:
     left = middle > (edges[0] + edges[-1]) / 2
     axes.annotate(
         f"half have {middle:g} or more",

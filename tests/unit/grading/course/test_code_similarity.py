@@ -110,7 +110,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("first", "second"), product(["no Python", "NUL"], HOSTILE))
+@pytest.mark.parametrize(("first", "second"), [*product(["no Python", "NUL"], HOSTILE)])
 def test_what_is_no_python_is_compared_too(first: str, second: str) -> None:
     found = similar_answers("q5", {"ada": HOSTILE[first], "ben": HOSTILE[second]}, [RELEASED])
     assert bool(found) == (first == second)
