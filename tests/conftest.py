@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.scheduler", "tests.session_lab", "tests.watchdog"]
+pytest_plugins = ["tests.library_turn", "tests.scheduler", "tests.session_lab", "tests.watchdog"]
 
 # what the tests of a process are made of lives until its end: the collector need not look for garbage among it
 gc.disable()
@@ -31,6 +31,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 FROM_MAKE = ("VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 for name in FROM_MAKE:
     os.environ.pop(name, None)
+
+# a member that a busy computer holds up for some seconds is to stay in its group, and a start may take its time
+os.environ |= {"LABKIT_SESSION_TIMEOUT": "15", "LABKIT_START_TIMEOUT": "300"}
 
 
 def pytest_collection_finish() -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from typing import Any
+
+import pytest
+from _pytest.mark import ParameterSet
 
 #: How long a command may take to end, in seconds.
 TIMEOUT = 180.0
+
+
+def further(*values: Any) -> ParameterSet:
+    """One more of a kind of which another is in every run: for the long ones."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 def outcome(process: subprocess.Popen[str], *statuses: int) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Topics, WorkerGroup, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from tests.acceptance.commands import outcome
+from tests.acceptance.commands import further, outcome
 
 #: How long a command may take for what it was asked, in seconds.
 TIMEOUT = 180.0
@@ -249,10 +249,10 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
     ("command", "broker", "reason"),
     [
         ("worker", "amqp://user:secret@host", "has the scheme 'amqp'"),
-        ("beat", "kafka://host", "has the scheme 'kafka'"),
+        further("beat", "kafka://host", "has the scheme 'kafka'"),
         ("worker", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
-        ("beat", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
-        ("status", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
+        further("beat", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
+        further("status", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
         ("status", "redis://127.0.0.1:1/0?size=3", "does not fit"),
     ],
 )
@@ -268,10 +268,10 @@ def test_a_broker_that_will_not_do_gets_one_paragraph(type_in, command, broker, 
     ("words", "more", "reason"),
     [
         (("worker", "--pool", "gevent"), {}, "choose one of prefork, threads, solo"),
-        (("worker", "--pool", "solo", "--concurrency", "2"), {}, "one task at a time"),
+        further(("worker", "--pool", "solo", "--concurrency", "2"), {}, "one task at a time"),
         (("worker",), {"LABKIT_CELERY_IMPORTS": "no.such.module"}, "'no.such.module'"),
-        (("beat",), {"LABKIT_BEAT_LAG": "61 * * * *"}, "LABKIT_BEAT_LAG is '61 * * * *', which is no schedule"),
-        (("beat",), {"LABKIT_BEAT_LAG": "off", "LABKIT_BEAT_HEARTBEAT": "off"}, "nothing to send"),
+        further(("beat",), {"LABKIT_BEAT_LAG": "61 * * * *"}, "LABKIT_BEAT_LAG is '61 * * * *', which is no schedule"),
+        further(("beat",), {"LABKIT_BEAT_LAG": "off", "LABKIT_BEAT_HEARTBEAT": "off"}, "nothing to send"),
     ],
 )
 def test_mistakes_get_one_paragraph_and_status_1(type_in, words, more, reason):

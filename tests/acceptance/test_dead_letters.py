@@ -13,6 +13,7 @@ from labkit.taskqueue import Producer, connect, stock_tasks
 from labkit.taskqueue.dead_letter import dead_topic, encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Record, TopicPartition
+from tests.acceptance.commands import further
 
 ERROR = "ValueError: not [bold] enough"
 
@@ -126,9 +127,9 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(dead, topic):
     ("words", "reason"),
     [
         (("list", "--topic", "no-such-topic"), "no-such-topic"),
-        (("show", "17"), "task_queue/0/17"),
+        further(("show", "17"), "task_queue/0/17"),
         (("replay",), "--all"),
-        (("drop", "task_queue/0/1", "--all"), "--all"),
+        further(("drop", "task_queue/0/1", "--all"), "--all"),
     ],
 )
 def test_mistakes_get_one_paragraph(dead, words, reason):

@@ -19,7 +19,7 @@ from labkit.settings import load_settings
 from labkit.taskqueue import DeadLetters, Producer, Topics, connect, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
-from tests.acceptance.commands import ended, said
+from tests.acceptance.commands import ended, further, said
 
 SUM = r"It adds up: produced (\d+) = done (\d+) \+ waiting (\d+) .*\+ shed (\d+) \+ dead (\d+)\."
 
@@ -258,11 +258,11 @@ def test_the_help_lists_every_policy(type_in):
     ("words", "reason"),
     [
         (("bridge", "--topic", "no-such-topic"), "no-such-topic"),
-        (("dispatch", "--policy", "best"), "there are aging, "),
+        further(("dispatch", "--policy", "best"), "there are aging, "),
         (("dispatch", "--policy", "aging", "--option", "speed=1"), "has no option 'speed'"),
-        (("dispatch", "--weights", "4"), "one value for each of the 2 classes"),
+        further(("dispatch", "--weights", "4"), "one value for each of the 2 classes"),
         (("dispatch", "--weights", "4,0"), "weight 0"),
-        (("demo", "priority", "--policy", "best"), "there are aging, "),
+        further(("demo", "priority", "--policy", "best"), "there are aging, "),
     ],
 )
 def test_mistakes_get_one_paragraph_and_leave_no_topic(type_in, topics, words, reason):
@@ -273,7 +273,7 @@ def test_mistakes_get_one_paragraph_and_leave_no_topic(type_in, topics, words, r
     assert topics.names() == []
 
 
-@pytest.mark.parametrize("command", ["bridge", "dispatch"])
+@pytest.mark.parametrize("command", ["bridge", further("dispatch")])
 def test_without_a_lab_the_way_on_is_named(type_in, command):
     nowhere = {"LABKIT_BOOTSTRAP_SERVERS": "", "LABKIT_REDIS_URL": "", "LABKIT_LAB": "never-started"}
     assert "`labkit up`" in said(type_in(command, **nowhere), status=1)

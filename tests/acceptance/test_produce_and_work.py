@@ -15,7 +15,7 @@ from labkit.lab.probe import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.timeouts import wait_until
-from tests.acceptance.commands import TIMEOUT, ended, said
+from tests.acceptance.commands import TIMEOUT, ended, further, said
 
 
 def test_messages_are_sent_one_by_one(type_in, unique_name):
@@ -49,7 +49,7 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
     assert len(read_records(tmp_path / "mine.parquet")) == 30
 
 
-@pytest.mark.parametrize("members", [[], ["--processes"]], ids=["threads", "processes"])
+@pytest.mark.parametrize("members", [[], further(["--processes"])], ids=["threads", "processes"])
 def test_it_works_where_its_standard_streams_are_closed(type_in, environment, unique_name, tmp_path, members):
     said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "10"))
     words = [sys.executable, "-m", "labkit", "work", "--topic", unique_name, "--until-empty", "--records", "r.parquet"]
@@ -176,12 +176,12 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
     ("words", "reason"),
     [
         (("work", "--topic", "no-such-topic"), "no-such-topic"),
-        (("work", "--service", "fast"), "not a service time"),
+        further(("work", "--service", "fast"), "not a service time"),
         (("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
-        (("work", "--mode", "shared"), "choose one of group, share"),
+        further(("work", "--mode", "shared"), "choose one of group, share"),
         (("produce", "--rate", "0"), "must be above 0"),
-        (("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
-        (("produce", "--partitioner", "best"), "choose one of key_hash"),
+        further(("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
+        further(("produce", "--partitioner", "best"), "choose one of key_hash"),
         (("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
     ],
 )

@@ -202,3 +202,7 @@ STATES: dict[str, Callable[[OwnRedis], object]] = {
     name: getattr(OwnRedis, name)
     for name in ("killed", "loading", "frozen", "full", "read_only", "unable_to_save", "locked", "busy")
 }
+#: Their names: in every run one that does not answer, one that is not ready and one that refuses; all in long ones.
+EACH_STATE = [
+    pytest.param(name, marks=() if name in ("killed", "loading", "read_only") else pytest.mark.long) for name in STATES
+]

@@ -34,8 +34,8 @@ WARNING = re.compile(r"\b\w*Warning\b:|\[WARN|WARNING", re.MULTILINE)
 QUESTION = re.compile(r"^\*\*The question: .+\?\*\*$", re.MULTILINE)
 NEIGHBOUR = re.compile(r"\b(Before|Next): \[[^\]]*\]\(([^)\s]+)\)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-#: The worker that lives has three heartbeats in it; a busy computer may hold up two of them.
-SHORTEST_SESSION_S = 3.0
+#: In seconds: a busy computer may hold up a worker that lives for some, and it is not to lose its partitions for that.
+SHORTEST_SESSION_S = 5.0
 SESSION = re.compile(r"\bsession_timeout=([0-9.]+)")
 OWN_LAB = re.compile(r"\blabkit\.Lab\(")
 ENDS_SERVER = re.compile(r"\.(kill|restart)_(redis|broker)\(|\blab\.(stop|close)\(|\bos\.kill\(")

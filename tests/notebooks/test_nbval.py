@@ -41,7 +41,7 @@ OTHER_VALUES = {
     "09_backpressure": {"SEED": 2718, "THREADS": 3, "LIMIT": 15, "OVERLOAD": 1.4},
     "10_priority_dispatcher": {"SEED": 2718, "HIGH": 15, "LOW": 45, "SERVICE_MS": 40, "LIMIT": 1},
     "11_job_status": {"SEED": 2718, "JOBS": 80, "LATER": 15, "SERVICE_MS": 50, "PARTITIONS": 3},
-    "12_message_api": {"SEED": 2718, "MESSAGES": 30, "DEATH": 0.3, "LEASE": 1.5},
+    "12_message_api": {"SEED": 2718, "MESSAGES": 30, "DEATH": 0.3, "LEASE": 4.0},
 }
 
 #: Seconds for one cell, on a busy machine too.

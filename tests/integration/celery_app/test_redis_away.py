@@ -20,14 +20,13 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import envelope, new_settings
 from tests.integration.celery_app.handlers import effects
-from tests.integration.own_redis import STATES, TIMEOUT
+from tests.integration.own_redis import EACH_STATE, STATES, TIMEOUT
 
-#: Every state for threads, some of them in the long tests; for processes those in which they are refused, and lose
-#: their connections.
-IN_SHORT = ("killed", "loading", "read_only")
+#: Every state for threads; for processes those in which they are refused, and lose their connections.
 RUNS = [
-    *(pytest.param("threads", state, marks=() if state in IN_SHORT else pytest.mark.long) for state in STATES),
-    *(("prefork", state) for state in ("full", "killed")),
+    *(pytest.param("threads", *state.values, marks=state.marks) for state in EACH_STATE),
+    ("prefork", "full"),
+    ("prefork", "killed"),
 ]
 
 
@@ -115,7 +114,10 @@ def test_after_an_outage_beyond_the_visibility_timeout_what_runs_comes_again_and
         run.sender.close()
 
 
-@pytest.mark.parametrize("state", ["killed", "frozen", "full", "read_only", "busy"])
+@pytest.mark.parametrize(
+    "state",
+    ["killed", "full", *(pytest.param(name, marks=pytest.mark.long) for name in ("frozen", "read_only", "busy"))],
+)
 def test_beat_goes_on_after_it(own_redis, state, caplog):
     caplog.set_level(logging.WARNING, "labkit.beat")
     settings = new_settings(celery_broker_url=own_redis.url, beat_heartbeat="1", beat_lag="off")

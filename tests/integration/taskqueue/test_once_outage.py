@@ -16,7 +16,7 @@ from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.once import once
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.memory import MemoryTransport
-from tests.integration.own_redis import STATES, TIMEOUT
+from tests.integration.own_redis import EACH_STATE, STATES, TIMEOUT
 
 #: Tasks in all; one of them has its effect while Redis is away.
 TASKS = 40
@@ -45,7 +45,7 @@ class Bank:
         self.effects[task.id] += 1
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", EACH_STATE)
 def test_redis_away_is_no_attempt_and_no_second_effect(own_redis, state, caplog, monkeypatch):
     monkeypatch.setattr("labkit.redis_state.ANSWER_TIMEOUT", 1.0)
     caplog.set_level(logging.WARNING, "labkit.worker")

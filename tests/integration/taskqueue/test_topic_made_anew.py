@@ -42,7 +42,7 @@ def new(number: int) -> list[str]:
     return [f"new-{n:02d}" for n in range(number)]
 
 
-@pytest.mark.parametrize("number", [5, 15])
+@pytest.mark.parametrize("number", [pytest.param(5, marks=pytest.mark.long), 15])
 @pytest.mark.parametrize("processes", [False, True])
 def test_the_tasks_of_a_topic_made_anew_under_a_worker_are_done(
     topics: Topics, unique_name: str, number: int, processes: bool
