@@ -20,7 +20,7 @@ from tests.unit.grading.local_solution import LocalSolution
 from tests.unit.grading.notebooks import write_assignment
 
 SOURCE = Path(__file__).parents[3] / "assignments" / "source"
-NAMES = ["a1_topics_and_producer", "a2_task_queue", "a3_job_status"]
+NAMES = ["a1_topics_and_producer", "a2_task_queue", "a3_job_status", "a4_priority_dispatcher"]
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -1,0 +1,93 @@
+"""The fourth assignment: the model is right for every student, and each classic mistake is failed and named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.grading.assignment_folder import Assignment, read_assignment
+from labkit.grading.question_verdict import QuestionVerdict
+from labkit.grading.submission_cells import take_cells
+from tests.unit.grading.a4_wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
+from tests.unit.grading.local_solution import LocalSolution
+
+FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a4_priority_dispatcher"
+STUDENTS = ("ada", "s-1024", "Ω")
+QUESTIONS = ["q1", "q2", "q3", "q4", "q5", "q6"]
+
+
+@pytest.fixture(scope="module")
+def assignment() -> Assignment:
+    return read_assignment(FOLDER)
+
+
+def solved(assignment: Assignment, student: str, **answers: str) -> LocalSolution:
+    """The model solution of this student, but for these answers."""
+    cells = take_cells(assignment, assignment.source, student).code
+    return LocalSolution(*(answers.get(name or "", code) for name, code in cells), student=student)
+
+
+def judged(assignment: Assignment, question: str, student: str, answer: str | None = None) -> QuestionVerdict:
+    (asked,) = (one for one in assignment.questions if one.id == question)
+    return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))
+
+
+def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignment) -> None:
+    notebook = nbformat.read(FOLDER / f"{FOLDER.name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    assert [question.id for question in assignment.questions] == QUESTIONS
+    assert [cell.nbgrader.grade_id for cell in assignment.by_hand() if cell.nbgrader] == ["q7"]
+
+
+def test_what_the_notebook_says_of_points_and_minutes_holds(assignment: Assignment) -> None:
+    told = "".join(str(cell.source) for cell in assignment.source if cell.kind == "markdown")
+    for question in assignment.questions:
+        assert f"({question.points:g} points, {question.minutes:g} minutes)" in told
+    points = sum(question.points for question in assignment.questions) + 3
+    minutes = sum(question.minutes for question in assignment.questions) + 10
+    assert f"{points:g} points, about {minutes:g} minutes" in told
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_model_has_full_marks(assignment: Assignment, question: str, student: str) -> None:
+    verdict = judged(assignment, question, student)
+    assert (verdict.state, verdict.feedback) == ("right", ())
+
+
+@pytest.mark.parametrize(("question", "answer"), RIGHT_ANSWERS)
+def test_other_ways_to_be_right(assignment: Assignment, question: str, answer: str) -> None:
+    verdict = judged(assignment, question, "grace", answer)
+    assert (verdict.state, verdict.feedback) == ("right", ())
+
+
+@pytest.mark.parametrize(("question", "mistake", "points", "answer"), WRONG_ANSWERS)
+def test_a_classic_mistake_is_failed_and_named(
+    assignment: Assignment, question: str, mistake: str, points: float, answer: str
+) -> None:
+    verdict = judged(assignment, question, "s-1024", answer)
+    assert verdict.feedback[0].mistake == mistake, verdict.feedback
+    assert verdict.points <= points < verdict.possible
+
+
+def test_every_mistake_that_is_declared_was_planted_and_there_are_five_of_each_question(assignment: Assignment) -> None:
+    planted = {(question, mistake) for question, mistake, _, _ in WRONG_ANSWERS}
+    declared = {
+        (question.id, mistake.name) for question in assignment.questions for mistake in getattr(question, "mistakes", ())
+    }
+    assert declared <= planted
+    counts = Counter(question for question, _ in planted)
+    assert all(counts[question] >= 5 for question in QUESTIONS)
+
+
+def test_students_have_numbers_of_their_own(assignment: Assignment) -> None:
+    students = [f"student-{number}" for number in range(12)]
+    for question, most in (("q4", 1), ("q6", 3)):
+        (asked,) = (one for one in assignment.questions if one.id == question)
+        measure = asked.function(asked.code(), "measure")
+        answers = Counter(str(measure(None, student)) for student in students)
+        assert max(answers.values()) <= most
