@@ -47,7 +47,7 @@ HINTS: dict[str, str] = {
     NOT_DECIDED: "Return what start(view, chosen, why) or hold(view) makes, in every case.",
     NOBODY_WAITS: "view.startable has the classes of which a task can be started now.",
     SHEDS: "No class here has a limit, so no task is to be dropped.",
-    SLOW: "A policy is asked again when something has changed: where nothing can be started, return hold(view) at once.",
+    SLOW: "It is asked again when something has changed: where nothing can be started, return hold(view) at once.",
     BEYOND: "Where view.full, nothing is to be started: return hold(view).",
     LEFT: "Where one class waits alone and there is room, start it.",
     STARVES: "Count what was started since the last low task, and keep the count in `credits`.",
@@ -55,7 +55,7 @@ HINTS: dict[str, str] = {
     HIGH_STARVES: "High is the urgent class: low has its turn, and high all others.",
     TOO_MUCH: "Start low when it is its turn, and high in all other cases.",
     EMPTY: "Where one class waits alone and there is room, start it.",
-    CHANGES: "Use nothing but `view` and `now`: what must be remembered goes into `credits`, and comes back as `credit`.",
+    CHANGES: "Use `view` and `now` alone: what must be remembered goes into `credits` and comes back as `credit`.",
 }
 
 
@@ -139,7 +139,9 @@ def draw_loads(rng: Random) -> list[Load]:
     return [_load(tasks, rng) for tasks in (rush, calm, late)]
 
 
-def play(policy: Policy, loads: Sequence[Load], decided: list[Decided], weights: dict[str, float] | None = None) -> None:
+def play(
+    policy: Policy, loads: Sequence[Load], decided: list[Decided], weights: dict[str, float] | None = None
+) -> None:
     """Let the policy decide for each load; what it decides is added to the list, also where it raises in the middle."""
     from labkit.simulate.dispatch import simulate_dispatch  # pandas takes its time, and few need it
 
@@ -178,8 +180,8 @@ def changes_in(decided: Sequence[Decided], policy: Policy) -> list[Feedback]:
     """Whether the policy decides otherwise when it is asked again, in another order. Raises `PolicyFailed`."""
     for one in reversed(decided[::ASKED_AGAIN]):
         if (again := policy.decide(one.view, one.now).start) != one.start:
-            said = f"With {_words(one.view)} it started {one.start or 'nothing'}, and {again or 'nothing'} when asked again."
-            return [_told(CHANGES, said, one.now)]
+            said = f"With {_words(one.view)} it started {one.start or 'nothing'}, and when asked again"
+            return [_told(CHANGES, f"{said} {again or 'nothing'}.", one.now)]
     return []
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.question_verdict import QuestionVerdict
 from labkit.grading.submission_cells import take_cells
+from labkit.grading.visible_checks import read_checks, write_checks
 from tests.unit.grading.a4_wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
 from tests.unit.grading.local_solution import LocalSolution
 
@@ -77,7 +79,9 @@ def test_a_classic_mistake_is_failed_and_named(
 def test_every_mistake_that_is_declared_was_planted_and_there_are_five_of_each_question(assignment: Assignment) -> None:
     planted = {(question, mistake) for question, mistake, _, _ in WRONG_ANSWERS}
     declared = {
-        (question.id, mistake.name) for question in assignment.questions for mistake in getattr(question, "mistakes", ())
+        (question.id, mistake.name)
+        for question in assignment.questions
+        for mistake in getattr(question, "mistakes", ())
     }
     assert declared <= planted
     counts = Counter(question for question, _ in planted)
@@ -91,3 +95,28 @@ def test_students_have_numbers_of_their_own(assignment: Assignment) -> None:
         measure = asked.function(asked.code(), "measure")
         answers = Counter(str(measure(None, student)) for student in students)
         assert max(answers.values()) <= most
+
+
+@pytest.mark.parametrize("value", ["None", "0", "1", "0.5", "[]", "{}", "arguments[0]", "arguments[-1]"])
+def test_an_answer_without_a_thought_brings_nothing(assignment: Assignment, value: str) -> None:
+    for question in assignment.questions:
+        name = question.defines
+        answer = f"def {name}(*arguments): return {value}" if question.name != "claim" else f"{name} = {value[:4]}"
+        for student in STUDENTS:
+            quick = replace(question, mistakes=())  # what it is called does not matter
+            assert quick.judge(LocalSolution(answer, student=student)).points == 0, question.id
+
+
+def test_students_are_told_of_visible_mistakes_only(assignment: Assignment, tmp_path: Path) -> None:
+    write_checks(assignment, tmp_path)
+    shown = {question.id: question for question in read_checks(tmp_path).questions}["q5"]
+    answers = {mistake: answer for question, mistake, _, answer in WRONG_ANSWERS if question == "q5"}
+
+    def told(mistake: str) -> tuple[str, float, str]:
+        verdict = shown.judge(solved(assignment, "ada", q5=answers[mistake]))
+        return verdict.state, verdict.points, verdict.feedback[0].mistake if verdict.feedback else ""
+
+    assert told("strict priority") == ("wrong", 0, "strict priority")
+    assert told("no decision") == ("wrong", 0, "no decision")
+    assert told("another answer each time") == ("wrong", 0, "another answer each time")
+    assert told("equal turns") == told("room left empty") == ("right", 3, "")

@@ -1,4 +1,4 @@
-"""How many may be sent: the model, what is drawn, and the ways to get it wrong. Most of what is drawn is nearly full."""
+"""How many may be sent: the model, what is drawn, which is nearly full most times, and the ways to get it wrong."""
 
 
 def asked(rng):

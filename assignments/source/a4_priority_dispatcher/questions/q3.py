@@ -1,4 +1,4 @@
-"""A turn of the dispatcher: the model, what is drawn, and the ways to get it wrong, each a turn that makes the mistake."""
+"""A turn of the dispatcher: the model, what is drawn, and the ways to get it wrong, each as a turn."""
 
 
 class Away(Exception):
@@ -12,11 +12,13 @@ class Line:
         self.tasks, self.read, self.committed = list(tasks), 0, 0
 
     def poll(self, most=1):
+        """The next tasks."""
         found = self.tasks[self.read : self.read + most]
         self.read += len(found)
         return found
 
     def commit(self):
+        """All that was read."""
         self.committed = self.read
 
 
@@ -27,12 +29,14 @@ class Celery:
         self.case, self.high, self.sent = case, high, []
 
     def delay(self, task):
+        """Take it. Raises `Away`."""
         if len(self.sent) + 1 == self.case["fails_at"]:
             raise Away
         self.sent.append(task)
         self.high.tasks += self.case["late"].get(str(len(self.sent)), [])
 
     def is_full(self):
+        """Whether there is no room now."""
         return len(self.sent) >= self.case["room"]
 
 
@@ -41,7 +45,8 @@ def calm(rng):
     low = [f"l{number}" for number in range(1, rng.randrange(1, 7) + 1)]
     late = {}
     if rng.random() < 0.7:
-        late[str(len(high) + rng.randrange(1, 3))] = [f"h{len(high) + number}" for number in range(1, rng.randrange(2, 4))]
+        come = [f"h{len(high) + number}" for number in range(1, rng.randrange(2, 4))]
+        late[str(len(high) + rng.randrange(1, 3))] = come
     room = max(0, len(high) + rng.choice([-1, 0, 1, 2, 3, 4, 9]))
     return [{"high": high, "low": low, "room": room, "late": late, "fails_at": 0}]
 
