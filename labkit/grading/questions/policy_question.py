@@ -123,7 +123,9 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
         return QuestionVerdict.of_checks(self.id, points, [*known, *found, *failed])
 
     def run(self, solution: Solution, loads: Sequence[Load]) -> tuple[list[Decided], list[Feedback]]:
-        """What it decides until it fails, and all that is wrong with it, the causes first."""
+        """What it decides until it fails, and what is wrong with it, the causes first. Of one that decides otherwise
+        when it is asked again, nothing else is certain.
+        """
         end, asked = solution.clock() + self.timeout, 0
 
         def ask(view: View, now: float) -> Answer:
@@ -142,7 +144,7 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
         decided: list[Decided] = []
         try:
             play(policy, loads, decided)
-            return decided, [*changes_in(decided, policy), *faults_in(decided, loads, self.every)]
+            return decided, changes_in(decided, policy) or faults_in(decided, loads, self.every)
         except PolicyFailed as failed:
             return decided, [failed.feedback]
 

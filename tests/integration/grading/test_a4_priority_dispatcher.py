@@ -72,7 +72,7 @@ def test_what_was_released_has_none(grade: Grade) -> None:
 
 @pytest.mark.slow
 def test_each_wrong_answer_is_named_and_always_the_same(grade: Grade) -> None:
-    planted = {(question, mistake): answer for question, mistake, _, answer in WRONG_ANSWERS}
+    planted = {(question, mistake): answer for question, mistake, _, answer in reversed(WRONG_ANSWERS)}
     answers = {question: planted[question, mistake] for question, mistake in MISTAKES.items()}
     report = grade(answers)
     assert [verdict.feedback[0].mistake for verdict in report.verdicts[:6]] == list(MISTAKES.values())
@@ -93,7 +93,7 @@ def test_a_policy_is_checked_in_the_sandbox(sandbox: Bubblewrap, tmp_path: Path)
     cells = [noted(source, name, solution=True) for name, source in sources().items()]
     report = check_notebook(write(tmp_path / "mine.ipynb", cells), ["q5"], sandbox=sandbox)
     assert report.passed
-    assert "3 of 3 points so far, and 5 more by what is looked at when your work is graded" in str(report)
+    assert "3 of 3 points so far, and 5 more" in str(report)
 
 
 def test_what_is_tried_out_on_the_lab_is_as_the_text_says(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from labkit.grading.questions.behaviour_question import SCENARIOS
 from tests.unit.grading.local_solution import LocalSolution
 
 PAGE = (Path(__file__).parents[4] / "docs" / "questions.md").read_text()
-VALUE, CLAIM, BEHAVIOUR = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+VALUE, CLAIM, POLICY, BEHAVIOUR = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 _, FUNCTIONS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 HEADS = "def measure(rng, student): return sum(rng.random() < 0.5 for _ in range(1000)) / 1000"
 
@@ -41,6 +41,16 @@ def test_the_question_about_values(tmp_path: Path, body: str, points: float, mis
 @pytest.mark.parametrize(("claim", "points"), [(0.5, 2), (0.51, 2), (0.6, 0)])
 def test_the_question_about_a_claim(tmp_path: Path, claim: float, points: float) -> None:
     assert declare(tmp_path, CLAIM, HEADS).judge(LocalSolution(f"share = {claim}")).points == points
+
+
+def test_the_question_about_a_policy(tmp_path: Path) -> None:
+    turns = """
+def decide(view, now):
+    waiting = [one["name"] for one in view["classes"] if one["waiting"]] * (view["taken"] < view["capacity"])
+    return {"start": min(waiting, key=lambda name: name == view["last"], default=None), "held": {}}
+"""
+    verdict = declare(tmp_path, POLICY, "").judge(LocalSolution(turns))
+    assert (verdict.points, verdict.feedback[0].mistake) == (0, "equal turns")
 
 
 def test_the_question_about_behaviour_can_be_asked(tmp_path: Path) -> None:
