@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import IO
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import ABSENT, find_browser
+from tests.conditions import PATIENCE
 
 #: How long a command that is ended may take to say where it was, in seconds.
 SAYING_TIMEOUT = 30
@@ -90,6 +91,7 @@ def browser() -> Iterator[Browser]:
     path = find_browser()
     if path is None:
         pytest.skip(ABSENT)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         # a user that is root has no sandbox
         launched = playwright.chromium.launch(

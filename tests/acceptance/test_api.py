@@ -97,8 +97,8 @@ def serve(tmp_path, environment):
 def test_it_prints_where_to_go_and_ctrl_c_ends_it(serve, tmp_path):
     command = serve()
     assert len(command.token) == 48
-    assert httpx.get(f"{command.url}/jobs").status_code == 401
-    assert httpx.get(f"{command.url}/jobs?token={command.token}").status_code == 200
+    assert httpx.get(f"{command.url}/jobs", timeout=120).status_code == 401
+    assert httpx.get(f"{command.url}/jobs?token={command.token}", timeout=120).status_code == 200
     command.end()
     assert command.said.endswith("Stopped.\n")
     log = (tmp_path / "results" / "logs" / "api.log").read_text()
@@ -116,8 +116,8 @@ def test_the_printed_curl_line_works(serve):
 def test_without_a_token_on_this_machine(serve):
     command = serve("--no-token")
     assert command.token == ""
-    assert httpx.get(f"{command.url}/jobs").status_code == 200
-    assert httpx.get(f"{command.url}/jobs", headers={"Host": "evil.example"}).status_code == 403
+    assert httpx.get(f"{command.url}/jobs", timeout=120).status_code == 200
+    assert httpx.get(f"{command.url}/jobs", headers={"Host": "evil.example"}, timeout=120).status_code == 403
 
 
 def test_without_a_token_for_others_is_refused(tmp_path, environment):

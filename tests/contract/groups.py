@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from labkit.errors import CommitRefused, MetadataTooLarge
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Position, TopicPartition
 from tests.contract.fixtures import LONG_SESSION, SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, Member, poll_until, shared
 
@@ -76,7 +77,7 @@ def test_who_joins_gets_a_share_and_who_leaves_gives_it_back(join):
 
 def test_who_dies_is_missed_after_the_session_timeout(topic, outbox, admin, join, doomed):
     outbox.send_all(topic, LETTERS, partition=1)
-    first = join("worker-1", session_timeout=SHORT_SESSION)
+    first = join("worker-1", session_timeout=LONG_SESSION)
     second = doomed("worker-2", topic)
     poll_until(lambda: second.partitions() == [1] and first.partitions() == [0], first)
     first.records.clear()
@@ -163,41 +164,64 @@ def test_after_a_rebalance_everyone_reads_on_from_what_was_committed(topic, part
     assert first.values() == LETTERS + LETTERS[3:]
 
 
+def read_letters(member):
+    """Read them all. On a machine that stands still the member may be out meanwhile; then it begins anew."""
+    member.on_revoked = lambda _: member.records.clear()
+    poll_until(lambda: len(member.records) >= 6, member)
+    assert member.values() == LETTERS
+
+
+def read_letters_and_commit(member, positions):
+    def is_committed():
+        read_letters(member)
+        try:
+            member.client.commit(positions)
+        except CommitRefused:
+            return False
+        return True
+
+    wait_until(is_committed, timeout=TIMEOUT, what="the member was to commit in time", pause=lambda _: None)
+
+
 def test_who_polls_too_late_is_out_and_comes_back(topic, partitions, outbox, join):
     outbox.send_all(topic, LETTERS)
     member = join("worker-1", session_timeout=SHORT_SESSION, max_poll_interval=SHORT_INTERVAL)
-    poll_until(lambda: len(member.records) >= 6, member)
-    member.client.commit({partitions[0]: Position(2)})
+    read_letters_and_commit(member, {partitions[0]: Position(2)})
     refusals = []
 
     def commit(revoked):
-        member.on_revoked = lambda _: None
+        member.on_revoked = lambda _: member.records.clear()
+        member.records.clear()
         with pytest.raises(CommitRefused):
             member.client.commit({partitions[0]: Position(6)})
         refusals.append(revoked)
 
     member.on_revoked = commit
-    other = join("worker-2", session_timeout=SHORT_SESSION)
+    other = join("worker-2", session_timeout=LONG_SESSION)
     poll_until(shared(other), other)  # the late one is out, and this one has all
     with pytest.raises(CommitRefused):
         member.client.commit({partitions[0]: Position(6)})
     poll_until(shared(member, other), member, other)
     assert refusals == [partitions]
     # first in the order of names, it gets partition 0 again, and all of it that was not committed
-    poll_until(lambda: len(member.records) >= 10, member, other)
-    assert member.values()[6:10] == LETTERS[2:]
+    poll_until(lambda: len(member.records) >= 4, member, other)
+    assert member.values() == LETTERS[2:]
 
 
 def test_a_late_poll_alone_loses_nothing(topic, partitions, outbox, admin, join):
     outbox.send_all(topic, LETTERS)
     member = join("worker-1", session_timeout=SHORT_SESSION, max_poll_interval=SHORT_INTERVAL)
-    poll_until(lambda: len(member.records) >= 6, member)
+    read_letters(member)
     wait_until_left(admin, topic)
     with pytest.raises(CommitRefused):
         member.client.commit({partitions[0]: Position(6)})
-    poll_until(lambda: len(member.records) >= 12, member)
-    assert member.values() == LETTERS + LETTERS
-    assert member.events == [("assigned", [0, 1]), ("revoked", [0, 1]), ("assigned", [0, 1])]
+    member.records.clear()
+    poll_until(lambda: len(member.records) >= 6, member)
+    assert member.values() == LETTERS
+    # on a machine that stood still it was out more often
+    times = len(member.events) // 2
+    assert times >= 1
+    assert member.events == [("assigned", [0, 1]), ("revoked", [0, 1])] * times + [("assigned", [0, 1])]
 
 
 def wait_until_left(admin, group):

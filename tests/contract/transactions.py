@@ -9,7 +9,7 @@ import pytest
 from labkit.errors import CommitRefused, MetadataTooLarge, NotAcknowledged, TransportError, UnknownTopic
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import ConsumerConfig, Outgoing, Position, TopicPartition
-from tests.contract.fixtures import SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, poll_until, read, shared
+from tests.contract.fixtures import LONG_SESSION, SHORT_INTERVAL, SHORT_SESSION, TIMEOUT, poll_until, read, shared
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_who_does_not_know_yet_that_the_group_has_moved_on_writes_nothing(
 ):
     late = join("worker-1", session_timeout=SHORT_SESSION, max_poll_interval=SHORT_INTERVAL)
     poll_until(shared(late), late)
-    other = join("worker-2", session_timeout=SHORT_SESSION)
+    other = join("worker-2", session_timeout=LONG_SESSION)
     poll_until(shared(other), other)  # the late one is out, and this one has all
     position = {TopicPartition(topic, 0): Position(5)}
     with pytest.raises(CommitRefused):

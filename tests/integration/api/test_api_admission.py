@@ -18,7 +18,7 @@ ALLOWED = {"Authorization": f"token {TOKEN}"}
 
 
 def test_a_key_can_be_required(api):
-    answer = httpx.post(f"{api.url}/jobs", json={}, headers=ALLOWED)
+    answer = httpx.post(f"{api.url}/jobs", json={}, headers=ALLOWED, timeout=120)
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:labkit:key-missing")
 
 

@@ -25,9 +25,9 @@ def test_a_job_is_there_when_one_asks_for_its_version(client):
 def test_a_known_job_stays_as_it_is(api, client):
     client.create_job(77)
     client.job(77, version=1)
-    again = httpx.post(f"{api.url}/jobs", json={"job_id": 77, "status": "NEW"}, headers=ALLOWED)
+    again = httpx.post(f"{api.url}/jobs", json={"job_id": 77, "status": "NEW"}, headers=ALLOWED, timeout=120)
     assert again.status_code == 200
-    new = httpx.post(f"{api.url}/jobs", json={}, headers=ALLOWED)
+    new = httpx.post(f"{api.url}/jobs", json={}, headers=ALLOWED, timeout=120)
     assert new.status_code == 201
     assert new.headers["location"] == f"/jobs/{new.json()['job_id']}"
 
@@ -39,13 +39,13 @@ def test_a_request_with_a_key_makes_one_job(client):
 
 @pytest.mark.parametrize("body", [{"status": "DONE"}, {"job_id": 0}, {"job_id": 2**53}, {"job_id": "1"}, {"x": 1}, []])
 def test_a_job_begins_as_new_and_its_id_is_a_number(api, body):
-    assert httpx.post(f"{api.url}/jobs", json=body, headers=ALLOWED).status_code == 422
+    assert httpx.post(f"{api.url}/jobs", json=body, headers=ALLOWED, timeout=120).status_code == 422
 
 
 def test_a_version_that_does_not_come_is_409_and_an_unknown_job_404(client, api):
     client.create_job(88)
     client.job(88, version=1)
-    late = httpx.get(f"{api.url}/jobs/88", params={"version": 3, "wait": 0.05}, headers=ALLOWED)
+    late = httpx.get(f"{api.url}/jobs/88", params={"version": 3, "wait": 0.05}, headers=ALLOWED, timeout=120)
     assert (late.status_code, late.json()["type"]) == (409, "urn:labkit:not-there-yet")
     with pytest.raises(ApiRefused) as caught:
         client.job(999_999)

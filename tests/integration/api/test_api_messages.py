@@ -71,7 +71,8 @@ def test_all_or_nothing(api, lab, api_settings):
 
 def test_no_message_is_204_and_an_unknown_queue_422(api):
     query = {"topic": "reports", "group": f"g{uuid4().hex}"}
-    assert httpx.get(f"{api.url}/message/poll", params=query | {"topic": "nope"}, headers=ALLOWED).status_code == 422
+    nope = query | {"topic": "nope"}
+    assert httpx.get(f"{api.url}/message/poll", params=nope, headers=ALLOWED, timeout=120).status_code == 422
     empty = httpx.get(f"{api.url}/message/poll", params=query, headers=ALLOWED, timeout=120)
     assert (empty.status_code, empty.content) == (204, b"")
 

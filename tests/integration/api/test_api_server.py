@@ -21,12 +21,12 @@ def server(lab, api_settings):
 
 
 def test_health_needs_no_token(api):
-    assert httpx.get(f"{api.url}/health/live").json() == {"status": "alive"}
+    assert httpx.get(f"{api.url}/health/live", timeout=120).json() == {"status": "alive"}
     assert httpx.get(f"{api.url}/health/ready", timeout=120).json() == {"status": "ready"}
 
 
 def test_the_description_needs_the_token(api):
-    assert httpx.get(f"{api.url}/openapi.json").status_code == 401
+    assert httpx.get(f"{api.url}/openapi.json", timeout=120).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -34,25 +34,25 @@ def test_the_description_needs_the_token(api):
     [("GET", "/nope", 404), ("DELETE", "/jobs", 405), ("GET", "/message/create", 405), ("PUT", "/message/poll", 405)],
 )
 def test_every_error_is_a_problem(server, method, path, status):
-    answer = httpx.request(method, server.url + path)
+    answer = httpx.request(method, server.url + path, timeout=120)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
 
 
 def test_the_methods_of_an_address_are_those_of_all_its_routes(server):
-    assert httpx.options(f"{server.url}/jobs").headers["allow"] == "GET, POST"
+    assert httpx.options(f"{server.url}/jobs", timeout=120).headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b"1" * 5_000])
 def test_what_is_no_json_is_400_or_422(server, body):
-    answer = httpx.post(f"{server.url}/jobs", content=body, headers={"Content-Type": "application/json"})
+    answer = httpx.post(f"{server.url}/jobs", content=body, headers={"Content-Type": "application/json"}, timeout=120)
     assert answer.status_code in (400, 422)
     assert "Traceback" not in answer.text
 
 
 def test_a_body_that_is_no_json_by_its_type_is_415(server):
-    answer = httpx.post(f"{server.url}/jobs", data={"job_id": "1"})
+    answer = httpx.post(f"{server.url}/jobs", data={"job_id": "1"}, timeout=120)
     assert answer.status_code == 415
     assert "Content-Type: application/json" in answer.json()["detail"]
 

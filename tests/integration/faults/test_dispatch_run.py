@@ -80,7 +80,7 @@ def test_what_is_sent_twice_has_one_effect(bridge, kind):
 
 @pytest.mark.long
 def test_a_handler_that_recognises_nothing_is_found_out(bridge):
-    with bridge(kind="careless") as scene:
+    with bridge(kind="careless", session_timeout=10.0) as scene:  # one that is out sends again what it has sent
         let_it_die(scene, "dies_before_commit")
         sent = scene.queued()
         go_on(scene)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -84,32 +85,30 @@ def answered(call):
     return found[0]
 
 
-def until_it_arrives(outbox, topic, value, *, partition):  # noqa: F811
-    """Send it until it does; what was too late before is forgotten."""
+def until_they_arrive(outbox, topic, values, *, partition):  # noqa: F811
+    """Send them until all do, and say where; what was too late before is forgotten."""
 
-    def arrives():
+    def arrive():
         outbox.outcomes.clear()
-        outbox.send_all(topic, [value], partition=partition)
-        return outbox.outcomes[0][1] is None
+        outbox.send_all(topic, values, partition=partition)
+        return all(error is None for _, error in outbox.outcomes)
 
-    wait_until(arrives, timeout=3 * TIMEOUT, what="a record was to arrive", pause=lambda _: None)
+    wait_until(arrive, timeout=3 * TIMEOUT, what="records were to arrive", pause=lambda _: None)
+    return [place.partition for place in outbox.delivered()]
 
 
 @pytest.mark.parametrize("outage", [frozen, killed])
 def test_a_producer_refuses_what_is_too_late_and_goes_on_afterwards(lab, transport, topic, admin, outage):  # noqa: F811
-    with Outbox(transport, delivery_timeout=PATIENCE) as outbox:
-        until_it_arrives(outbox, topic, b"before", partition=0)
+    with answered(lambda: Outbox(transport, delivery_timeout=PATIENCE)) as outbox:
+        until_they_arrive(outbox, topic, [b"before"], partition=0)
         with outage(lab):
             for partition in (0, 1):  # with a batch under way, and with none
                 in_time(lambda partition=partition: outbox.send_all(topic, [b"late"] * 10, partition=partition))
             assert len(outbox.outcomes) == 21
             assert all(isinstance(error, NotAcknowledged) for _, error in outbox.outcomes[1:])
-        until_it_arrives(outbox, topic, b"first", partition=1)
-        outbox.outcomes.clear()
+        until_they_arrive(outbox, topic, [b"first"], partition=1)
         for partition in (0, 1, 0, 1):
-            outbox.send_all(topic, [b"after"] * 10, partition=partition)
-        places = [place.partition for place in outbox.delivered()]
-        assert [places.count(partition) for partition in (0, 1)] == [20, 20]
+            assert until_they_arrive(outbox, topic, [b"after"] * 10, partition=partition) == [partition] * 10
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def ask(client, place):
 
 @pytest.mark.parametrize("outage", [frozen, killed])
 def test_a_member_waits_for_nothing_without_end_and_goes_on_afterwards(lab, transport, join, place, outage):  # noqa: F811
-    member = join("worker-1")
+    member = answered(lambda: join("worker-1"))
     poll_until(shared(member), member)
     answered(lambda: member.client.commit({place: Position(1)}))
     with outage(lab):
@@ -155,7 +154,7 @@ def test_a_member_waits_for_nothing_without_end_and_goes_on_afterwards(lab, tran
 
 
 def test_a_member_can_be_closed_while_the_broker_is_away(lab, transport, join, place, admin):  # noqa: F811
-    member = join("worker-1")
+    member = answered(lambda: join("worker-1"))
     refusals = []
 
     def commit(_):
@@ -247,11 +246,14 @@ def test_a_share_group_with_a_task_in_hand_ends_while_the_broker_is_away(lab, un
         assert release.wait(TIMEOUT)
 
     settings = Settings(_env_file=None)
-    transport = connect_transport(lab.connection, "confluent-kafka", timeouts=IMPATIENT)
-    with Topics(transport) as topics, topics.fresh(unique_name, partitions=1) as own:
+    patient, impatient = (
+        connect_transport(lab.connection, "confluent-kafka", timeouts=timeouts) for timeouts in (Timeouts(), IMPATIENT)
+    )
+    with Topics(patient) as topics, topics.fresh(unique_name, partitions=1) as own:
         with Producer(own, settings=settings) as producer:
             producer.send_many(stock_tasks(3, seed=1))
-        group = WorkerGroup(own, mode="share", handler=handler, settings=settings).start()
+        topic = replace(own, transport=impatient)
+        group = answered(lambda: WorkerGroup(topic, mode="share", handler=handler, settings=settings).start())
         assert begun.wait(TIMEOUT)
         with outage(lab):
             release.set()

@@ -21,7 +21,7 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests import handlers
 
-SETTINGS = Settings(_env_file=None, session_timeout=2.0)
+SETTINGS = Settings(_env_file=None, session_timeout=30.0)
 LONG = 60
 
 #: A notebook's kernel: one worker in a process, on the topic of its first argument, with records at its second.

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from benchmarks.message_child import MessageChild
-from labkit.api.messages import Message, MessageQueues
+from labkit.api.messages import Message, MessageQueues, message_queues
 from labkit.api.messages.topic_log import api_prefix
 from labkit.lab import Lab
 from labkit.settings import Settings
 from labkit.taskqueue import Topics, connect
+from tests.conditions import PATIENCE
 
 AUTHOR = UUID("12345678-1234-4234-8234-123456789abc")
 
@@ -28,6 +29,12 @@ def new_message(number: int = 0, topic: str = "orders", **changes: object) -> Me
         "topic": topic,
     }
     return Message(**fields | changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _a_poll_waits_for_a_slow_feeder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was queued before is found on a busy machine too; where all has been fed, this waits for nothing."""
+    monkeypatch.setattr(message_queues, "CATCH_UP", PATIENCE)
 
 
 @pytest.fixture
