@@ -425,5 +425,5 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q6", "only what is added", 0, "price = LOW_RATE / HIGH_RATE * (LOW_WAIT - LOW_WAIT_CURED)"),
     ("q6", "paid by all", 0, "price = HIGH_WAIT + LOW_RATE / (LOW_RATE + HIGH_RATE) * (LOW_WAIT - LOW_WAIT_CURED)"),
     ("q6", "a gain for both", 0, "price = HIGH_WAIT - LOW_RATE / HIGH_RATE * (LOW_WAIT - LOW_WAIT_CURED)"),
-    ("q6", "wait of high", 0, "price = 0.02"),
+    ("q6", "wait of high", 0, "price = 1000"),
 ]
