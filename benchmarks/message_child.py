@@ -1,6 +1,7 @@
 """A process that creates or polls messages, and may be killed: both its sides.
 
-It reports `ready` when it is connected, begins with its next order, and ends with the order to stop.
+It reports `ready` when it is connected, begins with its next order, and ends with the order to stop. `reservation`
+in its job is for how long it reserves messages, in seconds, where it is not to be taken for dead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 from msgspec.json import decode
 
-from labkit.api.messages import Delivery, Message, MessageQueues
+from labkit.api.messages import Delivery, Message, MessageQueues, reservation
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.reservation import Reservations
 from labkit.errors import LabkitError, StaleLease
@@ -56,6 +57,7 @@ async def _run(parent: ParentChannel) -> None:
     """Connect, wait for the word, do the job."""
     job = parent.job()
     orders = _listen(parent)
+    reservation.RESERVATION = job.get("reservation", reservation.RESERVATION)
     if job.get("dies"):
         _die_when(job["dies"])
     settings = load_settings()

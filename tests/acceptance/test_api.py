@@ -59,7 +59,7 @@ class Command:
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) == 0, self._err.read_text()
+        assert self.process.wait(120) == 0, self._err.read_text()
         assert self._err.read_text() == ""
 
     def _has_said_all(self) -> bool:
@@ -68,7 +68,7 @@ class Command:
 
 
 def run(words: list[str], **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=90, **options)
+    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=300, **options)
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
         "LABKIT_BEAT_LAG=off\n"
     )
     write_configurations(tmp_path / "mine")
-    assert type_in("produce", "hello").wait(60) == 0
-    assert type_in("work", "--until-empty").wait(60) == 0
+    assert type_in("produce", "hello").wait(180) == 0
+    assert type_in("work", "--until-empty").wait(180) == 0
     bridge, worker, beat = type_in("bridge"), type_in("celery", "worker", "--pool", "solo"), type_in("celery", "beat")
 
     celery_log = tmp_path / "found" / "logs" / "my-celery.txt"
@@ -96,7 +96,7 @@ def test_env_file_and_logging_configurations_are_in_force(type_in, lab, tmp_path
         everything.close()
     for process in (beat, bridge, worker):
         process.send_signal(signal.SIGINT)
-    assert [process.wait(60) for process in (beat, bridge, worker)] == [0, 0, 0]
+    assert [process.wait(180) for process in (beat, bridge, worker)] == [0, 0, 0]
 
     logs = tmp_path / "found" / "logs"
     said = {component: (logs / f"my-{component}.txt").read_text() for component in COMPONENTS}

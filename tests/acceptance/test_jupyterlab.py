@@ -159,7 +159,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     def start(command: list[str], **extra: str) -> Started:
         started = Started(command, tmp_path, extra)
         all_started.append(started)
-        wait_until(started.has_answered, timeout=90, what="an address was to come", interval=0.05)
+        wait_until(started.has_answered, timeout=300, what="an address was to come", interval=0.05)
         assert ADDRESS.search(started.output), started.output
         return started
 
@@ -224,7 +224,7 @@ def test_ctrl_c_ends_everything_that_make_lab_started(start: Callable[..., Start
     commands = started.commands()
     assert all(part in commands for part in ("make", "java", "redis", "jupyterlab", "ipykernel"))
     started.press_ctrl_c()
-    started.process.wait(30)
+    started.process.wait(120)
     assert started.processes() == set()
     assert "Traceback" not in started.output
     assert "y/[n]" not in started.output
@@ -237,7 +237,7 @@ def test_a_lab_that_was_running_is_used_and_left_running(start: Callable[..., St
         started = start([sys.executable, "-m", "labkit", "jupyter"], LABKIT_LAB="before")
         assert lab.bootstrap_servers in started.output
         started.process.terminate()
-        assert started.process.wait(30) == 128 + signal.SIGTERM
+        assert started.process.wait(120) == 128 + signal.SIGTERM
         assert started.processes() == set()
         assert psutil.pid_exists(lab.kafka_pid)
 

@@ -6,7 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from labkit.dispatch.dispatcher import Dispatcher
+from labkit.taskqueue import WorkerGroup
+from labkit.taskqueue.engine import handler_process
+from tests.conditions import PATIENCE
 from tests.integration.own_redis import OwnRedis
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_groups() -> Iterator[None]:
+    """On a busy machine what starts and joins may take longer than anybody at a notebook wants to wait."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(handler_process, "START_TIMEOUT", PATIENCE)
+        for waits in (WorkerGroup.wait_until_balanced, WorkerGroup.wait_for_progress, Dispatcher.wait_until_balanced):
+            patched.setitem(waits.__kwdefaults__, "timeout", PATIENCE)
+        yield
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ OTHER_VALUES = {
     "12_message_api": {"SEED": 2718, "MESSAGES": 30, "DEATH": 0.3, "LEASE": 4.0},
 }
 
-#: Seconds for one cell, on a busy machine too.
+#: Seconds for one cell, and for the start of its kernel, on a busy machine too.
 CELL_TIMEOUT = 300
 
 
@@ -66,7 +66,8 @@ def nbval(notebook: Path, report: Path) -> subprocess.CompletedProcess[str]:
         "--nbval",
         "--nbval-current-env",
     ]
-    options = [f"--nbval-cell-timeout={CELL_TIMEOUT}", f"--junitxml={report}", "--color=no"]
+    patience = [f"--nbval-cell-timeout={CELL_TIMEOUT}", f"--nbval-kernel-startup-timeout={CELL_TIMEOUT}"]
+    options = [*patience, f"--junitxml={report}", "--color=no"]
     return subprocess.run(
         [*command, *options, "-c", os.devnull, f"--rootdir={ROOT}", str(notebook)],
         cwd=ROOT,

@@ -18,13 +18,13 @@ ALLOWED = {"Authorization": f"token {TOKEN}"}
 def test_a_job_is_there_when_one_asks_for_its_version(client):
     made = client.create_job(1234)
     assert (made.job_id, made.status, made.version) == (1234, JobStatus.NEW, 1)
-    assert client.job(1234, version=1) == made
+    assert client.job(1234, version=1, wait=30) == made
     assert [event.status for event in client.job_events(1234)] == [JobStatus.NEW]
 
 
 def test_a_known_job_stays_as_it_is(api, client):
     client.create_job(77)
-    client.job(77, version=1)
+    client.job(77, version=1, wait=30)
     again = httpx.post(f"{api.url}/jobs", json={"job_id": 77, "status": "NEW"}, headers=ALLOWED, timeout=120)
     assert again.status_code == 200
     new = httpx.post(f"{api.url}/jobs", json={}, headers=ALLOWED, timeout=120)
@@ -44,7 +44,7 @@ def test_a_job_begins_as_new_and_its_id_is_a_number(api, body):
 
 def test_a_version_that_does_not_come_is_409_and_an_unknown_job_404(client, api):
     client.create_job(88)
-    client.job(88, version=1)
+    client.job(88, version=1, wait=30)
     late = httpx.get(f"{api.url}/jobs/88", params={"version": 3, "wait": 0.05}, headers=ALLOWED, timeout=120)
     assert (late.status_code, late.json()["type"]) == (409, "urn:labkit:not-there-yet")
     with pytest.raises(ApiRefused) as caught:
@@ -56,7 +56,7 @@ def test_pages_and_filters(client):
     ids = list(range(5_000, 5_007))
     for job_id in ids:
         client.create_job(job_id)
-    client.job(ids[-1], version=1)
+    client.job(ids[-1], version=1, wait=30)
     assert [job.job_id for job in client.jobs(JobStatus.NEW, page=2) if job.job_id in ids] == ids
     assert list(client.jobs(JobStatus.FAILED)) == []
     assert client.overview().jobs[JobStatus.NEW] >= len(ids)
@@ -88,10 +88,10 @@ def test_changes_come_live(client, api):
 
 def test_a_stream_goes_on_after_the_last_event(api, client):
     client.create_job(7_001)
-    client.job(7_001, version=1)
+    client.job(7_001, version=1, wait=30)
     cursor = client.overview().changes
     client.create_job(7_002)
-    client.job(7_002, version=1)
+    client.job(7_002, version=1, wait=30)
     answer = httpx.get(
         f"{api.url}/jobs/stream", params={"seconds": 0}, headers=ALLOWED | {"Last-Event-ID": str(cursor)}, timeout=120
     )

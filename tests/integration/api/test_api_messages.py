@@ -42,7 +42,7 @@ def test_the_way_of_a_message(client):
     (message,) = some("orders", 1)
     (created,) = client.create([message])
     assert client.journey(created).station == "queued"
-    delivery = client.poll("orders", group="way", wait=10, ack="explicit")
+    delivery = client.poll("orders", group="way", wait=30, ack="explicit")
     assert (delivery.id, delivery.message.title, delivery.deliveries) == (created, message.title, 1)
     assert client.journey(created).station == "delivered"
     client.ack(delivery)
@@ -80,7 +80,10 @@ def test_no_message_is_204_and_an_unknown_queue_422(api):
 def test_the_default_acknowledges_with_the_answer(client):
     (created,) = client.create(some("orders", 1))
     group = f"g{uuid4().hex}"
-    deliveries = list(iter(lambda: client.poll("orders", group=group), None))
+    deliveries = []
+    while created not in [delivery.id for delivery in deliveries]:
+        deliveries.append(client.poll("orders", group=group, wait=30))
+    deliveries += iter(lambda: client.poll("orders", group=group), None)
     assert [delivery.id for delivery in deliveries].count(created) == 1
     assert {delivery.lease for delivery in deliveries} == {None}
 
@@ -88,10 +91,10 @@ def test_the_default_acknowledges_with_the_answer(client):
 def test_what_is_given_back_comes_again_and_its_old_lease_is_409(client):
     (created,) = client.create(some("orders", 1))
     group = f"g{uuid4().hex}"
-    while (first := client.poll("orders", group=group, wait=10, ack="explicit")).id != created:
+    while (first := client.poll("orders", group=group, wait=30, ack="explicit")).id != created:
         client.ack(first)
     client.nack(first)
-    second = client.poll("orders", group=group, wait=10, ack="explicit")
+    second = client.poll("orders", group=group, wait=30, ack="explicit")
     assert (second.id, second.deliveries) == (created, 2)
     with pytest.raises(ApiRefused) as caught:
         client.ack(first)

@@ -68,7 +68,7 @@ def test_a_worker_waits_for_it_goes_on_and_can_be_ended_meanwhile(lab, own_redis
         run = Run(own_redis, client, settings, tmp_path)
 
         def says(words: str, times: int) -> None:
-            wait_until(lambda: worker.output().count(words) == times, timeout=TIMEOUT, what=f"{words!r} was to be said")
+            wait_until(lambda: worker.output().count(words) >= times, timeout=TIMEOUT, what=f"{words!r} was to be said")
 
         run.send("test-wait", "first", 2)
         run.send("test-write", "second", 4)
@@ -87,8 +87,10 @@ def test_a_worker_waits_for_it_goes_on_and_can_be_ended_meanwhile(lab, own_redis
         with STATES[state](own_redis):
             run.let_go("last")
             worker.stop()  # raises if it has to be killed
-        assert worker.output().count("waits for Redis") <= 2  # it may have ended before it noticed
-        assert "Traceback" not in worker.output()
+        said = worker.output()
+        # the last time it may have ended before it noticed, or before Redis was back
+        assert said.count("waits for Redis") - said.count("goes on: Redis answers again") in (0, 1)
+        assert "Traceback" not in said
         run.sender.close()
 
 
@@ -105,7 +107,7 @@ def test_after_an_outage_beyond_the_visibility_timeout_what_runs_comes_again_and
         wait_until(lambda: run.begun("only"), timeout=TIMEOUT, what="the worker was to begin")
         with STATES["killed"](own_redis):
             wait_until(lambda: "waits for Redis" in worker.output(), timeout=TIMEOUT, what="it was to be said")
-        wait_until(lambda: client.hlen(starts) == 2, timeout=TIMEOUT, what="it was to come again")
+        wait_until(lambda: client.hlen(starts) >= 2, timeout=TIMEOUT, what="it was to come again")
         run.let_go("only")
         run.sent = [sent.task.id] * 2  # each of its deliveries leaves a record
         wait_until(run.all_done, timeout=TIMEOUT, what="both deliveries were to end")

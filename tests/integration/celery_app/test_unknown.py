@@ -4,6 +4,7 @@ from labkit.celery_app.application import make_app
 from labkit.celery_app.kinds import HANDLERS, handles
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.celery_sender import CelerySender
+from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import DeadLetters, Topics
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.task import new_task
@@ -25,9 +26,11 @@ def test_a_task_that_the_worker_does_not_know_is_a_dead_letter(lab, client, at_w
         wait_until(lambda: bool(letters.list()), timeout=120, what="the task was to become a dead letter")
         (letter,) = letters.list()
     del HANDLERS["only here"]
+    found: list[TaskRecord] = []  # the record comes after the letter
+    wait_until(lambda: bool(found.extend(records.read()) or found), timeout=120, what="its record was to come")
     assert letter.task().payload == "x"
     assert "LABKIT_CELERY_IMPORTS" in letter.error
-    assert [(r.task_id, r.outcome) for r in records.read()] == [(task.id, "dead")]
+    assert [(r.task_id, r.outcome) for r in found] == [(task.id, "dead")]
 
 
 def _only_here(task):

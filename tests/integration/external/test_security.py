@@ -12,7 +12,15 @@ import pytest
 
 from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
 from labkit.lab.probe import free_ports
-from labkit.taskqueue.transport import ConsumerConfig, ProducerConfig, Timeouts, TopicPartition, connect_transport
+from labkit.taskqueue.transport import (
+    ConsumerConfig,
+    ProducerConfig,
+    Timeouts,
+    TopicPartition,
+    connect_transport,
+    reachability,
+)
+from tests.conditions import PATIENCE
 from tests.contract.fixtures import Outbox, read
 
 WAYS = {
@@ -32,6 +40,12 @@ CLIENTS = {
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
 def library(request):
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def asked_for_long(monkeypatch):
+    """A server on a busy machine is asked why it cannot be used until it says so."""
+    monkeypatch.setattr(reachability, "_ADDRESS_TIMEOUT", PATIENCE)
 
 
 #: What cannot be reached is given up sooner.

@@ -79,7 +79,7 @@ def produce(bootstrap_servers: str, topic: str, *values: str) -> None:
     producer = Producer({**config, "acks": "all"})
     for value in values:
         producer.produce(topic, value, on_delivery=lambda error, _: failed.append(error) if error else None)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     assert failed == []
 
 

@@ -53,6 +53,14 @@ with open_lab() as lab:
 
 UP = "from labkit.cli import main; import sys; sys.argv = ['labkit', 'up']; main()"
 
+#: The same, but that it waits for Kafka for ever: so a signal comes in the middle, however late.
+UP_FOR_EVER = f"""
+import sys
+from labkit.lab import probe
+probe.wait_for_kafka = lambda *ports, **how: sys.stdin.read()
+{UP}
+"""
+
 
 def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     own_settings: Settings, folders: LabFolders, caplog: pytest.LogCaptureFixture
@@ -108,9 +116,9 @@ def test_when_its_owner_is_killed_no_server_is_left(
 def test_a_start_that_is_killed_leaves_nothing_and_the_next_one_works(
     own_settings: Settings, folders: LabFolders, in_another_process: Run
 ) -> None:
-    cut_off = in_another_process(UP)
+    cut_off = in_another_process(UP_FOR_EVER)
     states: list[State | None] = []
-    assert wait_for(lambda: states.append(read_state(folders.state)) or states[-1] is not None, 30, interval=0.002)
+    assert wait_for(lambda: states.append(read_state(folders.state)) or states[-1] is not None, 180)
     cut_off.kill()
     cut_off.wait()
     (state,) = states[-1:]
@@ -121,11 +129,11 @@ def test_a_start_that_is_killed_leaves_nothing_and_the_next_one_works(
 
 
 def test_ctrl_c_while_starting_leaves_nothing(folders: LabFolders, in_another_process: Run) -> None:
-    startup = in_another_process(UP)
+    startup = in_another_process(UP_FOR_EVER)
     states: list[State | None] = []
-    assert wait_for(lambda: states.append(read_state(folders.state)) or states[-1] is not None, 30, interval=0.002)
+    assert wait_for(lambda: states.append(read_state(folders.state)) or states[-1] is not None, 180)
     startup.send_signal(signal.SIGINT)
-    assert startup.wait(60) == 130
+    assert startup.wait(180) == 130
     (state,) = states[-1:]
     assert state is not None
     assert not any(process.alive() for process in (state.supervisor, *state.servers().values()))

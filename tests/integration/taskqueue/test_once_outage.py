@@ -75,8 +75,9 @@ def test_redis_away_is_no_attempt_and_no_second_effect(own_redis, state, caplog,
 
         wait_until(all_are_marked, timeout=TIMEOUT, what="also the effect during the outage was to be marked")
     said = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
-    assert [text.partition(" Redis")[0].rpartition(" ")[2] for text in said if "waits for" in text] == ["for"], said
-    assert sum("goes on" in text for text in said) == 1, said
+    begun, ended = (sum(words in text for text in said) for words in ("waits for Redis", "goes on"))
+    # once each for the outage, and once for each time that a busy machine kept Redis from answering
+    assert begun == ended >= 1, said
 
 
 def test_a_run_that_ended_while_redis_was_away_is_not_run_again_by_the_same_process(own_redis):
@@ -142,7 +143,10 @@ def test_a_lease_that_ran_out_while_redis_was_away_is_taken_again(own_redis):
     runs.start()
     assert begun.wait(TIMEOUT)
     with own_redis.client() as client:
-        (key,) = client.scan_iter("labkit:once:*")
+        keys = []
+        # it is away for a moment where its time ran out by itself
+        wait_until(lambda: keys.extend(client.scan_iter("labkit:once:*")) or keys, timeout=TIMEOUT, what="a lease")
+        (key,) = keys
         client.delete(key)  # as its time does
         wait_until(lambda: bool(client.exists(key)), timeout=TIMEOUT, what="the lease was to be taken again")
     go_on.set()

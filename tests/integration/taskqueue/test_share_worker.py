@@ -15,6 +15,7 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.confluent import share_groups
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareClient, ShareConfig, SharedRecord
+from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)
 #: As short as the lab's broker allows, in seconds: for tests in which it is to run out.
@@ -102,9 +103,17 @@ def test_a_verdict_after_the_lock_is_refused(topic, unique_name):
 
 
 def test_more_workers_than_partitions_all_get_tasks(topics: Topics, unique_name):
+    begun, all_at_work = [], threading.Event()
+
+    def handler(task: Task) -> None:
+        begun.append(task.id)
+        if len(begun) >= 4:  # one each
+            all_at_work.set()
+        assert all_at_work.wait(PATIENCE)
+
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=4, service=constant(20), max_in_flight=2) as group,
+        share(topic, unique_name, workers=4, handler=handler, max_in_flight=2, lock=LONG_LOCK) as group,
     ):
         send(topic, 80)
         records = group.drain(timeout=120)
@@ -190,7 +199,7 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
 def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, unique_name):
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=LOCK) as group,
+        share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=10.0) as group,
     ):
         send(topic, 30)
         wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=120, what="both workers were to be busy")
@@ -214,11 +223,11 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
         share(topic, unique_name, workers=2, handler=handler, lock=LOCK) as group,
     ):
         [task] = send(topic, 1)
-        wait_until(lambda: len(begun) == 2, timeout=120, what="the task was to begin again")
+        wait_until(lambda: len(begun) >= 2, timeout=120, what="the task was to begin again")
         release.set()
-        wait_until(lambda: group.attempts() == 2, timeout=120, what="both were to end")
+        wait_until(lambda: group.attempts() >= 2, timeout=120, what="both were to end")
         records = group.drain(timeout=120)
-    assert list(records["task_id"]) == [task.id] * 2
+    assert set(records["task_id"]) == {task.id}
     assert records["worker"].nunique() == 2
 
 

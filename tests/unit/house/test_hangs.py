@@ -29,6 +29,7 @@ HEIR = multiprocessing.get_context("fork").Process(target=threading.Event().wait
 def test_before():
     pass
 
+@pytest.mark.timeout(2)
 def test_{way}():
     {hang}
 
@@ -45,12 +46,14 @@ def broken():
     yield
     threading.Event().wait()
 
+@pytest.mark.timeout(2)
 def test_fails_and_hangs_afterwards(broken):
     assert "it" == "failed"
 """
 CONFTEST = 'pytest_plugins = ["tests.scheduler", "tests.watchdog"]'
 OPTIONS = ["-q", "-p", "xdist", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-W", "ignore"]
-LIMITS = ["--timeout=2", "-o", "watchdog_grace=1"]
+#: For those that do not hang.
+LIMITS = ["--timeout=120", "-o", "watchdog_grace=1"]
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,8 @@ CLOCKS = {"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns"
 #: Calls that end as soon as something has happened, and so need no short deadline.
 TAKES_IT_FIRST = {"result", "wait", "join"}
 ENDS_WHEN_IT_IS_SO = {"wait_until", "drain", "wait_for", "wait_for_records", "communicate"} | TAKES_IT_FIRST
+#: What asks a server by httpx.
+REQUESTS = {"get", "post", "put", "patch", "delete", "head", "options", "request", "stream", "Client"}
 #: The shortest deadline of a condition, in seconds.
 SHORTEST = 30
 
@@ -56,14 +58,41 @@ def sleeps(node: ast.AST) -> bool:
     return isinstance(node.func.value, ast.Name) and node.func.value.id == "time"
 
 
+def is_of(call: ast.Call, *modules: str) -> bool:
+    """Whether it is a function of one of these modules; "" is for what stands there by its bare name."""
+    if isinstance(call.func, ast.Attribute):
+        return isinstance(call.func.value, ast.Name) and call.func.value.id in modules
+    return "" in modules
+
+
+def deadlines(call: ast.Call) -> Iterator[ast.expr]:
+    """What it is told about how long it may take."""
+    name = name_of(call)
+    if name == "timeout" and is_of(call, "asyncio"):
+        yield from call.args
+    if name == "wait_for" and is_of(call, "asyncio", ""):
+        yield from call.args[1:2]
+    if name in TAKES_IT_FIRST:
+        yield from call.args[:1]
+    handed_on = name == "to_thread" and isinstance(call.args[0], ast.Name) and call.args[0].id in ENDS_WHEN_IT_IS_SO
+    if handed_on or name in ENDS_WHEN_IT_IS_SO:
+        yield from (word.value for word in call.keywords if word.arg == "timeout")
+
+
 def is_hasty(node: ast.AST) -> bool:
     """A deadline in figures of some seconds; one below a second is how long a test looks that nothing happens."""
-    if not (isinstance(node, ast.Call) and name_of(node) in ENDS_WHEN_IT_IS_SO):
+    if not isinstance(node, ast.Call):
         return False
-    given = [word.value for word in node.keywords if word.arg == "timeout"]
-    given += node.args[:1] if name_of(node) in TAKES_IT_FIRST else []
+    given = list(deadlines(node))
     figures = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int | float)]
     return any(1 <= figure < SHORTEST for figure in figures)
+
+
+def leaves_it_to_httpx(node: ast.AST) -> bool:
+    """A request without a word about its deadline, which is 5 s then."""
+    if not (isinstance(node, ast.Call) and is_of(node, "httpx") and name_of(node) in REQUESTS):
+        return False
+    return not {"timeout", None} & {word.arg for word in node.keywords}
 
 
 def is_exempt(node: ast.AST) -> bool:
@@ -81,7 +110,12 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def complaints(text: str) -> list[str]:
-    rules = {"sleeps": sleeps, "says how quick something was": says_how_quick, "has a hasty deadline": is_hasty}
+    rules = {
+        "sleeps": sleeps,
+        "says how quick something was": says_how_quick,
+        "has a hasty deadline": is_hasty,
+        "has the deadline of httpx": leaves_it_to_httpx,
+    }
     found = [(node, what) for node in walk(ast.parse(text)) for what, is_so in rules.items() if is_so(node)]
     return [f"line {node.lineno} {what}: {ast.unparse(node)}" for node, what in found]
 
@@ -103,6 +137,15 @@ def test_no_test_assumes_an_idle_machine(module: Path) -> None:
         ("thread.join(10)", 1),
         ("assert not done.wait(0.05)", 0),
         ("wait_until(ready, timeout=60)", 0),
+        ("async with asyncio.timeout(1):\n    await it", 1),
+        ("async with asyncio.timeout(WAIT):\n    await it", 0),
+        ("await asyncio.wait_for(ready.wait(), 10)", 1),
+        ("assert wait_for(is_ready, 15)", 1),
+        ("view.wait_for(17, 3)", 0),
+        ("await asyncio.to_thread(wait_until, is_ready, timeout=10)", 1),
+        ("await asyncio.to_thread(wait_until, is_ready, timeout=120)", 0),
+        ("httpx.get(url, headers=ALLOWED)", 1),
+        ("httpx.get(url, headers=ALLOWED, timeout=120)", 0),
         ("with pytest.raises(DeadlineExceeded):\n    wait_until(ready, timeout=2)", 0),
     ],
 )

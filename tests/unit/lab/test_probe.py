@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +13,7 @@ from labkit.errors import ServerFailed
 from labkit.lab import probe
 from labkit.lab.probe import SERVER_PORTS, free_ports, is_free, listens, wait_for_kafka
 from labkit.taskqueue.transport.reachability import _try
+from tests.unit.clock import Clock
 
 
 def test_free_ports_are_different_and_free() -> None:
@@ -88,9 +89,11 @@ def test_a_kafka_that_ends_while_an_answer_is_waited_for_is_not_waited_for(mute:
 
 def test_an_answer_that_stays_away_is_asked_for_again(mute: int, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
+    clock = Clock()
+    monkeypatch.setattr(probe, "time", SimpleNamespace(monotonic=clock))
 
     def attempt(config: object, patience: probe.Patience) -> None:
-        limits.append(round(patience.deadline - time.monotonic()))
+        limits.append(patience.deadline - clock.now)
         if len(limits) < 3:
             raise TimeoutError
 

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(folder: Path, argv: list[str], *, grace: float = 5.0, name: str = "server") -> ServerCommand:
+def command(folder: Path, argv: list[str], *, grace: float = 60.0, name: str = "server") -> ServerCommand:
     return ServerCommand(name=name, argv=argv, folder=folder, output=folder / name, grace=grace)
 
 
@@ -247,14 +247,14 @@ def test_when_the_owner_is_killed_even_stubborn_servers_end(folder: Path, owners
     owners.append(owner := Owner(folder, argv=STUBBORN, grace=0.2))
     owner.process.kill()
     owner.process.wait()
-    assert wait_for(lambda: all_ended(owner.everyone()), 15)
+    assert wait_for(lambda: all_ended(owner.everyone()), 60)
 
 
 def test_detached_servers_outlive_their_owner_until_they_are_asked(folder: Path, owners: list[Owner]) -> None:
     owners.append(owner := Owner(folder, "detach"))
     assert owner.process.wait(60) == 0
     assert all(process.alive() for process in owner.everyone())
-    end_supervisor(owner.supervisor, owner.servers, 5)
+    end_supervisor(owner.supervisor, owner.servers, 60)
     assert all_ended(owner.everyone())
     assert not (folder / "state").exists()
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.measure.idle_processors import CALM, IdleProcessors, idle_seconds
+from labkit.measure.idle_processors import CALM, STILL, IdleProcessors, idle_seconds
 from labkit.taskqueue.timeouts import wait_until
+
+#: So long that its own thread never looks, in seconds: only the last look counts.
+INTERVAL = 3600.0
 
 
 class Computer:
@@ -20,8 +23,7 @@ class Computer:
 
 
 def watch(computer: Computer) -> IdleProcessors:
-    """Its own thread never looks: only the last look counts."""
-    return IdleProcessors(interval=3600.0, idle=lambda: computer.idle, clock=lambda: computer.now)
+    return IdleProcessors(interval=INTERVAL, idle=lambda: computer.idle, clock=lambda: computer.now)
 
 
 @pytest.mark.parametrize(("idle", "calm"), [(0.0, False), (CALM * 0.9, False), (CALM * 1.1, True), (7.5, True)])
@@ -41,6 +43,15 @@ def test_one_busy_interval_is_enough() -> None:
             processors._look()
     assert processors.seen == [1.0, 0.0, 1.0]
     assert not processors.calm
+
+
+@pytest.mark.parametrize(("still", "calm"), [(STILL * 0.9, True), (STILL * 1.1, False)])
+def test_who_stood_still_has_not_measured_in_calm_however_idle_the_processors_were(still: float, calm: bool) -> None:
+    computer = Computer()
+    with watch(computer) as processors:
+        computer.passes(still * INTERVAL, idle=still * INTERVAL)
+    assert processors.seen == [1.0]
+    assert processors.calm is calm
 
 
 def test_before_the_first_look_nothing_is_known() -> None:

@@ -260,7 +260,7 @@ def test_coroutines_run_side_by_side(topics):
         running.append(task.id)
         if len(running) == 10:
             all_there.set()
-        await asyncio.wait_for(all_there.wait(), 10)
+        await asyncio.wait_for(all_there.wait(), 60)
 
     worker, records = make(topics, handler, order="none", executor="asyncio", concurrency=10)
     run_until_empty(topics, worker)

@@ -12,6 +12,7 @@ from labkit.errors import MessageTooLarge, UnknownQueue
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from tests.conditions import PATIENCE
 from tests.integration.api.messages.conftest import empty_redis, new_message
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +77,8 @@ async def test_one_that_does_not_fit_stops_the_whole_call(crew, topics) -> None:
 async def test_a_hundred_at_once_in_two_processes_make_one(crew, topics) -> None:
     async with crew:
         message = new_message(1)
-        children = [crew.child(role="create", messages=[message.payload()], times=50) for _ in range(2)]
+        job = {"role": "create", "messages": [message.payload()], "times": 50, "reservation": PATIENCE}
+        children = [crew.child(**job) for _ in range(2)]
         for child in children:
             await wait_for(child, "ready")
         for child in children:
@@ -88,7 +90,8 @@ async def test_a_hundred_at_once_in_two_processes_make_one(crew, topics) -> None
         assert on_topic(topics) == [str(message.id)]
 
 
-async def test_many_at_once_that_overlap(crew, topics) -> None:
+async def test_many_at_once_that_overlap(crew, topics, monkeypatch) -> None:
+    monkeypatch.setattr(reservation, "RESERVATION", PATIENCE)  # nobody dies, but one may have to wait for its turn
     async with crew:
         queues = [await crew.queues(), await crew.queues()]
         messages = [new_message(number) for number in range(60)]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis
 
-from labkit.api.messages import MessageQueues
+from labkit.api.messages import MessageQueues, feeder
 from labkit.api.messages.feeder import FIRST_READY
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.api.messages.conftest import new_message
@@ -30,7 +30,10 @@ def keys(client, prefix, what="*"):
     return [key.decode() for key in client.scan_iter(f"{prefix}labkit:api:{what}", count=1000)]
 
 
-async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(lab, make_settings, client, prefix):
+async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(
+    lab, make_settings, client, prefix, monkeypatch
+):
+    monkeypatch.setattr(feeder, "CLAIM", WAIT)  # they are fed also while this process has to wait for its turn
     async with MessageQueues(lab, make_settings()) as queues:
         await queues.create([new_message(number) for number in range(MESSAGES)])
         for number in range(GROUPS):
