@@ -9,16 +9,16 @@ from labkit.grading.question_verdict import Feedback
 
 
 class ReleasedCells:
-    """Those cells of a release that nbgrader knows. Where there are none, every notebook may be of the assignment."""
+    """The cells of a release. Where nbgrader knows none of them, every notebook may be of the assignment."""
 
     def __init__(self, cells: Iterable[NotebookCell]) -> None:
         noted = list(cells)
         self._ids = {cell.nbgrader.grade_id for cell in noted if cell.nbgrader}
-        self._locked = _locked(noted)
+        self._texts = _texts(noted)
 
     def stand_in(self, content: bytes) -> bool:
         """Whether these bytes look like the assignment: they are a notebook with some of its grade_ids, and with half
-        of its locked cells at least. That takes the text, too: most assignments have a cell q1 and a check of it.
+        of its texts at least. The ids tell little: most assignments have a cell q1 and a check of it.
         """
         if not self._ids:
             return True
@@ -27,13 +27,10 @@ class ReleasedCells:
             cell.nbgrader and cell.nbgrader.grade_id in self._ids for cell in cells
         ):
             return False
-        return 2 * len(self._locked & _locked(cells)) >= len(self._locked)
+        return 2 * len(self._texts & _texts(cells)) >= len(self._texts)
 
 
-def _locked(cells: Iterable[NotebookCell]) -> set[tuple[str, str]]:
-    """The locked cells by their ids and words; blanks and ends of lines differ between programs."""
-    return {
-        (cell.nbgrader.grade_id, " ".join(cell.source.split()))
-        for cell in cells
-        if cell.nbgrader and cell.nbgrader.locked
-    }
+def _texts(cells: Iterable[NotebookCell]) -> set[str]:
+    """What stands in the cells that are not for answers; blanks and ends of lines differ between programs."""
+    given = (cell for cell in cells if cell.nbgrader is None or not cell.nbgrader.solution)
+    return {" ".join(cell.source.split()) for cell in given}
