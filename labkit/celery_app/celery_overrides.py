@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from billiard.common import terminate_handler_fired
 from celery import bootsteps, signals
 from celery.app import trace
-from celery.apps.worker import Worker, install_worker_term_hard_handler
+from celery.apps.worker import Worker, install_worker_term_hard_handler, on_cold_shutdown
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 from celery.exceptions import SecurityWarning, WorkerLostError
@@ -86,9 +86,16 @@ class Program(Worker):  # type: ignore[misc]
         self.ending = True
         self.app.on_ending()
         # a second one ends the tasks that run; they go back to the queue
-        install_worker_term_hard_handler(self, sig=signal.Signals(number).name)
+        install_worker_term_hard_handler(self, sig=signal.Signals(number).name, callback=_give_back)
         if not self.connected:
             self.end_if_idle()
+
+
+def _give_back(worker: Program) -> None:
+    """What runs goes back to the queue, and so does what is on its way to a process, which Celery would wait for."""
+    for request in [one for one in state.reserved_requests if one not in state.active_requests]:
+        request.terminate(worker.pool)  # as soon as a process begins with it
+    on_cold_shutdown(worker)
 
 
 class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -134,6 +141,13 @@ class LabkitRequest(Request):  # type: ignore[misc]
         if issubclass(type(error), WorkerLostError | SystemExit) and not state.should_terminate:
             self.app.on_process_died(self.args, self.worker_pid)
         super().on_failure(exc_info, *arguments, **options)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End it. While the worker ends that is no revocation, for which its message would be acknowledged."""
+        if self.time_start and state.should_terminate:
+            self.cancel(pool, signal, emit_retry=False)
+        else:
+            super().terminate(pool, signal)
 
 
 class _PromptPool(AsynPool):  # type: ignore[misc]

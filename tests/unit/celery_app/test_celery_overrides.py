@@ -1,4 +1,4 @@
-"""How a Celery worker lets a lost connection go."""
+"""How a Celery worker lets a lost connection go, and what it has taken."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import Celery
+from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.message import Message
 
-from labkit.celery_app.celery_overrides import CarefulConsumer
+from labkit.celery_app.celery_overrides import CarefulConsumer, LabkitRequest, _give_back
 
 
 class HalfWay:
@@ -70,3 +73,57 @@ def test_a_message_from_before_the_clock_was_set_back_waits_no_longer_than_any_r
     consumer_of().create_task_handler()(message)
     (headers,) = taken
     assert in_an_hour - datetime.fromisoformat(headers["eta"]) > timedelta(minutes=59)
+
+
+class Pool:
+    """The processes of a worker: what they were told to end."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+
+    def terminate_job(self, pid: int, _signal: int) -> None:
+        self.ended.append(pid)
+
+
+def taken_request(app: Celery) -> Any:
+    """A request that was handed to a process, which has not begun with it as far as the worker knows."""
+    message = Message(  # type: ignore[no-untyped-call]
+        body="[[], {}, {}]",
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers={"id": "1", "task": "wait", "reply_to": None},
+        channel=SimpleNamespace(no_ack_consumers=None),
+    )
+    request = LabkitRequest(message, app=app, task=app.tasks["wait"], on_ack=pytest.fail, on_reject=pytest.fail)
+    request._announce_cancelled = lambda **_: None  # it tells the backend, of which there is none
+    state.task_reserved(request)
+    return request
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Celery:
+    for name in ("should_terminate", "should_stop"):
+        monkeypatch.setattr(state, name, None)
+    celery = Celery(set_as_current=False)
+
+    @celery.task(name="wait", acks_late=True)  # type: ignore[untyped-decorator]
+    def wait() -> None:
+        raise AssertionError("nothing is performed here")
+
+    return celery
+
+
+def test_what_no_process_is_known_to_have_begun_is_given_back_when_one_does(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery gives back what runs, and would wait for the end of what begins while it does."""
+    pool, ended = Pool(), list[Any]()
+    monkeypatch.setattr("labkit.celery_app.celery_overrides.on_cold_shutdown", ended.append)
+    request, worker = taken_request(app), SimpleNamespace(pool=pool)
+    _give_back(worker)  # type: ignore[arg-type]
+    assert (ended, pool.ended) == ([worker], [])
+    state.should_terminate = True
+    request.on_accepted(4711, 0.0)
+    state.task_ready(request)
+    assert pool.ended == [4711]
+    assert not request.acknowledged, "its message goes back into the queue"
