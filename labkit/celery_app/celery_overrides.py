@@ -21,8 +21,9 @@ from celery.app import trace
 from celery.apps.worker import Worker, install_worker_term_hard_handler, on_cold_shutdown
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
-from celery.exceptions import SecurityWarning, WorkerLostError
-from celery.platforms import EX_OK
+from celery.concurrency.solo import TaskPool as SoloPool
+from celery.exceptions import SecurityWarning, WorkerLostError, WorkerTerminate
+from celery.platforms import EX_FAILURE, EX_OK
 from celery.utils.threads import bound_open_broker_sockets, default_socket_timeout
 from celery.worker import state
 from celery.worker.consumer import Consumer
@@ -87,15 +88,21 @@ class Program(Worker):  # type: ignore[misc]
         self.app.on_ending()
         # a second one ends the tasks that run; they go back to the queue
         install_worker_term_hard_handler(self, sig=signal.Signals(number).name, callback=_give_back)
+        if isinstance(self.pool, SoloPool) and state.active_requests:
+            # the loop waits for the task, and a handler of signals must not print
+            threading.Thread(target=self.on_ending, args=(len(state.reserved_requests),), name="ending").start()
         if not self.connected:
             self.end_if_idle()
 
 
 def _give_back(worker: Program) -> None:
-    """What runs goes back to the queue, and so does what is on its way to a process, which Celery would wait for."""
-    for request in [one for one in state.reserved_requests if one not in state.active_requests]:
-        request.terminate(worker.pool)  # as soon as a process begins with it
-    on_cold_shutdown(worker)
+    """What runs goes back to the queue; threads cannot be ended, and Celery's loop puts back what they have."""
+    if isinstance(worker.pool, PreforkPool):
+        for request in [one for one in state.reserved_requests if one not in state.active_requests]:
+            request.terminate(worker.pool)  # as soon as a process begins with it; Celery would wait for its end
+        on_cold_shutdown(worker)
+    elif isinstance(worker.pool, SoloPool) and state.active_requests:
+        raise WorkerTerminate(EX_FAILURE)
 
 
 class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -167,8 +174,8 @@ class PreforkPool(TaskPool):  # type: ignore[misc]
 
 
 def is_terminated() -> bool:
-    """Whether this process of the pool is to end at once: then `SystemExit` was raised in the middle of its task."""
-    return bool(terminate_handler_fired())
+    """Whether this process, of the pool or the worker, is to end at once: a `SystemExit` was raised in its task."""
+    return bool(terminate_handler_fired()) or state.should_terminate is not None
 
 
 class CarefulConsumer(Consumer):  # type: ignore[misc]

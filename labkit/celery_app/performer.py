@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 from billiard.process import current_process
-from celery.exceptions import Reject
+from celery.exceptions import Reject, WorkerTerminate
 from celery.exceptions import Retry as ComesAgain
 from kombu.exceptions import OperationalError
 
@@ -275,7 +275,7 @@ class _HandlerCall:
         self._here.called = False
         error = outcome_of(self._guarded, task)
         if error is not None and is_terminated():
-            raise SystemExit  # it is the process that ends, whatever the handler makes of it
+            raise WorkerTerminate  # it is the process that ends, whatever the handler makes of it
         return self._here.called, error
 
 

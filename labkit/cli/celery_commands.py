@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How often it is looked whether Beat could go on, in seconds.
 CHECK_INTERVAL = 0.2
+#: The status of a command that Ctrl-C has cut short.
+INTERRUPTED = 130
 
 celery_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -47,6 +50,7 @@ def worker(
     start_logging("celery")
     from typing import get_args
 
+    from labkit.celery_app.celery_overrides import is_terminated
     from labkit.celery_app.celery_status import OutcomeCounter, reachable_broker
     from labkit.celery_app.celery_worker import Pool, run_worker, worker_app
     from labkit.dispatch.factory import new_name
@@ -72,7 +76,10 @@ def worker(
             flush=True,
         ),
     )
-    print(_summary(the_name, tally))
+    print(_summary(the_name, tally), flush=True)
+    if is_terminated():
+        print(f"{the_name} gave back to the queue what it had not done.", flush=True)
+        os._exit(INTERRUPTED)  # no thread that still has a task holds it up
     if status != 0:
         raise WorkerFailed(f"{the_name} could not go on; celery.log in the folder of logs says why.")
 

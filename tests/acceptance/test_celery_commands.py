@@ -121,8 +121,9 @@ def test_sigterm_lets_the_task_that_runs_finish(type_in, send, room):
     assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 0)
 
 
-def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, send, room):
-    worker = ready(type_in("celery", "worker"))
+@pytest.mark.parametrize("pool", ["prefork", "threads", further("solo")])
+def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, send, room, pool):
+    worker = ready(type_in("celery", "worker", "--pool", pool))
     send(new_task("sleep", 600))
     wait_for(lambda: room.count().unacknowledged == 1, "the task was to be taken")
     worker.send_signal(signal.SIGINT)
@@ -130,7 +131,8 @@ def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, sen
     assert re.fullmatch(r"celery-\w+ ends when what it has taken is done \(1\); Ctrl-C again gives it back .*\n", said)
     send(new_task("sleep", 0.01))
     worker.send_signal(signal.SIGINT)
-    worker.communicate(timeout=120)
+    out, _ = outcome(worker, 130)
+    assert out.endswith("gave back to the queue what it had not done.\n")
     wait_for(lambda: room.count().unacknowledged == 0, "nothing was to be taken any more")
     assert sum(room.count().waiting) in (1, 2)
 

@@ -12,7 +12,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.message import Message
 
-from labkit.celery_app.celery_overrides import CarefulConsumer, LabkitRequest, _give_back
+from labkit.celery_app.celery_overrides import CarefulConsumer, LabkitRequest, PreforkPool, _give_back
 
 
 class HalfWay:
@@ -75,13 +75,14 @@ def test_a_message_from_before_the_clock_was_set_back_waits_no_longer_than_any_r
     assert in_an_hour - datetime.fromisoformat(headers["eta"]) > timedelta(minutes=59)
 
 
-class Pool:
+class Pool(PreforkPool):
     """The processes of a worker: what they were told to end."""
 
     def __init__(self) -> None:
         self.ended: list[int] = []
 
     def terminate_job(self, pid: int, _signal: int) -> None:
+        """Celery calls it."""
         self.ended.append(pid)
 
 
