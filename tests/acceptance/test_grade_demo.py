@@ -69,7 +69,7 @@ EXPECTED = {
     "endless_loop": (4, {"q1": "cell ended"}),
     "process_ended": (4, {"q1": "cell ended"}),
     "fork_bomb": (0, {"q1": "cell failed"}),
-    "equal_to_everything": (0, {"q1": "always the same", "q2": "no value"}),
+    "equal_to_everything": (0, {"q1": "always the same", "q2": "error"}),
     "damaged_file": (0, dict.fromkeys(("q1", "q2", "q3", "q4", "q5", "q6"), "broken JSON")),
 }
 
