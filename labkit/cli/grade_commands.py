@@ -197,7 +197,7 @@ def demo(
 
     Makes a course in a new folder, with one assignment that twelve have handed in: right, wrong with classic mistakes,
     and hostile (an endless loop, a fork bomb, a damaged file, …). It is collected, graded as `auto` does it, and given
-    back, and the class report opens in the browser, if there is one. It takes some minutes; Ctrl-C ends it.
+    back, and the class report opens in the browser, if there is one. It takes two or three minutes; Ctrl-C ends it.
     """
     _must_have_nbgrader()
     from labkit.cli.grading_demo import show_demo
