@@ -6,12 +6,13 @@ that places stay empty, and low ones after a long time without any.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from msgspec import ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from labkit.grading.question_verdict import Feedback, quoted
 from labkit.grading.sandbox.kernel import Answer, CodeError, Returned
@@ -81,6 +82,26 @@ class Decided(NamedTuple):
         return len(self.view.backlogged) == len(self.view.classes)
 
 
+class SaidDecision(Struct, frozen=True, kw_only=True):
+    """What is taken of a decision as the function has returned it. A credit is of any size, as JSON has it."""
+
+    start: str | None
+    shed: tuple[str, ...] = ()
+    credits: dict[str, int | float] = {}
+
+    def owed(self) -> dict[str, float]:
+        """The credits of the classes. Raises ValueError if one of them is no finite number."""
+        owed = {}
+        for name in self.credits.keys() & {HIGH, LOW}:
+            try:
+                owed[name] = float(self.credits[name])
+            except OverflowError:
+                owed[name] = math.inf
+            if not math.isfinite(owed[name]):
+                raise ValueError(f"the credit of {name} is {quoted(self.credits[name])}")
+        return owed
+
+
 class PolicyFailed(Exception):
     """The function has not decided, so the run is over."""
 
@@ -105,14 +126,16 @@ class AskedPolicy:
             where = f" in line {answer.line}" if isinstance(answer, CodeError) and answer.line is not None else ""
             raise _failed(NOT_DECIDED, f"With {_words(view)} it did not decide{where}: {said}", now)
         try:
-            decision = convert(answer.value, Decision)
+            decision = convert(answer.value, SaidDecision)
+            owed = decision.owed()
         except ValidationError:
             raise _failed(NOT_DECIDED, f"With {_words(view)} it returned {quoted(answer.value)}.", now) from None
+        except ValueError as error:
+            raise _failed(NOT_DECIDED, f"With {_words(view)} it decided, and {error}.", now) from None
         if decision.start is not None and decision.start not in {one.name for one in view.backlogged}:
             raise _failed(NOBODY_WAITS, f"With {_words(view)} it started {quoted(decision.start)}.", now)
         if decision.shed:
             raise _failed(SHEDS, f"With {_words(view)} it dropped a task.", now)
-        owed = {name: credit for name, credit in decision.credits.items() if name in (HIGH, LOW)}
         return Decision(start=decision.start, held={}, credits=owed)
 
 

@@ -10,7 +10,8 @@ import pytest
 from labkit.errors import BadAssignment, KernelEnded
 from labkit.grading.questions import read_question
 from labkit.grading.questions.policy_question import PolicyQuestion
-from labkit.grading.questions.policy_run import Decided, draw_loads, faults_in, play, share_alike
+from labkit.grading.questions.policy_run import AskedPolicy, Decided, draw_loads, faults_in, play, share_alike
+from labkit.grading.sandbox.kernel import Returned
 from labkit.policies import make_policy
 from tests.unit.grading.local_solution import LocalSolution
 
@@ -95,6 +96,20 @@ def test_who_does_not_decide_has_no_points(tmp_path: Path, returned: str, mistak
     verdict = declared(tmp_path).judge(LocalSolution(f"def decide(view, now): return {returned}"))
     assert (verdict.points, verdict.feedback[0].mistake) == (0, mistake)
     assert declared(tmp_path).judge(LocalSolution()).feedback[0].mistake == "no decision"
+
+
+@pytest.mark.parametrize("credit", ["10**400", "-10**400", "float('inf')", "float('nan')", "'2'", "True"])
+def test_a_credit_that_cannot_be_kept_is_no_decision(tmp_path: Path, credit: str) -> None:
+    verdict = declared(tmp_path).judge(
+        LocalSolution(STRICT.replace('"held": {}', f'"held": {{}}, "credits": {{"high": {credit}}}'))
+    )
+    assert (verdict.points, verdict.feedback[0].mistake) == (0, "no decision")
+
+
+def test_of_a_decision_no_more_is_looked_at_than_is_needed() -> None:
+    said = {"start": "low", "held": {"low": None}, "credits": {"high": 2, "nobody": 10**400}}
+    decision = AskedPolicy(lambda view, now: Returned(said)).decide(decided_by("strict")[0].view, 0.0)
+    assert (decision.start, decision.credits) == ("low", {"high": 2.0})
 
 
 def test_cells_that_take_all_the_time_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
