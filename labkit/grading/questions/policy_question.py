@@ -21,7 +21,7 @@ the policy that makes it, or shares them out as unfairly by its weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -108,12 +108,12 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def judge(self, solution: Solution) -> QuestionVerdict:
         """The verdict on what the function decided."""
+        loads = draw_loads(solution.rng(self.id))
         try:
             solution.ready()
+            decided, found = self.run(solution, loads)
         except KernelEnded as ended:
             return QuestionVerdict.not_run(self.id, self.points, Feedback("not run", str(ended)))
-        loads = draw_loads(solution.rng(self.id))
-        decided, found = self.run(solution, loads)
         listed = {mistake for check in self.checks for mistake in check.fails_by}
         seen = {feedback.mistake for feedback in found}
         holds = [seen.isdisjoint(check.fails_by) and seen <= listed for check in self.checks]
@@ -124,7 +124,8 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def run(self, solution: Solution, loads: Sequence[Load]) -> tuple[list[Decided], list[Feedback]]:
         """What it decides until it fails, and what is wrong with it, the causes first. Of one that decides otherwise
-        when it is asked again, nothing else is certain.
+        when it is asked again, nothing else is certain. It is asked again in another process, which remembers nothing
+        of the first one. Raises `KernelEnded` if the submission has used up its time before.
         """
         end, asked = solution.clock() + self.timeout, 0
 
@@ -137,18 +138,22 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
                 return solution.call(self.calls, plain_arguments(view, now), timeout=left)
             except KernelEnded as ended:
                 late = solution.clock() >= end
-                failed = slow(asked, self.timeout) if late else Feedback(NOT_DECIDED, str(ended), HINTS[NOT_DECIDED])
+                failed = slow(asked, self.timeout) if late else Feedback(NOT_DECIDED, str(ended))
                 raise PolicyFailed(failed) from ended
 
         policy: Policy = AskedPolicy(ask)
         decided: list[Decided] = []
         try:
             play(policy, loads, decided)
+            paused = solution.clock()
+            solution.afresh()
+            solution.ready()
+            end += solution.clock() - paused
             return decided, changes_in(decided, policy) or faults_in(decided, loads, self.every)
         except PolicyFailed as failed:
             return decided, [failed.feedback]
 
-    def broken_by(self, known: KnownPolicy, loads: Sequence[Load]) -> list[Any]:
+    def broken_by(self, known: KnownPolicy, loads: Sequence[Load]) -> list[PolicyCheck]:
         """The checks that this mistake fails."""
         seen = {feedback.mistake for feedback in faults_in(known.decided(loads), loads, self.every)}
         return [check for check in self.checks if not seen.isdisjoint(check.fails_by)]

@@ -195,6 +195,19 @@ started = 0
     return start(view, low if low.waiting and started % EVERY == 0 else view.startable[0], "its turn")
 """
 )
+MEMO = (
+    """
+started, known = 0, {}
+"""
+    + DECIDE
+    + """
+    global started
+    if (str(view), now) not in known:
+        started += 1
+        known[str(view), now] = low if low.waiting and started % EVERY == 0 else view.startable[0]
+    return start(view, known[str(view), now], "its turn")
+"""
+)
 BY_CHANCE = (
     DECIDE
     + """
@@ -406,6 +419,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q5", "high starves", 3, COUNTING.format("EVERY - 1", "high.credit - EVERY + 1")),
     ("q5", "high starves", 3, DECIDE + '    return start(view, view.startable[-1], "low goes first")'),
     ("q5", "another answer each time", 0, GLOBAL_COUNT),
+    ("q5", "another answer each time", 0, MEMO),
     ("q5", "another answer each time", 0, BY_CHANCE),
     ("q5", "tasks never started", 0, NEVER_ALONE),
     ("q5", "tasks never started", 0, "@with_plain_view\ndef decide(view, now): return hold(view)"),
