@@ -83,7 +83,7 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
     name: ClassVar[str] = "policy"
 
     calls: Name
-    every: Annotated[int, Meta(ge=2, le=10)]
+    every: Annotated[int, Meta(ge=2, le=6)]  # with less for low, the loads are too short to tell one too few
     checks: Annotated[tuple[PolicyCheck, ...], Meta(min_length=1)]
     mistakes: tuple[KnownPolicy, ...] = ()
 

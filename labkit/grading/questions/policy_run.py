@@ -50,12 +50,12 @@ HINTS: dict[str, str] = {
     SHEDS: "No class here has a limit, so no task is to be dropped.",
     SLOW: "It is asked again when something has changed: where nothing can be started, return hold(view) at once.",
     BEYOND: "Where view.full, nothing is to be started: return hold(view).",
-    LEFT: "Where one class waits alone and there is room, start it.",
+    LEFT: "hold(view) is for a view of which view.startable is empty: where nothing runs, nobody asks again.",
     STARVES: "Count what was started since the last low task, and keep the count in `credits`.",
     TOO_LITTLE: "Of so many starts all but one may be high ones: count from 0 when low has had its turn.",
     HIGH_STARVES: "High is the urgent class: low has its turn, and high all others.",
     TOO_MUCH: "Start low when it is its turn, and high in all other cases.",
-    EMPTY: "Where one class waits alone and there is room, start it.",
+    EMPTY: "As long as view.startable is not empty, start one of those classes.",
     CHANGES: "Use `view` and `now` alone: what must be remembered goes into `credits` and comes back as `credit`.",
 }
 
@@ -124,18 +124,18 @@ class AskedPolicy:
         if not isinstance(answer, Returned):
             said = answer.last_line if isinstance(answer, CodeError) else answer.why
             where = f" in line {answer.line}" if isinstance(answer, CodeError) and answer.line is not None else ""
-            raise _failed(NOT_DECIDED, f"With {_words(view)} it did not decide{where}: {said}", now)
+            raise _failed(NOT_DECIDED, f"With {_words(view)} it did not decide{where}: {said}")
         try:
             decision = convert(answer.value, SaidDecision)
             owed = decision.owed()
         except ValidationError:
-            raise _failed(NOT_DECIDED, f"With {_words(view)} it returned {quoted(answer.value)}.", now) from None
+            raise _failed(NOT_DECIDED, f"With {_words(view)} it returned {quoted(answer.value)}.") from None
         except ValueError as error:
-            raise _failed(NOT_DECIDED, f"With {_words(view)} it decided, and {error}.", now) from None
+            raise _failed(NOT_DECIDED, f"With {_words(view)} it decided, and {error}.") from None
         if decision.start is not None and decision.start not in {one.name for one in view.backlogged}:
-            raise _failed(NOBODY_WAITS, f"With {_words(view)} it started {quoted(decision.start)}.", now)
+            raise _failed(NOBODY_WAITS, f"With {_words(view)} it started {quoted(decision.start)}.")
         if decision.shed:
-            raise _failed(SHEDS, f"With {_words(view)} it dropped a task.", now)
+            raise _failed(SHEDS, f"With {_words(view)} it dropped a task.")
         return Decision(start=decision.start, held={}, credits=owed)
 
 
@@ -186,15 +186,15 @@ def faults_in(decided: Sequence[Decided], loads: Sequence[Load], every: int) -> 
     found = []
     for one in decided:
         if one.start is not None and one.view.full:
-            found.append(_told(BEYOND, f"With {_words(one.view)} it started a {one.start} task.", one.now))
+            found.append(_told(BEYOND, f"With {_words(one.view)} it started a {one.start} task."))
             break
     left = sum(len(load.rank) for load in loads) - sum(one.start is not None for one in decided)
     if left:
-        found.append(_told(LEFT, f"{left} tasks were never started, although all that ran had come to its end.", None))
+        found.append(_told(LEFT, f"{left} tasks were never started, although all that ran had come to its end."))
     found += _unfair(decided, every)
     for one in decided:
         if one.start is None and one.view.startable:
-            found.append(_told(EMPTY, f"With {_words(one.view)} it started nothing.", one.now))
+            found.append(_told(EMPTY, f"With {_words(one.view)} it started nothing."))
             break
     return found
 
@@ -204,7 +204,7 @@ def changes_in(decided: Sequence[Decided], policy: Policy) -> list[Feedback]:
     for one in reversed(decided[::ASKED_AGAIN]):
         if (again := policy.decide(one.view, one.now).start) != one.start:
             said = f"With {_words(one.view)} it started {one.start or 'nothing'}, and when asked again"
-            return [_told(CHANGES, f"{said} {again or 'nothing'}.", one.now)]
+            return [_told(CHANGES, f"{said} {again or 'nothing'}.")]
     return []
 
 
@@ -220,7 +220,7 @@ def share_alike(decided: Sequence[Decided], others: Sequence[Decided]) -> bool:
 def slow(asked: int, timeout: float) -> Feedback:
     """What is told where the time is over."""
     said = f"It was asked {asked} times, and had not decided all within {timeout:g} s: a policy decides at once."
-    return _told(SLOW, said, None)
+    return _told(SLOW, said)
 
 
 def plain_arguments(view: View, now: float) -> list[object]:
@@ -235,21 +235,24 @@ def _unfair(decided: Sequence[Decided], every: int) -> list[Feedback]:
             low = 0
             for count, one in enumerate(starts[first:], start=1):
                 low += one.start == LOW
-                ahead = low - count / every
-                if abs(ahead) > SLACK:
-                    mistake = _unfairness(count, low, every)
+                mistake = _unfairness(count, low, every)
+                if mistake is not None and mistake not in found:
                     said = f"Of {count} starts in a row while both classes waited, low had {low}"
-                    said += f"; one of every {every} was promised."
-                    found.setdefault(mistake, _told(mistake, said, one.now))
-                    break
+                    found[mistake] = _told(mistake, f"{said}; one of every {every} was promised.")
+    for starving, behind in ((STARVES, TOO_LITTLE), (HIGH_STARVES, TOO_MUCH)):
+        if starving in found:
+            found.pop(behind, None)
     return list(found.values())
 
 
-def _unfairness(count: int, low: int, every: int) -> str:
-    """A class that gets less than half of what was promised starves."""
-    if low < count / every:
-        return STARVES if low < count / every / 2 else TOO_LITTLE
-    return HIGH_STARVES if count - low < (1 - 1 / every) * count / 2 else TOO_MUCH
+def _unfairness(count: int, low: int, every: int) -> str | None:
+    """A class starves that gets less than half of what was promised, with half of the slack."""
+    promised = count / every
+    if promised - low > SLACK:
+        return STARVES if promised / 2 - low > SLACK / 2 else TOO_LITTLE
+    if low - promised > SLACK:
+        return HIGH_STARVES if (count - promised) / 2 - (count - low) > SLACK / 2 else TOO_MUCH
+    return None
 
 
 def _shared_starts(decided: Sequence[Decided]) -> Iterator[list[Decided]]:
@@ -275,9 +278,9 @@ def _words(view: View) -> str:
     return f"{waiting} tasks waiting and {view.taken} of {view.capacity} places taken"
 
 
-def _told(mistake: str, sentence: str, at: float | None) -> Feedback:
-    return Feedback(mistake, sentence, HINTS[mistake], at=at)
+def _told(mistake: str, sentence: str) -> Feedback:
+    return Feedback(mistake, sentence, HINTS[mistake])
 
 
-def _failed(mistake: str, sentence: str, at: float) -> PolicyFailed:
-    return PolicyFailed(_told(mistake, sentence, at))
+def _failed(mistake: str, sentence: str) -> PolicyFailed:
+    return PolicyFailed(_told(mistake, sentence))

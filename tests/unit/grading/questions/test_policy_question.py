@@ -70,6 +70,7 @@ def decided_by(policy: str, seed: str = "seed", **weights: float) -> list[Decide
         ('"low starves"]\n\n[[checks', '"low starve"]\n\n[[checks', "no mistake has the name 'low starve'"),
         ('"weighted"', '"weighed"', "the mistake 'equal' has no policy. There is no policy 'weighed'"),
         ("every = 4", "every = 1", "every"),
+        ("every = 4", "every = 7", "every"),
         ("points = 3", "points = 4", "worth 4 points, and its checks 3"),
         ("[[mistakes]]", '[[mistakes]]\nname = "equal"\npolicy = "strict"\nsentence = "."\n\n[[mistakes]]', "two mist"),
     ],
@@ -131,14 +132,15 @@ def test_a_check_tells_its_own_sentence_only_for_what_it_is_about(tmp_path: Path
 def test_what_was_promised_is_kept_by_weights_and_no_other_ones(seed: int) -> None:
     loads = draw_loads(Random(str(seed)))
 
-    def faults(high: float, low: float) -> set[str]:
+    def faults(high: float, low: float, every: int = 4) -> set[str]:
         decided = decided_by("weighted", str(seed), high=high, low=low)
-        return {fault.mistake for fault in faults_in(decided, loads, 4)}
+        return {fault.mistake for fault in faults_in(decided, loads, every)}
 
-    assert faults(3, 1) == set()
-    assert faults(4, 1) == {"low gets too little"}
-    assert faults(2, 1) == {"high pays too much"}
-    assert "high starves" in faults(1, 3)
+    assert faults(3, 1) == faults(1, 1, 2) == faults(5, 1, 6) == set()
+    assert faults(4, 1) == faults(5, 1) == faults(6, 1) == faults(6, 1, 6) == {"low gets too little"}
+    assert faults(9, 1) == {"low starves"}
+    assert faults(2, 1) == faults(1, 1) == faults(4, 1, 6) == {"high pays too much"}
+    assert faults(1, 3) == {"high starves"}
 
 
 def test_policies_share_alike_whoever_begins() -> None:
