@@ -124,7 +124,8 @@ class AskedPolicy:
         if not isinstance(answer, Returned):
             said = answer.last_line if isinstance(answer, CodeError) else answer.why
             where = f" in line {answer.line}" if isinstance(answer, CodeError) and answer.line is not None else ""
-            raise _failed(NOT_DECIDED, f"With {_words(view)} it did not decide{where}: {said}")
+            mistake = SLOW if said.startswith(TimeoutError.__name__) else NOT_DECIDED  # so the cell that calls it says
+            raise _failed(mistake, f"With {_words(view)} it did not decide{where}: {said}")
         try:
             decision = convert(answer.value, SaidDecision)
             owed = decision.owed()

@@ -93,6 +93,28 @@ WAITS = """
             pass
         send(low, perform)
 """
+LONG_POLL = """
+    while True:
+        consumer = high
+        polled = high.poll(timeout_ms=5000, max_records=1)
+        if not polled and not is_full():
+            consumer = low
+            polled = low.poll(timeout_ms=5000, max_records=1)
+        if not polled:
+            return
+        for record in [record for records in polled.values() for record in records]:
+            perform.delay(record.value.decode())
+            consumer.commit()
+"""
+SLEEPS_IN_TURN = """
+    from time import sleep
+    while True:
+        while send(high, perform):
+            pass
+        if is_full() or not send(low, perform):
+            sleep(0.5)
+            return
+"""
 COMMIT_FIRST = """
     while True:
         consumer = high
@@ -245,12 +267,13 @@ def decide(view, now):
 """
 SLEEPS = """
 import time
+from time import sleep
 
 @with_plain_view
 def decide(view, now):
     high, low = view.classes
     if not view.startable:
-        time.sleep(1.0)
+        time.sleep(0.01)
         return hold(view)
     if low.waiting and (not high.waiting or high.credit >= EVERY - 1):
         return start(view, low, "its turn", {"high": 0})
@@ -316,11 +339,18 @@ def decide(view, now):
 #: Other ways to be right.
 RIGHT_ANSWERS: list[tuple[str, str]] = [
     ("q1", TAKEN.format(f"len(redis.hgetall('unacked')) + {WAITING}")),
+    (
+        "q1",
+        TAKEN.format(
+            "sum(map(redis.llen, redis.scan_iter(queue + SEPARATOR + '*', count=100))) + redis.llen(queue)"
+        ).replace("return", "return redis.hlen(b'unacked') +"),
+    ),
     ("q1", TAKEN.format("redis.hlen('unacked') + sum(len(redis.lrange(name, 0, -1)) for name in names)")),
     ("q2", ROOM.format("min(wanted, max(capacity - others - state['taken'], 0))")),
     ("q3", TURN.partition("@with_lists")[0] + BATCHES),
     ("q3", TURN + PUT_BACK),
     ("q4", BY_HAND),
+    ("q4", STARVATION + "starvation = {name: round(wait, 2) for name, wait in told(records).items()}"),
     ("q5", BY_POLICY.format("'quota'", "high", "replace(low, share=1 / EVERY)")),
     ("q5", BY_POLICY.format("'weighted'", "replace(high, weight=EVERY - 1)", "low")),
     ("q5", COUNTING.format("EVERY - 1", "0").replace("high.credit", "0 + high.credit")),
@@ -377,6 +407,8 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q3", "high looked at once", 2, TURN + LOOKED_ONCE),
     ("q3", "one low task a turn", 0, TURN + ONE_LOW),
     ("q3", "waits for room", 2, TURN + WAITS),
+    ("q3", "waits for tasks", 2, TURN + LONG_POLL),
+    ("q3", "waits for tasks", 2, TURN + SLEEPS_IN_TURN),
     ("q3", "commit before sending", 4, TURN + COMMIT_FIRST),
     ("q3", "commit of all that was read", 4, TURN + COMMIT_OF_BATCH),
     ("q3", "no commit", 0, TURN + UNCOMMITTED),
@@ -433,6 +465,8 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
         0,
         '@with_plain_view\ndef decide(view, now): return start(view, view.classes[1], "")',
     ),
+    ("q5", "waits or sleeps", 0, SLEEPS),
+    ("q5", "waits or sleeps", 0, SLEEPS.replace("time.sleep", "sleep")),
     ("q5", "waits or sleeps", 0, "@with_plain_view\ndef decide(view, now): return hang()"),
     ("q6", "nothing is paid", 0, "price = HIGH_WAIT"),
     ("q6", "one for one", 0, "price = HIGH_WAIT + LOW_WAIT - LOW_WAIT_CURED"),

@@ -179,6 +179,13 @@ def waits(high, low, celery):
 
 
 @played
+def waits_for_tasks(high, low, celery):
+    while send(high, celery):
+        pass
+    raise TimeoutError  # as the notebook's consumer does, and its sleep
+
+
+@played
 def commit_first(high, low, celery):
     while True:
         line = high if high.read < len(high.tasks) else low

@@ -10,7 +10,7 @@ def drawn(student):
     in_service = (high + low) / 60 / 2
     strict_high = round(in_service / (1 - high / 60), 2)
     strict_low = round(in_service / (1 - high / 60) / (1 - (high + low) / 60), 2)
-    return high, low, strict_high, strict_low, round(strict_low * draw.uniform(0.4, 0.7), 2)
+    return high, low, strict_high, strict_low, round(strict_low * draw.uniform(0.55, 0.8), 2)
 
 
 def measure(rng, student):
