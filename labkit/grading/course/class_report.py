@@ -27,8 +27,8 @@ from labkit.grading.course.similar_submissions import SimilarSubmissions, simila
 from labkit.grading.question_verdict import printable
 from labkit.whole_file import whole_file
 
-#: How many pairs of similar submissions are shown, and how much of the code of an answer, in characters.
-MOST_PAIRS, MOST_SHOWN = 30, 4_000
+#: How many pairs of similar submissions are shown.
+MOST_PAIRS = 30
 #: How many mistakes of a question are told.
 MOST_MISTAKES = 10
 
@@ -90,10 +90,11 @@ def _pages(course: Course, found: ClassStatistics, file: Path) -> Iterator[tuple
 
 
 def _shown(code: str) -> str:
-    """So much of the code as is shown, without what no page should be given."""
-    lines = code[:MOST_SHOWN].expandtabs(4).splitlines()
-    cut = ["[…]"] if len(code) > MOST_SHOWN else []
-    return "\n".join([printable(line, MOST_SHOWN) for line in lines] + cut)
+    """So much of the code as is compared, without what no page should be given."""
+    most = code_similarity.MOST_CODE
+    lines = code[:most].expandtabs(4).splitlines()
+    cut = ["[…]"] if len(code) > most else []
+    return "\n".join([printable(line, most) for line in lines] + cut)
 
 
 def _per_cent(share: float) -> str:

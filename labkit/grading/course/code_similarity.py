@@ -8,18 +8,16 @@ said of how two answers came to be alike.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from io import StringIO
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from copydetect import CodeFingerprint
-
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 #: How long a passage is, in characters without blanks and with names of one letter: copydetect's own default.
 PASSAGE = 25
@@ -29,14 +27,13 @@ MOST_ANSWERS = 10
 LEAST_CODE = 80
 #: From which share of one of them on two answers are alike.
 ALIKE = 0.8
-#: So much of an answer is compared, in characters. So 300 answers of 850 characters take 3 s of a processor and 30 MB;
-#: if each is as long, like no other and meant to be hard to split into words, 0.4 s and 2 MB each.
+#: So much of an answer is compared, in characters. 300 answers of 850 characters take 2 s of a processor.
 MOST_CODE = 5_000
 
 
 class SimilarAnswers(NamedTuple):
     """Two answers to a question; `of_first` is the share of the first's own code that is in the second, too, and
-    `of_second` the other way round.
+    `of_second` the other way round; `first_own` and `second_own` are how many characters the own code of each has.
     """
 
     question: str
@@ -44,70 +41,96 @@ class SimilarAnswers(NamedTuple):
     second: str
     of_first: float
     of_second: float
+    first_own: int
+    second_own: int
+
+    @property
+    def less(self) -> float:
+        """The share of the one of which less is in the other."""
+        return min(self.of_first, self.of_second)
+
+    @property
+    def more(self) -> float:
+        """The share of the one of which more is in the other."""
+        return max(self.of_first, self.of_second)
 
 
 def similar_answers(question: str, answers: Mapping[str, str], known: Iterable[str]) -> list[SimilarAnswers]:
-    """The pairs of students whose code is alike, most alike first, from the code of each. What is in `known` too, as
-    the code that was handed out, is nobody's own, and neither is what many have.
+    """The pairs of students whose code is alike, most alike first, from the code of each. A character is an answer's
+    own if it lies in no passage that is in `known`, too, as the code that was handed out, or that many have.
     """
-    prints = {student: _fingerprint(code) for student, code in sorted(answers.items())}
-    common = {passage for code in known for passage in _fingerprint(code).hashes}
-    passages, _, counts, _ = _holders(prints.values())
-    common |= set(passages[counts > MOST_ANSWERS].tolist())
-    own = {student: one for student, one in prints.items() if _without(one, common) >= LEAST_CODE}
-    found = [_compared(question, *pair, own) for pair in _sharing(own)]
-    alike = (one for one in found if max(one.of_first, one.of_second) >= ALIKE)
-    return sorted(alike, key=lambda one: (-min(one[3:]), -max(one[3:]), one))
-
-
-def _fingerprint(code: str) -> CodeFingerprint:
-    """All passages of the code, which is never run: what is no Python is split into words as well as it goes."""
-    from copydetect import CodeFingerprint
-
-    return CodeFingerprint("answer.py", PASSAGE, 1, fp=StringIO(code[:MOST_CODE]))
-
-
-def _without(fingerprint: CodeFingerprint, common: set[int]) -> float:
-    """Take these passages away; returns how many characters the others cover. copydetect's own way of doing so takes
-    away passages, too, that stand twice in an answer.
-    """
-    from copydetect.utils import get_token_coverage
-
-    fingerprint.hashes = fingerprint.hashes - common
-    fingerprint.hash_idx = {passage: fingerprint.hash_idx[passage] for passage in fingerprint.hashes}
-    coverage = get_token_coverage(fingerprint.hash_idx, PASSAGE, len(fingerprint.filtered_code))
-    fingerprint.token_coverage = coverage
-    return float(coverage)
-
-
-def _sharing(own: Mapping[str, CodeFingerprint]) -> list[tuple[str, str]]:
-    """Those who share a passage at all: of each passage there are few, so it takes no comparison of all with all."""
-    _, starts, counts, holders = _holders(own.values())
-    students, several = list(own), counts > 1
-    sharing = {
-        pair
-        for start, count in zip(starts[several].tolist(), counts[several].tolist(), strict=True)
-        for pair in combinations(holders[start : start + count].tolist(), 2)
+    passages = {student: _passages(code) for student, code in sorted(answers.items())}
+    numbers, common = _numbered(passages, [_passages(code) for code in known])
+    own = {student: ~_covered(common[found]) for student, found in numbers.items()}
+    sizes = {student: size for student, one in own.items() if (size := int(one.sum())) >= LEAST_CODE}
+    sharing = _sharing({student: numbers[student] for student in sizes}, common)
+    shares = {
+        (first, second): float((_covered(there) & own[first]).sum()) / sizes[first]
+        for first, second, there in _shared(numbers, sharing, len(common))
     }
-    return sorted((students[first], students[second]) for first, second in sharing)
+    found = [
+        SimilarAnswers(question, one, two, shares[one, two], shares[two, one], sizes[one], sizes[two])
+        for one, two in sharing
+    ]
+    alike = (one for one in found if one.more >= ALIKE)
+    return sorted(alike, key=lambda one: (-one.less, -one.more, one))
 
 
-def _holders(prints: Collection[CodeFingerprint]) -> tuple[Integers, Integers, Integers, Integers]:
-    """All passages; where those begin who have each, by their numbers in order, how many they are; and these numbers.
-
-    As arrays, since there may be a million of passages.
+def _passages(code: str) -> Integers:
+    """All passages of the code, one for each place at which one begins. The code is never run: what is no Python is
+    split into words as well as it goes.
     """
-    of_each = [np.fromiter(one.hashes, np.int64, len(one.hashes)) for one in prints]
-    passages = np.concatenate([np.empty(0, np.int64), *of_each])
-    numbers = np.repeat(np.arange(len(of_each)), [len(one) for one in of_each])
-    order = np.argsort(passages, kind="stable")
-    different, starts, counts = np.unique(passages[order], return_index=True, return_counts=True)
-    return different, starts, counts, numbers[order]
+    from copydetect.utils import filter_code, hashed_kgrams
+
+    letters, _ = filter_code(code[:MOST_CODE], "answer.py")
+    return np.asarray(hashed_kgrams(letters, PASSAGE), np.int64)
 
 
-def _compared(question: str, first: str, second: str, own: Mapping[str, CodeFingerprint]) -> SimilarAnswers:
-    from copydetect import compare_files
+def _numbered(passages: Mapping[str, Integers], known: list[Integers]) -> tuple[dict[str, Integers], Booleans]:
+    """The passages of each as numbers from 0 on; and by number whether a passage is common, so nobody's own."""
+    none = np.empty(0, np.int64)
+    different, places = np.unique(np.concatenate([none, *passages.values()]), return_inverse=True)
+    ends = np.cumsum([len(one) for one in passages.values()], dtype=np.int64)
+    numbers = dict(zip(passages, np.split(places, ends[:-1]), strict=True)) if passages else {}
+    answers = _answers_with(numbers.values(), len(different))
+    return numbers, (answers > MOST_ANSWERS) | np.isin(different, np.concatenate([none, *known]))
 
-    _, shares, _ = compare_files(own[first], own[second])
-    of_first, of_second = (min(1.0, float(share)) for share in shares)  # gaps within what is shared count as shared
-    return SimilarAnswers(question, first, second, of_first, of_second)
+
+def _answers_with(numbers: Iterable[Integers], passages: int) -> Integers:
+    """By number of the passage how many answers have it."""
+    found = np.zeros(passages, np.int64)
+    for one in numbers:
+        found[np.unique(one)] += 1
+    return found
+
+
+def _covered(begins: Booleans) -> Booleans:
+    """Which characters lie in a passage that begins at one of these places."""
+    changes = np.zeros(len(begins) + PASSAGE, np.int64)
+    changes[: len(begins)] += begins
+    changes[PASSAGE:] -= begins
+    return np.cumsum(changes)[:-1] > 0
+
+
+def _sharing(numbers: Mapping[str, Integers], common: Booleans) -> list[tuple[str, str]]:
+    """Those who share a passage that is not common: such a one few have, so it takes no comparison of all with all."""
+    holders: defaultdict[int, list[str]] = defaultdict(list)
+    several = (_answers_with(numbers.values(), len(common)) > 1) & ~common
+    for student, one in numbers.items():
+        for number in np.unique(one[several[one]]).tolist():
+            holders[number].append(student)
+    return sorted({pair for students in holders.values() for pair in combinations(students, 2)})
+
+
+def _shared(
+    numbers: Mapping[str, Integers], sharing: Iterable[tuple[str, str]], passages: int
+) -> Iterator[tuple[str, str, Booleans]]:
+    """Of each two, both ways round, at which places of the first a passage begins that the second has, too."""
+    others: defaultdict[str, set[str]] = defaultdict(set)
+    for first, second in sharing:
+        others[first].add(second)
+        others[second].add(first)
+    for second, firsts in others.items():
+        there = np.zeros(passages, np.bool_)
+        there[numbers[second]] = True
+        yield from ((first, second, there[numbers[first]]) for first in firsts)

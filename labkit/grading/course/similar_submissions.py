@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from labkit.grading.assignment_folder import Assignment
-from labkit.grading.course.code_similarity import SimilarAnswers, similar_answers
+from labkit.grading.course.code_similarity import MOST_CODE, SimilarAnswers, similar_answers
 from labkit.grading.course.course_folder import Course
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.question_verdict import Feedback
@@ -15,7 +15,7 @@ from labkit.grading.submission_cells import take_cells
 
 
 class AnswerPair(NamedTuple):
-    """Two answers that are alike, and the code of both."""
+    """Two answers that are alike, and the code of both, as much of it as is compared and one character more."""
 
     shares: SimilarAnswers
     code: tuple[str, str]
@@ -42,7 +42,7 @@ def similar_submissions(course: Course, assignment: Assignment) -> list[SimilarS
             code = by_student[one.first], by_student[one.second]
             pairs[one.first, one.second].append(AnswerPair(one, code))
     found = (SimilarSubmissions(first, second, tuple(alike)) for (first, second), alike in pairs.items())
-    return sorted(found, key=lambda pair: (-sum(min(one.shares[3:]) for one in pair.answers), pair))
+    return sorted(found, key=lambda pair: (-sum(one.shares.less for one in pair.answers), pair))
 
 
 def _answers(course: Course, assignment: Assignment) -> dict[str, dict[str, str]]:
@@ -55,7 +55,7 @@ def _answers(course: Course, assignment: Assignment) -> dict[str, dict[str, str]
             continue
         for name, code in take_cells(assignment, cells, student).code:
             if name in found:
-                found[name][student] = code
+                found[name][student] = code[: MOST_CODE + 1]  # of which the last says that there is more
     return found
 
 

@@ -28,7 +28,7 @@ def send_all(servers, topic, records):
 '''
 RENAMED = """
 def send_all(servers,topic,records):
-  # all my own work
+  # one after the other
   result=[]
   p = KafkaProducer(bootstrap_servers=servers, acks="all", retries=5)
   for i in range(len(records)):
@@ -57,7 +57,7 @@ def pairs(answers: dict[str, str], *known: str) -> list[tuple[str, str]]:
     return [(one.first, one.second) for one in similar_answers("q5", answers, known)]
 
 
-def test_other_names_another_layout_and_comments_hide_nothing() -> None:
+def test_other_names_another_layout_and_comments_change_little() -> None:
     (found,) = similar_answers("q5", {"ben": RENAMED, "ada": ANSWER, "cleo": OTHER}, [RELEASED])
     assert found[:3] == ("q5", "ada", "ben")
     assert found.of_first > 0.9
@@ -76,6 +76,17 @@ def test_what_was_handed_out_is_nobody_s_own() -> None:
     released = "\n".join(f"x{n} = y{n}(z, {n}, [w{n} * {n}])" for n in range(200, 230))
     assert pairs({"ada": released + OTHER, "ben": released + ANSWER}) != []
     assert pairs({"ada": released + OTHER, "ben": released + ANSWER}, released) == []
+
+
+def test_small_changes_of_what_was_handed_out_are_little_code_of_one_s_own() -> None:
+    """Each is short, and lies in all passages of 25 characters around it."""
+    changed = ANSWER.replace("retries=5", "retries=7").replace("timeout=30", "timeout=60").replace("sort_keys=True", "")
+    assert pairs({"ada": changed, "ben": changed}) == [("ada", "ben")]
+    assert pairs({"ada": changed, "ben": changed}, RELEASED, ANSWER) == []
+    (found,) = similar_answers("q5", {"ada": changed + OTHER, "ben": OTHER + changed}, [RELEASED, ANSWER])
+    assert found.less > 0.9
+    assert LEAST_CODE < found.first_own < len(OTHER)
+    assert LEAST_CODE < found.second_own < len(OTHER)
 
 
 def test_what_stands_twice_in_an_answer_is_not_taken_for_handed_out() -> None:
@@ -131,4 +142,4 @@ def test_the_order_of_students_and_the_run_change_nothing() -> None:
     answers = {"ada": ANSWER, "ben": RENAMED, "cleo": OTHER + ANSWER, "dan": ANSWER + OTHER}
     found = similar_answers("q5", answers, [RELEASED])
     assert similar_answers("q5", dict(reversed(answers.items())), [RELEASED]) == found
-    assert [min(one[3:]) for one in found] == sorted((min(one[3:]) for one in found), reverse=True)
+    assert [one.less for one in found] == sorted((one.less for one in found), reverse=True)
