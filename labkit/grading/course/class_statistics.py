@@ -90,7 +90,7 @@ class ClassStatistics(NamedTuple):
 def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
     """Of what is graded now. Raises `UnknownAssignment` and `BadGradebook`."""
     assignment = course.assignment(name)
-    current = current_reports(course, name)
+    current = current_reports(course, name, gradebook.written(name))
     reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)

@@ -114,6 +114,11 @@ class CourseGradebook(Resource):
         with self._told():
             return sorted(student.id for student in self.gradebook.students)
 
+    def written(self, assignment: str) -> set[str]:
+        """Whose submissions it has: none of them if it does not know the assignment."""
+        with self._told():
+            return {submission.student.id for submission in self.gradebook.assignment_submissions(assignment)}
+
     def waiting(self, assignment: str) -> int:
         """How many answers a person has to look at."""
         with self._told():

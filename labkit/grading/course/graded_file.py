@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,14 +47,15 @@ def read_graded(course: Course, student: str, assignment: str) -> GradedFile | N
     return graded if (graded.report.student, graded.report.assignment) == (student, assignment) else None
 
 
-def current_reports(course: Course, assignment: str) -> dict[str, Report | None]:
+def current_reports(course: Course, assignment: str, written: Collection[str]) -> dict[str, Report | None]:
     """What was found of each student's submission; none where no report is of it: it was not graded, or it or the
-    assignment has changed since. Raises `OSError`.
+    assignment has changed since, or the gradebook has lost its points: `written` are those whose points it has.
+    Raises `OSError`.
     """
     asked = digest_of_assignment(course.source(assignment))
     found: dict[str, Report | None] = {}
     for student, notebook in course.submissions(assignment).items():
-        graded = read_graded(course, student, assignment)
+        graded = read_graded(course, student, assignment) if student in written else None
         found[student] = graded.report if graded and graded.digest == digest_of(notebook, asked) else None
     return found
 

@@ -58,10 +58,8 @@ def write_points(course: Course, gradebook: Gradebook, file: Path, assignment: s
 
 
 def _ungraded(course: Course, assignment: Assignment) -> list[str]:
-    """Also those whose points the gradebook has lost."""
-    there = {submission.student.id for submission in assignment.submissions}
-    current = current_reports(course, assignment.name)
-    return [student for student, report in current.items() if report is None or student not in there]
+    written = {submission.student.id for submission in assignment.submissions}
+    return [name for name, report in current_reports(course, assignment.name, written).items() if report is None]
 
 
 def _rows(gradebook: Gradebook, assignment: Assignment, ungraded: Collection[str]) -> Iterator[Mapping[str, object]]:

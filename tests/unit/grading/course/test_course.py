@@ -475,6 +475,18 @@ def test_who_is_not_graded_has_no_score(course: Course, gradebook: CourseGradebo
     assert class_statistics(course, "double", gradebook).not_graded == ()
     gradebook.gradebook.remove_submission("double", "ada")
     assert write_points(course, gradebook.gradebook, course.root / "grades.csv") == (3, {"double": ["ada"]})
+    found = class_statistics(course, "double", gradebook)
+    assert (found.graded, found.not_graded) == (2, ("ada",))
+
+
+def test_without_its_gradebook_nobody_is_graded(course: Course, gradebook: CourseGradebook) -> None:
+    hand_in(course, "ada")
+    auto(course, gradebook)
+    (course.root / "gradebook.db").unlink()
+    with CourseGradebook(course) as new:
+        found = class_statistics(course, "double", new)
+        assert (found.students, found.not_graded) == ((), ("ada",))
+        assert "all is graded" not in report_of(course, new)
 
 
 def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebook: CourseGradebook) -> None:
