@@ -45,7 +45,7 @@ def init(
     It has nbgrader's folders and gradebook, a secret of its own, and a copy of each assignment. What is there already
     stays as it is.
     """
-    _must_have_nbgrader()
+    _must_have_libraries()
     from labkit.grading.course.new_course import ASSIGNMENTS, make_course
 
     course = make_course(folder, assignments or ASSIGNMENTS)
@@ -191,30 +191,32 @@ def stats(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
 @grade_app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="A new folder for the course.")] = Path("grade_demo"),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
 ) -> None:
     """Show all of it on a class of twelve.
 
     Makes a course in a new folder, with one assignment that twelve have handed in: right, wrong with classic mistakes,
     and hostile (an endless loop, a fork bomb, a damaged file, …). It is collected, graded as `auto` does it, and given
-    back, and the class report opens in the browser, if there is one. It takes two or three minutes; Ctrl-C ends it.
+    back, and the class report opens in the browser, if there is one. It takes a clone of labkit, which has the class,
+    and some minutes; Ctrl-C ends it. The status is 1 if something could not be graded or given back.
     """
-    _must_have_nbgrader()
+    _must_have_libraries()
     from labkit.cli.grading_demo import show_demo
 
-    show_demo(folder, workers=workers)
+    sys.exit(0 if show_demo(folder, workers=WORKERS) else 1)
 
 
 def _opened(folder: Path) -> Course:
-    _must_have_nbgrader()
+    _must_have_libraries()
     from labkit.grading.course.course_folder import Course
 
     return Course(folder)
 
 
-def _must_have_nbgrader() -> None:
-    if find_spec("nbgrader") is None:
+def _must_have_libraries() -> None:
+    missing = [name for name in ("nbgrader", "copydetect") if find_spec(name) is None]
+    if missing:
         raise LabkitError(
-            "This takes nbgrader, which is not installed. In a clone of labkit `make bubblewrap` brings it, with the "
-            "sandbox; elsewhere `pip install labkit[grading]` does."
+            f"This takes {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. In a "
+            "clone of labkit `make bubblewrap` brings what it takes, with the sandbox; elsewhere `pip install "
+            "labkit[grading]` does."
         )

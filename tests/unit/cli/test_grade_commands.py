@@ -11,6 +11,7 @@ import pytest
 from labkit.cli import grade_commands, grading_session, main
 from labkit.errors import BrokerFailed, SandboxUnavailable
 from labkit.grading.sandbox import Bubblewrap
+from tests.unit.grading.course import courses
 from tests.unit.grading.course.courses import sources
 
 COMMANDS = ("init", "release", "collect", "auto", "feedback", "export", "stats", "demo")
@@ -40,12 +41,25 @@ def test_help_names_every_command_and_what_it_does(grade) -> None:
         assert f"grade {command}" in told
 
 
-def test_without_nbgrader_it_says_how_to_get_it(grade, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grade_commands, "find_spec", lambda name: None)
-    status, out, err = grade("export")
+@pytest.mark.parametrize("words", [("export",), ("init",), ("demo",)])
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ((), "nbgrader and copydetect, which are not installed."),
+        (("copydetect",), "nbgrader, which is not installed."),
+        (("nbgrader",), "copydetect, which is not installed."),
+    ],
+)
+def test_without_its_libraries_it_says_how_to_get_them(
+    grade, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], there: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(grade_commands, "find_spec", lambda name: name in there or None)
+    status, out, err = grade(*words)
     assert (status, out) == (1, "")
-    assert err.startswith("labkit: This takes nbgrader, which is not installed.")
+    assert err.startswith(f"labkit: This takes {said}")
     assert "pip install labkit[grading]" in err
+    assert err.count("\n") == 1
+    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -104,3 +118,55 @@ def test_a_course_goes_from_the_assignment_to_the_points(
     assert "has no assignment" in grade("stats", "a9", *at)[2]
     assert "was not released" in grade("export", "a9", *at)[2]
     assert util.find_spec("nbgrader") is not None
+
+
+CLASS = """
+students.ada = {answers.q1 = "%s"}
+students.ben = {answers.q1 = "right"}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "feedback_fails", "status", "said"),
+    [
+        ("right", False, 0, []),
+        ("broken", False, 1, ["Not graded: ada. To try again: cd ", "and `labkit grade auto double`."]),
+        ("right", True, 1, ["No page.\n", "The feedback is not whole. To try again: cd ", "labkit grade feedback double"]),
+    ],
+)
+def test_the_demo_says_what_could_not_be_done_and_writes_its_report(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    answer: str,
+    feedback_fails: bool,
+    status: int,
+    said: list[str],
+) -> None:
+    """Without a sandbox, on a class of two."""
+    from labkit.cli import grading_demo
+    from labkit.grading.course.course_errors import ConversionFailed
+
+    sources(tmp_path / "source")
+    file = tmp_path / "demo" / "double.toml"
+    file.parent.mkdir()
+    file.write_text(CLASS % answer)
+
+    def give_back(*_: object) -> list[Path]:
+        if feedback_fails:
+            raise ConversionFailed("No page.")
+        return [Path("page.html")]
+
+    monkeypatch.setattr(grading_demo, "make_feedback", give_back)
+    monkeypatch.setattr(grading_demo, "open_in_browser", lambda _: False)
+    monkeypatch.setattr(Bubblewrap, "check", lambda _: None)
+    monkeypatch.setattr(grading_session, "_grader", lambda *_: courses.grade)
+    assert grading_demo.show_demo(tmp_path / "course", file, workers=2) == (status == 0)
+    out = capsys.readouterr().out
+    page = tmp_path / "course" / "reports" / "double.html"
+    assert page.is_file()
+    assert f"Class report: {page}\n" in out
+    assert ("To try again" in out) == (status == 1)
+    for words in said:
+        assert words in out
