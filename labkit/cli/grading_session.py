@@ -17,6 +17,10 @@ from labkit.grading.grader import Grader
 from labkit.grading.sandbox import Bubblewrap
 
 
+#: How long what is under way may take to end after Ctrl-C, in seconds, as long as a cell may run; a second one ends it.
+END_TIMEOUT = 30.0
+
+
 def grade_submissions(
     course: Course, assignment: str, *, students: Collection[str] = (), workers: int
 ) -> list[GradedSubmission]:
@@ -27,6 +31,7 @@ def grade_submissions(
     found: list[GradedSubmission] = []
     with course.being_graded(), CourseGradebook(course) as gradebook, ExitStack() as ends:
         run = GradingRun(course, assignment, gradebook, students=students)
+        ends.callback(run.join, END_TIMEOUT)  # after the brokers have ended, which those wait for that are under way
         try:
             grade = _grader(course, run, workers, ends)
             _follow(run, grade, workers, found)

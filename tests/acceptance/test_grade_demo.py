@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -14,7 +16,9 @@ from msgspec import json
 from labkit.errors import SandboxUnavailable
 from labkit.grading.course.graded_file import GradedFile
 from labkit.grading.sandbox import Bubblewrap
+from labkit.taskqueue.timeouts import wait_until
 from tests.acceptance.commands import outcome
+from tests.conditions import PATIENCE
 
 TypeIn = Callable[..., subprocess.Popen[str]]
 A1 = "a1_topics_and_producer"
@@ -33,16 +37,35 @@ def sandbox() -> None:
         pytest.skip(str(error))
 
 
-def test_ctrl_c_ends_the_demo_with_all_that_it_has_started(type_in: TypeIn, tmp_path: Path) -> None:
-    demo = type_in("grade", "demo", "class", **NO_BROWSER)
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for temporary files, with a path that is short enough for sockets."""
+    with TemporaryDirectory(prefix="demo-") as folder:
+        yield Path(folder)
+
+
+def test_ctrl_c_ends_the_demo_with_all_that_it_has_started(type_in: TypeIn, tmp_path: Path, short: Path) -> None:
+    demo = type_in("grade", "demo", "class", TMPDIR=str(short), **NO_BROWSER)
     assert demo.stdout is not None
     assert any(line == "damaged_file: 0 of 24 points\n" for line in demo.stdout)  # which takes no sandbox
+    wait_until(lambda: has_broker(demo.pid), PATIENCE)
     begun = psutil.Process(demo.pid).children(recursive=True)
+    assert list(short.glob("labkit-*")) != []
     demo.send_signal(signal.SIGINT)
     out, _ = outcome(demo, 130)
     assert f"Interrupted. {A1}: " in out
-    assert f"The course stays in {tmp_path / 'class'}: go there first." in out
+    assert f"To go on: cd {tmp_path / 'class'}, and `labkit grade auto {A1}`, " in out
     assert psutil.wait_procs(begun, timeout=60)[1] == []
+    assert list(short.glob("labkit-*")) == []
+
+
+def has_broker(pid: int) -> bool:
+    """Whether a broker is among its children."""
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "java":
+                return True
+    return False
 
 
 #: What each gets by program, and of each question the first mistake; of those that nobody has answered, none is told.

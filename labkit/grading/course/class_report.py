@@ -47,7 +47,9 @@ def class_report(course: Course, name: str, gradebook: CourseGradebook) -> Class
 
 
 def write_class_report(course: Course, report: ClassReport, *, now: datetime) -> Path:
-    """Write the page in place of an older one; returns the file. `now` is said on it. Raises `OSError`."""
+    """Write the page in place of an older one; returns the file, which only its owner may read. `now` is said on it.
+    Raises `OSError`.
+    """
     file = course.class_report(report.statistics.assignment)
     page = _ENVIRONMENT.get_template("class_report.html").render(
         found=report.statistics,
@@ -62,7 +64,8 @@ def write_class_report(course: Course, report: ClassReport, *, now: datetime) ->
         most_mistakes=MOST_MISTAKES,
     )
     with whole_file(file) as part:
-        part.write_text(page, encoding="utf-8")
+        part.touch(0o600)
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")  # the name of a folder may be no UTF-8
     return file
 
 
@@ -86,7 +89,7 @@ def _pages(course: Course, found: ClassStatistics, file: Path) -> Iterator[tuple
     for one in found.students:
         page = course.feedback(one.student, found.assignment) / f"{found.assignment}.html"
         if page.is_file():
-            yield one.student, quote(os.path.relpath(page, file.parent))
+            yield one.student, quote(os.fsencode(os.path.relpath(page, file.parent)))
 
 
 def _shown(code: str) -> str:

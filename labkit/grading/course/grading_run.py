@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
@@ -78,6 +79,7 @@ class GradingRun:
         gradebook.must_fit(self.assignment)
         self._course = course
         self._gradebook = gradebook
+        self._threads: list[threading.Thread] = []
         self._released = course.release(name) / f"{name}.ipynb"
         if not self._released.is_file():
             raise BadAssignment(f"There is no {self._released}. Say `labkit grade release {name}` again.")
@@ -102,14 +104,25 @@ class GradingRun:
         waiting, found = deque((one, 1) for one in self._ungraded), SimpleQueue[tuple[SubmittedFile, Report | str]]()
         stop = threading.Event()
         for number in range(min(workers, len(waiting))):
-            threading.Thread(
+            thread = threading.Thread(
                 target=_grade_all, args=(grade, waiting, found, stop), name=f"labkit-grader-{number}", daemon=True
-            ).start()
+            )
+            self._threads.append(thread)
+            thread.start()
         try:
             for _ in self._ungraded:
                 yield self._kept(*found.get())
         finally:
             stop.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until no submission is under way any more: those that are when nobody asks for more end with what they
+        have. False if one is after so many seconds.
+        """
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _found(self, name: str, students: Collection[str]) -> Iterator[SubmittedFile]:
         notebooks = self._course.submissions(name)

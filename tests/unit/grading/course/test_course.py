@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +48,7 @@ from labkit.grading.course_secret import read_secret
 from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.visible_checks import read_checks
+from tests.conditions import PATIENCE
 from tests.unit.grading.course.courses import cell, grade, hand_in, sources
 
 NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
@@ -362,6 +365,27 @@ def test_who_stops_in_the_middle_goes_on_where_it_was(course: Course, gradebook:
     )
 
 
+def test_what_is_under_way_can_be_waited_for(course: Course, gradebook: CourseGradebook) -> None:
+    for student in ("ada", "ben"):
+        hand_in(course, student)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(notebook: Path, student: str):
+        if student == "ben":
+            begun.set()
+            go_on.wait(PATIENCE)
+        return grade(notebook, student)
+
+    run = GradingRun(course, "double", gradebook)
+    outcomes = run.outcomes(slow, workers=2)
+    assert next(outcomes).student == "ada"
+    assert begun.wait(PATIENCE)
+    outcomes.close()
+    assert not run.join(0)
+    go_on.set()
+    assert run.join(PATIENCE)
+
+
 def test_who_has_nothing_to_grade_is_told(course: Course, gradebook: CourseGradebook) -> None:
     with pytest.raises(NoSubmissions, match="labkit grade collect double FROM"):
         auto(course, gradebook)
@@ -601,6 +625,16 @@ def test_the_class_report_leads_to_the_feedback_that_there_is(course: Course, gr
     page.parent.mkdir(parents=True)
     page.write_text("feedback")
     assert '<a href="../feedback/a%20b%26c/double/double.html">a b&amp;c</a>' in report_of(course, gradebook)
+
+
+def test_only_its_owner_reads_the_report_and_a_name_may_be_no_utf_8(
+    course: Course, gradebook: CourseGradebook
+) -> None:
+    hand_in(course, "ada")
+    hand_in(course, os.fsdecode(b"b\xe9n"))
+    auto(course, gradebook, students=["ada"])
+    assert "<tr><th>not graded as it is now</th><td>b\\udce9n. " in report_of(course, gradebook)
+    assert (course.root / "reports" / "double.html").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_class_of_nobody_of_one_and_of_none_graded_has_a_report(course: Course, gradebook: CourseGradebook) -> None:
