@@ -16,7 +16,6 @@ from labkit.grading.course_secret import read_secret
 from labkit.grading.grader import Grader
 from labkit.grading.sandbox import Bubblewrap
 
-
 #: How long what is under way may take to end after Ctrl-C, in seconds, as long as a cell may run; a second one ends it.
 END_TIMEOUT = 30.0
 

@@ -48,7 +48,7 @@ def test_ctrl_c_ends_the_demo_with_all_that_it_has_started(type_in: TypeIn, tmp_
     demo = type_in("grade", "demo", "class", TMPDIR=str(short), **NO_BROWSER)
     assert demo.stdout is not None
     assert any(line == "damaged_file: 0 of 24 points\n" for line in demo.stdout)  # which takes no sandbox
-    wait_until(lambda: has_broker(demo.pid), PATIENCE)
+    wait_until(lambda: has_broker(demo.pid), timeout=PATIENCE, what="no broker is among its children")
     begun = psutil.Process(demo.pid).children(recursive=True)
     assert list(short.glob("labkit-*")) != []
     demo.send_signal(signal.SIGINT)
@@ -88,7 +88,7 @@ EXPECTED = {
         },
     ),
     "one_by_one": (7, {"q1": "no key", "q5": "wait for each record"}),
-    "one_by_one_renamed": (7, {"q1": "no key", "q5": "wait for each record"}),
+    "record_by_record": (7, {"q1": "no key", "q5": "wait for each record"}),
     "endless_loop": (4, {"q1": "cell ended"}),
     "process_ended": (4, {"q1": "cell ended"}),
     "fork_bomb": (0, {"q1": "cell failed"}),
@@ -120,7 +120,7 @@ def test_the_demo_grades_its_class_as_its_ids_say(type_in: TypeIn, tmp_path: Pat
     page = tmp_path / "class" / "reports" / f"{A1}.html"
     assert f"Class report: {page}\n" in out
     shown = page.read_text()
-    assert "<strong>one_by_one</strong> and <strong>one_by_one_renamed</strong>" in shown
+    assert "<strong>one_by_one</strong> and <strong>record_by_record</strong>" in shown
     assert shown.count("<summary>") == 1
     assert "<tr><th>handed in nothing</th><td>absent</td></tr>" in shown
     assert "<script" not in shown

@@ -17,13 +17,14 @@ from typing import Any, Literal, NamedTuple
 from msgspec import DecodeError, Struct, ValidationError, toml
 
 from labkit.grading.assignment_folder import STUDENT
-from labkit.grading.course.collection import collect
+from labkit.grading.course.collection import Came, collect
 from labkit.grading.course.course_errors import BadCourse
 from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.new_course import ASSIGNMENTS, make_course
 from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.released_folder import release_assignment
+from labkit.grading.course.student_roster import is_student_id
 
 #: The class that is shown.
 CLASS_FILE = ASSIGNMENTS.parent / "demo" / "a1_topics_and_producer.toml"
@@ -59,7 +60,8 @@ def make_demo_course(folder: Path, file: Path = CLASS_FILE, *, now: datetime) ->
     """A course in this folder, with the assignments that lie in `source` beside the file's folder. The one that the
     file is called after is released, and handed in by its class. If it fails, the folder is empty again.
 
-    Raises `BadCourse` if there is something in the folder, or no such file, `BadAssignment` and `OSError`.
+    Raises `BadCourse` if there is something in the folder, no such file, or a class in it that cannot hand that in,
+    `BadAssignment` and `OSError`.
     """
     demo = _read_class(file)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -93,18 +95,29 @@ def _read_class(file: Path) -> DemoClass:
     if not file.is_file():
         raise BadCourse(f"The class to show is a part of a clone of labkit, and there is none: {file} is missing.")
     try:
-        return toml.decode(file.read_bytes(), type=DemoClass)
-    except (DecodeError, ValidationError) as error:
+        demo = toml.decode(file.read_bytes(), type=DemoClass)
+    except (DecodeError, ValidationError, UnicodeDecodeError) as error:
         raise BadCourse(f"{file} cannot be used: {error}.") from error
+    wrong = [student for student in (*demo.students, *demo.absent) if not is_student_id(student)]
+    if wrong:
+        raise BadCourse(f"{file} cannot be used: nobody may have the id {' or '.join(map(repr, wrong))}.")
+    return demo
 
 
 def _notebook(read: Mapping[str, str], submission: DemoSubmission, student: str) -> str:
-    """What this student hands in."""
+    """What this student hands in. Raises `BadCourse` if it answers what is not asked."""
     notebook: dict[str, Any] = json.loads(read["release"])
+    asked = {_name(cell) for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")}
+    unasked = sorted(submission.answers.keys() - asked)
+    if unasked:
+        raise BadCourse(
+            f"The class cannot hand in: {student} answers {', '.join(map(repr, unasked))}, and the cells to be "
+            f"answered are {', '.join(sorted(asked))}."
+        )
     model = {_name(cell): cell["source"] for cell in json.loads(read["model"])["cells"]}
     for cell in notebook["cells"]:
         name = _name(cell)
-        if cell["metadata"].get("nbgrader", {}).get("solution"):
+        if name in asked:
             other = "".join(model[name] if submission.others == "model" else cell["source"])
             cell["source"] = _MARKS.sub("", submission.answers.get(name, other)).strip()
         elif STUDENT in cell["metadata"].get("tags", ()):
@@ -121,5 +134,6 @@ def _take(course: Course, assignment: str, demo: DemoClass, now: datetime) -> No
         gradebook.enlist([*demo.students, *demo.absent])
         roster = gradebook.roster()
     release = ReleasedCells(course.assignment(assignment).release)
-    for _ in collect(course, assignment, [course.root / "handed_in"], roster, release=release, now=now):
-        pass
+    for one in collect(course, assignment, [course.root / "handed_in"], roster, release=release, now=now):
+        if one.came is Came.REFUSED:
+            raise BadCourse(f"The class cannot hand in: {one}")

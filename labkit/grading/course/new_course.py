@@ -16,6 +16,8 @@ from labkit.whole_file import whole_file
 
 #: Where this project has its assignments: beside the package, in a clone of it.
 ASSIGNMENTS = Path(labkit.__file__).parents[1] / "assignments" / "source"
+#: With these nbgrader finds no notebook in a folder, which it looks for by a pattern.
+_PATTERN = frozenset("*?[]")
 #: What becomes of no copy.
 _LEFT_OUT = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.pyc")
 
@@ -43,7 +45,7 @@ c.HTMLExporter.filters = {"markdown2html": "labkit.grading.course.plain_markdown
 def make_course(folder: Path, assignments: Path = ASSIGNMENTS) -> Course:
     """The course in this folder, with a copy of each of these assignments. What is there already stays as it is.
 
-    Raises `BadCourse`, `BadCourseSecret` and `OSError`.
+    Raises `BadCourse`, also if the folder cannot be made or written, `BadCourseSecret` and `OSError`.
     """
     sources = sorted(file.parent for file in assignments.glob("*/*.ipynb") if file.stem == file.parent.name)
     if not sources:
@@ -55,8 +57,18 @@ def make_course(folder: Path, assignments: Path = ASSIGNMENTS) -> Course:
     shown = folder_shown(folder)
     if shown is not None:
         raise BadCourse(f"No course can be in {folder}: it lies in {shown}, which student code may read. Take another.")
-    folder.mkdir(parents=True, exist_ok=True)
-    make_secret(folder)
+    if _PATTERN.intersection(str(folder)):
+        raise BadCourse(
+            f"No course can be in {folder}: nbgrader takes {' '.join(sorted(_PATTERN))} in the name of a folder for a "
+            "pattern. Take another."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        make_secret(folder)
+    except OSError as error:
+        raise BadCourse(
+            f"No course can be made in {folder}: {error.strerror}. Name a folder that you may write."
+        ) from error
     if not (folder / CONFIGURATION).exists():
         with whole_file(folder / CONFIGURATION) as part:
             part.write_text(_CONFIGURATION, encoding="utf-8")

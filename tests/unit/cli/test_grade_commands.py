@@ -132,7 +132,12 @@ students.ben = {answers.q1 = "right"}
     [
         ("right", False, 0, []),
         ("broken", False, 1, ["Not graded: ada. To try again: cd ", "and `labkit grade auto double`."]),
-        ("right", True, 1, ["No page.\n", "The feedback is not whole. To try again: cd ", "labkit grade feedback double"]),
+        (
+            "right",
+            True,
+            1,
+            ["No page.\n", "The feedback is not whole. To try again: cd ", "labkit grade feedback double"],
+        ),
     ],
 )
 def test_the_demo_says_what_could_not_be_done_and_writes_its_report(

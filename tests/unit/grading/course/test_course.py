@@ -24,7 +24,7 @@ from sqlalchemy import event
 from labkit.errors import BadAssignment
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.course import class_report as class_report_module
-from labkit.grading.course import demo_class
+from labkit.grading.course import demo_class, submission_archive
 from labkit.grading.course.class_report import class_report, write_class_report
 from labkit.grading.course.class_statistics import QuestionStatistics, class_statistics
 from labkit.grading.course.course_errors import (
@@ -115,7 +115,12 @@ def test_a_course_is_made_once_and_what_is_there_stays(made: Course, tmp_path: P
 def test_what_is_no_course_says_so(course: Course, tmp_path: Path) -> None:
     with pytest.raises(BadCourse, match="There are no assignments in"):
         make_course(tmp_path / "other", tmp_path)
-    assert not (tmp_path / "other").exists()
+    with pytest.raises(BadCourse, match="for a pattern"):
+        make_course(tmp_path / "other [1]", sources(tmp_path / "assignments"))
+    (tmp_path / "file").touch()
+    with pytest.raises(BadCourse, match=r"No course can be made in .*/file/other: Not a directory\."):
+        make_course(tmp_path / "file" / "other", tmp_path / "assignments")
+    assert {path.name for path in tmp_path.iterdir()} == {"course", "assignments", "file"}
     with pytest.raises(BadCourse, match="There is no course in"):
         Course(tmp_path)
     configuration = course.root / "nbgrader_config.py"
@@ -627,9 +632,7 @@ def test_the_class_report_leads_to_the_feedback_that_there_is(course: Course, gr
     assert '<a href="../feedback/a%20b%26c/double/double.html">a b&amp;c</a>' in report_of(course, gradebook)
 
 
-def test_only_its_owner_reads_the_report_and_a_name_may_be_no_utf_8(
-    course: Course, gradebook: CourseGradebook
-) -> None:
+def test_only_its_owner_reads_the_report_and_a_name_may_be_no_utf_8(course: Course, gradebook: CourseGradebook) -> None:
     hand_in(course, "ada")
     hand_in(course, os.fsdecode(b"b\xe9n"))
     auto(course, gradebook, students=["ada"])
@@ -722,13 +725,25 @@ def test_a_class_that_cannot_be_made_leaves_nothing(
     for text, said in (
         ("students = 1", "Expected `object`"),
         ("x", "cannot be used"),
-        ('[students."a/b"]\nmore = 1', "more"),
+        ("[students.ada]\nmore = 1", "more"),
+        ('[students."a/b"]', "nobody may have the id 'a/b'"),
+        ('absent = ["a/b"]\n[students]', "nobody may have the id 'a/b'"),
+        ('absent = ["Zoë"]\n[students]', "cannot be used"),
     ):
-        declared.write_text(text)
+        declared.write_text(text, encoding="latin-1")
         with pytest.raises(BadCourse, match=said):
             demo_class.make_demo_course(folder, declared, now=NOW)
     assert not folder.exists()
+    declared.write_text('students.ada = {answers.q9 = "9"}')
+    with pytest.raises(BadCourse, match="ada answers 'q9', and the cells to be answered are q1, q2, q3"):
+        demo_class.make_demo_course(folder, declared, now=NOW)
+    assert list(folder.iterdir()) == []
     declared.write_text(CLASS)
+    with monkeypatch.context() as patched:
+        patched.setattr(submission_archive, "MOST_FILES", 1)
+        with pytest.raises(BadCourse, match="The class cannot hand in: not taken: "):
+            demo_class.make_demo_course(folder, declared, now=NOW)
+    assert list(folder.iterdir()) == []
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
