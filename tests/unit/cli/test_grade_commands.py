@@ -126,52 +126,65 @@ students.ben = {answers.q1 = "right"}
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("answer", "feedback_fails", "status", "said"),
-    [
-        ("right", False, 0, []),
-        ("broken", False, 1, ["Not graded: ada. To try again: cd ", "and `labkit grade auto double`."]),
-        (
-            "right",
-            True,
-            1,
-            ["No page.\n", "The feedback is not whole. To try again: cd ", "labkit grade feedback double"],
-        ),
-    ],
-)
-def test_the_demo_says_what_could_not_be_done_and_writes_its_report(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    answer: str,
-    feedback_fails: bool,
-    status: int,
-    said: list[str],
-) -> None:
-    """Without a sandbox, on a class of two."""
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Shows the demo without a sandbox, on a class of two: with this answer of one of them, and this trouble with the
+    feedback. Returns whether all could be done, and what was said.
+    """
     from labkit.cli import grading_demo
-    from labkit.grading.course.course_errors import ConversionFailed
 
     sources(tmp_path / "source")
     file = tmp_path / "demo" / "double.toml"
     file.parent.mkdir()
-    file.write_text(CLASS % answer)
-
-    def give_back(*_: object) -> list[Path]:
-        if feedback_fails:
-            raise ConversionFailed("No page.")
-        return [Path("page.html")]
-
-    monkeypatch.setattr(grading_demo, "make_feedback", give_back)
     monkeypatch.setattr(grading_demo, "open_in_browser", lambda _: False)
     monkeypatch.setattr(Bubblewrap, "check", lambda _: None)
     monkeypatch.setattr(grading_session, "_grader", lambda *_: courses.grade)
-    assert grading_demo.show_demo(tmp_path / "course", file, workers=2) == (status == 0)
-    out = capsys.readouterr().out
+
+    def show(answer: str = "right", trouble: BaseException | None = None) -> tuple[bool | None, str]:
+        def give_back(*_: object) -> list[Path]:
+            if trouble is not None:
+                raise trouble
+            return [Path("page.html")]
+
+        monkeypatch.setattr(grading_demo, "make_feedback", give_back)
+        file.write_text(CLASS % answer)
+        try:
+            is_whole = grading_demo.show_demo(tmp_path / "course", file, workers=2)
+        except KeyboardInterrupt:
+            is_whole = None
+        return is_whole, capsys.readouterr().out
+
+    return show
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_its_report(demo, tmp_path: Path) -> None:
+    is_whole, out = demo()
+    assert is_whole
     page = tmp_path / "course" / "reports" / "double.html"
-    assert page.is_file()
     assert f"Class report: {page}\n" in out
-    assert ("To try again" in out) == (status == 1)
-    for words in said:
-        assert words in out
+    assert page.is_file()
+    assert "To try again" not in out
+
+
+@pytest.mark.slow
+def test_the_demo_says_what_could_not_be_done_and_writes_its_report(demo, tmp_path: Path) -> None:
+    from labkit.grading.course.course_errors import ConversionFailed
+
+    is_whole, out = demo("broken", ConversionFailed("No page."))
+    assert is_whole is False
+    assert "No page.\n" in out
+    there = f"To try again: cd {tmp_path / 'course'}, and `labkit grade"
+    assert f"Not graded: ada. {there} auto double`.\n" in out
+    assert f"The feedback is not whole. {there} feedback double`.\n" in out
+    assert (tmp_path / "course" / "reports" / "double.html").is_file()
+
+
+@pytest.mark.slow
+def test_after_ctrl_c_the_demo_says_how_to_go_on(demo, tmp_path: Path) -> None:
+    is_whole, out = demo(trouble=KeyboardInterrupt())
+    assert is_whole is None
+    assert out.endswith(
+        f"The course stays. To go on: cd {tmp_path / 'course'}, and `labkit grade auto double`, "
+        "`labkit grade feedback double`, `labkit grade stats double`.\n"
+    )
