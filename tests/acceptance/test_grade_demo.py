@@ -44,6 +44,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_demo_with_all_that_it_has_started(type_in: TypeIn, tmp_path: Path, short: Path) -> None:
     demo = type_in("grade", "demo", "class", TMPDIR=str(short), **NO_BROWSER)
     assert demo.stdout is not None
