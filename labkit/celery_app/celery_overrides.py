@@ -31,6 +31,7 @@ from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
 
 from labkit.celery_app.message_headers import bound_wait, check_headers
+from labkit.celery_app.parent_watch import ParentWatch
 from labkit.logs.safe_logger import safe_logger
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ CLOSE_TIMEOUT = 5.0
 START_TIMEOUT = 30.0
 #: How often a worker looks which processes of its pool have died, in seconds.
 MAINTAIN_INTERVAL = 0.5
-#: How often a process of the pool looks whether its worker is still there, in seconds.
-WATCH_INTERVAL = 0.5
+#: How long a process of the pool may take to end that was told to, in seconds; then it is killed.
+END_TIMEOUT = 5.0
 
 
 class Program(Worker):  # type: ignore[misc]
@@ -100,9 +101,18 @@ def _give_back(worker: Program) -> None:
     if isinstance(worker.pool, PreforkPool):
         for request in [one for one in state.reserved_requests if one not in state.active_requests]:
             request.terminate(worker.pool)  # as soon as a process begins with it; Celery would wait for its end
+        threading.Thread(target=_kill_late, args=(worker.pool,), name="end-of-pool", daemon=True).start()
         on_cold_shutdown(worker)
     elif isinstance(worker.pool, SoloPool) and state.active_requests:
         raise WorkerTerminate(EX_FAILURE)
+
+
+def _kill_late(pool: PreforkPool) -> None:
+    """Celery waits for the end of each process that has a task, however long one takes that it could not end."""
+    threading.Event().wait(END_TIMEOUT)
+    for process in list(pool._pool._pool):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 class EndingStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -257,7 +267,7 @@ def make_program(
     """A worker that runs in this process when it is started; `options` are those of `celery.apps.worker.Worker`."""
     # Celery would put handlers of its own on the root logger; labkit's are configured already
     signals.setup_logging.connect(_leave_logging_alone)
-    signals.worker_process_init.connect(_ParentWatch(os.getpid()), weak=False)
+    signals.worker_process_init.connect(ParentWatch(os.getpid()), weak=False)
     app.steps["consumer"].add(EndingStep)
     if options["pool"] == "prefork":
         options["pool"] = f"{__name__}:{PreforkPool.__name__}"
@@ -275,24 +285,3 @@ def make_program(
 
 def _leave_logging_alone(**_: object) -> None:
     pass
-
-
-class _ParentWatch:
-    """In a process of the pool: ends it when its worker is gone, also by SIGKILL.
-
-    Celery asks Linux to do that, from a moment after the fork on; macOS can't.
-    """
-
-    def __init__(self, worker: int) -> None:
-        self._worker = worker
-
-    def __call__(self, **_: object) -> None:
-        if os.getpid() == self._worker:
-            return  # the pool "solo" has no processes
-        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
-
-    def _watch(self) -> None:
-        never = threading.Event()
-        while os.getppid() == self._worker:
-            never.wait(WATCH_INTERVAL)
-        os._exit(1)

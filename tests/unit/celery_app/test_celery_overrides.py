@@ -80,6 +80,7 @@ class Pool(PreforkPool):
 
     def __init__(self) -> None:
         self.ended: list[int] = []
+        self._pool = SimpleNamespace(_pool=[])
 
     def terminate_job(self, pid: int, _signal: int) -> None:
         """Celery calls it."""
