@@ -265,6 +265,8 @@ class _HandlerCall:
 
         @wraps(handling.handler)  # its name decides what is remembered of the handler's runs
         def call(task: Task) -> object:
+            if is_terminated():
+                raise WorkerTerminate  # what was raised for that did not come through
             self._here.called = True
             return self._handler(task)
 
