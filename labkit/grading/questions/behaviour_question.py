@@ -17,7 +17,7 @@ check's own sentence is told too, after what says more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -45,7 +45,8 @@ from labkit.grading.behaviour.run_history import run_timeline
 from labkit.grading.behaviour.view_scenario import play_view
 from labkit.grading.behaviour.worker_scenario import play_worker
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
-from labkit.grading.questions.question import QUESTION_KINDS, Check, Name, Question
+from labkit.grading.questions.mistake_question import MistakeQuestion
+from labkit.grading.questions.question import QUESTION_KINDS, Name
 from labkit.grading.run_timeline import RunTimeline
 from labkit.grading.solution import GradingBroker, Solution
 
@@ -75,23 +76,17 @@ class Played(NamedTuple):
     timeline: RunTimeline | None = None
 
 
-class BehaviourCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A check that fails by these mistakes."""
-
-    fails_by: Annotated[tuple[str, ...], Meta(min_length=1)]
-
-
 @QUESTION_KINDS.register
-class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BehaviourQuestion(MistakeQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A function that is called in a scenario. `grows_to`: the topic gets so many partitions while the group works."""
 
     name: ClassVar[str] = "behaviour"
+    hints: ClassVar[Mapping[str, str]] = HINTS
 
     scenario: str
     calls: Name
     partitions: Annotated[int, Meta(ge=1, le=16)] = 2
     grows_to: Annotated[int, Meta(ge=2, le=32)] | None = None
-    checks: Annotated[tuple[BehaviourCheck, ...], Meta(min_length=1)]
 
     @property
     def defines(self) -> str:
@@ -103,10 +98,6 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
         super().inspect()
         if self.scenario not in SCENARIOS:
             raise self.bad(f"there is no scenario {self.scenario!r}; there are {', '.join(SCENARIOS)}")
-        for check in self.checks:
-            for mistake in check.fails_by:
-                if mistake not in HINTS:
-                    raise self.bad(f"no mistake has the name {mistake!r}; there are {', '.join(HINTS)}")
 
     def judge(self, solution: Solution) -> QuestionVerdict:
         """The verdict, from a run on the submission's broker. Raises `BrokerFailed` and what else is nobody's fault."""
@@ -115,11 +106,9 @@ class BehaviourQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fiel
         except KernelEnded as ended:
             return QuestionVerdict.not_run(self.id, self.points, Feedback("not run", str(ended)))
         found, timeline = self.run(solution)
-        listed = {mistake for check in self.checks for mistake in check.fails_by}
         seen = {feedback.mistake for feedback in found}
         named = [check.feedback() for check in self.checks if not seen.isdisjoint(check.fails_by)]
-        points = [(check.points, seen.isdisjoint(check.fails_by) and seen <= listed) for check in self.checks]
-        return replace(QuestionVerdict.of_checks(self.id, points, [*found, *named]), timeline=timeline)
+        return replace(QuestionVerdict.of_checks(self.id, self.shares(seen), [*found, *named]), timeline=timeline)
 
     def run(self, solution: Solution) -> Played:
         """All that goes wrong in a run, the causes first.

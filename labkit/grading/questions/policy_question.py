@@ -20,13 +20,14 @@ the policy that makes it, or shares them out as unfairly by its weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
 from labkit.errors import KernelEnded, SettingsError
 from labkit.grading.question_verdict import MAX_TEXT, Feedback, QuestionVerdict
+from labkit.grading.questions.mistake_question import MistakeCheck, MistakeQuestion
 from labkit.grading.questions.policy_run import (
     HINTS,
     NOT_DECIDED,
@@ -43,16 +44,10 @@ from labkit.grading.questions.policy_run import (
     share_alike,
     slow,
 )
-from labkit.grading.questions.question import QUESTION_KINDS, Check, Name, Question, Sentence
+from labkit.grading.questions.question import QUESTION_KINDS, Name, Sentence
 from labkit.grading.sandbox.kernel import Answer
 from labkit.grading.solution import Solution
 from labkit.policies import Policy, View, make_policy
-
-
-class PolicyCheck(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A check that fails by these mistakes."""
-
-    fails_by: Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class KnownPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,14 +72,14 @@ class KnownPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 @QUESTION_KINDS.register
-class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyQuestion(MistakeQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is next?"""
 
     name: ClassVar[str] = "policy"
+    hints: ClassVar[Mapping[str, str]] = HINTS
 
     calls: Name
     every: Annotated[int, Meta(ge=2, le=6)]  # with less for low, the loads are too short to tell one too few
-    checks: Annotated[tuple[PolicyCheck, ...], Meta(min_length=1)]
     mistakes: tuple[KnownPolicy, ...] = ()
 
     @property
@@ -93,13 +88,9 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.calls
 
     def inspect(self) -> None:
-        """As for all; every mistake has a name that there is, and every policy can be made."""
+        """As for all; every policy can be made."""
         super().inspect()
         self.unique("mistake", (mistake.name for mistake in self.mistakes))
-        for check in self.checks:
-            for mistake in check.fails_by:
-                if mistake not in HINTS:
-                    raise self.bad(f"no mistake has the name {mistake!r}; there are {', '.join(HINTS)}")
         for known in self.mistakes:
             try:
                 make_policy(known.policy, **known.options)
@@ -114,13 +105,10 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
             decided, found = self.run(solution, loads)
         except KernelEnded as ended:
             return QuestionVerdict.not_run(self.id, self.points, Feedback("not run", str(ended)))
-        listed = {mistake for check in self.checks for mistake in check.fails_by}
         seen = {feedback.mistake for feedback in found}
-        holds = [seen.isdisjoint(check.fails_by) and seen <= listed for check in self.checks]
-        known = [] if all(holds) else self._known(decided, loads, seen)
+        known = self._known(decided, loads, seen) if seen else []
         failed = [check.feedback() for check in self.checks if check.fails_by[0] in seen]
-        points = [(check.points, held) for check, held in zip(self.checks, holds, strict=True)]
-        return QuestionVerdict.of_checks(self.id, points, [*known, *found, *failed])
+        return QuestionVerdict.of_checks(self.id, self.shares(seen), [*known, *found, *failed])
 
     def run(self, solution: Solution, loads: Sequence[Load]) -> tuple[list[Decided], list[Feedback]]:
         """What it decides until it fails, and what is wrong with it, the causes first. Of one that decides otherwise
@@ -153,7 +141,7 @@ class PolicyQuestion(Question, frozen=True, kw_only=True, forbid_unknown_fields=
         except PolicyFailed as failed:
             return decided, [failed.feedback]
 
-    def broken_by(self, known: KnownPolicy, loads: Sequence[Load]) -> list[PolicyCheck]:
+    def broken_by(self, known: KnownPolicy, loads: Sequence[Load]) -> list[MistakeCheck]:
         """The checks that this mistake fails."""
         seen = {feedback.mistake for feedback in faults_in(known.decided(loads), loads, self.every)}
         return [check for check in self.checks if not seen.isdisjoint(check.fails_by)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
-from labkit.grading.behaviour.mistakes import HINTS
 from labkit.grading.questions.behaviour_question import BehaviourQuestion, Played
 from labkit.grading.questions.question import VISIBLE_KINDS
 from labkit.grading.solution import Solution
@@ -20,16 +19,11 @@ class VisibleBehaviour(BehaviourQuestion, frozen=True, kw_only=True, forbid_unkn
 
     @classmethod
     def for_students(cls, question: BehaviourQuestion) -> Self | None:
-        """As `Question` says. The checks list what is in no list of the question, too, since it fails them all."""
-        listed = {mistake for check in question.checks for mistake in check.fails_by}
-        everywhere = tuple(mistake for mistake in HINTS if mistake not in listed)
-        checks = tuple(
-            replace(check, fails_by=(*check.fails_by, *everywhere)) for check in question.checks if check.visible
-        )
+        """As `Question` says."""
+        checks = question.visible_checks()
         return cls(**(asdict(question) | {"checks": checks})) if checks else None
 
     def run(self, solution: Solution) -> Played:
         """As for all; without what the visible checks are not about."""
-        told = {mistake for check in self.checks for mistake in check.fails_by}
         found, timeline = super().run(solution)
-        return Played([feedback for feedback in found if feedback.mistake in told], timeline)
+        return Played([feedback for feedback in found if feedback.mistake in self.listed], timeline)

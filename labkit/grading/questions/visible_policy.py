@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from random import Random
 from typing import Self
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.questions.policy_question import PolicyQuestion
-from labkit.grading.questions.policy_run import HINTS, Decided, Load, draw_loads
+from labkit.grading.questions.policy_run import Decided, Load, draw_loads
 from labkit.grading.questions.question import VISIBLE_KINDS
 from labkit.grading.solution import Solution
 
@@ -23,21 +23,17 @@ class VisiblePolicy(PolicyQuestion, frozen=True, kw_only=True, forbid_unknown_fi
 
     @classmethod
     def for_students(cls, question: PolicyQuestion) -> Self | None:
-        """As `Question` says. The checks list what is in no list of the question, too, since it fails them all."""
-        listed = {mistake for check in question.checks for mistake in check.fails_by}
-        everywhere = tuple(mistake for mistake in HINTS if mistake not in listed)
-        visible = tuple(check for check in question.checks if check.visible)
-        if not visible:
+        """As `Question` says."""
+        checks = question.visible_checks()
+        if not checks:
             return None
         loads = draw_loads(Random(question.id))
         shown = tuple(
-            known for known in question.mistakes if any(check in visible for check in question.broken_by(known, loads))
+            known for known in question.mistakes if any(check.visible for check in question.broken_by(known, loads))
         )
-        checks = tuple(replace(check, fails_by=(*check.fails_by, *everywhere)) for check in visible)
         return cls(**(asdict(question) | {"checks": checks, "mistakes": shown}))
 
     def run(self, solution: Solution, loads: Sequence[Load]) -> tuple[list[Decided], list[Feedback]]:
         """As for all; without what the visible checks are not about."""
         decided, found = super().run(solution, loads)
-        told = {mistake for check in self.checks for mistake in check.fails_by}
-        return decided, [feedback for feedback in found if feedback.mistake in told]
+        return decided, [feedback for feedback in found if feedback.mistake in self.listed]
