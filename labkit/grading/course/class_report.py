@@ -42,8 +42,8 @@ class ClassReport(NamedTuple):
 
 def class_report(course: Course, name: str, gradebook: CourseGradebook) -> ClassReport:
     """Of what is graded and handed in now. Raises `UnknownAssignment`, `BadAssignment` and `BadGradebook`."""
-    statistics = class_statistics(course, name, gradebook)
-    return ClassReport(statistics, similar_submissions(course, course.assignment(name)))
+    assignment = course.assignment(name)
+    return ClassReport(class_statistics(course, assignment, gradebook), similar_submissions(course, assignment))
 
 
 def write_class_report(course: Course, report: ClassReport, *, now: datetime) -> Path:

@@ -87,17 +87,14 @@ class ClassStatistics(NamedTuple):
         return round(sum(one.possible for one in self.questions), DIGITS)
 
 
-def class_statistics(course: Course, name: str, gradebook: CourseGradebook) -> ClassStatistics:
-    """Of what is graded now. Raises `UnknownAssignment` and `BadGradebook`."""
-    assignment = course.assignment(name)
+def class_statistics(course: Course, assignment: Assignment, gradebook: CourseGradebook) -> ClassStatistics:
+    """Of what is graded now. Raises `BadGradebook`."""
+    name = assignment.name
     current = current_reports(course, name, gradebook.written(name))
     reports = [report for report in current.values() if report is not None]
     unreadable = {report.student: why for report in reports if (why := _unreadable(report))}
     verdicts: defaultdict[str, list[tuple[float | None, QuestionVerdict]]] = defaultdict(list)
-    students = tuple(
-        StudentResult(one.student, gradebook.points(name, one.student), gradebook.by_hand(name, one.student))
-        for one in reports
-    )
+    students = tuple(StudentResult(one.student, *gradebook.result(name, one.student)) for one in reports)
     for report, result in zip(reports, students, strict=True):
         for verdict in report.verdicts:
             told = replace(verdict, feedback=()) if report.student in unreadable else verdict

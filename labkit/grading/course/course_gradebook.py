@@ -81,27 +81,21 @@ class CourseGradebook(Resource):
                 for student in self.gradebook.students
             )
 
-    def points(self, assignment: str, student: str) -> dict[str, float]:
-        """What each question has brought, also by a person; without those that wait for one."""
+    def result(self, assignment: str, student: str) -> tuple[dict[str, float], tuple[str, ...]]:
+        """What each question has brought, also by a person, without those that wait for one for the first time; and
+        the questions that a person has to look at.
+        """
         with self._told():
             try:
                 grades = self.gradebook.find_submission_notebook(assignment, assignment, student).grades
             except MissingEntry:
-                return {}
-            return {
+                return {}, ()
+            points = {
                 grade.name.removesuffix(CHECK): float(grade.score)
                 for grade in grades
                 if grade.auto_score is not None or grade.manual_score is not None
             }
-
-    def by_hand(self, assignment: str, student: str) -> tuple[str, ...]:
-        """The questions of this student that a person has to look at."""
-        with self._told():
-            try:
-                grades = self.gradebook.find_submission_notebook(assignment, assignment, student).grades
-            except MissingEntry:
-                return ()
-            return tuple(sorted(grade.name.removesuffix(CHECK) for grade in grades if grade.needs_manual_grade))
+            return points, tuple(sorted(grade.name.removesuffix(CHECK) for grade in grades if grade.needs_manual_grade))
 
     def enlist(self, students: Iterable[str]) -> None:
         """List students of these ids; those that are listed stay as they are."""

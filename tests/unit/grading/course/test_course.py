@@ -250,7 +250,7 @@ def test_what_an_older_copy_of_the_gradebook_has_is_mended(course: Course, grade
     assert not auto(course, gradebook)["ada"].fresh
     assert grades(gradebook, "ada") == {"q1_check": (2, False), "q2_check": (2, False), "q3": (None, True)}
     assert comments(gradebook, "ada")["q1"] is None
-    assert gradebook.points("double", "ada") == {"q1": 2, "q2": 1.5}
+    assert gradebook.result("double", "ada")[0] == {"q1": 2, "q2": 1.5}
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ def test_one_that_fails_keeps_out_no_other_and_is_tried_again(course: Course, gr
     assert asked.count("ada") == ATTEMPTS
     assert found["ada"].report is None
     assert found["ada"].failure == "RuntimeError: ada"
-    assert gradebook.points("double", "ada") == {}
+    assert gradebook.result("double", "ada")[0] == {}
     assert [student for student, one in found.items() if one.report] != ["ada"]
     assert grades(gradebook, "dan") == {"q1_check": (0, False), "q2_check": (0, False), "q3": (0, False)}
     assert (course.autograded("dan", "double") / "double.ipynb").exists()
@@ -497,14 +497,14 @@ def test_who_is_not_graded_has_no_score(course: Course, gradebook: CourseGradebo
         ("ben", "", "7.0", ""),
         ("cleo", "", "7.0", ""),
     ]
-    found = class_statistics(course, "double", gradebook)
+    found = class_statistics(course, course.assignment("double"), gradebook)
     assert (found.graded, found.not_graded) == (1, ("ben", "cleo"))
     auto(course, gradebook)
     assert write_points(course, gradebook.gradebook, course.root / "grades.csv") == (3, {})
-    assert class_statistics(course, "double", gradebook).not_graded == ()
+    assert class_statistics(course, course.assignment("double"), gradebook).not_graded == ()
     gradebook.gradebook.remove_submission("double", "ada")
     assert write_points(course, gradebook.gradebook, course.root / "grades.csv") == (3, {"double": ["ada"]})
-    found = class_statistics(course, "double", gradebook)
+    found = class_statistics(course, course.assignment("double"), gradebook)
     assert (found.graded, found.not_graded) == (2, ("ada",))
 
 
@@ -513,7 +513,7 @@ def test_without_its_gradebook_nobody_is_graded(course: Course, gradebook: Cours
     auto(course, gradebook)
     (course.root / "gradebook.db").unlink()
     with CourseGradebook(course) as new:
-        found = class_statistics(course, "double", new)
+        found = class_statistics(course, course.assignment("double"), new)
         assert (found.students, found.not_graded) == ((), ("ada",))
         assert "all is graded" not in report_of(course, new)
 
@@ -526,7 +526,7 @@ def test_statistics_tell_points_and_mistakes_by_question(course: Course, gradebo
     by_hand = gradebook.gradebook.find_grade("q3", "double", "double", "ada")
     by_hand.manual_score = 1.5
     gradebook.gradebook.db.commit()
-    found = class_statistics(course, "double", gradebook)
+    found = class_statistics(course, course.assignment("double"), gradebook)
     assert found.graded == 4
     assert found.not_graded == ("dan",)
     assert found.unreadable == {"eva": "The notebook is damaged: Input data was truncated."}
@@ -709,7 +709,7 @@ def test_a_class_to_show_is_made_from_its_file(declared: Path, tmp_path: Path) -
     assert (cells["ada"]["q1"], cells["ada"]["q3"]) == (MODEL, "Because <b>I</b> say so.")
     assert (cells["ben"]["q1"], cells["ben"]["q2"]) == ("def double(x): return x + x", release["q2"])
     with CourseGradebook(course) as gradebook:
-        assert class_statistics(course, "double", gradebook).missing == ("fay",)
+        assert class_statistics(course, course.assignment("double"), gradebook).missing == ("fay",)
     with pytest.raises(BadCourse, match=r"There is something in .* already"):
         demo_class.make_demo_course(tmp_path / "there", declared, now=NOW)
     with pytest.raises(BadCourse, match="There is something in"):
