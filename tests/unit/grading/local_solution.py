@@ -8,10 +8,13 @@ from random import Random
 from typing import Any
 
 from labkit.errors import KernelEnded
+from labkit.grading.assignment_folder import Assignment
+from labkit.grading.question_verdict import QuestionVerdict
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandbox.kernel import Answer, CodeError, Returned, Unfit
 from labkit.grading.sandbox.kernel_program import plain
 from labkit.grading.sandboxed_solution import WORKERS_TIMEOUT
+from labkit.grading.submission_cells import take_cells
 from labkit.grading.time_budget import TimeBudget
 
 
@@ -71,3 +74,15 @@ class LocalSolution:
 
 def _end() -> None:
     raise KernelEnded("The process that ran the cells has ended. It has exited.")
+
+
+def solved(assignment: Assignment, student: str, **answers: str) -> LocalSolution:
+    """The model solution of this student, but for these answers."""
+    cells = take_cells(assignment, assignment.source, student).code
+    return LocalSolution(*(answers.get(name or "", code) for name, code in cells), student=student)
+
+
+def judged(assignment: Assignment, question: str, student: str, answer: str | None = None) -> QuestionVerdict:
+    """The verdict on the model solution of this student, with this answer to the question."""
+    (asked,) = (one for one in assignment.questions if one.id == question)
+    return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))

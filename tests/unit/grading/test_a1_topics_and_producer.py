@@ -11,12 +11,10 @@ import pytest
 
 from labkit.grading import notebook_check
 from labkit.grading.assignment_folder import Assignment, read_assignment
-from labkit.grading.question_verdict import QuestionVerdict
 from labkit.grading.questions import Question
 from labkit.grading.questions.behaviour_question import BehaviourQuestion
-from labkit.grading.submission_cells import take_cells
 from tests.unit.grading.a1_wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
-from tests.unit.grading.local_solution import LocalSolution
+from tests.unit.grading.local_solution import LocalSolution, judged, solved
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a1_topics_and_producer"
 STUDENTS = ("ada", "grace", "s-1024", "Ω")
@@ -25,17 +23,6 @@ STUDENTS = ("ada", "grace", "s-1024", "Ω")
 @pytest.fixture(scope="module")
 def assignment() -> Assignment:
     return read_assignment(FOLDER)
-
-
-def solved(assignment: Assignment, student: str, **answers: str) -> LocalSolution:
-    """The model solution of this student, but for these answers."""
-    cells = take_cells(assignment, assignment.source, student).code
-    return LocalSolution(*(answers.get(name or "", code) for name, code in cells), student=student)
-
-
-def judged(assignment: Assignment, question: str, student: str, answer: str | None = None) -> QuestionVerdict:
-    (asked,) = (one for one in assignment.questions if one.id == question)
-    return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))
 
 
 def named(question: Question) -> set[str]:

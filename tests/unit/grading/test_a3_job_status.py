@@ -8,10 +8,8 @@ import nbformat
 import pytest
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
-from labkit.grading.question_verdict import QuestionVerdict
 from labkit.grading.questions.value_question import ValueQuestion
-from labkit.grading.submission_cells import take_cells
-from tests.unit.grading.local_solution import LocalSolution
+from tests.unit.grading.local_solution import judged
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a3_job_status"
 STUDENTS = ("ada", "grace", "s-1024", "Ω")
@@ -24,13 +22,6 @@ def assignment() -> Assignment:
     return read_assignment(FOLDER)
 
 
-def judged(assignment: Assignment, student: str, answer: str | None = None) -> QuestionVerdict:
-    own = {"q1": answer} if answer else {}
-    cells = take_cells(assignment, assignment.source, student).code
-    solution = LocalSolution(*(own.get(name or "", code) for name, code in cells), student=student)
-    return assignment.questions[0].judge(solution)
-
-
 def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignment) -> None:
     notebook = nbformat.read(FOLDER / f"{FOLDER.name}.ipynb", as_version=4)
     nbformat.validate(notebook)
@@ -41,7 +32,7 @@ def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignmen
 
 @pytest.mark.parametrize("student", STUDENTS)
 def test_the_model_knows_what_a_job_is(assignment: Assignment, student: str) -> None:
-    verdict = judged(assignment, student)
+    verdict = judged(assignment, "q1", student)
     assert (verdict.state, verdict.feedback) == ("right", ())
 
 
@@ -51,7 +42,7 @@ def test_each_mistake_fails_and_is_named(assignment: Assignment, student: str, m
     question = assignment.questions[0]
     assert isinstance(question, ValueQuestion)
     code = question.file.with_suffix(".py").read_text()
-    verdict = judged(assignment, student, f"{code}\nstatus_of_jobs = {mistake}\n")
+    verdict = judged(assignment, "q1", student, f"{code}\nstatus_of_jobs = {mistake}\n")
     assert verdict.points < verdict.possible / 2
     (declared,) = (one for one in question.mistakes if one.answer == mistake)
     assert verdict.feedback[0].mistake == declared.name

@@ -10,11 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
-from labkit.grading.question_verdict import QuestionVerdict
-from labkit.grading.submission_cells import take_cells
 from labkit.grading.visible_checks import read_checks, write_checks
 from tests.unit.grading.a4_wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
-from tests.unit.grading.local_solution import LocalSolution
+from tests.unit.grading.local_solution import LocalSolution, judged, solved
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a4_priority_dispatcher"
 STUDENTS = ("ada", "s-1024", "Ω")
@@ -24,17 +22,6 @@ QUESTIONS = ["q1", "q2", "q3", "q4", "q5", "q6"]
 @pytest.fixture(scope="module")
 def assignment() -> Assignment:
     return read_assignment(FOLDER)
-
-
-def solved(assignment: Assignment, student: str, **answers: str) -> LocalSolution:
-    """The model solution of this student, but for these answers."""
-    cells = take_cells(assignment, assignment.source, student).code
-    return LocalSolution(*(answers.get(name or "", code) for name, code in cells), student=student)
-
-
-def judged(assignment: Assignment, question: str, student: str, answer: str | None = None) -> QuestionVerdict:
-    (asked,) = (one for one in assignment.questions if one.id == question)
-    return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))
 
 
 def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignment) -> None:

@@ -13,10 +13,9 @@ from labkit.grading.check_errors import NotChecked
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.questions.behaviour_question import BehaviourQuestion, Played
 from labkit.grading.questions.value_question import ValueQuestion
-from labkit.grading.submission_cells import take_cells
 from labkit.grading.visible_checks import FILE, add_to_release, read_checks, write_checks
 from tests.unit.grading.a1_wrong_answers import WRONG_ANSWERS
-from tests.unit.grading.local_solution import LocalSolution
+from tests.unit.grading.local_solution import LocalSolution, solved
 from tests.unit.grading.notebooks import write_assignment
 
 SOURCE = Path(__file__).parents[3] / "assignments" / "source"
@@ -71,11 +70,8 @@ def test_it_is_read_as_it_was_written(source: Assignment, tmp_path: Path) -> Non
 
 
 def judged(a1: Assignment, released: Assignment, name: str, answer: str | None = None):
-    cells = take_cells(a1, a1.source, "ada").code
-    own = {name: answer} if answer else {}
-    solution = LocalSolution(*(own.get(grade_id or "", code) for grade_id, code in cells))
     (question,) = (question for question in released.questions if question.id == name)
-    return question.judge(solution)
+    return question.judge(solved(a1, "ada", **({name: answer} if answer else {})))
 
 
 @pytest.mark.parametrize(("name", "points"), [("q1", 1), ("q2", 1), ("q3", 0), ("q4", 0)])
