@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import get_args
 from zlib import crc32
 
 import pytest
 
-LIBRARIES = ("kafka-python", "confluent-kafka")
+from labkit.settings import TransportName
+
+LIBRARIES = get_args(TransportName)
 #: These try the clients themselves, so they are run over both. What stands upon them is the same code over either.
 BOTH = ("test_contract.py", "test_outage.py", "test_transactions.py")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from labkit.errors import LabkitError
-from labkit.process.signals import have_usual_effects
+from labkit.process.signals import INTERRUPTED, have_usual_effects
 
 #: The descriptor of standard error.
 _LAST_STANDARD = 2
@@ -38,7 +38,7 @@ def main() -> None:
         _say(_of_system(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _open_what_was_closed() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from labkit.cli.common import choose, start_logging, stop_on_signal
 from labkit.errors import LabkitError, WorkerFailed
+from labkit.process.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 #: How often it is looked whether Beat could go on, in seconds.
 CHECK_INTERVAL = 0.2
-#: The status of a command that Ctrl-C has cut short.
-INTERRUPTED = 130
 
 celery_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

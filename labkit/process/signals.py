@@ -12,6 +12,8 @@ from types import FrameType
 
 #: What asks a program to end.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: The exit status of a command that Ctrl-C has cut short, as shells have it.
+INTERRUPTED = 128 + signal.SIGINT
 
 log = logging.getLogger("labkit.process")
 

@@ -90,6 +90,18 @@ def send(line, celery):
     return False
 
 
+def next_tasks(high, low, celery):
+    """Each task in its turn, read and not sent yet, with the topic that it is of."""
+    while True:
+        line = high if high.read < len(high.tasks) else low
+        if line is low and celery.is_full():
+            return
+        tasks = line.poll()
+        if not tasks:
+            return
+        yield line, tasks[0]
+
+
 @played
 def answer(high, low, celery):
     while send(high, celery) or (not celery.is_full() and send(low, celery)):
@@ -187,15 +199,9 @@ def waits_for_tasks(high, low, celery):
 
 @played
 def commit_first(high, low, celery):
-    while True:
-        line = high if high.read < len(high.tasks) else low
-        if line is low and celery.is_full():
-            return
-        tasks = line.poll()
-        if not tasks:
-            return
+    for line, task in next_tasks(high, low, celery):
         line.commit()
-        celery.delay(tasks[0])
+        celery.delay(task)
 
 
 @played
@@ -211,14 +217,8 @@ def commit_of_batch(high, low, celery):
 
 @played
 def uncommitted(high, low, celery):
-    while True:
-        line = high if high.read < len(high.tasks) else low
-        if line is low and celery.is_full():
-            return
-        tasks = line.poll()
-        if not tasks:
-            return
-        celery.delay(tasks[0])
+    for _, task in next_tasks(high, low, celery):
+        celery.delay(task)
 
 
 @played
