@@ -31,8 +31,9 @@ log = logging.getLogger("labkit.jobs")
 MAX_BYTES, OLDER = 10_000_000, 4
 #: Of how many jobs it is remembered that they stood in files that were taken away.
 MOST_GONE = 100_000
-#: How long to wait for others who append, in seconds.
-LOCK_TIMEOUT = 10.0
+#: How long to wait for others who append, and how often to look whether they have, in seconds: whoever looks more
+#: seldom than others append is left behind.
+LOCK_TIMEOUT, LOCK_INTERVAL = 10.0, 0.005
 #: By how much of its end a file is known again, in bytes.
 TAIL = 200
 #: How much of a line that is passed over is shown, in characters.
@@ -71,7 +72,9 @@ class ProcessedLog:
         self._max_bytes = max_bytes
         self._older = older
         self._lock = threading.Lock()
-        self._file_lock = FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
+        self._file_lock = FileLock(
+            f"{self.path}.lock", timeout=LOCK_TIMEOUT, poll_interval=LOCK_INTERVAL, thread_local=False
+        )
         #: the group's jobs in the files that are kept, and in those that were taken away; as keys, the oldest first
         self._done: dict[tuple[str, int], None] = {}
         self._gone: dict[tuple[str, int], None] = {}

@@ -82,9 +82,14 @@ def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own):
             wait_until(lambda name=name: records(topics, name) > 0, timeout=120, what=f"{name} was to have records")
         before = {place: done(topics, *place) for place in CONSUMERS.values()}
         consumers = {words: type_in(*words) for words in CONSUMERS}
-        for place, number in before.items():
-            goes_on = lambda place=place, number=number: done(topics, *place) > number  # noqa: E731
-            wait_until(goes_on, timeout=120, what=f"{place} was to be worked on")
+        for words, process in consumers.items():
+            place = CONSUMERS[words]
+            wait_until(
+                lambda place=place, process=process: process.poll() is not None or done(topics, *place) > before[place],
+                timeout=120,
+                what=f"{place} was to be worked on",
+            )
+            assert process.poll() is None, outcome(process, process.returncode)
         own.kill_broker()
         try:
             for process in producers.values():

@@ -86,12 +86,8 @@ class Shards:
             if shard is None:
                 self._ready.put(None)  # for the next that asks
                 return None
-            if self._is_held():
-                self._ready.put(shard)
-                if not wait:
-                    return None
-                self._going_on.wait()
-                continue
+            while wait and self._is_held():
+                self._going_on.wait()  # with the shard in hand: put back, it would be behind all the others
             with self._lock:
                 if not shard:
                     continue  # was dropped meanwhile

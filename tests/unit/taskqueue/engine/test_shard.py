@@ -118,15 +118,28 @@ def test_whoever_finds_it_held_at_the_moment_when_it_goes_on_is_told():
     assert found[0] is not None or told
 
 
-def test_who_may_not_wait_does_not_when_the_time_comes_between_two_looks():
-    times = iter([100.0, 104.0, 105.0, 106.0])  # the last is that of `go_on`
+def test_what_is_held_begins_in_the_order_in_which_it_came():
+    shards = Shards("none")
+    shards.hold(0)
+    put = items("a", "b", "c")
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(shards.take)
+        shards.put(put)
+        wait_until(lambda: shards._ready.qsize() == 2, timeout=60, what="the first was to be in hand")
+        shards.go_on()
+        assert [waits.result(60), *available(shards)] == put
+
+
+def test_who_may_not_wait_looks_once_whether_it_is_held():
+    times = iter([100.0, 104.0, 105.0, 106.0])  # of `hold`, twice of `take`, and of `go_on`
     shards = Shards("none", clock=lambda: next(times))
-    put = items("a")
+    put = items("a", "b")
     shards.put(put)
     shards.hold(5)
+    assert shards.take(wait=False) is put[0]
     assert shards.take(wait=False) is None
     shards.go_on()
-    assert shards.take(wait=False) is put[0]
+    assert shards.take(wait=False) is put[1]
 
 
 def test_whoever_waits_while_it_is_held_ends_with_it():
