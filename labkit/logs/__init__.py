@@ -2,20 +2,20 @@
 
 The one in `LABKIT_LOGGING_DIR/<component>/` is taken if there is one, else the one in this package. As delivered,
 warnings go to standard error and everything from INFO on into a file of at most 1 MB, of which two older ones are kept.
-A file that is deleted under way is begun anew.
+Several processes may write to one file; one that is deleted under way is begun anew.
 """
 
 from __future__ import annotations
 
 import json
 import logging.config
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import SettingsError
+from labkit.logs.shared_file import share
 
 if TYPE_CHECKING:
     from labkit.settings import Settings
@@ -41,7 +41,7 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
             for handler in logging.getLogger(name).handlers:
                 _say_once(handler)
                 if isinstance(handler, logging.FileHandler):
-                    _begin_anew_when_gone(handler)
+                    share(handler)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = error.__cause__ or error  # dictConfig wraps what was wrong
         raise SettingsError(f"The logging configuration {path} does not fit: {error}: {reason}.") from error
@@ -78,22 +78,3 @@ def _say_once(handler: logging.Handler) -> None:
                 sys.stderr.write(f"labkit: {where} cannot be written, its lines are lost meanwhile: {error}\n")
 
     handler.handleError = on_error  # type: ignore[method-assign]
-
-
-def _begin_anew_when_gone(handler: logging.FileHandler) -> None:
-    """Have it open its file anew when somebody has deleted it: Python's would write on to where nobody can look."""
-    write = handler.emit
-
-    def emit(record: logging.LogRecord) -> None:
-        try:
-            if handler.stream is not None and os.fstat(handler.stream.fileno()).st_nlink == 0:
-                handler.stream.close()
-                handler.stream = None  # as with `delay`: the next line opens it
-            if handler.stream is None:
-                Path(handler.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError):
-            handler.handleError(record)
-        else:
-            write(record)
-
-    handler.emit = emit  # type: ignore[method-assign]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import logging.config
 import logging.handlers
 import shutil
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +16,7 @@ import pytest
 
 from labkit.errors import SettingsError
 from labkit.logs import Component, config_path, configure
+from labkit.logs.shared_file import share
 from labkit.settings import Settings
 from tests.unit.logger_state import loggers_put_back
 
@@ -80,6 +83,37 @@ def test_a_log_that_is_deleted_under_way_is_begun_anew(
     shutil.rmtree(file.parent)
     labkits_logger.info("after the folder")
     assert "after the folder" in file.read_text()
+
+
+def test_several_processes_write_to_one_log_and_keep_the_older_files(tmp_path: Path) -> None:
+    """As two processes that have it open: what one has rotated, the other follows, and nothing is lost."""
+    file = tmp_path / "worker.log"
+    handlers = [RotatingFileHandler(file, maxBytes=100, backupCount=50) for _ in range(2)]
+    for handler in handlers:
+        share(handler)
+    for number in range(100):
+        handlers[number // 3 % 2].emit(logging.makeLogRecord({"msg": f"line {number:03}"}))
+    for handler in handlers:
+        handler.close()
+    files = list(tmp_path.iterdir())
+    assert sorted(line for each in files for line in each.read_text().splitlines()) == [
+        f"line {number:03}" for number in range(100)
+    ]
+    assert all(each.stat().st_size <= 100 for each in files)
+
+
+def test_a_file_that_another_process_is_about_to_rotate_is_written_on(tmp_path: Path) -> None:
+    file = tmp_path / "worker.log"
+    handler = RotatingFileHandler(file, maxBytes=100, backupCount=2)
+    share(handler)
+    with file.open() as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        for number in range(20):
+            handler.emit(logging.makeLogRecord({"msg": f"line {number:03}"}))
+    assert len(file.read_text().splitlines()) == 20
+    handler.emit(logging.makeLogRecord({"msg": "the next"}))
+    handler.close()
+    assert file.read_text().splitlines() == ["the next"]
 
 
 def test_the_users_own_configuration_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
