@@ -99,7 +99,7 @@ class IntakeQueue(Shards):
             self._in_hand.pop(item, None)
             self._settled.notify_all()
 
-    def postpone(self, item: WorkItem, delay: float) -> None:
+    def postpone(self, item: WorkItem, delay: float, *, behind: bool = False) -> None:
         """The task goes back to where it was taken; here it is the dispatcher who knows when to try again."""
         with self._settled:
             back = self._in_hand.pop(item, None)

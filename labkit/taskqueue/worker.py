@@ -93,6 +93,7 @@ class Worker(BaseWorker):
                 self._hand_over(HANDOVER_TIMEOUT if self._crash is None else 0.0)
         finally:
             self._is_on = False
+            self._shards.halt()  # also where an error has ended the loop: what is begun now cannot be committed
             self._shards.close()
             try:
                 self._dead_letters.close()

@@ -96,8 +96,8 @@ class AssignedPartitions:
 
     @property
     def commit_waits(self) -> bool:
-        """Whether something is done that the broker did not take when it was to be committed."""
-        return self._waits and any(state.dirty for state in self._held.values())
+        """Whether something is done that the broker did not take, and can be tried again."""
+        return self._waits and bool(self._committable())
 
     def with_waiting(self) -> list[PartitionState]:
         """Those in which tasks wait to be worked on alone."""

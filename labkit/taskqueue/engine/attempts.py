@@ -94,7 +94,7 @@ class Attempts:
             return
         if is_no_attempt(error):
             item.attempt -= 1  # somebody else is at it, or labkit lacks what it needs: no failure of this task
-            self._shards.postpone(item, LOOK_AGAIN)
+            self._shards.postpone(item, LOOK_AGAIN, behind=True)
             return
         text, number = self._told.tell(error)
         BaseException.with_traceback(error, None)  # it holds everything that the handler had in hand

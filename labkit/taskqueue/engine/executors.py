@@ -197,7 +197,10 @@ class AsyncioExecutor:
 
     def _fill(self) -> None:
         """Start as many as there is room for."""
-        while len(self._running) < self._concurrency and (item := self._shards.take(wait=False)) is not None:
+        while len(self._running) < self._concurrency and not self._given_up:
+            item = self._shards.take(wait=False)
+            if item is None:
+                break
             task = self._attempts.begin(item)
             if task is not None:
                 running = self._loop.create_task(self._try(task))

@@ -47,7 +47,7 @@ class Quarantine:
             self._end(waiting)
         elif is_free:
             ready = [state for state in waiting if state.next_is_alone() or not state.alone]
-            self._begin(min(ready, key=lambda state: state.waiting[0].received_at))
+            self._begin(min(ready, key=lambda state: state.waiting[0].ticket))
 
     def _begin(self, state: PartitionState) -> None:
         if state.to_blame():

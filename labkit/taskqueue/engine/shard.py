@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from queue import SimpleQueue
 
@@ -48,7 +49,11 @@ class Shards:
         self._lock = threading.Lock()
         self._shards: dict[object, _Shard] = {}
         self._ready: SimpleQueue[_Shard | None] = SimpleQueue()
-        self._postponed: list[tuple[float, int, _Shard]] = []
+        self._postponed: list[tuple[float, int, _Shard, bool]] = []
+        # those whose time has come, which have every second turn; each has left an empty shard among the ready ones, so
+        # that whoever waits there comes
+        self._due: deque[_Shard] = deque()
+        self._due_had_turn = False
         self._tickets = count()
         self._running = 0
         self._halted = False
@@ -82,7 +87,7 @@ class Shards:
         while True:
             if not wait and (self._ready.empty() or self._is_held()):
                 return None
-            shard = self._ready.get()
+            shard = self._next()
             if shard is None:
                 self._ready.put(None)  # for the next that asks
                 return None
@@ -109,12 +114,16 @@ class Shards:
             self._ready.put(shard)
         self._say_ready()
 
-    def postpone(self, item: WorkItem, delay: float) -> None:
-        """The task that was taken begins again after `delay` seconds, before the others of its shard."""
+    def postpone(self, item: WorkItem, delay: float, *, behind: bool = False) -> None:
+        """The task that was taken begins again after `delay` seconds, before the others of its shard.
+
+        Then it takes turns with those that have not begun yet, of which there may be very many; unless it is to come
+        `behind` them all, as one that may have to wait again and again.
+        """
         with self._lock:
             shard = self._end(item)
             if shard is not None:
-                heapq.heappush(self._postponed, (self._clock() + delay, next(self._tickets), shard))
+                heapq.heappush(self._postponed, (self._clock() + delay, next(self._tickets), shard, behind))
 
     def release_due(self) -> float | None:
         """Let postponed tasks begin whose time has come; how long until the next, in seconds, None if there is none."""
@@ -122,7 +131,10 @@ class Shards:
         released = False
         with self._lock:
             while self._postponed and self._postponed[0][0] <= now:
-                self._ready.put(heapq.heappop(self._postponed)[2])
+                *_, shard, behind = heapq.heappop(self._postponed)
+                if not behind:
+                    self._due.append(shard)
+                self._ready.put(shard if behind else _Shard(None))
                 released = True
             left = self._postponed[0][0] - now if self._postponed else None
         if released:
@@ -167,6 +179,7 @@ class Shards:
                 shard.clear()
             self._shards.clear()
             self._postponed.clear()
+            self._due.clear()
             self._running = 0
             self._idle.clear()
             self._halted = False
@@ -177,6 +190,19 @@ class Shards:
         self._ready.put(None)
         self.go_on()
         self._say_ready()
+
+    def _next(self) -> _Shard | None:
+        """The next shard, in turn of those that are due and the others; waits for one. None after `close`."""
+        if self._due and not self._due_had_turn:
+            with suppress(IndexError):  # another thread was faster
+                self._due_had_turn = True
+                return self._due.popleft()
+        self._due_had_turn = False
+        shard = self._ready.get()
+        if shard is not None and shard.name is None and self._due:
+            with suppress(IndexError):
+                return self._due.popleft()
+        return shard
 
     def _is_held(self) -> bool:
         held_from = self._held_from  # another thread may let go meanwhile
@@ -213,7 +239,7 @@ class ShareShards(Shards):
         super().done(item)
         self.moved.set()
 
-    def postpone(self, item: WorkItem, delay: float) -> None:
-        """The task that was taken is to begin again after `delay` seconds, here or elsewhere."""
+    def postpone(self, item: WorkItem, delay: float, *, behind: bool = False) -> None:
+        """The task that was taken is to begin again after `delay` seconds, here or elsewhere; there is no order."""
         self.put_off.append((item, delay))
         self.done(item)

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
+
+_tickets = count()
 
 
 class WorkItem:
     """A record that was received and is not finished. `attempt` counts the times it was begun, by this worker.
 
     `epoch` is the number of the assignment under which it came (see `PartitionState`), and `topic_id` the id of its
-    topic, which may be another by now; a share group has none.
+    topic, which may be another by now; a share group has none. `ticket` says which came first, whatever the clock does.
     """
 
-    __slots__ = ("attempt", "epoch", "error", "received_at", "record", "shard", "started_at", "task", "topic_id")
+    __slots__ = (
+        "attempt",
+        "epoch",
+        "error",
+        "received_at",
+        "record",
+        "shard",
+        "started_at",
+        "task",
+        "ticket",
+        "topic_id",
+    )
 
     def __init__(self, record: Record, received_at: float, epoch: int = 0, topic_id: str = "") -> None:
         self.record = record
         self.received_at = received_at
         self.epoch = epoch
         self.topic_id = topic_id
+        self.ticket = next(_tickets)
         self.shard: object = None
         self.attempt = 0
         self.started_at = received_at

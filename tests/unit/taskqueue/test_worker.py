@@ -6,10 +6,11 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, InProgress, SettingsError
+from labkit.errors import BrokerUnreachable, InProgress, NotAuthorized, SettingsError
 from labkit.lab.condition import wait_for
 from labkit.settings import Settings
 from labkit.taskqueue.engine.fetcher import PAUSE_AFTER
+from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.handler import Work, check_time, time_left
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.offset_tracker import OffsetTracker
@@ -526,6 +527,41 @@ def test_a_topic_of_dead_letters_that_is_not_there_in_time_is_waited_for(topics,
     assert next(times, None) is None
     assert [record.outcome for record in records] == ["dead"] * 3
     assert topics.end_offsets("t.dead") == {0: 3}
+
+
+@pytest.mark.parametrize("executor", ["threads", "asyncio"])
+def test_no_task_begins_once_an_error_has_ended_the_worker(topics, monkeypatch, executor):
+    """What it would do then nobody could commit; and its clients may take long to close."""
+    topics.create("t", partitions=1)
+    send(topics, stock_tasks(50, seed=1))
+    begun, in_hand, left = [], threading.Event(), threading.Event()
+    poll, close = MemoryConsumer.poll, GroupDeadLetterWriter.close
+
+    def refused_poll(consumer, *how):
+        if in_hand.is_set():
+            raise NotAuthorized("not any more")
+        return poll(consumer, *how)
+
+    def slow_close(letters):
+        left.set()
+        assert not wait_for(lambda: len(begun) > 1, 0.5)
+        close(letters)
+
+    def handler(task):
+        begun.append(task.id)
+        in_hand.set()
+        assert left.wait(60)
+
+    async def in_loop(task):
+        await asyncio.to_thread(handler, task)
+
+    monkeypatch.setattr(MemoryConsumer, "poll", refused_poll)
+    monkeypatch.setattr(GroupDeadLetterWriter, "close", slow_close)
+    how = {"executor": executor, "order": "none", "concurrency": 1}
+    worker, _ = make(topics, in_loop if executor == "asyncio" else handler, **how)
+    with pytest.raises(NotAuthorized):
+        worker.run()
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("call", ["letter", "announcement", "commit"])

@@ -261,6 +261,19 @@ def test_nothing_is_kept_in_mind_of_a_topic_that_was_abandoned(broker, partition
     assert work(partitions, range(10), until=6) == list(range(10))
 
 
+def test_a_partition_in_doubt_keeps_no_other_task_waiting(broker, partitions):
+    """Nothing can be committed for it, so nothing would end the wait."""
+    work(partitions, range(10), until=6)
+    state = partitions.by_partition[0]
+    state.dirty = True
+    broker.error = BrokerUnreachable()
+    partitions._committed_at -= 10
+    partitions.commit_if_due(idle=True)
+    assert partitions.commit_waits
+    state.in_doubt = True
+    assert not partitions.commit_waits
+
+
 def test_nothing_is_committed_for_a_partition_in_doubt(broker, partitions):
     work(partitions, range(10), until=6)
     state = partitions.by_partition[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from contextlib import closing, suppress
 
 import pytest
@@ -70,10 +72,11 @@ def suspect(topics: Topics, *partitions: int) -> None:
         died.commit({TopicPartition("t", partition): position for partition in partitions})
 
 
-def worker_on(topics: Topics, handler, records, **how) -> Worker:
+def worker_on(topics: Topics, handler, records, clock=time.time, **how) -> Worker:
     config = WorkerConfig(**{"retry": Retry(attempts=2, first=0), "max_in_flight": 20} | how)
     work = Work(handler)
-    return Worker(topics.get("t"), name="w", group="g", work=work, config=config, on_record=records.append)
+    topic = topics.get("t")
+    return Worker(topic, name="w", group="g", work=work, config=config, on_record=records.append, clock=clock)
 
 
 def lag(topics: Topics) -> int:
@@ -122,6 +125,29 @@ def test_nothing_runs_beside_a_suspected_task_nor_does_the_broker_count_another_
     assert not any(beside)
     assert len(seen) == 8 * len(suspected)
     assert all(announced == mine for announced, mine in seen)
+
+
+def test_a_clock_that_was_set_back_keeps_no_suspected_task_from_its_turn(topics, turns):
+    """First come, first served, whatever time it was then."""
+    topics.create("t", partitions=2)
+    send(topics, *numbered(1, 2), to=1)
+    suspect(topics, 0, 1)
+    times, order = itertools.count(0.0, -60.0), []
+
+    def handler(task):
+        if not order:
+            send(topics, *numbered(0, 4), to=0)
+            begun = turns[0]
+            wait_until(lambda: turns[0] > begun + TURNS, timeout=TIMEOUT, what="these were to be received")
+        order.append(task.payload["partition"])
+
+    worker = worker_on(topics, handler, [], clock=lambda: next(times))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_until(lambda: lag(topics) == 0, timeout=TIMEOUT, what="the queue was to empty")
+    worker.stop()
+    thread.join(TIMEOUT)
+    assert order == [1, 1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("attempts", [1, 2])

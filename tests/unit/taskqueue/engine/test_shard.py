@@ -59,6 +59,48 @@ def test_a_postponed_task_holds_back_its_own_key_only():
     assert available(shards) == [second]
 
 
+@pytest.mark.parametrize(("behind", "expected"), [(False, "DaEbFc"), (True, "abcDEF")])
+def test_what_is_due_takes_turns_with_the_others_unless_it_is_to_come_behind_them(behind, expected):
+    """A failed task would wait for all that are here, if they are thousands, and nothing could be committed."""
+    shards = Shards("none", clock=lambda: 100.0)
+    failed, fresh = items("D", "E", "F"), items("a", "b", "c")
+    shards.put(failed)
+    assert available(shards) == failed
+    shards.put(fresh)
+    for item in failed:
+        shards.postpone(item, 0, behind=behind)
+    shards.release_due()
+    begun = "".join(item.record.key.decode() for item in available(shards))
+    assert begun == expected
+    assert available(shards) == []
+
+
+def test_who_waits_gets_what_is_due():
+    shards = Shards("none", clock=lambda: 100.0)
+    (item,) = put = items("a")
+    shards.put(put)
+    assert shards.take() is item
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(shards.take)
+        shards.postpone(item, 0)
+        shards.release_due()
+        assert waits.result(60) is item
+
+
+def test_what_is_due_is_forgotten_with_the_rest():
+    shards = Shards("none", clock=lambda: 100.0)
+    put = items("a")
+    shards.put(put)
+    shards.take()
+    shards.postpone(put[0], 0)
+    shards.release_due()
+    assert shards.drop(timeout=60)
+    assert available(shards) == []
+    again = items("b")
+    shards.put(again)
+    assert available(shards) == again
+
+
 def test_nothing_begins_while_it_is_held():
     now = [100.0]
     shards = Shards("none", clock=lambda: now[0])
