@@ -117,7 +117,7 @@ class ProcessedLog:
     def _alone(self) -> Iterator[None]:
         """Nobody else appends, the last line is whole, and all lines are known."""
         try:
-            with self._lock:
+            with self._turn():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with self._file_lock:
                     self._catch_up()
@@ -127,6 +127,16 @@ class ProcessedLog:
                 f"The log of the processed jobs, {self.path}, cannot be used: {error}. Mend that, or name another "
                 "file: then jobs that are delivered again may stand in the new one too."
             ) from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """No other thread of this process is at it; of many, each would wait for the file as long as all before it."""
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT):
+            raise Timeout(self._file_lock.lock_file)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _catch_up(self) -> None:
         with self.path.open("ab+") as file:

@@ -185,10 +185,10 @@ class LeaseRenewal:
                     self._thread = None
                     return
             try:
+                for lease in running:  # before the marks, which may be many: a lease that runs out meanwhile is lost
+                    self._renew(lease)
                 for key in unmarked:
                     self.mark(key)
-                for lease in running:
-                    self._renew(lease)
             except RedisUnreachable as error:
                 self._outage.begins(error)
             except Exception as error:  # whatever it is, the leases are to be kept

@@ -239,6 +239,14 @@ def append_with_room_for_half(path: Path) -> None:
         log.append(a_job(2))
 
 
+def test_who_waits_behind_another_thread_waits_no_longer_than_for_another_process(path, monkeypatch):
+    monkeypatch.setattr("labkit.jobs.processed_log.LOCK_TIMEOUT", 0.01)
+    log = ProcessedLog(path, "g")
+    with log._lock, pytest.raises(ProcessedLogFailed, match="cannot be used"):
+        log.append(a_job(1))
+    assert log.append(a_job(1))
+
+
 @pytest.mark.slow
 def test_a_full_disk_leaves_whole_lines(path):
     log = ProcessedLog(path, "g")

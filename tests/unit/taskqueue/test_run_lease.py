@@ -75,3 +75,26 @@ def test_a_run_that_has_had_its_effect_is_done_although_redis_refuses_its_mark(c
     renewal.finish(Refused())
     assert "a redelivery of this task is not recognised" in caplog.text
     assert not renewal.mark(Refused.key)
+
+
+class Unmarked(Lease):
+    """Its run has ended while Redis was away, and its mark cannot be made for long."""
+
+    def __init__(self, beside: Lease) -> None:
+        super().__init__(RedisUnreachable("away"))
+        self.beside = beside
+        self.may_be_marked = threading.Event()
+
+    def finish(self) -> None:
+        if not self.beside.renewed.is_set():
+            raise self._error
+        self.may_be_marked.set()
+
+
+def test_marks_that_are_missing_keep_no_run_from_the_renewal_of_its_lease():
+    renewal = LeaseRenewal(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
+    running = Lease(RuntimeError("a defect"))
+    ended = Unmarked(running)
+    renewal.finish(ended)
+    with renewal.renewing(running):
+        assert ended.may_be_marked.wait(60)
