@@ -90,7 +90,8 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
     app.on_process_died = _Deaths(starts)
     app.on_ending = ending.set
     app.outage = outage
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "is_away": flag.is_set}
+    state = {"is_away": flag.is_set, "is_ending": ending.is_set}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **state}
     app.steps["consumer"].add(_presence_step(url, settings, run, outage))
     return app
 

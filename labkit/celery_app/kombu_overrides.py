@@ -16,8 +16,7 @@ They were made for the version in `MADE_FOR`: a test fails with another, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from queue import Empty
 from time import monotonic
@@ -28,10 +27,11 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import exceptions
 
+from labkit.celery_app.kombu_client import PrefixedClient, RedisAway
 from labkit.celery_app.message_scripts import BELL, DUE, MOST_DUE, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
-from labkit.celery_app.unsettled_messages import UnsettledMessages
+from labkit.celery_app.unsettled_messages import Disposition, UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
-from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_away, is_replica, state_of
+from labkit.redis_state import ANSWER_TIMEOUT, Refusals, is_replica
 
 #: The version of the distribution whose private parts are used here.
 MADE_FOR = {"kombu": "5.7.0"}
@@ -58,7 +58,8 @@ class _QoS(redis.QoS):
             return
         began = monotonic()
         try:
-            for tag in self.channel.evaluate(DUE, [self.unacked_index_key], self.visibility_timeout, *MOST_DUE):
+            due = self.channel.evaluate(DUE, [self.unacked_index_key], self.visibility_timeout, *MOST_DUE)
+            for tag in reversed(due):  # the oldest last, so that it stands before the others
                 if monotonic() - began >= RESTORE_TIME:
                     return
                 self.restore_by_tag(bytes_to_str(tag))
@@ -76,8 +77,9 @@ class _QoS(redis.QoS):
         self.reject(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """The message is done, or another one is to have it. Redis is told as soon as it listens."""
-        self.channel.unsettled.add(delivery_tag, requeue=requeue)
+        """The message is done, or it comes again. Redis is told as soon as it listens."""
+        again = Disposition.RELEASED if self.channel.is_ending() else Disposition.REQUEUED
+        self.channel.unsettled.add(delivery_tag, again if requeue else Disposition.DONE)
         if delivery_tag in self._delivered:  # one that was left out has no place to be freed
             virtual.QoS.ack(self, delivery_tag)
         self.settle()
@@ -87,21 +89,25 @@ class _QoS(redis.QoS):
         if self.channel.connection is not None and not self.channel.is_away():
             self.channel.unsettled.settle(self._tell)
 
-    def _tell(self, tag: str, requeue: bool) -> None:
-        if requeue:
-            self.restore_by_tag(tag, leftmost=True)
-        else:
+    def _tell(self, tag: str, disposition: Disposition) -> None:
+        if disposition is Disposition.DONE:
             self.channel.settle(tag)
+        else:
+            self.restore_by_tag(tag, leftmost=disposition is Disposition.REQUEUED)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Put back what was taken and is not done; where Redis does not take it, its visibility time-out does that."""
-        for tag in self._delivered:
-            self.channel.unsettled.add(tag, requeue=True)
+        """Put back what was taken and is not done, each to its place before what came later; where Redis does not take
+        it, its visibility time-out does that.
+        """
+        for tag in reversed(self._delivered):
+            self.channel.unsettled.add(tag, Disposition.RELEASED)
         self._delivered.clear()
         self.settle()
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back. kombu's transaction would be tried again without end where Redis is full."""
+        """Put a message back to the front of its level, where it was, or if `leftmost` to the end. kombu's transaction
+        would be tried again without end where Redis is full.
+        """
         with self.channel.conn_or_acquire(client) as client:
             noted = client.hget(self.unacked_key, tag)
         pushes = Pushes()
@@ -120,51 +126,10 @@ class _PublishBatch(redis.PublishBatch):
         super().flush()
 
 
-class RedisAway(exceptions.ConnectionError):
-    """Redis has answered that it can do nothing now: to kombu and Celery the same as a connection that is lost."""
-
-
-@contextmanager
-def _told_as_lost() -> Iterator[None]:
-    """Inside, an answer that Redis is full, read-only or busy is `RedisAway`, not an error that ends the worker."""
-    try:
-        yield
-    except exceptions.ResponseError as error:
-        if not is_away(error) or isinstance(error, exceptions.NoScriptError):  # redis-py itself brings the script
-            raise
-        raise RedisAway(f"Redis {state_of(error)}: {error}") from error
-
-
-class _Client(redis.PrefixedStrictRedis):
-    """kombu's client, which tells of a Redis that is away in one way."""
-
-    def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        with _told_as_lost():
-            return super().execute_command(*arguments, **options)
-
-    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-        with _told_as_lost():
-            return super().parse_response(connection, command_name, **options)
-
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> _Pipeline:
-        how = self.connection_pool, self.response_callbacks, transaction, shard_hint
-        return _Pipeline(*how, global_keyprefix=self.global_keyprefix)
-
-
-class _Pipeline(redis.PrefixedRedisPipeline):
-    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-        with _told_as_lost():
-            return super().parse_response(connection, command_name, **options)
-
-    def execute(self, raise_on_error: bool = True) -> Any:
-        with _told_as_lost():
-            return super().execute(raise_on_error)
-
-
 class Channel(redis.Channel):
     """kombu's channel, but for how messages are taken. `taken` is the tag of the message that just came."""
 
-    from_transport_options = (*redis.Channel.from_transport_options, "is_away", "unsettled")
+    from_transport_options = (*redis.Channel.from_transport_options, "is_away", "is_ending", "unsettled")
     QoS = _QoS
     socket_timeout = ANSWER_TIMEOUT
     taken: str | None = None
@@ -172,13 +137,15 @@ class Channel(redis.Channel):
     _ask_at = 0.0
     #: whether it is known already that Redis is away: then nothing that can wait is asked, and its time-out waited for
     is_away: Callable[[], bool] = staticmethod(lambda: False)
+    #: whether its worker is to end: then what it rejects has not failed, and others have it next
+    is_ending: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.unsettled = UnsettledMessages()  # unless the transport's options have one for all channels
         super().__init__(*arguments, **options)
 
-    def _get_client(self) -> Callable[..., _Client]:
-        return partial(_Client, global_keyprefix=self.global_keyprefix)
+    def _get_client(self) -> Callable[..., PrefixedClient]:
+        return partial(PrefixedClient, global_keyprefix=self.global_keyprefix)
 
     def ring(self, client: Any = None) -> None:
         """Wake who waits for a message; raises `RedisAway` where Redis takes no changes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager, suppress
 from time import time
 
@@ -65,6 +66,12 @@ def drain(connection, got, *, until):
         return until(got)
 
     wait_until(enough, timeout=120, what="messages were to be taken", interval=0)
+
+
+def queued(client, settings) -> list[str]:
+    """The ids of what waits in the first level, the next one first."""
+    waiting = client.lrange(level_key(key_prefix(settings), 0), 0, -1)
+    return [json.loads(message)["headers"]["id"] for message in reversed(waiting)]
 
 
 def die_with_an_answer_unread(app, room):
@@ -152,13 +159,44 @@ def test_what_is_not_done_goes_back_into_the_queue_also_where_redis_is_full(own_
     app = make_app(own_redis.url, settings)
     with own_redis.client() as client:
         room = Capacity(client, settings)
-        app.send_task("anything", queue=QUEUE)
+        for number in range(3):
+            app.send_task("anything", queue=QUEUE, task_id=str(number))
         with unsettled_taker(app) as (connection, messages):
-            drain(connection, messages, until=bool)
+            drain(connection, messages, until=lambda messages: len(messages) == 2)
             with STATES["full"](own_redis):
                 connection.default_channel.close()
                 count = room.count()
-    assert (sum(count.waiting), count.unacknowledged) == (1, 0)
+        assert (sum(count.waiting), count.unacknowledged) == (3, 0)
+        assert queued(client, settings) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("is_ending", [True, False])
+def test_what_a_worker_that_ends_rejects_is_the_next_ones_and_what_has_failed_lets_others_go_first(
+    app, client, settings, is_ending
+):
+    app.conf.broker_transport_options |= {"is_ending": lambda: is_ending}
+    for number in range(3):
+        app.send_task("anything", queue=QUEUE, task_id=str(number))
+    with unsettled_taker(app) as (connection, messages):
+        drain(connection, messages, until=bool)
+        messages[0].reject(requeue=True)
+        assert queued(client, settings) == (["0", "1", "2"] if is_ending else ["1", "2", "0"])
+
+
+def test_what_dead_workers_had_comes_before_what_waits_the_oldest_first(lab, client):
+    settings = new_settings()  # with a visibility time-out within which nothing comes back by itself
+    app = make_app(lab.redis_url, settings)
+    for number in range(4):
+        app.send_task("anything", queue=QUEUE, task_id=str(number))
+    with unsettled_taker(app) as (connection, messages):
+        drain(connection, messages, until=lambda messages: len(messages) == 3)
+        connection.default_channel.leave_out([message.delivery_tag for message in messages])  # as one that is killed
+    index = f"{key_prefix(settings)}unacked_index"
+    for seconds, message in enumerate(messages):
+        client.zadd(index, {message.delivery_tag: 1 + seconds})
+    with app.connection_for_read() as connection:
+        connection.default_channel.qos.restore_visible()
+    assert queued(client, settings) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize(("state", "goes_on_over_it"), [("unable_to_save", True), ("read_only", False)])

@@ -63,7 +63,7 @@ class Hands(Channel):
 
     def told(self) -> list[str]:
         told: list[str] = []
-        self.unsettled.settle(lambda tag, requeue: told.append(tag))
+        self.unsettled.settle(lambda tag, _: told.append(tag))
         return told
 
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 import pytest
 import redis
 
-from labkit.celery_app.unsettled_messages import UnsettledMessages
+from labkit.celery_app.unsettled_messages import Disposition, UnsettledMessages
 
 
 @pytest.fixture
 def unsettled() -> UnsettledMessages:
     made = UnsettledMessages()
-    made.add("a", requeue=False)
-    made.add("b", requeue=True)
+    made.add("a", Disposition.DONE)
+    made.add("b", Disposition.RELEASED)
     return made
 
 
 def test_each_is_told_once(unsettled: UnsettledMessages) -> None:
-    told: list[tuple[str, bool]] = []
+    told: list[tuple[str, Disposition]] = []
     for _ in range(2):
-        unsettled.settle(lambda tag, requeue: told.append((tag, requeue)))
-    assert told == [("a", False), ("b", True)]
+        unsettled.settle(lambda *one: told.append(one))
+    assert told == [("a", Disposition.DONE), ("b", Disposition.RELEASED)]
     assert not unsettled
 
 
 def test_what_redis_does_not_take_now_stays(unsettled: UnsettledMessages) -> None:
     asked: list[str] = []
 
-    def refuse(tag: str, requeue: bool) -> None:
+    def refuse(tag: str, disposition: Disposition) -> None:
         asked.append(tag)
         if tag == "b":
             raise redis.ReadOnlyError("not now")
@@ -43,7 +43,7 @@ def test_what_redis_refuses_is_said_once_and_holds_up_no_other(
 ) -> None:
     asked: list[str] = []
 
-    def mistake(tag: str, requeue: bool) -> None:
+    def mistake(tag: str, disposition: Disposition) -> None:
         asked.append(tag)
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
