@@ -72,7 +72,7 @@ class UnknownTasks:
                 return
             self._held[tag] = _Held(tag, envelope, record, settle)
             self._added.notify()
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="unknown-tasks", daemon=True)
                 self._thread.start()
 
@@ -99,7 +99,7 @@ class UnknownTasks:
                 any_failed = any(other.due for other in self._held.values())
             if not any_failed:
                 self._outage.ends()
-            one.settle()
+            _settle(one)
 
     def _next(self) -> _Held | None:
         """The next one, when it is due: those first that were never tried. None when there is none."""
@@ -112,6 +112,14 @@ class UnknownTasks:
                 self._added.wait(wait)
             self._thread = None
             return None
+
+
+def _settle(one: _Held) -> None:
+    try:
+        one.settle()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others' letters are to be written
+        what = "task %s has its letter and comes again after the visibility timeout, since it is not acknowledged: %s"
+        log.warning(what, one.envelope.task.id, describe(error))
 
 
 def _record(envelope: Envelope, name: object) -> TaskRecord:

@@ -60,6 +60,17 @@ class Message:
         self.acknowledged += 1
 
 
+class Unacknowledged(Message):
+    """One that cannot be acknowledged."""
+
+    def __init__(self, tag: str, error: BaseException) -> None:
+        super().__init__(tag)
+        self._error = error
+
+    def ack_log_error(self, *_: object) -> None:
+        raise self._error
+
+
 def acknowledged(*messages: Message) -> None:
     wait_until(lambda: all(one.acknowledged for one in messages), timeout=TIMEOUT, what="they were to be acknowledged")
 
@@ -170,6 +181,29 @@ def test_where_too_many_are_held_those_that_cannot_be_written_make_room(
     for tag in "cde":
         consumer.on_unknown_task(None, other := Message(tag), None)
         acknowledged(other)
+
+
+def test_one_that_cannot_be_acknowledged_is_said_and_keeps_no_letter_from_the_others(
+    writer: Writer, consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.may_write.set()
+    consumer.on_unknown_task(None, Unacknowledged("a", RuntimeError("the loop has ended")), None)
+    consumer.on_unknown_task(None, other := Message("b"), None)
+    acknowledged(other)
+    assert writer.written == ["a", "b"]
+    assert ["the loop has ended" in record.message for record in caplog.records] == [True]
+
+
+def test_a_thread_that_has_died_is_followed_by_another(
+    writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # that of pytest fails the test
+    writer.may_write.set()
+    consumer.on_unknown_task(None, Unacknowledged("a", SystemExit(1)), None)
+    consumer.app.unknown_tasks._thread.join(TIMEOUT)
+    assert not consumer.app.unknown_tasks._thread.is_alive()
+    consumer.on_unknown_task(None, other := Message("b"), None)
+    acknowledged(other)
 
 
 def test_what_is_not_labkits_is_dropped_at_once(writer: Writer, consumer: Any) -> None:
