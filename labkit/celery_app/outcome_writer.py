@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from uuid import uuid4
 
 from labkit.celery_app.capacity import connect
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.record_stream import RecordStream
 from labkit.celery_app.task_starts import TaskStarts
-from labkit.errors import NotAcknowledged, TaskNotEncodable, UnknownTopic
+from labkit.errors import NotAcknowledged, TaskNotEncodable, TransportError, UnknownTopic
 from labkit.lab import attach_lab
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import DEAD, FAILED, TaskRecord
@@ -34,6 +35,8 @@ log = safe_logger("labkit.celery")
 GONE_AFTER = 5.0
 #: After so many seconds without a look, that a topic was missed says nothing any more.
 FORGOTTEN_AFTER = 60.0
+#: How long a letter may take before those behind it wait no more and are written later, in seconds.
+LONGEST_TURN = 1.0
 
 
 class OutcomeWriter:
@@ -64,37 +67,81 @@ class OutcomeWriter:
 
 
 class _DeadLetters:
-    """Writes dead letters for all threads of one process, one after the other, over one transactional client.
+    """Writes dead letters for all threads of one process over one client, and where the last one of a topic could not
+    be written, over a client of that topic's own: it keeps that client waiting, and no other topic's letters.
+    """
+
+    def __init__(self, settings: Settings, measure: Callable[[], float] = time.monotonic) -> None:
+        self._make = partial(_LetterClient, settings, measure)
+        self._common = self._make()
+        self._apart: dict[tuple[str | None, str], _LetterClient] = {}
+
+    def write(self, envelope: Envelope, last: TaskRecord) -> None:
+        """Write the letter; raises `TransportError`, also where the one before it takes too long."""
+        topic = envelope.topic_prefix, envelope.topic
+        client = self._apart.get(topic, self._common)
+        with client.turn():
+            try:
+                client.write(envelope, last)
+                self._apart.pop(topic, None)
+            except UnknownTopic:
+                raise  # nothing was waited for
+            except BaseException:
+                if client is self._common:  # what it left open is settled under its id: let nobody else wait for that
+                    self._apart[topic], self._common = client, self._make()
+                raise
+            finally:
+                if client is not self._common:  # nobody closes it later
+                    client.close()
+
+    def close(self) -> None:
+        """Let go of the connections. Raises `TransportError` where a letter takes too long."""
+        with self._common.turn():
+            self._common.close()
+
+
+class _LetterClient:
+    """Writes dead letters, one after the other, over one transactional client. All is done in one's `turn`.
 
     Its transactional id is its own: two clients with one id would fence each other.
     """
 
-    def __init__(self, settings: Settings, measure: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings, measure: Callable[[], float]) -> None:
         self._settings = settings
         self._measure = measure
         #: when a topic was missed first and last
         self._missed: dict[str, tuple[float, float]] = {}
         self._id = f"celery.{uuid4().hex}"
         self._lock = threading.Lock()
+        #: when the turn began that somebody has
+        self._began: float | None = None
         self._open = ExitStack()
         self._topics: Topics | None = None
         self._prefix = ""
         self._client: TransactionClient | None = None
         self._ensured: set[str] = set()
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Inside, it is nobody else's. Raises `TransportError` where another's turn takes too long."""
+        began = self._began
+        wait = LONGEST_TURN if began is None else began + LONGEST_TURN - self._measure()
+        if not self._lock.acquire(timeout=max(wait, 0.0)):
+            raise TransportError("A dead letter before this one is not acknowledged yet, and others are not to wait.")
+        self._began = self._measure()
+        try:
+            yield
+        finally:
+            self._began = None
+            self._lock.release()
+
     def write(self, envelope: Envelope, last: TaskRecord) -> None:
         """Write the letter; raises `TransportError`."""
-        with self._lock:
-            try:
-                self._write(envelope, last)
-            except BaseException:
-                self._close()  # a client that may wait for an answer is made anew, which settles what it left
-                raise
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        with self._lock:
-            self._close()
+        try:
+            self._write(envelope, last)
+        except BaseException:
+            self.close()  # a client that may wait for an answer is made anew, which settles what it left
+            raise
 
     def _write(self, envelope: Envelope, last: TaskRecord) -> None:
         try:
@@ -139,7 +186,8 @@ class _DeadLetters:
     def _full_name(self, envelope: Envelope) -> str:
         return (self._prefix if envelope.topic_prefix is None else envelope.topic_prefix) + envelope.topic
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the connections; the next letter makes them anew."""
         open_, self._open = self._open, ExitStack()
         self._topics = self._client = None
         self._ensured.clear()
