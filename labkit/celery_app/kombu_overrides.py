@@ -28,6 +28,7 @@ from kombu.utils.json import dumps, loads
 from redis import exceptions
 
 from labkit.celery_app.kombu_client import PrefixedClient, RedisAway
+from labkit.celery_app.message_headers import FIRST
 from labkit.celery_app.message_scripts import BELL, DUE, MOST_DUE, MOST_UNREADABLE, SETTLE, TAKE, UNREADABLE, Pushes
 from labkit.celery_app.unsettled_messages import Disposition, UnsettledMessages
 from labkit.logs.safe_logger import safe_logger
@@ -168,7 +169,8 @@ class Channel(redis.Channel):
             return
         level = self._get_message_priority(message, reverse=False)
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            pipe.lpush(self._q_for_pri(queue, level), dumps(message))
+            push = pipe.rpush if message.get("headers", {}).get(FIRST) else pipe.lpush
+            push(self._q_for_pri(queue, level), dumps(message))
             self.ring(pipe)
             pipe.execute()
         self._maybe_update_queues_expire(client, queue)

@@ -1,4 +1,4 @@
-"""The headers of a message in Celery's queue: what Celery takes for granted, and when the message is due."""
+"""The headers of a message in Celery's queue: what Celery takes for granted, its place, and when it is due."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+#: Whether the message goes to the front of its level.
+FIRST = "labkit_first"
 
 #: What Celery takes for granted of a message's headers (https://docs.celeryq.dev/en/stable/internals/protocol.html).
 _HEADERS: dict[str, Callable[[Any], bool]] = {

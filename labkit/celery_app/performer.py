@@ -6,7 +6,7 @@ itself (`once=False` in `@handles`). A handler that raises is tried again after 
 Celery's queue; after its last attempt the task becomes a dead letter on Kafka, as it would with a worker of labkit.
 
 Whatever comes out of a handler is an outcome, and an outcome is written before its message is acknowledged. One that
-cannot be written now goes back into the queue in place of its task, so that the handler is not called for it again.
+cannot be written now goes back into the queue in place of its task, to the front, and no handler is called for it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from labkit.celery_app.celery_overrides import LabkitRequest, is_terminated
 from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
+from labkit.celery_app.message_headers import FIRST
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable
 from labkit.logs.safe_logger import safe_logger
@@ -138,7 +139,9 @@ class Performer:
         if record is None:
             self._come_again(celery_task, delivery, LOOK_AGAIN)
         elif not self._is_written(envelope, record):
-            self._come_again(celery_task, delivery._replace(outcome=record), LOOK_AGAIN)
+            # the longer it could not be written the longer it waits, since it goes before all others
+            pause = max(LOOK_AGAIN, min(self._clock() - record.finished_at, self._retry.longest))
+            self._come_again(celery_task, delivery._replace(outcome=record), pause)
         elif record.outcome == FAILED:
             self._end_start(self._starts.withdraw, envelope)
             delay = self._retry.delay(attempt, self._rng) or 0.0
@@ -204,13 +207,14 @@ class Performer:
         return True
 
     def _come_again(self, celery_task: Any, delivery: Delivered, delay: float) -> None:
-        """Let the task come again, as the further message. What is raised if the broker does not take that is for
-        `_perform_or_requeue`.
+        """Let the task come again, as the further message; what has an outcome before all that waits. What is raised
+        if the broker does not take that is for `_perform_or_requeue`.
         """
+        how = {"args": delivery.to_json(), "countdown": delay, "headers": {FIRST: delivery.outcome is not None}}
 
         def send() -> Exception:
             try:
-                comes_again: Exception = celery_task.retry(args=delivery.to_json(), countdown=delay, throw=False)
+                comes_again: Exception = celery_task.retry(**how, throw=False)
             except Reject as error:  # with which Celery would drop the message that it has
                 if isinstance(error.reason, OperationalError | redis.RedisError):
                     raise labkit_error(error.reason, "Celery's queue does not take a message") from error

@@ -14,10 +14,11 @@ from celery.exceptions import Reject
 from celery.exceptions import Retry as ComesAgain
 
 from labkit.celery_app import performer as performer_module
-from labkit.celery_app.application import make_app
+from labkit.celery_app.application import QUEUE, key_prefix, level_key, make_app
 from labkit.celery_app.capacity import Capacity, connect
-from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.kinds import celery_name, handler_of
+from labkit.celery_app.message_headers import FIRST
 from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer, sending_name
 from labkit.celery_app.task_starts import Start, TaskStarts
@@ -240,6 +241,7 @@ def test_an_outcome_that_could_not_be_written_is_written_later_without_the_handl
 
     app, _ = performing(lab.redis_url, settings, write=write)
     perform = app.tasks[sending_name("test-fail")]
+    app.send_task("anything", queue=QUEUE, task_id="waiting")
     task = new_task("test-fail", {"file": file, "times": 9})
     arguments = (envelope(task).to_json(), 3)
     for _ in range(2):
@@ -252,7 +254,43 @@ def test_an_outcome_that_could_not_be_written_is_written_later_without_the_handl
     assert len(set(heard)) == 1, "what has to be written does not change"
     assert effects(file) == [task.id]
     assert "has to be written later" in caplog.text
-    assert Capacity(client, settings).count().taken == 2
+    assert Capacity(client, settings).count().taken == 3
+    waiting = [json.loads(one)["headers"] for one in client.lrange(level_key(key_prefix(settings), 0), 0, -1)]
+    assert [headers["id"] == "waiting" for headers in waiting] == [True, False, False], "an outcome goes first"
+
+
+def test_a_further_attempt_waits_its_turn_also_after_an_outcome_that_went_first(lab, client, settings, file):
+    errors: list[Exception] = [BrokerUnreachable("for a moment")]
+
+    def write(*_: object) -> None:
+        if errors:
+            raise errors.pop()
+
+    app, _ = performing(lab.redis_url, settings, write=write)
+    perform = app.tasks[sending_name("test-fail")]
+    arguments = (envelope(new_task("test-fail", {"file": file, "times": 9})).to_json(),)
+    headers: dict[str, bool] = {}
+    for first in (True, False):
+        with Request(perform, headers=headers), pytest.raises(ComesAgain) as again:
+            perform(*arguments)
+        arguments, headers = json.loads(json.dumps(again.value.sig.args)), again.value.sig.options["headers"]
+        assert headers == {FIRST: first}
+
+
+@pytest.mark.parametrize(("age", "longest", "pause"), [(0.0, 10.0, 1.0), (4.0, 10.0, 4.0), (99.0, 10.0, 10.0)])
+def test_the_longer_an_outcome_could_not_be_written_the_longer_it_waits(lab, settings, age, longest, pause):
+    def write(*_: object) -> None:
+        raise BrokerUnreachable("for long")
+
+    clock = {"clock": lambda: 1000.0 + age, "retry": Retry(longest=longest)}
+    app, _ = performing(lab.redis_url, settings, write=write, **clock)
+    perform = app.tasks[sending_name("test-fail")]
+    to_do = envelope()
+    times = {"started_at": 999.0, "finished_at": 1000.0}
+    outcome = to_do.record("dead", worker="w", attempt=3, error="no", **times)
+    with Request(perform), pytest.raises(ComesAgain) as again:
+        perform(*Delivered(to_do, 3, outcome).to_json())
+    assert again.value.when == pause
 
 
 def test_what_fails_in_the_worker_itself_is_delivered_again_and_not_without_end(
