@@ -27,8 +27,9 @@ KEPT = 24 * 3600.0
 #: How long a key is in flight when its process has died, and how often a living process renews it, in seconds.
 IN_FLIGHT, RENEWAL = 3.0, 1.0
 
-# KEYS: key. ARGV: fingerprint, token, ms in flight. What is found, or "begun". A mark that would last longer than any
-# was made before the clock was set back.
+# KEYS: key. ARGV: fingerprint, token, ms in flight. What is found, or "begun": also of one's own mark, which begins
+# anew, and is set again where it has run out, as while Redis was away. A mark that would last longer than any was made
+# before the clock was set back.
 _BEGIN = """
 local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'token', 'answer')
 if found[1] then
@@ -53,10 +54,10 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 
-# KEYS: key. ARGV: token, ms in flight; 0 gives it back.
-_RENEW = """
+# KEYS: key. ARGV: token.
+_GIVE_BACK = """
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('DEL', KEYS[1])
 """
 
 
@@ -90,7 +91,7 @@ class IdempotencyKeys:
         self._prefix = f"{api_prefix(settings.topic_prefix)}key:"
         self._begin = AsyncScript(self._client, _BEGIN)
         self._finish = AsyncScript(self._client, _FINISH)
-        self._renew = AsyncScript(self._client, _RENEW)
+        self._give_back = AsyncScript(self._client, _GIVE_BACK)
         #: fingerprint and token of the request under each key that this process has, or is about to begin
         self._ours: dict[str, tuple[str, str]] = {}
         self._outage = Outage(log, "The store of Idempotency-Keys", "Redis", meanwhile="keys in flight run out")
@@ -108,16 +109,15 @@ class IdempotencyKeys:
 
     async def finish(self, key: str, answer: str) -> None:
         """Keep the answer. One that another process has given meanwhile, taking this one for dead, stays."""
-        fingerprint, token = self._ours.pop(key)
-        await self._finish([self._prefix + key], fingerprint, token, answer, round(KEPT * 1000))
+        try:
+            await self._finish([self._prefix + key], *self._ours[key], answer, round(KEPT * 1000))
+        finally:
+            del self._ours[key]  # not before: until the answer is there, no second one may begin
 
     async def give_back(self, key: str) -> None:
         """The request left nothing behind: the key may be used again; if Redis is away, when its time has run out."""
         _, token = self._ours.pop(key)
-        try:
-            await self._renew([self._prefix + key], token, 0)
-        except (RedisUnreachable, RedisRefused) as error:  # why the request failed is what is to be told
-            self._outage.begins(error)
+        await self._let_go(key, token)
 
     async def aclose(self) -> None:
         """Let go of the connection; what is in flight runs out."""
@@ -140,8 +140,17 @@ class IdempotencyKeys:
             del self._ours[key]
         return found
 
+    async def _let_go(self, key: str, token: str) -> None:
+        try:
+            await self._give_back([self._prefix + key], token)
+        except (RedisUnreachable, RedisRefused) as error:  # why the request failed is what is to be told
+            self._outage.begins(error)
+
     async def _ask(self, key: str, fingerprint: str, token: str) -> Begun | Replay | InFlight | Mismatch:
+        """Set the mark, or let it begin anew; or what else is found."""
         found = await self._begin([self._prefix + key], fingerprint, token, round(IN_FLIGHT * 1000))
+        if self._ours.get(key) != (fingerprint, token):  # it was given back meanwhile, and this has set it again
+            await self._let_go(key, token)
         match found[0]:
             case b"begun":
                 return Begun()
@@ -156,9 +165,9 @@ class IdempotencyKeys:
     async def _renew_all(self) -> None:
         while self._ours:
             await asyncio.sleep(RENEWAL)
-            for key, (_, token) in list(self._ours.items()):
+            for key, ours in list(self._ours.items()):
                 try:
-                    await self._renew([self._prefix + key], token, round(IN_FLIGHT * 1000))
+                    await self._ask(key, *ours)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be renewed
                     self._outage.begins(error)
                 else:

@@ -10,7 +10,7 @@ import pytest
 from labkit.api.messages import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
 from labkit.api.messages import idempotency_keys as module
 from labkit.errors import RedisUnreachable
-from tests.conditions import eventually
+from tests.conditions import FOR_EVER, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -20,8 +20,9 @@ LEFT = 300
 
 @pytest.fixture(autouse=True)
 def nobody_dies(monkeypatch) -> None:
-    """Where a test does not say otherwise: on a busy machine a mark may be renewed late."""
-    monkeypatch.setattr(module, "IN_FLIGHT", 60.0)
+    """Where a test does not say otherwise, marks neither run out nor are renewed: that takes time on a busy machine."""
+    monkeypatch.setattr(module, "IN_FLIGHT", 600.0)
+    monkeypatch.setattr(module, "RENEWAL", FOR_EVER)
 
 
 class Stores(AsyncExitStack):
@@ -118,7 +119,6 @@ async def test_a_mark_from_before_the_clock_was_set_back_runs_out(stores) -> Non
 
 async def test_one_that_was_taken_for_dead_leaves_the_other_s_answer_alone(stores, monkeypatch) -> None:
     monkeypatch.setattr(module, "IN_FLIGHT", 0.05)
-    monkeypatch.setattr(module, "RENEWAL", 60)
     async with stores:
         slow, quick = stores.one(), stores.one()
         await slow.begin("k", "f")
@@ -147,6 +147,55 @@ async def test_who_has_a_request_still_has_it_when_redis_has_lost_its_mark(store
         assert await other.begin("k", "f") == InFlight(), "the mark is there again"
         await lose(store, "k")
         await store.finish("k", "the answer")
+        assert await store.begin("k", "f") == Replay("the answer")
+
+
+async def test_a_mark_that_has_run_out_is_taken_again_while_its_request_goes_on(stores, monkeypatch) -> None:
+    monkeypatch.setattr(module, "RENEWAL", 0.1)
+    async with stores:
+        store, other = stores.one(), stores.one()
+        await store.begin("k", "f")
+        await lose(store, "k")  # as in an outage that lasted longer
+
+        async def is_there() -> bool:
+            return bool(await other._client.exists(other._prefix + "k"))
+
+        await eventually(is_there, "the mark was to be set again")
+        assert await other.begin("k", "f") == InFlight()
+        assert await other.begin("k", "another") == Mismatch()
+        await store.finish("k", "the answer")
+        assert await other.begin("k", "f") == Replay("the answer")
+
+
+async def test_a_key_that_is_given_back_while_its_mark_is_renewed_is_new(stores, monkeypatch) -> None:
+    async with stores:
+        store, other = stores.one(), stores.one()
+        await store.begin("k", "f")
+        begin = store._begin
+
+        async def overtaken(*words: object) -> object:
+            await store.give_back("k")
+            return await begin(*words)
+
+        monkeypatch.setattr(store, "_begin", overtaken)
+        await store.begin("k", "f")
+        assert await other.begin("k", "mended") == Begun()
+
+
+async def test_until_the_answer_is_kept_no_second_one_begins(stores, monkeypatch) -> None:
+    async with stores:
+        store = stores.one()
+        await store.begin("k", "f")
+        await lose(store, "k")
+        finish, seen = store._finish, []
+
+        async def slow(*words: object) -> object:
+            seen.append(await store.begin("k", "f"))
+            return await finish(*words)
+
+        monkeypatch.setattr(store, "_finish", slow)
+        await store.finish("k", "the answer")
+        assert seen == [InFlight()]
         assert await store.begin("k", "f") == Replay("the answer")
 
 
