@@ -12,7 +12,7 @@ from labkit.redis_clock import NOT_AFTER, NOW
 # and what is left of it is passed over.
 KEEP = """
 local function keep(base, kept)
-  for _, name in ipairs({'ready', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
+  for _, name in ipairs({'ready', 'returned', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
     redis.call('PEXPIRE', base .. name, kept + 3600000)
   end
   for _, partition in ipairs(redis.call('HKEYS', base .. 'pos')) do
@@ -35,7 +35,8 @@ local function unlease(base, id)
 end
 """
 
-# Puts back what was leased and not acknowledged in time; what was delivered too often dies.
+# Puts back what was leased and not acknowledged in time, behind what came back before; what was delivered too often
+# dies. Of more than a hundred those whose leases ended first, so that the next look goes on where this one ends.
 _EXPIRE = (
     _UNLEASE
     + NOT_AFTER
@@ -43,16 +44,17 @@ _EXPIRE = (
 local function put_back(base, id, most)
   unlease(base, id)
   local dies = tonumber(redis.call('HGET', base .. 'counts', id) or '0') >= tonumber(most)
-  local list = base .. (dies and 'dying' or 'ready')
-  redis.call(dies and 'RPUSH' or 'LPUSH', list, id)
+  local list = base .. (dies and 'dying' or 'returned')
+  redis.call('RPUSH', list, id)
   local kept = redis.call('PTTL', base .. 'pos')
   if kept > 0 then redis.call('PEXPIRE', list, kept + 3600000) end -- it may be new, and nobody there who keeps it
 end
+local function waiting(base) return redis.call('LLEN', base .. 'returned') + redis.call('LLEN', base .. 'ready') end
 local function expire(base, most)
   if redis.call('EXISTS', base .. 'pos') == 0 then return 0 end
   local longest = redis.call('HGET', base .. 'tokens', 'longest')
   if longest then not_after(base .. 'leases', now + longest) end
-  local over = redis.call('ZREVRANGEBYSCORE', base .. 'leases', now, '-inf', 'LIMIT', 0, 100)
+  local over = redis.call('ZRANGEBYSCORE', base .. 'leases', '-inf', now, 'LIMIT', 0, 100)
   for _, id in ipairs(over) do put_back(base, id, most) end
   return #over
 end
@@ -75,13 +77,14 @@ redis.call('PEXPIRE', KEYS[2], ARGV[7])
 expire(base, ARGV[5])
 local function delivery(id, count)
   local over = tonumber(redis.call('ZSCORE', base .. 'leases', id))
-  return {id, redis.call('HGET', base .. 'held', id), count, over, redis.call('LLEN', base .. 'ready')}
+  return {id, redis.call('HGET', base .. 'held', id), count, over, waiting(base)}
 end
 local leased = redis.call('EXISTS', base .. 'pos') == 1 and redis.call('HGET', base .. 'tokens', ARGV[6])
 if leased and tonumber(redis.call('ZSCORE', base .. 'leases', leased) or '0') > now then
   return delivery(leased, tonumber(redis.call('HGET', base .. 'counts', leased)))
 end
-local id = redis.call('EXISTS', base .. 'pos') == 1 and redis.call('LPOP', base .. 'ready')
+local is_known = redis.call('EXISTS', base .. 'pos') == 1
+local id = is_known and (redis.call('LPOP', base .. 'returned') or redis.call('LPOP', base .. 'ready'))
 if not id then
   if redis.call('HEXISTS', KEYS[1], 'indexed') == 0 then return 2 end
   local entries = redis.call('HGETALL', KEYS[1])
@@ -184,7 +187,7 @@ for index = 1, #places, 2 do
   settled[#settled + 1] = places[index]
   settled[#settled + 1] = first[2] or places[index + 1]
 end
-return {redis.call('LLEN', base .. 'ready'), dying, settled}
+return {waiting(base), dying, settled}
 """
 )
 
@@ -245,7 +248,7 @@ for _, group in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2
       if first[2] then redis.call('HSET', base .. 'pos', places[index], first[2]) end
       redis.call('DEL', open)
     end
-    redis.call('DEL', base .. 'ready', base .. 'held', base .. 'counts', base .. 'tokens')
+    redis.call('DEL', base .. 'ready', base .. 'returned', base .. 'held', base .. 'counts', base .. 'tokens')
     redis.call('PEXPIRE', base .. 'pos', ARGV[3])
     rested = rested + 1
   end

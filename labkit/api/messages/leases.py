@@ -115,7 +115,7 @@ class Leases:
         _check(found, message_id)
 
     async def nack(self, message_id: UUID, token: str) -> None:
-        """The message is for the next poller. Again with the same token is no error. Raises as `ack` does."""
+        """Give the message back to the pollers. Again with the same token is no error. Raises as `ack` does."""
         topic, group, queue = self._place(message_id, token)
         bell = f"{topic.name}{SEPARATOR}{group}"
         words = (topic.names.messages, group, str(message_id), token, self._most, self._channel, bell, GROUP_KEPT_MS)

@@ -139,7 +139,7 @@ class MessageQueues:
         await self._leases.ack(message_id, token)
 
     async def nack(self, message_id: UUID, token: str) -> None:
-        """Give the message to the next poller at once; twice is no error. Raises `StaleLease`, `UnknownMessage`."""
+        """Give the message back to the pollers at once; twice is no error. Raises `StaleLease`, `UnknownMessage`."""
         await self._leases.nack(message_id, token)
 
     async def journey(self, message_id: UUID) -> Journey | None:

@@ -144,7 +144,7 @@ return fed
 BEGIN = """
 local places = {}
 if redis.call('EXISTS', ARGV[1] .. 'pos') == 0 then
-  for _, name in ipairs({'ready', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
+  for _, name in ipairs({'ready', 'returned', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
     redis.call('DEL', ARGV[1] .. name)
   end
   for index = 2, #ARGV, 2 do redis.call('DEL', ARGV[1] .. 'open:' .. ARGV[index]) end

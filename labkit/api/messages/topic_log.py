@@ -68,7 +68,8 @@ class QueueNames:
     """The names for what one group has of a topic; `base` goes before all of them.
 
     pos      hash: the offset up to which records were fed, per partition
-    ready    list: the ids that wait for a poller
+    returned list: the ids that come again, in the order in which they came back; these are given out first
+    ready    list: the ids that wait for their first poller
     held     hash: the records of the ids that are not acknowledged
     counts   hash: how often each was delivered
     leases   sorted set: the ids that pollers have, by when their leases end
