@@ -17,6 +17,8 @@ from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
 from labkit.logs.safe_logger import safe_logger
+from labkit.process.child_process import STOP_TIMEOUT
+from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.timeouts import wait_until
@@ -26,7 +28,7 @@ log = safe_logger("labkit.api")
 #: How long the server may take to be ready, in seconds.
 START_TIMEOUT = 60.0
 #: How long requests that run may take to end when the server is stopped, in seconds.
-STOP_TIMEOUT = 10
+REQUEST_TIMEOUT = 10
 #: How long a thread of a process that only serves may run before another gets its turn, in seconds. With Python's 5 ms
 #: the threads that talk to Kafka would keep requests waiting.
 SWITCH_INTERVAL = 0.0005
@@ -68,7 +70,7 @@ class ApiServer(Resource):
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
-                timeout_graceful_shutdown=STOP_TIMEOUT,
+                timeout_graceful_shutdown=REQUEST_TIMEOUT,
             )
         )
         self._failure: BaseException | None = None
@@ -106,11 +108,17 @@ class ApiServer(Resource):
         raise ServerFailed(f"The API has ended: {failure or 'its log says why'}.") from failure
 
     def stop(self) -> None:
-        """Take no more requests, finish those that run, end the streams. Stopping twice is no error."""
+        """Take no more requests, finish those that run, end the streams. Stopping twice is no error.
+
+        Raises `ServerFailed` if that takes too long, and its thread is left behind. A second Ctrl-C is held back.
+        """
         self._server.should_exit = True
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._socket.close()
+        with held_back():
+            if self._thread.ident is not None:
+                self._thread.join(STOP_TIMEOUT)
+            self._socket.close()
+            if self._thread.is_alive():
+                raise ServerFailed(f"The API did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind.")
 
     def _run(self) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from fastapi import Depends, Request
 
 from labkit.api.messages import IdempotencyKeys, MessageQueues, queue_names
+from labkit.api.messages.daemon_thread import on_daemon_thread
 from labkit.api.queue_admission import QueueAdmission
 from labkit.jobs import Jobs, JobView, jobs_topic, open_view
 from labkit.lab import Lab
@@ -45,7 +46,7 @@ class Services:
 
     async def _open_jobs(self, opened: AsyncExitStack) -> None:
         threaded = ExitStack()
-        opened.push_async_callback(asyncio.to_thread, threaded.close)
+        opened.push_async_callback(on_daemon_thread, threaded.close)
         await asyncio.to_thread(self._connect_jobs, threaded)
 
     def _connect_jobs(self, opened: ExitStack) -> None:

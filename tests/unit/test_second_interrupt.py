@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
+from labkit.api.server import ApiServer
 from labkit.celery_app.beat import Beat
 from labkit.dispatch.demo import Demo
 from labkit.dispatch.dispatcher import Dispatcher
@@ -111,6 +113,16 @@ def test_beat_ends():
         beat(thread, app).stop()
     assert thread.is_ended
     assert app.is_ended
+    assert thread.limits == [STOP_TIMEOUT]
+
+
+def test_the_api_ends():
+    thread, socket, made = Part(), Part(), ApiServer.__new__(ApiServer)
+    made._thread, made._socket, made._server = thread, socket, SimpleNamespace()
+    with pytest.raises(KeyboardInterrupt):
+        made.stop()
+    assert thread.is_ended
+    assert socket.is_ended
     assert thread.limits == [STOP_TIMEOUT]
 
 

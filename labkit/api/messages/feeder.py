@@ -116,9 +116,9 @@ class Feeder:
         """End soon; `join` waits for it."""
         self._stop.set()
 
-    def join(self) -> None:
-        """Return when it has ended."""
-        self._thread.join()
+    def join(self, timeout: float) -> None:
+        """Return when it has ended, or after so many seconds."""
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._over():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from uuid import UUID
 
 from labkit.api.messages import lease_scripts
 from labkit.api.messages.creation import Creator, Queued
+from labkit.api.messages.daemon_thread import on_daemon_thread
 from labkit.api.messages.feeder import Feeder, idle_time
 from labkit.api.messages.index import Index
 from labkit.api.messages.journey import Journey, journey_of
@@ -31,6 +33,7 @@ from labkit.errors import LabkitError, SettingsError, StaleLease, TooManyGroups,
 from labkit.lab.lab import Lab
 from labkit.outage import Outage
 from labkit.settings import Settings, TransportName
+from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport import connect_transport
 
@@ -47,6 +50,8 @@ CATCH_UP = 5.0
 GONE = 300.0
 #: How many queues one process feeds at once: each costs a thread and a connection.
 MOST_QUEUES = 100
+#: How long its feeders may take to end, all together, in seconds; then they are left behind, and their claims run out.
+LEAVE_TIMEOUT = 10.0
 
 
 class MessageQueues:
@@ -181,7 +186,7 @@ class MessageQueues:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self._bell.aclose()
         await self._index.aclose()
-        await asyncio.to_thread(self._close)
+        await on_daemon_thread(self._close)
         await close(self._client)
 
     async def __aenter__(self) -> Self:
@@ -198,8 +203,11 @@ class MessageQueues:
     def _close(self) -> None:
         for feeder in self._feeders.values():
             feeder.stop()
+        deadline = time.monotonic() + LEAVE_TIMEOUT
         for feeder in self._feeders.values():
-            feeder.join()
+            feeder.join(left_until(deadline))
+        if left := ", ".join(group for (_, group), feeder in self._feeders.items() if feeder.alive()):
+            log.warning("The feeders for %s did not end within %g s; they are left behind.", left, LEAVE_TIMEOUT)
         if self._sender is not None:
             self._sender.close()
         self._thread_client.close()

@@ -1,13 +1,24 @@
-"""Where the API listens: two servers with default settings run side by side."""
+"""Where the API listens: two servers with default settings run side by side; and that it ends in bounded time."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
+from fastapi import FastAPI
 
-from labkit.api.server import listen
-from labkit.errors import PortInUse
+from labkit.api import server
+from labkit.api.messages.daemon_thread import on_daemon_thread
+from labkit.api.security import Access
+from labkit.api.server import ApiServer, listen
+from labkit.errors import PortInUse, ServerFailed
+from labkit.settings import Settings
+from tests.conditions import PATIENCE, in_time
 
 HERE = "127.0.0.1"
 
@@ -42,3 +53,56 @@ def test_a_port_that_is_named_is_taken_or_refused() -> None:
 def test_an_address_that_is_not_of_this_machine_is_refused() -> None:
     with pytest.raises(PortInUse, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", None, wished=0)
+
+
+@pytest.fixture
+def may_end() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, may_end: threading.Event) -> ApiServer:
+    """One without services, whose application does not end before it may."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = SimpleNamespace(closing=asyncio.Event())
+        yield
+        await on_daemon_thread(may_end.wait)
+
+    monkeypatch.setattr(server, "make_app", lambda *_: FastAPI(lifespan=lifespan))
+    return ApiServer(None, port=0, access=Access(token=None), settings=Settings(_env_file=None))
+
+
+def test_a_server_that_does_not_end_is_left_behind_which_is_said(
+    api: ApiServer, may_end: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.start()
+    monkeypatch.setattr(server, "STOP_TIMEOUT", 0.1)
+    with pytest.raises(ServerFailed, match=r"did not stop within 0\.1 s, and its thread is left behind"):
+        in_time(api.stop)
+    may_end.set()
+    monkeypatch.setattr(server, "STOP_TIMEOUT", PATIENCE)
+    api.stop()
+
+
+def test_what_may_not_end_is_on_a_thread_that_keeps_no_process_from_its_end() -> None:
+    assert asyncio.run(on_daemon_thread(lambda: threading.current_thread().daemon))
+
+
+def test_what_nobody_waits_for_any_more_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    may_end, has_ended = threading.Event(), threading.Event()
+
+    def call() -> None:
+        may_end.wait(PATIENCE)
+        has_ended.set()
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await on_daemon_thread(call)
+
+    asyncio.run(give_up())
+    may_end.set()
+    assert has_ended.wait(PATIENCE)
+    assert not caplog.records

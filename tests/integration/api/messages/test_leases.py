@@ -44,7 +44,7 @@ async def test_leases_that_have_ended_come_again_in_order_however_many_looks_it_
         await eventually(is_fed, "the message that nobody has was to be ready")
         for feeder in queues._feeders.values():  # it looks as well
             feeder.stop()
-            await asyncio.to_thread(feeder.join)
+            await asyncio.to_thread(feeder.join, PATIENCE)
         await end(queues, names, ids[:MANY], first=1)
         assert await queues.rest("orders", after=0) == 0, "which has looked, and others are leased"
         await end(queues, names, ids[MANY:], first=MANY)
