@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterable
-from itertools import count
 from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
@@ -13,8 +11,11 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.refused_letters import without_letters
+from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.shard import ShareShards
+from labkit.taskqueue.engine.share_verdicts import ShareVerdicts
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
+from labkit.taskqueue.engine.unbegun_items import UnbegunItems
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.share_contract import (
     DELIVERIES,
@@ -26,14 +27,15 @@ from labkit.taskqueue.transport.share_contract import (
 
 #: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
 POLL_TIMEOUT = 0.1
-#: How long verdicts wait at most for others that go to the broker with them, in seconds.
-COMMIT_INTERVAL = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
 
 #: How long a worker with nothing in hand but letters that cannot be written waits before it gives their records back,
 #: in seconds. That uses up a delivery, so after each one it waits twice as long, up to the lock.
 STUCK_PAUSE = 2.0
+
+#: Why a task may have had all its deliveries, for people.
+_REASONS = "it took longer than its lock, its workers died with it in hand, or it waited and could not be sent again"
 
 Taken = TypeVar("Taken")
 
@@ -47,7 +49,8 @@ class ShareWorker(BaseWorker):
     again here as long as there is time, else released for any worker; when its attempts are used up, it becomes a
     dead letter and is rejected, as is a record that is no task. The attempts count anew with each delivery, and the
     last delivery that the group allows is not worked on, but goes to the dead letters: if it failed too, the broker
-    would give up the record without a word. `on_assignment` is never called: the client does not tell.
+    would give up the record without a word. A task that was not begun in the delivery before that one is sent again, as
+    a new record. `on_assignment` is never called: the client does not tell.
     """
 
     _shards: ShareShards
@@ -64,9 +67,8 @@ class ShareWorker(BaseWorker):
         self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters.serve(self._identity)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
-        self._waiting: deque[WorkItem] = deque()
-        self._later: list[tuple[float, int, WorkItem]] = []
-        self._tickets = count()
+        self._unbegun = UnbegunItems()
+        self._requeue = Requeue(self.topic, self.name, self._shards.moved.set)
         self._running: set[WorkItem] = set()
         self._without_verdict = 0
         self._deliveries: dict[WorkItem, int] = {}
@@ -74,9 +76,9 @@ class ShareWorker(BaseWorker):
         # without a letter: what Kafka gives up, and what it would give up after the next delivery
         self._given_up: list[WorkItem] = []
         self._at_risk: list[WorkItem] = []
-        self._locked_at = self._committed_at = self._measure()
+        self._locked_at = self._measure()
         self._locked_for = self._config.lock
-        self._verdicts = 0
+        self._verdicts = ShareVerdicts(self.name, self._measure)
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks it has begun, release the others, and leave the group."""
@@ -99,6 +101,7 @@ class ShareWorker(BaseWorker):
             try:
                 self._dead_letters.close()
                 self._identity.close()
+                self._requeue.close()
                 self._leave(client)
             finally:
                 self._end_executor()
@@ -155,8 +158,9 @@ class ShareWorker(BaseWorker):
             return []
 
     def _patience(self) -> float:
-        due = self._later[0][0] - self._measure() if self._later else POLL_TIMEOUT
-        return min(POLL_TIMEOUT, max(0.0, due))
+        """How long to wait for a task to come out: until one may begin that was put off, if there is room for it."""
+        due = self._unbegun.next_due() if len(self._running) < self._config.concurrency else None
+        return POLL_TIMEOUT if due is None else min(POLL_TIMEOUT, max(0.0, due - self._measure()))
 
     def _receive(self, records: Iterable[SharedRecord]) -> None:
         received_at = self._clock()
@@ -167,23 +171,16 @@ class ShareWorker(BaseWorker):
             self._without_verdict += 1
             self._deliveries[item] = deliveries
             if deliveries < DELIVERIES:
-                self._waiting.append(item)
+                self._unbegun.append(item)
             else:
-                reason = "its workers died at it, or it took longer than its lock"
-                error = KillsItsWorker(f"It was delivered {deliveries} times and never finished: {reason}.")
+                error = KillsItsWorker(f"It was delivered {deliveries} times and never finished: {_REASONS}.")
                 self._attempts.refuse(item, error, deliveries=deliveries)
 
     def _feed(self) -> None:
         """Let as many begin as may be worked on at once; what waits here can still be released."""
         now = self._measure()
         items = []
-        while len(self._running) < self._config.concurrency:
-            if self._later and self._later[0][0] <= now:
-                item = heapq.heappop(self._later)[2]
-            elif self._waiting:
-                item = self._waiting.popleft()
-            else:
-                break
+        while len(self._running) < self._config.concurrency and (item := self._unbegun.take(now)) is not None:
             self._running.add(item)
             items.append(item)
         self._shards.put(items)
@@ -191,18 +188,36 @@ class ShareWorker(BaseWorker):
     def _settle(self, client: ShareClient) -> None:
         """Say what becomes of the tasks that came out, and of those for which there is no time left."""
         self._shards.moved.clear()
+        self._settle_sent(client)
         for item in _all_of(self._attempts.done):
             self._decide(client, item, "accept")
             self._done += 1
         self._write_dead_letters(client)
         self._put_off(client)
         if self._is_over(BEGIN_WITHIN):
-            for item in [*self._waiting, *(item for _, _, item in self._later)]:
+            self._send_back(client)
+        if not self._without_verdict or self._verdicts.are_due():
+            self._verdicts.commit(client)
+
+    def _send_back(self, client: ShareClient) -> None:
+        """Release all that does not run; what was not begun, and would have its last delivery next, is sent again."""
+        sent = []
+        for item in self._unbegun.take_all():
+            if not item.attempt and self._deliveries[item] >= DELIVERIES - 1:
+                sent.append(item)
+            else:
                 self._decide(client, item, "release")
-            self._waiting.clear()
-            self._later.clear()
-        if not self._without_verdict or self._measure() - self._committed_at >= COMMIT_INTERVAL:
-            self._commit(client)
+        self._requeue.put(sent)
+
+    def _settle_sent(self, client: ShareClient) -> None:
+        """Say what becomes of tasks that were sent again; what was refused is sent once more while there is time."""
+        for item in _all_of(self._requeue.taken):
+            self._attempts.spill(item, "sent again, since it was not begun in so many deliveries")
+        for item in _all_of(self._requeue.refused):
+            if self._stop.is_set() or self._is_over(1.0):
+                self._decide(client, item, "release")
+            else:
+                self._unbegun.append(item)
 
     def _write_dead_letters(self, client: ShareClient) -> None:
         """Write letters, as many as may go together, and reject their records; give back those without time."""
@@ -248,32 +263,18 @@ class ShareWorker(BaseWorker):
 
     def _put_off(self, client: ShareClient) -> None:
         for item, delay in _all_of(self._shards.put_off):
-            if self._is_over(BEGIN_WITHIN, after=delay):
+            # what was no attempt stays for half the lock: others would find the same, and a delivery is soon used up
+            if item.attempt and self._is_over(BEGIN_WITHIN, after=delay):
                 self._decide(client, item, "release")
             else:
                 self._running.discard(item)
-                heapq.heappush(self._later, (self._measure() + delay, next(self._tickets), item))
+                self._unbegun.postpone(item, self._measure() + delay)
 
     def _decide(self, client: ShareClient, item: WorkItem, verdict: Acknowledgement) -> None:
         self._running.discard(item)
         self._deliveries.pop(item, None)
         self._without_verdict -= 1
-        try:
-            client.acknowledge(item.record, verdict)
-            self._verdicts += 1
-        except TransportError as error:
-            log.warning("%s: a task will be delivered again: %s", self.name, error)
-
-    def _commit(self, client: ShareClient) -> None:
-        """Tell the broker the verdicts. What it refuses, or does not hear of, is delivered again."""
-        self._committed_at = self._measure()
-        if not self._verdicts:
-            return
-        try:
-            client.commit()
-        except TransportError as error:
-            log.warning("%s: up to %d tasks will be delivered again: %s", self.name, self._verdicts, error)
-        self._verdicts = 0
+        self._verdicts.add(client, item.record, verdict)
 
     def _is_over(self, part: float, *, after: float = 0.0) -> bool:
         """Whether this part of the locks' time is over, now or `after` so many seconds; at the end, all time is."""
@@ -289,7 +290,7 @@ class ShareWorker(BaseWorker):
             self._shards.moved.wait(POLL_TIMEOUT)
             self._settle(client)
         self._given_up += [item for item in _all_of(self._attempts.dead) if self._deliveries[item] >= DELIVERIES]
-        self._commit(client)
+        self._verdicts.commit(client)
 
 
 def _all_of(queue: deque[Taken]) -> list[Taken]:

@@ -117,7 +117,7 @@ class Attempts:
         self._put_away(item, SHED, reason)
 
     def spill(self, item: WorkItem, where: str) -> None:
-        """The task stands on another topic now, for later."""
+        """The task stands elsewhere now, for later: on another topic, or behind the others on its own."""
         self._put_away(item, SPILLED, where)
 
     def sum_up(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from labkit.errors import CommitRefused, TransportError, WorkerFailed
+from labkit.errors import CommitRefused, TransportError, TryAgainLater, WorkerFailed
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
 from labkit.taskqueue.dead_letters import DeadLetters
@@ -299,3 +299,24 @@ def test_a_lock_that_another_program_has_set_stays_and_counts(topic, unique_name
         member.poll(0.1)
         other.poll(0.1)
         assert member.lock == other.lock == LOCK
+
+
+def test_what_is_away_for_longer_than_the_deliveries_last_makes_no_dead_letter(topics: Topics, unique_name):
+    begun: list[str] = []
+
+    def handler(task: Task) -> None:
+        begun.append(task.id)
+        if len(begun) < DELIVERIES + 2:
+            raise TryAgainLater("something is away")
+
+    with (
+        topics.fresh(unique_name, partitions=1) as topic,
+        share(topic, unique_name, handler=handler, lock=LOCK) as group,
+    ):
+        [task] = send(topic, 1)
+        records = group.drain(timeout=180)
+        assert DeadLetters(topics, topic.name).list() == []
+    outcomes = list(records["outcome"])
+    assert outcomes == ["spilled"] * (len(outcomes) - 1) + ["done"]
+    assert len(outcomes) > 1
+    assert set(records["task_id"]) == set(begun) == {task.id}

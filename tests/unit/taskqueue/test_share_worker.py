@@ -3,11 +3,20 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, CommitRefused, SettingsError, TransportError, Unsupported, WorkerFailed
+from labkit.errors import (
+    BrokerUnreachable,
+    CommitRefused,
+    SettingsError,
+    TransportError,
+    TryAgainLater,
+    Unsupported,
+    WorkerFailed,
+)
 from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import (
@@ -19,10 +28,12 @@ from labkit.taskqueue import (
     share_group_state,
     share_worker,
 )
+from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
+from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.share_worker import ShareWorker
+from labkit.taskqueue.share_worker import POLL_TIMEOUT, ShareWorker
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
@@ -64,6 +75,8 @@ class ShareMember:
 
     def __init__(self):
         self.records: list[Record] = []
+        #: what has come meanwhile, asked when there are no others
+        self.news = list[Record]
         self.per_poll = 1
         self.lock = 30.0
         self.verdicts: list[tuple[int, str]] = []
@@ -80,6 +93,7 @@ class ShareMember:
         """There is one topic."""
 
     def poll(self, timeout):
+        self.records = self.records or self.news()
         if not self.records:
             threading.Event().wait(timeout)
             return []
@@ -115,6 +129,8 @@ class SharingTransport(MemoryTransport):
         self.group_lock: float | None = None
         #: how often nobody answers who wants to write letters
         self.outages = 0
+        #: whether nobody answers who wants to write tasks
+        self.takes_no_tasks = False
 
     def share_groups(self):
         return self
@@ -125,6 +141,11 @@ class SharingTransport(MemoryTransport):
         self.joined = {config.client_id: frozenset({TopicPartition("t", 0)})}
         self.member.lock = self.group_lock or config.lock
         return self.member
+
+    def producer(self, config):
+        if self.takes_no_tasks:
+            raise BrokerUnreachable("nobody answers")
+        return super().producer(config)
 
     def members(self, group):
         return self.joined
@@ -316,6 +337,150 @@ def test_what_kafka_gives_up_when_its_worker_ends_in_an_outage_is_named(transpor
         wait_until(lambda: transport.outages < many, timeout=60, what="the letter was to be tried")
         with pytest.raises(WorkerFailed, match=r"offset 0 of .*could not be written in the last delivery"):
             group.stop()
+
+
+def put_on_topic(transport: SharingTransport, topics: Topics, count: int) -> list[Task]:
+    """So many tasks on the topic, of which the member gets all that is written to it."""
+    topic, tasks, seen = topics.create("t", partitions=1), stock_tasks(count, seed=1), set()
+
+    def news():
+        new = [record for record in read_topic(transport, topic.full_name) if record.offset not in seen]
+        seen.update(record.offset for record in new)
+        return new
+
+    with Producer(topic, settings=SETTINGS) as producer:
+        producer.send_many(tasks)
+    transport.member.news, transport.member.gives_again, transport.member.per_poll = news, True, count
+    return tasks
+
+
+def test_what_is_away_for_longer_than_all_deliveries_last_makes_no_dead_letter(transport):
+    calls, records = [], []
+
+    def handler(task):
+        calls.append(task.id)
+        if len(calls) < 2 * DELIVERIES:
+            raise TryAgainLater("something is away")
+
+    with Topics(transport) as topics:
+        [task] = put_on_topic(transport, topics, 1)
+        with share(topics, handler=handler, lock=0.1, on_record=records.append):
+            is_done = lambda: any(record.outcome == "done" for record in records)  # noqa: E731
+            wait_until(is_done, timeout=60, what="the task was to be done")
+        assert DeadLetters(topics, "t").list() == []
+    verdicts = transport.member.verdicts
+    *before, last = (offset for offset, verdict in verdicts if verdict == "accept")
+    assert last >= 2  # sent again twice, or more often where the time was too short to begin
+    assert before == list(range(last))
+    assert all(verdicts.count((offset, "release")) == DELIVERIES - 2 for offset in before)
+    assert [(record.offset, record.outcome) for record in records] == [
+        *((offset, "spilled") for offset in before),
+        (last, "done"),
+    ]
+    assert {(record.task_id, record.produced_at) for record in records} == {(task.id, records[0].produced_at)}
+
+
+class ShiftingClock:
+    """It goes on when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def at_work(topics: Topics, handler, **options) -> Iterator[ShareWorker]:
+    """One worker by itself, with a lock of 30 s."""
+    config = WorkerConfig(mode="share", order="none")
+    how = {"config": config, "on_record": lambda record: None, **options}
+    worker = ShareWorker(topics.get("t"), name="w", group="g", work=Work(handler), **how)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_batch_for_which_a_worker_has_no_time_in_all_deliveries_makes_no_dead_letters(transport):
+    """Five tasks of three seconds in each half of a lock: 45 in nine deliveries."""
+    clock, done = ShiftingClock(), []
+
+    def handler(task):
+        done.append(task.id)
+        clock.now += 3.0
+
+    with Topics(transport) as topics:
+        tasks = put_on_topic(transport, topics, 50)
+        with at_work(topics, handler, measure=clock):
+            wait_until(lambda: len(done) >= 50, timeout=60, what="all were to be done")
+        assert sorted(done) == sorted(task.id for task in tasks)
+        assert topics.end_offsets("t") == {0: 55}
+        assert DeadLetters(topics, "t").list() == []
+
+
+def test_who_stops_in_the_last_delivery_but_one_sends_on_what_was_not_begun(transport):
+    began, release = threading.Event(), threading.Event()
+
+    def handler(task):
+        began.set()
+        assert release.wait(60)
+
+    with Topics(transport) as topics:
+        tasks = put_on_topic(transport, topics, 2)
+        transport.member.counts = {1: DELIVERIES - 3, 0: DELIVERIES - 2}
+        transport.member.records, transport.member.news = transport.member.news()[::-1], list
+        with at_work(topics, handler) as worker:
+            assert began.wait(60)
+            worker.stop()
+            wait_until(
+                lambda: transport.member.verdicts == [(1, "release")], timeout=60, what="one was to be given back"
+            )
+            release.set()
+        assert transport.member.verdicts == [(1, "release"), (0, "accept")]
+        transport.member.verdicts.clear()
+        transport.member.counts = {1: DELIVERIES - 2, 0: DELIVERIES - 2}
+        transport.member.records = list(read_topic(transport, "t"))
+        began.clear()
+        release.clear()
+        with at_work(topics, handler) as worker:
+            assert began.wait(60)
+            worker.stop()
+            wait_until(lambda: transport.member.verdicts == [(1, "accept")], timeout=60, what="one was to be sent on")
+            release.set()
+        assert [record.value for record in read_topic(transport, "t")] == [tasks[n].encode()[1] for n in (0, 1, 1)]
+
+
+def test_what_cannot_be_sent_again_ends_as_a_dead_letter_that_says_so(transport, caplog):
+    def handler(task):
+        raise TryAgainLater("something is away")
+
+    with Topics(transport) as topics:
+        put_on_topic(transport, topics, 1)
+        transport.takes_no_tasks = True
+        transport.member.counts[0] = DELIVERIES - 2
+        with share(topics, handler=handler, lock=0.5):
+            verdicts = [(0, "release"), (0, "reject")]
+            wait_until(lambda: transport.member.verdicts == verdicts, timeout=60, what="the letter was to be written")
+        [letter] = DeadLetters(topics, "t").list()
+    assert letter.error.endswith("or it waited and could not be sent again.")
+    assert caplog.text.count("tasks that it has not begun cannot be sent again: nobody answers") == 1
+
+
+def test_a_task_that_is_due_is_waited_for_only_where_there_is_room_for_it(transport):
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        how = {"config": WorkerConfig(mode="share", order="none"), "on_record": lambda record: None}
+        worker = ShareWorker(topics.get("t"), name="w", group="g", work=Work(handlers.misbehave), **how)
+        item = WorkItem(Record("t", 0, 0, None, b"", (), 0), 0.0)
+        worker._unbegun.postpone(item, 0.0)
+        assert worker._patience() == 0.0
+        worker._running.add(item)
+        assert worker._patience() == POLL_TIMEOUT
 
 
 def test_the_topic_is_read_only_for_those_who_want_it_and_not_while_a_task_is_in_hand(transport, monkeypatch):
