@@ -63,7 +63,7 @@ class Dispatcher(Resource):
     `topics` are those of the classes, in rank order, the most urgent first. Without a `room` nobody looks how full
     Celery is: that is the bridge. With an `admission` a strategy says who gets in. `on_record` gets the records of what
     is shed, put aside or a dead letter; what was handed to Celery has its record there. `clock` gives seconds since the
-    epoch.
+    epoch, `measure` only measures: how long a task has waited.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Dispatcher(Resource):
         on_record: Callable[[TaskRecord], object] = lambda record: None,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
+        measure: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = settings or load_settings()
         self.name = name
@@ -88,6 +89,7 @@ class Dispatcher(Resource):
         self._admission = admission
         self._group = group
         self._clock = clock
+        self._measure = measure
         ledger = Ledger(classes)
         self._counts = ClassCounts(one.name for one in classes)
         self._changed = threading.Event()
@@ -100,7 +102,7 @@ class Dispatcher(Resource):
             known.name: self._intake(topic, known, rank, on_record, settings)
             for rank, (topic, known) in enumerate(zip(topics, classes, strict=True))
         }
-        self._chooser = Scheduler(self._intakes, ledger, policy, self._counts, clock)
+        self._chooser = Scheduler(self._intakes, ledger, policy, self._counts, measure)
         self._members = [ThreadMember(intake) for intake in self._intakes.values()]
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -194,6 +196,7 @@ class Dispatcher(Resource):
             ),
             on_record=lambda record: on_record(replace(record, priority=rank)),  # as in the records of Celery's workers
             clock=self._clock,
+            measure=self._measure,
         )
         intake.tell(self._changed.set)
         intake.line.has_admission = self._admission is not None

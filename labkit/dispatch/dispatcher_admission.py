@@ -119,7 +119,8 @@ class DispatcherAdmission:
             self._looked_at = now
             for record in self._finished():
                 if record.outcome == DONE:
-                    self._gate.answered(record.finished_at - record.received_at)
+                    # by two clocks, either of which may be set
+                    self._gate.answered(max(0.0, record.finished_at - record.received_at))
 
     def _carry_out(self, action: Action, reason: str, intake: Intake, rank: int, intakes: list[Intake]) -> int | None:
         """The rank of the task that was turned away, if one was."""
@@ -210,9 +211,9 @@ class _SpillTopic:
 
 
 def _first_at_door(intakes: Mapping[int, Intake]) -> tuple[int, Intake] | None:
-    """Whose first task at admission came first, with the rank of its class."""
+    """Whose first task at admission has waited longest, with the rank of its class."""
     found = [
-        (item.record.timestamp_ms, rank, intake)
+        (item.waits_since, rank, intake)
         for rank, intake in intakes.items()
         if (item := intake.line.at_door()) is not None
     ]

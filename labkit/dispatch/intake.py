@@ -22,6 +22,7 @@ from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.group_state import ConsumerGroupState, GroupState
 from labkit.taskqueue.timeouts import wait_until_there
+from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.worker import Worker
 
 #: How a task gets back to that end of the line from which it was taken.
@@ -35,10 +36,17 @@ class IntakeQueue(Shards):
     is `done` or put back; the worker waits for that. `on_change` is called when tasks have come or the line is closed.
     Where it has an admission, what comes waits for it first, and does not count as waiting until it is let in.
     While it is held (`hold`), since the broker takes no commit, all of them wait; `on_change` tells when they need not.
+
+    How long a task has waited counts by `clock` from when it came here. What it has waited on Kafka before is added: by
+    its record's own time, which is its producer's word, so one that lies ahead counts for nothing. `wall_clock` gives
+    seconds since the epoch; it is looked at once for each task, so whoever sets it later changes nothing.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         super().__init__("none", clock=clock)
+        self._wall_clock = wall_clock
         self.has_admission = False
         self._at_admission: deque[WorkItem] = deque()
         self._line: deque[WorkItem] = deque()
@@ -48,8 +56,11 @@ class IntakeQueue(Shards):
 
     def put(self, items: Iterable[WorkItem]) -> None:
         """Tasks have come, in this order."""
+        came, now, since_epoch = list(items), self._clock(), self._wall_clock()
+        for item in came:
+            item.waits_since = now - _wait_on_kafka(item.record, since_epoch)
         with self._settled:
-            (self._at_admission if self.has_admission else self._line).extend(items)
+            (self._at_admission if self.has_admission else self._line).extend(came)
         self.on_change()
 
     def at_door(self) -> WorkItem | None:
@@ -169,20 +180,21 @@ class Intake(Worker):
         return self._attempts
 
     def backlog(self, known: PriorityClass) -> Backlog:
-        """What waits, as the policies see it; `known` is its class. A task has arrived when it came to Kafka."""
+        """What waits, as the policies see it, by the clock `measure`; `known` is its class. A task has arrived when it
+        came to Kafka, as far as that is known (see `IntakeQueue`).
+        """
         waiting, head = len(self.line), self.line.head()
         if head is None or not waiting:
             return Backlog(waiting=0, arrived_at=None, deadline=None)
-        arrived = head.record.timestamp_ms / 1000
-        due = None if known.relative_deadline is None else arrived + known.relative_deadline
-        return Backlog(waiting=waiting, arrived_at=arrived, deadline=due)
+        due = None if known.relative_deadline is None else head.waits_since + known.relative_deadline
+        return Backlog(waiting=waiting, arrived_at=head.waits_since, deadline=due)
 
     def tell(self, call: Callable[[], object]) -> None:
         """Call this whenever the line has changed; to be set before `run`."""
         self.line.on_change = call
 
     def _new_shards(self) -> IntakeQueue:
-        return IntakeQueue()
+        return IntakeQueue(clock=self._measure, wall_clock=self._clock)
 
     def _new_executor(self, work: Work) -> Executor:
         return _Nobody()
@@ -200,6 +212,11 @@ class _Nobody:
 
     def give_up(self) -> None:
         """Nothing to do."""
+
+
+def _wait_on_kafka(record: Record, now: float) -> float:
+    """How long it has been there, in seconds; 0 if it bears no time (-1), or one that is still to come."""
+    return 0.0 if record.timestamp_ms < 0 else max(0.0, now - record.timestamp_ms / 1000)
 
 
 def wait_until_joined(intakes: Mapping[str, Intake], check: Callable[[], object], *, timeout: float) -> None:

@@ -21,7 +21,7 @@ class Scheduler:
     """Takes from the lines of the `intakes`, by the names of their classes in rank order, what its policy starts.
 
     What the policy sheds, and what Celery can do nothing with, ends here and is counted. Used from one thread, but for
-    `use`. `clock` gives seconds since the epoch.
+    `use`. `measure` is the clock by which the intakes measure: one that is never set.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class Scheduler:
         ledger: Ledger,
         policy: Policy,
         counts: ClassCounts,
-        clock: Callable[[], float],
+        measure: Callable[[], float],
     ) -> None:
         self._intakes = intakes
         self._by = policy, ledger
         self._counts = counts
-        self._clock = clock
+        self._measure = measure
 
     def use(self, policy: Policy) -> None:
         """Decide by this policy from now on; what the one before owed lapses."""
@@ -54,7 +54,7 @@ class Scheduler:
             view = self._view(ledger, taken=count.taken + len(chosen), capacity=capacity)
             if view.full and view.backlogged and not is_full:
                 break
-            decision = policy.decide(view, self._clock())
+            decision = policy.decide(view, self._measure())
             self._counts.held = decision.held
             if decision.start is None:
                 if chosen or not decision.shed:

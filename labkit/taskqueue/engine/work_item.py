@@ -15,6 +15,7 @@ class WorkItem:
 
     `epoch` is the number of the assignment under which it came (see `PartitionState`), and `topic_id` the id of its
     topic, which may be another by now; a share group has none. `ticket` says which came first, whatever the clock does.
+    `waits_since` is for those who decide by how long it has waited: in seconds on a clock that is never set.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class WorkItem:
         "task",
         "ticket",
         "topic_id",
+        "waits_since",
     )
 
     def __init__(self, record: Record, received_at: float, epoch: int = 0, topic_id: str = "") -> None:
@@ -39,6 +41,7 @@ class WorkItem:
         self.shard: object = None
         self.attempt = 0
         self.started_at = received_at
+        self.waits_since = 0.0
         self.task: Task | None = None
         #: why the last attempt failed
         self.error: BaseException | None = None

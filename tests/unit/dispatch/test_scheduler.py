@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -20,16 +20,19 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.unit.clock import Clock
 
+HOUR = 3600.0
 CLASSES = [PriorityClass(name="high"), PriorityClass(name="low", limit=2)]
 
 
 class Lines:
-    """The lines of two classes, whose intakes do not run."""
+    """The lines of two classes, whose intakes do not run. `now` measures; `wall` is a clock that may be set."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, policy: str = "strict", classes: Sequence[PriorityClass] = CLASSES) -> None:
+        self.now, self.wall = Clock(), Clock(1_000_000.0)
         self.records: list[TaskRecord] = []
-        self.counts = ClassCounts(one.name for one in CLASSES)
+        self.counts = ClassCounts(one.name for one in classes)
         self.intakes = {
             one.name: Intake(
                 topics.create(one.name, partitions=1),
@@ -38,14 +41,17 @@ class Lines:
                 work=Work(),
                 config=WorkerConfig(order="none"),
                 on_record=self.records.append,
+                clock=self.wall,
+                measure=self.now,
             )
-            for one in CLASSES
+            for one in classes
         }
-        self.chooser = Scheduler(self.intakes, Ledger(CLASSES), make_policy("strict"), self.counts, lambda: 0.0)
+        self.chooser = Scheduler(self.intakes, Ledger(classes), make_policy(policy), self.counts, self.now)
 
-    def put(self, name: str, count: int, kind: str = "sleep", payload: object = 0) -> None:
+    def put(self, name: str, count: int, kind: str = "sleep", payload: object = 0, *, at: float = 0.0) -> None:
         values = [new_task(kind, payload).encode() for _ in range(count)]
-        records = [Record(name, 0, n, key, value, headers, 0) for n, (key, value, headers) in enumerate(values)]
+        at_ms = round(1000 * at)
+        records = [Record(name, 0, n, key, value, headers, at_ms) for n, (key, value, headers) in enumerate(values)]
         self.intakes[name].line.put(WorkItem(record, 0.0) for record in records)
 
     def choose(self, granted: int, *, is_full: bool) -> str:
@@ -57,9 +63,14 @@ class Lines:
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
+def topics() -> Iterator[Topics]:
     with Topics(MemoryTransport()) as topics:
-        yield Lines(topics)
+        yield topics
+
+
+@pytest.fixture
+def lines(topics: Topics) -> Lines:
+    return Lines(topics)
 
 
 def test_it_takes_what_is_granted_and_says_why_the_others_wait(lines):
@@ -126,6 +137,46 @@ def test_the_policy_can_be_changed_while_it_works(lines):
     assert lines.choose(1, is_full=True) == "H"
     lines.chooser.use(make_policy("weighted"))
     assert lines.choose(2, is_full=True) == "HL"
+
+
+BY_WAIT = [PriorityClass(name=name, relative_deadline=1.0) for name in ("high", "low")]
+
+
+@pytest.mark.parametrize("policy", ["aging", "earliest_deadline"])
+@pytest.mark.parametrize("ahead", [HOUR, 0.0, -100.0])
+def test_a_producer_whose_clock_is_ahead_waits_no_longer_than_others(topics, policy, ahead):
+    """The one of the more urgent class came last."""
+    lines = Lines(topics, policy, BY_WAIT)
+    lines.put("low", 1, at=lines.wall() + ahead)
+    lines.now.now, lines.wall.now = lines.now() + 10, lines.wall() + 10
+    lines.put("high", 1, at=lines.wall())
+    assert lines.choose(1, is_full=True) == "L"
+
+
+@pytest.mark.parametrize("policy", ["aging", "earliest_deadline"])
+@pytest.mark.parametrize("by", [-HOUR, HOUR])
+def test_a_clock_that_is_set_changes_no_turn(topics, policy, by):
+    lines = Lines(topics, policy, BY_WAIT)
+    lines.put("low", 1, at=lines.wall())
+    lines.wall.now += by
+    lines.now.now += 10
+    lines.put("high", 1, at=lines.wall())
+    assert lines.choose(1, is_full=True) == "L"
+
+
+def test_who_has_waited_on_kafka_goes_first_though_it_was_received_later(topics):
+    lines = Lines(topics, "aging", BY_WAIT)
+    lines.put("high", 1, at=lines.wall())
+    lines.put("low", 1, at=lines.wall() - 10)
+    assert lines.choose(1, is_full=True) == "L"
+
+
+def test_a_record_without_a_time_has_waited_since_it_came(topics):
+    """The epoch is no moment at which anybody sent it."""
+    lines = Lines(topics, "aging", BY_WAIT)
+    lines.put("low", 1, at=-0.001)
+    lines.put("high", 1, at=lines.wall())
+    assert lines.choose(1, is_full=True) == "H"
 
 
 def test_nothing_is_taken_from_a_line_that_is_taken_away(lines):
