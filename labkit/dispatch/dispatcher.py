@@ -236,7 +236,10 @@ class Dispatcher(Resource):
 
     def _admit(self) -> float | None:
         """Let in who may come; after how many seconds to ask again, None if nobody waits for admission."""
-        if self._admission is None or not any(intake.line.at_door() for intake in self._intakes.values()):
+        if self._admission is None:
+            return None
+        self._admission.take_in(self._intakes, self._counts.shed)
+        if not any(intake.line.at_door() for intake in self._intakes.values()):
             return None
         count = _BOUNDLESS if self._room is None else self._room.count()
         return self._admission.admit(self._intakes, sum(count.waiting) + count.unacknowledged, self._counts.shed)

@@ -6,32 +6,32 @@ What is spilled goes to the topic `<topic>.later`, as it was: a dispatcher or a 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labkit.backpressure import Action, AdmissionState, Strategy
 from labkit.dispatch.intake import Intake
-from labkit.errors import NotAcknowledged, TopicMismatch, TransportError
+from labkit.dispatch.spill_topic import SPILL_TIMEOUT, SpillTopic
+from labkit.errors import TransportError
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.topic import LATER, Topic
-from labkit.taskqueue.topics import Topics
-from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata
+from labkit.taskqueue.timeouts import on_a_thread
+from labkit.taskqueue.topic import LATER
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: How often to look at what Celery has finished, in seconds.
 LOOK_INTERVAL = 0.05
-#: How old the number of tasks in Celery may be, in seconds: then it is counted again, and who was let in is sent.
+#: How old the number of tasks in Celery may be, in seconds: then it is counted again, and who was let in is sent. So
+#: long at most it is waited for a task that is being put aside.
 MAX_AGE = 0.01
-#: How long a spilled task may take to be acknowledged by Kafka, in seconds.
-SPILL_TIMEOUT = 10.0
 #: How long a class waits for admission when its tasks cannot be put aside, in seconds; then that is tried again.
 SPILL_RETRY = 5.0
 
@@ -59,7 +59,9 @@ class DispatcherAdmission:
         self._measure = measure
         self._looked_at = self._shut_until = float("-inf")
         self._turned_away = TurnedAwayCounter()
-        self._spill: dict[str, _SpillTopic] = {}
+        #: these too by the name of the topic of a class: where it puts tasks aside, and what it does just now
+        self._spill_topics: dict[str, SpillTopic] = {}
+        self._spills: dict[str, _Spill] = {}
         self._spill_outages: dict[str, Outage] = {}
         #: by the name of its topic, until when a class is passed over
         self._put_off: dict[str, float] = {}
@@ -69,7 +71,8 @@ class DispatcherAdmission:
         """Let in who may come, in the order of arrival; after how many seconds to ask again, None if nobody waits.
 
         `intakes` in rank order; `taken`: how many tasks are in Celery, counted just now; in `shed` what is dropped or
-        put aside is counted by class. A class whose tasks cannot be put aside waits for admission, which is said once.
+        put aside is counted by class. A class waits for admission while one of its tasks is being put aside, and where
+        none can be, which is said once.
         """
         now = self._measure()
         self._hear(now)
@@ -92,26 +95,44 @@ class DispatcherAdmission:
             turned_away = self._carry_out(verdict.action, verdict.reason, intake, rank, list(intakes.values()))
             if turned_away is not None:
                 shed[list(intakes)[turned_away]] += 1
+            self.take_in(intakes, shed)
             if self._measure() - now >= MAX_AGE:
                 return 0.0
-        until = [self._put_off.get(one.topic.name, now) for one in intakes.values() if one.line.at_door() is not None]
+        names = [one.topic.name for one in intakes.values() if one.line.at_door() is not None]
+        until = [self._put_off.get(name, now) for name in names if name not in self._spills]
         return min(until) - now if until else None
+
+    def take_in(self, intakes: Mapping[str, Intake], shed: dict[str, int]) -> None:
+        """See what has become of what is being put aside; `shed` as for `admit`. To be called again and again, also
+        while nobody is at the door: a rebalance waits for it, and the line of its class tells (`on_change`).
+        """
+        for name, spill in list(self._spills.items()):
+            if not spill.write.done():
+                continue
+            if self._stands_there(spill):
+                self._turned_away.add(TurnedAway(at=self._clock(), action=Action.SPILL, priority=spill.rank))
+                shed[list(intakes)[spill.rank]] += 1
+            del self._spills[name]  # not before: where its record cannot be left now, it is not written again
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""
         return self._turned_away.frame()
 
     def close(self) -> None:
-        """Let go of the connections."""
-        for spill in self._spill.values():
-            spill.close(SPILL_TIMEOUT)
+        """Let go of the connections; who still writes does so at its end."""
+        for name, topic in self._spill_topics.items():
+            spill = self._spills.get(name)
+            if spill is None:
+                topic.close(SPILL_TIMEOUT)
+            else:
+                spill.write.add_done_callback(lambda _, topic=topic: topic.close(SPILL_TIMEOUT))
 
     def _judged(self, intakes: Mapping[str, Intake], now: float) -> dict[int, Intake]:
-        """Those that are not put off, by their rank."""
+        """Those that are neither put off nor putting aside, by their rank."""
         return {
             rank: intake
             for rank, intake in enumerate(intakes.values())
-            if self._put_off.get(intake.topic.name, now) <= now
+            if self._put_off.get(intake.topic.name, now) <= now and intake.topic.name not in self._spills
         }
 
     def _hear(self, now: float) -> None:
@@ -123,7 +144,7 @@ class DispatcherAdmission:
                     self._gate.answered(max(0.0, record.finished_at - record.received_at))
 
     def _carry_out(self, action: Action, reason: str, intake: Intake, rank: int, intakes: list[Intake]) -> int | None:
-        """The rank of the task that was turned away, if one was."""
+        """The rank of the task that was turned away, if one was; what is to be put aside is not yet."""
         if action is Action.ADMIT or action is Action.SHED_LOWEST:
             intake.line.let_in()
         if action is Action.ADMIT:
@@ -136,78 +157,50 @@ class DispatcherAdmission:
         if item is None:
             return None  # its partitions are being taken away
         if action is Action.SPILL:
-            if not self._put_aside(intake, item):
-                return None
-        else:
-            intake.attempts.shed(item, reason)
+            self._put_aside(intake, item, rank)
+            return None
+        intake.attempts.shed(item, reason)
         self._turned_away.add(TurnedAway(at=self._clock(), action=action, priority=rank))
         return rank
 
-    def _put_aside(self, intake: Intake, item: WorkItem) -> bool:
+    def _put_aside(self, intake: Intake, item: WorkItem, rank: int) -> None:
+        """Have it written on a thread: where Kafka does not answer, only the tasks of its class wait for that."""
+        topic = self._spill_topics.setdefault(intake.topic.name, SpillTopic(intake.topic))
+        write = on_a_thread(partial(topic.write, item.record))
+        self._spills[intake.topic.name] = _Spill(intake, item, rank, write)
+        if write not in wait([write], MAX_AGE).done:  # mostly it takes a millisecond
+            write.add_done_callback(lambda _: intake.line.on_change())
+
+    def _stands_there(self, spill: _Spill) -> bool:
         """Whether it stands on the topic for later now; if not, its class is put off, or it is let in."""
-        name = intake.topic.name
+        line, item, name = spill.intake.line, spill.item, spill.intake.topic.name
         outage = self._spill_outages.setdefault(
             name, Outage(log, name, f"{name}{LATER}", meanwhile="its tasks wait for admission")
         )
-        try:
-            if name not in self._spill:
-                self._spill[name] = _SpillTopic(intake.topic)
-            self._spill[name].write(item)
-        except BaseException as error:
-            intake.line.postpone(item, 0)
-            spill = self._spill.pop(name, None)  # what it knows of the topic may be no longer true
-            if spill is not None:
-                spill.close(0.0)
-            if isinstance(error, ValueError):  # no such record can be written; whoever takes it will say so
-                intake.line.let_in()
-            elif isinstance(error, TransportError):
-                self._put_off[name] = self._measure() + SPILL_RETRY
-                outage.begins(error)
-            else:
-                raise
-            return False
-        outage.ends()
-        intake.attempts.spill(item, f"put aside to {name}{LATER}")
-        return True
+        error = spill.write.exception()
+        if error is None:
+            outage.ends()
+            spill.intake.attempts.spill(item, f"put aside to {name}{LATER}")
+            return True
+        line.postpone(item, 0)
+        if isinstance(error, ValueError):  # no such record can be written; whoever takes it will say so
+            if line.at_door() is item:
+                line.let_in()
+        elif isinstance(error, TransportError):
+            self._put_off[name] = self._measure() + SPILL_RETRY
+            outage.begins(error)
+        else:
+            raise error
+        return False
 
 
-class _SpillTopic:
-    """Writes to the topic for later, which is made if it is not there. Raises `TransportError`."""
+class _Spill(NamedTuple):
+    """A task that is being put aside; when Kafka has it, `write` is done."""
 
-    def __init__(self, topic: Topic) -> None:
-        name = f"{topic.name}{LATER}"
-        with Topics.of(topic) as topics:
-            try:
-                self._topic = topics.create(name, partitions=topic.partitions)
-            except TopicMismatch:  # one of the two was grown
-                self._topic = topics.get(name)
-        self._client: ProducerClient = topic.transport.producer(ProducerConfig())
-
-    def write(self, item: WorkItem) -> None:
-        """Return when Kafka has the record, as it was."""
-        answers: list[Exception | None] = []
-        answered = threading.Event()
-
-        def hear(_delivery: RecordMetadata | None, error: Exception | None) -> None:
-            answers.append(error)
-            answered.set()
-
-        record = item.record
-        self._client.send(
-            self._topic.full_name,
-            partition=record.partition % self._topic.partitions,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-            timestamp_ms=record.timestamp_ms,
-            on_delivery=hear,
-        )
-        if not answered.wait(SPILL_TIMEOUT) or answers[0] is not None:
-            raise NotAcknowledged(f"A task could not be put aside to {self._topic.name}: {answers or 'no answer'}.")
-
-    def close(self, timeout: float) -> None:
-        """Let go of the connection, and of what is not acknowledged within so many seconds."""
-        self._client.close(timeout)
+    intake: Intake
+    item: WorkItem
+    rank: int
+    write: Future[None]
 
 
 def _first_at_door(intakes: Mapping[int, Intake]) -> tuple[int, Intake] | None:

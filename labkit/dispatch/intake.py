@@ -105,9 +105,11 @@ class IntakeQueue(Shards):
             self._settled.notify_all()
 
     def done(self, item: WorkItem) -> None:
-        """The task that was taken is settled."""
+        """The task that was taken is settled, also if it was put back to the door meanwhile."""
         with self._settled:
             self._in_hand.pop(item, None)
+            if self._at_admission and self._at_admission[0] is item:
+                self._at_admission.popleft()
             self._settled.notify_all()
 
     def postpone(self, item: WorkItem, delay: float, *, behind: bool = False) -> None:
