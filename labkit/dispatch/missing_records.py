@@ -42,6 +42,8 @@ class MissingRecords:
 
     def __init__(self, count: Callable[[], Mapping[str, int] | None], clock: Callable[[], float] = monotonic) -> None:
         self.by_class: Mapping[str, int] = {}
+        #: whether that is since Redis has lost everything
+        self.all_lost = False
         self._count = count
         self._clock = clock
         self._seen: Look | None = None
@@ -59,9 +61,10 @@ class MissingRecords:
             self._seen, self._since = look, self._clock()
         if not look.done:
             return False
-        if not self.by_class or has_lost_all():
+        if not self.by_class:
             return True
-        return look.processes > 0 and self._clock() - self._since >= SETTLED
+        self.all_lost = has_lost_all()
+        return self.all_lost or (look.processes > 0 and self._clock() - self._since >= SETTLED)
 
 
 class ClassGroup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make
 from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
+from labkit.dispatch.session_records import SessionRecords
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
@@ -30,7 +32,6 @@ from labkit.errors import (
 from labkit.lab import Lab
 from labkit.lab.condition import wait_for
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.record_store import RecordStore
 from labkit.outage import Outage
 from labkit.policies import PriorityClass, make_policy
 from labkit.process.signals import held_back
@@ -89,11 +90,10 @@ class CelerySession(Resource):
             self._settings = settings = settings.model_copy(update={"celery_namespace": f"session.{new_namespace()}"})
         self._client = client = connect(broker_url(settings, lab))
         self._room = Capacity(client, settings, limit=limit)
-        self._stream = RecordStream(client, settings)
+        self._records = SessionRecords(RecordStream(client, settings))
         self._outage = Outage(log, "the session", "Redis and Kafka")
-        self._store = RecordStore()
         self._stack = ExitStack()
-        self._stack.callback(self._store.close)
+        self._stack.callback(self._records.close)
         self.topics = self._stack.enter_context(_topics(lab, topic, settings))
         self._groups: dict[str, ClassGroup] = {}
         self._lag: dict[str, list[PartitionLag]] = {}
@@ -104,7 +104,7 @@ class CelerySession(Resource):
         """Start Celery's worker and the dispatcher; returns when both are ready."""
         if self._topic is not None:
             self._stack.callback(self._forget)
-        self._stream.skip()
+        self._records.skip()
         with asked(f"The session could not be noted under {self._mark}"):
             self._client.set(self._mark, 1)
         self._stack.enter_context(self.worker)
@@ -134,8 +134,8 @@ class CelerySession(Resource):
 
     def records(self) -> pd.DataFrame:
         """The records so far, one row per attempt in Celery and per task that was shed or given up."""
-        self._read()
-        return self._store.frame()
+        self._records.read()
+        return self._records.frame()
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or put aside at the dispatcher's admission, counted by moment."""
@@ -146,8 +146,11 @@ class CelerySession(Resource):
 
         A Redis that is away is waited for.
         """
-        self._wait(lambda: self._read() >= count, timeout=timeout, what=f"{count} records were to come")
-        return self._store.frame()
+        deadline = monotonic() + timeout
+        self._wait(
+            lambda: self._records.read(deadline) >= count, timeout=timeout, what=f"{count} records were to come"
+        )
+        return self._records.frame()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:
         """Wait until everything on Kafka is dispatched and Celery has finished it; raises `DeadlineExceeded`.
@@ -160,13 +163,13 @@ class CelerySession(Resource):
         deadline = monotonic() + timeout
         missing = MissingRecords(lambda: self._missing(deadline))
         self._wait(
-            lambda: missing.are_final(self._look(deadline), self._has_lost_all),
+            lambda: missing.are_final(self._look(deadline), lambda: self._has_lost_all(deadline)),
             timeout=timeout,
             what="Celery was to finish all tasks and leave their records",
         )
         for name, number in missing.by_class.items():
-            raise self._error(self._groups[name].topic.name, number)
-        return self._store.frame()
+            raise self._error(self._groups[name].topic.name, number, all_lost=missing.all_lost)
+        return self._records.frame()
 
     def stop(self) -> None:
         """End the dispatcher, then Celery's worker. A second Ctrl-C is held back meanwhile."""
@@ -176,12 +179,6 @@ class CelerySession(Resource):
     def close(self) -> None:
         """As `stop`."""
         self.stop()
-
-    def _read(self) -> int:
-        """Take what is new in the stream; how many records there are."""
-        for record in self._stream.read():
-            self._store.append(record)
-        return len(self._store)
 
     def _make(self) -> Dispatcher:
         if self._topic is not None:
@@ -204,7 +201,7 @@ class CelerySession(Resource):
 
     def _missing(self, deadline: float) -> dict[str, int] | None:
         """Of each class of which some tasks have no record, how many; None if that is not known by `deadline`."""
-        records = self._store.frame()
+        records = self._records.frame()
         found: dict[str, int] = {}
         for name, group in self._groups.items():
             number = group.missing(records, self._lag[name], deadline)
@@ -214,11 +211,11 @@ class CelerySession(Resource):
                 found[name] = number
         return found
 
-    def _error(self, topic: str, number: int) -> LabkitError:
-        """What it means that so many tasks from this topic have no record."""
-        records = self._store.frame()
+    def _error(self, topic: str, number: int, *, all_lost: bool) -> LabkitError:
+        """What it means that so many tasks from this topic have no record; Redis may have lost everything."""
+        records = self._records.frame()
         known = int((records["topic"] == topic).sum())
-        if self._has_lost_all():
+        if all_lost:
             return TasksLost(
                 f"Redis has lost what it held: {number} tasks from {topic!r} were handed to Celery and have no record, "
                 f"so nobody knows whether they were done. Send them again; `records()` returns the {known} records "
@@ -236,9 +233,9 @@ class CelerySession(Resource):
             "returns. Give the session a topic of its own, or end the other bridges."
         )
 
-    def _has_lost_all(self) -> bool:
+    def _has_lost_all(self, deadline: float) -> bool:
         with asked(f"It could not be seen whether {self._mark} is there"):
-            return not self._client.exists(self._mark)
+            return not answer_of_broker(partial(self._client.exists, self._mark), deadline, away=RedisUnreachable)
 
     def _named_groups(self) -> dict[str, tuple[str, str]]:
         if self._topic is not None:
@@ -248,7 +245,7 @@ class CelerySession(Resource):
     def _forget(self) -> None:
         """Delete what the session had in Redis; the records are kept here."""
         try:
-            self._read()
+            self._records.read()
             delete_own(self._client, key_prefix(self._settings))
         except (RedisUnreachable, RedisRefused) as error:
             log.warning("what the session had in Redis was not deleted: %s", error)
@@ -275,16 +272,16 @@ class CelerySession(Resource):
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble}")
 
     def _look(self, deadline: float) -> Look:
-        """How all stands; the records of what is done by now are here then. Kafka must answer by the deadline."""
+        """How all stands; the records of what is done by now are here then. Both must answer by the deadline."""
         self.dispatcher.check()
         self.worker.check()
         # Kafka first: what is committed there was in Celery before
         self._lag = answer_of_broker(self.lag, deadline)
         places = [place for places in self._lag.values() for place in places]
-        count = self.count()
+        count = answer_of_broker(self.count, deadline, away=RedisUnreachable)
         done = not (any(place.lag for place in places) or any(count.waiting) or count.unacknowledged)
         ends = sum(place.end for place in places)
-        return Look(done=done, records=self._read(), ends=ends, processes=count.processes)
+        return Look(done=done, records=self._records.read(deadline), ends=ends, processes=count.processes)
 
 
 def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> AbstractContextManager[Topics]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, UnknownTopic
 from labkit.lab.condition import wait_for
 
 #: How long to wait between two looks at a condition on the broker, in seconds.
@@ -59,16 +59,25 @@ def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str
         raise DeadlineExceeded(f"{error}{trouble}") from None
 
 
-def answer_of_broker(call: Callable[[], Answer], deadline: float) -> Answer:
-    """What the call returns or raises, made on a thread. Where it takes beyond the deadline: `BrokerUnreachable`, or
-    `DeadlineExceeded` if there was too little time to tell.
-    """
-    left = left_until(deadline)
+def answer_of_broker(
+    call: Callable[[], Answer], deadline: float, *, away: type[LabkitError] = BrokerUnreachable
+) -> Answer:
+    """What the call returns or raises, made on a thread, which is left behind after the deadline (`wait_for_answer`)."""
     asked = on_a_thread(call)
-    wait([asked], left)
-    if asked.done():
-        return asked.result()
-    raise BrokerUnreachable if left >= SILENCE else DeadlineExceeded
+    wait_for_answer(asked, deadline, away=away)
+    return asked.result()
+
+
+def wait_for_answer(asked: Future[Answer], deadline: float | None, *, away: type[LabkitError]) -> None:
+    """Return when there is an answer, or an error in its place, however long it takes where there is no deadline.
+
+    After the deadline, a moment of `time.monotonic`, raises `away`, or `DeadlineExceeded` if there was too little time
+    to tell.
+    """
+    left = None if deadline is None else left_until(deadline)
+    if asked in wait([asked], left).done or left is None:
+        return
+    raise away if left >= SILENCE else DeadlineExceeded
 
 
 def on_a_thread(call: Callable[[], Answer]) -> Future[Answer]:

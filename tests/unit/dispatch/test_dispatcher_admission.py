@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 
-from labkit.backpressure import make_strategy
+from labkit.backpressure import Strategy, make_strategy
+from labkit.dispatch import spill_topic
 from labkit.dispatch.dispatcher_admission import SPILL_RETRY, DispatcherAdmission
 from labkit.dispatch.intake import Intake
-from labkit.errors import BrokerUnreachable, NotAcknowledged, UnknownTopic
+from labkit.errors import BrokerUnreachable, NotAcknowledged, RedisUnreachable, UnknownTopic
+from labkit.measure.task_record import DONE
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.task import new_task
+from labkit.taskqueue.timeouts import on_a_thread, wait_until
 from labkit.taskqueue.topics import Topics, read_topic
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.memory.producer import MemoryProducer
+from tests.conditions import PATIENCE
+from tests.unit.clock import Clock
 
 LONG = "n" * 245
 
 
 class Door:
-    """Two classes at the admission of a dispatcher that spills everything which is not alone."""
+    """Two classes at the admission of a dispatcher, which spills everything that is not alone."""
 
-    def __init__(self, topics: Topics, low: str = "jobs.low") -> None:
+    def __init__(self, topics: Topics, low: str = "jobs.low", strategy: Strategy | None = None) -> None:
         self.topics = topics
         self.now = 0.0
+        self.wall = Clock(1.0)
         self.records = []
+        self.finished = []
+        self.changes = threading.Semaphore(0)
         self.intakes = {name: self._intake(topic) for name, topic in {"high": "jobs.high", "low": low}.items()}
         self.admission = DispatcherAdmission(
-            make_strategy("spill", limit=1), finished=list, clock=lambda: 1.0, measure=lambda: self.now
+            strategy or make_strategy("spill", limit=1),
+            finished=lambda: self.finished,
+            clock=self.wall,
+            measure=lambda: self.now,
         )
         self.shed = dict.fromkeys(self.intakes, 0)
 
     def _intake(self, name: str) -> Intake:
         topic = self.topics.create(name, partitions=4)
         config = WorkerConfig(order="none")
-        intake = Intake(topic, name=name, group="g", work=Work(), config=config, on_record=self.records.append)
+        intake = Intake(
+            topic,
+            name=name,
+            group="g",
+            work=Work(),
+            config=config,
+            on_record=lambda record: self.records.append(record),
+            clock=self.wall,
+            measure=lambda: self.now,
+        )
         intake.line.has_admission = True
+        intake.tell(self.changes.release)
         return intake
 
     def come(self, name: str, partitions, *, at: int = 0, **fields) -> None:
@@ -51,7 +79,17 @@ class Door:
         self.intakes[name].line.put([WorkItem(record, 0.0) for record in records])
 
     def admit(self, taken: int = 5) -> float | None:
-        return self.admission.admit(self.intakes, taken, self.shed)
+        """What is put aside is there, or is not, when this returns, however busy the machine is."""
+        pause = self.admission.admit(self.intakes, taken, self.shed)
+        while spills := list(self.admission._spills.values()):
+            assert not wait([spill.write for spill in spills], PATIENCE).not_done
+            pause = self.look()
+        return pause
+
+    def look(self) -> float | None:
+        """A turn of the dispatcher, which waits for nothing."""
+        self.admission.take_in(self.intakes, self.shed)
+        return self.admission.admit(self.intakes, 5, self.shed)
 
     def at_door(self, name: str) -> int:
         return len(self.intakes[name].line._at_admission)
@@ -68,6 +106,30 @@ class Door:
 def topics():
     with Topics(MemoryTransport()) as topics:
         yield topics
+
+
+@contextmanager
+def silent(monkeypatch, door: Door, what: str) -> Iterator[None]:
+    """Inside, what comes for the topic for later of the class "low" has no answer; outside, it has had one."""
+    answers = threading.Event()
+    monkeypatch.setattr(spill_topic, "SPILL_TIMEOUT", PATIENCE)
+    kind, name = {"topic": (Topics, "create"), "client": (MemoryTransport, "producer")}.get(
+        what, (MemoryProducer, "send")
+    )
+    call = getattr(kind, name)
+
+    def call_when_it_answers(self, *args, **kwargs):
+        if what == "client" or args[0] == "jobs.low.later":
+            assert answers.wait(PATIENCE)
+        return call(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, call_when_it_answers)
+        try:
+            yield
+        finally:
+            answers.set()
+            wait([spill.write for spill in door.admission._spills.values()], PATIENCE)
 
 
 def away(*_, **__):
@@ -158,3 +220,100 @@ def test_nothing_is_lost_where_the_error_is_a_defect(topics, monkeypatch):
     assert (door.in_hand(), door.at_door("low")) == (0, 1)
     with pytest.raises(UnknownTopic):
         topics.get("jobs.high.later")
+
+
+@pytest.mark.parametrize("what", ["topic", "client", "record"])
+def test_no_other_class_waits_for_a_topic_for_later_that_does_not_answer(topics, monkeypatch, what):
+    door = Door(topics)
+    door.come("high", [0])
+    door.admit()  # its topic and its client are there
+    with silent(monkeypatch, door, what):
+        door.come("low", [0, 1])
+        door.look()
+        door.come("high", [1, 2])
+        wait_until(lambda: door.look() is None and door.shed["high"] == 3, timeout=PATIENCE, what="high was to end")
+        assert (door.in_hand(), door.at_door("low"), door.shed["low"]) == (1, 1, 0)
+        while door.changes.acquire(blocking=False):
+            pass
+    assert door.changes.acquire(timeout=PATIENCE), "the dispatcher is told"
+    assert door.admit() is None
+    assert (door.spilled("jobs.low"), door.shed) == ([0, 1], {"high": 3, "low": 2})
+    assert sorted(door.spilled("jobs.high")) == [0, 1, 2]
+
+
+def test_what_was_put_back_while_it_was_being_put_aside_is_put_aside_once(topics, monkeypatch):
+    """As when Redis is away for a moment."""
+    door = Door(topics)
+    with silent(monkeypatch, door, "record"):
+        door.come("low", [0, 1])
+        door.look()
+        door.intakes["low"].line.put_back()
+        assert door.look() is None
+        assert door.at_door("low") == 2
+    door.admit()
+    assert (door.spilled("jobs.low"), door.at_door("low"), door.in_hand()) == ([0, 1], 0, 0)
+
+
+def test_what_stands_there_is_not_put_aside_again_where_redis_takes_no_record_of_it(topics, monkeypatch):
+    door = Door(topics)
+    door.come("low", [0])
+
+    def refuse(record):
+        raise RedisUnreachable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "records", SimpleNamespace(append=refuse))
+        for _ in range(2):
+            with pytest.raises(RedisUnreachable):
+                door.admit()
+            door.intakes["low"].line.put_back()
+    assert door.admit() is None
+    assert (door.spilled("jobs.low"), len(door.records), door.shed["low"]) == ([0], 1, 1)
+
+
+def test_a_rebalance_waits_for_what_is_being_put_aside(topics, monkeypatch):
+    door = Door(topics)
+    line = door.intakes["low"].line
+    with silent(monkeypatch, door, "record"):
+        door.come("low", [0, 1])
+        door.look()
+        dropped = on_a_thread(partial(line.drop, timeout=PATIENCE))
+        wait_until(lambda: line._halted, timeout=PATIENCE, what="the partitions were to be taken away")
+        assert line.at_door() is None
+    door.admission.take_in(door.intakes, door.shed)
+    assert dropped.result(PATIENCE)
+    assert (door.spilled("jobs.low"), door.shed["low"]) == ([0], 1)
+
+
+def test_a_client_that_still_writes_when_all_ends_is_let_go_of_then(topics, monkeypatch):
+    made = []
+    producer = MemoryTransport.producer
+    monkeypatch.setattr(MemoryTransport, "producer", lambda *args: made.append(producer(*args)) or made[-1])
+    door = Door(topics)
+    with silent(monkeypatch, door, "record"):
+        door.come("low", [0])
+        door.come("high", [0])
+        wait_until(lambda: door.look() is None and door.shed["high"] == 1, timeout=PATIENCE, what="high was to end")
+        door.admission.close()
+        assert sorted(one._closed for one in made) == [False, True]
+    wait_until(lambda: all(one._closed for one in made), timeout=PATIENCE, what="its thread was to close it")
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 0.0])
+def test_who_has_waited_longest_is_let_in_first_whatever_the_clocks_say(topics, ahead):
+    """The clock of one producer is ahead, and then that of this computer is set back."""
+    door = Door(topics, strategy=make_strategy("token_bucket", rate=1, burst=1))
+    door.come("low", [0], at=round(1000 * (door.wall() + ahead)))
+    door.now, door.wall.now = 10.0, 0.5
+    door.come("high", [0], at=round(1000 * door.wall()))
+    assert door.admit() > 0
+    assert (len(door.intakes["low"].line), len(door.intakes["high"].line)) == (1, 0)
+
+
+def test_an_answer_from_before_it_was_asked_for_hides_no_late_one(topics):
+    """The clock was set back meanwhile, so what was finished then seems to have taken less than no time."""
+    door = Door(topics, strategy=make_strategy("aimd", target=1.0, start=10))
+    door.finished = [SimpleNamespace(outcome=DONE, received_at=at, finished_at=9.0) for at in (3600.0, 0.0)]
+    door.come("low", [0])
+    assert door.admit(taken=9) is None
+    assert door.shed["low"] == 1, "the limit was lowered"

@@ -1,15 +1,21 @@
-"""What a session waits for may be away for a moment."""
+"""What a session waits for may be away for a moment, or give no answer at all."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from labkit.celery_app.capacity import Count
 from labkit.dispatch.session import CelerySession
+from labkit.dispatch.session_records import SessionRecords
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, RedisUnreachable, UnknownTopic
 from labkit.outage import Outage
-from tests.conditions import PATIENCE
+from labkit.settings import Settings
+from tests.conditions import PATIENCE, in_time
 
 
 @pytest.fixture
@@ -45,3 +51,28 @@ def test_what_is_away_when_the_time_is_over_is_named(session, error):
 
     with pytest.raises(DeadlineExceeded, match=r"it was to hold.* There is no topic 'orders'\."):
         session._wait(look, timeout=0, what="it was to hold")
+
+
+NOTHING = Count(granted=0, unacknowledged=0, processes=1, reserved=0, waiting=(0,), limit=1)
+
+
+@pytest.mark.parametrize("question", ["count", "records", "is all lost"])
+def test_a_drain_ends_in_time_where_redis_gives_no_answer(session, question):
+    answered = threading.Event()
+
+    def ask(what: str, answer: object) -> object:
+        if what == question:
+            answered.wait()
+        return answer
+
+    session.dispatcher = session.worker = SimpleNamespace(check=lambda: None)
+    session._settings, session._lag, session._groups = Settings(_env_file=None), {}, {}
+    session.count = partial(ask, "count", NOTHING)
+    session._missing = lambda deadline: {"low": 1}
+    session._client = SimpleNamespace(exists=lambda key: ask("is all lost", 1))
+    session._records = SessionRecords(SimpleNamespace(read=partial(ask, "records", [])))
+    try:
+        with pytest.raises(DeadlineExceeded):
+            in_time(partial(session.drain, timeout=0.2))
+    finally:
+        answered.set()

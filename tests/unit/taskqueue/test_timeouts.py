@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, RedisUnreachable, UnknownTopic
 from labkit.lab.condition import LONGEST_INTERVAL, SHARE
 from labkit.taskqueue import timeouts
 from labkit.taskqueue.timeouts import LOOK_INTERVAL, answer_of_broker, wait_until, wait_until_there
@@ -63,6 +63,8 @@ def test_a_broker_that_does_not_answer_is_waited_for_no_longer_than_the_deadline
     monkeypatch.setattr(timeouts, "SILENCE", 0.0)  # however little time is left
     with pytest.raises(BrokerUnreachable):
         answer_of_broker(silent.wait, monotonic() + 0.05)
+    with pytest.raises(RedisUnreachable):
+        answer_of_broker(silent.wait, monotonic() + 0.05, away=RedisUnreachable)
     monkeypatch.setattr(timeouts, "SILENCE", TIMEOUT)
     with pytest.raises(DeadlineExceeded):
         answer_of_broker(silent.wait, monotonic() + 0.05)
