@@ -147,9 +147,7 @@ class CelerySession(Resource):
         A Redis that is away is waited for.
         """
         deadline = monotonic() + timeout
-        self._wait(
-            lambda: self._records.read(deadline) >= count, timeout=timeout, what=f"{count} records were to come"
-        )
+        self._wait(lambda: self._records.read(deadline) >= count, timeout=timeout, what=f"{count} records were to come")
         return self._records.frame()
 
     def drain(self, *, timeout: float) -> pd.DataFrame:

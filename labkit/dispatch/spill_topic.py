@@ -27,7 +27,7 @@ class SpillTopic:
     def write(self, record: Record) -> None:
         """Return when Kafka has the record, as it was.
 
-        Raises `TransportError`, and ValueError for one that cannot be written. Then all is looked at anew the next time.
+        Raises `TransportError`, and ValueError for one that cannot be written. All is looked at anew then.
         """
         try:
             if self._topic is None:

@@ -62,7 +62,7 @@ def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str
 def answer_of_broker(
     call: Callable[[], Answer], deadline: float, *, away: type[LabkitError] = BrokerUnreachable
 ) -> Answer:
-    """What the call returns or raises, made on a thread, which is left behind after the deadline (`wait_for_answer`)."""
+    """What the call returns or raises, made on a thread, or what `wait_for_answer` raises after the deadline."""
     asked = on_a_thread(call)
     wait_for_answer(asked, deadline, away=away)
     return asked.result()
