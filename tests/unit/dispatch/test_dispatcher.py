@@ -58,7 +58,7 @@ def topics():
 
 
 def produce(topics: Topics, name: str, count: int) -> None:
-    with Producer(topics.get(name), settings=SETTINGS) as producer:
+    with Producer(topics.get(f"jobs.{name}"), settings=SETTINGS) as producer:
         producer.send_many(new_task("sleep", 0) for _ in range(count))
 
 
