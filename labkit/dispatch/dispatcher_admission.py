@@ -125,7 +125,7 @@ class DispatcherAdmission:
             if spill is None:
                 topic.close(SPILL_TIMEOUT)
             else:
-                spill.write.add_done_callback(lambda _, topic=topic: topic.close(SPILL_TIMEOUT))
+                spill.write.add_done_callback(partial(_let_go, topic))
 
     def _judged(self, intakes: Mapping[str, Intake], now: float) -> dict[int, Intake]:
         """Those that are neither put off nor putting aside, by their rank."""
@@ -201,6 +201,10 @@ class _Spill(NamedTuple):
     item: WorkItem
     rank: int
     write: Future[None]
+
+
+def _let_go(topic: SpillTopic, _written: Future[None]) -> None:
+    topic.close(SPILL_TIMEOUT)
 
 
 def _first_at_door(intakes: Mapping[int, Intake]) -> tuple[int, Intake] | None:
