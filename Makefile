@@ -30,7 +30,7 @@ unit: dev-env ## run all tests that need no server
 # environment half of all packages, the five would compile at the same time, each for itself.
 test: lint   ## run every check and every test but the long ones
 	@$(BIN)/mypy & types=$$!; $(PYTEST) --collect-only -qq >/dev/null; \
-	$(PYTEST) -m "not long" -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
+	$(PYTEST) -m "not long" --hypothesis-profile=quick -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
 	wait $$types && exit $$tests
 
 check: lint  ## lint, format, the arrows between the rooms, and types
@@ -56,8 +56,9 @@ images: lab-env ## draw the pictures in images/ anew
 bench: dev-env ## measure the figures; they go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
+# Of what hypothesis draws `make test` tries a part.
 soak: dev-env ## the long runs: the long tests, workers and brokers killed, an hour of steady load; figures as from bench
-	@$(PYTEST) -m long -n 2 --no-loadscope-reorder --durations=30
+	@$(PYTEST) -m "long or hypothesis" -n 2 --no-loadscope-reorder --durations=30
 	@$(BIN)/python -m benchmarks soak hour
 
 # Keeps the locked versions where they still fit; make lock UPGRADE=1 takes the newest.

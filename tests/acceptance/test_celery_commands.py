@@ -91,7 +91,7 @@ def wait_for(condition, what):
     wait_until(condition, timeout=TIMEOUT, what=what)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", pytest.param("solo", marks=pytest.mark.long)])
+@pytest.mark.parametrize("pool", ["prefork", further("threads"), further("solo")])
 def test_a_worker_performs_tasks_and_ctrl_c_ends_it_with_a_summary(type_in, send, room, topics, pool):
     topics.create("jobs", partitions=1)
     worker = ready(type_in("celery", "worker", "--pool", pool))
@@ -121,7 +121,7 @@ def test_sigterm_lets_the_task_that_runs_finish(type_in, send, room):
     assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", further("solo")])
+@pytest.mark.parametrize("pool", ["prefork", further("threads"), further("solo")])
 def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, send, room, pool):
     worker = ready(type_in("celery", "worker", "--pool", pool))
     send(new_task("sleep", 600))
@@ -259,7 +259,7 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(type_in, topics):
         ("worker", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
         further("beat", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
         further("status", "redis://:secret@127.0.0.1:1/0", "redis://:**@127.0.0.1:1/0 does not answer: "),
-        ("status", "redis://127.0.0.1:1/0?size=3", "does not fit"),
+        further("status", "redis://127.0.0.1:1/0?size=3", "does not fit"),
     ],
 )
 def test_a_broker_that_will_not_do_gets_one_paragraph(type_in, command, broker, reason):
@@ -275,7 +275,7 @@ def test_a_broker_that_will_not_do_gets_one_paragraph(type_in, command, broker, 
     [
         (("worker", "--pool", "gevent"), {}, "choose one of prefork, threads, solo"),
         further(("worker", "--pool", "solo", "--concurrency", "2"), {}, "one task at a time"),
-        (("worker",), {"LABKIT_CELERY_IMPORTS": "no.such.module"}, "'no.such.module'"),
+        further(("worker",), {"LABKIT_CELERY_IMPORTS": "no.such.module"}, "'no.such.module'"),
         further(("beat",), {"LABKIT_BEAT_LAG": "61 * * * *"}, "LABKIT_BEAT_LAG is '61 * * * *', which is no schedule"),
         further(("beat",), {"LABKIT_BEAT_LAG": "off", "LABKIT_BEAT_HEARTBEAT": "off"}, "nothing to send"),
     ],

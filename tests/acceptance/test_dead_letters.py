@@ -128,7 +128,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(dead, topic):
     [
         (("list", "--topic", "no-such-topic"), "no-such-topic"),
         further(("show", "17"), "task_queue/0/17"),
-        (("replay",), "--all"),
+        further(("replay",), "--all"),
         further(("drop", "task_queue/0/1", "--all"), "--all"),
     ],
 )

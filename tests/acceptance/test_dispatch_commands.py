@@ -166,6 +166,7 @@ def test_a_dispatcher_shares_out_by_weight_until_ctrl_c(type_in, lab, settings, 
     assert abs(high / 4 - low) <= 1 + 1 / 4 + 1, "the bound of deficit round robin, see `Weighted`"
 
 
+@pytest.mark.long
 def test_what_waits_beyond_the_limit_of_its_class_is_shed_and_the_rest_stays_on_kafka(type_in, topics, stream):
     dispatcher = type_in("dispatch", "--classes", "gold,lead", "--limits", ",5", "--partitions", "1")
     wait_for(dispatcher, lambda: "jobs.lead" in topics.names(), "the topics were to be made")
@@ -180,6 +181,7 @@ def test_what_waits_beyond_the_limit_of_its_class_is_shed_and_the_rest_stays_on_
     assert "Left on Kafka: gold 0, lead 5." in out
 
 
+@pytest.mark.long
 def test_tasks_that_nobody_handles_are_dead_letters(type_in, topics, stream):
     with Producer(topics.create("jobs.high", partitions=1)) as producer:
         producer.send_many([new_task("unheard_of"), new_task("unheard_of")])
@@ -270,9 +272,9 @@ def test_the_help_lists_every_policy(type_in):
     [
         (("bridge", "--topic", "no-such-topic"), "no-such-topic"),
         further(("dispatch", "--policy", "best"), "there are aging, "),
-        (("dispatch", "--policy", "aging", "--option", "speed=1"), "has no option 'speed'"),
+        further(("dispatch", "--policy", "aging", "--option", "speed=1"), "has no option 'speed'"),
         further(("dispatch", "--weights", "4"), "one value for each of the 2 classes"),
-        (("dispatch", "--weights", "4,0"), "weight 0"),
+        further(("dispatch", "--weights", "4,0"), "weight 0"),
         further(("demo", "priority", "--policy", "best"), "there are aging, "),
     ],
 )

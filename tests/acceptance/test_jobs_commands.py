@@ -44,6 +44,7 @@ def test_a_job_from_new_to_done(type_in, unique_name, tmp_path):
     assert "There may be more: --after 5" in said(type_in("list", "--limit", "1", *topic))
 
 
+@pytest.mark.long
 def test_ids_are_drawn_and_failures_are_seen(type_in, unique_name):
     topic = ("--topic", unique_name)
     assert "25 jobs are NEW" in said(type_in("produce", "--count", "25", "--rate", "1000", *topic))
@@ -77,6 +78,7 @@ def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, 
     assert "0 NEW, 0 RUNNING, 150 DONE, 0 FAILED." in said(type_in("list", "--limit", "1", *topic))
 
 
+@pytest.mark.long
 def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, unique_name, lab, tmp_path):
     topic = ("--topic", unique_name)
     words = ("consume", "--service", "constant:5", "--log", "jobs.log", *topic)
@@ -118,12 +120,18 @@ def test_who_follows_is_killed_and_another_takes_over(type_in, unique_name, tmp_
     ended(second)
 
 
-def test_what_cannot_be_is_said(type_in, unique_name):
+def test_what_is_not_there_is_said(type_in, unique_name):
     topic = ("--topic", unique_name)
     assert f"There is no topic '{unique_name}' yet. `labkit jobs produce` makes it." in said(type_in("list", *topic), 1)
+    said(type_in("produce", "1", *topic))
+    assert "There is no job 99" in said(type_in("show", "99", *topic), 1)
+
+
+@pytest.mark.long
+def test_what_cannot_be_is_said(type_in, unique_name):
+    topic = ("--topic", unique_name)
     assert "0 is no id of a job; it is a whole number from 1" in said(type_in("produce", "0", *topic), 1)
     assert "not both" in said(type_in("produce", "1", "--count", "3", *topic), 1)
     said(type_in("produce", "1", *topic))
-    assert "There is no job 99" in said(type_in("show", "99", *topic), 1)
     err = said(type_in("list", "--status", "asleep", *topic), 1)
     assert "There is no --status 'ASLEEP'; choose one of NEW, RUNNING, DONE, FAILED." in err

@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from labkit.lab.condition import wait_for
 from labkit.lab.probe import free_ports
 from labkit.settings import environment_with
+from tests.acceptance.commands import further
 
 LABKIT = Path(sys.executable).with_name("labkit")
 
@@ -142,11 +143,8 @@ def test_another_name_another_lab_and_a_port_said_aloud(labkit: Labkit, port: in
     assert json.loads(labkit("status", "--json").stdout)["running"] is True
 
 
+@pytest.mark.usefixtures("running")
 def test_a_port_that_was_asked_for_and_is_in_use(labkit: Labkit, port: int) -> None:
-    refused = labkit("up", "--name", "other", "--port", str(port))
-    if refused.returncode == 0:
-        labkit("down", "--name", "other")
-    labkit("up")
     refused = labkit("up", "--name", "other", "--port", str(port))
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"labkit: Port {port} is in use by another program.")
@@ -228,7 +226,7 @@ def test_a_mistake_is_one_paragraph_without_a_traceback(labkit: Labkit, tmp_path
     assert labkit("up", "--name", "../x").stderr.startswith("labkit: '../x' cannot be the name of a lab.")
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "reset", "doctor"])
+@pytest.mark.parametrize("command", ["up", *map(further, ("down", "status", "logs", "reset", "doctor"))])
 def test_every_command_explains_itself(labkit: Labkit, command: str) -> None:
     helped = labkit(command, "--help")
     assert helped.returncode == 0

@@ -58,6 +58,7 @@ def test_it_works_where_its_standard_streams_are_closed(type_in, environment, un
     assert len(read_records(tmp_path / "r.parquet")) == 10
 
 
+@pytest.mark.long
 def test_each_run_sends_new_tasks_and_a_seed_repeats_them(type_in, unique_name, lab):
     words = ("produce", "one", "--topic", unique_name)
     for process in [type_in(*words), type_in(*words), type_in(*words, "--seed", "5"), type_in(*words, "--seed", "5")]:
@@ -177,12 +178,12 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
     [
         (("work", "--topic", "no-such-topic"), "no-such-topic"),
         further(("work", "--service", "fast"), "not a service time"),
-        (("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
+        further(("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
         further(("work", "--mode", "shared"), "choose one of group, share"),
         (("produce", "--rate", "0"), "must be above 0"),
         further(("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
         further(("produce", "--partitioner", "best"), "choose one of key_hash"),
-        (("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
+        further(("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
     ],
 )
 def test_mistakes_get_one_paragraph_and_status_1(type_in, words, reason):

@@ -47,6 +47,7 @@ def pictures_of(path: Path) -> list[str]:
     return [tag for cell in cells for tag in tags(cell) if tag.startswith("image:")]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("kernels_in_lab")
 def test_other_parameters_are_put_in(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from labkit.api.server import ApiServer
 from labkit.errors import ApiUnreachable, PortInUse
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(lab, api_settings):
     with ApiServer(lab, port=0, access=Access(token=None), settings=api_settings) as running:
         yield running

@@ -12,7 +12,9 @@ from benchmarks.redis_rivals import CELERY, DRAMATIQ, Rival, rate
 from benchmarks.rival_redis import REDIS_URL
 
 
-@pytest.mark.parametrize("rival", [CELERY, DRAMATIQ], ids=lambda rival: rival.name)
+@pytest.mark.parametrize(
+    "rival", [pytest.param(CELERY, marks=pytest.mark.long), DRAMATIQ], ids=lambda rival: rival.name
+)
 def test_a_rival_does_the_tasks_that_are_queued_for_it_and_is_gone_then(own_redis, rival: Rival):
     assert rate(rival, own_redis.url, 50, 2) > 0
     with redis.Redis.from_url(own_redis.url) as client:

@@ -27,7 +27,7 @@ from tests.integration.celery_app.work import Work
 THREADS = 8
 
 
-@pytest.fixture(scope="module", params=["threads", "prefork"])
+@pytest.fixture(scope="module", params=[pytest.param("threads", marks=pytest.mark.long), "prefork"])
 def pool(lab, request) -> Iterator[Settings]:
     """The settings of a Celery with a worker of this pool."""
     made = new_settings()

@@ -20,13 +20,14 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.celery_app.conftest import envelope, new_settings
 from tests.integration.celery_app.handlers import effects
-from tests.integration.own_redis import EACH_STATE, STATES, TIMEOUT
+from tests.integration.own_redis import STATES, TIMEOUT
 
-#: Every state for threads; for processes those in which they are refused, and lose their connections.
+#: In every run processes that lose their connections, and threads that are refused; the others in long ones.
 RUNS = [
-    *(pytest.param("threads", *state.values, marks=state.marks) for state in EACH_STATE),
-    ("prefork", "full"),
     ("prefork", "killed"),
+    ("threads", "read_only"),
+    *(pytest.param("threads", state, marks=pytest.mark.long) for state in STATES if state != "read_only"),
+    pytest.param("prefork", "full", marks=pytest.mark.long),
 ]
 
 

@@ -45,6 +45,7 @@ def take(client: redis.Redis, session: CelerySession) -> list[tuple[str, bytes]]
     return [(key, message) for key in keys for message in iter(lambda key=key: client.rpop(key), None)]
 
 
+@pytest.mark.long
 def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, unique_name):
     topic = topics.create(unique_name, partitions=2)
     settings = new_settings()
@@ -67,7 +68,7 @@ def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, un
     assert not found[0] & found[1]
 
 
-@pytest.mark.parametrize("what", ["classes", "bridge"])
+@pytest.mark.parametrize("what", [pytest.param("classes", marks=pytest.mark.long), "bridge"])
 def test_drain_says_so_when_redis_came_back_empty(lab, topics, own_redis, unique_name, tmp_path, what):
     settings = new_settings(celery_broker_url=own_redis.url)
     mine = topics.create(unique_name, partitions=1)
@@ -119,6 +120,7 @@ def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topi
         assert set(drained.result()["task_id"]) == sent
 
 
+@pytest.mark.long
 def test_drain_says_so_when_a_task_has_no_record_though_redis_was_always_there(lab, client, tmp_path):
     with CelerySession(lab, classes=[LOW], workers=1, limit=1000, settings=new_settings()) as session:
         waits = str(tmp_path / "waits")

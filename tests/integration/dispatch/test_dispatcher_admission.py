@@ -55,6 +55,7 @@ def test_beyond_the_limit_the_newest_are_shed_and_everything_is_accounted_for(se
     assert set(records[records["outcome"] == "shed"]["error"].str.contains("the limit is 10")) == {True}
 
 
+@pytest.mark.long
 def test_a_pause_loses_nothing_and_bounds_what_is_behind_the_door(session_with):
     with session_with("pause", high=10, low=5, look=0.01) as session:
         sent = send(session, "low", 60)
@@ -67,6 +68,7 @@ def test_a_pause_loses_nothing_and_bounds_what_is_behind_the_door(session_with):
     assert 5 < most <= 10 + 4
 
 
+@pytest.mark.long
 def test_the_lowest_class_makes_room_for_an_urgent_one(session_with):
     with session_with("shed_lowest", limit=12) as session:
         send(session, "low", 40)

@@ -249,6 +249,7 @@ def test_topics_of_the_classes_are_made(lab, topics: Topics, settings, unique_na
     made.stop()
 
 
+@pytest.mark.long
 def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_redis(lab, topics, client, unique_name):
     settings = new_settings()
     names = [f"{unique_name}-{number}" for number in range(2)]

@@ -103,9 +103,8 @@ def test_a_bridge_that_commits_before_it_sends_is_found_out(bridge):
     assert "was committed as done" in str(verdict)
 
 
-@pytest.mark.parametrize(
-    "classes", [pytest.param(("high", "low"), marks=pytest.mark.long), ()], ids=["dispatcher", "bridge"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("classes", [("high", "low"), ()], ids=["dispatcher", "bridge"])
 def test_without_redis_it_keeps_its_place_says_so_once_and_goes_on_by_itself(own_lab, tmp_path, classes):
     load = DispatchLoad(tasks=TASKS + MORE, classes=classes, seconds=0.0, visibility_timeout=10.0)
     scene = Testbed(own_lab, load, tmp_path / "effects.sqlite")

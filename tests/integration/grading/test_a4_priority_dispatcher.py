@@ -70,6 +70,7 @@ def test_what_was_released_has_none(grade: Grade) -> None:
     assert {verdict.state for verdict in report.verdicts} == {"not run"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_each_wrong_answer_is_named_and_always_the_same(grade: Grade) -> None:
     planted = {(question, mistake): answer for question, mistake, _, answer in reversed(WRONG_ANSWERS)}

@@ -139,7 +139,12 @@ SENDER = "def send_tasks(bootstrap_servers, topic, tasks): "
 
 
 @pytest.mark.parametrize(
-    "body", ["return None", "return []", "return [[number % 2, number // 2] for number in range(20)]"]
+    "body",
+    [
+        pytest.param("return None", marks=pytest.mark.long),
+        pytest.param("return []", marks=pytest.mark.long),
+        "return [[number % 2, number // 2] for number in range(20)]",
+    ],
 )
 def test_who_sends_nothing_has_spread_nothing(sandbox: Bubblewrap, lab: Lab, body: str) -> None:
     verdict = judge(sandbox, SharedBroker(lab), "q1", SENDER + body)

@@ -68,6 +68,7 @@ def promise_much(broker: SubmissionBroker) -> None:
             assert connection.recv(1) == b""
 
 
+@pytest.mark.long
 def test_brokers_end_with_a_grader_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", GRADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as grader:
         assert grader.stdout is not None
@@ -78,6 +79,7 @@ def test_brokers_end_with_a_grader_that_is_killed() -> None:
     wait_until(lambda: not Path(folder.strip()).exists(), timeout=PATIENCE, what="its data were to be deleted")
 
 
+@pytest.mark.long
 def test_a_broker_that_dies_is_the_grader_s_own_trouble() -> None:
     with BrokerPool(most=1) as pool, pool.take() as broker:
         assert broker.pid is not None

@@ -118,6 +118,7 @@ def test_compaction_by_the_broker_keeps_the_view(lab, unique_name, tmp_path):
             assert rebuilt.get(1234).event() == done.event()
 
 
+@pytest.mark.long
 def test_a_view_waits_for_a_broker_that_comes_back(tmp_path):
     from labkit.lab import Lab
 

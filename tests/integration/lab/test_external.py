@@ -43,6 +43,7 @@ def test_with_an_external_kafka_only_redis_is_started(lab: Lab, own_settings: Se
             assert client.ping()
 
 
+@pytest.mark.long
 def test_an_external_redis_and_an_own_kafka(lab: Lab, own_settings: Settings) -> None:
     settings = own_settings.model_copy(update={"redis_url": lab.redis_url})
     with Lab(settings=settings) as own:

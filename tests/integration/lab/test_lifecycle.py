@@ -64,6 +64,7 @@ def test_a_lab_is_started_found_and_stopped_and_its_data_stays(
     assert read_state(folders.state) is None
 
 
+@pytest.mark.long
 def test_labs_with_different_names_live_side_by_side(own_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with Lab("one", settings=own_settings) as one, Lab("two", settings=own_settings) as two:
         assert one.bootstrap_servers == f"{HOST}:{own_settings.port}"

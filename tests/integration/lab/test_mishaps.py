@@ -83,6 +83,7 @@ def test_sigkill_of_the_broker_loses_no_acknowledged_record(
     assert not state.supervisor.alive()
 
 
+@pytest.mark.long
 def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, folders: LabFolders) -> None:
     state, _ = lifecycle.up("default", folders, own_settings)
     for process in (state.supervisor, *state.servers().values()):
@@ -98,6 +99,7 @@ def test_when_all_was_killed_the_next_start_mends_it(own_settings: Settings, fol
     assert not Path(state.socket).exists(), "nor is the folder of its socket left"
 
 
+@pytest.mark.long
 def test_when_its_owner_is_killed_no_server_is_left(
     own_settings: Settings, folders: LabFolders, in_another_process: Run
 ) -> None:

@@ -98,7 +98,8 @@ def test_sigkill_of_the_leader_loses_no_acknowledged_record(three: Lab, unique_n
     assert consume(three.bootstrap_servers, unique_name, 201) == before + after
 
 
-@pytest.mark.parametrize("transport", ["kafka-python", pytest.param("confluent-kafka", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])
 def test_a_group_goes_on_when_the_broker_that_answered_for_it_is_killed(
     three: Lab, unique_name: str, transport: Any
 ) -> None:

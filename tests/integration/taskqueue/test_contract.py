@@ -119,8 +119,16 @@ def test_what_a_member_is_assigned_while_it_leaves_is_never_begun(join):
     poll_until(lambda: first.events[-1] == ("assigned", [0, 1]), first)
 
 
-@pytest.mark.parametrize("transport", ["confluent-kafka", "kafka-python"], indirect=True)
-@pytest.mark.parametrize("others", ["confluent-kafka", "kafka-python"])
+@pytest.mark.parametrize(
+    ("transport", "others"),
+    [
+        ("confluent-kafka", "kafka-python"),
+        ("kafka-python", "confluent-kafka"),
+        pytest.param("confluent-kafka", "confluent-kafka", marks=pytest.mark.long),
+        pytest.param("kafka-python", "kafka-python", marks=pytest.mark.long),
+    ],
+    indirect=["transport"],
+)
 def test_members_over_any_client_for_any_topic_share_a_group(lab, transport, others, admin, topic):
     """The first leads the group, so each client shares the other's topics out, which it does not read itself."""
     second_topic = topic + "-2"

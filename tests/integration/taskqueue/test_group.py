@@ -38,6 +38,7 @@ def test_three_lines_of_a_notebook(topics: Topics, unique_name):
     assert (service >= drawn).all()
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
     with (
         topics.fresh(unique_name, partitions=2) as topic,

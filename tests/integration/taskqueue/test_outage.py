@@ -237,7 +237,7 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
             admin.close()
 
 
-@pytest.mark.parametrize("outage", [frozen, killed])
+@pytest.mark.parametrize("outage", [pytest.param(frozen, marks=pytest.mark.long), killed])
 def test_a_share_group_with_a_task_in_hand_ends_while_the_broker_is_away(lab, unique_name, outage):
     release, begun = threading.Event(), threading.Event()
 

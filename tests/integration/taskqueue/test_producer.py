@@ -24,10 +24,11 @@ def topics(request, lab):
         {},
         {"acks": "1"},
         {"acks": "0"},
-        {"compression": "gzip"},
         {"compression": "lz4"},
-        {"linger_ms": 0},
-        {"retries": 0},
+        *(
+            pytest.param(more, marks=pytest.mark.long)
+            for more in ({"compression": "gzip"}, {"linger_ms": 0}, {"retries": 0})
+        ),
     ],
     ids=str,
 )

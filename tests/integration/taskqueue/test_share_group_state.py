@@ -63,6 +63,7 @@ def cut_off(lab, topic, before: int) -> None:
         admin.delete_records({kafka.TopicPartition(topic.full_name, 0): before})
 
 
+@pytest.mark.long
 def test_an_aborted_transaction_is_nothing_that_is_left(lab, topic):
     abort(lab, topic)
     with share(topic) as group:

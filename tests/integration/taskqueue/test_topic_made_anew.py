@@ -130,7 +130,7 @@ def delete_records(lab, topic: Topic, before: int) -> None:
         admin.delete_records({kafka.TopicPartition(topic.full_name, 0): before})
 
 
-@pytest.mark.parametrize("begin", [7, 10])
+@pytest.mark.parametrize("begin", [7, pytest.param(10, marks=pytest.mark.long)])
 def test_a_partition_that_was_cut_off_counts_from_its_beginning(
     lab, topics: Topics, unique_name: str, begin: int
 ) -> None:

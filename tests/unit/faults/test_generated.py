@@ -29,7 +29,7 @@ plans = st.builds(
 sources = st.integers(0, 2**32).map(random.Random)
 
 
-@settings(max_examples=60)
+@settings(max_examples=min(60, settings.default.max_examples))
 @given(plans)
 def test_a_good_history_is_accepted(plan):
     verdict = check(play(plan))
@@ -37,7 +37,7 @@ def test_a_good_history_is_accepted(plan):
     assert verdict.counts[DUPLICATE] <= verdict.redeliveries
 
 
-@settings(max_examples=30)
+@settings(max_examples=min(30, settings.default.max_examples))
 @given(plans, sources)
 def test_neither_clocks_nor_the_order_of_the_list_count(plan, rng):
     """Every actor's clock is off by a time of its own, runs backwards, and the events are shuffled."""
@@ -57,7 +57,7 @@ def test_doubled_lines_count_once(plan, rng):
     assert check(doubled).counts == check(history).counts
 
 
-@settings(max_examples=30)
+@settings(max_examples=min(30, settings.default.max_examples))
 @given(plans, st.lists(st.sampled_from(["committed", "assigned", "effect"]), unique=True))
 def test_what_names_no_group_is_of_the_only_one(plan, nameless):
     history = play(plan)
@@ -65,7 +65,7 @@ def test_what_names_no_group_is_of_the_only_one(plan, nameless):
     assert check(named).counts == check(history).counts
 
 
-@settings(max_examples=60)
+@settings(max_examples=min(60, settings.default.max_examples))
 @given(plans, sources)
 def test_what_compaction_retention_and_acks_of_nothing_take_is_not_missed(plan, rng):
     """Letters that were replayed go too; the log tells its policy or does not."""
@@ -103,9 +103,10 @@ def cleaned(history, rng):
     return kept
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__)
 def test_one_defect_is_named(plant):
-    @settings(max_examples=25)
+    @settings(max_examples=min(25, settings.default.max_examples))
     @given(plans, sources)
     def one_defect_is_named(plan, rng):
         good = play(plan)

@@ -83,10 +83,10 @@ def test_a_quick_run_leaves_out_what_takes_seconds_or_a_server() -> None:
 
 
 def test_each_test_is_run_by_make_test_or_by_make_soak() -> None:
-    words = [
-        re.search(r'-m "?((?:not )?long)"? ', run("make", "--dry-run", target).stdout)[1] for target in ("test", "soak")
-    ]
-    assert words == ["not long", "long"]
+    """And what is drawn at random by both: few of it by the one, all of it by the other."""
+    plans = [run("make", "--dry-run", target).stdout for target in ("test", "soak")]
+    assert [re.search(r'-m "([^"]*)" ', plan)[1] for plan in plans] == ["not long", "long or hypothesis"]
+    assert ["--hypothesis-profile=quick" in plan for plan in plans] == [True, False]
 
 
 def test_what_the_guide_for_contributors_names_is_there() -> None:

@@ -82,6 +82,13 @@ OUTAGES = {
     "the store can't be made": lambda folder, _: store_not_to_be_made(folder),
     "Kafka is away": lambda _, monkeypatch: nothing_acknowledged(monkeypatch),
 }
+#: What is like another one of these, but at another place.
+AS_ANOTHER = (
+    "its folder is a file",
+    "the store is a folder",
+    "the store's folder is a file",
+    "the store's folder is a link to itself",
+)
 
 
 @pytest.fixture
@@ -98,7 +105,9 @@ def url(tmp_path):
     return f"sqlite:///{store}"
 
 
-@pytest.mark.parametrize("what", OUTAGES)
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.long if what in AS_ANOTHER else ()) for what in OUTAGES]
+)
 def test_what_the_consumer_needs_may_be_away(what, topics, topic, view, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.WARNING, "labkit.jobs")
     monkeypatch.setattr("labkit.jobs.processed_log.LOCK_TIMEOUT", 0.2)

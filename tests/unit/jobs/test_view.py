@@ -45,7 +45,7 @@ def a_life(job_id=1234, at=1.0):
 
 
 @pytest.mark.slow
-@settings(max_examples=50)
+@settings(max_examples=min(50, settings.default.max_examples))
 @given(st.lists(events(jobs=4), max_size=12), st.lists(st.integers(0, 3), min_size=14, max_size=14), st.integers(0, 12))
 def test_the_same_view_in_any_order_on_any_partition_after_any_restart(drawn, places, restart):
     with TemporaryDirectory() as folder, Topics(MemoryTransport()) as topics:
@@ -238,7 +238,7 @@ def compacted(topic):
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings.default.max_examples))
 @given(st.lists(events(jobs=2), min_size=1, max_size=8))
 def test_compaction_takes_nothing_from_a_topic_that_was_followed(drawn):
     with TemporaryDirectory() as folder, Topics(MemoryTransport()) as topics:

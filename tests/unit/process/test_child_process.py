@@ -373,7 +373,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize("order", BUSY.values(), ids=BUSY.keys())
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_it_ends_with_its_parent_whatever_it_does_and_all_that_it_has_started_too(order, how):
     owner = subprocess.Popen([sys.executable, "-c", OWNER, order], stdout=subprocess.PIPE, text=True)
     with owner:

@@ -159,7 +159,7 @@ def every_policy_on(tasks, servers, capacity):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=min(40, settings.default.max_examples))
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1.5)), min_size=1, max_size=40),
     st.integers(1, 3),

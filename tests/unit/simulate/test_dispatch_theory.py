@@ -63,7 +63,7 @@ def test_in_overload_the_classes_that_do_not_starve_wait_as_long_as_cobham_says(
     assert (np.abs(mean - mean_waits(rates, 1.0, SERVERS)[:2]) <= half_width).all()
 
 
-@pytest.mark.parametrize("utilisation", [0.9, 1.1, 1.3])
+@pytest.mark.parametrize("utilisation", [0.9, 1.1, pytest.param(1.3, marks=pytest.mark.long)])
 def test_strict_starves_the_lowest_class_where_its_utilisation_reaches_one(utilisation):
     rates, tasks = [0.4 * SERVERS, 0.4 * SERVERS, (utilisation - 0.8) * SERVERS], 10_000
     assert [math.isinf(wait) for wait in mean_waits(rates, 1.0, SERVERS)] == [False, False, utilisation >= 1]
@@ -77,6 +77,7 @@ def test_strict_starves_the_lowest_class_where_its_utilisation_reaches_one(utili
     assert piled_up[:1].max() * end < 100, "the others do not starve"
 
 
+@pytest.mark.long
 def test_blocking_is_that_of_a_bounded_system():
     tasks, bounded = 5_000, [PriorityClass(name="all", limit=0)]
 
@@ -97,9 +98,9 @@ def shares_of_starts(records, ranks):
 @pytest.mark.parametrize(
     ("name", "offered", "weights", "shares", "expected"),
     [
-        ("weighted", [1.0, 0.3], [4, 1], [0, 0], [0.8, 0.2]),
+        pytest.param("weighted", [1.0, 0.3], [4, 1], [0, 0], [0.8, 0.2], marks=pytest.mark.long),
         ("weighted", [0.6, 0.4, 0.3], [5, 3, 2], [0, 0, 0], [0.5, 0.3, 0.2]),
-        ("quota", [1.1, 0.2], [1, 1], [0, 0.15], [0.85, 0.15]),
+        pytest.param("quota", [1.1, 0.2], [1, 1], [0, 0.15], [0.85, 0.15], marks=pytest.mark.long),
         ("quota", [1.0, 0.15, 0.15], [1, 1, 1], [0, 0.1, 0.05], [0.85, 0.1, 0.05]),
     ],
 )

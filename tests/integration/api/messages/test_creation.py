@@ -102,7 +102,7 @@ async def test_many_at_once_that_overlap(crew, topics, monkeypatch) -> None:
         assert sorted(on_topic(topics)) == sorted(str(message.id) for message in messages)
 
 
-@pytest.mark.parametrize("moment", ["reserved", "produced"])
+@pytest.mark.parametrize("moment", [pytest.param("reserved", marks=pytest.mark.long), "produced"])
 async def test_what_a_killed_process_began_is_finished_by_who_sends_it_again(crew, topics, moment) -> None:
     async with crew:
         queues = await crew.queues()

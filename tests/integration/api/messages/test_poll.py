@@ -145,6 +145,7 @@ async def test_what_is_not_acknowledged_in_time_comes_again_and_the_old_token_is
         await queues.ack(second.id, second.token)
 
 
+@pytest.mark.long
 async def test_a_lease_from_before_the_clock_was_set_back_ends(crew) -> None:
     async with crew:
         queues = await crew.queues(api_lease=LEASE)

@@ -49,7 +49,7 @@ async def create_until_acknowledged(queues, messages) -> None:
     await eventually(is_created, "the messages were to be created")
 
 
-@pytest.mark.parametrize("number", [5, 25])
+@pytest.mark.parametrize("number", [pytest.param(5, marks=pytest.mark.long), 25])
 @pytest.mark.parametrize("settings", [{}, {"transport": "confluent-kafka"}], ids=["kafka-python", "confluent-kafka"])
 async def test_every_message_of_the_new_topic_is_polled_once_and_none_of_the_old_one(
     crew, topics, number, settings

@@ -128,7 +128,7 @@ def test_a_check_tells_its_own_sentence_only_for_what_it_is_about(tmp_path: Path
     assert [feedback.mistake for feedback in verdict.feedback] == ["low starves", "low"]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))])
 def test_what_was_promised_is_kept_by_weights_and_no_other_ones(seed: int) -> None:
     loads = draw_loads(Random(str(seed)))
 

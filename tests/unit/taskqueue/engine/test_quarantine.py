@@ -174,7 +174,7 @@ def test_a_suspected_task_that_only_fails_holds_up_nobody(topics, attempts):
 
 @pytest.mark.parametrize("killers", [{0}, {1}, {0, 1}])
 @pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("at", [pytest.param(0, marks=pytest.mark.long), 3])
 def test_only_what_kills_becomes_a_dead_letter(topics, now, turns, killers, concurrency, at):
     """A worker dies with the killer some turns after it has begun: whatever may begin beside it has."""
     topics.create("t", partitions=2)
