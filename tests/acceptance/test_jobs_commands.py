@@ -39,6 +39,13 @@ def test_a_job_from_new_to_done(type_in, unique_name, tmp_path):
     assert [(job["job_id"], job["status"], job["version"]) for job in jobs] == [(5, "DONE", 3), (1234, "DONE", 3)]
     shown = json.loads(said(type_in("show", "1234", "--json", *topic)))
     assert [event["status"] for event in shown["events"]] == ["NEW", "RUNNING", "DONE"]
+
+
+@pytest.mark.long
+def test_a_job_and_a_page_of_jobs_are_shown_as_text(type_in, unique_name):
+    topic = ("--topic", unique_name)
+    said(type_in("produce", "1234", "5", *topic))
+    said(type_in("consume", "--group", unique_name, "--timeout", "0.5", *topic))
     out = said(type_in("show", "1234", *topic))
     assert "job 1234 is DONE (version 3)" in out
     assert "There may be more: --after 5" in said(type_in("list", "--limit", "1", *topic))

@@ -20,12 +20,15 @@ PATIENCE = 3
 #: What runs on until Ctrl-C, each with what is on its topic or in its group once it is at work.
 CONSUMERS = {
     ("work",): ("task_queue", "worker_group"),
-    ("work", "--group", "ended"): ("task_queue", "ended"),
-    ("work", "--group", "pressed-twice"): ("task_queue", "pressed-twice"),
     ("jobs", "consume", "--group", "g"): ("job-status", "g"),
     ("bridge",): ("task_queue", "celery_bridge.bridge"),
 }
-#: With which signals it is ended, if not by one Ctrl-C, and with which status it may end then.
+#: The same of those that are ended otherwise than by one Ctrl-C.
+OTHERWISE = {
+    ("work", "--group", "ended"): ("task_queue", "ended"),
+    ("work", "--group", "pressed-twice"): ("task_queue", "pressed-twice"),
+}
+#: With which signals these are ended, and with which status they may end then.
 ENDINGS = {
     ("work", "--group", "ended"): ((signal.SIGTERM,), (0,)),
     ("work", "--group", "pressed-twice"): ((signal.SIGINT, signal.SIGINT), (0, 130)),
@@ -75,15 +78,18 @@ def done(topics: Topics, name: str, group: str) -> int:
     return sum(place.committed for place in topics.lag(name, group=group))
 
 
-def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own):
+@pytest.mark.parametrize(
+    "places", [CONSUMERS, pytest.param(OTHERWISE, marks=pytest.mark.long)], ids=["by Ctrl-C", "otherwise"]
+)
+def test_ctrl_c_ends_each_command_while_the_broker_is_away(type_in, own, places):
     producers = {words: type_in(*words, "--rate", "20") for words in PRODUCERS}
     with connect(own) as topics:
         for name in PRODUCERS.values():
             wait_until(lambda name=name: records(topics, name) > 0, timeout=120, what=f"{name} was to have records")
-        before = {place: done(topics, *place) for place in CONSUMERS.values()}
-        consumers = {words: type_in(*words) for words in CONSUMERS}
+        before = {place: done(topics, *place) for place in places.values()}
+        consumers = {words: type_in(*words) for words in places}
         for words, process in consumers.items():
-            place = CONSUMERS[words]
+            place = places[words]
             wait_until(
                 lambda place=place, process=process: process.poll() is not None or done(topics, *place) > before[place],
                 timeout=120,

@@ -57,6 +57,7 @@ def at_once(*commands: list[str], cwd: Path) -> list[tuple[int, str, str]]:
     return [(process.returncode, *words) for process, words in zip(running, said, strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("environment")
 def test_the_lines_of_the_readme_twice_at_once(tmp_path: Path, lab: Lab) -> None:
     program = [sys.executable, "-c", snippet()]

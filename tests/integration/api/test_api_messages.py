@@ -127,6 +127,7 @@ def test_a_key_for_another_request_is_422_and_one_of_a_refused_request_is_free(a
     assert (reused.status_code, reused.json()["type"]) == (422, "urn:labkit:key-reused")
 
 
+@pytest.mark.long
 def test_two_servers_and_many_senders_make_one_message(lab, api, api_settings):
     body = as_json(some("reports", 1))
     before = on_kafka(lab, api_settings, "reports")

@@ -41,6 +41,7 @@ def poll_all(client: ApiClient, count: int) -> list[UUID]:
     return found
 
 
+@pytest.mark.long
 def test_a_topic_made_anew_and_one_that_is_gone(api, client, topics):
     old = client.create(some(10))
     assert sorted(poll_all(client, 10)) == sorted(old)

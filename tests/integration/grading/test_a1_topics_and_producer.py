@@ -58,6 +58,7 @@ def cells(**answers: str) -> dict[str, Any]:
     return notebook
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_model_has_full_marks_and_always_the_same_report(grade: Grade) -> None:
     report = grade(SOURCE)

@@ -157,11 +157,11 @@ def test_nothing_is_handed_on_while_what_was_cannot_be_committed(monkeypatch):
     """Whoever gets the partitions next would hand all of it on again."""
     monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
     handed_on: list[int] = []
-    tried, handed_on_at_tries = threading.Event(), []
+    tried, handed_on_at_tries, in_vain = threading.Event(), [], 8
     commit = MemoryConsumer.commit
 
     def commit_when_there(consumer, positions):
-        if handed_on and len(handed_on_at_tries) < 20:
+        if handed_on and len(handed_on_at_tries) < in_vain:
             handed_on_at_tries.append(len(handed_on))
             tried.set()
             raise BrokerUnreachable
@@ -189,7 +189,7 @@ def test_nothing_is_handed_on_while_what_was_cannot_be_committed(monkeypatch):
         finally:
             intake.stop()
             thread.join(60)
-    assert len(handed_on_at_tries) == 20
+    assert len(handed_on_at_tries) == in_vain
     assert max(handed_on_at_tries) <= 2
     assert handed_on == list(range(100))
 

@@ -18,6 +18,8 @@ from tests.unit.grading.local_solution import LocalSolution, judged, solved
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a1_topics_and_producer"
 STUDENTS = ("ada", "grace", "s-1024", "Ω")
+#: One of them in every run, the others in long ones.
+EACH = [*(pytest.param(student, marks=pytest.mark.long) for student in STUDENTS[:-1]), STUDENTS[-1]]
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +39,21 @@ def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignmen
     assert [cell.nbgrader.grade_id for cell in assignment.by_hand() if cell.nbgrader] == ["q6"]
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", EACH)
 @pytest.mark.parametrize("question", ["q1", "q2", "q3", "q4"])
 def test_the_model_has_full_marks(assignment: Assignment, question: str, student: str) -> None:
     verdict = judged(assignment, question, student)
     assert (verdict.state, verdict.feedback) == ("right", ())
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", EACH)
 @pytest.mark.parametrize(("question", "answer"), RIGHT_ANSWERS)
 def test_other_ways_to_be_right(assignment: Assignment, question: str, answer: str, student: str) -> None:
     verdict = judged(assignment, question, student, answer)
     assert (verdict.state, verdict.feedback) == ("right", ())
 
 
-@pytest.mark.parametrize("student", STUDENTS[-2:])
+@pytest.mark.parametrize("student", EACH[-2:])
 @pytest.mark.parametrize(("question", "mistake", "points", "answer"), WRONG_ANSWERS)
 def test_a_classic_mistake_is_failed_and_named(
     assignment: Assignment, question: str, mistake: str, points: float, answer: str, student: str

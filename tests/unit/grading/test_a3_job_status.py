@@ -13,6 +13,8 @@ from tests.unit.grading.local_solution import judged
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a3_job_status"
 STUDENTS = ("ada", "grace", "s-1024", "Ω")
+#: One of them in every run, the others in long ones.
+EACH = [*(pytest.param(student, marks=pytest.mark.long) for student in STUDENTS[:-1]), STUDENTS[-1]]
 #: What the Python file of the question makes, a student may have written.
 MISTAKES = ("by_last", "by_first", "by_version", "by_text", "by_alphabet", "only_done")
 
@@ -30,13 +32,13 @@ def test_the_notebook_is_one_of_nbformat_4_without_outputs(assignment: Assignmen
     assert [cell.nbgrader.grade_id for cell in assignment.by_hand() if cell.nbgrader] == ["q5"]
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", EACH)
 def test_the_model_knows_what_a_job_is(assignment: Assignment, student: str) -> None:
     verdict = judged(assignment, "q1", student)
     assert (verdict.state, verdict.feedback) == ("right", ())
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", EACH)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_each_mistake_fails_and_is_named(assignment: Assignment, student: str, mistake: str) -> None:
     question = assignment.questions[0]

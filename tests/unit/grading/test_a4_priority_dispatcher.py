@@ -16,6 +16,8 @@ from tests.unit.grading.local_solution import LocalSolution, judged, solved
 
 FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a4_priority_dispatcher"
 STUDENTS = ("ada", "s-1024", "Ω")
+#: One of them in every run, the others in long ones.
+EACH = [*(pytest.param(student, marks=pytest.mark.long) for student in STUDENTS[:-1]), STUDENTS[-1]]
 QUESTIONS = ["q1", "q2", "q3", "q4", "q5", "q6"]
 
 
@@ -41,7 +43,7 @@ def test_what_the_notebook_says_of_points_and_minutes_holds(assignment: Assignme
     assert f"{points:g} points, about {minutes:g} minutes" in told
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", EACH)
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_model_has_full_marks(assignment: Assignment, question: str, student: str) -> None:
     verdict = judged(assignment, question, student)

@@ -82,7 +82,7 @@ def test_a_run_in_several_processes_ends_and_says_where_each_test_stood(tmp_path
     assert "in broken" in said
 
 
-@pytest.mark.parametrize("way", ["lock", "interpreter"])
+@pytest.mark.parametrize("way", [pytest.param("lock", marks=pytest.mark.long), "interpreter"])
 def test_a_run_in_one_process_ends_too(tmp_path: Path, way: str) -> None:
     (tmp_path / "test_it.py").write_text(FILE.format(way=way, hang=WAYS[way]))
     answer = run(tmp_path)

@@ -26,13 +26,13 @@ def many() -> pd.DataFrame:
     )
 
 
-@pytest.fixture(params=["none", "one", "many"])
+@pytest.fixture(params=["none", pytest.param("one", marks=pytest.mark.long), "many"])
 def records(request: pytest.FixtureRequest, attempt: Callable[..., TaskRecord], many: pd.DataFrame) -> pd.DataFrame:
     """Records with no row, one row, many rows."""
     return {"none": to_frame([]), "one": to_frame([attempt()]), "many": many}[request.param]
 
 
-@pytest.fixture(params=[0, 1, 200])
+@pytest.fixture(params=[0, pytest.param(1, marks=pytest.mark.long), 200])
 def receipts(request: pytest.FixtureRequest, receipt: Callable[..., Receipt]) -> pd.DataFrame:
     """Receipts with no row, one row, many rows."""
     return receipts_to_frame([receipt(number) for number in range(1, request.param + 1)])
