@@ -203,6 +203,7 @@ def heartbeats(topics):
     return sum(topics.end_offsets(HEARTBEAT_TOPIC).values())
 
 
+@pytest.mark.long
 def test_beat_has_heartbeats_sent_and_the_lag_sampled(type_in, topics, settings):
     worker = ready(type_in("celery", "worker", "--pool", "threads"))
     beat = type_in("celery", "beat", LABKIT_BEAT_HEARTBEAT="1", LABKIT_BEAT_LAG="1")

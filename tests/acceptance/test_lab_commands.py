@@ -217,6 +217,7 @@ def test_the_doctor_names_what_is_wrong(labkit: Labkit, tmp_path: Path) -> None:
         assert re.search(rf"^✗  {what} .*{how}", found.stdout, re.MULTILINE), what
 
 
+@pytest.mark.long
 def test_a_mistake_is_one_paragraph_without_a_traceback(labkit: Labkit, tmp_path: Path) -> None:
     refused = labkit("up", LABKIT_JAVA_HOME=str(tmp_path), LABKIT_LAB="fresh")
     assert refused.returncode == 1

@@ -119,7 +119,7 @@ def test_after_an_outage_beyond_the_visibility_timeout_what_runs_comes_again_and
 
 @pytest.mark.parametrize(
     "state",
-    ["killed", "full", *(pytest.param(name, marks=pytest.mark.long) for name in ("frozen", "read_only", "busy"))],
+    ["killed", *(pytest.param(name, marks=pytest.mark.long) for name in ("full", "frozen", "read_only", "busy"))],
 )
 def test_beat_goes_on_after_it(own_redis, state, caplog):
     caplog.set_level(logging.WARNING, "labkit.beat")

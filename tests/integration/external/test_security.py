@@ -86,6 +86,7 @@ def test_a_certificate_that_is_not_trusted_is_named(external_kafka, library):
         connect_transport(connection, library).admin()
 
 
+@pytest.mark.long
 def test_a_certificate_for_another_host_is_named(external_kafka, library):
     port = external_kafka.sasl_ssl.bootstrap_servers.rpartition(":")[2]
     connection = replace(external_kafka.sasl_ssl, bootstrap_servers=f"127.0.0.2:{port}")

@@ -54,7 +54,7 @@ def send(topic, *codes):
     return tasks
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.long)])
 def test_what_a_handler_prints_and_starts_neither_blinds_the_group_nor_decides(topics, unique_name, executor):
     codes = ["print('{}')", "import os; os.system(\"echo '{}'\")", "import os; os.write(1, b'\\xff{}\\n')"]
     failing = [f"{code}; raise ValueError('and yet')" for code in codes]
@@ -88,6 +88,7 @@ def killed(process: subprocess.Popen[str]) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.long
 def test_a_worker_ends_with_a_killed_kernel_whatever_its_handler_does_and_others_go_on(
     lab, topics, unique_name, tmp_path
 ):
@@ -117,6 +118,7 @@ def test_a_worker_ends_with_a_killed_kernel_whatever_its_handler_does_and_others
     assert set(records["task_id"]) == {task.id}, "the partition and the task went to the next group"
 
 
+@pytest.mark.long
 def test_stop_and_drain_end_in_time_with_a_handler_that_never_returns(topics, unique_name):
     with topics.fresh(unique_name, partitions=1) as topic:
         group = WorkerGroup(

@@ -107,6 +107,7 @@ def test_what_was_cut_off_is_nothing_that_is_left(lab, topic):
         assert len(group.drain(timeout=120)) == 2
 
 
+@pytest.mark.long
 def test_tasks_that_others_of_a_share_group_have_done_are_not_passed_over(topic):
     send(topic, 4)
     with share(topic, name="before") as group:

@@ -140,6 +140,7 @@ def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
         assert len(group.drain(timeout=120)) == 20
 
 
+@pytest.mark.long
 def test_dead_letters_stay_when_their_topic_is_made_anew(topics: Topics, unique_name):
     def handler(task):
         raise ValueError("no")

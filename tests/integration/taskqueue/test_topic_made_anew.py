@@ -43,7 +43,7 @@ def new(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [pytest.param(5, marks=pytest.mark.long), 15])
-@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_the_tasks_of_a_topic_made_anew_under_a_worker_are_done(
     topics: Topics, unique_name: str, number: int, processes: bool
 ) -> None:

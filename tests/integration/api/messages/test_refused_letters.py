@@ -63,6 +63,7 @@ async def test_without_its_topic_of_dead_letters_a_queue_goes_on(crew, topics, m
         assert got.id == second.id
 
 
+@pytest.mark.long
 async def test_many_records_that_are_no_message_and_no_letters_are_passed_over(
     crew, topics, monkeypatch, caplog
 ) -> None:
