@@ -1,7 +1,8 @@
-"""Of two tests that differ by the client alone, one is in every run."""
+"""Of two tests that differ by the client alone, one is in every run; of what tries the clients, both are."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tests.library_turn import pytest_collection_modifyitems
@@ -10,6 +11,7 @@ from tests.library_turn import pytest_collection_modifyitems
 class _Item:
     def __init__(self, nodeid: str) -> None:
         self.nodeid, self.name = nodeid, nodeid.rpartition("::")[2]
+        self.path = Path(nodeid.partition("::")[0])
         self.marks: list[Any] = []
 
     def add_marker(self, mark: Any) -> None:
@@ -35,6 +37,7 @@ def test_each_library_has_its_turn() -> None:
     assert first == {True, False}
 
 
-def test_what_has_no_counterpart_is_in_every_run() -> None:
+def test_what_has_no_counterpart_or_tries_the_clients_is_in_every_run() -> None:
     assert marks(pair("tests/integration/test_x.py")[0]) == [[]]
+    assert marks(*pair("tests/integration/taskqueue/test_contract.py")) == [[], []]
     assert marks(*pair("tests/unit/test_x.py")) == [[], []]
