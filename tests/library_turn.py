@@ -11,8 +11,8 @@ import pytest
 from labkit.settings import TransportName
 
 LIBRARIES = get_args(TransportName)
-#: It tries the clients themselves, so it is run over both. What stands upon them is the same code over either.
-BOTH = "test_contract.py"
+#: These try the clients themselves, so they are run over both. What stands upon them is the same code over either.
+BOTH = ("test_contract.py", "test_outage.py", "test_transactions.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark one of each two as long, before what is long is left out."""
     pairs: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if item.nodeid.startswith("tests/integration/") and item.path.name != BOTH:
+        if item.nodeid.startswith("tests/integration/") and item.path.name not in BOTH:
             for library in LIBRARIES:
                 if library in item.name:
                     pairs[item.nodeid.replace(library, "")].append(item)
