@@ -75,7 +75,10 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the process and hand it its job. Raises `WorkerFailed` if it cannot be started."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # there are too many threads already
+            raise WorkerFailed(f"{self.name} could not be started: {error}") from error
         self._begun.wait()
         if self._group is None:
             raise WorkerFailed(f"{self.name} could not be started: {self._error}") from self._error
@@ -109,7 +112,7 @@ class ChildProcess:
         if self._error is not None:
             raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
         if self._status != 0:
-            said = self._why() or self.output.last_line() or "it said nothing"
+            said = self.why() or self.output.last_line() or "it said nothing"
             how = _UNKNOWN if self._status is None else f"status {self._status}"
             raise WorkerFailed(f"{self.name} ended with {how}: {said}")
 
@@ -129,8 +132,14 @@ class ChildProcess:
             how = _UNKNOWN
         else:
             how = Signals(-self._status).name if self._status < 0 else f"status {self._status}"
-        why = self._why()
+        why = self.why()
         return how if why is None else f"{how}: {why}"
+
+    def why(self) -> str | None:
+        """Why it could not go on, if it has said it."""
+        if self._status == CUT_OFF:
+            return "what it ran has closed the descriptors that lead to this process"
+        return self._failure
 
     @property
     def _started(self) -> ProcessGroup:
@@ -189,8 +198,3 @@ class ChildProcess:
             self._status = decode(line[1:], type=int)
         else:
             self._hear(line[1:])
-
-    def _why(self) -> str | None:
-        if self._status == CUT_OFF:
-            return "what it ran has closed the descriptors that lead to this process"
-        return self._failure

@@ -1,17 +1,22 @@
 """A process that runs handlers, for work that keeps a CPU busy: both its sides.
 
-Each of `concurrency` threads of a worker has one and waits for its answers. When it dies, it takes one attempt with it
-and is replaced. Each order is a task, each report its answer: null when the handler has returned, why when it failed.
+Each of `concurrency` threads of a worker has one and waits for its answers. When it dies in the middle of a task, it
+takes one attempt with it and is replaced. Each order is a task, for which there are two reports: true when it begins,
+and then its answer, null when the handler has returned, why when it failed.
 """
 
 from __future__ import annotations
 
 from queue import Empty, SimpleQueue
+from signal import SIGKILL
+from threading import Event
 from typing import Any
 
 from msgspec.json import Decoder, decode
 
-from labkit.errors import ProcessDied, TaskTimedOut, WorkerFailed
+from labkit.errors import ProcessDied, TaskTimedOut, TryAgainLater, WorkerFailed
+from labkit.logs.safe_logger import safe_logger
+from labkit.outage import Outage
 from labkit.process.child_process import ChildProcess
 from labkit.process.output_log import OutputLog
 from labkit.process.parent_channel import ParentChannel
@@ -20,12 +25,21 @@ from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import outcome_of
 from labkit.taskqueue.task import Task
 
-#: How long a new process may take until it is ready, in seconds.
-START_TIMEOUT = 30.0
+#: How long a task waits at once for a process that gets ready, or that has it and does not begin, in seconds. A worker
+#: that leaves has more time than this.
+START_TIMEOUT = 10.0
+#: How long to wait when no process could be had, in seconds: at first, and in the end.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+#: To so many processes a task is told, one after the other, if they die before they begin it.
+TRIES = 2
 #: What such a process is called.
 NAME = "handlers"
 #: Stands among the answers when the process has ended.
 _ENDED = b""
+#: The report that the task begins.
+_BEGUN = b"true"
+
+log = safe_logger("labkit.worker")
 
 
 class HandlerProcess:
@@ -38,41 +52,51 @@ class HandlerProcess:
         self.output = OutputLog(NAME)
         self._child: ChildProcess | None = None
         self._answers: SimpleQueue[bytes] = SimpleQueue()
+        self._is_ready = False
+        # whether one of them ever was
+        self._was_ready = False
+        self._pause = FIRST_PAUSE
+        self._closed = Event()
+        self._outage = Outage(log, "A thread for handlers", "its process", meanwhile="its tasks wait")
 
     def start(self) -> ChildProcess:
-        """Start the process and return it when it is ready; raises `WorkerFailed` if it is not in time."""
-        answers: SimpleQueue[bytes] = SimpleQueue()
-        self._answers = answers
-        self._child = child = ChildProcess(
-            NAME, __name__, self._work, hear=answers.put, on_end=lambda: answers.put(_ENDED), output=self.output
-        )
-        child.start()
-        try:
-            if answers.get(timeout=START_TIMEOUT) == _ENDED:
-                child.join()
-                raise WorkerFailed("The process for handlers ended as soon as it was started.")
-        except Empty:
-            self.close()
-            raise WorkerFailed(f"The process for handlers was not ready after {START_TIMEOUT:g} s.") from None
+        """The process when it is ready, which is started if there is none.
+
+        Raises `TryAgainLater` if there is none to be had now, or if it is not ready yet, which it may be next time;
+        `WorkerFailed` if the first one of all says that it cannot run the handler.
+        """
+        child = self._child
+        if self._closed.is_set():
+            raise TryAgainLater("No more tasks come.")
+        if child is None or self._is_ready and not child.alive():
+            child = self._launch()
+        if not self._is_ready:
+            try:
+                said = self._answers.get(timeout=START_TIMEOUT)
+            except Empty:
+                raise self._missing(f"It is not ready after {START_TIMEOUT:g} s.", pause=False) from None
+            if said == _ENDED:
+                self._child = None
+                if child.why() is not None and not self._was_ready:
+                    child.join()  # raises it: the next one could not either
+                raise self._missing(f"It ended with {child.ending()} as soon as it was started.")
+            self._is_ready = self._was_ready = True
         return child
 
     def run(self, task: Task) -> BaseException | None:
         """Let the handler work on the task; why it failed, None if it did not.
 
         After `timeout` seconds the process is killed, with all that the handler has started: `TaskTimedOut`.
-        `ProcessDied` if it ended by itself.
+        `ProcessDied` if it ended by itself. `TryAgainLater` if no process could begin the task, which is no attempt.
         """
-        child = self._child
-        if child is None or not child.alive():
-            child = self.start()
         try:
-            child.tell(task)
+            child = self._begin(task)
+        except TryAgainLater as error:
+            return error
+        try:
             answer = self._answers.get(timeout=self._timeout)
-        except WorkerFailed:
-            self.close()
-            answer = _ENDED
         except Empty:
-            self.close()
+            self._end(child)
             return TaskTimedOut(f"It took longer than {self._timeout:g} s and its process was killed.")
         if answer == _ENDED:
             return ProcessDied(f"The process that worked on it ended with {child.ending()}.")
@@ -80,10 +104,65 @@ class HandlerProcess:
         return None if failure is None else RemoteError(failure)
 
     def close(self) -> None:
-        """End the process at once, if there is one."""
-        child, self._child = self._child, None
+        """End the process, if there is one, and do not wait for that: there may be many to end, from any thread."""
+        self._closed.set()
+        child = self._child
         if child is not None and child.alive():
+            child.signal(SIGKILL)
+
+    def _begin(self, task: Task) -> ChildProcess:
+        """The process in which the task has begun. One may have died since it answered, which is not this task's doing.
+
+        Raises `TryAgainLater`.
+        """
+        for _ in range(TRIES):
+            child = self.start()
+            try:
+                child.tell(task)
+                has_begun = self._answers.get(timeout=START_TIMEOUT) == _BEGUN
+            except (WorkerFailed, Empty):
+                has_begun = False
+            if has_begun:
+                self._pause = FIRST_PAUSE
+                self._outage.ends()
+                return child
+            self._end(child)
+        raise self._missing(f"It ended with {child.ending()} before it began a task.")
+
+    def _launch(self) -> ChildProcess:
+        answers: SimpleQueue[bytes] = SimpleQueue()
+        self._answers, self._is_ready = answers, False
+        child = ChildProcess(
+            NAME, __name__, self._work, hear=answers.put, on_end=lambda: answers.put(_ENDED), output=self.output
+        )
+        self._child = child
+        try:
+            child.start()
+        except WorkerFailed as error:
+            self._child = None
+            if child.alive():  # it does not listen
+                self._end(child)
+            raise self._missing(error) from None
+        if self._closed.is_set():  # meanwhile, by another thread
+            self._end(child)
+        return child
+
+    def _end(self, child: ChildProcess) -> None:
+        """Kill it, as far as that can be done: one that Linux does not let go of now does nothing more either."""
+        self._child = None
+        try:
             child.kill()
+        except WorkerFailed as error:
+            log.warning("%s", error)
+
+    def _missing(self, why: object, *, pause: bool = True) -> TryAgainLater:
+        """That there is no process, which is said once, and not found out again before a growing pause is over."""
+        if not self._closed.is_set():
+            self._outage.begins(why)
+        if pause:
+            self._closed.wait(self._pause)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return TryAgainLater(f"There is no process for the handler now. {why}")
 
 
 def main(parent: ParentChannel) -> None:
@@ -92,5 +171,6 @@ def main(parent: ParentChannel) -> None:
     read_task = Decoder(Task).decode
     parent.report(None)
     for order in parent.orders():
+        parent.report(True)
         error = outcome_of(handler, read_task(order))
         parent.report(None if error is None else failure_of(error))

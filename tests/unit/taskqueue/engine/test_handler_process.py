@@ -1,19 +1,25 @@
 """Handlers in processes of their own: what they raise, print and break, how they die, and how they end."""
 
+import errno
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import psutil
 import pytest
 
-from labkit.errors import HandlerNotFound, ProcessDied, TaskTimedOut, WorkerFailed
+from labkit.errors import HandlerNotFound, ProcessDied, TaskTimedOut, TryAgainLater, WorkerFailed
+from labkit.taskqueue.engine import handler_process
 from labkit.taskqueue.engine.failure import RemoteError
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import new_task
-from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.timeouts import on_a_thread, wait_until
 from tests import handlers
+from tests.conditions import frozen
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +33,16 @@ child.run(new_task('k', 'forever'))
 """
 #: Conditions usually come within a second; the computer may be busy.
 LONG = 60
+
+
+#: A module of a handler that is imported when there is a file, and has run it.
+MODULE = """
+import pathlib, threading
+while not pathlib.Path({go!r}).exists():
+    threading.Event().wait(0.02)
+exec(pathlib.Path({go!r}).read_text())
+def handler(task): pass
+"""
 
 
 @pytest.fixture
@@ -200,3 +216,126 @@ def test_it_ends_with_its_worker_also_in_the_middle_of_a_task():
         assert psutil.pid_exists(pid)
         owner.kill()
     wait_until(lambda: not psutil.pid_exists(pid), timeout=LONG, what="the child was to end with its owner")
+
+
+def test_a_process_that_died_after_its_answer_takes_no_attempt_with_it(child, monkeypatch):
+    one = child(handlers.count_up)
+    assert one.run(new_task("k", 1)) is None
+    died = one.start()
+    died.kill()
+    monkeypatch.setattr(died, "alive", lambda: True)  # nobody has noticed it
+    assert one.run(new_task("k", 1)) is None
+
+
+def test_a_process_that_dies_before_it_begins_a_task_takes_no_attempt_with_it(child, monkeypatch):
+    one = child(handlers.count_up)
+    stopped = one.start()
+    tell = stopped.tell
+
+    def tell_and_kill(task):
+        tell(task)
+        stopped.signal(signal.SIGKILL)
+
+    monkeypatch.setattr(stopped, "tell", tell_and_kill)
+    with suppress(psutil.NoSuchProcess), frozen(stopped.pid):
+        assert one.run(new_task("k", 1)) is None
+    assert not stopped.alive()
+
+
+def test_a_process_that_stands_still_before_it_begins_a_task_is_replaced(child, monkeypatch):
+    one = child(handlers.count_up)
+    stopped = one.start()
+    monkeypatch.setattr(handler_process, "START_TIMEOUT", 0.2)
+    with suppress(psutil.NoSuchProcess), frozen(stopped.pid):
+        error = one.run(new_task("k", 1))
+    assert error is None or isinstance(error, TryAgainLater)  # as soon as the next one is there
+    assert not stopped.alive()
+    monkeypatch.setattr(handler_process, "START_TIMEOUT", LONG)
+    assert one.run(new_task("k", 1)) is None
+
+
+def test_tasks_wait_where_the_system_starts_no_process_and_go_on_when_it_does(child, monkeypatch, caplog):
+    one = child(handlers.count_up)
+    with monkeypatch.context() as full:
+        full.setattr("labkit.process.process_group.subprocess.Popen", refuse)
+        for _ in range(2):
+            error = one.run(new_task("k", 1))
+            assert isinstance(error, TryAgainLater)
+            assert "Resource temporarily unavailable" in str(error)
+    assert one.run(new_task("k", 1)) is None
+    assert said(caplog) == ["waits for its process", "goes on: its process"]
+
+
+def test_tasks_wait_where_there_is_no_thread_left_for_a_process(child, monkeypatch):
+    one = child(handlers.count_up)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_thread)
+        assert isinstance(one.run(new_task("k", 1)), TryAgainLater)
+    assert one.run(new_task("k", 1)) is None
+
+
+def test_a_module_that_takes_long_to_import_is_waited_for(module, monkeypatch, caplog):
+    one, go = module
+    with monkeypatch.context() as hurry:
+        hurry.setattr(handler_process, "START_TIMEOUT", 0.1)
+        for _ in range(2):
+            assert isinstance(one.run(new_task("k")), TryAgainLater)
+        slow = one._child
+    go.write_text("")
+    assert one.run(new_task("k")) is None
+    assert one.start() is slow
+    assert said(caplog) == ["waits for its process", "goes on: its process"]
+
+
+def test_a_module_that_fails_later_is_an_outage_and_not_the_end(module):
+    one, go = module
+    go.write_text("")
+    assert one.run(new_task("k")) is None
+    one.start().kill()
+    go.write_text("raise OSError('no such share')")
+    error = one.run(new_task("k"))
+    assert isinstance(error, TryAgainLater)
+    assert "no such share" in str(error)
+    go.write_text("")
+    assert one.run(new_task("k")) is None
+
+
+def test_who_closes_it_does_not_wait_and_none_is_left_or_started(module):
+    one, _ = module
+    outcome = on_a_thread(lambda: one.run(new_task("k")))
+    wait_until(lambda: one._child is not None and one._child.alive(), timeout=LONG, what="it was to start")
+    child = one._child
+    one.close()
+    assert isinstance(outcome.result(LONG), TryAgainLater)
+    assert not child.alive()
+    assert isinstance(one.run(new_task("k")), TryAgainLater)
+    assert one._child is None
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A process whose handler's module waits for a file, runs it, and only then is imported; and that file."""
+    go = tmp_path / "go"
+    (tmp_path / "late_module.py").write_text(MODULE.format(go=str(go)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    one = HandlerProcess({"handler": "late_module:handler"}, None)
+    yield one, go
+    one.close()
+
+
+def refuse(*args, **options):
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def no_thread(self):
+    raise RuntimeError("can't start new thread")
+
+
+def said(caplog):
+    """What was logged of outages, without the names and the reasons."""
+    return [
+        words
+        for record in caplog.records
+        for words in ("waits for its process", "goes on: its process")
+        if words in record.getMessage()
+    ]
