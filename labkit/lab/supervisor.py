@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit.errors import ServerFailed
+from labkit.lab.condition import wait_for
 from labkit.lab.process_id import ProcessId, process_id
 
 _SCRIPT = Path(__file__).with_name("supervisor_process.py")
@@ -152,7 +153,7 @@ def end_supervisor(supervisor: ProcessId, servers: Sequence[ProcessId], grace: f
         supervisor.wait(MARGIN)
     for server in servers:  # only left over if the supervisor was killed
         server.send_signal(signal.SIGKILL)
-        server.wait(MARGIN)
+    wait_for(lambda: not any(server.alive() for server in servers), MARGIN)
 
 
 def identified(pid: int) -> ProcessId:

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from signal import SIGKILL, Signals
 from typing import Any
 
@@ -90,14 +90,17 @@ class ChildProcess:
 
     def tell(self, message: object) -> None:
         """Tell it this, which can be written as JSON; raises `WorkerFailed` if it has ended or ends now."""
-        self._write(WORDS + encode(message) + b"\n")
+        try:
+            self._write(WORDS + encode(message) + b"\n")
+        except BrokenPipeError:
+            if self._ended.wait(KILL_TIMEOUT):
+                self.join()
+            raise WorkerFailed(f"{self.name} has ended, or does not listen any more.") from None
 
     def ask_to_stop(self) -> None:
         """Ask it to finish what it has begun and to end; if it has ended already, `join` says how."""
-        try:
+        with suppress(BrokenPipeError):
             self._write(STOP + b"\n")
-        except WorkerFailed:
-            return
 
     def join(self, timeout: float = STOP_TIMEOUT) -> None:
         """Return when the process has ended and everything that it reported was heard.
@@ -106,8 +109,7 @@ class ChildProcess:
         """
         group = self._started
         if not self._ended.wait(timeout):
-            group.signal(SIGKILL)
-            self._ended.wait(KILL_TIMEOUT)
+            self._kill(group)
             raise WorkerFailed(f"{self.name} did not stop within {round(timeout, 1):g} s and was killed.")
         if self._error is not None:
             raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
@@ -118,9 +120,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """SIGKILL: the process ends in the middle of what it does, and with it all that it has started."""
-        self._started.signal(SIGKILL)
-        if not self._ended.wait(KILL_TIMEOUT):
-            raise WorkerFailed(f"{self.name} was killed and is still there after {KILL_TIMEOUT:g} s.")
+        self._kill(self._started)
 
     def signal(self, number: Signals) -> None:
         """Send this signal to the process and all that it has started."""
@@ -147,15 +147,15 @@ class ChildProcess:
             raise RuntimeError(f"{self.name} was not started")
         return self._group
 
+    def _kill(self, group: ProcessGroup) -> None:
+        group.signal(SIGKILL)
+        if not self._ended.wait(KILL_TIMEOUT):
+            raise WorkerFailed(f"{self.name} was killed and is still there after {KILL_TIMEOUT:g} s.")
+
     def _write(self, line: bytes) -> None:
         if self._watch is None:
             raise RuntimeError(f"{self.name} was not started")
-        try:
-            self._watch.orders.write(line)
-        except BrokenPipeError:
-            if self._ended.wait(KILL_TIMEOUT):
-                self.join()
-            raise WorkerFailed(f"{self.name} has ended, or does not listen any more.") from None
+        self._watch.orders.write(line)
 
     def _run(self) -> None:
         """All that the thread does."""

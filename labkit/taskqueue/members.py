@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from typing import Protocol
 
@@ -14,6 +16,7 @@ from labkit.process.child_process import STOP_TIMEOUT
 from labkit.taskqueue.base_worker import BaseWorker, RunningTask, WorkerStatus
 from labkit.taskqueue.engine.worker_config import Mode
 from labkit.taskqueue.share_worker import ShareWorker
+from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.worker import Worker
 
 
@@ -134,16 +137,29 @@ class ThreadMember:
 
 
 def stop_members(members: list[Member], timeout: float) -> list[Exception]:
-    """Ask all to stop and see that all end within `timeout` seconds, whatever one of them does; what went wrong."""
+    """Ask all to stop and see that all end within `timeout` seconds, whatever one of them does; what went wrong.
+
+    All are waited for at once, so what it takes to kill one is not added to what it takes to kill the next.
+    """
     failures: list[Exception] = []
-    deadline = time.monotonic() + timeout
+    ends: list[Future[None]] = []
     steps: list[Callable[[Member], object]] = [
         lambda member: member.ask_to_stop(),
-        lambda member: member.join(max(0.0, deadline - time.monotonic())),
+        lambda member: ends.append(on_a_thread(partial(member.join, timeout))),
     ]
     for step, member in product(steps, members):
-        try:
+        with _kept(failures):
             step(member)
-        except Exception as failure:  # noqa: BLE001 - the others are to end all the same
-            failures.append(failure)
+    for end in ends:
+        with _kept(failures):
+            end.result()
     return failures
+
+
+@contextmanager
+def _kept(failures: list[Exception]) -> Iterator[None]:
+    """What goes wrong inside is kept: the others are to end all the same."""
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001 - see above
+        failures.append(failure)

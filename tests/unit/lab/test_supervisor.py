@@ -295,3 +295,29 @@ print(supervisor.stopping)
 def test_the_last_word_of_an_owner_that_is_gone_counts(words: str, stops: str) -> None:
     answer = subprocess.run([sys.executable, "-c", LOOK], input=words, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == stops
+
+
+class Remains:
+    """A process that is left over; it notes what is done to it."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name = name
+        self.notes = notes
+
+    def send_signal(self, number: int) -> None:
+        self.notes.append(f"{self.name} {signal.Signals(number).name}")
+
+    def wait(self, timeout: float) -> bool:
+        self.notes.append(f"{self.name} is waited for")
+        return True
+
+    def alive(self) -> bool:
+        return not self.wait(0)
+
+
+def test_what_a_killed_supervisor_has_left_is_killed_before_any_of_it_is_waited_for() -> None:
+    notes: list[str] = []
+    supervisor, *servers = (Remains(name, notes) for name in ("supervisor", "a", "b", "c"))
+    end_supervisor(supervisor, servers, 0.0)  # type: ignore[arg-type]
+    assert notes[2:5] == ["a SIGKILL", "b SIGKILL", "c SIGKILL"]
+    assert set(notes[5:]) == {f"{name} is waited for" for name in "abc"}

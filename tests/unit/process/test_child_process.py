@@ -204,6 +204,19 @@ def test_one_that_was_not_started_says_so():
         _ = child.pid
 
 
+def test_to_ask_one_that_does_not_listen_any_more_is_not_to_wait_for_its_end(start, monkeypatch):
+    child, heard = start({})
+    ready(heard)
+
+    def is_closed(line: bytes) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(child._watch.orders, "write", is_closed)
+    monkeypatch.setattr(child._ended, "wait", lambda timeout: pytest.fail("it is waited for"))
+    child.ask_to_stop()
+    monkeypatch.undo()
+
+
 @pytest.mark.parametrize(
     ("order", "printed"),
     [

@@ -312,6 +312,16 @@ def test_who_closes_it_does_not_wait_and_none_is_left_or_started(module):
     assert one._child is None
 
 
+def test_many_can_be_ended_at_once_since_none_is_waited_for(child, monkeypatch):
+    one = child(handlers.hang)
+    busy = one.start()
+    outcome = on_a_thread(lambda: one.run(new_task("k", "forever")))
+    monkeypatch.setattr(busy, "kill", lambda: pytest.fail("it is waited for"))
+    one.close()
+    assert isinstance(outcome.result(LONG), ProcessDied | TryAgainLater)  # whether it had begun or not
+    assert not busy.alive()
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """A process whose handler's module waits for a file, runs it, and only then is imported; and that file."""
