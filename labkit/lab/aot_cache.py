@@ -132,11 +132,12 @@ def read_note(made: Path) -> dict[str, Any] | None:
 
 
 def _make(made: Path, java: Java, jars: Sequence[Path]) -> None:
-    from filelock import FileLock
+    from labkit.lab.cache_lock import cache_lock  # seldom needed, and a start is waited for
 
     make_folder(made.parent)
     check_space(made.parent, ROOM)
-    with FileLock(made.parent / "made.lock"), _status_line("Preparing Kafka for quick starts, once (about 15 s)"):
+    alone = cache_lock(made.parent / "made.lock", "preparing Kafka")
+    with alone, _status_line("Preparing Kafka for quick starts, once (about 15 s)"):
         if _is_whole(made):
             return  # another start has made it while this one waited
         part = made.with_suffix(".part")

@@ -12,13 +12,13 @@ from threading import Event
 from typing import Literal
 
 import requests
-from filelock import FileLock
 from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from urllib3.util import Retry
 
 from labkit.errors import DiskFull, DownloadError
+from labkit.lab.cache_lock import cache_lock
 from labkit.lab.folders import check_space, make_folder
 from labkit.lab.jar_lock import Jar, file_sha256, is_whole
 from labkit.lab.loopback import open_session
@@ -47,7 +47,7 @@ def fetch_jars(jars: Sequence[Jar], folder: Path, repository: str | None) -> Non
     stays, so that another try goes on from there.
     """
     make_folder(folder)
-    with FileLock(folder / "fetching.lock"):
+    with cache_lock(folder / "fetching.lock", "fetching Kafka"):
         missing = [jar for jar in jars if not is_whole(folder / jar.file_name, jar)]
         if not missing:
             return  # another process has fetched them while this one waited

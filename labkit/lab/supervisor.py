@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from labkit.errors import ServerFailed
 from labkit.lab.condition import wait_for
@@ -20,10 +24,13 @@ from labkit.lab.process_id import ProcessId, process_id
 
 _SCRIPT = Path(__file__).with_name("supervisor_process.py")
 
+#: How long a supervisor may take to start its servers, in seconds; usually a fraction of one.
+ANSWER_TIMEOUT = 30.0
 #: How long a supervisor may take beyond the time that it gives its servers, in seconds.
 MARGIN = 5.0
 
-#: Supervisors that live on; Python would complain if it had to throw away the object of a process that still runs.
+#: Supervisors that live on, or are not gone yet: Python would complain if it had to throw away the object of a process
+#: that still runs.
 _let_go: list[subprocess.Popen[bytes]] = []
 
 
@@ -74,7 +81,8 @@ class Supervisor:
                 server.send_signal(signal.SIGKILL)
         self._pipe.close()
         end_supervisor(self.process, list(self.servers.values()), self._grace)
-        self._popen.wait()
+        if not _reap(self._popen):
+            _let_go.append(self._popen)
 
 
 def launch(
@@ -111,30 +119,61 @@ def launch(
             stderr=output,
             start_new_session=True,  # Ctrl-C in the terminal is for us, not for the servers
         )
-    answer = _ask(process, json.dumps(spec).encode() + b"\n")
+    answer = b""
+    try:
+        answer = _ask(process, json.dumps(spec).encode() + b"\n")
+    finally:
+        if not answer:
+            _give_up(process)
     if not answer:
-        raise ServerFailed(f"The servers could not be started: {log.read_text(errors='replace')[-500:].strip()}")
+        said = log.read_text(errors="replace")[-500:].strip()
+        silence = f"their supervisor has not answered for {ANSWER_TIMEOUT:g} s"
+        raise ServerFailed(f"The servers could not be started: {said or silence}")
     return Supervisor(process, json.loads(answer), max(server.grace for server in servers))
 
 
 def _ask(process: subprocess.Popen[bytes], spec: bytes) -> bytes:
-    """Tell a supervisor what to start; its answer, or nothing if it has ended, which is waited for."""
+    """Tell a supervisor what to start; its answer, or nothing if it has ended or is not in time."""
     pipe, answers = process.stdin, process.stdout
     assert pipe is not None
     assert answers is not None
-    answer = b""
+    answer, deadline = b"", time.monotonic() + ANSWER_TIMEOUT
+    os.set_blocking(pipe.fileno(), False)
+    with answers, suppress(BrokenPipeError):  # by which it has ended
+        while spec and _is_ready(pipe, select.POLLOUT, deadline):
+            spec = spec[os.write(pipe.fileno(), spec) :]
+        while not answer.endswith(b"\n") and _is_ready(answers, select.POLLIN, deadline):
+            part = os.read(answers.fileno(), 65_536)
+            if not part:
+                break
+            answer += part
+    os.set_blocking(pipe.fileno(), True)
+    return answer if answer.endswith(b"\n") else b""
+
+
+def _is_ready(pipe: IO[bytes], event: int, deadline: float) -> bool:
+    """Whether this can be done with it, or nothing any more, before the deadline."""
+    poll = select.poll()
+    poll.register(pipe, event)
+    return bool(poll.poll(1000 * max(0.0, deadline - time.monotonic())))
+
+
+def _give_up(process: subprocess.Popen[bytes]) -> None:
+    """End one that has not answered: by the end of the pipe, at which it ends its servers, and by force if need be."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if not _reap(process):
+        process.kill()
+        _let_go.append(process)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for a supervisor that ends; False if it is still there after some seconds."""
     try:
-        while spec:
-            spec = spec[pipe.write(spec) :]
-        answer = answers.readline()
-    except BrokenPipeError:
-        pass  # it has ended
-    finally:
-        answers.close()
-        if not answer:
-            pipe.close()  # a supervisor that is still there ends its servers now
-            process.wait()
-    return answer
+        process.wait(MARGIN)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def restart(supervisor: ProcessId, names: Sequence[str], *, requests: Path) -> None:

@@ -41,6 +41,8 @@ BATCH = 1_000
 MOST_WAITING = 50_000
 #: How long to wait before such a disk is tried again, in seconds.
 RETRY_INTERVAL = 1.0
+#: How long a disk may take for the last of them, in seconds.
+CLOSE_TIMEOUT = 30.0
 
 log = safe_logger("labkit.records")
 
@@ -148,11 +150,19 @@ class RecordStore:
             return path
 
     def close(self) -> None:
-        """Write what waits, and end the thread. What was written can still be read. Closing twice is no error."""
+        """Write what waits, and end the thread. What was written can still be read. Closing twice is no error.
+
+        Raises `RecordsUnwritable` if the disk does not answer; then all stays, and it can be tried again.
+        """
         self._closed.set()
         self._arrived.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_TIMEOUT)
+            if self._thread.is_alive():  # and has the lock, without which nothing can be told of the rest
+                raise RecordsUnwritable(
+                    f"The disk has not taken the newest records within {CLOSE_TIMEOUT:g} s. The others are in the folder "
+                    f"{self.folder}, which `read_records` reads too."
+                )
         with self._packing, self._writing:
             self._folder.close()
 

@@ -19,6 +19,8 @@ from labkit.process.parent_channel import CUT_OFF, FAILURE, STATUS, STOP, WORDS
 from labkit.process.process_group import ProcessGroup
 from labkit.settings import environment_with
 
+#: How long the system may take to start a process, in seconds.
+BEGIN_TIMEOUT = 30.0
 #: How long a process has to end after it was asked to, in seconds.
 STOP_TIMEOUT = 30.0
 #: How long a killed process may take to be gone, in seconds.
@@ -64,6 +66,8 @@ class ChildProcess:
         self._failure: str | None = None
         self._error: BaseException | None = None
         self._begun = threading.Event()
+        # nobody waits any more for it to begin
+        self._is_too_late = False
         self._ended = threading.Event()
         # also the one that starts it: Linux kills a child when the thread that has started it ends
         self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
@@ -79,7 +83,11 @@ class ChildProcess:
             self._thread.start()
         except RuntimeError as error:  # there are too many threads already
             raise WorkerFailed(f"{self.name} could not be started: {error}") from error
-        self._begun.wait()
+        if not self._begun.wait(BEGIN_TIMEOUT):
+            self._is_too_late = True
+            if self._group is not None:  # it has come this moment
+                self._group.signal(SIGKILL)
+            raise WorkerFailed(f"{self.name} could not be started within {BEGIN_TIMEOUT:g} s.")
         if self._group is None:
             raise WorkerFailed(f"{self.name} could not be started: {self._error}") from self._error
         self.tell(self._job)
@@ -184,6 +192,8 @@ class ChildProcess:
                 watch.handed_over()
                 self._watch, self._group = watch, group
                 self._begun.set()
+                if self._is_too_late:
+                    group.signal(SIGKILL)
                 watch.attend(group)
             finally:
                 status = group.reap()

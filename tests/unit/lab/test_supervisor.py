@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import ServerFailed
+from labkit.lab import supervisor as module
 from labkit.lab.condition import wait_for
 from labkit.lab.process_id import ProcessId, process_id
 from labkit.lab.supervisor import ServerCommand, Supervisor, end_supervisor, launch, restart
@@ -295,6 +296,22 @@ print(supervisor.stopping)
 def test_the_last_word_of_an_owner_that_is_gone_counts(words: str, stops: str) -> None:
     answer = subprocess.run([sys.executable, "-c", LOOK], input=words, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == stops
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000], ids=["small", "more than fits into a pipe"])
+def test_a_supervisor_that_stands_still_at_its_start_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    script = folder / "still.py"
+    script.write_text("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()\n")
+    monkeypatch.setattr(module, "_SCRIPT", script)
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(module, "MARGIN", 0.1)
+    let_go: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(module, "_let_go", let_go)
+    with pytest.raises(ServerFailed, match=r"their supervisor has not answered for 0\.2 s"):
+        start(folder, command(folder, ["/bin/true", "x" * size]))
+    assert let_go[0].wait(60) == -signal.SIGKILL
 
 
 class Remains:

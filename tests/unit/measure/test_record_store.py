@@ -383,3 +383,24 @@ def test_a_store_that_is_removed_leaves_nothing(store):
     store.append(record(1))
     store.remove()
     assert not Path(store.folder).exists()
+
+
+def test_a_disk_that_hangs_holds_up_a_close_no_longer_than_that(store, monkeypatch):
+    write, hangs, may_go_on = store._folder.write, threading.Event(), threading.Event()
+
+    def hang(*data):
+        hangs.set()
+        assert may_go_on.wait(LONG)
+        write(*data)
+
+    monkeypatch.setattr(store._folder, "write", hang)
+    store.append(record(1))
+    assert hangs.wait(LONG)
+    with monkeypatch.context() as hurry:
+        hurry.setattr(record_store, "CLOSE_TIMEOUT", 0.05)
+        for end in (store.close, store.remove):
+            with pytest.raises(RecordsUnwritable, match="The disk has not taken the newest records"):
+                end()
+    may_go_on.set()
+    store.close()
+    assert len(read_store(store.folder)) == 1

@@ -14,6 +14,7 @@ import pytest
 from msgspec.json import decode
 
 from labkit.errors import WorkerFailed
+from labkit.process import child_process
 from labkit.process.child_process import ChildProcess
 from labkit.process.signals import ENDING
 from labkit.taskqueue.timeouts import wait_until
@@ -306,6 +307,26 @@ def test_what_hears_may_fail_which_ends_the_process_and_is_said(start):
     with pytest.raises(WorkerFailed, match=r"What unheard reported could not be taken: no ear for that"):
         child.join()
     assert not child.alive()
+
+
+def test_one_that_the_system_does_not_start_is_not_waited_for_and_killed_if_it_comes(monkeypatch):
+    begin, may_begin, begun = subprocess.Popen, threading.Event(), []
+
+    def hang(*args, **options):
+        assert may_begin.wait(LONG)
+        begun.append(begin(*args, **options))
+        return begun[0]
+
+    monkeypatch.setattr("labkit.process.process_group.subprocess.Popen", hang)
+    child = ChildProcess("late", MODULE, {}, hear=lambda _: None)
+    with monkeypatch.context() as hurry:
+        hurry.setattr(child_process, "BEGIN_TIMEOUT", 0.05)
+        with pytest.raises(WorkerFailed, match=r"late could not be started within 0\.05 s"):
+            child.start()
+    monkeypatch.undo()
+    may_begin.set()
+    wait_until(lambda: bool(begun) and child._ended.is_set(), timeout=LONG, what="it was to come and to be killed")
+    gone(begun[0].pid)
 
 
 @pytest.fixture

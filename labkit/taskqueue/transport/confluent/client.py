@@ -182,6 +182,21 @@ def flush(client: confluent_kafka.Producer, timeout: float) -> int:
         raise
 
 
+def close(client: confluent_kafka.Producer, timeout: float) -> None:
+    """Close it, and refuse what it has not delivered. One that waits for a broker is left behind after so many seconds."""
+    try:
+        closed = on_a_thread(partial(_called, client.close))
+    except RuntimeError:  # no thread can be started, as when the interpreter ends
+        client.close()
+        return
+    deadline = time.monotonic() + timeout
+    while not wait([closed], min(_LOOK_INTERVAL, left_until(deadline))).done:  # what a signal raises, it raises here
+        if not left_until(deadline):
+            LOGGER.warning("a producer's client did not close within %g s, and is left behind", timeout)
+            return
+    closed.result()
+
+
 def kafka_error(exception: KafkaException) -> KafkaError:
     """The error inside the exception."""
     error: KafkaError = exception.args[0]

@@ -14,7 +14,7 @@ from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import apart, connect, flush, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
@@ -158,7 +158,7 @@ class ConfluentProducer:
         try:
             flush(client, self._timeouts.leave)
         finally:  # which calls back for what is left, if a callback has raised
-            apart(client.close)
+            close(client, self._timeouts.leave)
 
     def _serve(self) -> None:
         while not self._closed.is_set():

@@ -12,7 +12,7 @@ from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTo
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
-from labkit.taskqueue.transport.confluent.client import connect, flush, in_words, kafka_error, to_offsets
+from labkit.taskqueue.transport.confluent.client import close, connect, flush, in_words, kafka_error, to_offsets
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.contract import (
     ConsumerClient,
@@ -74,7 +74,7 @@ class ConfluentTransactions:
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(KafkaException):  # nothing is open; it may hear only now that another has taken over
-                producer.close()
+                close(producer, self._timeouts.leave)
 
     def _connected(self) -> Producer:
         """The producer; a new one settles what the last one with this id left open."""

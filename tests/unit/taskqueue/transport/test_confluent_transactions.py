@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -10,6 +13,7 @@ from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import transactions as module
 from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
 from labkit.taskqueue.transport.values import Outgoing, Position, Timeouts, TopicPartition
+from tests.conditions import PATIENCE
 
 PLACE = TopicPartition("t", 0)
 
@@ -48,3 +52,16 @@ def test_the_reason_is_that_of_the_record(monkeypatch, code, error):
     with pytest.raises(error):
         transactions.write([Outgoing("t", 0, None, b"large", ())], {PLACE: Position(3)}, consumer=None)
     assert "abort_transaction" in client.calls
+
+
+def test_a_client_that_does_not_close_is_left_behind(monkeypatch, caplog):
+    """It waits for its broker, whatever that does."""
+    may_close = threading.Event()
+    client = Client(KafkaError._STATE)
+    client.close = lambda: may_close.wait(PATIENCE)
+    monkeypatch.setattr(module, "connect", lambda *_, **__: client)
+    transactions = ConfluentTransactions(Connection(bootstrap_servers="127.0.0.1:1"), "x", Timeouts(leave=0.1))
+    with caplog.at_level(logging.WARNING):
+        transactions.close()
+    may_close.set()
+    assert "did not close within 0.1 s, and is left behind" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -45,7 +46,7 @@ class Library:
 @pytest.fixture
 def over_confluent(monkeypatch):
     monkeypatch.setattr(confluent, "connect", lambda *_, **__: Library())
-    return confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts())
+    return confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts(leave=60.0))
 
 
 @pytest.fixture
@@ -197,3 +198,18 @@ def test_a_partition_that_kafka_python_hears_of_a_moment_too_late_gets_its_recor
     assert not answers
     client.may_close.set()
     over_kafka_python.close(0.0)
+
+
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_a_client_that_does_not_close_is_left_behind(monkeypatch, caplog, thread):
+    monkeypatch.setattr(confluent, "connect", lambda *_, **__: Library())
+    producer = confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts(leave=0.1))
+    client = producer._client
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(1) as threads:
+        if thread == "main":
+            producer.close(0.0)
+        else:
+            threads.submit(producer.close, 0.0).result(60)
+    assert client.closes.is_set()
+    client.may_close.set()
+    assert "did not close within 0.1 s, and is left behind" in caplog.text
