@@ -160,8 +160,8 @@ class RecordStore:
             self._thread.join(CLOSE_TIMEOUT)
             if self._thread.is_alive():  # and has the lock, without which nothing can be told of the rest
                 raise RecordsUnwritable(
-                    f"The disk has not taken the newest records within {CLOSE_TIMEOUT:g} s. The others are in the folder "
-                    f"{self.folder}, which `read_records` reads too."
+                    f"The disk has not taken the newest records within {CLOSE_TIMEOUT:g} s. The others are in the "
+                    f"folder {self.folder}, which `read_records` reads too."
                 )
         with self._packing, self._writing:
             self._folder.close()

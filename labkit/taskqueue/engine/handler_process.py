@@ -68,7 +68,7 @@ class HandlerProcess:
         child = self._child
         if self._closed.is_set():
             raise TryAgainLater("No more tasks come.")
-        if child is None or self._is_ready and not child.alive():
+        if child is None or (self._is_ready and not child.alive()):
             child = self._launch()
         if not self._is_ready:
             try:
