@@ -183,7 +183,7 @@ def flush(client: confluent_kafka.Producer, timeout: float) -> int:
 
 
 def close(client: confluent_kafka.Producer, timeout: float) -> None:
-    """Close it, and refuse what it has not delivered. One that is not through after `timeout` seconds is left behind."""
+    """Close it, and refuse what it has not delivered. One that takes more than `timeout` seconds is left behind."""
     try:
         closed = on_a_thread(partial(_called, client.close))
     except RuntimeError:  # no thread can be started, as when the interpreter ends
