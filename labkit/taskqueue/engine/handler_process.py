@@ -127,7 +127,8 @@ class HandlerProcess:
                 self._outage.ends()
                 return child
             self._end(child)
-        raise self._missing(f"It ended with {child.ending()} before it began a task.")
+            log.warning("a process for handlers ended before it began a task, with %s; it is replaced", child.ending())
+        raise self._missing("Those that were started ended before they began a task.")
 
     def _launch(self) -> ChildProcess:
         answers: SimpleQueue[bytes] = SimpleQueue()

@@ -46,7 +46,7 @@ class Library:
 @pytest.fixture
 def over_confluent(monkeypatch):
     monkeypatch.setattr(confluent, "connect", lambda *_, **__: Library())
-    return confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts(leave=60.0))
+    return confluent.ConfluentProducer(CONNECTION, ProducerConfig(), Timeouts())
 
 
 @pytest.fixture
@@ -66,6 +66,7 @@ def over_kafka_python(monkeypatch):
 def test_a_flush_waits_until_the_client_before_has_refused_what_was_left(request, library):
     """A thread whose records were in the client that another one has made anew would have no outcome of them."""
     producer = request.getfixturevalue(library)
+    producer._timeouts = Timeouts(leave=60.0)  # for the client to close
     broken = producer._client
     with ThreadPoolExecutor(2) as threads:
         renewed = threads.submit(producer._renew, *([broken] if library == "over_confluent" else []))
