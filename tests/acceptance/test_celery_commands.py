@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from labkit.celery_app.application import make_app
+from labkit.celery_app.application import key_prefix, level_key, make_app
 from labkit.celery_app.capacity import Capacity, connect
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.periodic_tasks import HEARTBEAT_TOPIC, lag_series
@@ -122,9 +122,9 @@ def test_sigterm_lets_the_task_that_runs_finish(type_in, send, room):
 
 
 @pytest.mark.parametrize("pool", ["prefork", further("threads"), further("solo")])
-def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, send, room, pool):
+def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_front_of_the_queue(type_in, send, room, settings, pool):
     worker = ready(type_in("celery", "worker", "--pool", pool))
-    send(new_task("sleep", 600))
+    send(runs := new_task("sleep", 600))
     wait_for(lambda: room.count().unacknowledged == 1, "the task was to be taken")
     worker.send_signal(signal.SIGINT)
     said = worker.stdout.readline()
@@ -135,6 +135,8 @@ def test_a_second_ctrl_c_gives_the_task_that_runs_back_to_the_queue(type_in, sen
     assert out.endswith("gave back to the queue what it had not done.\n")
     wait_for(lambda: room.count().unacknowledged == 0, "nothing was to be taken any more")
     assert sum(room.count().waiting) in (1, 2)
+    next_one = connect(settings.redis_url).lindex(level_key(key_prefix(settings), 0), -1)
+    assert json.loads(next_one)["headers"]["id"] == runs.id
 
 
 def test_no_process_outlives_a_worker_that_is_killed(type_in, send, room):
