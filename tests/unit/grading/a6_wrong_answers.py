@@ -417,7 +417,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q1", "fields in the sender's order", 0, id_of("json.dumps(list(canonical.values()), **compact)")),
     ("q1", "the object as it came", 0, id_of("json.dumps(message, **compact)")),
     ("q1", "sorted by name", 0, id_of("json.dumps(canonical, sort_keys=True, **compact)")),
-    ("q1", "the moment as it was written", 0, id_of("json.dumps([message['timestamp'], *fields[1:]], **compact)")),
+    ("q1", "the moment as it was written", 1, id_of("json.dumps([message['timestamp'], *fields[1:]], **compact)")),
     (
         "q1",
         "the moment in its own time zone",
@@ -449,7 +449,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q2", "gives up after one try", 0, changed(SEND, ("range(5)", "range(1)"), ("number == 4", "True"))),
     ("q2", "gives up when no answer comes", 0, changed(SEND, ("if last:\n                raise", "raise"))),
     ("q2", "gives up when the server is busy", 0, changed(SEND, ("(409, 429, 503)", "()"))),
-    ("q2", "gives up at 409", 1, changed(SEND, ("(409, 429, 503)", "(429, 503)"))),
+    ("q2", "gives up at 409", 3, changed(SEND, ("(409, 429, 503)", "(429, 503)"))),
     (
         "q2",
         "sends again what is wrong",
@@ -474,7 +474,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q2", "waits, and gives up without a word", 3, SILENT),
     ("q3", "no pause", 0, changed(WAIT, ("        pause(seconds)\n", ""), (" + seconds > patience", " > patience"))),
     ("q3", "always the same pause", 0, changed(WAIT, ("        seconds = min(seconds * 2, 2)\n", ""))),
-    ("q3", "pauses without a bound", 0, changed(WAIT, ("min(seconds * 2, 2)", "seconds * 2"))),
+    ("q3", "pauses without a bound", 1, changed(WAIT, ("min(seconds * 2, 2)", "seconds * 2"))),
     ("q3", "any change taken for the end", 0, changed(WAIT, ('status in ("DONE", "FAILED")', 'status != "NEW"'))),
     ("q3", "FAILED not taken for the end", 3, changed(WAIT, ('status in ("DONE", "FAILED")', 'status == "DONE"'))),
     ("q3", "gives up at 404", 1, changed(WAIT, ("(404, 429, 503)", "(429, 503)"))),
@@ -501,7 +501,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
         1,
         changed(WAIT, ("clock() -", "time.monotonic() -"), ("= clock()", "= time.monotonic()")),
     ),
-    ("q3", "time counted by pauses", 1, changed(WAIT, ("clock() - began + seconds", "waited + seconds"))),
+    ("q3", "time counted by pauses", 2, changed(WAIT, ("clock() - began + seconds", "waited + seconds"))),
     ("q3", "sleeps past the end", 1, changed(WAIT, (CHECKED_BEFORE_PAUSE, CHECKED_AFTER_PAUSE))),
     ("q3", "ends without a word", 1, changed(WAIT, ("raise TimeoutError", "return None"))),
     ("q3", "sleeps", 0, changed(WAIT, ("        pause(seconds)", "        sleep(seconds)"))),
@@ -528,16 +528,16 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     (
         "q5",
         "given to a second poller",
-        1,
+        0,
         changed(TABLE, ("message_id not in self.held or self.held[message_id][1] <= self.clock()", "True")),
     ),
-    ("q5", "deleted by the poll", 2, DELETED_BY_POLL),
-    ("q5", "a lease without an end", 3, changed(TABLE, ("self.held[message_id][1] <= self.clock()", "False"))),
-    ("q5", "a lease without an end", 4, changed(TABLE, ("self.clock()", "time.monotonic()"))),
+    ("q5", "deleted by the poll", 0, DELETED_BY_POLL),
+    ("q5", "a lease without an end", 0, changed(TABLE, ("self.held[message_id][1] <= self.clock()", "False"))),
+    ("q5", "a lease without an end", 0, changed(TABLE, ("self.clock()", "time.monotonic()"))),
     (
         "q5",
         "deleted when the lease ends",
-        2,
+        0,
         changed(
             TABLE,
             (
@@ -546,11 +546,11 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
             ),
         ),
     ),
-    ("q5", "one moment too long", 4, changed(TABLE, ("<= self.clock()", "< self.clock()"))),
+    ("q5", "one moment too long", 1, changed(TABLE, ("<= self.clock()", "< self.clock()"))),
     (
         "q5",
         "comes again last",
-        6,
+        4,
         changed(
             TABLE,
             (
@@ -562,7 +562,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     (
         "q5",
         "last come, first served",
-        4,
+        0,
         changed(TABLE, ("in self.waiting:\n            if", "in self.waiting[::-1]:\n            if")),
     ),
     (
@@ -571,11 +571,11 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
         6,
         changed(TABLE, (" and self.done[message_id] == token", ""), (" or self.held[message_id][0] != token", "")),
     ),
-    ("q5", "a lease that is over counts", 6, changed(TABLE, (LOOKED_AT_TIME, ""))),
+    ("q5", "a lease that is over counts", 4, changed(TABLE, (LOOKED_AT_TIME, ""))),
     (
         "q5",
         "an acknowledgement counts once",
-        6,
+        3,
         changed(TABLE, ("if message_id in self.done and self.done[message_id] == token", "if False")),
     ),
     (
@@ -605,7 +605,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     (
         "q5",
         "nothing kept of what is done",
-        5,
+        3,
         changed(
             TABLE,
             ("message_id not in self.done and message_id", "message_id"),
@@ -626,7 +626,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ),
     ("q5", "the computer's clock", 7, changed(TABLE, ("self.clock()", "time.time()"))),
     ("q5", "the computer's clock", 7, "from time import time as now\n" + changed(TABLE, ("self.clock()", "now()"))),
-    ("q5", "the same token again", 6, changed(TABLE, (NEW_TOKEN, "str(uuid5(UUID(int=0), message_id))"))),
+    ("q5", "the same token again", 5, changed(TABLE, (NEW_TOKEN, "str(uuid5(UUID(int=0), message_id))"))),
     ("q5", "a token that can be guessed", 7, changed(TABLE, (NEW_TOKEN, 'f"token-of-a-delivery-{self.number}"'))),
     ("q5", "a token that can be guessed", 7, changed(TABLE, (NEW_TOKEN, "str(uuid1())"))),
     ("q5", "a token that can be guessed", 7, changed(TABLE, (NEW_TOKEN, "f'{random.getrandbits(128):032x}'"))),
@@ -636,7 +636,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     (
         "q6",
         "known by the message",
-        0,
+        2,
         changed(APP, ("        if key in seen", "        key = message['title']\n        if key in seen")),
     ),
     ("q6", "another message under the same key", 4, changed(APP, ("first != message", "False"))),
