@@ -322,6 +322,7 @@ def make_app(queue):
             return answer
 """
 BY_MODEL = """
+from fastapi import Response
 from pydantic import BaseModel
 
 class Message(BaseModel):
@@ -437,7 +438,6 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q1", "another version of UUID", 0, MESSAGE_ID.format("uuid3(UUID(namespace), json.dumps(fields, **compact))")),
     ("q1", "another namespace", 0, MESSAGE_ID.format("uuid5(NAMESPACE_URL, json.dumps(fields, **compact))")),
     ("q1", "always the same", 0, MESSAGE_ID.format("namespace")),
-    ("q1", "no value", 0, MESSAGE_ID.format("1").replace("str(1)", "uuid5(UUID(namespace), str(fields))")),
     (
         "q2",
         "a new key for each try",
@@ -495,12 +495,6 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
         ),
     ),
     ("q3", "waits for ever", 1, changed(WAIT, ("clock() - began + seconds > patience", "False"))),
-    (
-        "q3",
-        "waits for ever",
-        1,
-        changed(WAIT, ("clock() -", "time.monotonic() -"), ("= clock()", "= time.monotonic()")),
-    ),
     ("q3", "time counted by pauses", 2, changed(WAIT, ("clock() - began + seconds", "waited + seconds"))),
     ("q3", "sleeps past the end", 1, changed(WAIT, (CHECKED_BEFORE_PAUSE, CHECKED_AFTER_PAUSE))),
     ("q3", "ends without a word", 1, changed(WAIT, ("raise TimeoutError", "return None"))),

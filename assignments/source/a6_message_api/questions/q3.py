@@ -4,7 +4,7 @@ PASS = ("lost", "404", "429", "503")
 REFUSED = ("400", "401", "403")
 ENDS = ("DONE", "FAILED")
 #: After so many requests it is stopped, and so many of its pauses are told.
-MOST, TOLD = 200, 20
+MOST, TOLD = 60, 20
 
 
 class Endless(Exception):
