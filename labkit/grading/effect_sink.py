@@ -2,9 +2,10 @@
 
 A worker in the sandbox reaches it by a Unix socket of its own, so that it cannot speak for another one. It says a line
 of JSON, `["began", TASK]` or `["done", TASK]`, and waits for the answer, a line `ok`. While the grader holds a task,
-the answer to its beginning does not come: so the grader can look at the broker, or kill the worker, at that very
-moment. Who says `["orders", ""]` is told the line `stop` when the worker is to stop. Whatever else is said, and
-whatever is too much, ends the worker's connections, for a reason that is kept.
+the answer does not come: so the grader can look at the broker, or kill the worker, at that very moment. The answer to a
+beginning that is refused is the line `no`, and nothing has begun. Who says `["orders", ""]` is told the line `stop`
+when the worker is to stop. Whatever else is said, and whatever is too much, ends the worker's connections, for a reason
+that is kept.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from labkit.resource import Resource
 
 #: How long a line may be, in bytes.
 LINE = 2_000
-#: The order to stop, and the answer to what was said.
-STOP, OK = b"stop\n", b"ok\n"
+#: The order to stop, and the answers to what was said.
+STOP, OK, NO = b"stop\n", b"ok\n", b"no\n"
 
 What = Literal["began", "done"]
 
@@ -66,6 +67,7 @@ class EffectSink(Resource):
         self._marks: list[TimelineMark] = []
         self._holds: Callable[[Effect], bool] = _nothing
         self._held: list[tuple[Effect, EffectConnection]] = []
+        self._refuses: Callable[[Effect], bool] = _nothing
         self._closed = False
         self._error: Exception | None = None
         self._has_room = True
@@ -121,18 +123,23 @@ class EffectSink(Resource):
             return self._workers[worker].fault
 
     def hold(self, which: Callable[[Effect], bool]) -> None:
-        """From now on, workers wait with these tasks when they begin them, until `let_go`; asked once for each."""
+        """From now on, workers wait when they have told of these, until `let_go`; asked once for each."""
         with self._lock:
             self._holds = which
 
+    def refuse(self, which: Callable[[Effect], bool]) -> None:
+        """From now on, these beginnings are none: the worker is told so, and they are no effects; asked each time."""
+        with self._lock:
+            self._refuses = which
+
     def held(self) -> list[Effect]:
-        """The beginnings of the tasks that wait now."""
+        """What workers have told of that wait now."""
         with self._lock:
             self._must_hear()
             return [effect for effect, _ in self._held]
 
     def let_go(self, then: Callable[[Effect], bool] | None = None) -> None:
-        """Let those go on that wait, and hold no more tasks than `then` says."""
+        """Let those go on that wait, and hold no more than `then` says."""
         with self._lock:
             self._holds = then or _nothing
             for effect, connection in self._held:
@@ -248,8 +255,11 @@ class EffectSink(Resource):
                 self._answer(teller, connection, STOP)
             return
         effect = Effect(number=len(self._effects), what=what, task=task, worker=teller.name, at=at)
+        if what == "began" and self._refuses(effect):
+            self._answer(teller, connection, NO)
+            return
         self._effects.append(effect)
-        if what == "began" and self._holds(effect):
+        if self._holds(effect):
             self._held.append((effect, connection))
         else:
             self._answer(teller, connection, OK)

@@ -3,8 +3,9 @@
 `has(NAME)` tells whether there is a function of this name. `run(NAME, ARGUMENTS, SOCKET, SECONDS, LOGS)` calls it with
 the arguments, then `work` and `stop`; or, where it logs, with `work` and the path of a log that is not there yet, and
 hands back what stands in that. `work(task)` does one task: it tells the grader that the task begins, takes the time
-that it takes, and tells that it is done; it may be called from any thread. `stop` is an event of `threading` that is
-set when the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
+that it takes, and tells that it is done; it may be called from any thread. Where the grader refuses the task it raises
+kombu's `OperationalError`, as Celery does when its broker is away. `stop` is an event of `threading` that is set when
+the worker is to stop. Whoever tells the grader something else than that has told a wrong answer, and no more.
 `mend_consumers` is called before all of that.
 """
 
@@ -33,7 +34,7 @@ class Effects:
         self._own = threading.local()
 
     def work(self, task: str) -> None:
-        """Do this task; returns when it is done."""
+        """Do this task; returns when it is done. Raises `OperationalError` if it is refused."""
         if not isinstance(task, str):
             raise TypeError(f"work() takes the text of a task, not a {type(task).__name__}")
         self._tell("began", task)
@@ -50,8 +51,14 @@ class Effects:
     def _tell(self, what: str, task: str) -> None:
         connection = self._connection()
         connection.sendall(json.dumps([what, task[:_LONGEST]]).encode() + b"\n")
-        if not connection.recv(16):
+        answer = connection.recv(16)
+        if not answer:
             raise ConnectionError("the grader takes no more word of tasks")
+        if answer == b"no\n":
+            time.sleep(self._seconds)  # as it takes to find out
+            from kombu.exceptions import OperationalError
+
+            raise OperationalError("the other broker is away")
 
     def _connection(self) -> socket.socket:
         if getattr(self._own, "owner", None) != os.getpid():  # a process that was forked needs one of its own

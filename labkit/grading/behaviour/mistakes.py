@@ -33,6 +33,8 @@ NOT_BEGUN = "no work begun"
 NO_SHARE = "a worker without a share"
 NOT_TAKEN_OVER = "work of a dead worker left"
 NOT_RESUMED = "no work after the broker was silent"
+PASSED_OVER = "refused task passed over"
+NOT_BORNE = "ended when the other broker was away"
 NOT_GROWN = "new partitions left"
 LEFT = "tasks left"
 LOST = "lost task"
@@ -61,11 +63,11 @@ HINTS: dict[str, str] = {
     NOT_THERE: "The cell has to define a function of just this name.",
     CRASHED: "Run the cell yourself, against your own lab, and read the error from its last line.",
     ENDED_EARLY: "A worker polls again when there is nothing to do, until `stop` is set.",
-    ABUSE: "Use nothing of the grader but `work` and `stop`, and no more of the broker than the question needs.",
+    ABUSE: "Use nothing of the grader but what is handed to the function, and no more of the broker than is needed.",
     TOPIC_GONE: "A worker reads its topic, and neither deletes nor makes one.",
     TOPIC_CHANGED: "The topic is there as it is to be: a producer asks how many partitions it has, and adds none.",
     WORKED_ON_DONE: "Look at the status of each event, and work on those that are NEW.",
-    UNKNOWN_TASK: "Call `work` with the text of the record, unchanged.",
+    UNKNOWN_TASK: "A task is the text of its record, unchanged.",
     ALL_IN_ONE: "The partition follows from the key, if there is one: leave it out, or name the partition yourself.",
     NOT_AWAITED: "acks='all', and get() on what send() returned: only then has the broker written the record.",
     NOT_JSON: "json.dumps() once, and encode() what it returns.",
@@ -75,7 +77,7 @@ HINTS: dict[str, str] = {
     SAME_GROUP: "The members of one group share the records; who is to get all needs a group of its own, or none.",
     DONE_FIRST: "Call `work` first, and write DONE when it has returned.",
     SHARED_CONSUMER: "A consumer belongs to one thread: its commit speaks for all that it has handed out.",
-    COMMIT_FIRST: "Call `work` first, and commit when it has returned.",
+    COMMIT_FIRST: "Do the work first, and commit when it is done.",
     AUTO_COMMIT: "Set enable_auto_commit=False and commit yourself after each task.",
     LATE_COMMIT: "Commit after each task: what is finished and not committed is done again after a crash.",
     BLOCKED_POLL: "Poll again after a few tasks (max_poll_records): the group can only change hands when all poll.",
@@ -84,8 +86,10 @@ HINTS: dict[str, str] = {
     NO_SHARE: "Subscribe to the topic, so that the group gives each worker its partitions.",
     NOT_TAKEN_OVER: "Who gets a dead worker's partitions goes on where it has committed.",
     NOT_RESUMED: "A broker may be silent for a moment: go on polling, and try the commit again.",
+    PASSED_OVER: "Try the same record again until it is taken, and neither commit it nor poll on before.",
+    NOT_BORNE: "Catch the OperationalError around this call, wait a moment and try again, while `stop` is not set.",
     NOT_GROWN: "A consumer notices new partitions when it asks again: see metadata_max_age_ms.",
-    LEFT: "Poll until `stop` is set, and call `work` for every record of all partitions.",
+    LEFT: "Poll until `stop` is set, and work on every record of all partitions.",
     LOST: "Commit what is done, and nothing beyond it.",
     TWICE: "Commit after each task, so that a crash repeats as little as possible.",
     DISORDER: "Begin the next task of a partition when the one before it is done.",

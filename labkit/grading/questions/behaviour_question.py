@@ -35,6 +35,7 @@ from labkit.errors import (
 )
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.bounded_client import BoundedClient
+from labkit.grading.behaviour.bridge_scenario import play_bridge
 from labkit.grading.behaviour.group_scenario import play_group
 from labkit.grading.behaviour.job_scenario import play_jobs
 from labkit.grading.behaviour.keyed_producer_scenario import play_keyed_producer
@@ -63,6 +64,7 @@ SCENARIOS: dict[str, Callable[[BehaviourRun], None]] = {
     "keyed_producer": play_keyed_producer,
     "worker": play_worker,
     "group": play_group,
+    "bridge": play_bridge,
     "jobs": play_jobs,
     "purposes": play_purposes,
     "view": play_view,

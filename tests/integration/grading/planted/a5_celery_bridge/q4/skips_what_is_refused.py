@@ -1,0 +1,22 @@
+# refused task passed over
+from kafka import KafkaConsumer
+from kombu.exceptions import OperationalError
+
+QUICK = {"auto_offset_reset": "earliest", "heartbeat_interval_ms": 500, "metadata_max_age_ms": 1000}
+
+
+def bridge(bootstrap_servers, topic, group, hand_on, stop):
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False, **QUICK
+    )
+    try:
+        while not stop.is_set():
+            for records in consumer.poll(timeout_ms=200, max_records=1).values():
+                for record in records:
+                    try:
+                        hand_on(record.value.decode())
+                    except OperationalError as error:
+                        print("skipped", error)
+                    consumer.commit()
+    finally:
+        consumer.close()
