@@ -171,5 +171,6 @@ def _finish(
 
 def _left(run: BehaviourRun, bridge: StudentWorker, mistake: str) -> RunCut:
     left = run.undone()
-    said = f"{len(left)} tasks were left, {left[0]!r} the first, and no further one was handed on."
+    first = f", {left[0]!r} the first" if left else ""
+    said = f"{len(left)} tasks were left{first}, and no further one was handed on in time."
     return run.cut(mistake, said, who=bridge.name)

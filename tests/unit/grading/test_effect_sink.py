@@ -13,11 +13,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from labkit.errors import GradingFailed
 from labkit.grading import effect_sink
+from labkit.grading.behaviour.effect_program import Effects
 from labkit.grading.effect_connection import CONNECTIONS
-from labkit.grading.effect_sink import LINE, EffectSink
+from labkit.grading.effect_sink import LINE, Effect, EffectSink
 from labkit.lab.condition import wait_for
 from tests.conditions import PATIENCE, in_time
 
@@ -67,6 +69,36 @@ def test_a_task_that_is_held_waits_and_the_others_do_not(sink: EffectSink) -> No
         assert one.recv(16) == b"ok\n"
         assert sink.held() == []
         assert tell(two, "began", "held") == b"ok\n"
+
+
+def test_a_worker_may_be_held_when_it_has_done_a_task(sink: EffectSink) -> None:
+    sink.hold(lambda effect: effect.what == "done")
+    with connected(sink.open("worker")) as one:
+        assert tell(one, "began", "a") == b"ok\n"
+        one.sendall(b'["done", "a"]\n')
+        assert wait_for(lambda: bool(sink.held()), PATIENCE)
+        assert [effect.what for effect in sink.effects()] == ["began", "done"]
+        sink.let_go()
+        assert one.recv(16) == b"ok\n"
+
+
+def test_what_is_refused_has_not_begun(sink: EffectSink) -> None:
+    refused: list[str] = []
+
+    def refuses(effect: Effect) -> bool:
+        refused.append(effect.task)
+        return len(refused) < 3
+
+    path = sink.open("worker")
+    sink.refuse(refuses)
+    effects = Effects(str(path), 0.0)
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            effects.work("a")
+    effects.work("a")
+    assert refused == ["a"] * 3
+    assert [(effect.number, effect.what) for effect in sink.effects()] == [(0, "began"), (1, "done")]
+    effects._own.connection.close()
 
 
 def test_a_worker_that_dies_holds_nothing(sink: EffectSink) -> None:

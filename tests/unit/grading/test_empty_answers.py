@@ -112,7 +112,7 @@ def test_no_number_is_right_for_students_whose_shares_are_not_the_same(a1: Assig
 
 
 @pytest.mark.parametrize("mistake", CUTS)
-@pytest.mark.parametrize("assignment", ["a2_task_queue", "a3_job_status"])
+@pytest.mark.parametrize("assignment", ["a2_task_queue", "a3_job_status", "a5_celery_bridge"])
 def test_a_run_that_was_cut_short_praises_nothing(assignment: str, mistake: str) -> None:
     for question in questions(read_assignment(SOURCE / assignment), BehaviourQuestion):
         assert isinstance(question, BehaviourQuestion)

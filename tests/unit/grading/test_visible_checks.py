@@ -19,7 +19,14 @@ from tests.unit.grading.local_solution import LocalSolution, solved
 from tests.unit.grading.notebooks import write_assignment
 
 SOURCE = Path(__file__).parents[3] / "assignments" / "source"
-NAMES = ["a1_topics_and_producer", "a2_task_queue", "a3_job_status", "a4_priority_dispatcher", "a6_message_api"]
+NAMES = [
+    "a1_topics_and_producer",
+    "a2_task_queue",
+    "a3_job_status",
+    "a4_priority_dispatcher",
+    "a5_celery_bridge",
+    "a6_message_api",
+]
 
 
 @pytest.fixture(scope="module", params=NAMES)
