@@ -204,6 +204,7 @@ def add_heartbeat(app, service, seconds):
 RIGHT_ANSWERS: list[tuple[str, str]] = [
     ("q1", CONFIGURE.format("app.conf.broker_transport_options = {'visibility_timeout': int(2 * longest)}")),
     ("q1", CONFIGURE.format("app.conf['broker_transport_options'] = dict(visibility_timeout=longest + 1)")),
+    ("q1", CONFIGURE.format("app.conf.worker_prefetch_multiplier = 4; app.conf.worker_disable_prefetch = True")),
     ("q2", HELD.format("fair = float(fair)")),
     ("q3", HAND_ON.format("priority = str(priority)")),
     ("q3", HAND_ON.format("app.signature(kind, args).apply_async(task_id=task_id, priority=priority); return task_id")),
