@@ -58,5 +58,5 @@ def as_long(case, longest):
     return set_up(case, longest, visible_after=longest)
 
 
-def a_day(case, longest):
+def too_long(case, longest):
     return set_up(case, longest, visible_after=86400)

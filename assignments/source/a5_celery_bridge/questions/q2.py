@@ -8,7 +8,7 @@ def drawn(student):
     """The processes of a worker, the multiplier, the seconds of a task, and how many there are."""
     draw = Random(f"{student} holds")
     processes, multiplier, seconds = draw.randrange(2, 6), draw.randrange(4, 9), draw.randrange(20, 60)
-    tasks = multiplier * processes + draw.randrange(1, (multiplier - 2) * processes)
+    tasks = multiplier * processes + draw.randrange(processes + 1, (multiplier - 2) * processes)
     return processes, multiplier, seconds, tasks - (tasks % (2 * processes) == 0)
 
 
