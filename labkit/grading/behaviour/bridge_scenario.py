@@ -112,7 +112,18 @@ def _stop_while_away(run: BehaviourRun, bridge: StudentWorker) -> None:
     elif isinstance(bridge.answer, CodeError):
         raise _not_borne(run, bridge)
     else:
+        _look_at_refused(run, bridge, refused)
         look_at_end(run, bridge)
+
+
+def _look_at_refused(run: BehaviourRun, bridge: StudentWorker, refused: list[str]) -> None:
+    """What the other broker has not taken is not to be committed."""
+    committed = run.group.committed()
+    for task in dict.fromkeys(refused):
+        partition, offset = run.tasks[task]
+        if committed.get(partition, 0) > offset:
+            said = f"{task!r} was committed when it stopped, and the other broker had not taken it: it is lost."
+            run.tell(mistakes.REFUSED_DONE, said, task=task, who=bridge.name)
 
 
 def _refused(run: BehaviourRun, bridge: StudentWorker, times: int | None) -> list[str]:

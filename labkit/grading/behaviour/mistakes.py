@@ -35,6 +35,7 @@ NOT_TAKEN_OVER = "work of a dead worker left"
 NOT_RESUMED = "no work after the broker was silent"
 PASSED_OVER = "refused task passed over"
 NOT_BORNE = "ended when the other broker was away"
+REFUSED_DONE = "refused task committed"
 NOT_GROWN = "new partitions left"
 LEFT = "tasks left"
 LOST = "lost task"
@@ -88,6 +89,7 @@ HINTS: dict[str, str] = {
     NOT_RESUMED: "A broker may be silent for a moment: go on polling, and try the commit again.",
     PASSED_OVER: "Try the same record again until it is taken, and neither commit it nor poll on before.",
     NOT_BORNE: "Catch the OperationalError around this call, wait a moment and try again, while `stop` is not set.",
+    REFUSED_DONE: "When `stop` is set, leave the record that was not taken uncommitted: the next bridge hands it on.",
     NOT_GROWN: "A consumer notices new partitions when it asks again: see metadata_max_age_ms.",
     LEFT: "Poll until `stop` is set, and work on every record of all partitions.",
     LOST: "Commit what is done, and nothing beyond it.",
@@ -113,7 +115,7 @@ HINTS: dict[str, str] = {
 }
 
 #: Where the first is known, the second says nothing more.
-_CAUSES = {AUTO_COMMIT: LATE_COMMIT, STALE: WRONG_STATUS}
+_CAUSES = {AUTO_COMMIT: LATE_COMMIT, STALE: WRONG_STATUS, PASSED_OVER: LOST, REFUSED_DONE: LOST}
 #: So much is told of each mistake.
 KEPT = 3
 

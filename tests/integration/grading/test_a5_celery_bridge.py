@@ -97,7 +97,7 @@ OF_BRIDGES = {
     mistakes.NOT_TAKEN_OVER,
     mistakes.PASSED_OVER,
     mistakes.NOT_BORNE,
-    mistakes.LOST,
+    mistakes.REFUSED_DONE,
     mistakes.TWICE,
     mistakes.DISORDER,
     mistakes.NOT_STOPPED,

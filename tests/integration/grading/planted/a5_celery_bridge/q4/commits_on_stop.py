@@ -1,4 +1,4 @@
-# lost task
+# refused task committed
 from kafka import KafkaConsumer
 from kombu.exceptions import OperationalError
 
