@@ -105,6 +105,7 @@ def _stop_while_away(run: BehaviourRun, bridge: StudentWorker) -> None:
     if not run.stop(bridge, SECONDS_TO_LOOK):
         before = len(refused)
         run.wait(lambda: bridge.is_over() or len(refused) >= before + TRIES_UNSTOPPED, STOP_TIMEOUT)
+    _look_at_refused(run, bridge, refused)
     if not bridge.is_over():
         said = f"It was asked to stop, still ran {SECONDS_TO_LOOK:g} s later, and had tried {len(refused)} times."
         run.tell(mistakes.NOT_STOPPED, said, who=bridge.name)
@@ -112,17 +113,16 @@ def _stop_while_away(run: BehaviourRun, bridge: StudentWorker) -> None:
     elif isinstance(bridge.answer, CodeError):
         raise _not_borne(run, bridge)
     else:
-        _look_at_refused(run, bridge, refused)
         look_at_end(run, bridge)
 
 
 def _look_at_refused(run: BehaviourRun, bridge: StudentWorker, refused: list[str]) -> None:
     """What the other broker has not taken is not to be committed."""
     committed = run.group.committed()
-    for task in dict.fromkeys(refused):
+    for task in run.tasks.keys() & refused:
         partition, offset = run.tasks[task]
         if committed.get(partition, 0) > offset:
-            said = f"{task!r} was committed when it stopped, and the other broker had not taken it: it is lost."
+            said = f"{task!r} was committed, and the other broker has not taken it: it is lost."
             run.tell(mistakes.REFUSED_DONE, said, task=task, who=bridge.name)
 
 

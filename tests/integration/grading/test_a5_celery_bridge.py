@@ -98,6 +98,7 @@ OF_BRIDGES = {
     mistakes.PASSED_OVER,
     mistakes.NOT_BORNE,
     mistakes.REFUSED_DONE,
+    mistakes.LOST,
     mistakes.TWICE,
     mistakes.DISORDER,
     mistakes.NOT_STOPPED,

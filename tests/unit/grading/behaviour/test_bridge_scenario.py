@@ -145,6 +145,13 @@ def test_who_looks_at_stop_between_two_tries_ends() -> None:
     assert run.undone()
 
 
+def test_what_was_refused_is_not_to_be_committed() -> None:
+    run = PlayedBridge("tries again")
+    run.group = SimpleNamespace(has=lambda _: False, committed=lambda: {0: 1})
+    _stop_while_away(run, run.bridge)
+    assert run.told == [mistakes.REFUSED_DONE]
+
+
 def test_who_tries_for_ever_is_not_waited_for() -> None:
     run = PlayedBridge("tries for ever")
     _stop_while_away(run, run.bridge)
