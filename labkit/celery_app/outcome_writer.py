@@ -87,8 +87,11 @@ class _DeadLetters:
             except UnknownTopic:
                 raise  # nothing was waited for
             except BaseException:
-                if client is self._common:  # what it left open is settled under its id: let nobody else wait for that
+                # what it left open is settled under its id: let nobody else wait for that
+                if client is self._common:
                     self._apart[topic], self._common = client, self._make()
+                elif topic not in self._apart:  # another thread has had that client before, and its topic has it now
+                    self._apart[topic] = self._make()
                 raise
             finally:
                 if client is not self._common:  # nobody closes it later

@@ -38,6 +38,8 @@ class SessionRecords:
         Redis must answer by the `deadline`, a moment of `time.monotonic`; `DeadlineExceeded` if that was too soon.
         """
         with self._lock:
+            if self._asked is not None and self._asked.done() and self._asked.exception() is not None:
+                self._asked = None  # that Redis was away when nobody waited any more tells nothing of now
             asked = self._asked = self._asked or on_a_thread(self._stream.read)
         wait_for_answer(asked, deadline, away=RedisUnreachable)
         with self._lock:

@@ -52,8 +52,8 @@ def _rotate_alone(handler: RotatingFileHandler) -> None:
             else:
                 stream.close()
                 handler.stream = handler._open()
-        except BlockingIOError:
-            pass  # another process is at it: this line still goes to the file that becomes an older one
+        except OSError:
+            pass  # another process is at it, or it cannot be done there: this line still goes to the file as it is
         finally:
             os.close(held)
 

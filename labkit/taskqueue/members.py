@@ -145,7 +145,7 @@ def stop_members(members: list[Member], timeout: float) -> list[Exception]:
     ends: list[Future[None]] = []
     steps: list[Callable[[Member], object]] = [
         lambda member: member.ask_to_stop(),
-        lambda member: ends.append(on_a_thread(partial(member.join, timeout))),
+        lambda member: ends.append(_joined(member, timeout)),
     ]
     for step, member in product(steps, members):
         with _kept(failures):
@@ -154,6 +154,18 @@ def stop_members(members: list[Member], timeout: float) -> list[Exception]:
         with _kept(failures):
             end.result()
     return failures
+
+
+def _joined(member: Member, timeout: float) -> Future[None]:
+    """Its join, on a thread; here and now where no thread can be started, as when the interpreter ends."""
+    join = partial(member.join, timeout)
+    try:
+        return on_a_thread(join)
+    except RuntimeError:
+        join()
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
 
 @contextmanager

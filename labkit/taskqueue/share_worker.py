@@ -29,7 +29,6 @@ from labkit.taskqueue.transport.share_contract import (
 POLL_TIMEOUT = 0.1
 #: No task begins after this part of its lock's time: it goes back, to somebody who has the whole time for it.
 BEGIN_WITHIN = 0.5
-
 #: How long a worker with nothing in hand but letters that cannot be written waits before it gives their records back,
 #: in seconds. That uses up a delivery, so after each one it waits twice as long, up to the lock.
 STUCK_PAUSE = 2.0
@@ -207,7 +206,9 @@ class ShareWorker(BaseWorker):
                 sent.append(item)
             else:
                 self._decide(client, item, "release")
-        self._requeue.put(sent)
+        if sent:  # where the topic does not answer that takes seconds, and what is done has a lock
+            self._verdicts.commit(client)
+            self._requeue.put(sent)
 
     def _settle_sent(self, client: ShareClient) -> None:
         """Say what becomes of tasks that were sent again; what was refused is sent once more while there is time."""

@@ -28,6 +28,9 @@ from labkit.taskqueue.task import Task
 #: How long a task waits at once for a process that gets ready, or that has it and does not begin, in seconds. A worker
 #: that leaves has more time than this.
 START_TIMEOUT = 10.0
+#: A process that is not ready after so many of these waits is replaced; and if so many die before one was ever ready,
+#: the next one would, too.
+MOST_WAITS, MOST_DEATHS = 10, 5
 #: How long to wait when no process could be had, in seconds: at first, and in the end.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 #: To so many processes a task is told, one after the other, if they die before they begin it.
@@ -55,6 +58,8 @@ class HandlerProcess:
         self._is_ready = False
         # whether one of them ever was
         self._was_ready = False
+        # in vain, since there was one that was ready
+        self._waits = self._deaths = 0
         self._pause = FIRST_PAUSE
         self._closed = Event()
         self._outage = Outage(log, "A thread for handlers", "its process", meanwhile="its tasks wait")
@@ -63,7 +68,7 @@ class HandlerProcess:
         """The process when it is ready, which is started if there is none.
 
         Raises `TryAgainLater` if there is none to be had now, or if it is not ready yet, which it may be next time;
-        `WorkerFailed` if the first one of all says that it cannot run the handler.
+        `WorkerFailed` if the first one of all says that it cannot run the handler, or the first few die in silence.
         """
         child = self._child
         if self._closed.is_set():
@@ -74,13 +79,19 @@ class HandlerProcess:
             try:
                 said = self._answers.get(timeout=START_TIMEOUT)
             except Empty:
+                self._waits += 1
+                if self._waits >= MOST_WAITS:
+                    self._waits = 0
+                    self._end(child)
                 raise self._missing(f"It is not ready after {START_TIMEOUT:g} s.", pause=False) from None
             if said == _ENDED:
                 self._child = None
-                if child.why() is not None and not self._was_ready:
+                self._deaths += 1
+                if not self._was_ready and (child.why() is not None or self._deaths >= MOST_DEATHS):
                     child.join()  # raises it: the next one could not either
                 raise self._missing(f"It ended with {child.ending()} as soon as it was started.")
             self._is_ready = self._was_ready = True
+            self._waits = 0
         return child
 
     def run(self, task: Task) -> BaseException | None:
@@ -120,14 +131,17 @@ class HandlerProcess:
             try:
                 child.tell(task)
                 has_begun = self._answers.get(timeout=START_TIMEOUT) == _BEGUN
-            except (WorkerFailed, Empty):
-                has_begun = False
+                how = child.ending
+            except WorkerFailed:
+                has_begun, how = False, child.ending
+            except Empty:
+                has_begun, how = False, lambda: f"our SIGKILL, as it had not begun it after {START_TIMEOUT:g} s"
             if has_begun:
                 self._pause = FIRST_PAUSE
                 self._outage.ends()
                 return child
             self._end(child)
-            log.warning("a process for handlers ended before it began a task, with %s; it is replaced", child.ending())
+            log.warning("a process for handlers ended before it began a task, with %s; it is replaced", how())
         raise self._missing("Those that were started ended before they began a task.")
 
     def _launch(self) -> ChildProcess:

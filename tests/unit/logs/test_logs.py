@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -100,6 +101,40 @@ def test_several_processes_write_to_one_log_and_keep_the_older_files(tmp_path: P
         f"line {number:03}" for number in range(100)
     ]
     assert all(each.stat().st_size <= 100 for each in files)
+
+
+def test_who_comes_second_to_rotate_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at the file and its lock another process has rotated it."""
+    file = tmp_path / "worker.log"
+    first, second = (RotatingFileHandler(file, maxBytes=100, backupCount=5) for _ in range(2))
+    share(first)
+    share(second)
+    flock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.undo()
+        first.doRollover()
+        flock(descriptor, how)
+
+    monkeypatch.setattr("labkit.logs.shared_file.fcntl.flock", late)
+    for number in range(12):
+        second.emit(logging.makeLogRecord({"msg": f"line {number:03}"}))
+    for handler in (first, second):
+        handler.close()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["worker.log", "worker.log.1"]
+
+
+def test_a_file_that_cannot_be_locked_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("labkit.logs.shared_file.fcntl.flock", refuse)
+    handler = RotatingFileHandler(tmp_path / "worker.log", maxBytes=100, backupCount=2)
+    share(handler)
+    for number in range(20):
+        handler.emit(logging.makeLogRecord({"msg": f"line {number:03}"}))
+    handler.close()
+    assert len((tmp_path / "worker.log").read_text().splitlines()) == 20
 
 
 def test_a_file_that_another_process_is_about_to_rotate_is_written_on(tmp_path: Path) -> None:

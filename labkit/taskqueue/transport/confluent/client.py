@@ -186,8 +186,8 @@ def close(client: confluent_kafka.Producer, timeout: float) -> None:
     """Close it, and refuse what it has not delivered. One that takes more than `timeout` seconds is left behind."""
     try:
         closed = on_a_thread(partial(_called, client.close))
-    except RuntimeError:  # no thread can be started, as when the interpreter ends
-        client.close()
+    except RuntimeError:  # no thread can be started, as when the interpreter ends, which is not to wait for a broker
+        LOGGER.warning("a producer's client is left behind: there is no thread left to close it")
         return
     deadline = time.monotonic() + timeout
     while not wait([closed], min(_LOOK_INTERVAL, left_until(deadline))).done:  # what a signal raises, it raises here

@@ -45,6 +45,12 @@ def handler(task): pass
 """
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """An interpreter may take long to start beside others."""
+    monkeypatch.setattr(handler_process, "START_TIMEOUT", LONG)
+
+
 @pytest.fixture
 def child():
     children = []
