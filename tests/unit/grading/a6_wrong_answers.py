@@ -407,6 +407,15 @@ RIGHT_ANSWERS: list[tuple[str, str]] = [
     ("q5", changed(TABLE, (NEW_TOKEN, 'f"{message_id}~{uuid4().hex}"'))),
     ("q6", APP),
     ("q6", BY_MODEL),
+    (  # FastAPI runs a plain function in a thread
+        "q6",
+        changed(
+            BY_MODEL,
+            ("message: Message, request: Request", "message: Message, key: Annotated[str, Depends(key_of)]"),
+            ("        key = key_of(request)\n", ""),
+            ("class Refused", "from fastapi import Depends\n\nclass Refused"),
+        ),
+    ),
 ]
 
 #: question, mistake, points, answer
