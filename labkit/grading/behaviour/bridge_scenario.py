@@ -119,7 +119,7 @@ def _stop_while_away(run: BehaviourRun, bridge: StudentWorker) -> None:
 def _look_at_refused(run: BehaviourRun, bridge: StudentWorker, refused: list[str]) -> None:
     """What the other broker has not taken is not to be committed."""
     committed = run.group.committed()
-    for task in run.tasks.keys() & refused:
+    for task in [task for task in run.tasks if task in refused]:
         partition, offset = run.tasks[task]
         if committed.get(partition, 0) > offset:
             said = f"{task!r} was committed, and the other broker has not taken it: it is lost."

@@ -13,6 +13,7 @@ def configure(app, longest):
     )
     {}
 """
+PREFETCH_ALONE = "@with_worker\ndef configure(app, longest): app.conf.worker_prefetch_multiplier = 1"
 HOUR = "app.conf.broker_transport_options = {}; app.conf.visibility_timeout = 1.5 * longest"
 
 HELD = """
@@ -38,6 +39,13 @@ def hand_on(record, app):
     task_id, priority, args = headers.get("id", place), int(headers.get("priority", 9)), [payload]
     {}
     app.send_task(kind, args=args, task_id=task_id, priority=priority)
+    return task_id
+"""
+SWALLOWED = """
+    try:
+        app.send_task(kind, args=args, task_id=task_id, priority=priority)
+    except Exception:
+        return None
     return task_id
 """
 BAD_STOPS = """
@@ -129,6 +137,23 @@ ABSOLUTE = """
         if connection.execute(IGNORE, (task_id,)).rowcount:
             connection.execute("UPDATE accounts SET balance = ? WHERE name = ?", (amount, account))
 """
+IN_DEFAULT = PAY.replace("amount):", "amount, seen=set()):")
+IN_KEYWORD = PAY.replace("amount):", "amount, *, seen=set()):")
+IN_COUNTER = PAY.replace("seen = set()", "from collections import Counter; seen = Counter()")
+COUNTED = """
+    if not seen[task_id]:
+        with connection:
+            connection.execute(ADD, (amount, account))
+        seen[task_id] += 1
+"""
+IN_ATTRIBUTE = """
+    if task_id not in pay.seen:
+        with connection:
+            connection.execute(ADD, (amount, account))
+        pay.seen.add(task_id)
+
+pay.seen = set()
+"""
 MARK_OR_ERROR = """
     with connection:
         connection.execute(MARK, (task_id,))
@@ -205,10 +230,13 @@ RIGHT_ANSWERS: list[tuple[str, str]] = [
     ("q1", CONFIGURE.format("app.conf.broker_transport_options = {'visibility_timeout': int(2 * longest)}")),
     ("q1", CONFIGURE.format("app.conf['broker_transport_options'] = dict(visibility_timeout=longest + 1)")),
     ("q1", CONFIGURE.format("app.conf.worker_prefetch_multiplier = 4; app.conf.worker_disable_prefetch = True")),
+    (
+        "q1",
+        CONFIGURE.format("app.conf.task_reject_on_worker_lost = None; app.conf.task_retry_on_worker_lost = True"),
+    ),
     ("q2", HELD.format("fair = float(fair)")),
     ("q3", HAND_ON.format("priority = str(priority)")),
     ("q3", HAND_ON.format("app.signature(kind, args).apply_async(task_id=task_id, priority=priority); return task_id")),
-    ("q5", PAY + MARK_OR_ERROR),
     ("q5", PAY + ERROR_CAUGHT),
     ("q5", PAY + LOCKED_FIRST),
     ("q5", PAY + LOOKED_AND_MARKED),
@@ -221,7 +249,8 @@ RIGHT_ANSWERS: list[tuple[str, str]] = [
 WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q1", "nothing set", 0, "@with_worker\ndef configure(app, longest): pass"),
     ("q1", "nothing set", 0, "@with_worker\ndef configure(app, longest): app.conf.acks_late = True"),
-    ("q1", "acknowledged when it begins", 1, CONFIGURE.format("app.conf.task_acks_late = False")),
+    ("q1", "acknowledged when it begins", 0, CONFIGURE.format("app.conf.task_acks_late = False")),
+    ("q1", "acknowledged when it begins", 0, PREFETCH_ALONE),
     ("q1", "acks_late alone", 0, "@with_worker\ndef configure(app, longest): app.conf.task_acks_late = True"),
     ("q1", "lost with its process", 3, CONFIGURE.format("app.conf.task_reject_on_worker_lost = None")),
     ("q1", "tasks taken ahead", 3, CONFIGURE.format("app.conf.worker_prefetch_multiplier = 4")),
@@ -279,12 +308,18 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q3", "priority upside down", 0, HAND_ON.format("priority = 9 - int(headers.get('priority', 0))")),
     ("q3", "no priority", 0, HAND_ON.format("priority = None")),
     ("q3", "stopped by a bad record", 4, BAD_STOPS),
+    ("q3", "error taken for a bad record", 4, HAND_ON.format(SWALLOWED.strip())),
     ("q3", "two records", 0, HAND_ON.format("kind = 'tasks.' + kind")),
     ("q5", "paid each time", 0, PAY + UNMARKED),
     ("q5", "paid each time", 0, PAY + MARK_IGNORED),
     ("q5", "paid each time", 0, PAY + ERROR_KEPT),
     ("q5", "remembered in memory", 0, PAY + IN_MEMORY),
+    ("q5", "never acknowledged", 4, PAY + MARK_OR_ERROR),
     ("q5", "remembered in memory", 0, PAY + IN_MEMORY_BEFORE),
+    ("q5", "remembered in memory", 0, IN_DEFAULT + IN_MEMORY),
+    ("q5", "remembered in memory", 0, IN_KEYWORD + IN_MEMORY),
+    ("q5", "remembered in memory", 0, IN_COUNTER + COUNTED),
+    ("q5", "remembered in memory", 0, PAY + IN_ATTRIBUTE),
     ("q5", "mark before the effect", 4, PAY + MARK_FIRST),
     ("q5", "effect before the mark", 2, PAY + EFFECT_FIRST),
     ("q5", "looked first", 4, PAY + LOOKED_FIRST),
@@ -301,8 +336,10 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q6", "one name for all", 0, BEAT.format("name = 'heartbeat'")),
     ("q6", "schedule replaced", 0, REPLACED),
     ("q6", "minutes for seconds", 0, BEAT.format("every = timedelta(minutes=seconds)")),
+    ("q6", "whole seconds", 2, BEAT.format("every = int(seconds); options = {'expires': every}")),
+    ("q6", "error", 0, BEAT.format("args = service + 1")),
     ("q6", "milliseconds", 0, BEAT.format("every = 1000 * seconds")),
-    ("q6", "crontab for seconds", 0, BEAT.format("every = crontab(minute=f'*/{min(seconds, 59)}')")),
+    ("q6", "crontab for seconds", 0, BEAT.format("every = crontab(minute=f'*/{int(min(seconds, 59))}')")),
     ("q6", "letters as arguments", 0, BEAT.format("args = (service)")),
     ("q6", "no argument", 0, BEAT.format("args = ()")),
     ("q6", "two services", 0, BEAT.format("args = (service.upper(),)")),

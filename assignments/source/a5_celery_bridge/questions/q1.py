@@ -12,7 +12,8 @@ def set_up(case, longest, *, late=True, rejects=True, multiplier=1, visible_afte
     if case["what"] == "a process is killed":
         return {"its task": "is done again" if late and rejects else "is lost"}
     if case["what"] == "tasks wait":
-        return {"taken": multiplier * case["processes"] if multiplier else "all there are"}
+        taken = (multiplier + (not late)) * case["processes"]  # what runs counts until it is acknowledged
+        return {"taken": taken if multiplier else "all there are"}
     timeout = 1.5 * longest if visible_after is None else visible_after
     again = "are done again " + ("in time" if timeout <= 2 * longest else "too late")
     twice = late and timeout <= longest

@@ -62,8 +62,14 @@ def arguments_of(record):
     return [json.loads(record["value"])["payload"]]
 
 
-def handed_on(records, task_id=id_of, level=level_of, arguments=arguments_of, bad=None):
+def handed_on(records, task_id=id_of, level=level_of, arguments=arguments_of, bad=None, away="OperationalError"):
     """What is sent and returned."""
+
+    def returned(record):
+        if record.get("away"):
+            return away
+        return task_id(record) if record["is_task"] else bad
+
     sent = [
         {
             "task": json.loads(record["value"])["kind"],
@@ -72,9 +78,9 @@ def handed_on(records, task_id=id_of, level=level_of, arguments=arguments_of, ba
             "priority": level(record),
         }
         for record in records
-        if record["is_task"]
+        if record["is_task"] and not record.get("away")
     ]
-    return {"sent": sent, "returned": [task_id(record) if record["is_task"] else bad for record in records]}
+    return {"sent": sent, "returned": [returned(record) for record in records]}
 
 
 def answer(records):
@@ -83,6 +89,10 @@ def answer(records):
 
 def bad_stops(records):
     return handed_on(records, bad="an error")
+
+
+def error_swallowed(records):
+    return handed_on(records, away=None)
 
 
 def by_key(records):

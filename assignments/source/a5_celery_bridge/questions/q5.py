@@ -59,6 +59,13 @@ def answer(case):
     return of_way(case)
 
 
+def never_acknowledged(case):
+    """What finds its mark raises an error."""
+    times = Counter(task[0] for task in case["tasks"] if task)
+    again = [task_id for task_id, often in times.items() if often > 1]
+    return [balances | ({"come again for ever": again} if again else {}) for balances in of_way(case)]
+
+
 def unmarked(case):
     return of_way(case, turn=[task for task in case["tasks"] if task], dies=(1, 2), beside=(2,))
 

@@ -6,9 +6,11 @@ OTHERS = {"task": "clean_up", "args": [], "every": 3600.0, "waiting": [AWAY, AWA
 
 
 def services(rng):
-    """A few, with periods that no crontab has."""
+    """A few, with periods that no crontab has; that of the first is no whole number."""
     names = rng.sample(SERVICES, rng.randrange(2, 4))
-    return [[[name, rng.choice([11, 13, 17, 25, 40, 45, 70, 95, 100])] for name in names]]
+    periods = [rng.choice([11, 13, 17, 25, 40, 45, 70, 95, 100]) for _ in names]
+    periods[0] += 0.5
+    return [[[name, period] for name, period in zip(names, periods, strict=True)]]
 
 
 def entry(service, every, expires):
@@ -39,7 +41,12 @@ def expires_at_once(services):
 
 
 def expires_beside(services):
-    raise TypeError("got an unexpected keyword argument 'expires'")
+    unknown = {"unknown to Beat": ["expires"]}
+    return scheduled(services, lambda service, seconds: entry(service, seconds, None) | unknown)
+
+
+def cut_off(services):
+    return scheduled(services, lambda service, seconds: entry(service, int(seconds), int(seconds)))
 
 
 def one_name(services):
