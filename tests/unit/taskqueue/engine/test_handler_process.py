@@ -295,6 +295,30 @@ def test_a_module_that_takes_long_to_import_is_waited_for(module, monkeypatch, c
     assert said(caplog) == ["waits for its process", "goes on: its process"]
 
 
+def test_a_process_that_never_gets_ready_is_replaced(module, monkeypatch):
+    one, go = module
+    with monkeypatch.context() as hurry:
+        hurry.setattr(handler_process, "START_TIMEOUT", 0.01)
+        assert isinstance(one.run(new_task("k")), TryAgainLater)
+        stuck = one._child
+        for _ in range(handler_process.MOST_WAITS - 1):
+            assert one._child is stuck
+            assert isinstance(one.run(new_task("k")), TryAgainLater)
+    assert not stuck.alive()
+    go.write_text("")
+    assert one.run(new_task("k")) is None
+    assert one.start() is not stuck
+
+
+def test_where_the_first_processes_die_in_silence_the_worker_ends_and_says_how(module):
+    one, go = module
+    go.write_text("import os; os._exit(3)")
+    for _ in range(handler_process.MOST_DEATHS - 1):
+        assert isinstance(one.run(new_task("k")), TryAgainLater)
+    with pytest.raises(WorkerFailed, match="status 3"):
+        one.run(new_task("k"))
+
+
 def test_a_module_that_fails_later_is_an_outage_and_not_the_end(module):
     one, go = module
     go.write_text("")
