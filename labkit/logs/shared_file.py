@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
@@ -40,7 +41,13 @@ def _follow(handler: logging.FileHandler) -> None:
 
 
 def _rotate_alone(handler: RotatingFileHandler) -> None:
-    rotate = handler.doRollover
+    rotate, is_full = handler.doRollover, handler.shouldRollover
+
+    def is_full_by_now(record: logging.LogRecord) -> bool:
+        if handler.stream is not None:
+            with suppress(OSError):  # a pipe has no end
+                handler.stream.seek(0, os.SEEK_END)  # others may have written, which Python 3.13 does not look at
+        return bool(is_full(record))
 
     def rotate_alone() -> None:
         stream = handler.stream = handler.stream or handler._open()
@@ -58,6 +65,7 @@ def _rotate_alone(handler: RotatingFileHandler) -> None:
             os.close(held)
 
     handler.doRollover = rotate_alone  # type: ignore[method-assign]
+    handler.shouldRollover = is_full_by_now  # type: ignore[method-assign]
 
 
 def _is_current(stream: IO[str], name: str) -> bool:
