@@ -68,10 +68,8 @@ def test_an_answer_that_comes_too_late_is_there_the_next_time(stream, records):
     assert ids(records) == ["a", "b"]
 
 
-def test_an_error_that_comes_too_late_is_raised_the_next_time_and_then_over(stream, records):
+def test_an_error_is_raised_and_then_over(stream, records):
     stream.given.insert(0, RedisUnreachable())
-    with pytest.raises(DeadlineExceeded):
-        records.read(monotonic())
     stream.answers.set()
     with pytest.raises(RedisUnreachable):
         records.read()
@@ -84,3 +82,12 @@ def test_two_that_read_at_once_have_each_record_once(stream, records):
     assert {reader.result(PATIENCE) for reader in readers} <= {0, 1, 2}
     records.read()
     assert ids(records) == ["a", "b"]
+
+
+def test_an_error_from_a_time_when_nobody_waited_tells_nothing_of_now(stream, records):
+    stream.given.insert(0, RedisUnreachable("away"))
+    with pytest.raises(DeadlineExceeded):
+        records.read(monotonic())
+    stream.answers.set()
+    assert isinstance(records._asked.exception(PATIENCE), RedisUnreachable)
+    assert records.read() == 1

@@ -45,3 +45,17 @@ def test_what_goes_wrong_with_one_is_told_in_order_and_holds_up_no_other():
     members = [Slow(barrier, "ask"), Slow(barrier, "join 7"), Slow(barrier)]
     assert [str(failure) for failure in stop_members(members, 7)] == ["ask", "join 7"]
     assert [member.steps for member in members] == [["ask", "join 7"]] * 3
+
+
+def test_where_no_thread_can_be_started_they_are_waited_for_one_after_the_other(monkeypatch):
+    """As when the interpreter ends."""
+
+    def refuse(step):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("labkit.taskqueue.members.on_a_thread", refuse)
+    ended = threading.Event()
+    ended.set()
+    members = [Slow(ended), Slow(ended, "join 7"), Slow(ended)]
+    assert [str(failure) for failure in stop_members(members, 7)] == ["join 7"]
+    assert [member.steps for member in members] == [["ask", "join 7"]] * 3

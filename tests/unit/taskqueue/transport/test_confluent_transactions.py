@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from labkit.errors import BrokerUnreachable, NotAcknowledged
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import transactions as module
+from labkit.taskqueue.transport.confluent.client import close
 from labkit.taskqueue.transport.confluent.transactions import ConfluentTransactions
 from labkit.taskqueue.transport.values import Outgoing, Position, Timeouts, TopicPartition
 from tests.conditions import PATIENCE
@@ -65,3 +66,17 @@ def test_a_client_that_does_not_close_is_left_behind(monkeypatch, caplog):
         transactions.close()
     may_close.set()
     assert "did not close within 0.1 s, and is left behind" in caplog.text
+
+
+def test_a_client_that_no_thread_can_close_is_left_behind(monkeypatch, caplog):
+    """As when the interpreter ends: to close it here could wait without end."""
+
+    def refuse(step):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("labkit.taskqueue.transport.confluent.client.on_a_thread", refuse)
+    client = Client(KafkaError._STATE)
+    with caplog.at_level(logging.WARNING):
+        close(client, 0.1)
+    assert "left behind" in caplog.text
+    assert "close" not in client.calls
