@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from labkit.errors import NotAcknowledged, TopicMismatch
+from labkit.taskqueue.engine.requeue import send_copy
 from labkit.taskqueue.topic import LATER, Topic
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, Record, RecordMetadata
@@ -63,14 +64,7 @@ def _send(client: ProducerClient, topic: Topic, record: Record) -> None:
         answers.append(error)
         answered.set()
 
-    client.send(
-        topic.full_name,
-        partition=record.partition % topic.partitions,
-        key=record.key,
-        value=record.value,
-        headers=record.headers,
-        timestamp_ms=record.timestamp_ms,
-        on_delivery=hear,
-    )
+    partition = record.partition % topic.partitions
+    send_copy(client, record, to=topic.full_name, partition=partition, on_delivery=hear)
     if not answered.wait(SPILL_TIMEOUT) or answers[0] is not None:
         raise NotAcknowledged(f"A task could not be put aside to {topic.name}: {answers or 'no answer'}.")

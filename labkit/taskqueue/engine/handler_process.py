@@ -127,21 +127,21 @@ class HandlerProcess:
         Raises `TryAgainLater`.
         """
         for _ in range(TRIES):
-            child = self.start()
+            child, answer, how = self.start(), _ENDED, None
             try:
                 child.tell(task)
-                has_begun = self._answers.get(timeout=START_TIMEOUT) == _BEGUN
-                how = child.ending
+                answer = self._answers.get(timeout=START_TIMEOUT)
             except WorkerFailed:
-                has_begun, how = False, child.ending
+                pass  # it has ended, which is said below
             except Empty:
-                has_begun, how = False, lambda: f"our SIGKILL, as it had not begun it after {START_TIMEOUT:g} s"
-            if has_begun:
+                how = f"our SIGKILL, as it had not begun it after {START_TIMEOUT:g} s"
+            if answer == _BEGUN:
                 self._pause = FIRST_PAUSE
                 self._outage.ends()
                 return child
             self._end(child)
-            log.warning("a process for handlers ended before it began a task, with %s; it is replaced", how())
+            how = how or child.ending()
+            log.warning("a process for handlers ended before it began a task, with %s; it is replaced", how)
         raise self._missing("Those that were started ended before they began a task.")
 
     def _launch(self) -> ChildProcess:

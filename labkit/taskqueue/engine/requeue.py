@@ -17,12 +17,25 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.topics import Topic
-from labkit.taskqueue.transport.contract import ProducerClient, ProducerConfig, RecordMetadata
+from labkit.taskqueue.transport.contract import OnDelivery, ProducerClient, ProducerConfig, Record, RecordMetadata
 
 #: How long the broker may take to acknowledge a new record, in seconds: the lock on the old one runs meanwhile.
 ACKNOWLEDGED_WITHIN = 5.0
 
 log = safe_logger("labkit.worker")
+
+
+def send_copy(client: ProducerClient, record: Record, *, to: str, partition: int, on_delivery: OnDelivery) -> None:
+    """Hand over a record like this one, with the same time, for the topic of this full name; raises as `send` does."""
+    client.send(
+        to,
+        partition=partition,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        timestamp_ms=record.timestamp_ms,
+        on_delivery=on_delivery,
+    )
 
 
 class Requeue:
@@ -63,16 +76,8 @@ class Requeue:
             # by themselves: what comes as a batch is handed out as one
             config = ProducerConfig(linger_ms=0, delivery_timeout=ACKNOWLEDGED_WITHIN)
             self._client = self._topic.transport.producer(config)
-        record = item.record
-        self._client.send(
-            self._topic.full_name,
-            partition=record.partition,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-            timestamp_ms=record.timestamp_ms,
-            on_delivery=partial(self._hear, item),
-        )
+        record, hear = item.record, partial(self._hear, item)
+        send_copy(self._client, record, to=self._topic.full_name, partition=record.partition, on_delivery=hear)
 
     def _hear(self, item: WorkItem, _delivery: RecordMetadata | None, error: Exception | None) -> None:
         if error is not None:

@@ -37,6 +37,10 @@ class _Shard(deque[WorkItem]):
         self.name = name
 
 
+#: Stands among the ready shards for one that is due.
+_DUE = _Shard(None)
+
+
 class Shards:
     """Hands out tasks in order. Safe to use from many threads; `take` waits, everything else is quick.
 
@@ -50,7 +54,7 @@ class Shards:
         self._shards: dict[object, _Shard] = {}
         self._ready: SimpleQueue[_Shard | None] = SimpleQueue()
         self._postponed: list[tuple[float, int, _Shard, bool]] = []
-        # those whose time has come, which have every second turn; each has left an empty shard among the ready ones, so
+        # those whose time has come, which have every second turn; for each there is a `_DUE` among the ready ones, so
         # that whoever waits there comes
         self._due: deque[_Shard] = deque()
         self._due_had_turn = False
@@ -134,7 +138,8 @@ class Shards:
                 *_, shard, behind = heapq.heappop(self._postponed)
                 if not behind:
                     self._due.append(shard)
-                self._ready.put(shard if behind else _Shard(None))
+                    shard = _DUE
+                self._ready.put(shard)
                 released = True
             left = self._postponed[0][0] - now if self._postponed else None
         if released:
@@ -199,8 +204,8 @@ class Shards:
                 return self._due.popleft()
         self._due_had_turn = False
         shard = self._ready.get()
-        if shard is not None and shard.name is None and self._due:
-            with suppress(IndexError):
+        if shard is _DUE:
+            with suppress(IndexError):  # it has had its turn already
                 return self._due.popleft()
         return shard
 
