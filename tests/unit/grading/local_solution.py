@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from labkit.grading.sandbox.kernel_program import plain
 from labkit.grading.sandboxed_solution import WORKERS_TIMEOUT
 from labkit.grading.submission_cells import take_cells
 from labkit.grading.time_budget import TimeBudget
+from labkit.grading.visible_checks import read_checks, write_checks
 
 
 class LocalSolution:
@@ -86,3 +88,21 @@ def judged(assignment: Assignment, question: str, student: str, answer: str | No
     """The verdict on the model solution of this student, with this answer to the question."""
     (asked,) = (one for one in assignment.questions if one.id == question)
     return asked.judge(solved(assignment, student, **({question: answer} if answer else {})))
+
+
+def shown(
+    assignment: Assignment, folder: Path, question: str, wrong: Sequence[tuple[str, str, float, str]]
+) -> Callable[[str], tuple[str, float, str]]:
+    """Tells of a known mistake what students are shown of it: state, points and the first mistake that is named.
+
+    The visible checks go into this folder.
+    """
+    write_checks(assignment, folder)
+    visible = {one.id: one for one in read_checks(folder).questions}[question]
+    answers = {mistake: answer for asked, mistake, _, answer in wrong if asked == question}
+
+    def told(mistake: str) -> tuple[str, float, str]:
+        verdict = visible.judge(solved(assignment, "ada", **{question: answers[mistake]}))
+        return verdict.state, verdict.points, verdict.feedback[0].mistake if verdict.feedback else ""
+
+    return told
