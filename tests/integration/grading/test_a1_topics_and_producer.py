@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-import labkit
 from labkit.grading.assignment_folder import read_assignment
-from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
 from labkit.grading.lab_broker import LabBroker
 from labkit.grading.sandbox import Bubblewrap
 from labkit.lab.lab import Lab
+from tests.integration.grading.assignment_source import SECRET, SOURCE, tried_out
 from tests.integration.grading.shared_broker import SharedBroker
 
-FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a1_topics_and_producer"
-SOURCE = FOLDER / f"{FOLDER.name}.ipynb"
+FOLDER = SOURCE / "a1_topics_and_producer"
+NOTEBOOK = FOLDER / f"{FOLDER.name}.ipynb"
 #: One wrong answer to each question, and what it is told; only the process itself shows that `hash` is salted.
 WRONG = {
     "q1": ("def partition_of(key, partitions): return hash(key) % partitions", "changes from process to process"),
@@ -32,7 +31,6 @@ WRONG = {
     ),
 }
 
-SECRET = CourseSecret(b"of the tests")
 Grade = Callable[[Path], Report]
 
 
@@ -51,7 +49,7 @@ def grade(sandbox: Bubblewrap, lab: Lab) -> Grade:
 
 def cells(**answers: str) -> dict[str, Any]:
     """The model's notebook, but for these answers."""
-    notebook: dict[str, Any] = json.loads(SOURCE.read_text())
+    notebook: dict[str, Any] = json.loads(NOTEBOOK.read_text())
     for cell in notebook["cells"]:
         name = cell["metadata"].get("nbgrader", {}).get("grade_id")
         cell["source"] = answers.get(name, cell["source"])
@@ -61,20 +59,10 @@ def cells(**answers: str) -> dict[str, Any]:
 @pytest.mark.long
 @pytest.mark.slow
 def test_the_model_has_full_marks_and_always_the_same_report(grade: Grade) -> None:
-    report = grade(SOURCE)
+    report = grade(NOTEBOOK)
     assert [verdict.state for verdict in report.verdicts] == ["right"] * 5 + ["by hand"]
     assert (report.points, report.possible, report.notes) == (21, 24, ())
-    assert grade(SOURCE) == report
-
-
-def test_what_was_released_has_none(grade: Grade, tmp_path: Path) -> None:
-    release = read_assignment(FOLDER).release
-    answers = {cell.nbgrader.grade_id: cell.source for cell in release if cell.nbgrader}
-    file = tmp_path / "a.ipynb"
-    file.write_text(json.dumps(cells(**answers)))
-    report = grade(file)
-    assert report.points == 0
-    assert {verdict.state for verdict in report.verdicts} == {"not run"}
+    assert grade(NOTEBOOK) == report
 
 
 @pytest.mark.slow
@@ -90,10 +78,5 @@ def test_each_wrong_answer_is_named(grade: Grade, tmp_path: Path) -> None:
 
 def test_the_broker_agrees_with_the_model(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """All cells but the checks, also those for trying out: what they assert of the broker holds."""
-    monkeypatch.setattr(labkit, "open_lab", lambda: lab)
-    names: dict[str, Any] = {}
-    for cell in cells()["cells"]:
-        is_check = cell["metadata"].get("nbgrader", {}).get("grade_id", "").endswith("_check")
-        if cell["cell_type"] == "code" and not is_check:
-            exec("".join(cell["source"]), names)
+    names = tried_out(FOLDER, lab, monkeypatch)
     assert names["log"][0][0] == names["my_keys"][0]

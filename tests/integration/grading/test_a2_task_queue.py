@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -44,7 +43,6 @@ from labkit.grading.behaviour.mistakes import (
     WRONG_PLACE,
 )
 from labkit.grading.behaviour.student_worker import StudentWorker
-from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader
 from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandbox import Bubblewrap
@@ -52,11 +50,10 @@ from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE
+from tests.integration.grading.assignment_source import SECRET, SOURCE
 from tests.integration.grading.shared_broker import SharedBroker
-from tests.unit.grading.notebooks import noted, write
 
-FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a2_task_queue"
-SECRET = CourseSecret(b"of the tests")
+FOLDER = SOURCE / "a2_task_queue"
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +102,6 @@ def test_the_model_has_full_marks_however_long_a_sandbox_takes_to_start(
     report = grader.grade(FOLDER / "a2_task_queue.ipynb", student=uuid4().hex)
     assert [(verdict.state, verdict.feedback) for verdict in report.verdicts] == [("right", ())] * 3 + [("by hand", ())]
     assert (report.points, report.possible, report.notes) == (17, 20, ())
-
-
-def test_what_was_released_has_none_and_needs_no_broker(
-    sandbox: Bubblewrap, assignment: Assignment, tmp_path: Path
-) -> None:
-    released = [
-        noted(one.source, one.nbgrader.grade_id, one.kind, solution=one.nbgrader.solution)
-        for one in assignment.release
-        if one.nbgrader
-    ]
-    report = Grader(sandbox, assignment, secret=SECRET).grade(write(tmp_path / "a.ipynb", released), student="ada")
-    assert report.points == 0
-    assert {verdict.state for verdict in report.verdicts} == {"not run"}
 
 
 #: What a run ends by, so that nothing further is tried: it fails all checks.

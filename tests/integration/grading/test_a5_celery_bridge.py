@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
-import labkit
 from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.behaviour import mistakes
-from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader
 from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandbox import Bubblewrap
 from labkit.lab import Lab
+from tests.integration.grading.assignment_source import SECRET, SOURCE, handed_in, tried_out
 from tests.integration.grading.shared_broker import SharedBroker
 from tests.unit.grading.a5_wrong_answers import WRONG_ANSWERS
-from tests.unit.grading.notebooks import noted, write
 
-FOLDER = Path(__file__).parents[3] / "assignments" / "source" / "a5_celery_bridge"
-SECRET = CourseSecret(b"of the tests")
+FOLDER = SOURCE / "a5_celery_bridge"
 #: One wrong answer to each question that needs no broker.
 MISTAKES = {
     "q1": "acks_late alone",
@@ -47,19 +42,6 @@ def test_the_model_has_full_marks(sandbox: Bubblewrap, assignment: Assignment, l
     assert (report.points, report.possible, report.notes) == (30, 33, ())
 
 
-def test_what_was_released_has_none_and_needs_no_broker(
-    sandbox: Bubblewrap, assignment: Assignment, tmp_path: Path
-) -> None:
-    released = [
-        noted(one.source, one.nbgrader.grade_id, one.kind, solution=one.nbgrader.solution)
-        for one in assignment.release
-        if one.nbgrader
-    ]
-    report = Grader(sandbox, assignment, secret=SECRET).grade(write(tmp_path / "a.ipynb", released), student="ada")
-    assert report.points == 0
-    assert {verdict.state for verdict in report.verdicts} == {"not run"}
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_each_wrong_answer_is_named_and_always_the_same(
@@ -67,8 +49,7 @@ def test_each_wrong_answer_is_named_and_always_the_same(
 ) -> None:
     planted = {(question, mistake): answer for question, mistake, _, answer in reversed(WRONG_ANSWERS)}
     answers = {question: planted[question, mistake] for question, mistake in MISTAKES.items()}
-    cells = [noted(source, name, solution=True) for name, source in answers.items()]
-    notebook = write(tmp_path / "a.ipynb", cells)
+    notebook = handed_in(tmp_path / "a.ipynb", answers)
     grader = Grader(sandbox, assignment, secret=SECRET)
     report = grader.grade(notebook, student="ada")
     found = {verdict.question: verdict.feedback[0].mistake for verdict in report.verdicts}
@@ -79,12 +60,7 @@ def test_each_wrong_answer_is_named_and_always_the_same(
 
 def test_what_is_tried_out_on_the_lab_is_as_the_text_says(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """All cells but the checks, also those for trying out."""
-    monkeypatch.setattr(labkit, "open_lab", lambda: lab)
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for cell in json.loads((FOLDER / f"{FOLDER.name}.ipynb").read_text())["cells"]:
-        is_check = cell["metadata"].get("nbgrader", {}).get("grade_id", "").endswith("_check")
-        if cell["cell_type"] == "code" and not is_check:
-            exec("".join(cell["source"]), names)
+    names = tried_out(FOLDER, lab, monkeypatch)
     assert names["times"] == Counter({f"task-{number}": 1 for number in range(1, 11)}) + Counter(["task-4"])
 
 

@@ -18,9 +18,9 @@ from labkit.grading.questions.behaviour_question import BehaviourQuestion
 from labkit.grading.sandbox import Bubblewrap
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.lab import Lab
+from tests.integration.grading.assignment_source import SOURCE
 from tests.integration.grading.shared_broker import SharedBroker
 
-SOURCE = Path(__file__).parents[3] / "assignments" / "source"
 HONEST, PLANTED = Path(__file__).with_name("honest"), Path(__file__).with_name("planted")
 #: Of each assignment a planted mistake that shows itself soon; the others are run in a long run.
 SOON = {
