@@ -6,19 +6,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from functools import partial
 
 from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
 from labkit.jobs.follower import Catalogue, Follower, look_at_ends
 from labkit.jobs.job import Job, JobEvent, JobStatus
-from labkit.jobs.store import Store
+from labkit.jobs.store import Store, TopicId
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
-from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.timeouts import answer_of_broker, left_until, on_a_thread
 from labkit.taskqueue.topics import Topic
 
 log = logging.getLogger("labkit.jobs")
@@ -76,14 +78,14 @@ class JobView(Resource):
 
         Raises `DeadlineExceeded`, and `StoreInUse` if another process keeps another topic's jobs there.
         """
-        topic = self._catalogue.look()
-        ends = look_at_ends(self._store, self._catalogue, topic)
+        deadline = time.monotonic() + timeout
+        topic, ends = answer_of_broker(self._look_at_ends, deadline)
 
         def is_there() -> bool:
             positions = self._store.positions(topic)
             return all(positions.get(partition, 0) >= end for partition, end in ends.items())
 
-        self._wait(is_there, timeout, f"the view was to catch up with {self.topic.name}")
+        self._wait(is_there, deadline, timeout, f"the view was to catch up with {self.topic.name}")
 
     def follow(self) -> None:
         """Go on reading, in a thread, until `close`. Whatever fails is said once and tried again.
@@ -131,6 +133,7 @@ class JobView(Resource):
 
         Raises `DeadlineExceeded`, and `StoreInUse` as `catch_up` does.
         """
+        deadline = time.monotonic() + timeout
         found: list[Job] = []
 
         def is_there() -> bool:
@@ -139,7 +142,7 @@ class JobView(Resource):
                 found.append(job)
             return bool(found)
 
-        self._wait(is_there, timeout, f"job {job_id} was to come to version {version}")
+        self._wait(is_there, deadline, timeout, f"job {job_id} was to come to version {version}")
         return found[0]
 
     def close(self) -> None:
@@ -166,10 +169,14 @@ class JobView(Resource):
                 stack.callback(self._writer.close)
             stack.callback(self._follower.release)
 
-    def _wait(self, is_there: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait for what another thread or process reads; read oneself if nobody does."""
-        deadline = time.monotonic() + timeout
+    def _look_at_ends(self) -> tuple[TopicId, dict[int, int]]:
+        topic = self._catalogue.look()
+        return topic, look_at_ends(self._store, self._catalogue, topic)
+
+    def _wait(self, is_there: Callable[[], bool], deadline: float, timeout: float, what: str) -> None:
+        """Wait for what another thread or process reads; read if nobody does, on a thread, which may be left behind."""
         my_turn = False
+        step: Future[bool | None] | None = None
         try:
             while not is_there():
                 left = left_until(deadline)
@@ -178,15 +185,24 @@ class JobView(Resource):
                 if left == 0:
                     raise self._too_late(timeout, what)
                 my_turn = my_turn or (self._thread is None and self._turn.acquire(blocking=False))
-                if not my_turn or self._step(min(left, STEP)) is None:
+                if my_turn:
+                    if step is None or step.done():
+                        step = on_a_thread(partial(self._step, min(left, STEP)))
+                    wait([step], left)
+                if step is None or (step.done() and step.result() is None):
                     with self._advanced:
                         self._advanced.wait(min(left, LOOK_INTERVAL))
         finally:
-            if my_turn:
-                try:
-                    self._follower.release()
-                finally:
-                    self._turn.release()
+            if step is not None and not step.done():  # the broker or the store hangs
+                step.add_done_callback(lambda _: self._end_turn())
+            elif my_turn:
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        try:
+            self._follower.release()
+        finally:
+            self._turn.release()
 
     def _step(self, timeout: float) -> bool | None:
         advanced = self._follower.step(timeout)

@@ -16,7 +16,7 @@ DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
 #: Outcomes that are no attempts: a dispatcher has dropped the task, or put it on a topic for later, or a worker of a
 #: share group behind the others on its own; it was done before, by another delivery.
 SHED, SPILLED, REPEATED = "shed", "spilled", "repeated"
-
+NO_ATTEMPTS = (SHED, SPILLED, REPEATED)
 
 _TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 

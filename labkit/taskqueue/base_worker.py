@@ -133,7 +133,7 @@ class BaseWorker(ABC):
         return WorkerStatus(
             name=self.name,
             partitions=self._partitions,
-            done=self._done,
+            done=max(0, self._done - self._attempts.put_away),  # which is counted a moment earlier
             failed=self._attempts.failures,
             running=self._is_on,
         )

@@ -16,7 +16,7 @@ from msgspec.json import Decoder, decode
 from labkit.errors import Unsupported
 from labkit.lab.connection import Connection
 from labkit.logs import configure
-from labkit.measure.task_record import DONE, TaskRecord, printable
+from labkit.measure.task_record import DONE, NO_ATTEMPTS, TaskRecord, printable
 from labkit.process.child_process import STOP_TIMEOUT, ChildProcess
 from labkit.process.output_log import OUTPUT_FILE, OutputLog, output_folder, use_output_folder
 from labkit.process.parent_channel import ParentChannel
@@ -138,7 +138,7 @@ class ProcessMember:
         report = self._read(line)
         if report.record is not None:
             self._done += report.record.outcome == DONE
-            self._failed += report.record.outcome != DONE
+            self._failed += report.record.outcome not in (DONE, *NO_ATTEMPTS)
             self._on_record(report.record)
         elif report.assigned is not None:
             self._partitions = report.assigned

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, SHED, SPILLED, TaskRecord
+from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, NO_ATTEMPTS, SHED, SPILLED, TaskRecord
 from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
 from labkit.taskqueue.engine.handler import begin_on_topic
 from labkit.taskqueue.engine.shard import Shards
@@ -57,6 +57,8 @@ class Attempts:
         self.running: dict[WorkItem, None] = {}
         #: how many attempts did not end well
         self.failures = 0
+        #: tasks that were dropped, or stand elsewhere: neither done nor failed
+        self.put_away = 0
         self._counting = threading.Lock()
         self._shards = shards
         self._topic = topic
@@ -176,10 +178,11 @@ class Attempts:
         self._on_record(written)
         self.task_log.ended(item, written)
         if outcome != DONE:
+            is_put_away = outcome in NO_ATTEMPTS
             with self._counting:
-                self.failures += 1
+                self.put_away += is_put_away
+                self.failures += not is_put_away
             name = task.id or f"at offset {record.offset} of partition {record.partition}"
             # what is dropped on purpose is no news, and may be many; so may be what fails for one and the same reason
-            is_quiet = outcome in (SHED, SPILLED) or not is_news(number)
-            level = logging.INFO if is_quiet else logging.WARNING
+            level = logging.INFO if is_put_away or not is_news(number) else logging.WARNING
             log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.errors import DeadlineExceeded, LabkitError, NotAcknowledged, SettingsError, StoreFailed, StoreInUse
+from labkit.errors import (
+    BrokerUnreachable,
+    DeadlineExceeded,
+    LabkitError,
+    NotAcknowledged,
+    SettingsError,
+    StoreFailed,
+    StoreInUse,
+)
 from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
 from labkit.jobs import view as view_module
 from labkit.taskqueue import Producer, Topics, new_task
@@ -376,3 +384,19 @@ def test_a_view_whose_database_hangs_is_left_behind_and_lets_go_when_it_answers(
     assert not closed.is_set()
     view._turn.release()
     assert closed.wait(60)
+
+
+@pytest.mark.parametrize("asks", [JobView.catch_up, lambda view, timeout: view.wait_for(1, 1, timeout)])
+@pytest.mark.parametrize("part", ["_catalogue.look", "_follower.step"])
+def test_no_wait_takes_longer_than_it_may_where_the_broker_hangs(topic, view, monkeypatch, asks, part):
+    put(topic, a_life(1))
+    goes_on = threading.Event()
+    owner, name = getattr(view, part.partition(".")[0]), part.partition(".")[2]
+    answers = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args: (goes_on.wait(60), answers(*args))[1])
+    with pytest.raises((BrokerUnreachable, DeadlineExceeded)):
+        asks(view, timeout=0.2)
+    assert not goes_on.is_set()
+    goes_on.set()
+    view.catch_up()  # what was left behind has let go
+    assert states(view).keys() == {1}

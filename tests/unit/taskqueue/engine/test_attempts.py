@@ -96,6 +96,7 @@ def test_what_is_shed_has_a_record_that_says_which_task_and_why(made):
     assert (record.scheduled_at, record.produced_at, record.finished_at) == (9.5, 10.0, 20.0)
     assert list(made.attempts.done) == [made.item]
     assert not made.attempts.dead
+    assert (made.attempts.failures, made.attempts.put_away) == (0, 1)
     assert made.line_is_settled()
 
 
