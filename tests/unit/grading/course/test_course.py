@@ -580,7 +580,10 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert 'href="javascript' not in text
-    assert "\\href" not in text
+    assert "<code>\\href{javascript:alert(5)}{x}</code>" in text
+    assert text.count('<img alt="a &lt; b"') == text.count("data:image/svg+xml;base64,") == 1
+    assert set(re.findall(r'(?:src|href)="(?!#)([^"]{5})', text)) == {"data:"}  # beside places in the page
+    assert "<script" not in text
     assert "(Score: 2.0 / 7.0)" in text
     assert text.count("data:image/png;base64,") == 1
     assert 'alt="q1: which worker had which task when"' in text
