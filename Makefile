@@ -57,9 +57,9 @@ bench: dev-env ## measure the figures; they go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
 # Of what hypothesis draws `make test` tries a part.
-soak: dev-env ## the long runs: the long tests, workers and brokers killed, an hour of steady load; figures as from bench
+soak: dev-env ## the long runs: the long tests, workers and brokers killed, an hour of steady load, a class graded; figures as from bench
 	@$(PYTEST) -m "long or hypothesis" -n 2 --no-loadscope-reorder --durations=30
-	@$(BIN)/python -m benchmarks soak hour
+	@$(BIN)/python -m benchmarks soak hour grading
 
 # Keeps the locked versions where they still fit; make lock UPGRADE=1 takes the newest.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
