@@ -95,6 +95,12 @@ def error_swallowed(records):
     return handed_on(records, away=None)
 
 
+def error_hidden(records):
+    told = handed_on(records)
+    returned = [id_of(record) if record.get("away") else one for record, one in zip(records, told["returned"])]
+    return {**told, "returned": returned}
+
+
 def by_key(records):
     return handed_on(records, task_id=lambda record: headers_of(record).get("id", record["key"] or place(record)))
 
