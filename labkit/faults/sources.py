@@ -49,21 +49,27 @@ def from_records(
     put together into one. `cleanup_policy`: that of the topic, if it is compacted.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
-    for records skipped on poll. Raises `HistoryUnreadable` if the records are of several topics.
+    for records skipped on poll. Raises `HistoryUnreadable` if the records, receipts or the log are of several topics.
     """
-    records = records.drop_duplicates()  # files that were read twice
-    topics = records["topic"].unique()
-    if len(topics) > 1:
-        raise HistoryUnreadable(
-            f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
-            "Take those of one: records[records['topic'] == …]."
-        )
+    records, written = records.drop_duplicates(), list(written)  # files that were read twice
+    _must_be_one_topic("records", {*records["topic"]})
+    if receipts is not None:
+        _must_be_one_topic("records and receipts", {*records["topic"], *receipts["topic"]})
+    _must_be_one_topic("records of the log", {record.topic for record in written})
     letters = _given_up(records) if dead is None else letter_events(dead, group=group, failed=_failed(records))
     commits = (replace(event, group=event.group or group) for event in committed)
     events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *commits]
     if receipts is not None:
         events += of_receipts(receipts)
     return History(events)
+
+
+def _must_be_one_topic(what: str, topics: set[str]) -> None:
+    if len(topics) > 1:
+        raise HistoryUnreadable(
+            f"A history is of one topic, and these {what} are of {', '.join(sorted(topics))}. "
+            "Take those of one: records[records['topic'] == …]."
+        )
 
 
 def _of_workers(records: pd.DataFrame, letters: Iterable[dict[str, Any]], group: str | None) -> Iterator[Event]:
@@ -73,7 +79,8 @@ def _of_workers(records: pd.DataFrame, letters: Iterable[dict[str, Any]], group:
     """
     attempts = (event for row in _rows(records) for event in _of_attempt(row))
     events = sorted([*_without_retries(attempts), *letters], key=lambda event: event["at"])
-    back = records[(records["finished_at"] < records["started_at"]) & ~records["outcome"].isin(_UNBEGUN)]
+    begun = records[~records["outcome"].isin(_UNBEGUN)]
+    back = begun[(begun["finished_at"] < begun["started_at"]) | (begun["started_at"] < begun["received_at"])]
     return _numbered(({**event, "group": group} for event in events), without_order=set(back["worker"]))
 
 

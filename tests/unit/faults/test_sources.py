@@ -183,6 +183,14 @@ def test_a_history_is_of_one_topic():
         from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
 
 
+def test_so_are_its_receipts_and_its_log():
+    records, receipts = to_frame([attempt(0, 1.0, 2.0)]), receipts_to_frame([receipt(0)])
+    with pytest.raises(HistoryUnreadable, match="these records and receipts are of t, u"):
+        from_records(records, pd.concat([receipts, receipts.assign(topic="u")]))
+    with pytest.raises(HistoryUnreadable, match="these records of the log are of t, u"):
+        from_records(records, written=[written(0), written(1)._replace(topic="u")])
+
+
 def test_what_was_put_away_or_recognised_is_told_as_that_and_was_not_begun():
     outcomes = {0: "shed", 1: "spilled", 2: "repeated"}
     records = [attempt(offset, 1.0, 2.0, outcome=outcome, started=0.0) for offset, outcome in outcomes.items()]
@@ -280,6 +288,14 @@ def test_a_clock_that_was_set_back_leaves_its_workers_order_open():
     verdict = check(from_records(to_frame([*overlapping, back, other])))
     assert verdict.ok(allow=())
     assert "Different events of worker-1 have one number" in verdict.unjudged[OUT_OF_ORDER]
+
+
+def test_so_does_one_that_was_set_back_between_a_receipt_and_its_begin():
+    """The second task came after the first had begun and began when it was over, by a clock that was set back."""
+    records = [attempt(0, 90.0, 99.0), attempt(1, 98.0, 43.0, started=41.0)]
+    verdict = check(from_records(to_frame(records)))
+    assert verdict.ok(allow=())
+    assert OUT_OF_ORDER in verdict.unjudged
 
 
 def test_records_of_two_groups_are_put_together_by_their_groups():
