@@ -52,6 +52,7 @@ def _left_over(facts: Facts) -> tuple[Numbers, Numbers]:
     letters = facts.letter_at.copy()
     letters[list(_lost_replays(facts)[0])] = False
     left = ~facts.at(letters, rows) & ~(two[facts.task[rows]] & facts.at(facts.done_at, rows))
+    left &= ~facts.at(facts.requeued_at, rows)  # it is owed where it stands now
     left &= reused[facts.task[rows]] | ~_before_a_letter(facts, rows, letters)
     left &= ~(facts.dead_unplaced if facts.written_at.any() else facts.dead_task)[facts.task[rows]]
     rows = rows[left]

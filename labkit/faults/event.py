@@ -16,6 +16,7 @@ failed        worker    the handler raised
 repeated      worker    the task was recognised as done before, and the handler was not called
 shed          worker    the task was dropped on purpose, unbegun
 spilled       worker    the task was put on another topic, for later
+requeued      worker    the task was put behind the others on its own topic, as another record
 committed     worker    the group took this commit; `offset` is the commit point (the next record to do), `beyond` the
               or group  finished offsets after it that the commit remembers
 dead          worker    the task became a dead letter; partition and offset are where it came from
@@ -50,6 +51,7 @@ What = Literal[
     "repeated",
     "shed",
     "spilled",
+    "requeued",
     "committed",
     "dead",
     "replayed",

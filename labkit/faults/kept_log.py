@@ -21,6 +21,7 @@ _WITNESSES: tuple[What, ...] = (
     "repeated",
     "shed",
     "spilled",
+    "requeued",
     "dead",
 )
 

@@ -14,7 +14,7 @@ from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.faults.letter_log import letter_events
-from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
+from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, REQUEUED, SHED, SPILLED
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 PRODUCER, LOG = "producer", "log"
 
 #: How an attempt ends, by the outcome of its record; any other outcome is a failure.
-_ENDS: dict[str, What] = {DONE: "finished", REPEATED: "repeated", SHED: "shed", SPILLED: "spilled"}
+_ENDS: dict[str, What] = {
+    DONE: "finished",
+    REPEATED: "repeated",
+    SHED: "shed",
+    SPILLED: "spilled",
+    REQUEUED: "requeued",
+}
 
 #: Outcomes of records for which no handler began.
-_UNBEGUN = (BAD, REPEATED, SHED, SPILLED)
+_UNBEGUN = (BAD, REPEATED, SHED, SPILLED, REQUEUED)
 
 
 def from_records(

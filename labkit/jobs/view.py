@@ -134,6 +134,7 @@ class JobView(Resource):
         Raises `DeadlineExceeded`, and `StoreInUse` as `catch_up` does.
         """
         deadline = time.monotonic() + timeout
+        answer_of_broker(self._catalogue.id, deadline)
         found: list[Job] = []
 
         def is_there() -> bool:

@@ -15,6 +15,20 @@ def test_what_was_put_away_or_recognised_is_not_lost(story, what):
     assert story.on_topic(0)("a", "received", 0)("a", what, 0)("a", "committed", 1).names() == set()
 
 
+@pytest.mark.parametrize(
+    ("copy", "names"), [(None, {LOST}), ("received", {LOST}), ("finished", set()), ("dead", set())]
+)
+def test_a_task_that_was_put_behind_the_others_is_owed_where_it_stands_now(story, copy, names):
+    story.on_topic(3)("log", "written", 8, task="task-3")("a", "received", 3)("a", "requeued", 3)
+    if copy:
+        for what in ["received", "started", copy] if copy != "received" else [copy]:
+            story("a", what, 8, task="task-3")
+    story("a", "committed", 9)
+    assert story.names() == names
+    if names:
+        assert "offset 8" in str(story.only(LOST))
+
+
 def test_an_end_that_names_no_task_is_that_of_the_record(story):
     assert story.on_topic(0)("a", "finished", 0, task=None).names() == set()
 

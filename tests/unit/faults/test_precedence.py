@@ -119,7 +119,10 @@ def test_a_commit_between_two_attempts_is_ahead_of_the_second(story):
     assert story("a", "started", 0)("a", "failed", 0)("a", "dead", 0).names() == {AHEAD}
 
 
-@pytest.mark.parametrize(("what", "did"), [("shed", "dropped it"), ("spilled", "put it on another topic")])
+@pytest.mark.parametrize(
+    ("what", "did"),
+    [("shed", "dropped it"), ("spilled", "put it on another topic"), ("requeued", "put it behind the others")],
+)
 def test_a_commit_ahead_of_what_is_put_away(story, what, did):
     story.on_topic(0)("a", "received", 0)("a", "committed", 1)("a", what, 0)
     assert f"{did} only then" in story.only(AHEAD).sentence

@@ -192,10 +192,13 @@ def test_so_are_its_receipts_and_its_log():
 
 
 def test_what_was_put_away_or_recognised_is_told_as_that_and_was_not_begun():
-    outcomes = {0: "shed", 1: "spilled", 2: "repeated"}
+    outcomes = {0: "shed", 1: "spilled", 2: "repeated", 3: "requeued"}
     records = [attempt(offset, 1.0, 2.0, outcome=outcome, started=0.0) for offset, outcome in outcomes.items()]
-    history = from_records(to_frame(records), written=map(written, range(3)))
-    assert {event.what for event in history} == {"written", "received", "shed", "spilled", "repeated"}
+    copy = written(3)._replace(offset=4)
+    history = from_records(
+        to_frame([*records, attempt(4, 3.0, 4.0, task_id="task-3")]), written=[*map(written, range(4)), copy]
+    )
+    assert {event.what for event in history} == {"written", "received", "started", "finished", *outcomes.values()}
     assert check(history).ok(allow=())
 
 

@@ -374,7 +374,7 @@ def test_what_is_away_for_longer_than_all_deliveries_last_makes_no_dead_letter(t
     assert before == list(range(last))
     assert all(verdicts.count((offset, "release")) == DELIVERIES - 2 for offset in before)
     assert [(record.offset, record.outcome) for record in records] == [
-        *((offset, "spilled") for offset in before),
+        *((offset, "requeued") for offset in before),
         (last, "done"),
     ]
     assert {(record.task_id, record.produced_at) for record in records} == {(task.id, records[0].produced_at)}
