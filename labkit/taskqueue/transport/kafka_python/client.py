@@ -49,7 +49,8 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
     opened: list[KafkaNetClient] = []
 
     def open_one(**network_config: Any) -> KafkaNetClient:
-        opened.append(open_network(timeouts.committed + CALL_MARGIN, **network_config))
+        quiet = network_config | {"slow_task_threshold_secs": 0}  # it would tell of each moment of a busy computer
+        opened.append(open_network(timeouts.committed + CALL_MARGIN, **quiet))
         return opened[0]
 
     settings = _settings(connection, timeouts) | config | {"kafka_client": open_one}
