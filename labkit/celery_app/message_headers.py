@@ -15,7 +15,9 @@ from kombu.serialization import register
 #: How labkit's tasks are written. In Celery's own JSON an object with the keys `__type__` and `__value__` is read as
 #: what they name, or not at all, and a payload may have them.
 SERIALIZER = "labkit"
-register(SERIALIZER, json.dumps, json.loads, content_type="application/x-labkit+json", content_encoding="utf-8")
+register(  # type: ignore[no-untyped-call]  # kombu has types, but not everywhere
+    SERIALIZER, json.dumps, json.loads, content_type="application/x-labkit+json", content_encoding="utf-8"
+)
 
 #: Whether the message goes to the front of its level.
 FIRST = "labkit_first"

@@ -5,7 +5,7 @@ sent          producer  the task was handed to the client
 acknowledged  producer  the client said that the task is safe, at this partition and offset
 refused       producer  the client said that the task was not written
 written       log       the task is on the topic: read from the log when the run was over; `content` is a fingerprint of
-                        the record's key and value
+                        the record's key and value, `note` the idempotency key, if it has one
 retained      log       the log of the partition begins at `offset` now; `note` is the topic's cleanup policy
 assigned      worker    the partition is the worker's from now on; `offset` is the commit point it was told, `beyond`
                         what is finished beyond it

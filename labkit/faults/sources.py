@@ -145,7 +145,7 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
     seq = -1
     for seq, record in enumerate(written):
         first[record.partition] = min(record.offset, first.get(record.partition, record.offset))
-        task, content = _task_in(record)
+        task, content, same = _task_in(record)
         yield Event(
             what="written",
             by=LOG,
@@ -156,6 +156,7 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
             partition=record.partition,
             offset=record.offset,
             content=content,
+            note=same,
         )
     if cleanup_policy is not None:
         for number, (partition, offset) in enumerate(first.items(), seq + 1):
@@ -164,14 +165,16 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
             )
 
 
-def _task_in(record: Record) -> tuple[str | None, str | None]:
-    """The id of the task in a record, and a fingerprint of what is to be done; None where it is no task."""
+def _task_in(record: Record) -> tuple[str | None, str | None, str | None]:
+    """The id of the task in a record, a fingerprint of what is to be done, and its idempotency key; None where it is no
+    task, or has none.
+    """
     try:
         task = Task.decode(record)
     except BadRecord:
-        return None, None
+        return None, None, None
     work = json.dumps([task.kind, task.priority, task.payload], sort_keys=True).encode()
-    return task.id, blake2b(work, digest_size=8).hexdigest()
+    return task.id, blake2b(work, digest_size=8).hexdigest(), task.idempotency_key
 
 
 def of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:

@@ -178,6 +178,12 @@ def test_commits_that_name_no_group_are_those_of_the_group():
     assert check(apart).ok(allow=())
 
 
+def test_the_log_tells_the_idempotency_key_of_each_task():
+    keyed = Task(id="b", kind="work", key="k", idempotency_key="pay-7").encode()
+    history = from_records(to_frame([]), written=[written(0), Record("t", 0, 1, *keyed, 0)])
+    assert [event.note for event in history if event.what == "written"] == [None, "pay-7"]
+
+
 def test_a_history_is_of_one_topic():
     with pytest.raises(HistoryUnreadable, match="of one topic, and these records are of t, u"):
         from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
