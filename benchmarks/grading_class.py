@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -84,8 +85,14 @@ def variants_of(assignment: str) -> list[Answers]:
 
 def nbgrader(*words: str, cwd: Path) -> None:
     """Run `nbgrader …` in this folder; raises CalledProcessError with what it said."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # it starts alembic by name
     subprocess.run(
-        [sys.executable, "-m", "nbgrader", *words], cwd=cwd, capture_output=True, text=True, check=True, timeout=3600
+        [sys.executable, "-m", "nbgrader", *words],
+        env={**os.environ, "PATH": path},
+        cwd=cwd,
+        check=True,
+        capture_output=True,
+        text=True,
     )
 
 
