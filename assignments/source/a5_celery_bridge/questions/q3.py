@@ -97,7 +97,7 @@ def error_swallowed(records):
 
 def error_hidden(records):
     told = handed_on(records)
-    returned = [id_of(record) if record.get("away") else one for record, one in zip(records, told["returned"])]
+    returned = [id_of(record) if record.get("away") else one for record, one in zip(records, told["returned"], strict=True)]
     return {**told, "returned": returned}
 
 
