@@ -15,7 +15,8 @@ from kafka.structs import OffsetAndMetadata
 from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
-from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, forget_places, open_network
+from labkit.taskqueue.transport.kafka_python.network_overrides import REFUSALS, open_network
+from labkit.taskqueue.transport.kafka_python.overrides import forget_places
 from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
 from labkit.taskqueue.transport.values import Timeouts
 

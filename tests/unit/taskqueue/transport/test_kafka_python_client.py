@@ -13,8 +13,8 @@ from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from labkit.taskqueue.transport.kafka_python import overrides
-from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector, _heard_out
+from labkit.taskqueue.transport.kafka_python import network_overrides
+from labkit.taskqueue.transport.kafka_python.network_overrides import _BoundedSelector, _heard_out
 from labkit.taskqueue.transport.values import UNREADABLE
 
 
@@ -62,7 +62,7 @@ def test_a_call_that_is_never_answered_ends(net):
 
 
 def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
-    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
     under_way, late = object(), Future()
     net.callbacks.add(under_way)
     ended = threading.Timer(1.0, lambda: net.call_soon_threadsafe(lambda: late.success("done")))
@@ -73,7 +73,7 @@ def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
 
 
 def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
-    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
     monkeypatch.setattr(net, "_limit", 60.0)
     threading.Timer(0.1, net.stop).start()
     with pytest.raises(KafkaConnectionError):

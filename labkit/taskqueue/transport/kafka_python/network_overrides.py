@@ -1,0 +1,87 @@
+"""The overrides of the network client of kafka-python: it waits with a limit, and tells who refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import kafka.errors as kafka_errors
+from kafka.future import Future
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+
+from labkit.taskqueue.timeouts import left_until
+
+#: How often a call that waits looks at the I/O thread, and how long the library's daemon threads may take to end, in s.
+_LOOK_INTERVAL, END_TIMEOUT = 1.0, 2.0
+
+_SASL = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
+REFUSALS = (*_SASL, kafka_errors.IllegalSaslStateError, kafka_errors.AuthorizationError)
+
+
+def open_network(limit: float, **config: Any) -> KafkaNetClient:
+    """A network client whose calls end within `limit` seconds, and which tells who was refused."""
+    net = _BoundedSelector(limit, **config)
+    return KafkaNetClient(net, _Manager(net, **config), **config)
+
+
+class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
+    """Waits no longer than `limit` seconds for its I/O thread; the library waits for ever.
+
+    What the caller itself does meanwhile, in the callbacks of a rebalance, does not count.
+    """
+
+    def __init__(self, limit: float, **config: Any) -> None:
+        super().__init__(**config)
+        self._limit = limit
+        #: the callbacks of a rebalance that run now
+        self.callbacks: set[Future] = set()
+
+    def run(self, coro: Any, *args: Any) -> Any:
+        if self._closed:
+            raise kafka_errors.KafkaConnectionError("The client is closed.")
+        if self._io_thread in (None, threading.current_thread()):
+            return super().run(coro, *args)
+        done, answer = threading.Event(), self.call_soon_with_future(coro, *args)
+        answer.add_both(lambda _: done.set())
+        deadline = time.monotonic() + self._limit
+        while not done.wait(min(_LOOK_INTERVAL, left_until(deadline))):
+            if (thread := self._io_thread) is None or not thread.is_alive():
+                raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
+            if self.callbacks:
+                deadline = time.monotonic() + self._limit
+            elif not left_until(deadline):
+                raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {self._limit:g} s.")
+        if answer.exception is not None:
+            raise answer.exception
+        return answer.value
+
+    def stop(self, timeout_ms: float | None = None) -> None:
+        super().stop(END_TIMEOUT * 1000 if timeout_ms is None else timeout_ms)
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]
+    """Notes who was refused, so that the next try raises it; kafka-python tries until the time is up."""
+
+    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
+        await super()._connect(node, conn, **options)
+        error = conn.init_future.exception
+        if isinstance(error, REFUSALS):
+            self._auth_failures[node.node_id] = error
+
+    async def _build_transport(self, node: Any, **options: Any) -> Any:
+        return _heard_out(await super()._build_transport(node, **options))
+
+
+def _heard_out(transport: Any) -> Any:
+    """Reads what came before a close, then the close: kafka-python drops both when it finds them together."""
+    receive = transport._sock_recv
+
+    def data_first() -> tuple[bytes, Exception | None]:
+        data, error = receive()
+        return data, None if data else error
+
+    transport._sock_recv = data_first
+    return transport
