@@ -13,6 +13,7 @@ from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
+from kafka.consumer.fetcher import Fetcher
 from kafka.future import Future
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager, TransactionState
@@ -28,6 +29,8 @@ MADE_FOR = "3.0.12"
 #: How long before its time is up a batch counts as overdue, in seconds, so that none is found so while one is sent.
 _EXPIRY_MARGIN = 0.005
 
+#: The offset of what is not to be handed out: no position is there.
+_NOWHERE = -1
 #: What cannot be mended by asking for a producer id again.
 _FATAL = (*REFUSALS, kafka_errors.UnsupportedVersionError)
 
@@ -57,6 +60,53 @@ def position_of(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) ->
 def forget_positions(client: kafka.KafkaConsumer) -> None:
     """Let a consumer that gave up its partitions know no position of any of them."""
     client._subscription.assign_from_subscribed([])
+
+
+def make_careful(client: kafka.KafkaConsumer) -> None:
+    """Let a new consumer obey `forget_fetched`: kafka-python takes what was fetched before a seek for what is there
+    after it if the offset is the same.
+    """
+    client._fetcher.__class__, client._fetcher.forgotten = _CarefulFetcher, {}
+
+
+def forget_fetched(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) -> None:
+    """Hand out nothing that was ordered of it so far: it may be of another topic of that name, from the same offset."""
+    client._fetcher.forgotten[partition] = time.monotonic()
+
+
+class _OrderedOffset(int):
+    """From where a partition was fetched, and when that was ordered, by the monotonic clock."""
+
+    ordered_at = 0.0
+
+
+class _CarefulFetcher(Fetcher):  # type: ignore[misc]
+    """Looks at all that was fetched, when it is handed out, whether it was ordered before it was to be forgotten."""
+
+    #: until when what was ordered of a partition counts no more
+    forgotten: dict[kafka.TopicPartition, float]
+
+    def _handle_fetch_response(self, node: Any, offsets: Any, ordered_at: float, response: Any) -> None:
+        offsets = {partition: _OrderedOffset(offset) for partition, offset in offsets.items()}
+        for offset in offsets.values():
+            offset.ordered_at = ordered_at
+        super()._handle_fetch_response(node, offsets, ordered_at, response)
+
+    def _parse_fetched_data(self, fetch: Any) -> Any:
+        place, offset = fetch.topic_partition, fetch.fetched_offset
+        number = _NOWHERE if self._is_forgotten(place, offset.ordered_at) else int(offset)
+        records = super()._parse_fetched_data(fetch._replace(fetched_offset=number))
+        if records is not None:
+            records.ordered_at = offset.ordered_at
+        return records
+
+    def _append(self, drained: Any, records: Any, *how: Any) -> Any:
+        if records and self._is_forgotten(records.topic_partition, records.ordered_at):
+            records.drain()
+        return super()._append(drained, records, *how)
+
+    def _is_forgotten(self, partition: kafka.TopicPartition, ordered_at: float) -> bool:
+        return ordered_at <= self.forgotten.get(partition, 0.0)
 
 
 def callback_under_way(client: kafka.KafkaConsumer) -> tuple[Future, Callable[[], object]]:

@@ -22,6 +22,7 @@ PARTS = {
     "kafka.admin.client:KafkaAdminClient._find_coordinator_ids": "d1995367c5c6",
     "kafka.admin.client:KafkaAdminClient._send_request_to_controller": "26d1551a50c3",
     "kafka.cluster:ClusterMetadata.get_coordinator": "8954c92f515d",
+    "kafka.consumer.fetcher:Fetcher": "dcab47b00eb3",
     "kafka.consumer.group:KafkaConsumer._poll_once": "8d14bf9d1722",
     "kafka.consumer.subscription_state:SubscriptionState.assign_from_subscribed": "df73fc6e8a79",
     "kafka.coordinator.base:BaseCoordinator.join_group_async": "f9b7d8038dab",
