@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -11,8 +10,6 @@ from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
-
-from labkit.taskqueue.timeouts import left_until
 
 #: How often a call that waits looks at the I/O thread, and how long the library's daemon threads may take to end, in s.
 _LOOK_INTERVAL, END_TIMEOUT = 1.0, 2.0
@@ -30,7 +27,8 @@ def open_network(limit: float, **config: Any) -> KafkaNetClient:
 class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
     """Waits no longer than `limit` seconds for its I/O thread; the library waits for ever.
 
-    What the caller itself does meanwhile, in the callbacks of a rebalance, does not count.
+    What the caller itself does meanwhile, in the callbacks of a rebalance, does not count; nor does the time for which
+    the process stood still, and its I/O thread with it.
     """
 
     def __init__(self, limit: float, **config: Any) -> None:
@@ -46,13 +44,12 @@ class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python h
             return super().run(coro, *args)
         done, answer = threading.Event(), self.call_soon_with_future(coro, *args)
         answer.add_both(lambda _: done.set())
-        deadline = time.monotonic() + self._limit
-        while not done.wait(min(_LOOK_INTERVAL, left_until(deadline))):
+        left = self._limit
+        while not done.wait(look := min(_LOOK_INTERVAL, left)):
             if (thread := self._io_thread) is None or not thread.is_alive():
                 raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
-            if self.callbacks:
-                deadline = time.monotonic() + self._limit
-            elif not left_until(deadline):
+            left = self._limit if self.callbacks else left - look  # however long the look took
+            if left <= 0:
                 raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {self._limit:g} s.")
         if answer.exception is not None:
             raise answer.exception

@@ -21,6 +21,7 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.kafka_python.network_overrides import END_TIMEOUT, REFUSALS
+from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import NAME_UNREADABLE
 
 #: The version of kafka-python whose private parts these are.
@@ -63,8 +64,8 @@ def forget_positions(client: kafka.KafkaConsumer) -> None:
 
 
 def make_careful(client: kafka.KafkaConsumer) -> None:
-    """Let a new consumer obey `forget_fetched`: kafka-python takes what was fetched before a seek for what is there
-    after it if the offset is the same.
+    """Let a new consumer obey `forget_fetched`, and keep what a poll has taken where it cannot order more: kafka-python
+    throws that away, and takes what was fetched before a seek for what is there after it if the offset is the same.
     """
     client._fetcher.__class__, client._fetcher.forgotten = _CarefulFetcher, {}
 
@@ -85,6 +86,13 @@ class _CarefulFetcher(Fetcher):  # type: ignore[misc]
 
     #: until when what was ordered of a partition counts no more
     forgotten: dict[kafka.TopicPartition, float]
+
+    def send_fetches(self) -> Any:
+        try:
+            return super().send_fetches()
+        except kafka_errors.RetriableError as error:  # the next poll tries again
+            LOGGER.warning("fetch: %s", error)
+            return []
 
     def _handle_fetch_response(self, node: Any, offsets: Any, ordered_at: float, response: Any) -> None:
         offsets = {partition: _OrderedOffset(offset) for partition, offset in offsets.items()}

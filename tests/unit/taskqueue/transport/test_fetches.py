@@ -9,6 +9,7 @@ import kafka
 import pytest
 from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
+from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from labkit.taskqueue.transport.kafka_python.overrides import forget_fetched, make_careful
@@ -105,3 +106,22 @@ def test_an_answer_that_was_under_way_when_a_seek_was_made_is_forgotten(consumer
     assert consumer.take() == []
     consumer.answer(b"new")
     assert consumer.take() == [b"new"]
+
+
+def test_what_a_poll_has_taken_is_handed_out_where_more_cannot_be_ordered(consumer):
+    def time_out(*_):
+        raise KafkaTimeoutError("The client did not answer.")
+
+    consumer.answer(b"a")
+    consumer._manager.run = time_out
+    fetched, _ = consumer._fetcher.fetch_records(10, timeout_ms=0)
+    assert [record.value for record in fetched[PLACE]] == [b"a"]
+
+
+def test_what_time_does_not_mend_is_raised_where_it_is_ordered(consumer):
+    def refuse(*_):
+        raise TopicAuthorizationFailedError("t")
+
+    consumer._manager.run = refuse
+    with pytest.raises(TopicAuthorizationFailedError):
+        consumer._fetcher.fetch_records(10, timeout_ms=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import closing
 
 import pytest
@@ -70,6 +71,23 @@ def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
     assert net.run(lambda: late) == "done"  # five times the limit
     net.callbacks.discard(under_way)
     ended.join()
+
+
+def test_the_time_for_which_the_process_stood_still_does_not_count(net, monkeypatch):
+    """Its I/O thread stood still too, and brings the answer as soon as both go on."""
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(net, "_limit", 60.0)
+    now, late = time.monotonic, Future()
+
+    def go_on():
+        monkeypatch.setattr(time, "monotonic", lambda: now() + 3600)
+        threading.Event().wait(0.3)  # for many looks
+        net.call_soon_threadsafe(lambda: late.success("done"))
+
+    stopped = threading.Timer(0.3, go_on)
+    stopped.start()
+    assert net.run(lambda: late) == "done"
+    stopped.join()
 
 
 def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
