@@ -33,6 +33,7 @@ from labkit.taskqueue.transport.kafka_python.client import connect, in_words, to
 from labkit.taskqueue.transport.kafka_python.overrides import (
     forget_fetched,
     keep_join,
+    let_go,
     make_careful,
     position_of,
 )
@@ -174,6 +175,7 @@ class KafkaPythonConsumer:
             self._client.close(autocommit=False, timeout_ms=int(self._timeouts.leave * 1000))
         except kafka_errors.KafkaError as error:  # the group will notice by itself
             LOGGER.warning("close: %s", error)
+            let_go(self._client)
         finally:
             self._closed = True
         self._raise_from_callback()

@@ -1,4 +1,4 @@
-"""The overrides of the network client of kafka-python: it waits with a limit, and tells who refused."""
+"""The overrides of the network client of kafka-python: it waits with a limit, and tells who refused and what broke."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ _SASL = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSas
 REFUSALS = (*_SASL, kafka_errors.IllegalSaslStateError, kafka_errors.AuthorizationError)
 
 
+class ThreadEnded(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python has no types
+    """The I/O thread of a client has ended, so it answers nothing any more: nobody asks it again."""
+
+
 def open_network(limit: float, **config: Any) -> KafkaNetClient:
     """A network client whose calls end within `limit` seconds, and which tells who was refused."""
     net = _BoundedSelector(limit, **config)
     return KafkaNetClient(net, _Manager(net, **config), **config)
 
 
-class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
+class _BoundedSelector(NetworkSelector):  # type: ignore[misc]
     """Waits no longer than `limit` seconds for its I/O thread; the library waits for ever.
 
     What the caller itself does meanwhile, in the callbacks of a rebalance, does not count; nor does the time for which
-    the process stood still, and its I/O thread with it.
+    the process stood still, and its I/O thread with it. Raises `ThreadEnded` where that thread is no more.
     """
 
     def __init__(self, limit: float, **config: Any) -> None:
@@ -47,7 +51,7 @@ class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python h
         left = self._limit
         while not done.wait(look := min(_LOOK_INTERVAL, left)):
             if (thread := self._io_thread) is None or not thread.is_alive():
-                raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
+                raise self._ended()
             left = self._limit if self.callbacks else left - look  # however long the look took
             if left <= 0:
                 raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {self._limit:g} s.")
@@ -55,8 +59,30 @@ class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python h
             raise answer.exception
         return answer.value
 
+    def call_soon_with_future(self, coro: Any, *args: Any) -> Any:
+        if self._exception is not None:
+            raise self._ended()
+        return super().call_soon_with_future(coro, *args)
+
+    def call_soon_threadsafe(self, callback: Any) -> Any:
+        # where the thread is no more nothing can be called; the library's close would end here, with all sockets open
+        return super().call_soon_threadsafe(callback) if self._exception is None else None
+
     def stop(self, timeout_ms: float | None = None) -> None:
         super().stop(END_TIMEOUT * 1000 if timeout_ms is None else timeout_ms)
+
+    def close(self) -> None:
+        if self._exception is not None:
+            self._ready.clear()  # the library would run it here, on what has just broken down
+        super().close()
+
+    def _ended(self) -> ThreadEnded:
+        return ThreadEnded(f"its I/O thread has ended{'' if self._exception is None else f' by {self._exception!r}'}")
+
+
+def has_ended(client: Any) -> bool:
+    """Whether the I/O thread of a consumer or an admin client has broken down, so that it has to be made anew."""
+    return client._net._exception is not None
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]

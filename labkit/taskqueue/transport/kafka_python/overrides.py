@@ -75,6 +75,11 @@ def forget_fetched(client: kafka.KafkaConsumer, partition: kafka.TopicPartition)
     client._fetcher.forgotten[partition] = time.monotonic()
 
 
+def let_go(client: kafka.KafkaConsumer) -> None:
+    """Close the sockets of a consumer that could not be closed properly."""
+    client._client.close()
+
+
 class _OrderedOffset(int):
     """From where a partition was fetched, and when that was ordered, by the monotonic clock."""
 

@@ -8,14 +8,14 @@ import time
 from contextlib import closing
 
 import pytest
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RetriableError
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from labkit.taskqueue.transport.kafka_python import network_overrides
-from labkit.taskqueue.transport.kafka_python.network_overrides import _BoundedSelector, _heard_out
+from labkit.taskqueue.transport.kafka_python.network_overrides import ThreadEnded, _BoundedSelector, _heard_out
 from labkit.taskqueue.transport.values import UNREADABLE
 
 
@@ -94,8 +94,25 @@ def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
     monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
     monkeypatch.setattr(net, "_limit", 60.0)
     threading.Timer(0.1, net.stop).start()
-    with pytest.raises(KafkaConnectionError):
+    with pytest.raises(ThreadEnded):
         net.run(never)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_client_whose_io_thread_has_broken_down_says_so_at_every_call(net, monkeypatch):
+    """And nothing that is tried again: neither of those who wait has an answer to hope for."""
+
+    def fail(_):
+        raise OSError("no more events")
+
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(net, "_limit", 60.0)
+    threading.Timer(0.1, lambda: monkeypatch.setattr(net._selector, "select", fail) or net.wakeup()).start()
+    for call in (lambda: net.run(never), lambda: net.run(answer, 1), lambda: net.call_soon_with_future(answer, 1)):
+        with pytest.raises(ThreadEnded, match="no more events") as caught:
+            call()
+        assert not isinstance(caught.value, RetriableError)
+    net.close()
 
 
 def test_a_closed_client_says_so():
