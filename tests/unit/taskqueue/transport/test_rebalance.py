@@ -10,7 +10,7 @@ import kafka
 import pytest
 
 from labkit.taskqueue.transport.contract import TopicPartition
-from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector
+from labkit.taskqueue.transport.kafka_python.network_overrides import _BoundedSelector
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from tests.conditions import PATIENCE
 
