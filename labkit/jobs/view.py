@@ -94,8 +94,9 @@ class JobView(Resource):
         compaction keeps it.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def topic_id(self) -> str:
         """The id of the topic that bears the name now: the view is of no other from here on. Raises `UnknownTopic`."""
