@@ -269,6 +269,6 @@ def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> Jo
     if settings.jobs_url is not None:
         return JobView(topic, settings.jobs_url, settings=settings)
     folder = lab.data_folder / "jobs"
-    for name in abandoned(file.name for file in folder.glob("*")):
+    for name in abandoned((file.name for file in folder.glob("*")), is_local=lab.connection.is_local):
         (folder / name).unlink(missing_ok=True)
     return JobView(topic, f"sqlite:///{folder / topic.full_name}.sqlite", settings=settings)
