@@ -94,8 +94,9 @@ class JobView(Resource):
         compaction keeps it.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def topic_id(self) -> str:
         """The id of the topic that bears the name now: the view is of no other from here on. Raises `UnknownTopic`."""
@@ -269,6 +270,6 @@ def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> Jo
     if settings.jobs_url is not None:
         return JobView(topic, settings.jobs_url, settings=settings)
     folder = lab.data_folder / "jobs"
-    for name in abandoned(file.name for file in folder.glob("*")):
+    for name in abandoned((file.name for file in folder.glob("*")), is_local=lab.connection.is_local):
         (folder / name).unlink(missing_ok=True)
     return JobView(topic, f"sqlite:///{folder / topic.full_name}.sqlite", settings=settings)

@@ -24,6 +24,7 @@ from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.refused_threads import refuse_threads
 from tests.unit.jobs.drawn import UNKEEPABLE, events
 
 
@@ -400,3 +401,20 @@ def test_no_wait_takes_longer_than_it_may_where_the_broker_hangs(topic, view, mo
     goes_on.set()
     view.catch_up()  # what was left behind has let go
     assert states(view).keys() == {1}
+
+
+def test_a_view_that_no_thread_could_follow_can_follow_later(topic, view, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "job-view")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            view.follow()
+    view.follow()
+    put(topic, a_life())
+    wait_until(lambda: view.get(1234) is not None, timeout=60, what="it was to be read")
+
+
+def test_a_view_that_no_thread_could_follow_can_be_closed(view, monkeypatch):
+    refuse_threads(monkeypatch, "job-view")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        view.follow()
+    view.close()

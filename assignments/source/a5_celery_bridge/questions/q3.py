@@ -96,9 +96,8 @@ def error_swallowed(records):
 
 
 def error_hidden(records):
-    told = handed_on(records)
-    returned = [id_of(record) if record.get("away") else one for record, one in zip(records, told["returned"], strict=True)]
-    return {**told, "returned": returned}
+    returned = [id_of(record) if record["is_task"] else None for record in records]
+    return {**handed_on(records), "returned": returned}
 
 
 def by_key(records):

@@ -49,6 +49,7 @@ from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.visible_checks import read_checks
 from tests.conditions import PATIENCE
+from tests.refused_threads import refuse_threads
 from tests.unit.grading.course.courses import cell, grade, hand_in, sources
 
 NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
@@ -389,6 +390,26 @@ def test_what_is_under_way_can_be_waited_for(course: Course, gradebook: CourseGr
     assert not run.join(0)
     go_on.set()
     assert run.join(PATIENCE)
+
+
+def test_where_a_thread_cannot_be_started_nothing_more_is_begun(course, gradebook, monkeypatch) -> None:
+    """Another has one in hand by then, which can be waited for."""
+    for student in ("ada", "ben", "cleo"):
+        hand_in(course, student)
+    asked, go_on = [], threading.Event()
+
+    def slow(notebook: Path, student: str):
+        asked.append(student)
+        go_on.wait(PATIENCE)
+        return grade(notebook, student)
+
+    refuse_threads(monkeypatch, "labkit-grader-1")
+    run = GradingRun(course, "double", gradebook)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        next(run.outcomes(slow, workers=2))
+    go_on.set()
+    assert run.join(PATIENCE)
+    assert len(asked) <= 1
 
 
 def test_who_has_nothing_to_grade_is_told(course: Course, gradebook: CourseGradebook) -> None:
