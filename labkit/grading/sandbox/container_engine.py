@@ -55,6 +55,9 @@ _PROGRAMS = (container_program.__file__, launch_program.__file__, relay_program.
 #: Where the filter of system calls lies inside, and the socket that leads to the grader.
 _FILTER, _LINE = f"{PROGRAMS}/filter.bpf", f"{PROGRAMS}/grader.sock"
 
+#: Where Podman of some systems shows what this machine has subscribed to.
+_SECRETS = "/run/secrets"
+
 _numbers = count(1)
 
 
@@ -203,11 +206,11 @@ def _own_files(student: int) -> dict[str, bytes]:
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
-    """Where each of these lies out here, and an empty folder that is seen instead of labkit's grader."""
+    """Where each of these lies out here, and an empty folder that is seen instead of what is nobody's business."""
     nothing = folder / "nothing"
     nothing.mkdir()
     nothing.chmod(0o755)
-    found = {str(Path(labkit.__file__).parent / "grading"): nothing}
+    found = {str(Path(labkit.__file__).parent / "grading"): nothing, _SECRETS: nothing}
     for number, (inside, content) in enumerate(files.items()):
         file = found[inside] = folder / str(number)
         file.write_bytes(content)

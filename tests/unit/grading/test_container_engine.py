@@ -94,6 +94,8 @@ def test_nothing_is_asked_of_a_registry_and_nothing_is_kept(
         assert words[words.index("--network") + 1] == "none"
         assert words[words.index("--cap-drop") + 1] == "ALL"
         assert words[words.index("--log-driver") + 1] == "none"
+        hidden = [word for word in words if word.endswith(("target=/run/secrets,readonly", "/grading,readonly"))]
+        assert [word.split(",")[1].endswith("/nothing") for word in hidden] == [True, True]
     assert not {"pull", "--privileged", "--volume", "-v", "--env", "-e"} & {word for words in asked for word in words}
 
 
