@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Plugins that no test of ours uses; to import them costs every process of a run several seconds.
 PYTEST := $(BIN)/python -m pytest -p no:nbval -p no:schemathesis
 
-.PHONY: help lab test quick unit check lint browser bubblewrap notebooks images bench soak lock clean lab-env dev-env
+.PHONY: help lab test quick unit check lint browser bubblewrap podman notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
 # Where it is set, each process would compile pandas and its like anew: 7 s for the imports of a notebook.
@@ -46,6 +46,9 @@ browser: dev-env ## install Chromium, if there is none: a few tests need a brows
 
 bubblewrap: dev-env ## install bubblewrap, if there is none: student code runs in a sandbox only
 	@$(BIN)/python -m tests.bubblewrap
+
+podman: dev-env ## install Podman, if there is none: student code can run in its containers, too
+	@$(BIN)/python -m tests.podman
 
 notebooks: lab-env ## run all notebooks; executed copies, records and figures go to results/
 	@$(BIN)/labkit notebooks
