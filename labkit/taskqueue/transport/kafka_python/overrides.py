@@ -95,7 +95,9 @@ class _CarefulFetcher(Fetcher):  # type: ignore[misc]
     def send_fetches(self) -> Any:
         try:
             return super().send_fetches()
-        except kafka_errors.RetriableError as error:  # the next poll tries again
+        except (kafka_errors.RetriableError, kafka_errors.UnknownBrokerIdError) as error:  # the next poll tries again
+            if isinstance(error, kafka_errors.UnknownBrokerIdError):  # it was sent nothing, and may come back
+                self._nodes_with_pending_fetch_requests.difference_update(error.args)
             LOGGER.warning("fetch: %s", error)
             return []
 

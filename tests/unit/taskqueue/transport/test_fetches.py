@@ -9,7 +9,7 @@ import kafka
 import pytest
 from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
-from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError, UnknownBrokerIdError
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from labkit.taskqueue.transport.kafka_python.overrides import forget_fetched, make_careful
@@ -116,6 +116,20 @@ def test_what_a_poll_has_taken_is_handed_out_where_more_cannot_be_ordered(consum
     consumer._manager.run = time_out
     fetched, _ = consumer._fetcher.fetch_records(10, timeout_ms=0)
     assert [record.value for record in fetched[PLACE]] == [b"a"]
+
+
+def test_a_broker_that_is_not_known_any_more_is_asked_again_when_it_comes_back(consumer):
+    consumer.answer(b"a", b"b")
+    asked = consumer._fetcher._nodes_with_pending_fetch_requests
+
+    def run(*_):
+        asked.add(7)
+        raise UnknownBrokerIdError(7)
+
+    consumer._manager.run = run
+    assert consumer._fetcher.send_fetches() == []
+    assert not asked
+    assert consumer.take() == [b"a", b"b"]
 
 
 def test_what_time_does_not_mend_is_raised_where_it_is_ordered(consumer):
