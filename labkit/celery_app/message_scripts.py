@@ -23,8 +23,8 @@ TAKE = """
 local function read(message)
   local properties = cjson.decode(message).properties
   local place = properties.delivery_info
-  assert(string.match(properties.delivery_tag, '^[%w._-]+$'), 'it is acknowledged by its tag')
-  return properties.delivery_tag, ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
+  assert(string.match(properties.delivery_tag, '^[%w._-]+$'), 'a message is acknowledged by its tag')
+  return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
 end
 redis.call('HLEN', KEYS[1])
 redis.call('ZCARD', KEYS[2])

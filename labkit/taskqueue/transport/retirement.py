@@ -28,11 +28,6 @@ def call_back(function: Callable[..., object], *arguments: object) -> None:
         _here.is_called_back = outer
 
 
-def is_called_back() -> bool:
-    """Whether this thread is inside of a `call_back`."""
-    return _here.is_called_back
-
-
 class Retirement:
     """The clients of one producer that are being closed. No lock is held meanwhile: a close calls back."""
 

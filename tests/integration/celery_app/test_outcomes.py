@@ -184,6 +184,7 @@ RUBBISH += [
     UNREADABLE % ('"long"', "1" * 5000),
     UNREADABLE % ('"\\ud83d"', "0"),
     UNREADABLE % ("5", "0"),
+    UNREADABLE % ("5.5", '{"__type__": "?", "__value__": 0}'),
 ]
 
 

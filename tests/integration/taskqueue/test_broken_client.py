@@ -48,12 +48,21 @@ def test_a_worker_whose_client_has_broken_down_ends_and_says_why(topics: Topics,
         group.drain(timeout=TIMEOUT)
 
 
-def test_an_admin_client_that_has_broken_down_is_made_anew(topics: Topics, unique_name, monkeypatch):
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda admin, name: admin.topic_ids([name]),
+        lambda admin, name: name in admin.list_topics(),
+        lambda admin, _: isinstance(admin.groups(), dict),
+    ],
+    ids=["a topic", "all topics", "groups"],
+)
+def test_an_admin_client_that_has_broken_down_is_made_anew(topics: Topics, unique_name, monkeypatch, ask):
     topics.create(unique_name, partitions=1)
     broken = topics._client._client
     break_down(broken, monkeypatch)
     broken._net._io_thread.join(TIMEOUT)
-    assert topics.get(unique_name).partitions == 1
+    assert ask(topics._client, topics.prefix + unique_name)
     assert topics._client._client is not broken
 
 

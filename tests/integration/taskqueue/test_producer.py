@@ -136,3 +136,23 @@ def test_an_on_receipt_that_submits_does_not_wait_for_the_thread_it_is_on(topics
             producer.submit(new_task("k"))
         assert [receipt.error for receipt in receipts] == [None] * 22
         assert topics.end_offsets(unique_name) == {0: 22}
+
+
+@pytest.mark.parametrize("topics", ["kafka-python"], indirect=True)
+def test_an_on_receipt_that_submits_to_another_producer_waits_for_its_buffer(topics, unique_name, monkeypatch):
+    """Its own sender acknowledges meanwhile, and nobody else would bound what it has."""
+    monkeypatch.setattr(kafka_python, "BUFFER_BYTES", 2)
+    monkeypatch.setattr(kafka_python, "CHUNK_BYTES", 1)
+    settings, tasks, chunks = Settings(_env_file=None), stock_tasks(50, seed=1), []
+    with topics.fresh(unique_name, partitions=1) as topic, Producer(topic, settings=settings) as onward:
+
+        def tell(receipt):
+            onward.submit(new_task("k"))
+            chunks.append(len(onward._client._chunks))
+
+        with Producer(topic, settings=settings, on_receipt=tell) as producer:
+            for task in tasks:
+                producer.submit(task)
+        onward.flush()
+        assert len(chunks) == 50
+        assert max(chunks) <= 2

@@ -29,6 +29,18 @@ def test_a_task_that_was_put_behind_the_others_is_owed_where_it_stands_now(story
         assert "offset 8" in str(story.only(LOST))
 
 
+def test_a_task_that_was_put_behind_the_others_and_stands_nowhere_is_lost(story):
+    story.on_topic(3)("a", "received", 3)("a", "requeued", 3)("a", "committed", 4)
+    assert "offset 3" in str(story.only(LOST))
+
+
+def test_where_a_task_stands_that_was_put_behind_the_others_is_not_known_without_the_log(story):
+    story("p", "acknowledged", 3)("a", "received", 3)("a", "requeued", 3)("a", "committed", 4)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[LOST].startswith("1 tasks were put behind the others")
+
+
 def test_an_end_that_names_no_task_is_that_of_the_record(story):
     assert story.on_topic(0)("a", "finished", 0, task=None).names() == set()
 

@@ -124,7 +124,8 @@ def test_a_commit_between_two_attempts_is_ahead_of_the_second(story):
     [("shed", "dropped it"), ("spilled", "put it on another topic"), ("requeued", "put it behind the others")],
 )
 def test_a_commit_ahead_of_what_is_put_away(story, what, did):
-    story.on_topic(0)("a", "received", 0)("a", "committed", 1)("a", what, 0)
+    story.on_topic(0)("log", "written", 8, task="task-0")  # where one that is put behind the others stands
+    story("a", "received", 0)("a", "committed", 1)("a", what, 0)("b", "finished", 8, task="task-0")
     assert f"{did} only then" in story.only(AHEAD).sentence
 
 

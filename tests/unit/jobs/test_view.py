@@ -398,6 +398,12 @@ def test_no_wait_takes_longer_than_it_may_where_the_broker_hangs(topic, view, mo
     with pytest.raises((BrokerUnreachable, DeadlineExceeded)):
         asks(view, timeout=0.2)
     assert not answered
+    before = threading.active_count()
+    for _ in range(2):
+        with pytest.raises((BrokerUnreachable, DeadlineExceeded)):
+            asks(view, timeout=0.2)
+    assert threading.active_count() <= before + 1, "who asks again waits for the question that was put"
+    assert not answered
     goes_on.set()
     view.catch_up()  # what was left behind has let go
     assert states(view).keys() == {1}

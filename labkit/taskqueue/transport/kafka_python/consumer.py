@@ -30,13 +30,8 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.assignor import RoundRobin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words, to_ours, to_position, to_theirs
-from labkit.taskqueue.transport.kafka_python.overrides import (
-    forget_fetched,
-    keep_join,
-    let_go,
-    make_careful,
-    position_of,
-)
+from labkit.taskqueue.transport.kafka_python.fetch_overrides import forget_fetched, make_careful
+from labkit.taskqueue.transport.kafka_python.overrides import keep_join, let_go, position_of
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import Timeouts, readable

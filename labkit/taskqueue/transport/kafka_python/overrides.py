@@ -1,11 +1,12 @@
 """All that touches kafka-python's private parts, made for the version named here; a test fails when they move.
 
-What is of its network client stands in `network_overrides`.
+What is of its network client stands in `network_overrides`, and of what a consumer fetches in `fetch_overrides`.
 """
 
 from __future__ import annotations
 
 import heapq
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,6 @@ from typing import Any
 
 import kafka
 import kafka.errors as kafka_errors
-from kafka.consumer.fetcher import Fetcher
 from kafka.future import Future
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager, TransactionState
@@ -21,7 +21,6 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.kafka_python.network_overrides import END_TIMEOUT, REFUSALS
-from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import NAME_UNREADABLE
 
 #: The version of kafka-python whose private parts these are.
@@ -30,8 +29,6 @@ MADE_FOR = "3.0.12"
 #: How long before its time is up a batch counts as overdue, in seconds, so that none is found so while one is sent.
 _EXPIRY_MARGIN = 0.005
 
-#: The offset of what is not to be handed out: no position is there.
-_NOWHERE = -1
 #: What cannot be mended by asking for a producer id again.
 _FATAL = (*REFUSALS, kafka_errors.UnsupportedVersionError)
 
@@ -63,65 +60,9 @@ def forget_positions(client: kafka.KafkaConsumer) -> None:
     client._subscription.assign_from_subscribed([])
 
 
-def make_careful(client: kafka.KafkaConsumer) -> None:
-    """Let a new consumer obey `forget_fetched`, and keep what a poll has taken where it cannot order more: kafka-python
-    throws that away, and takes what was fetched before a seek for what is there after it if the offset is the same.
-    """
-    client._fetcher.__class__, client._fetcher.forgotten = _CarefulFetcher, {}
-
-
-def forget_fetched(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) -> None:
-    """Hand out nothing that was ordered of it so far: it may be of another topic of that name, from the same offset."""
-    client._fetcher.forgotten[partition] = time.monotonic()
-
-
 def let_go(client: kafka.KafkaConsumer) -> None:
     """Close the sockets of a consumer that could not be closed properly."""
     client._client.close()
-
-
-class _OrderedOffset(int):
-    """From where a partition was fetched, and when that was ordered, by the monotonic clock."""
-
-    ordered_at = 0.0
-
-
-class _CarefulFetcher(Fetcher):  # type: ignore[misc]
-    """Looks at all that was fetched, when it is handed out, whether it was ordered before it was to be forgotten."""
-
-    #: until when what was ordered of a partition counts no more
-    forgotten: dict[kafka.TopicPartition, float]
-
-    def send_fetches(self) -> Any:
-        try:
-            return super().send_fetches()
-        except (kafka_errors.RetriableError, kafka_errors.UnknownBrokerIdError) as error:  # the next poll tries again
-            if isinstance(error, kafka_errors.UnknownBrokerIdError):  # it was sent nothing, and may come back
-                self._nodes_with_pending_fetch_requests.difference_update(error.args)
-            LOGGER.warning("fetch: %s", error)
-            return []
-
-    def _handle_fetch_response(self, node: Any, offsets: Any, ordered_at: float, response: Any) -> None:
-        offsets = {partition: _OrderedOffset(offset) for partition, offset in offsets.items()}
-        for offset in offsets.values():
-            offset.ordered_at = ordered_at
-        super()._handle_fetch_response(node, offsets, ordered_at, response)
-
-    def _parse_fetched_data(self, fetch: Any) -> Any:
-        place, offset = fetch.topic_partition, fetch.fetched_offset
-        number = _NOWHERE if self._is_forgotten(place, offset.ordered_at) else int(offset)
-        records = super()._parse_fetched_data(fetch._replace(fetched_offset=number))
-        if records is not None:
-            records.ordered_at = offset.ordered_at
-        return records
-
-    def _append(self, drained: Any, records: Any, *how: Any) -> Any:
-        if records and self._is_forgotten(records.topic_partition, records.ordered_at):
-            records.drain()
-        return super()._append(drained, records, *how)
-
-    def _is_forgotten(self, partition: kafka.TopicPartition, ordered_at: float) -> bool:
-        return ordered_at <= self.forgotten.get(partition, 0.0)
 
 
 def callback_under_way(client: kafka.KafkaConsumer) -> tuple[Future, Callable[[], object]]:
@@ -268,6 +209,11 @@ def is_beyond_help(client: kafka.KafkaProducer) -> bool:
     """Whether a producer can send nothing any more, so that it has to be made anew."""
     manager = client._transaction_manager
     return (manager is not None and manager.has_fatal_error()) or not client._sender.is_alive()
+
+
+def is_sender_of(client: kafka.KafkaProducer) -> bool:
+    """Whether this thread is the one that sends for this producer, and calls back."""
+    return threading.current_thread() is client._sender
 
 
 def discard(client: kafka.KafkaProducer) -> None:

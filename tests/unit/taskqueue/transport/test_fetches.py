@@ -9,10 +9,10 @@ import kafka
 import pytest
 from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
-from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError, UnknownBrokerIdError
+from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from labkit.taskqueue.transport.kafka_python.overrides import forget_fetched, make_careful
+from labkit.taskqueue.transport.kafka_python.fetch_overrides import forget_fetched, make_careful
 
 PLACE = kafka.TopicPartition("t", 0)
 OTHER = kafka.TopicPartition("t", 1)
@@ -118,18 +118,13 @@ def test_what_a_poll_has_taken_is_handed_out_where_more_cannot_be_ordered(consum
     assert [record.value for record in fetched[PLACE]] == [b"a"]
 
 
-def test_a_broker_that_is_not_known_any_more_is_asked_again_when_it_comes_back(consumer):
-    consumer.answer(b"a", b"b")
-    asked = consumer._fetcher._nodes_with_pending_fetch_requests
-
-    def run(*_):
-        asked.add(7)
-        raise UnknownBrokerIdError(7)
-
-    consumer._manager.run = run
-    assert consumer._fetcher.send_fetches() == []
-    assert not asked
-    assert consumer.take() == [b"a", b"b"]
+@pytest.mark.parametrize(("known", "chosen"), [({7}, 7), (set(), -1), ({8}, -1)])
+def test_of_a_broker_that_is_not_known_nothing_is_ordered_and_the_others_are_served(consumer, known, chosen):
+    """The library orders nothing of any broker then, and has noted for those that come later that it did."""
+    consumer._manager.cluster = SimpleNamespace(
+        leader_for_partition=lambda _: 7, broker_metadata=lambda node: node if node in known else None
+    )
+    assert consumer._fetcher._select_read_replica(PLACE) == chosen
 
 
 def test_what_time_does_not_mend_is_raised_where_it_is_ordered(consumer):

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged
-from labkit.taskqueue.transport.retirement import Retirement, call_back, is_called_back
+from labkit.taskqueue.transport.retirement import Retirement, call_back
 
 
 def test_a_close_is_waited_for_with_a_limit():
@@ -52,9 +52,3 @@ def test_in_a_callback_a_client_is_closed_on_another_thread_and_nobody_waits_for
         threads[0].join(60)
     assert threads[0] is not threading.current_thread()
     assert "in vain" in caplog.text
-
-
-def test_a_thread_knows_whether_it_is_called_back():
-    seen = []
-    call_back(lambda: (call_back(lambda: seen.append(is_called_back())), seen.append(is_called_back())))
-    assert [*seen, is_called_back()] == [True, True, False]
