@@ -73,8 +73,8 @@ def test_a_handler_returns_or_fails_in_the_other_process(child):
     task = new_task("k")
     failing = child(handlers.fail)
     assert str(failing.run(task)) == f"ValueError: {task.id} cannot be done"
-    failing.close()
-    assert printed(failing) == f"on the way {task.id}\n"
+    failing.close()  # which waits for nothing, nor for what was printed
+    wait_until(lambda: printed(failing) == f"on the way {task.id}\n", timeout=LONG, what="all was to be read")
     assert str(child(handlers.leave).run(task)) == "SystemExit: 3"
 
 
