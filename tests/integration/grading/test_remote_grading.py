@@ -1,0 +1,133 @@
+"""Grading over workers, over a real Redis and in the real sandbox: the same marks, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.grading.course.grading_run import ATTEMPTS
+from labkit.grading.remote.grading_worker import DEATHS
+from labkit.grading.sandbox import Bubblewrap
+from labkit.taskqueue.timeouts import wait_until
+from tests.acceptance.commands import outcome
+from tests.conditions import PATIENCE
+from tests.integration.grading.remote_course import RIGHT, SLOW, WRONG, RemoteCourse, at_work
+from tests.integration.own_redis import OwnRedis
+
+Made = Callable[..., RemoteCourse]
+
+#: What is said of a submission of each kind.
+ALL, HALF = "4 of 7 points, and q3 by hand", "2 of 7 points, and q3 by hand"
+
+
+@pytest.fixture
+def made(sandbox: Bubblewrap, own_redis: OwnRedis, tmp_path: Path) -> Iterator[Made]:
+    """Makes a course with these answers."""
+    courses: list[RemoteCourse] = []
+
+    def make(name: str = "c", **answers: str) -> RemoteCourse:
+        (tmp_path / name).mkdir()
+        courses.append(RemoteCourse(tmp_path / name, own_redis.url, answers))
+        return courses[-1]
+
+    yield make
+    for course in courses:
+        course.end()
+
+
+def lines(run: subprocess.Popen[str], *statuses: int) -> list[str]:
+    """What it says of the students, when it has ended with one of these statuses, or with 0."""
+    return sorted(line for line in outcome(run, *statuses)[0].splitlines() if not line.startswith("double: "))
+
+
+def test_workers_give_the_marks_that_are_given_here_and_none_is_needed_again(made: Made) -> None:
+    remote = made(ada=RIGHT, ben=WRONG, cid="import os\nos._exit(0)", dan=RIGHT)
+    (remote.course.submitted("dan", "double") / "double.ipynb").write_text("{")
+    worker = remote.worker(2)
+    said = lines(remote.auto())
+    assert said == [f"ada: {ALL}", f"ben: {HALF}", f"cid: {HALF}", "dan: 0 of 7 points"]
+    found = remote.reports()
+    assert found.keys() == {"ada", "ben", "cid", "dan"}
+    worker.send_signal(signal.SIGINT)
+    out, err = outcome(worker)
+    assert out.endswith(" has ended.\n")
+    assert err == ""
+    for again in (remote.auto, remote.here):  # nobody else grades, and the reports are there; then this machine does
+        shutil.rmtree(remote.course.root / "reports")
+        assert lines(again()) == said
+        assert remote.reports() == found
+
+
+def test_a_worker_that_is_killed_in_the_middle_costs_nothing(made: Made) -> None:
+    remote = made(ada=SLOW, ben=RIGHT)
+    first = remote.worker(2)
+    run = remote.auto()
+    at_work(first)
+    first.kill()
+    first.wait()
+    remote.worker(2)
+    assert lines(run) == [f"ada: {ALL}", f"ben: {ALL}"]
+
+
+def test_who_asks_may_be_killed_and_asks_again(made: Made) -> None:
+    """It waits for a worker, is killed, and begins anew, first by a kill and then by Ctrl-C."""
+    remote = made(ada=RIGHT, ben=WRONG)
+    killed = remote.auto()
+    wait_until(lambda: remote.sent() == 2, timeout=PATIENCE, what="both were to be sent")
+    killed.kill()
+    killed.wait()
+    interrupted = remote.auto()
+    assert interrupted.stderr is not None
+    assert interrupted.stderr.readline().startswith("labkit waits for a worker that grades, ")
+    interrupted.send_signal(signal.SIGINT)
+    out, _ = outcome(interrupted, 130)
+    assert f"`labkit grade auto double --files {remote.files}` goes on." in out
+    worker = remote.worker()
+    assert lines(remote.auto()) == [f"ada: {ALL}", f"ben: {HALF}"]
+    worker.send_signal(signal.SIGINT)
+    outcome(worker)
+
+
+def test_two_courses_on_one_redis_have_workers_of_their_own(made: Made) -> None:
+    one, other = made("one", ada=RIGHT), made("other", ada=WRONG)
+    one.worker()
+    waits = other.auto()
+    assert waits.stderr is not None
+    assert waits.stderr.readline().startswith("labkit waits for a worker that grades, ")
+    assert lines(one.auto()) == [f"ada: {ALL}"]
+    other.worker()
+    assert lines(waits) == [f"ada: {HALF}"]
+
+
+@pytest.mark.parametrize("state", ["killed", pytest.param("emptied", marks=pytest.mark.long)])
+def test_redis_may_go_away_and_come_back(made: Made, own_redis: OwnRedis, state: str) -> None:
+    remote = made(ada=SLOW, ben=RIGHT)
+    worker = remote.worker()
+    run = remote.auto()
+    at_work(worker)
+    with getattr(own_redis, state)():
+        assert run.stderr is not None
+        assert run.stderr.readline().startswith("labkit waits for the files or Redis, ")
+    assert lines(run) == [f"ada: {ALL}", f"ben: {ALL}"]
+
+
+@pytest.mark.long
+def test_what_kills_its_process_again_and_again_is_given_up_and_nobody_else(made: Made) -> None:
+    remote = made(ada=RIGHT, poison=SLOW)
+    worker = remote.worker()
+    run = remote.auto("--workers", "1")
+    assert run.stdout is not None
+    assert run.stdout.readline() == f"ada: {ALL}\n"
+    for _ in range(DEATHS * ATTEMPTS):
+        (process,) = at_work(worker)
+        process.kill()
+        process.wait(PATIENCE)
+    (said,) = lines(run, 1)
+    assert said.startswith(f"poison: could not be graded. The processes that graded it have ended {DEATHS} times.")
+    assert remote.reports().keys() == {"ada"}
+    assert lines(remote.auto()) == [f"poison: {ALL}"]
