@@ -145,11 +145,14 @@ def kept_report(files: FileStore, task: GradingTask) -> Report | None:
 
 
 def keep_report(files: FileStore, task: GradingTask, report: Report) -> None:
-    """Have it in the files. Raises `FilesUnavailable`, and `GradingFailed` for one that is too large."""
+    """Have it in the files, unless one is there: what was graded twice has the first report. Raises `FilesUnavailable`,
+    and `GradingFailed` for one that is too large.
+    """
     content = json.encode(NamedReport(task=task, report=report))
     if len(content) > MAX_REPORT:
         raise GradingFailed(f"The report has {len(content)} bytes, and only {MAX_REPORT} can be sent.")
-    files.write(_file("report", task.key), content)
+    if kept_report(files, task) is None:
+        files.write(_file("report", task.key), content)
 
 
 def _encoded(what: AssignmentPack | SubmittedWork) -> bytes:

@@ -9,6 +9,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from labkit.errors import BadAssignment, GradingFailed
+from labkit.grading.question_verdict import Feedback
 from labkit.grading.remote.graded_work import NamedReport, keep_report, kept_report
 from labkit.grading.remote.grading_queue import FailedGrading
 from labkit.grading.remote.remote_grader import LOOKS, MOST_SENT, NOBODY, UNSEEN
@@ -133,7 +134,9 @@ def test_what_is_no_report_on_it_is_none(world: World) -> None:
         world.then.append(world.work)
         assert world.ask() == report
     assert Grader.calls == 5
-    keep_report(world.files, named.task, replace(report, student="ben"))
+    keep_report(world.files, named.task, replace(report, notes=(Feedback("later", "It came second."),)))
+    assert world.ask() == report
+    file.write_bytes(json.encode(replace(named, report=replace(report, student="ben"))))
     with pytest.raises(GradingFailed, match="is on another submission"):
         world.ask()
 
