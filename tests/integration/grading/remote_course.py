@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from labkit.grading.course.course_folder import Course
 from labkit.grading.course.new_course import make_course
 from labkit.grading.course.released_folder import release_assignment
 from labkit.taskqueue.timeouts import wait_until
@@ -71,10 +72,10 @@ class RemoteCourse:
         """How many submissions are in the shared folder."""
         return len(list(self.files.glob("submission-*.json")))
 
-    def reports(self) -> dict[str, bytes]:
+    def reports(self) -> dict[str, Any]:
         """What is kept of each student."""
-        folder = Course(self.course.root).report("x", "double").parent
-        return {file.stem: file.read_bytes() for file in folder.glob("*.json")}
+        folder = self.course.report("x", "double").parent
+        return {file.stem: json.loads(file.read_text()) for file in folder.glob("*.json")}
 
     def end(self) -> None:
         """Kill what still runs."""
