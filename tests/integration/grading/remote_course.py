@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from labkit.grading.course.new_course import make_course
 from labkit.grading.course.released_folder import release_assignment
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE
+from tests.integration.grading.assignment_source import SOURCE
 from tests.unit.grading.course.courses import hand_in, sources
 
 RIGHT = "def double(x):\n    return FACTOR * x"
@@ -60,9 +62,17 @@ class RemoteCourse:
         assert f"is ready: {workers} at once, with the files at {self.files}." in line, process.communicate()
         return process
 
-    def auto(self, *words: str) -> subprocess.Popen[str]:
+    def auto(self, *words: str, name: str = "double") -> subprocess.Popen[str]:
         """Have all graded by workers."""
-        return self._begin("auto", "double", "--files", str(self.files), *words)
+        return self._begin("auto", name, "--files", str(self.files), *words)
+
+    def add(self, name: str) -> None:
+        """Give out one of labkit's own assignments, of which the model is handed in."""
+        shutil.copytree(SOURCE / name, self.course.source(name))
+        release_assignment(self.course, name)
+        submitted = self.course.submitted("model", name)
+        submitted.mkdir(parents=True)
+        shutil.copy(SOURCE / name / f"{name}.ipynb", submitted)
 
     def here(self) -> subprocess.Popen[str]:
         """Grade all on this machine."""

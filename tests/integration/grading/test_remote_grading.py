@@ -21,6 +21,7 @@ from tests.integration.own_redis import OwnRedis
 
 Made = Callable[..., RemoteCourse]
 
+A1 = "a1_topics_and_producer"
 #: What is said of a submission of each kind.
 ALL, HALF = "4 of 7 points, and q3 by hand", "2 of 7 points, and q3 by hand"
 
@@ -63,15 +64,36 @@ def test_workers_give_the_marks_that_are_given_here_and_none_is_needed_again(mad
         assert remote.reports() == found
 
 
-def test_a_worker_that_is_killed_in_the_middle_costs_nothing(made: Made) -> None:
+@pytest.mark.parametrize("way", ["killed", pytest.param("interrupted twice", marks=pytest.mark.long)])
+def test_what_a_worker_had_that_ends_in_the_middle_is_graded_by_another(made: Made, way: str) -> None:
     remote = made(ada=SLOW, ben=RIGHT)
     first = remote.worker(2)
     run = remote.auto()
     at_work(first)
-    first.kill()
-    first.wait()
+    if way == "killed":
+        first.kill()
+        first.wait()
+    else:
+        first.send_signal(signal.SIGINT)
+        assert first.stdout is not None
+        assert "Ctrl-C again gives it back" in first.stdout.readline()
+        first.send_signal(signal.SIGINT)
+        assert outcome(first, 130)[0].endswith(" gave back what it had not graded.\n")
     remote.worker(2)
     assert lines(run) == [f"ada: {ALL}", f"ben: {ALL}"]
+
+
+def test_the_folder_may_go_away_and_come_back(made: Made) -> None:
+    remote = made(ada=SLOW)
+    worker = remote.worker()
+    run = remote.auto()
+    at_work(worker)
+    away = remote.files.rename(remote.folder / "away")
+    for one, who in ((worker, "labkit: A worker that grades"), (run, "labkit")):
+        assert one.stderr is not None
+        assert one.stderr.readline().startswith(f"{who} waits for the files or Redis, ")
+    away.rename(remote.files)
+    assert lines(run) == [f"ada: {ALL}"]
 
 
 def test_who_asks_may_be_killed_and_asks_again(made: Made) -> None:
@@ -93,6 +115,7 @@ def test_who_asks_may_be_killed_and_asks_again(made: Made) -> None:
     outcome(worker)
 
 
+@pytest.mark.long
 def test_two_courses_on_one_redis_have_workers_of_their_own(made: Made) -> None:
     one, other = made("one", ada=RIGHT), made("other", ada=WRONG)
     one.worker()
@@ -131,3 +154,16 @@ def test_what_kills_its_process_again_and_again_is_given_up_and_nobody_else(made
     assert said.startswith(f"poison: could not be graded. The processes that graded it have ended {DEATHS} times.")
     assert remote.reports().keys() == {"ada"}
     assert lines(remote.auto()) == [f"poison: {ALL}"]
+
+
+@pytest.mark.long
+def test_code_that_works_on_a_broker_has_one_on_the_worker_s_machine(made: Made) -> None:
+    remote = made(ada=RIGHT)
+    remote.add(A1)
+    remote.worker()
+    run = remote.auto(name=A1)
+    asked = remote.course.assignment(A1)
+    assert any(question.name == "behaviour" for question in asked.questions)
+    most = sum(question.points for question in asked.questions)
+    (said,) = [line for line in outcome(run)[0].splitlines() if line.startswith("model: ")]
+    assert said.startswith(f"model: {most:g} of ")
