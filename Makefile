@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Plugins that no test of ours uses; to import them costs every process of a run several seconds.
 PYTEST := $(BIN)/python -m pytest -p no:nbval -p no:schemathesis
 
-.PHONY: help lab test quick unit check lint browser bubblewrap notebooks images bench soak lock clean lab-env dev-env
+.PHONY: help lab test quick unit check lint browser bubblewrap podman notebooks images bench soak lock clean lab-env dev-env
 .DEFAULT_GOAL := help
 
 # Where it is set, each process would compile pandas and its like anew: 7 s for the imports of a notebook.
@@ -47,6 +47,9 @@ browser: dev-env ## install Chromium, if there is none: a few tests need a brows
 bubblewrap: dev-env ## install bubblewrap, if there is none: student code runs in a sandbox only
 	@$(BIN)/python -m tests.bubblewrap
 
+podman: dev-env ## install Podman, if there is none: student code can run in its containers, too
+	@$(BIN)/python -m tests.podman
+
 notebooks: lab-env ## run all notebooks; executed copies, records and figures go to results/
 	@$(BIN)/labkit notebooks
 
@@ -57,9 +60,9 @@ bench: dev-env ## measure the figures; they go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
 # Of what hypothesis draws `make test` tries a part.
-soak: dev-env ## the long runs: the long tests, workers and brokers killed, an hour of steady load; figures as from bench
+soak: dev-env ## the long runs: the long tests, workers and brokers killed, an hour of steady load, a class graded; figures as from bench
 	@$(PYTEST) -m "long or hypothesis" -n 2 --no-loadscope-reorder --durations=30
-	@$(BIN)/python -m benchmarks soak hour
+	@$(BIN)/python -m benchmarks soak hour grading
 
 # Keeps the locked versions where they still fit; make lock UPGRADE=1 takes the newest.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

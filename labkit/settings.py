@@ -26,6 +26,7 @@ TransportName = Literal["kafka-python", "confluent-kafka"]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["all", "1", "0"]
+SandboxName = Literal["bubblewrap", "podman", "docker"]
 Compression = Literal["none", "gzip", "lz4"]
 
 PREFIX = "LABKIT_"
@@ -117,6 +118,9 @@ class Settings(BaseSettings):
     api_deliveries: int = Field(5, ge=1, description="how often a message is delivered before it is a dead letter")
     api_max_lag: int = Field(10_000, ge=1, description="how many messages may wait in a queue before senders slow down")
     api_require_key: bool = Field(False, description="whether POST requests must bring an Idempotency-Key")
+
+    # the grader
+    sandbox: SandboxName | None = Field(None, description="what student code runs in; by default the first that works")
 
     # what labkit writes
     results_dir: Path = Field(Path("results"), description="where records and figures go")

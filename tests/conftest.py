@@ -48,10 +48,11 @@ def unique_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where `LABKIT_TEST_FORBID_SKIPS` is set, as in CI, a test that would be skipped fails."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where `LABKIT_TEST_FORBID_SKIPS` is set, as in CI, a test that would be skipped fails unless it is optional."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("LABKIT_TEST_FORBID_SKIPS"):
+    is_forbidden = os.environ.get("LABKIT_TEST_FORBID_SKIPS") and item.get_closest_marker("optional") is None
+    if report.skipped and not hasattr(report, "wasxfail") and is_forbidden:
         report.outcome = "failed"
         report.longrepr = f"skips are forbidden here: {report.longrepr}"
     return report

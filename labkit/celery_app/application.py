@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 
 from labkit.celery_app.kombu_overrides import TRANSPORT
+from labkit.celery_app.message_headers import SERIALIZER
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
@@ -65,7 +66,7 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
         task_default_queue=QUEUE,
         task_serializer="json",
         result_serializer="json",
-        accept_content=["json"],
+        accept_content=["json", SERIALIZER],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,

@@ -152,7 +152,8 @@ class Beat(Resource):
         """
         self._stop.set()
         with held_back():
-            self._thread.join(STOP_TIMEOUT)
+            if self._thread.ident is not None:
+                self._thread.join(STOP_TIMEOUT)
             self._app.close()
         if self._thread.is_alive():
             raise WorkerFailed(f"Beat did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind.")

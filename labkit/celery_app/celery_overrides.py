@@ -31,7 +31,7 @@ from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
 
 from labkit.celery_app.message_headers import bound_wait, check_headers
-from labkit.celery_app.parent_watch import ParentWatch
+from labkit.celery_app.pool_process import PoolProcess
 from labkit.logs.safe_logger import safe_logger
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def make_program(
     """A worker that runs in this process when it is started; `options` are those of `celery.apps.worker.Worker`."""
     # Celery would put handlers of its own on the root logger; labkit's are configured already
     signals.setup_logging.connect(_leave_logging_alone)
-    signals.worker_process_init.connect(ParentWatch(os.getpid()), weak=False)
+    signals.worker_process_init.connect(PoolProcess(os.getpid()), weak=False)
     app.steps["consumer"].add(EndingStep)
     if options["pool"] == "prefork":
         options["pool"] = f"{__name__}:{PreforkPool.__name__}"

@@ -112,9 +112,15 @@ class _QoS(redis.QoS):
         with self.channel.conn_or_acquire(client) as client:
             noted = client.hget(self.unacked_key, tag)
         pushes = Pushes()
-        if noted:
-            self.channel._do_restore_message(*loads(bytes_to_str(noted)), pushes, leftmost)
-        if pushes or not noted:  # else kombu has said why it cannot be put back
+        try:
+            message = loads(bytes_to_str(noted)) if noted else ()
+        except (ValueError, TypeError, RecursionError):  # as of a worker that has died before it could see that
+            log.exception("what was taken under the tag %r was dropped: it cannot be read", tag)
+            self.channel.settle(tag, noted)
+            return
+        if message:
+            self.channel._do_restore_message(*message, pushes, leftmost)
+        if pushes or not message:  # else kombu has said why it cannot be put back
             self.channel.settle(tag, noted or b"", pushes)
 
 
@@ -235,11 +241,11 @@ class Channel(redis.Channel):
         if not rest:
             log.error("what stood in the queue %r and is no message was put aside, to the list %r", queue, UNREADABLE)
             raise Empty
-        payload = loads(bytes_to_str(rest[0]))
-        self.taken = payload["properties"]["delivery_tag"]
+        message, tag = rest
+        self.taken = bytes_to_str(tag)
         try:
-            self.connection._deliver(payload, queue)
-        except (ValueError, KeyError, TypeError, AttributeError):  # before it is a message to anybody
+            self.connection._deliver(loads(bytes_to_str(message)), queue)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # before it is a message to anybody
             log.exception("a message in the queue %r was dropped: it cannot be read", queue)
         if self.taken is not None and self.taken not in self.qos._delivered:
             # its consumer acknowledges nothing, as those of Celery's remote control

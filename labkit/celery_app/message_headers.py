@@ -1,11 +1,23 @@
-"""The headers of a message in Celery's queue: what Celery takes for granted, its place, and when it is due."""
+"""The headers of a message in Celery's queue: what Celery takes for granted, how it is written, its place, and when it
+is due.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+from kombu.serialization import register
+
+#: How labkit's tasks are written. In Celery's own JSON an object with the keys `__type__` and `__value__` is read as
+#: what they name, or not at all, and a payload may have them.
+SERIALIZER = "labkit"
+register(  # type: ignore[no-untyped-call]  # kombu has types, but not everywhere
+    SERIALIZER, json.dumps, json.loads, content_type="application/x-labkit+json", content_encoding="utf-8"
+)
 
 #: Whether the message goes to the front of its level.
 FIRST = "labkit_first"

@@ -23,6 +23,7 @@ TAKE = """
 local function read(message)
   local properties = cjson.decode(message).properties
   local place = properties.delivery_info
+  assert(string.match(properties.delivery_tag, '^[%w._-]+$'), 'a message is acknowledged by its tag')
   return properties.delivery_tag .. '', ',' .. cjson.encode(place.exchange) .. ',' .. cjson.encode(place.routing_key)
 end
 redis.call('HLEN', KEYS[1])
@@ -43,11 +44,11 @@ for index = 5, #KEYS do
     for further = index, #KEYS do
       if redis.call('EXISTS', KEYS[further]) == 1 then
         redis.pcall('ZADD', KEYS[3], 0, '')
-        return {KEYS[index], message}
+        return {KEYS[index], message, tag}
       end
     end
     redis.call('DEL', KEYS[3])
-    return {KEYS[index], message}
+    return {KEYS[index], message, tag}
   end
 end
 redis.call('DEL', KEYS[3])

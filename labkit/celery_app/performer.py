@@ -29,7 +29,7 @@ from labkit.celery_app.celery_overrides import LabkitRequest, is_terminated
 from labkit.celery_app.envelope import Delivered, Envelope
 from labkit.celery_app.exclusive_run import ExclusiveRun
 from labkit.celery_app.kinds import HANDLERS, Handling, celery_name, handler_of
-from labkit.celery_app.message_headers import FIRST
+from labkit.celery_app.message_headers import FIRST, SERIALIZER
 from labkit.celery_app.task_starts import Start, TaskStarts
 from labkit.errors import BadRecord, KillsItsWorker, RedisRefused, RedisUnreachable
 from labkit.logs.safe_logger import safe_logger
@@ -99,7 +99,7 @@ class Performer:
         for handling in {celery_name(one.handler): one for one in HANDLERS.values()}.values():
             # without shared=False it would be the task of all applications of this process
             options = {"name": celery_name(handling.handler), "bind": True, "max_retries": None, "shared": False}
-            self._app.task(**options, Request=LabkitRequest)(self._body(handling))
+            self._app.task(**options, serializer=SERIALIZER, Request=LabkitRequest)(self._body(handling))
 
     def _body(self, handling: Handling) -> Callable[..., None]:
         call = _HandlerCall(handling, self._url, self._outage)

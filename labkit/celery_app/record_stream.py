@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: About how many records are kept; older ones go.
 KEPT = 500_000
+#: A record is added once more where the answer was lost: of the last so many it is known that they were read.
+MOST_DOUBTFUL = 10_000
 
 log = safe_logger("labkit.celery")
 
@@ -37,6 +39,7 @@ class RecordStream:
         self._client = client
         self._key = f"{key_prefix(settings)}records"
         self._seen = "-"
+        self._recent: dict[bytes, None] = {}
         self._refusals = Refusals(log)
 
     def append(self, record: TaskRecord, *, instead_of: str | None = None) -> None:
@@ -64,12 +67,20 @@ class RecordStream:
         self._seen = f"({last[0][0].decode()}" if last else "-"
 
     def read(self) -> list[TaskRecord]:
-        """What has come since the last call."""
+        """What has come since the last call, each once: its times tell an attempt from every other one."""
         with self._asked_for_records():
             entries: Any = self._client.xrange(self._key, min=self._seen)
         if entries:
             self._seen = f"({entries[-1][0].decode()}"
-        return [_read(fields[b"record"]) for _, fields in entries]
+        return [_read(text) for _, fields in entries if self._is_new(text := fields[b"record"])]
+
+    def _is_new(self, text: bytes) -> bool:
+        if text in self._recent:
+            return False
+        self._recent[text] = None
+        if len(self._recent) > MOST_DOUBTFUL:
+            del self._recent[next(iter(self._recent))]
+        return True
 
     def frame(self) -> pd.DataFrame:
         """What has come since the last call, as the usual DataFrame."""

@@ -134,8 +134,11 @@ class TaskStarts:
 
     def is_over(self, envelope: Envelope) -> None:
         """The handler has ended, and only its outcome is not noted yet: nobody's death is to blame on this start."""
-        with self._noted(envelope):
-            self._client.hset(self.key(envelope), self._field(), "over")
+        with self._noted(envelope), self._client.pipeline() as pipeline:
+            # it may have been forgotten meanwhile, and nobody else would give it an end
+            pipeline.hset(self.key(envelope), self._field(), "over")
+            pipeline.pexpire(self.key(envelope), round(REMEMBERED * 1000))
+            pipeline.execute()
 
     def failed(self, envelope: Envelope) -> None:
         """This worker itself has failed, and the message comes again as it is: that counts as a certain death."""

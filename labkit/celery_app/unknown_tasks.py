@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.exceptions import DecodeError
+
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.errors import BadRecord, UnknownKind
@@ -62,7 +64,7 @@ class UnknownTasks:
         try:
             (values, *_), _, _ = message.decode()
             envelope = Envelope.from_json(values)
-        except (BadRecord, ValueError, TypeError):
+        except (BadRecord, DecodeError, ValueError, TypeError):
             log.error("a message was dropped that is not one of labkit: %s", message.headers)
             settle()
             return

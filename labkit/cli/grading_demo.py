@@ -13,8 +13,9 @@ from labkit.grading.course.course_folder import Course
 from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.demo_class import CLASS_FILE, make_demo_course
 from labkit.grading.course.feedback_pages import make_feedback
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.lab.graphical_browser import open_in_browser
+from labkit.settings import load_settings
 
 
 def show_demo(folder: Path, file: Path = CLASS_FILE, *, workers: int) -> bool:
@@ -23,7 +24,7 @@ def show_demo(folder: Path, file: Path = CLASS_FILE, *, workers: int) -> bool:
 
     Raises what `make_demo_course` and `grade_submissions` raise.
     """
-    Bubblewrap().check()
+    working_backend(load_settings().sandbox)  # before anything is made
     print(f"Making a course in {folder} …", flush=True)
     course, assignment, submissions = make_demo_course(folder, file, now=datetime.now(UTC))
     print(f"{submissions} submissions of {assignment} are in {course.root / 'submitted'}.", flush=True)

@@ -14,7 +14,8 @@ from labkit.grading.course.course_gradebook import CourseGradebook
 from labkit.grading.course.grading_run import Grade, GradedSubmission, GradingRun
 from labkit.grading.course_secret import read_secret
 from labkit.grading.grader import Grader
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox.backend_choice import make_backend, working_backend
+from labkit.settings import load_settings
 
 #: How long what is under way may take to end after Ctrl-C, in seconds, as long as a cell may run; a second one ends it.
 END_TIMEOUT = 30.0
@@ -47,9 +48,9 @@ def grade_submissions(
 
 def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> Grade:
     """What grades a notebook; what it needs is open until `ends` is closed."""
-    secret, sandbox, brokers = read_secret(course.root), Bubblewrap(), None
+    secret, sandbox, brokers = read_secret(course.root), make_backend("bubblewrap"), None
     if run.ungraded:
-        sandbox.check()
+        sandbox = working_backend(load_settings().sandbox)
         if any(question.name == "behaviour" for question in run.assignment.questions):
             brokers = ends.enter_context(BrokerPool(most=workers + 1))
     grader = Grader(sandbox, run.assignment, secret=secret, brokers=brokers)

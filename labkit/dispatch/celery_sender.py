@@ -10,6 +10,7 @@ from redis import RedisError
 
 from labkit.celery_app.application import LEVELS, QUEUE
 from labkit.celery_app.envelope import Envelope
+from labkit.celery_app.message_headers import SERIALIZER
 from labkit.celery_app.performer import sending_name
 from labkit.redis_state import labkit_error
 
@@ -57,6 +58,7 @@ class CelerySender:
                     task_id=envelope.task.id,
                     priority=min(envelope.rank, LEVELS - 1),
                     queue=QUEUE,
+                    serializer=SERIALIZER,
                     producer=producer,
                     retry=False,
                 )

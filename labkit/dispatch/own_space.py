@@ -10,6 +10,7 @@ import redis
 from labkit.celery_app.application import broker_url
 from labkit.celery_app.capacity import connect
 from labkit.lab import Lab
+from labkit.lab.loopback import is_loopback
 from labkit.redis_state import asked
 from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
@@ -46,7 +47,15 @@ def delete_own(client: redis.Redis, prefix: str) -> None:
     with asked(f"The keys in Redis that begin with {prefix} could not be deleted"):
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             client.delete(key)
+    is_local = _is_local(client)
     with asked("The keys in Redis of programs that were killed could not be deleted"):
         for key in client.scan_iter(match="*own.*", count=1000):
-            if abandoned([key.decode(errors="replace")]):
+            if abandoned([key.decode(errors="replace")], is_local=is_local):
                 client.delete(key)
+
+
+def _is_local(client: redis.Redis) -> bool:
+    """Whether no other machine comes to this Redis: it is at a socket of the file system, or at a loopback address."""
+    where = client.connection_pool.connection_kwargs
+    host = str(where.get("host", ""))
+    return "path" in where or is_loopback(f"redis://[{host}]" if ":" in host else f"redis://{host}")

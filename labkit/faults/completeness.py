@@ -37,6 +37,11 @@ def lost_tasks(facts: Facts) -> Iterator[Finding]:
     ):
         if count := len(np.setdiff1d(tasks, lost)):
             yield Unjudged(LOST, f"{count} tasks {why}.")
+    requeued = np.unique(facts.task[facts.rows("requeued")])
+    if not facts.written_at.any() and (count := int((~facts.done_task & ~facts.dead_task)[requeued].sum())):
+        yield Unjudged(
+            LOST, f"{count} tasks were put behind the others, and the log was not read, which has them there."
+        )
 
 
 def _left_over(facts: Facts) -> tuple[Numbers, Numbers]:
@@ -52,6 +57,9 @@ def _left_over(facts: Facts) -> tuple[Numbers, Numbers]:
     letters = facts.letter_at.copy()
     letters[list(_lost_replays(facts)[0])] = False
     left = ~facts.at(letters, rows) & ~(two[facts.task[rows]] & facts.at(facts.done_at, rows))
+    requeued = facts.at(facts.requeued_at, rows)
+    elsewhere = np.isin(facts.task[rows], facts.task[rows[~requeued]])
+    left &= ~(requeued & (elsewhere | (not facts.written_at.any())))  # it is owed where it stands now
     left &= reused[facts.task[rows]] | ~_before_a_letter(facts, rows, letters)
     left &= ~(facts.dead_unplaced if facts.written_at.any() else facts.dead_task)[facts.task[rows]]
     rows = rows[left]

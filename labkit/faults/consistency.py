@@ -194,6 +194,14 @@ def letters_of_tasks_never_begun(facts: Facts) -> Iterator[Finding]:
     return described(DEAD_UNBEGUN, hits, describe)
 
 
+def _same_as(facts: Facts, tasks: Numbers) -> Numbers:
+    """The tasks that have the idempotency key of one of these, and so are the same to their handler."""
+    rows = facts.rows("written")
+    keys = facts.columns.numbers["note"][rows]
+    same: Numbers = facts.task[rows[(keys > 0) & np.isin(keys, keys[np.isin(facts.task[rows], tasks)])]]
+    return same
+
+
 def marks_without_an_effect(facts: Facts) -> Iterator[Finding]:
     """Tasks that were finished or recognised as done and never had their effect, where effects are told of at all."""
     effects = facts.rows("effect")
@@ -201,6 +209,7 @@ def marks_without_an_effect(facts: Facts) -> Iterator[Finding]:
         return
     rows = facts.rows("finished", "repeated")
     rows = rows[(facts.task[rows] > 0) & ~np.isin(facts.task[rows], facts.task[effects])]
+    rows = rows[~np.isin(facts.task[rows], _same_as(facts, facts.task[effects]))]
     texts = facts.columns.texts
     keys = ((texts["task"][facts.task[row]], texts["key"][facts.key[row]]) for row in effects.tolist())
     if len(rows) and any(key is not None and key != task for task, key in keys):

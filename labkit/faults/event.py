@@ -5,7 +5,7 @@ sent          producer  the task was handed to the client
 acknowledged  producer  the client said that the task is safe, at this partition and offset
 refused       producer  the client said that the task was not written
 written       log       the task is on the topic: read from the log when the run was over; `content` is a fingerprint of
-                        the record's key and value
+                        the record's key and value, `note` the idempotency key, if it has one
 retained      log       the log of the partition begins at `offset` now; `note` is the topic's cleanup policy
 assigned      worker    the partition is the worker's from now on; `offset` is the commit point it was told, `beyond`
                         what is finished beyond it
@@ -16,6 +16,7 @@ failed        worker    the handler raised
 repeated      worker    the task was recognised as done before, and the handler was not called
 shed          worker    the task was dropped on purpose, unbegun
 spilled       worker    the task was put on another topic, for later
+requeued      worker    the task was put behind the others on its own topic, as another record
 committed     worker    the group took this commit; `offset` is the commit point (the next record to do), `beyond` the
               or group  finished offsets after it that the commit remembers
 dead          worker    the task became a dead letter; partition and offset are where it came from
@@ -50,6 +51,7 @@ What = Literal[
     "repeated",
     "shed",
     "spilled",
+    "requeued",
     "committed",
     "dead",
     "replayed",

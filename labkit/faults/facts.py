@@ -112,7 +112,8 @@ class Facts:
         self.dead_task = _marked(tasks, self.task[dead])
         self.dead_unplaced = _marked(tasks, self.task[dead[self.position[dead] < 0]])
         done = self.rows(*DONE)
-        self.done_at = self._times_at(*DONE) > 0
+        self.requeued_at = self._times_at("requeued") > 0
+        self.done_at = (self._times_at(*DONE) > 0) | self.requeued_at
         unnamed = done[(self.task[done] == 0) & (self.position[done] >= 0)]
         record = np.where(self.written_task > 0, self.written_task, self.received_task)
         self.done_task = _marked(tasks, np.concatenate([self.task[done], record[self.position[unnamed]]]))

@@ -25,7 +25,7 @@ _SHARED: tuple[What, ...] = (
 )
 
 #: What a group does with the records that it is handed.
-_WORK: tuple[What, ...] = ("received", "started", "finished", "failed", "repeated", "shed", "spilled")
+_WORK: tuple[What, ...] = ("received", "started", "finished", "failed", "repeated", "shed", "spilled", "requeued")
 
 #: What cannot be found where it is not known whose these are; of work, duplicates.
 _LEFT_OPEN: dict[What, str] = {"committed": GOING_BACK, "assigned": SKIPPED, "effect": EFFECT_TWICE}

@@ -21,6 +21,7 @@ _WITNESSES: tuple[What, ...] = (
     "repeated",
     "shed",
     "spilled",
+    "requeued",
     "dead",
 )
 
@@ -40,7 +41,7 @@ class KeptLog:
         had_records = np.union1d(facts.partition_of, facts.partition[_passed_records(facts)])
         self._lost_its_beginning = any(self._first.values()) or not np.isin(had_records, list(self._first)).all()
         notes = facts.columns.numbers["note"][facts.rows("retained")]
-        policies = [facts.columns.texts["note"][note] or "" for note in np.unique(notes).tolist()]
+        policies = [policy for note in np.unique(notes).tolist() if (policy := facts.columns.texts["note"][note])]
         self._compacts = any("compact" in policy for policy in policies) if policies else None
         self._last: dict[tuple[int, int], int] = {}  # by partition and key, before any key stands twice or is none
         self._behind_a_gap: set[int] = set()  # of these, the keys with offsets before them that have no record

@@ -20,6 +20,7 @@ _THROUGH: dict[What, str] = {
     "failed": "failed at it",
     "shed": "dropped it",
     "spilled": "put it on another topic",
+    "requeued": "put it behind the others",
 }
 
 

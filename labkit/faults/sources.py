@@ -14,7 +14,7 @@ from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.faults.letter_log import letter_events
-from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED, SPILLED
+from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, REQUEUED, SHED, SPILLED
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 PRODUCER, LOG = "producer", "log"
 
 #: How an attempt ends, by the outcome of its record; any other outcome is a failure.
-_ENDS: dict[str, What] = {DONE: "finished", REPEATED: "repeated", SHED: "shed", SPILLED: "spilled"}
+_ENDS: dict[str, What] = {
+    DONE: "finished",
+    REPEATED: "repeated",
+    SHED: "shed",
+    SPILLED: "spilled",
+    REQUEUED: "requeued",
+}
 
 #: Outcomes of records for which no handler began.
-_UNBEGUN = (BAD, REPEATED, SHED, SPILLED)
+_UNBEGUN = (BAD, REPEATED, SHED, SPILLED, REQUEUED)
 
 
 def from_records(
@@ -49,21 +55,27 @@ def from_records(
     put together into one. `cleanup_policy`: that of the topic, if it is compacted.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
-    for records skipped on poll. Raises `HistoryUnreadable` if the records are of several topics.
+    for records skipped on poll. Raises `HistoryUnreadable` if the records, receipts or the log are of several topics.
     """
-    records = records.drop_duplicates()  # files that were read twice
-    topics = records["topic"].unique()
-    if len(topics) > 1:
-        raise HistoryUnreadable(
-            f"A history is of one topic, and these records are of {', '.join(sorted(topics))}. "
-            "Take those of one: records[records['topic'] == …]."
-        )
+    records, written = records.drop_duplicates(), list(written)  # files that were read twice
+    _must_be_one_topic("records", {*records["topic"]})
+    if receipts is not None:
+        _must_be_one_topic("records and receipts", {*records["topic"], *receipts["topic"]})
+    _must_be_one_topic("records of the log", {record.topic for record in written})
     letters = _given_up(records) if dead is None else letter_events(dead, group=group, failed=_failed(records))
     commits = (replace(event, group=event.group or group) for event in committed)
     events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *commits]
     if receipts is not None:
         events += of_receipts(receipts)
     return History(events)
+
+
+def _must_be_one_topic(what: str, topics: set[str]) -> None:
+    if len(topics) > 1:
+        raise HistoryUnreadable(
+            f"A history is of one topic, and these {what} are of {', '.join(sorted(topics))}. "
+            "Take those of one: records[records['topic'] == …]."
+        )
 
 
 def _of_workers(records: pd.DataFrame, letters: Iterable[dict[str, Any]], group: str | None) -> Iterator[Event]:
@@ -73,7 +85,8 @@ def _of_workers(records: pd.DataFrame, letters: Iterable[dict[str, Any]], group:
     """
     attempts = (event for row in _rows(records) for event in _of_attempt(row))
     events = sorted([*_without_retries(attempts), *letters], key=lambda event: event["at"])
-    back = records[(records["finished_at"] < records["started_at"]) & ~records["outcome"].isin(_UNBEGUN)]
+    begun = records[~records["outcome"].isin(_UNBEGUN)]
+    back = begun[(begun["finished_at"] < begun["started_at"]) | (begun["started_at"] < begun["received_at"])]
     return _numbered(({**event, "group": group} for event in events), without_order=set(back["worker"]))
 
 
@@ -132,7 +145,7 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
     seq = -1
     for seq, record in enumerate(written):
         first[record.partition] = min(record.offset, first.get(record.partition, record.offset))
-        task, content = _task_in(record)
+        task, content, same = _task_in(record)
         yield Event(
             what="written",
             by=LOG,
@@ -143,6 +156,7 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
             partition=record.partition,
             offset=record.offset,
             content=content,
+            note=same,
         )
     if cleanup_policy is not None:
         for number, (partition, offset) in enumerate(first.items(), seq + 1):
@@ -151,14 +165,16 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
             )
 
 
-def _task_in(record: Record) -> tuple[str | None, str | None]:
-    """The id of the task in a record, and a fingerprint of what is to be done; None where it is no task."""
+def _task_in(record: Record) -> tuple[str | None, str | None, str | None]:
+    """The id of the task in a record, a fingerprint of what is to be done, and its idempotency key; None where it is no
+    task, or has none.
+    """
     try:
         task = Task.decode(record)
     except BadRecord:
-        return None, None
+        return None, None, None
     work = json.dumps([task.kind, task.priority, task.payload], sort_keys=True).encode()
-    return task.id, blake2b(work, digest_size=8).hexdigest()
+    return task.id, blake2b(work, digest_size=8).hexdigest(), task.idempotency_key
 
 
 def of_dead_letters(dead: Iterable[Record]) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from labkit.faults.facts import Facts
 NEVER = 2**63 - 1
 
 #: What a worker says of a record that it has: of one that is no task it names none.
-_OF_A_WORKER: tuple[What, ...] = ("received", "finished", "failed", "repeated", "shed", "spilled")
+_OF_A_WORKER: tuple[What, ...] = ("received", "finished", "failed", "repeated", "shed", "spilled", "requeued")
 
 
 @dataclass(frozen=True, slots=True)

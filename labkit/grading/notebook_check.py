@@ -22,9 +22,10 @@ from labkit.grading.lab_broker import RunningLab
 from labkit.grading.notebook_file import NotebookCell, read_notebook
 from labkit.grading.plain_backend import PlainBackend
 from labkit.grading.question_verdict import Feedback
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.visible_checks import FILE, read_checks
+from labkit.settings import load_settings
 
 #: The name that the cell with the tag STUDENT sets.
 _STUDENT_NAME = "STUDENT"
@@ -112,8 +113,8 @@ def _asked(assignment: Assignment, names: Sequence[str]) -> Assignment:
 @contextmanager
 def _backend(given: Backend | None) -> Iterator[tuple[Backend, str]]:
     """Where the code runs, and a sentence about it."""
-    backend = given or Bubblewrap()
     try:
+        backend = given or working_backend(load_settings().sandbox)
         backend.check()
     except SandboxUnavailable:
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:

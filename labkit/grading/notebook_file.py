@@ -7,6 +7,7 @@ link, a FIFO or a device is none.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TypeVar
 from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
+from labkit.errors import GradingFailed
 from labkit.grading.question_verdict import Feedback
 
 #: The largest notebook that is read, and the longest source of a cell, in bytes and characters.
@@ -26,6 +28,11 @@ Part = TypeVar("Part")
 
 #: What decoding raises of what is no JSON, no UTF-8, no notebook, or nested without end.
 _UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+
+#: Why a file cannot be opened that is none, or nobody's to read; for any other reason it is the machine that cannot.
+_OF_THE_FILE = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)
+)
 
 _HAND_IN_AGAIN = "Open it in JupyterLab, save it there and hand it in again."
 
@@ -76,7 +83,7 @@ _NBGRADER, _TAGS = Decoder(Nbgrader), Decoder(tuple[str, ...])
 def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
     """The cells of the notebook, or why it is none, by name and in words.
 
-    Takes bounded time and memory, whatever is there.
+    Takes bounded time and memory, whatever is there. Raises `GradingFailed` where it is the machine that cannot read.
     """
     content = read_content(path)
     return content if isinstance(content, Feedback) else cells_of(content)
@@ -96,24 +103,32 @@ def cells_of(content: bytes) -> tuple[NotebookCell, ...] | Feedback:
 
 
 def read_content(path: Path) -> bytes | Feedback:
-    """The bytes of the file, or why there are none."""
+    """The bytes of the file, or why there are none. Raises `GradingFailed` as `read_notebook` does."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         if stat.S_ISLNK(_mode(path)):
             return Feedback("no file", "What was handed in is a link, and no notebook.", _HAND_IN_AGAIN)
+        if error.errno not in _OF_THE_FILE:
+            raise _unread(path, error) from error
         return Feedback("no file", f"The notebook cannot be opened: {os.strerror(error.errno or 0)}.", _HAND_IN_AGAIN)
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             return Feedback("no file", "What was handed in is no file.", _HAND_IN_AGAIN)
         with open(number, "rb", closefd=False) as file:
             content = file.read(MAX_NOTEBOOK + 1)
+    except OSError as error:
+        raise _unread(path, error) from error
     finally:
         os.close(number)
     if len(content) > MAX_NOTEBOOK:
         size = f"The notebook is larger than {MAX_NOTEBOOK // 1024**2} MB."
         return Feedback("too large", size, "Clear its outputs, save it and hand it in again.")
     return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def _unread(path: Path, error: OSError) -> GradingFailed:
+    return GradingFailed(f"This computer cannot read {path} now: {os.strerror(error.errno or 0)}.")
 
 
 def _mode(path: Path) -> int:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from labkit.grading.check_errors import NotChecked
@@ -13,6 +15,7 @@ from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.conversation import PipeConversation
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.launch_program import ORDERS, REPORTS
+from labkit.grading.sandbox.local_process import LocalProcess
 from labkit.grading.sandbox.mounts import environment
 
 #: Takes up the descriptors by the numbers of the contract, lets go of the others, and becomes the command.
@@ -69,4 +72,5 @@ class PlainBackend:
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, *(str(end.inherited) for end in ends), str(self._folder)),
             *(str(places.get(word, word)) for word in command),
         ]
-        return PipeConversation(words, pipes, limits=limits).launch()
+        begin = partial(LocalProcess, words, pipes)
+        return PipeConversation(begin, pipes, limits=limits, held=ExitStack()).launch()

@@ -16,6 +16,7 @@ from labkit.jobs.job import JobEvent
 from labkit.jobs.store import Store, StoreMoved, TopicId
 from labkit.jobs.tables import Placed
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, Record, TopicPartition
 
 T = TypeVar("T")
@@ -29,10 +30,16 @@ class Catalogue:
         self._admin: AdminClient | None = None
         self._lock = threading.Lock()
         self._id: TopicId | None = None
+        self._closed = False
         self._looking = threading.Lock()
         #: how many looks have begun, and what the last one has found
         self._looks = 0
         self._answer: TopicId | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known already which topic it is."""
+        return self._id is not None
 
     def id(self) -> TopicId:
         """Which topic it was at the last look; raises `UnknownTopic`."""
@@ -64,14 +71,16 @@ class Catalogue:
         return self._ask(lambda admin, name: admin.end_offsets(name))
 
     def close(self) -> None:
-        """Let go of the connection; the next question makes another."""
+        """Let go of the connection, for good: a question that comes later is refused."""
         with self._lock:
+            self._closed = True
             admin, self._admin = self._admin, None
             if admin is not None:
                 admin.close()
 
     def _ask(self, question: Callable[[AdminClient, str], T]) -> T:
         with self._lock:
+            must_be_open("client that asks about the topic", closed=self._closed)
             if self._admin is None:
                 self._admin = self._topic.transport.admin()
             return question(self._admin, self._topic.full_name)
@@ -152,10 +161,10 @@ def _events(records: list[Record]) -> list[Placed]:
 LOOK_AGAIN = 1.0
 
 
-def look_at_ends(store: Store, catalogue: Catalogue, topic: TopicId) -> dict[int, int]:
-    """Where the topic ends now. A store that goes beyond it is emptied: the broker has lost a disk."""
+def look_at_ends(store: Store, ask: Callable[[], dict[int, int]], topic: TopicId) -> dict[int, int]:
+    """Where the topic ends now, as `ask` says. A store that goes beyond it is emptied: the broker has lost a disk."""
     positions = store.positions(topic)  # first, since the ends only grow
-    ends = catalogue.ends()
+    ends = ask()
     if any(offset > ends.get(partition, 0) for partition, offset in positions.items()):
         store.reset(topic)
     return ends
@@ -224,7 +233,7 @@ class Follower:
     def _check(self) -> None:
         """Begin anew if it is another topic or another store; otherwise read the partitions that there are now."""
         topic = self._catalogue.look()
-        self._ends = look_at_ends(self._store, self._catalogue, topic)
+        self._ends = look_at_ends(self._store, self._catalogue.ends, topic)
         reader = self._reader
         if reader is not None and (topic != self._reads or self._store.positions(topic) != reader.positions):
             self._drop()
@@ -234,7 +243,7 @@ class Follower:
     def _begin(self, topic: TopicId) -> TopicReader:
         """Go on where the store is."""
         self._store.begin(topic)
-        self._ends = look_at_ends(self._store, self._catalogue, topic)
+        self._ends = look_at_ends(self._store, self._catalogue.ends, topic)
         self._reads = topic
         self._reader = reader = TopicReader(self._topic, self._store.positions(topic))
         reader.read(self._catalogue.starts())

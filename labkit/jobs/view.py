@@ -9,18 +9,19 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
-from labkit.errors import DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
 from labkit.jobs.follower import Catalogue, Follower, look_at_ends
 from labkit.jobs.job import Job, JobEvent, JobStatus
-from labkit.jobs.store import Store, TopicId
+from labkit.jobs.store import Store
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.outage import Outage
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
-from labkit.taskqueue.timeouts import answer_of_broker, left_until, on_a_thread
+from labkit.taskqueue.timeouts import SILENCE, Answer, left_until, on_a_thread, wait_for_answer
 from labkit.taskqueue.topics import Topic
 
 log = logging.getLogger("labkit.jobs")
@@ -72,14 +73,18 @@ class JobView(Resource):
             log, f"The view of {topic.name}", "the topic or its store", meanwhile="shows the jobs as they were"
         )
         self._writer: Jobs | None = None
+        #: a question to the broker whose answer has not come in time
+        self._unanswered: Future[Any] | None = None
 
     def catch_up(self, *, timeout: float = TIMEOUT) -> None:
         """Return when everything is in the store that is on the topic now.
 
-        Raises `DeadlineExceeded`, and `StoreInUse` if another process keeps another topic's jobs there.
+        Raises `DeadlineExceeded`, and `StoreInUse` if another process keeps another topic's jobs there. A broker that
+        does not answer has a second at least, and is `BrokerUnreachable`.
         """
         deadline = time.monotonic() + timeout
-        topic, ends = answer_of_broker(self._look_at_ends, deadline)
+        topic = self._answer(self._catalogue.look, deadline)
+        ends = look_at_ends(self._store, lambda: self._answer(self._catalogue.ends, deadline), topic)
 
         def is_there() -> bool:
             positions = self._store.positions(topic)
@@ -94,8 +99,9 @@ class JobView(Resource):
         compaction keeps it.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._follow, name="job-view", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def topic_id(self) -> str:
         """The id of the topic that bears the name now: the view is of no other from here on. Raises `UnknownTopic`."""
@@ -131,9 +137,11 @@ class JobView(Resource):
     def wait_for(self, job_id: int, version: int, timeout: float = TIMEOUT) -> Job:
         """The job as soon as it has come to this version, or is DONE: how to read one's own write.
 
-        Raises `DeadlineExceeded`, and `StoreInUse` as `catch_up` does.
+        Raises what `catch_up` raises.
         """
         deadline = time.monotonic() + timeout
+        if not self._catalogue.is_known:
+            self._answer(self._catalogue.look, deadline)
         found: list[Job] = []
 
         def is_there() -> bool:
@@ -169,9 +177,16 @@ class JobView(Resource):
                 stack.callback(self._writer.close)
             stack.callback(self._follower.release)
 
-    def _look_at_ends(self) -> tuple[TopicId, dict[int, int]]:
-        topic = self._catalogue.look()
-        return topic, look_at_ends(self._store, self._catalogue, topic)
+    def _answer(self, question: Callable[[], Answer], deadline: float) -> Answer:
+        """The broker's answer. While one is under way that nobody waits for any more, no other question is put."""
+        deadline = max(deadline, time.monotonic() + SILENCE)
+        if self._unanswered is not None:
+            wait_for_answer(self._unanswered, deadline, away=BrokerUnreachable)
+        asked = on_a_thread(question)
+        self._unanswered = asked
+        wait_for_answer(asked, deadline, away=BrokerUnreachable)
+        self._unanswered = None
+        return asked.result()
 
     def _wait(self, is_there: Callable[[], bool], deadline: float, timeout: float, what: str) -> None:
         """Wait for what another thread or process reads; read if nobody does, on a thread, which may be left behind."""
@@ -268,6 +283,6 @@ def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> Jo
     if settings.jobs_url is not None:
         return JobView(topic, settings.jobs_url, settings=settings)
     folder = lab.data_folder / "jobs"
-    for name in abandoned(file.name for file in folder.glob("*")):
+    for name in abandoned((file.name for file in folder.glob("*")), is_local=lab.connection.is_local):
         (folder / name).unlink(missing_ok=True)
     return JobView(topic, f"sqlite:///{folder / topic.full_name}.sqlite", settings=settings)

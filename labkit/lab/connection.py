@@ -24,6 +24,13 @@ class Connection:
     ssl_key_file: Path | None = None
     topic_prefix: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the cluster is named by this machine's own address only, at which no other machine reaches it."""
+        from labkit.lab.loopback import is_loopback  # which loads requests; a worker's process needs neither
+
+        return all(is_loopback(f"kafka://{server.strip()}") for server in self.bootstrap_servers.split(","))
+
 
 def plain_connection(bootstrap_servers: str, settings: Settings) -> Connection:
     """To the lab's own broker: on this machine, without a password."""

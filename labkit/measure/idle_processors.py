@@ -62,7 +62,8 @@ class IdleProcessors(Resource):
     def close(self) -> None:
         """Look for the last time."""
         self._ended.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._show_sign()
         if not self.seen or self._clock() - self._last[0] >= self._interval / 2:  # what is shorter says little
             self._look()

@@ -156,7 +156,9 @@ class RecordStore:
         """
         self._closed.set()
         self._arrived.set()
-        if self._thread is not None:
+        if self._thread is None:
+            self.flush()
+        else:
             self._thread.join(CLOSE_TIMEOUT)
             if self._thread.is_alive():  # and has the lock, without which nothing can be told of the rest
                 raise RecordsUnwritable(
@@ -175,8 +177,14 @@ class RecordStore:
     def _begin(self) -> None:
         with self._writing:
             if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._run, name="labkit-records", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="labkit-records", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # there are too many already; the next record tries again
+                    self._say_failed(error)
+                    self._arrived.clear()
+                else:
+                    self._thread = thread
 
     def _run(self) -> None:
         pause, said = PACE, False
@@ -203,13 +211,16 @@ class RecordStore:
             return self._encode(printable(record)) + b"\n"
 
     def _put_back(self, batch: list[TaskRecord], error: OSError) -> None:
-        if not self._failed:
-            log.warning("records cannot be written for now: %s", error)
-        self._failed = True
+        self._say_failed(error)
         self._waiting.extendleft(reversed(batch))
         while len(self._waiting) > MOST_WAITING:
             self._waiting.pop()
             self._dropped += 1
+
+    def _say_failed(self, error: Exception) -> None:
+        if not self._failed:
+            log.warning("records cannot be written for now: %s", error)
+        self._failed = True
 
     def _tables(self) -> Iterator[pa.Table]:
         """All of them, as of now, those that wait for the disk at the end; while no journal becomes a part."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 #: The outcomes of an attempt: the handler returned; it raised and the task is tried again; it raised, or killed its
 #: worker, for the last time; the record was not a task. What is dead or bad is a dead letter from then on.
 DONE, FAILED, DEAD, BAD = "done", "failed", "dead", "bad"
-#: Outcomes that are no attempts: a dispatcher has dropped the task, or put it on a topic for later, or a worker of a
-#: share group behind the others on its own; it was done before, by another delivery.
-SHED, SPILLED, REPEATED = "shed", "spilled", "repeated"
-NO_ATTEMPTS = (SHED, SPILLED, REPEATED)
+#: Outcomes that are no attempts: a dispatcher has dropped the task, or put it on a topic for later; a worker of a share
+#: group has put it behind the others on its own topic; it was done before, by another delivery.
+SHED, SPILLED, REQUEUED, REPEATED = "shed", "spilled", "requeued", "repeated"
+NO_ATTEMPTS = (SHED, SPILLED, REQUEUED, REPEATED)
 
 _TEXT = ("task_id", "kind", "topic", "key", "worker", "outcome", "error")
 

@@ -96,12 +96,15 @@ class ChildProcess:
         """Whether the process was started and runs."""
         return self._group is not None and not self._ended.is_set()
 
-    def tell(self, message: object) -> None:
-        """Tell it this, which can be written as JSON; raises `WorkerFailed` if it has ended or ends now."""
+    def tell(self, message: object, *, patience: float = KILL_TIMEOUT) -> None:
+        """Tell it this, which can be written as JSON.
+
+        Raises `WorkerFailed` if it has ended or ends now: how is waited for up to `patience` seconds.
+        """
         try:
             self._write(WORDS + encode(message) + b"\n")
         except BrokenPipeError:
-            if self._ended.wait(KILL_TIMEOUT):
+            if self._ended.wait(patience):
                 self.join()
             raise WorkerFailed(f"{self.name} has ended, or does not listen any more.") from None
 

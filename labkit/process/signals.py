@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 #: What asks a program to end.
@@ -90,5 +90,6 @@ def held_back(numbers: tuple[signal.Signals, ...] = ENDING) -> Iterator[None]:
     finally:
         for number in theirs:
             signal.signal(number, before[number])
-        for came_number in sorted(set(came)):
-            signal.raise_signal(came_number)
+        with ExitStack() as stack:  # each of them, also where the effect of another is an error
+            for came_number in sorted(set(came)):
+                stack.callback(signal.raise_signal, came_number)

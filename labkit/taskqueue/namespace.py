@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from uuid import getnode, uuid4
 
 import psutil
@@ -19,16 +20,28 @@ from labkit.errors import UnknownTopic
 from labkit.taskqueue.topic import Topic, belongs
 from labkit.taskqueue.transport.contract import AdminClient
 
-#: The machine, the process that made it, and what tells its namespaces apart.
-_PATTERN = re.compile(r"own\.(?P<machine>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}\.")
+#: The machine, its boot, the process that made it, and what tells its namespaces apart.
+_PATTERN = re.compile(r"own\.(?P<machine>[0-9a-f]{8})\.(?P<boot>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}\.")
 
-#: What tells machines and containers apart on Linux.
-_BOOT_ID, _PID_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+#: What tells machines, their boots and containers apart on Linux.
+_MACHINE_ID, _BOOT_ID = Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")
+_PID_SPACE = Path("/proc/self/ns/pid")
+#: Whose process ids are the machine's own, in no container (PROC_PID_INIT_INO in linux/proc_ns.h).
+_NO_CONTAINER = "pid:[4026531836]"
+
+
+class _Machine(NamedTuple):
+    """Where this program runs; `outlasts_boot`: it is known for the same one after another boot."""
+
+    digest: str
+    boot: str
+    outlasts_boot: bool
 
 
 def new_namespace() -> str:
     """A prefix that nobody else has."""
-    return f"own.{_machine()}.{os.getpid()}.{uuid4().hex[:8]}."
+    machine = _machine()
+    return f"own.{machine.digest}.{machine.boot}.{os.getpid()}.{uuid4().hex[:8]}."
 
 
 def is_in_namespace(name: str) -> bool:
@@ -36,10 +49,14 @@ def is_in_namespace(name: str) -> bool:
     return _PATTERN.match(name) is not None
 
 
-def abandoned(names: Iterable[str]) -> list[str]:
-    """Those of the names that belonged to a program of this machine which has ended."""
+def abandoned(names: Iterable[str], *, is_local: bool) -> list[str]:
+    """Those of the names that belonged to a program of this machine which has ended.
+
+    `is_local`: they are where no other machine comes. Only there those of an earlier boot are taken for this machine's,
+    since a machine may be a copy of another.
+    """
     found = {name: _PATTERN.search(name) for name in names}
-    return [name for name, one in found.items() if one is not None and _has_ended(one["machine"], int(one["pid"]))]
+    return [name for name, one in found.items() if one is not None and _has_ended(one, is_local=is_local)]
 
 
 class OwnTopics:
@@ -99,10 +116,14 @@ class OwnTopics:
             self._ended.add(self._made.popitem()[1].full_name)
         self._delete_ended(client)
 
-    def sweep(self, client: AdminClient) -> None:
-        """Delete what is meant no longer, and what programs of this machine that were killed have left behind."""
+    def sweep(self, client: AdminClient, *, is_local: bool) -> None:
+        """Delete what is meant no longer, and what programs of this machine that were killed have left behind.
+
+        `is_local`: no other machine comes to this broker.
+        """
         self._delete_ended(client)
-        for name in abandoned(name for name in client.list_topics() if name.startswith(self._prefix)):
+        names = [name for name in client.list_topics() if name.startswith(self._prefix)]
+        for name in abandoned(names, is_local=is_local):
             with suppress(UnknownTopic):  # somebody else was faster
                 client.delete_topic(name)
 
@@ -118,16 +139,31 @@ class OwnTopics:
         self._ended.discard(full_name)
 
 
-def _has_ended(machine: str, pid: int) -> bool:
-    return machine == _machine() and not psutil.pid_exists(pid)
+def _has_ended(found: re.Match[str], *, is_local: bool) -> bool:
+    machine = _machine()
+    if found["machine"] != machine.digest:
+        return False
+    if found["boot"] == machine.boot:
+        return not psutil.pid_exists(int(found["pid"]))
+    return is_local and machine.outlasts_boot
 
 
 @cache
-def _machine() -> str:
-    """This machine as it runs now; a container is one of its own, since its process ids are."""
-    parts = [platform.node()]
+def _machine() -> _Machine:
+    """A container is a machine of its own, since its process ids are. Two of one image may share all the rest, and have
+    two boots if they run on two computers: so it is known for the same one during one boot only.
+    """
     try:
-        parts += [_BOOT_ID.read_text(), str(_PID_SPACE.readlink())]
-    except OSError:  # not on Linux; and another machine may bear the same name
-        parts.append(f"{getnode():012x}")
+        boot, pid_space = _BOOT_ID.read_text(), str(_PID_SPACE.readlink())
+    except OSError:  # not on Linux, where process ids are looked up after any boot; and two machines may have one name
+        return _Machine(_digest(platform.node(), f"{getnode():012x}"), _digest(), outlasts_boot=False)
+    try:
+        machine_id = _MACHINE_ID.read_text().strip()
+    except OSError:
+        machine_id = ""
+    outlasts_boot = bool(machine_id) and pid_space == _NO_CONTAINER
+    return _Machine(_digest(platform.node(), machine_id, pid_space), _digest(boot), outlasts_boot)
+
+
+def _digest(*parts: str) -> str:
     return sha256("|".join(parts).encode()).hexdigest()[:8]

@@ -134,10 +134,10 @@ class LeaseRenewal:
     @contextmanager
     def renewing(self, lease: RunLease) -> Iterator[None]:
         """Inside, the lease is kept."""
-        with self._lock:
-            self._running.add(lease)
-            self._work_on()
         try:
+            with self._lock:
+                self._running.add(lease)
+                self._work_on()
             yield
         finally:
             with self._lock:

@@ -213,7 +213,7 @@ class ShareWorker(BaseWorker):
     def _settle_sent(self, client: ShareClient) -> None:
         """Say what becomes of tasks that were sent again; what was refused is sent once more while there is time."""
         for item in _all_of(self._requeue.taken):
-            self._attempts.spill(item, "sent again, since it was not begun in so many deliveries")
+            self._attempts.requeue(item, "sent again, since it was not begun in so many deliveries")
         for item in _all_of(self._requeue.refused):
             if self._stop.is_set() or self._is_over(1.0):
                 self._decide(client, item, "release")

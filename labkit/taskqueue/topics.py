@@ -126,7 +126,8 @@ class Topics(Resource):
         is deleted, and so is what killed programs of this machine have left behind.
         """
         self._own.release(self._client, name)
-        self._own.sweep(self._client)
+        connection = self.transport.connection
+        self._own.sweep(self._client, is_local=connection is not None and connection.is_local)
         return self._own.create(self._client, self._shared(name, partitions))
 
     @contextmanager

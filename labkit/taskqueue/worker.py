@@ -84,8 +84,8 @@ class Worker(BaseWorker):
         self._dead_letters.serve(client, self._assigned, self._identity)
         self._is_on = True
         log.info("%s joins %s", self.name, self._group)
-        self._executor.start()
         try:
+            self._executor.start()
             client.subscribe([self.topic.full_name], on_assigned=self._on_assigned, on_revoked=self._on_revoked)
             while not self._stop.is_set():
                 self._turn(client)

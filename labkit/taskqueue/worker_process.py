@@ -106,7 +106,7 @@ class ProcessMember:
         with self._answered:
             self._orders += 1
             number = self._orders
-        self._child.tell(number)
+        self._child.tell(number, patience=timeout)
         with self._answered:
             self._answered.wait_for(lambda: self._has_answered(number) or not self._child.alive(), timeout)
             return self._running.tasks if self._running is not None and self._has_answered(number) else None

@@ -22,7 +22,7 @@ def outcome(process: subprocess.Popen[str], *statuses: int) -> tuple[str, str]:
     """Its output and its complaints, when it has ended with one of these, or with 0."""
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode in (statuses or (0,)), err
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     return out, err
 
 

@@ -165,12 +165,12 @@ def shared(*members: Member, partitions: int = 2) -> Callable[[], bool]:
     return condition
 
 
-def read(consumer: ConsumerClient, count: int) -> list[Record]:
-    """This many records, or more."""
+def read(consumer: ConsumerClient, count: int, *, max_records: int | None = None) -> list[Record]:
+    """This many records, or more; at most `max_records` at once."""
     records: list[Record] = []
 
     def enough() -> bool:
-        records.extend(consumer.poll(0.1))
+        records.extend(consumer.poll(0.1, max_records))
         return len(records) >= count
 
     wait_until(enough, timeout=TIMEOUT, what=f"{count} records were to come", pause=lambda _: None)

@@ -10,7 +10,7 @@ import pytest
 from labkit.errors import TransportError
 from labkit.taskqueue.transport import ConsumerConfig, Position, TopicPartition
 from tests.conditions import FOR_EVER
-from tests.contract.fixtures import read
+from tests.contract.fixtures import Outbox, read
 
 LETTERS = [bytes([letter]) for letter in b"abcdef"]
 
@@ -106,6 +106,26 @@ def test_a_seek_drops_what_was_fetched_ahead(reader, first):
         records = reader.poll(1, max_records=1)
     reader.seek(first, 0)
     assert values(read(reader, 6)) == LETTERS
+
+
+def test_a_seek_reads_what_is_there_now(transport, admin, reader, topic, outbox):
+    """Also from the same offset as what was fetched of another topic of that name, and not handed out yet."""
+    places = [TopicPartition(topic, number) for number in (0, 1)]
+    for place in places:
+        outbox.send_all(topic, [b"old"] * 6, partition=place.partition)
+    reader.assign(places)
+    for place in places:
+        reader.seek(place, 0)
+    assert len(read(reader, 1, max_records=1)) == 1
+    admin.delete_topic(topic)
+    admin.create_topic(topic, partitions=2)
+    with Outbox(transport) as outbox_of_the_new_one:
+        for place in places:
+            outbox_of_the_new_one.send_all(topic, [b"new"] * 6, partition=place.partition)
+        outbox_of_the_new_one.delivered()
+    for place in places:
+        reader.seek(place, 0)
+    assert values(read(reader, 12)) == [b"new"] * 12
 
 
 def test_a_position_is_that_of_the_last_seek(reader, first):

@@ -209,7 +209,7 @@ class _Turn:
             if known is not None and is_of(known, self._topic.id, ends.get(place.partition)):
                 start = max(start, known.offset)
             words += [place.partition, start]
-        offsets = self._feeder._begin([], self._feeder._queue.base, *words)
+        offsets = self._feeder._begin([], self._feeder._queue.base, GROUP_KEPT_MS, *words)
         self._consumer.assign(places)
         for place, offset in zip(places, offsets, strict=True):
             self._consumer.seek(place, offset)

@@ -139,19 +139,23 @@ return fed
 """
 )
 
-# ARGV: base of the queue, then partition, where the group is by Kafka. The places that hold, in that order. Of a group
-# whose place is not known, nothing is left that would still hold.
-BEGIN = """
+# ARGV: base of the queue, ms that a group is kept, then partition, where the group is by Kafka. The places that hold,
+# in that order. Of a group whose place is not known, nothing is left that would still hold.
+BEGIN = (
+    KEEP
+    + """
 local places = {}
 if redis.call('EXISTS', ARGV[1] .. 'pos') == 0 then
   for _, name in ipairs({'ready', 'returned', 'held', 'counts', 'leases', 'tokens', 'dying'}) do
     redis.call('DEL', ARGV[1] .. name)
   end
-  for index = 2, #ARGV, 2 do redis.call('DEL', ARGV[1] .. 'open:' .. ARGV[index]) end
+  for index = 3, #ARGV, 2 do redis.call('DEL', ARGV[1] .. 'open:' .. ARGV[index]) end
 end
-for index = 2, #ARGV, 2 do
+for index = 3, #ARGV, 2 do
   redis.call('HSETNX', ARGV[1] .. 'pos', ARGV[index], ARGV[index + 1])
   places[#places + 1] = tonumber(redis.call('HGET', ARGV[1] .. 'pos', ARGV[index]))
 end
+keep(ARGV[1], ARGV[2]) -- its feeder may die before it says for the first time that it is there
 return places
 """
+)

@@ -103,13 +103,13 @@ class GradingRun:
                 yield GradedSubmission(one.student, graded.report if graded else None, fresh=False)
         waiting, found = deque((one, 1) for one in self._ungraded), SimpleQueue[tuple[SubmittedFile, Report | str]]()
         stop = threading.Event()
-        for number in range(min(workers, len(waiting))):
-            thread = threading.Thread(
-                target=_grade_all, args=(grade, waiting, found, stop), name=f"labkit-grader-{number}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
         try:
+            for number in range(min(workers, len(waiting))):
+                thread = threading.Thread(
+                    target=_grade_all, args=(grade, waiting, found, stop), name=f"labkit-grader-{number}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
             for _ in self._ungraded:
                 yield self._kept(*found.get())
         finally:

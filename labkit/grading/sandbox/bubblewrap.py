@@ -10,13 +10,12 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import count
+from functools import partial
 from pathlib import Path
 
 from labkit.errors import SandboxUnavailable
@@ -25,6 +24,7 @@ from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.control_group import ControlGroup, make_control_group
 from labkit.grading.sandbox.conversation import PipeConversation
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes
+from labkit.grading.sandbox.local_process import LocalProcess
 from labkit.grading.sandbox.mounts import (
     PROGRAMS,
     account_files,
@@ -33,7 +33,10 @@ from labkit.grading.sandbox.mounts import (
     mount_words,
     socket_path,
 )
+from labkit.grading.sandbox.process_limits import limits_of_a_process
 from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
+from labkit.grading.sandbox.student_user import STUDENT, spare_user
+from labkit.grading.sandbox.usable_machine import check_machine, check_signals
 
 #: The first release that gives a tmpfs a size.
 OLDEST = (0, 7)
@@ -41,10 +44,6 @@ OLDEST = (0, 7)
 SEARCHED = "/usr/bin:/bin:/usr/local/bin"
 #: How a skipped run says what to do.
 INSTALL = "`make bubblewrap` installs it, or the system's package manager does: `apt-get install bubblewrap`"
-#: The student's user, where bubblewrap is not run by root; there it is only another name for who runs it.
-STUDENT = 20_000
-#: Where the users begin that root takes for students, and how many there are.
-FIRST_SPARE, SPARE = 1_879_000_000, 1_000_000
 #: What is tried to see whether a sandbox can be made, and how long it may take, in seconds.
 TRIAL, TRIAL_TIMEOUT = "pass", 120.0
 #: Goes into the control groups, says that the kernel should sooner kill this than anything else, and becomes bwrap.
@@ -54,8 +53,6 @@ _ENTRY = (
 )
 #: The grader's own programs, which are needed inside.
 _PROGRAMS = (launch_program.__file__, relay_program.__file__)
-
-_numbers = count(os.getpid() * 16)
 
 
 class Bubblewrap:
@@ -68,14 +65,11 @@ class Bubblewrap:
 
     def check(self) -> None:
         """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
-        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-            raise SandboxUnavailable(
-                "Student code runs only where it is known how it ends, and this process ignores SIGCHLD, so nobody is "
-                "told. Give it its usual effect: `signal.signal(signal.SIGCHLD, signal.SIG_DFL)`."
-            )
+        check_signals()
         with self._lock:
             if not self._works:
-                _check_machine()
+                check_machine()
+                _check_version()
                 self._try()
 
     def start(
@@ -105,14 +99,15 @@ class Bubblewrap:
         self, command: Sequence[str], limits: Limits, files: Mapping[str, bytes], sockets: Mapping[int, Path]
     ) -> PipeConversation:
         by_root = os.geteuid() == 0
-        student = _spare_user() if by_root else STUDENT
+        student = spare_user(Path("/proc/self/uid_map").read_text()) if by_root else STUDENT
         seen, found = mount_words(limits, sockets), _found()
-        with ExitStack() as stack:  # there may be too many open files
+        with ExitStack() as undone:  # there may be too many open files
+            stack = undone.enter_context(ExitStack())
             group = make_control_group(limits.memory, limits.processes) if self._groups else None
             if group is not None:
                 stack.callback(group.remove)
             pipes = ConversationPipes()
-            stack.callback(pipes.close)
+            undone.callback(pipes.close)
             handed_in = {_inside(program): Path(program).read_bytes() for program in _PROGRAMS}
             handed_in |= account_files(student) | dict(files)
             memories = {path: _memory_file(content, stack) for path, content in handed_in.items()}
@@ -131,8 +126,9 @@ class Bubblewrap:
                 *command,
             ]
             inherited = [seccomp, *memories.values()]
-            conversation = PipeConversation(words, pipes, limits=limits, inherited=inherited, group=group)
-            stack.pop_all()  # they are the conversation's now
+            begin = partial(LocalProcess, words, pipes, inherited=inherited, control=group)
+            conversation = PipeConversation(begin, pipes, limits=limits, held=stack)
+            undone.pop_all()  # they are the conversation's now
         return conversation.launch()
 
 
@@ -157,13 +153,8 @@ def _launch_words(
 ) -> list[str]:
     words = [
         f"descriptors={pipes.orders.inherited}:{pipes.reports.inherited}",
-        "limit=CORE:0:0",
-        f"limit=NOFILE:{limits.open_files}:{limits.open_files}",
-        f"limit=FSIZE:{limits.file_size}:{limits.file_size}",
-        f"limit=CPU:{limits.cpu_seconds}:{limits.cpu_seconds + 1}",
+        *limits_of_a_process(limits, counted=group is not None),
     ]
-    if group is None:
-        words += [f"limit=AS:{limits.memory}:{limits.memory}", f"limit=NPROC:{limits.processes}:{limits.processes}"]
     if student is not None:
         words.append(f"identity={student}")
     relay = _inside(relay_program.__file__)
@@ -188,17 +179,6 @@ def _memory_file(content: bytes, stack: ExitStack) -> int:
     return number
 
 
-def _spare_user() -> int:
-    """A user that no process of another sandbox is, as far as this namespace has so many."""
-    highest = max(int(line.split()[0]) + int(line.split()[2]) for line in _uid_map())
-    first, spare = (FIRST_SPARE, SPARE) if highest > FIRST_SPARE + SPARE else (highest // 2, max(1, highest // 2))
-    return first + next(_numbers) % spare
-
-
-def _uid_map() -> list[str]:
-    return Path("/proc/self/uid_map").read_text().splitlines()
-
-
 def _found() -> str:
     found = shutil.which("bwrap", path=SEARCHED)
     if found is None:
@@ -206,12 +186,7 @@ def _found() -> str:
     return found
 
 
-def _check_machine() -> None:
-    if sys.platform != "linux" or platform.machine() not in MACHINES:
-        raise SandboxUnavailable(
-            "Student code runs only in a sandbox, which is made of what Linux has on x86-64 and AArch64; this is "
-            f"{platform.system()} on {platform.machine()}. Grade on such a machine, a virtual one will do."
-        )
+def _check_version() -> None:
     asked = subprocess.run([_found(), "--version"], capture_output=True, text=True, check=False)
     version = re.search(r"(\d+)\.(\d+)", asked.stdout)
     if version is None or (int(version[1]), int(version[2])) < OLDEST:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from labkit.grading.sandbox.contract import LimitName
 from labkit.lab.condition import wait_for
 
 #: Where Linux keeps them.
@@ -22,6 +23,8 @@ ROOT = Path("/sys/fs/cgroup")
 PREFIX = "labkit-sandbox"
 #: How long the processes of a group may take to be gone when they were killed, in seconds.
 END_TIMEOUT = 10.0
+#: The files that hold a limit, in versions 2 and 1.
+_MEMORY_LIMITS, _PIDS_LIMITS = ("memory.max", "memory.limit_in_bytes"), ("pids.max",)
 #: What bubblewrap itself needs: the process that waits, and the first one inside.
 OWN_PROCESSES = 2
 
@@ -42,13 +45,12 @@ class ControlGroup:
         """The files that a process writes to, to be in it."""
         return [str(folder / "cgroup.procs") for folder in self._folders]
 
-    def out_of_memory(self) -> bool:
-        """Whether the kernel has killed a process of it, because it had no more memory left."""
-        return any(_counted(self.memory / name, "oom_kill") for name in ("memory.events", "memory.oom_control"))
-
-    def out_of_processes(self) -> bool:
-        """Whether it was refused a process."""
-        return _counted(self.pids / "pids.events", "max") > 0
+    def used_up(self) -> frozenset[LimitName]:
+        """Which limits were reached: the kernel has killed a process for want of memory, or refused to make one."""
+        killed = any(_counted(self.memory / name, "oom_kill") for name in ("memory.events", "memory.oom_control"))
+        refused = _counted(self.pids / "pids.events", "max") > 0
+        reached: dict[LimitName, bool] = {"memory": killed, "processes": refused}
+        return frozenset(name for name, is_so in reached.items() if is_so)
 
     def remove(self) -> None:
         """Remove it when its processes are gone."""
@@ -81,6 +83,41 @@ def make_control_group(
     return None
 
 
+def limited_group(pid: int, memory: int, processes: int, *, root: Path = ROOT) -> ControlGroup | None:
+    """The group that limits this process to just so much, which somebody else has made; nothing if none does."""
+    lines = _groups_of_process(pid)
+    page = os.sysconf("SC_PAGE_SIZE")
+    for places in _own_places(root, lines):
+        found = []
+        wanted = (memory // page * page, processes)
+        for place, names, limit in zip(places, (_MEMORY_LIMITS, _PIDS_LIMITS), wanted, strict=True):
+            above = [folder for folder in (place, *place.parents) if root in folder.parents]
+            found += [folder for folder in above if any(_says(folder / name, limit) for name in names)][:1]
+        if len(found) == len(places):
+            return ControlGroup(*found)
+    return None
+
+
+def _groups_of_process(pid: int) -> str:
+    return Path(f"/proc/{pid}/cgroup").read_text()
+
+
+def _own_places(root: Path, lines: str) -> Iterator[tuple[Path, Path]]:
+    """Where the limits of such a process may be."""
+    own = _groups_of(lines)
+    if "memory" in own and "pids" in own:
+        yield root / "memory" / own["memory"], root / "pids" / own["pids"]
+    if "" in own:
+        yield root / own[""], root / own[""]
+
+
+def _says(file: Path, limit: int) -> bool:
+    try:
+        return file.read_text().strip() == str(limit)
+    except OSError:
+        return False
+
+
 def _make(memory: Path, pids: Path, size: int, processes: int) -> ControlGroup:
     folders = dict.fromkeys([memory, pids])
     try:
@@ -104,10 +141,7 @@ def _make(memory: Path, pids: Path, size: int, processes: int) -> ControlGroup:
 
 def _places(root: Path, lines: str) -> Iterator[tuple[Path, Path]]:
     """Where groups for memory and for processes may be made, the likeliest first."""
-    own = {}
-    for line in lines.splitlines():
-        _, controllers, path = line.split(":", 2)
-        own.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
+    own = _groups_of(lines)
     if "memory" in own and "pids" in own:
         yield root / "memory" / own["memory"], root / "pids" / own["pids"]
     elif (
@@ -116,6 +150,15 @@ def _places(root: Path, lines: str) -> Iterator[tuple[Path, Path]]:
         for folder in (root / own[""], (root / own[""]).parent):
             if root in (folder, *folder.parents) and _hands_on(folder):
                 yield folder, folder
+
+
+def _groups_of(lines: str) -> dict[str, str]:
+    """The folder of each controller, without its first slash; that of version 2 has no name."""
+    own = {}
+    for line in lines.splitlines():
+        _, controllers, path = line.split(":", 2)
+        own.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
+    return own
 
 
 def _hands_on(folder: Path) -> bool:

@@ -5,30 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import select
-import signal
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox.contract import Ended, Ending, Late, Limits, Malformed, Reply, Said, TooLong
-from labkit.grading.sandbox.control_group import ControlGroup
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.exit_status import Cause, ending_of
-from labkit.lab.condition import wait_for
-from labkit.process.process_group import ProcessGroup
+from labkit.grading.sandbox.sandbox_process import SandboxProcess
 from labkit.resource import Resource
 
 #: How long a command whose descriptors are closed may take to be seen to have ended, in seconds, before it is ended.
 CUT_OFF_GRACE = 2.0
-#: How long what was killed may take to be gone, in seconds.
-KILL_TIMEOUT = 30.0
-#: How often to look whether what was killed is gone, in seconds: it takes a moment.
-LOOK_AGAIN = 0.001
 #: How often to look whether a process still runs, in seconds, where the system does not tell.
 LOOK_INTERVAL = 0.05
 
@@ -36,26 +27,21 @@ log = logging.getLogger("labkit.grading")
 
 
 class PipeConversation(Resource):
-    """Keeps `Conversation`. `inherited` are further descriptors for bwrap, which are closed when it has them.
+    """Keeps `Conversation`. `begin` starts the command; what it needs is `held`, which is closed when that is gone.
 
     A thread of its own starts the command, since Linux kills it when that thread ends, and attends to it. What it tells
     stays in the pipe until somebody listens, so that it fills no memory here.
     """
 
     def __init__(
-        self,
-        arguments: Sequence[str],
-        pipes: ConversationPipes,
-        *,
-        limits: Limits,
-        inherited: Sequence[int] = (),
-        group: ControlGroup | None = None,
+        self, begin: Callable[[], SandboxProcess], pipes: ConversationPipes, *, limits: Limits, held: ExitStack
     ) -> None:
-        self._arguments = arguments
+        self._start_process = begin
         self._pipes = pipes
         self._limits = limits
-        self._inherited = inherited
-        self._group = group
+        self._held = held
+        #: what runs it, once it is launched
+        self.process: SandboxProcess | None = None
         self._output = bytearray()
         self._heard = bytearray()
         self._half_told = False
@@ -72,11 +58,13 @@ class PipeConversation(Resource):
         self._thread = threading.Thread(target=self._run, name="labkit-sandbox", daemon=True)
 
     def launch(self) -> PipeConversation:
-        """Start the command. Raises `SandboxUnavailable` if not even bwrap starts."""
+        """Start the command. Raises `SandboxUnavailable` if its sandbox does not start."""
         self._thread.start()
         self._begun.wait()
         if self._error is not None:
             self.close()
+            if isinstance(self._error, SandboxUnavailable):
+                raise self._error
             raise SandboxUnavailable(f"The sandbox could not be started: {self._error}") from self._error
         return self
 
@@ -194,43 +182,28 @@ class PipeConversation(Resource):
             self._begun.set()
 
     def _launch_and_attend(self) -> None:
-        try:
-            deadline = time.monotonic() + self._limits.wall_seconds
-            pipes = self._pipes
-            ends = [end.inherited for end in (pipes.orders, pipes.reports, pipes.info)]
-            group = ProcessGroup(
-                self._arguments,
-                output=pipes.output.inherited,
-                inherited=[*ends, *self._inherited],
-                environment={},
-            )
+        with self._held:
+            process = self.process = self._start_process()
             try:
-                pipes.handed_over()
+                self._pipes.handed_over()
+                deadline = time.monotonic() + self._limits.wall_seconds
                 self._begun.set()
-                cause = self._attend(group, deadline)
+                cause = self._attend(process, deadline)
             finally:
-                first = self._kill_first_inside(group)
-                status = group.reap()
-                if first and not wait_for(lambda: not _is_first_inside(first), KILL_TIMEOUT, interval=LOOK_AGAIN):
-                    log.warning("the processes of a sandbox are not gone %g s after it was ended", KILL_TIMEOUT)
+                end = process.end()
             self.output()
-            if status is None:
+            if end.status is None:
                 raise ChildProcessError("something else has waited for its end, or SIGCHLD is ignored")
-            self._ending = ending_of(status, cause, self._limits, self._group)
-        finally:
-            for number in self._inherited:
-                os.close(number)
-            if self._group is not None:
-                self._group.remove()
+            self._ending = ending_of(end.status, cause, self._limits, end.used_up)
 
-    def _attend(self, group: ProcessGroup, deadline: float) -> Cause:
+    def _attend(self, process: SandboxProcess, deadline: float) -> Cause:
         """Return when the command has ended, or is to be ended: why, then."""
-        poll = _poll(self._stop, self._pipes.output.number, *group.end_watch)
-        while not group.has_ended():
+        poll = _poll(self._stop, self._pipes.output.number, *process.end_watch)
+        while not process.has_ended():
             left = _milliseconds(deadline)
             if left == 0:
                 return "wall time"
-            ready = {number for number, _ in poll.poll(left if group.end_watch else min(left, LOOK_INTERVAL * 1000))}
+            ready = {number for number, _ in poll.poll(left if process.end_watch else min(left, LOOK_INTERVAL * 1000))}
             if self._stop in ready:
                 return self._cause
             if self._pipes.output.number in ready and self._take_output() == b"":
@@ -246,38 +219,12 @@ class PipeConversation(Resource):
                 self._output += part[: self._limits.output + 1 - len(self._output)]
             return part
 
-    def _kill_first_inside(self, group: ProcessGroup) -> int:
-        """Kill the first process inside, with which Linux kills all others there; returns its process id, or 0.
-
-        It ends with bwrap too, but only when it has asked Linux for that, which is a moment after it has left bwrap's
-        process group. So bwrap is not killed before it has told who that is.
-        """
-        poll = _poll(self._pipes.info.number, *group.end_watch)
-        wait_for(lambda: group.has_ended() or bool(poll.poll(LOOK_INTERVAL * 1000)), KILL_TIMEOUT)
-        told = re.search(rb'"child-pid": (\d+)', self._pipes.info.read() or b"")
-        first = int(told[1]) if told else 0
-        if first and not group.has_ended() and _is_first_inside(first):
-            with suppress(ProcessLookupError):
-                os.kill(first, signal.SIGKILL)
-        return first
-
 
 def _understood(line: bytes) -> Said | Malformed:
     try:
         return Said(json.loads(line.decode("utf-8")))
     except (ValueError, RecursionError) as error:
         return Malformed(f"{type(error).__name__}: {error}"[:200])
-
-
-def _is_first_inside(pid: int) -> bool:
-    """Whether this is a process that lives, and has the number 1 in a namespace of its own."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    state = re.search(r"^State:\s+(\S)", status, re.M)
-    numbers = re.search(r"^NSpid:\s+(.*)$", status, re.M)
-    return state is not None and state[1] not in "ZX" and numbers is not None and numbers[1].split()[1:] == ["1"]
 
 
 def _poll(*numbers: int) -> select.poll:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 from typing import Literal
 
 from labkit.grading.sandbox.contract import MIB, Ending, LimitName, Limits
-from labkit.grading.sandbox.control_group import ControlGroup
 
 #: Why the grader itself has ended a command; nothing if it ended by itself.
 Cause = Literal["wall time", "output", "cut off", "closed"] | None
@@ -15,8 +15,11 @@ Cause = Literal["wall time", "output", "cut off", "closed"] | None
 _SIGNALLED = 128
 
 
-def ending_of(status: int, cause: Cause, limits: Limits, group: ControlGroup | None) -> Ending:
-    """`status` is that of bwrap, which passes on the command's; a signal that ended bwrap itself is negative."""
+def ending_of(status: int, cause: Cause, limits: Limits, used_up: Collection[LimitName]) -> Ending:
+    """`status` is that of the command, as a shell has it; a signal that ended what ran the command is negative.
+
+    `used_up` are limits that were reached, whether or not it has ended for that.
+    """
     status = status if status >= 0 else _SIGNALLED - status
     if cause is not None:
         words = {
@@ -28,11 +31,11 @@ def ending_of(status: int, cause: Cause, limits: Limits, group: ControlGroup | N
         limit: LimitName | None = cause if cause in ("wall time", "output") else None
         return Ending(status, words[cause], limit)
     how = _in_words(status)
-    if group is not None and group.out_of_memory():
+    if "memory" in used_up:
         return Ending(status, f"{how} It had used up its {limits.memory // MIB} MiB of memory.", "memory")
     if status == _SIGNALLED + signal.SIGXCPU:
         return Ending(status, f"{how} It had used up its {limits.cpu_seconds} s of processor time.", "CPU time")
-    if group is not None and group.out_of_processes():
+    if "processes" in used_up:
         return Ending(status, f"{how} It had used up its {limits.processes} processes and threads.", "processes")
     return Ending(status, how)
 

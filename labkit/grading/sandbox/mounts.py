@@ -19,9 +19,9 @@ USER, HOME = "student", "/home/student"
 PROGRAMS = "/run/labkit"
 
 #: The system's own programs and libraries; `/lib` and its like may be names of folders in `/usr`.
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 #: What the dynamic linker and the clock read; none of it is of a user.
-_CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 #: Where a Python lies that cannot be shown alone.
 _TOO_MUCH = ("/", "/etc", "/home", "/root", "/var", "/run", "/proc", "/sys", "/dev")
 
@@ -32,14 +32,14 @@ def mount_words(limits: Limits, sockets: Mapping[int, Path]) -> list[str]:
     words += ["--size", str(limits.tmp_size), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
     for own in ("/tmp", HOME):  # noqa: S108
         words += ["--size", str(limits.tmp_size), "--perms", "1777", "--tmpfs", own]
-    for system in map(Path, _SYSTEM):
+    for system in map(Path, SYSTEM):
         if system.is_symlink():
             words += ["--symlink", str(system.readlink()), str(system)]
         elif system.is_dir():
             words += ["--ro-bind", str(system), str(system)]
     folders = python_folders()
-    words += _folder_words([*map(Path, _CONFIGURATION), *folders, Path(socket_path(0))])
-    for name in _CONFIGURATION:
+    words += _folder_words([*map(Path, CONFIGURATION), *folders, Path(socket_path(0))])
+    for name in CONFIGURATION:
         words += ["--ro-bind-try", name, name]
     for folder in folders:
         words += ["--ro-bind", str(folder), str(folder)]
@@ -115,7 +115,7 @@ def python_folders() -> list[Path]:
 def folder_shown(path: Path) -> Path | None:
     """Which of the folders that a command sees this lies in; nothing if it sees nothing of it."""
     found = path.resolve()
-    shown = (*map(Path, _SYSTEM), *python_folders())
+    shown = (*map(Path, SYSTEM), *python_folders())
     return next((folder for folder in shown if found.is_relative_to(folder.resolve())), None)
 
 

@@ -18,6 +18,8 @@ from labkit.resource import Resource
 
 #: What a Unix socket's path may be long at most, in bytes (unix(7)).
 LONGEST_PATH = 107
+#: What the names of its folders begin with.
+PREFIX = "labkit-relay-"
 #: How long a change of state may take, in seconds.
 STATE_TIMEOUT = 30.0
 
@@ -157,5 +159,5 @@ def _never() -> bool:
 def private_folder() -> Path:
     """A new folder for sockets, in one whose path is short enough, that only this user may look into."""
     usual = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(usual)) + len("/labkit-relay-12345678/s") <= LONGEST_PATH
-    return Path(tempfile.mkdtemp(prefix="labkit-relay-", dir=usual if fits else "/tmp"))  # noqa: S108
+    fits = len(os.fsencode(usual)) + len(f"/{PREFIX}12345678/s") <= LONGEST_PATH
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=usual if fits else "/tmp"))  # noqa: S108

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.logs.safe_logger import safe_logger
-from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, NO_ATTEMPTS, SHED, SPILLED, TaskRecord
+from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, NO_ATTEMPTS, REQUEUED, SHED, SPILLED, TaskRecord
 from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
 from labkit.taskqueue.engine.handler import begin_on_topic
 from labkit.taskqueue.engine.shard import Shards
@@ -119,8 +119,12 @@ class Attempts:
         self._put_away(item, SHED, reason)
 
     def spill(self, item: WorkItem, where: str) -> None:
-        """The task stands elsewhere now, for later: on another topic, or behind the others on its own."""
+        """The task stands on another topic now, for later."""
         self._put_away(item, SPILLED, where)
+
+    def requeue(self, item: WorkItem, why: str) -> None:
+        """The task stands behind the others on its own topic now, as a record of its own."""
+        self._put_away(item, REQUEUED, why)
 
     def sum_up(self) -> None:
         """Report how many failures there were of each kind, besides the first; at the end of the worker."""

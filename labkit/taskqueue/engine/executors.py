@@ -103,7 +103,8 @@ class ThreadExecutor:
         """Whether all threads have ended, after `timeout` seconds at most."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:  # else it could not be started
+                thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def give_up(self) -> None:
@@ -166,6 +167,9 @@ class AsyncioExecutor:
 
     def join(self, timeout: float) -> bool:
         """Whether the loop has ended, after `timeout` seconds at most."""
+        if self._thread.ident is None:  # it could not be started
+            self._loop.close()
+            return True
         self._closing.set()
         self._wake()
         self._thread.join(timeout)

@@ -25,6 +25,8 @@ from labkit.taskqueue.transport.values import Position, TopicPartition
 MAX_METADATA_BYTES = 4096 - 1
 #: So many runs of offsets are looked at when the text is written. More seldom fit into it.
 MAX_RUNS = 4096
+#: A text that tells of no run is shorter than this, in bytes: the topic's id is in it, so no step may leap over it.
+_BARE = 80
 #: How long a text may become when it is unpacked, in bytes: longer ones are not labkit's.
 _MAX_UNPACKED = 1 << 20
 
@@ -133,7 +135,7 @@ class MetadataLimit:
                 "commit point and does not fit into what it takes will be done again after a crash.",
                 longest,
             )
-        self.bytes = longest // 2
+        self.bytes = max(longest // 2, min(longest - 1, _BARE))
 
 
 def is_of(position: Position, topic_id: str | None, end: int | None) -> bool:

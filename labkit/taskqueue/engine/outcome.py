@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -24,6 +25,12 @@ _AWAITED = (
     "Hand over the `async def` itself, which runs on the executor 'asyncio', or wait for the result in the handler."
 )
 _LAZY = "It does nothing until somebody iterates over it: iterate in the handler."
+#: What calls a function for each part while somebody iterates over it. Other iterators, such as files, cursors and what
+#: zip() returns, may be of results that are there.
+_LAZY_KINDS = (
+    *(map, filter, itertools.starmap, itertools.accumulate, itertools.groupby),
+    *(itertools.takewhile, itertools.dropwhile, itertools.filterfalse),
+)
 
 
 def outcome_of(handler: Callable[[Any], object], task: object) -> BaseException | None:
@@ -51,7 +58,7 @@ def not_run(result: object) -> HandlerNotRun | None:
         return HandlerNotRun(f"The handler returned a generator, so its work has not been done. {_YIELDS}")
     if issubclass(kind, AsyncGeneratorType):
         return HandlerNotRun(f"The handler returned an async generator, so its work has not been done. {_YIELDS}")
-    if issubclass(kind, map | filter):
+    if issubclass(kind, _LAZY_KINDS):
         return HandlerNotRun(f"The handler returned a {kind.__name__} object, so its work has not been done. {_LAZY}")
     if issubclass(kind, Future) or hasattr(kind, "__await__"):
         what = f"a {kind.__name__}, which is to be waited for"

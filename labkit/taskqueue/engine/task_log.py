@@ -7,7 +7,7 @@ received → started → done
         │         └→ failed → started …, or → dead
         └→ bad, if the record is no task; or dead, if it is not begun again
         └→ handed_on, when a dispatcher or a bridge has given it to Celery; or shed, if a dispatcher drops it
-        └→ spilled, if it was put on a topic for later; or, in a share group, behind the others on its own
+        └→ spilled, if it was put on a topic for later; or requeued, in a share group, behind the others on its own
 """
 
 from __future__ import annotations

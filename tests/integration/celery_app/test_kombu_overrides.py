@@ -199,6 +199,26 @@ def test_what_dead_workers_had_comes_before_what_waits_the_oldest_first(lab, cli
     assert queued(client, settings) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize(
+    "noted", ["", "rubbish", "null", '[{"x": {"__type__": "?", "__value__": 0}}, "e", "r"]', "1" * 5000]
+)
+def test_what_is_noted_of_a_dead_worker_and_cannot_be_read_keeps_nothing_else_there(lab, client, noted):
+    settings = new_settings()  # with a visibility time-out within which nothing comes back by itself
+    app, prefix = make_app(lab.redis_url, settings), key_prefix(settings)
+    for number in range(2):
+        app.send_task("anything", queue=QUEUE, task_id=str(number))
+    with unsettled_taker(app) as (connection, messages):
+        drain(connection, messages, until=lambda messages: len(messages) == 2)
+        connection.default_channel.leave_out([message.delivery_tag for message in messages])  # as one that is killed
+    client.hset(f"{prefix}unacked", "odd", noted)
+    tags = {messages[0].delivery_tag: 1, "odd": 2, messages[1].delivery_tag: 3}
+    client.zadd(f"{prefix}unacked_index", tags)
+    with app.connection_for_read() as connection:
+        connection.default_channel.qos.restore_visible()
+    assert queued(client, settings) == ["0", "1"]
+    assert client.hlen(f"{prefix}unacked") == 0
+
+
 @pytest.mark.parametrize(("state", "goes_on_over_it"), [("unable_to_save", True), ("read_only", False)])
 def test_a_redis_that_refuses_is_asked_again_and_a_replica_over_a_new_connection(own_redis, state, goes_on_over_it):
     """Behind the address of what has become a replica there may be another by now."""

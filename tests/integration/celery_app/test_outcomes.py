@@ -109,6 +109,22 @@ def test_a_task_that_is_nested_as_deep_as_can_be_has_all_its_attempts_and_its_le
     assert letter.task().payload == task.payload
 
 
+@pytest.mark.parametrize("kind", ["circle", "uuid", "decimal", "bytes", "datetime"])
+def test_a_payload_that_looks_like_one_of_celerys_own_values_is_handed_over_as_it_is(
+    work, topics, unique_name, tmp_path, kind
+):
+    topics.create(unique_name, partitions=1)
+    value = {"__type__": kind, "__value__": "2026"}
+    work.send(
+        envelope(
+            new_task("test-fail", {"file": str(tmp_path / "effects"), "times": 99, "value": value}), topic=unique_name
+        )
+    )
+    assert [record.outcome for record in work.wait_for(1)] == ["failed", "failed", "dead"]
+    (letter,) = DeadLetters(topics, unique_name).list()
+    assert letter.task().payload["value"] == value
+
+
 def test_a_letter_that_is_refused_is_written_without_its_record(work, topics, unique_name, tmp_path):
     topics.create(unique_name, partitions=1)
     with closing(topics.transport.admin()) as admin:
@@ -159,6 +175,17 @@ FOREIGN_HEADERS: list[dict[str, Any]] = [
 
 #: What somebody may push into the list in Redis.
 RUBBISH = ["rubbish", "", "{}", "[]", "null", '{"properties": null}', '{"properties": {"delivery_tag": "x"}}', b"\xff"]
+#: And what Redis takes for a message, and Python cannot read.
+UNREADABLE = (
+    '{"properties": {"delivery_tag": %s, "delivery_info": {"exchange": "labkit", "routing_key": "labkit"}}, "x": %s}'
+)
+RUBBISH += [
+    UNREADABLE % ('"unknown"', '{"__type__": "?", "__value__": 0}'),
+    UNREADABLE % ('"long"', "1" * 5000),
+    UNREADABLE % ('"\\ud83d"', "0"),
+    UNREADABLE % ("5", "0"),
+    UNREADABLE % ("5.5", '{"__type__": "?", "__value__": 0}'),
+]
 
 
 def test_what_is_not_labkits_is_dropped_and_the_worker_goes_on(work, client, pool, tmp_path):

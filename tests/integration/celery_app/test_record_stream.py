@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.celery_app import record_stream
 from labkit.celery_app.capacity import connect
 from labkit.celery_app.record_stream import RecordStream
 from labkit.errors import RedisUnreachable
@@ -28,6 +29,18 @@ def test_what_is_appended_is_read_once_by_each_reader(client, settings):
         other.append(one)
     assert stream.read() == written[3:]
     assert other.read() == written
+
+
+def test_what_was_added_twice_since_its_answer_was_lost_is_one_record(client, settings, monkeypatch):
+    monkeypatch.setattr(record_stream, "MOST_DOUBTFUL", 3)
+    stream, written = RecordStream(client, settings), [record(number) for number in range(5)]
+    for number in (0, 0, 1, 0, 2):
+        stream.append(written[number])
+    assert stream.read() == written[:3]
+    for number in (2, 3, 4):
+        stream.append(written[number])
+    assert stream.read() == written[3:]
+    assert len(stream._recent) == 3
 
 
 @pytest.mark.parametrize("before", [0, 3])

@@ -151,9 +151,10 @@ def test_a_record_that_was_replayed_begins_anew(workers, client, settings, task)
     assert another.begin(task).deaths == 1
 
 
-def test_nothing_is_kept_for_ever(workers, client, task):
+@pytest.mark.parametrize("call", [TaskStarts.begin, TaskStarts.is_over, TaskStarts.failed])
+def test_nothing_is_kept_for_ever(workers, client, task, call):
     worker, _ = workers.new()
-    worker.begin(task)
+    call(worker, task)
     assert 0 < client.ttl(worker.key(task)) <= 24 * 3600
 
 

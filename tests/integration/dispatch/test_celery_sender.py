@@ -32,7 +32,7 @@ def test_a_task_keeps_its_id_and_has_the_level_of_its_class(client, app, setting
         (message,) = messages(client, settings, level)
         assert message["headers"]["id"] == one.task.id
         assert message["headers"]["task"] == "labkit.celery_app.kinds.sleep_for"
-        assert message["content-type"] == "application/json"
+        assert message["content-type"] == "application/x-labkit+json"
         assert message["properties"]["priority"] == level
     last = [message["headers"]["id"] for message in messages(client, settings, LEVELS - 1)]
     assert last == [one.task.id for one in sent[2:]], "beyond the last level is the last level"

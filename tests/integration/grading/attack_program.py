@@ -72,7 +72,8 @@ def attempt(order: dict) -> tuple[str, object]:
 
 def check_inside() -> None:
     """No attack is tried where it could succeed altogether: as root, among other processes, beside other users."""
-    assert b"bwrap" in Path("/proc/1/cmdline").read_bytes()
+    first = Path("/proc/1/cmdline").read_bytes()
+    assert b"bwrap" in first or b"container_program" in first
     assert len(Path("/etc/passwd").read_text().splitlines()) == 1
     assert os.getuid() != 0
 

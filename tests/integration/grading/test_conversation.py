@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -12,17 +13,18 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import SandboxUnavailable
-from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Late, Limits, Malformed, Said, TooLong, bubblewrap
+from labkit.grading.sandbox import Ended, Ending, Late, Limits, Malformed, Said, TooLong, control_group
 from labkit.grading.sandbox.conversation import PipeConversation
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE, in_time
+from tests.integration.grading.conftest import Sandbox
 
 MODEST = Limits(line=1000)
 DESCRIPTORS = Path("/proc/self/fd")
 
 
 @pytest.fixture
-def start(sandbox: Bubblewrap) -> Iterator[object]:
+def start(sandbox: Sandbox) -> Iterator[object]:
     """Start code with short lines only."""
     started: list[PipeConversation] = []
 
@@ -170,32 +172,33 @@ def held() -> set[object]:
     return found
 
 
-def test_nothing_is_left_of_it(sandbox):
-    """No descriptor, no thread, no control group."""
+def test_nothing_is_left_of_it(sandbox, monkeypatch):
+    """No descriptor, no thread, no control group, no folder."""
 
     def run(command):
         with sandbox.start(command) as conversation:
             conversation.wait(PATIENCE)
-            groups.append(conversation._group)
 
-    groups = []
     run([sys.executable, "-c", "pass"])  # what a process has once is there now
     before = held()
-    run([sys.executable, "-c", "pass"])
-    run(["/nowhere"])
+    with tempfile.TemporaryDirectory() as own:  # not as deep as pytest's, for the sake of sockets
+        monkeypatch.setattr(tempfile, "tempdir", own)
+        run([sys.executable, "-c", "pass"])
+        run(["/nowhere"])
+        assert not list(Path(own).iterdir())
     wait_until(lambda: held() <= before, timeout=PATIENCE, what="all was to be gone")
-    assert not any(group.memory.exists() or group.pids.exists() for group in groups if group is not None)
+    assert not list(control_group.ROOT.rglob(f"*{control_group.PREFIX}-{os.getpid()}-*"))
 
 
-def test_a_start_that_fails_leaves_nothing(sandbox, monkeypatch):
+def test_a_start_that_fails_leaves_nothing(bubblewrap, monkeypatch):
     """As where bwrap was taken away meanwhile, or there are no descriptors left."""
     before = held()
-    monkeypatch.setattr(bubblewrap, "_ENTRY", "exec /nowhere")
-    with sandbox.start([sys.executable, "-c", "pass"]) as conversation:
+    monkeypatch.setattr("labkit.grading.sandbox.bubblewrap._ENTRY", "exec /nowhere")
+    with bubblewrap.start([sys.executable, "-c", "pass"]) as conversation:
         assert isinstance(conversation.receive(PATIENCE), Ended)
     monkeypatch.setattr("os.memfd_create", lambda name: os.open("/nowhere", os.O_RDONLY))
     with pytest.raises(FileNotFoundError):
-        sandbox.start([sys.executable, "-c", "pass"])
+        bubblewrap.start([sys.executable, "-c", "pass"])
     wait_until(lambda: held() <= before, timeout=PATIENCE, what="all was to be gone")
 
 

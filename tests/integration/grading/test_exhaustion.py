@@ -11,11 +11,13 @@ from typing import Any
 import psutil
 import pytest
 
-from labkit.grading.sandbox import Bubblewrap, Ended, Ending, Limits, Reply, Said, bubblewrap
+from labkit.grading.sandbox import Ended, Ending, Limits, Reply, Said, bubblewrap
+from labkit.grading.sandbox.container_engine import ContainerEngine
 from labkit.grading.sandbox.contract import MIB
 from labkit.grading.sandbox.control_group import make_control_group
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE
+from tests.integration.grading.conftest import Sandbox
 
 #: Longer than a run may take that is ended by its limit.
 FOR_EVER = "3600"
@@ -26,7 +28,7 @@ TELL = "import json, os\ndef tell(value): os.write(65, json.dumps(value).encode(
 
 
 @pytest.fixture
-def run(sandbox: Bubblewrap) -> Run:
+def run(sandbox: Sandbox) -> Run:
     """Run code with these limits to its end; returns the first that it told, how it ended, and what it wrote."""
 
     def run(code: str, **limits: Any) -> tuple[Reply, Ending, str]:
@@ -72,8 +74,11 @@ def test_a_file_with_holes_is_as_large_as_it_says(run: Run) -> None:
 
 
 @pytest.fixture(params=["control-groups", "limits-of-processes"])
-def limited_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def limited_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> str:
     """What holds: control groups where this user may make one, and what holds everywhere."""
+    if isinstance(sandbox, ContainerEngine):
+        monkeypatch.setattr(sandbox, "_groups", sandbox._groups and request.param == "control-groups")
+        return "control-groups" if sandbox._groups else "limits-of-processes"
     if request.param == "limits-of-processes" or not may_make_groups():
         monkeypatch.setattr(bubblewrap, "make_control_group", lambda *_: None)
         return "limits-of-processes"
@@ -207,7 +212,7 @@ def test_what_will_not_end_is_ended(run: Run, code: str) -> None:
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["with-the-command", "with-the-conversation"])
-def test_a_daemon_does_not_outlive_the_run(sandbox: Bubblewrap, unique_name: str, ends: bool) -> None:
+def test_a_daemon_does_not_outlive_the_run(sandbox: Sandbox, unique_name: str, ends: bool) -> None:
     daemon = "import os, time; os.write(65, b'1\\n'); time.sleep(3600)"
     code = f"""
 import os, sys, time
@@ -241,7 +246,7 @@ def daemons(name: str) -> int:
     return found
 
 
-def test_one_that_is_closed_at_any_moment_of_its_start_is_gone(sandbox: Bubblewrap, unique_name: str) -> None:
+def test_one_that_is_closed_at_any_moment_of_its_start_is_gone(sandbox: Sandbox, unique_name: str) -> None:
     """Also before bwrap's process inside has asked Linux to end with it."""
     for moment in range(40):
         conversation = sandbox.start([sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)", unique_name])
@@ -252,17 +257,17 @@ def test_one_that_is_closed_at_any_moment_of_its_start_is_gone(sandbox: Bubblewr
 
 GRADER = """
 import sys, time
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox.backend_choice import make_backend
 code = "import os, time; os.write(65, b'1\\\\n'); time.sleep(3600)"
-conversation = Bubblewrap().start([sys.executable, "-I", "-c", code, {name!r}])
+conversation = make_backend({backend!r}).start([sys.executable, "-I", "-c", code, {name!r}])
 print(conversation.receive(60), flush=True)
 time.sleep(3600)
 """
 
 
-@pytest.mark.usefixtures("sandbox")
-def test_a_grader_that_is_killed_leaves_nothing_running(unique_name: str) -> None:
-    words = [sys.executable, "-c", GRADER.format(name=unique_name)]
+def test_a_grader_that_is_killed_leaves_nothing_running(sandbox: Sandbox, unique_name: str) -> None:
+    backend = sandbox.name if isinstance(sandbox, ContainerEngine) else "bubblewrap"
+    words = [sys.executable, "-c", GRADER.format(name=unique_name, backend=backend)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as grader:
         try:
             assert grader.stdout is not None

@@ -13,10 +13,11 @@ from labkit.errors import KernelEnded, SandboxUnavailable
 from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox import Conversation
 from labkit.grading.sandbox.kernel import Returned
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from tests.conditions import PATIENCE
+from tests.integration.grading.conftest import Sandbox
 from tests.unit.grading.notebooks import SOURCE, Cell, cell, noted, write, write_assignment
 
 SECRET = CourseSecret(b"of the tests")
@@ -29,7 +30,7 @@ def assignment(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
 
 
 @pytest.fixture
-def grader(sandbox: Bubblewrap, assignment: Assignment) -> Grader:
+def grader(sandbox: Sandbox, assignment: Assignment) -> Grader:
     return Grader(sandbox, assignment, secret=SECRET)
 
 
@@ -77,7 +78,7 @@ class Nothing:
     def check(self) -> None:
         raise SandboxUnavailable
 
-    def start(self, *_: object, **__: object) -> Bubblewrap:
+    def start(self, *_: object, **__: object) -> Conversation:
         raise SandboxUnavailable
 
 
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_notebook_is_a_report_too(grader: Grader, tmp_path: Pa
 
 
 def test_what_is_asked_is_known_to_nobody_without_the_secret(
-    sandbox: Bubblewrap, assignment: Assignment, tmp_path: Path
+    sandbox: Sandbox, assignment: Assignment, tmp_path: Path
 ) -> None:
     file = handed_in(tmp_path, q1="def double(x): return 3 * x")
     graders = [Grader(sandbox, assignment, secret=CourseSecret(key)) for key in (b"one", b"one", b"another")]
@@ -142,7 +143,7 @@ def test_what_is_not_the_student_s_to_change_comes_from_the_release(grader: Grad
     assert [note.mistake for note in report.notes] == ["added cells"]
 
 
-def test_an_answer_that_hangs_takes_its_own_time_only(sandbox: Bubblewrap, tmp_path: Path) -> None:
+def test_an_answer_that_hangs_takes_its_own_time_only(sandbox: Sandbox, tmp_path: Path) -> None:
     hasty = Grader(sandbox, read_assignment(write_assignment(tmp_path, timeout=0.5)), secret=SECRET)
     hangs = "import time\ndef double(x):\n    time.sleep(1000)"
     report = hasty.grade(handed_in(tmp_path, q1=hangs), student="ada")
@@ -150,7 +151,7 @@ def test_an_answer_that_hangs_takes_its_own_time_only(sandbox: Bubblewrap, tmp_p
     assert "It had not returned when the question's time, 0.5 s, was over." in report.verdicts[0].feedback[0].sentence
 
 
-def test_all_that_is_asked_of_a_submission_has_an_end(sandbox: Bubblewrap) -> None:
+def test_all_that_is_asked_of_a_submission_has_an_end(sandbox: Sandbox) -> None:
     """Each look at the clock is 80 s later than the one before: the cell and three calls, and no more."""
     clock = itertools.count(0.0, 80.0)
     with SandboxedSolution(
@@ -161,7 +162,7 @@ def test_all_that_is_asked_of_a_submission_has_an_end(sandbox: Bubblewrap) -> No
             solution.call("one", (), timeout=PATIENCE)
 
 
-def test_calls_go_to_another_process_when_they_are_to(sandbox: Bubblewrap) -> None:
+def test_calls_go_to_another_process_when_they_are_to(sandbox: Sandbox) -> None:
     cells = [(None, "import os\ncount = []"), (None, "1 / 0"), (None, "def add(): count.append(1); return len(count)")]
     with SandboxedSolution(sandbox, cells, student="ada", seed="a/ada") as solution:
         assert [solution.call("add", (), timeout=PATIENCE) for _ in range(2)] == [Returned(1), Returned(2)]

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.errors import KernelEnded
-from labkit.grading.sandbox import Bubblewrap, Limits
+from labkit.grading.sandbox import Limits
 from labkit.grading.sandbox.kernel import CodeError, Kernel, Returned, Unfit
 from tests.conditions import PATIENCE
+from tests.integration.grading.conftest import Sandbox
 
 VALUES = """
 class Text(str):
@@ -24,13 +25,13 @@ def of(name): return eval(name)
 
 
 @pytest.fixture
-def kernel(sandbox: Bubblewrap) -> Iterator[Kernel]:
+def kernel(sandbox: Sandbox) -> Iterator[Kernel]:
     with Kernel(sandbox) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def values(sandbox: Bubblewrap) -> Iterator[Kernel]:
+def values(sandbox: Sandbox) -> Iterator[Kernel]:
     with Kernel(sandbox) as started:
         assert started.run(VALUES, PATIENCE) == Returned(None)
         yield started
@@ -147,7 +148,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "why"), ENDS.values(), ids=ENDS)
-def test_a_kernel_that_ends_says_why_and_another_one_starts(sandbox: Bubblewrap, code: str, why: str) -> None:
+def test_a_kernel_that_ends_says_why_and_another_one_starts(sandbox: Sandbox, code: str, why: str) -> None:
     with Kernel(sandbox) as kernel:
         with pytest.raises(KernelEnded, match=why) as raised:
             kernel.run(code, 1.0 if code.endswith("3600)") else PATIENCE)
@@ -167,7 +168,7 @@ def test_a_forged_answer_is_a_wrong_value_and_no_more(kernel: Kernel) -> None:
         kernel.call("f", timeout=PATIENCE)
 
 
-def test_no_memory_left_is_told_as_such(sandbox: Bubblewrap) -> None:
+def test_no_memory_left_is_told_as_such(sandbox: Sandbox) -> None:
     """By the kernel's end where control groups hold, else by an error of the cell."""
     with Kernel(sandbox, limits=Limits(memory=128 * 1024 * 1024)) as kernel:
         try:

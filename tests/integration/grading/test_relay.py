@@ -13,13 +13,14 @@ import pytest
 
 from labkit import connect
 from labkit.errors import GradingFailed
-from labkit.grading.sandbox import Bubblewrap, Said, relay_program
+from labkit.grading.sandbox import Said, relay_program
 from labkit.grading.sandbox.kernel import Kernel, Returned
 from labkit.grading.sandbox.relay_program import CONNECTIONS, RelayLoop
 from labkit.grading.sandbox.socket_relay import SocketRelay
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE, in_time
+from tests.integration.grading.conftest import Sandbox
 
 
 class Echo:
@@ -220,7 +221,7 @@ def test_closing_ends_all_of_it(echo: Echo) -> None:
 
 
 def test_the_port_inside_leads_to_the_server_and_no_other_does(
-    sandbox: Bubblewrap, echo: Echo, relay: SocketRelay
+    sandbox: Sandbox, echo: Echo, relay: SocketRelay
 ) -> None:
     code = f"""
 import os, socket
@@ -251,7 +252,7 @@ def send(topic, value):
 """
 
 
-def test_a_producer_inside_writes_to_the_broker_outside(sandbox: Bubblewrap, lab: Lab, unique_name: str) -> None:
+def test_a_producer_inside_writes_to_the_broker_outside(sandbox: Sandbox, lab: Lab, unique_name: str) -> None:
     port = int(lab.bootstrap_servers.partition(",")[0].rpartition(":")[2])
     with connect(lab) as topics:
         topics.create(unique_name, partitions=1)

@@ -10,6 +10,7 @@ from labkit.taskqueue import Producer, Task, WorkerGroup, connect, new_task, sto
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.transport.kafka_python import producer as kafka_python
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
@@ -112,3 +113,46 @@ def test_what_is_told_of_receipts_costs_no_task_and_no_receipt(topics, unique_na
                 producer.submit(task)
         assert sum(topics.end_offsets(unique_name).values()) == len(tasks)
     assert sorted(told) == sorted(task.id for task in tasks)
+
+
+@pytest.mark.parametrize("topics", ["kafka-python"], indirect=True)  # of librdkafka, see test_confluent_flush.py
+def test_an_on_receipt_that_submits_does_not_wait_for_the_thread_it_is_on(topics, unique_name, monkeypatch):
+    """The buffer is full already: what it waits for there, only that thread could acknowledge."""
+    monkeypatch.setattr(kafka_python, "BUFFER_BYTES", 2)
+    monkeypatch.setattr(kafka_python, "CHUNK_BYTES", 1)
+    settings = Settings(_env_file=None, delivery_timeout=5)
+    first, more, receipts = new_task("k"), stock_tasks(20, seed=1), []
+
+    def tell(receipt):
+        receipts.append(receipt)
+        if receipt.task_id == first.id:
+            for task in more:
+                producer.submit(task)
+
+    with topics.fresh(unique_name, partitions=1) as topic:
+        with Producer(topic, settings=settings, on_receipt=tell) as producer:
+            producer.submit(first)
+            wait_until(lambda: len(receipts) == 21, timeout=120, what="all were to have receipts")
+            producer.submit(new_task("k"))
+        assert [receipt.error for receipt in receipts] == [None] * 22
+        assert topics.end_offsets(unique_name) == {0: 22}
+
+
+@pytest.mark.parametrize("topics", ["kafka-python"], indirect=True)
+def test_an_on_receipt_that_submits_to_another_producer_waits_for_its_buffer(topics, unique_name, monkeypatch):
+    """Its own sender acknowledges meanwhile, and nobody else would bound what it has."""
+    monkeypatch.setattr(kafka_python, "BUFFER_BYTES", 2)
+    monkeypatch.setattr(kafka_python, "CHUNK_BYTES", 1)
+    settings, tasks, chunks = Settings(_env_file=None), stock_tasks(50, seed=1), []
+    with topics.fresh(unique_name, partitions=1) as topic, Producer(topic, settings=settings) as onward:
+
+        def tell(receipt):
+            onward.submit(new_task("k"))
+            chunks.append(len(onward._client._chunks))
+
+        with Producer(topic, settings=settings, on_receipt=tell) as producer:
+            for task in tasks:
+                producer.submit(task)
+        onward.flush()
+        assert len(chunks) == 50
+        assert max(chunks) <= 2

@@ -318,6 +318,6 @@ def test_what_is_away_for_longer_than_the_deliveries_last_makes_no_dead_letter(t
         records = group.drain(timeout=180)
         assert DeadLetters(topics, topic.name).list() == []
     outcomes = list(records["outcome"])
-    assert outcomes == ["spilled"] * (len(outcomes) - 1) + ["done"]
+    assert outcomes == ["requeued"] * (len(outcomes) - 1) + ["done"]
     assert len(outcomes) > 1
     assert set(records["task_id"]) == set(begun) == {task.id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 
 import kafka
@@ -59,6 +60,32 @@ def test_the_tasks_of_a_topic_made_anew_under_a_worker_are_done(
         send(topic, "later")
         group.drain(timeout=TIMEOUT)
         assert kinds_done(group) == ["later"]
+
+
+@pytest.mark.parametrize("topics", ["kafka-python"], indirect=True)  # what librdkafka does, the contract's tests show
+def test_what_a_busy_worker_had_fetched_of_the_old_topic_takes_no_task_of_the_new_one(
+    topics: Topics, unique_name: str, monkeypatch, caplog
+) -> None:
+    """It holds as much as it may of one partition; what its client has of the other one begins at the same offset."""
+    monkeypatch.setattr("labkit.taskqueue.worker.HANDOVER_TIMEOUT", 0.1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def handler(task):
+        if not begun.is_set():
+            begun.set()
+            assert may_end.wait(TIMEOUT)
+
+    topic = topics.create(unique_name, partitions=2)
+    send(topic, *old(200))
+    with WorkerGroup(topic, group=unique_name, handler=handler, max_in_flight=10) as group:
+        assert begun.wait(TIMEOUT)
+        topic = topics.recreate(unique_name, partitions=2)
+        send(topic, *new(60))
+        wait_until(lambda: "is another now" in caplog.text, timeout=TIMEOUT, what="the worker was to begin anew")
+        may_end.set()
+        group.drain(timeout=TIMEOUT)
+        assert set(new(60)) - set(kinds_done(group)) == set()
+    assert sum(place.lag for place in topics.lag(unique_name, group=unique_name)) == 0
 
 
 def test_a_group_that_is_away_while_its_topic_is_made_anew_with_other_partitions_begins_at_the_beginning(

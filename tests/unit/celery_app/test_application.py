@@ -114,7 +114,7 @@ def test_priorities_stay_true_and_killed_workers_lose_nothing():
     assert conf.task_acks_late is True
     assert conf.task_reject_on_worker_lost is True
     assert conf.worker_prefetch_multiplier == 1
-    assert conf.accept_content == ["json"]
+    assert conf.accept_content == ["json", "labkit"]
     assert conf.broker_transport_options["queue_order_strategy"] == "priority"
     assert conf.broker_transport_options["visibility_timeout"] == SETTINGS.celery_visibility_timeout
 

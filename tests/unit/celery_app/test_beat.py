@@ -11,10 +11,11 @@ from redbeat.schedulers import RedBeatScheduler, RedBeatSchedulerEntry, ensure_c
 from redis import SSLConnection, UnixDomainSocketConnection
 
 from labkit.celery_app.application import BEAT_SILENCE
-from labkit.celery_app.beat import MAX_INTERVAL, BeatScheduler, beat_app, run_id
+from labkit.celery_app.beat import MAX_INTERVAL, Beat, BeatScheduler, beat_app, run_id
 from labkit.celery_app.periodic_tasks import HEARTBEAT, LAG
 from labkit.errors import SettingsError
 from labkit.settings import Settings
+from tests.refused_threads import refuse_threads
 from tests.unit.failover import ANSWERS, failover_server
 
 SOCKET = "unix:///tmp/redis.sock"
@@ -105,3 +106,12 @@ def test_redbeat_finds_the_new_master_behind_the_same_address():
         assert client.echo("a") == "OK"
         client.close()
         app.close()
+
+
+def test_a_beat_that_could_not_begin_says_why(monkeypatch):
+    refuse_threads(monkeypatch, "beat")
+    with (
+        pytest.raises(RuntimeError, match="can't start new thread"),
+        Beat(settings=Settings(celery_broker_url=SOCKET)),
+    ):
+        pytest.fail("it is there")

@@ -50,7 +50,8 @@ class Hands(Channel):
         self._tags = iter("abcdefgh")
 
     def _answer(self, **_: object) -> Any:
-        return b"q", json.dumps({"properties": {"delivery_tag": next(self._tags)}}).encode()
+        tag = next(self._tags)
+        return b"q", json.dumps({"properties": {"delivery_tag": tag}}).encode(), tag.encode()
 
     def _flush_brpop_reauth(self) -> None: ...
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from kombu.exceptions import DecodeError
 
 from labkit.celery_app import unknown_tasks
 from labkit.celery_app.celery_overrides import CarefulConsumer
@@ -208,5 +210,8 @@ def test_a_thread_that_has_died_is_followed_by_another(
 
 def test_what_is_not_labkits_is_dropped_at_once(writer: Writer, consumer: Any) -> None:
     consumer.on_unknown_task(None, foreign := Message("a", body=[1]), None)
-    assert foreign.acknowledged == 1
+    unreadable = Message("b", body=[1])
+    unreadable.decode = Mock(side_effect=DecodeError("Unsupported type"))  # type: ignore[method-assign]
+    consumer.on_unknown_task(None, unreadable, None)
+    assert (foreign.acknowledged, unreadable.acknowledged) == (1, 1)
     assert not writer.tried

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.cli import grade_commands, grading_session, main
 from labkit.errors import BrokerFailed, SandboxUnavailable
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox import Bubblewrap, ContainerEngine
 from tests.unit.grading.course import courses
 from tests.unit.grading.course.courses import sources
 
@@ -112,10 +112,11 @@ def test_a_course_goes_from_the_assignment_to_the_points(
     assert "is graded yet" in grade("stats", "double", *at)[2]
     assert "ada" in Path("course", "reports", "double.html").read_text()
 
-    def check(self: Bubblewrap) -> None:
+    def check(self: object) -> None:
         raise SandboxUnavailable
 
-    monkeypatch.setattr(Bubblewrap, "check", check)
+    for kind in (Bubblewrap, ContainerEngine):
+        monkeypatch.setattr(kind, "check", check)
     assert "Student code runs only in a sandbox" in grade("auto", "double", *at)[2]
 
     def fail(*_: object) -> None:

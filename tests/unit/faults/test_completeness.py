@@ -15,6 +15,32 @@ def test_what_was_put_away_or_recognised_is_not_lost(story, what):
     assert story.on_topic(0)("a", "received", 0)("a", what, 0)("a", "committed", 1).names() == set()
 
 
+@pytest.mark.parametrize(
+    ("copy", "names"), [(None, {LOST}), ("received", {LOST}), ("finished", set()), ("dead", set())]
+)
+def test_a_task_that_was_put_behind_the_others_is_owed_where_it_stands_now(story, copy, names):
+    story.on_topic(3)("log", "written", 8, task="task-3")("a", "received", 3)("a", "requeued", 3)
+    if copy:
+        for what in ["received", "started", copy] if copy != "received" else [copy]:
+            story("a", what, 8, task="task-3")
+    story("a", "committed", 9)
+    assert story.names() == names
+    if names:
+        assert "offset 8" in str(story.only(LOST))
+
+
+def test_a_task_that_was_put_behind_the_others_and_stands_nowhere_is_lost(story):
+    story.on_topic(3)("a", "received", 3)("a", "requeued", 3)("a", "committed", 4)
+    assert "offset 3" in str(story.only(LOST))
+
+
+def test_where_a_task_stands_that_was_put_behind_the_others_is_not_known_without_the_log(story):
+    story("p", "acknowledged", 3)("a", "received", 3)("a", "requeued", 3)("a", "committed", 4)
+    verdict = check(story.events)
+    assert verdict.ok(allow=())
+    assert verdict.unjudged[LOST].startswith("1 tasks were put behind the others")
+
+
 def test_an_end_that_names_no_task_is_that_of_the_record(story):
     assert story.on_topic(0)("a", "finished", 0, task=None).names() == set()
 
@@ -103,13 +129,13 @@ def test_a_task_that_was_given_up_behind_may_have_been_replayed_without_a_trace(
     assert check(story.events).counts[LOST] == lost
 
 
-@pytest.mark.parametrize("policy", [None, "compact", "delete,compact"])
+@pytest.mark.parametrize("policy", [None, "unknown", "compact", "delete,compact"])
 def test_a_replayed_task_may_be_compacted_away_again(story, policy):
     """It was put back at 5, and what came at 8 has its key."""
     story("p", "acknowledged", 1)("a", "received", 1)("a", "started", 1)("a", "dead", 1)("c", "replayed", 1, task=None)
     story("log", "written", 0, key="other").on_topic(8).did("b", 0, 8)
-    if policy:
-        story("log", "retained", 0, task=None, note=policy)
+    if policy:  # also where the log tells how it begins, and not by which policy
+        story("log", "retained", 0, task=None, note=None if policy == "unknown" else policy)
     verdict = check(story.events)
     assert verdict.ok(allow=()), verdict
     assert "may have been compacted away or have expired" in verdict.unjudged[LOST_IN_REPLAY]

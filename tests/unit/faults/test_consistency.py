@@ -193,6 +193,14 @@ def test_a_mark_without_an_effect(story, mark):
     assert anomaly.sentence == "b says that task task-1 is done, but it had no effect."
 
 
+@pytest.mark.parametrize("mark", ["finished", "repeated"])
+@pytest.mark.parametrize(("other_key", "names"), [("pay-7", set()), ("pay-8", {NO_EFFECT}), (None, {NO_EFFECT})])
+def test_a_task_with_the_idempotency_key_of_one_that_had_its_effect_needs_none(story, mark, other_key, names):
+    story("log", "written", 0, note="pay-7")("log", "written", 1, note=other_key)
+    story("a", "finished", 0)("a", "effect", 0, key="task-0")("b", mark, 1)
+    assert story.names() == names
+
+
 def test_an_effect_without_a_mark_is_fine(story):
     """Its worker died in between, and nobody has come to it yet."""
     assert story("a", "effect", 0, key=None)("b", "repeated", 0).names() == set()

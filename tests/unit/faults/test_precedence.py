@@ -119,9 +119,13 @@ def test_a_commit_between_two_attempts_is_ahead_of_the_second(story):
     assert story("a", "started", 0)("a", "failed", 0)("a", "dead", 0).names() == {AHEAD}
 
 
-@pytest.mark.parametrize(("what", "did"), [("shed", "dropped it"), ("spilled", "put it on another topic")])
+@pytest.mark.parametrize(
+    ("what", "did"),
+    [("shed", "dropped it"), ("spilled", "put it on another topic"), ("requeued", "put it behind the others")],
+)
 def test_a_commit_ahead_of_what_is_put_away(story, what, did):
-    story.on_topic(0)("a", "received", 0)("a", "committed", 1)("a", what, 0)
+    story.on_topic(0)("log", "written", 8, task="task-0")  # where one that is put behind the others stands
+    story("a", "received", 0)("a", "committed", 1)("a", what, 0)("b", "finished", 8, task="task-0")
     assert f"{did} only then" in story.only(AHEAD).sentence
 
 

@@ -178,16 +178,33 @@ def test_commits_that_name_no_group_are_those_of_the_group():
     assert check(apart).ok(allow=())
 
 
+def test_the_log_tells_the_idempotency_key_of_each_task():
+    keyed = Task(id="b", kind="work", key="k", idempotency_key="pay-7").encode()
+    history = from_records(to_frame([]), written=[written(0), Record("t", 0, 1, *keyed, 0)])
+    assert [event.note for event in history if event.what == "written"] == [None, "pay-7"]
+
+
 def test_a_history_is_of_one_topic():
     with pytest.raises(HistoryUnreadable, match="of one topic, and these records are of t, u"):
         from_records(to_frame([attempt(0, 1.0, 2.0), attempt(0, 1.0, 2.0, topic="u")]))
 
 
+def test_so_are_its_receipts_and_its_log():
+    records, receipts = to_frame([attempt(0, 1.0, 2.0)]), receipts_to_frame([receipt(0)])
+    with pytest.raises(HistoryUnreadable, match="these records and receipts are of t, u"):
+        from_records(records, pd.concat([receipts, receipts.assign(topic="u")]))
+    with pytest.raises(HistoryUnreadable, match="these records of the log are of t, u"):
+        from_records(records, written=[written(0), written(1)._replace(topic="u")])
+
+
 def test_what_was_put_away_or_recognised_is_told_as_that_and_was_not_begun():
-    outcomes = {0: "shed", 1: "spilled", 2: "repeated"}
+    outcomes = {0: "shed", 1: "spilled", 2: "repeated", 3: "requeued"}
     records = [attempt(offset, 1.0, 2.0, outcome=outcome, started=0.0) for offset, outcome in outcomes.items()]
-    history = from_records(to_frame(records), written=map(written, range(3)))
-    assert {event.what for event in history} == {"written", "received", "shed", "spilled", "repeated"}
+    copy = written(3)._replace(offset=4)
+    history = from_records(
+        to_frame([*records, attempt(4, 3.0, 4.0, task_id="task-3")]), written=[*map(written, range(4)), copy]
+    )
+    assert {event.what for event in history} == {"written", "received", "started", "finished", *outcomes.values()}
     assert check(history).ok(allow=())
 
 
@@ -280,6 +297,14 @@ def test_a_clock_that_was_set_back_leaves_its_workers_order_open():
     verdict = check(from_records(to_frame([*overlapping, back, other])))
     assert verdict.ok(allow=())
     assert "Different events of worker-1 have one number" in verdict.unjudged[OUT_OF_ORDER]
+
+
+def test_so_does_one_that_was_set_back_between_a_receipt_and_its_begin():
+    """The second task came after the first had begun and began when it was over, by a clock that was set back."""
+    records = [attempt(0, 90.0, 99.0), attempt(1, 98.0, 43.0, started=41.0)]
+    verdict = check(from_records(to_frame(records)))
+    assert verdict.ok(allow=())
+    assert OUT_OF_ORDER in verdict.unjudged
 
 
 def test_records_of_two_groups_are_put_together_by_their_groups():

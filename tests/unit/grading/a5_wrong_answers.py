@@ -309,6 +309,7 @@ WRONG_ANSWERS: list[tuple[str, str, float, str]] = [
     ("q3", "no priority", 0, HAND_ON.format("priority = None")),
     ("q3", "stopped by a bad record", 4, BAD_STOPS),
     ("q3", "error taken for a bad record", 4, HAND_ON.format(SWALLOWED.strip())),
+    ("q3", "error taken for sent", 4, HAND_ON.format(SWALLOWED.replace("return None", "pass").strip())),
     ("q3", "two records", 0, HAND_ON.format("kind = 'tasks.' + kind")),
     ("q5", "paid each time", 0, PAY + UNMARKED),
     ("q5", "paid each time", 0, PAY + MARK_IGNORED),

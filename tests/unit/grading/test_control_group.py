@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.grading.sandbox import control_group
-from labkit.grading.sandbox.control_group import ControlGroup, make_control_group
+from labkit.grading.sandbox.control_group import ControlGroup, limited_group, make_control_group
 
 OF_VERSION_1 = "8:pids:/\n4:memory:/service/one\n1:cpu,cpuacct:/\n0::/\n"
 OF_VERSION_2 = "0::/user.slice/app.slice/run.scope\n"
@@ -83,16 +83,32 @@ def test_what_a_killed_process_has_left_is_removed_and_nobody_else_s(first: Path
 @pytest.mark.parametrize("file", ["memory.events", "memory.oom_control"])
 def test_it_counts_what_the_kernel_has_killed_and_refused(tmp_path: Path, file: str) -> None:
     group = ControlGroup(tmp_path, tmp_path)
-    assert not group.out_of_memory()
-    assert not group.out_of_processes()
+    assert group.used_up() == set()
     (tmp_path / file).write_text("under_oom 0\noom_kill 0\n")
     (tmp_path / "pids.events").write_text("max 0\n")
-    assert not group.out_of_memory()
-    assert not group.out_of_processes()
+    assert group.used_up() == set()
     (tmp_path / file).write_text("under_oom 0\noom_kill 2\n")
     (tmp_path / "pids.events").write_text("max 1\n")
-    assert group.out_of_memory()
-    assert group.out_of_processes()
+    assert group.used_up() == {"memory", "processes"}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_group_that_somebody_else_has_made_is_found_by_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """In version 2 a container may be in a group below the one that is limited."""
+    memory, pids = (tmp_path / "memory/box", tmp_path / "pids/box") if version == 1 else (tmp_path / "box",) * 2
+    inner = {1: "4:memory:/box\n8:pids:/box\n0::/box\n", 2: "0::/box/container\n"}[version]
+    for folder in {memory, pids, tmp_path / "box/container"}:
+        folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(control_group, "_groups_of_process", lambda _: inner)
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert limited_group(1, 100 * page, 12, root=tmp_path) is None
+    (memory / {1: "memory.limit_in_bytes", 2: "memory.max"}[version]).write_text(f"{100 * page}\n")
+    (pids / "pids.max").write_text("12\n")
+    assert limited_group(1, 100 * page + 1, 12, root=tmp_path) == ControlGroup(memory, pids)
+    assert limited_group(1, 100 * page, 13, root=tmp_path) is None
+    assert limited_group(1, 99 * page, 12, root=tmp_path) is None
 
 
 def test_one_that_cannot_be_removed_is_said(

@@ -88,7 +88,7 @@ def test_nothing_of_a_course_lies_where_student_code_may_look(tmp_path: Path, mo
     folder = write_assignment(tmp_path / "course")
     make_secret(tmp_path / "course")
     (tmp_path / "name").symlink_to(tmp_path / "course")
-    monkeypatch.setattr(mounts, "_SYSTEM", (str(tmp_path / "name"),))
+    monkeypatch.setattr(mounts, "SYSTEM", (str(tmp_path / "name"),))
     with pytest.raises(BadCourseSecret, match="which student code may read"):
         read_secret(tmp_path / "course")
     with pytest.raises(BadAssignment, match="which student code may read"):

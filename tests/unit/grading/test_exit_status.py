@@ -27,7 +27,7 @@ from labkit.grading.sandbox.exit_status import Cause, ending_of
     ],
 )
 def test_the_ending_in_words(status: int, cause: Cause, limit: str | None, words: str) -> None:
-    ending = ending_of(status, cause, Limits(), None)
+    ending = ending_of(status, cause, Limits(), ())
     assert ending.limit == limit
     assert words in ending.words
     assert ending.status >= 0
@@ -38,4 +38,4 @@ def test_the_ending_in_words(status: int, cause: Cause, limit: str | None, words
 )
 def test_a_control_group_knows_more(tmp_path: Path, file: str, text: str, limit: str) -> None:
     (tmp_path / file).write_text(text)
-    assert ending_of(137, None, Limits(), ControlGroup(tmp_path, tmp_path)).limit == limit
+    assert ending_of(137, None, Limits(), ControlGroup(tmp_path, tmp_path).used_up()).limit == limit

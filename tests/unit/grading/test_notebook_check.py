@@ -13,7 +13,7 @@ from labkit.grading.check_errors import ChecksFailed, NotChecked
 from labkit.grading.kernel_history import KernelHistory
 from labkit.grading.notebook_check import check, check_notebook, find_notebook
 from labkit.grading.plain_backend import PlainBackend
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox import Bubblewrap, ContainerEngine
 from labkit.grading.sandbox.kernel import CodeError, Kernel, Returned
 from labkit.grading.visible_checks import FILE, write_checks
 from tests.conditions import PATIENCE
@@ -25,10 +25,11 @@ WRONG = "def double(x):\n    return 7"
 
 @pytest.fixture(autouse=True)
 def _no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    def check_machine(self: Bubblewrap) -> None:
+    def check_machine(self: object) -> None:
         raise SandboxUnavailable
 
-    monkeypatch.setattr(Bubblewrap, "check", check_machine)
+    for kind in (Bubblewrap, ContainerEngine):
+        monkeypatch.setattr(kind, "check", check_machine)
 
 
 @pytest.fixture

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
+from unittest.mock import MagicMock
 
 import pytest
 
+from labkit.errors import GradingFailed
+from labkit.grading import notebook_file
 from labkit.grading.notebook_file import MAX_CELLS, MAX_NOTEBOOK, Nbgrader, NotebookCell, read_notebook
 from labkit.grading.question_verdict import Feedback
 from tests.conditions import in_time
@@ -111,6 +116,24 @@ def test_what_is_no_file_is_no_notebook_and_nobody_waits_for_it(tmp_path: Path) 
     names = ("fifo", "folder", "missing")
     assert {reason(tmp_path / f"{name}.ipynb") for name in names} == {"no file"}
     assert reason(Path("/dev/zero")) == "no file"
+
+
+@pytest.mark.parametrize("what", ["open", "read"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE])
+def test_what_the_machine_cannot_read_is_no_fault_of_the_notebook(tmp_path: Path, monkeypatch, what, number) -> None:
+    file = write(tmp_path / "a.ipynb", [])
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    if what == "open":
+        monkeypatch.setattr(os, "open", fail)
+    else:
+        opened = MagicMock()
+        opened.return_value.__enter__.return_value.read = fail
+        monkeypatch.setattr(notebook_file, "open", opened, raising=False)
+    with pytest.raises(GradingFailed, match="This computer cannot read"):
+        read_notebook(file)
 
 
 #: Memory, in KiB, that reading may take beyond what was needed before.

@@ -91,7 +91,7 @@ def test_each_test_is_run_by_make_test_or_by_make_soak() -> None:
 
 def test_what_the_guide_for_contributors_names_is_there() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
-    assert {"quick", "unit", "test", "check", "bench", "soak", "browser", "bubblewrap"} <= set(
+    assert {"quick", "unit", "test", "check", "bench", "soak", "browser", "bubblewrap", "podman"} <= set(
         re.findall(r"`make (\w+)", guide)
     )
     for target in set(re.findall(r"`make (\w+)", guide)):

@@ -15,10 +15,21 @@ pytestmark = pytest.mark.slow
 CONFTEST = Path(__file__).parents[2] / "conftest.py"
 
 
-@pytest.mark.parametrize(("forbidden", "status", "said"), [("1", 1, "1 failed"), ("", 0, "1 skipped")])
-def test_a_skip_fails_where_skips_are_forbidden(tmp_path: Path, forbidden: str, status: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("forbidden", "mark", "status", "said"),
+    [
+        ("1", "", 1, "1 failed"),
+        ("", "", 0, "1 skipped"),
+        ("1", "@pytest.mark.optional", 0, "1 skipped"),
+    ],
+)
+def test_a_skip_fails_where_skips_are_forbidden(
+    tmp_path: Path, forbidden: str, mark: str, status: int, said: str
+) -> None:
     shutil.copy(CONFTEST, tmp_path)
-    (tmp_path / "test_it.py").write_text("import pytest\n\ndef test_it():\n    pytest.skip('no browser')\n")
+    code = f"import pytest\n\n{mark}\ndef test_it():\n    pytest.skip('no browser')\n"
+    (tmp_path / "test_it.py").write_text(code)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  optional\n")
     answer = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "test_it.py"],
         cwd=tmp_path,
@@ -29,4 +40,4 @@ def test_a_skip_fails_where_skips_are_forbidden(tmp_path: Path, forbidden: str, 
     )
     assert answer.returncode == status, answer.stdout
     assert said in answer.stdout
-    assert ("no browser" in answer.stdout) == bool(forbidden)
+    assert ("no browser" in answer.stdout) == bool(status)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from labkit.jobs import open_view
+from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import Topic
 from labkit.taskqueue.namespace import new_namespace
@@ -18,7 +19,7 @@ from labkit.taskqueue.namespace import new_namespace
 
 @pytest.fixture
 def lab(tmp_path: Path) -> SimpleNamespace:
-    return SimpleNamespace(data_folder=tmp_path / "lab")
+    return SimpleNamespace(data_folder=tmp_path / "lab", connection=Connection(bootstrap_servers="127.0.0.1:9092"))
 
 
 def ended_program() -> int:

@@ -24,6 +24,7 @@ from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.refused_threads import refuse_threads
 from tests.unit.jobs.drawn import UNKEEPABLE, events
 
 
@@ -390,13 +391,36 @@ def test_a_view_whose_database_hangs_is_left_behind_and_lets_go_when_it_answers(
 @pytest.mark.parametrize("part", ["_catalogue.look", "_follower.step"])
 def test_no_wait_takes_longer_than_it_may_where_the_broker_hangs(topic, view, monkeypatch, asks, part):
     put(topic, a_life(1))
-    goes_on = threading.Event()
+    goes_on, answered = threading.Event(), []
     owner, name = getattr(view, part.partition(".")[0]), part.partition(".")[2]
     answers = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *args: (goes_on.wait(60), answers(*args))[1])
+    monkeypatch.setattr(owner, name, lambda *args: (goes_on.wait(60), answered.append(name), answers(*args))[2])
     with pytest.raises((BrokerUnreachable, DeadlineExceeded)):
         asks(view, timeout=0.2)
-    assert not goes_on.is_set()
+    assert not answered
+    before = threading.active_count()
+    for _ in range(2):
+        with pytest.raises((BrokerUnreachable, DeadlineExceeded)):
+            asks(view, timeout=0.2)
+    assert threading.active_count() <= before + 1, "who asks again waits for the question that was put"
+    assert not answered
     goes_on.set()
     view.catch_up()  # what was left behind has let go
     assert states(view).keys() == {1}
+
+
+def test_a_view_that_no_thread_could_follow_can_follow_later(topic, view, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "job-view")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            view.follow()
+    view.follow()
+    put(topic, a_life())
+    wait_until(lambda: view.get(1234) is not None, timeout=60, what="it was to be read")
+
+
+def test_a_view_that_no_thread_could_follow_can_be_closed(view, monkeypatch):
+    refuse_threads(monkeypatch, "job-view")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        view.follow()
+    view.close()

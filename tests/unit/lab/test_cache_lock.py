@@ -27,7 +27,7 @@ def test_who_waits_for_another_process_says_so_once_and_goes_on_when_it_is_throu
         wait_until(lambda: bool(caplog.records), timeout=LONG, what="it was to be said")
         assert not working.done()
     assert working.result(LONG) == "alone"
-    [said] = caplog.messages
+    [said] = [record.message for record in caplog.records if record.module == "cache_lock"]
     assert said.startswith("Another process has been fetching Kafka for 0.1 s")
     assert f"fuser {path}" in said
 

@@ -6,6 +6,7 @@ import pytest
 
 from labkit.measure.idle_processors import CALM, STILL, IdleProcessors, idle_seconds
 from labkit.taskqueue.timeouts import wait_until
+from tests.refused_threads import refuse_threads
 
 #: So long that its own thread never looks, in seconds: only the last look counts.
 INTERVAL = 3600.0
@@ -68,3 +69,9 @@ def test_it_looks_by_itself() -> None:
     with IdleProcessors(interval=0.01) as processors:
         wait_until(lambda: len(processors.seen) >= 3, timeout=60, what="it was to look three times")
     assert idle_seconds() >= 0
+
+
+def test_one_that_could_not_begin_says_why(monkeypatch) -> None:
+    refuse_threads(monkeypatch, "idle-processors")
+    with pytest.raises(RuntimeError, match="can't start new thread"), watch(Computer()):
+        pytest.fail("it looks")

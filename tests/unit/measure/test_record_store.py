@@ -19,6 +19,7 @@ from labkit.measure.record_store import RecordStore, read_store
 from labkit.measure.records import read_records, to_frame
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.timeouts import wait_until
+from tests.refused_threads import refuse_threads
 
 LONG = 60
 
@@ -404,3 +405,21 @@ def test_a_disk_that_hangs_holds_up_a_close_no_longer_than_that(store, monkeypat
     may_go_on.set()
     store.close()
     assert len(read_store(store.folder)) == 1
+
+
+def test_records_that_no_thread_can_write_are_written_by_a_later_one(store, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "labkit-records")
+        add(store, [record(0), record(1)])
+    add(store, [record(2)])
+    wait_until(lambda: not store._waiting, timeout=LONG, what="they were to be written")
+    store.close()
+    assert len(read_store(store.folder)) == len(store) == 3
+    assert caplog.text.count("records cannot be written for now: can't start new thread") == 1
+
+
+def test_records_for_which_there_was_never_a_thread_are_written_at_the_end(store, monkeypatch):
+    refuse_threads(monkeypatch, "labkit-records")
+    add(store, [record(0), record(1)])
+    store.close()
+    assert len(read_store(store.folder)) == 2

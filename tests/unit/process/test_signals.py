@@ -74,6 +74,27 @@ def test_what_must_not_be_cut_short_is_not_and_the_interrupt_comes_afterwards(nu
     assert done == 100
 
 
+@pytest.mark.parametrize("raising", [signal.SIGINT, signal.SIGTERM])
+def test_of_several_that_came_each_has_its_effect_also_where_that_of_one_is_an_error(raising):
+    """As a Ctrl-C and a SIGTERM that come while a group ends."""
+    had = []
+
+    def act(number, _):
+        had.append(number)
+        if number == raising:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(KeyboardInterrupt), held_back():  # noqa: PT012 - it comes at the end
+            for number in before:
+                send(number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert sorted(had) == [signal.SIGINT, signal.SIGTERM]
+
+
 def test_a_signal_that_nobody_heeds_stays_so_and_other_threads_need_no_shelter():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

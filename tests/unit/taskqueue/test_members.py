@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
+import psutil
+import pytest
+
 from labkit.errors import WorkerFailed
+from labkit.process import child_process
 from labkit.taskqueue.members import stop_members
+from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_process import ProcessMember
+from tests.conditions import FOR_EVER, in_time
 
 #: Seconds; the computer may be busy.
 LONG = 60
+
+#: For a process of the tests, which runs what it is told.
+REPORTS_A_RECORD = """
+from labkit.taskqueue.worker_process import WorkerReport
+from tests.unit.measure.test_record_store import record
+parent.report(WorkerReport(record=record(0)))
+"""
 
 
 class Slow:
@@ -59,3 +74,30 @@ def test_where_no_thread_can_be_started_they_are_waited_for_one_after_the_other(
     members = [Slow(ended), Slow(ended, "join 7"), Slow(ended)]
     assert [str(failure) for failure in stop_members(members, 7)] == ["join 7"]
     assert [member.steps for member in members] == [["ask", "join 7"]] * 3
+
+
+def test_a_worker_that_has_died_while_its_record_is_taken_is_asked_for_as_long_as_there_is_time(tmp_path, monkeypatch):
+    """Its end is noticed on the thread that takes what it has reported, which may be long at that."""
+    monkeypatch.setattr(child_process, "KILL_TIMEOUT", FOR_EVER)
+    takes, may_go_on = threading.Event(), threading.Event()
+
+    def on_record(record):
+        takes.set()
+        may_go_on.wait()
+
+    member = ProcessMember({"name": "w"}, on_record=on_record, log_dir=tmp_path)
+    member._child._module = "tests.unit.process.child_modules"
+    member.start()
+    try:
+        member._child.tell(REPORTS_A_RECORD)
+        assert takes.wait(LONG)
+        member.signal(signal.SIGKILL)
+        process = psutil.Process(member.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, timeout=LONG, what="it was to die")
+        with pytest.raises(WorkerFailed, match="has ended"):
+            in_time(lambda: member.running(0.1), within=LONG)
+        assert member.alive(), "its last record is still being taken"
+    finally:
+        may_go_on.set()
+    with pytest.raises(WorkerFailed, match="status -9"):
+        member.join(LONG)

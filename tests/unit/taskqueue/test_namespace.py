@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from labkit.errors import BrokerUnreachable, UnknownTopic
+from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import namespace
 from labkit.taskqueue.group import WorkerGroup
@@ -43,19 +44,101 @@ def test_a_namespace_is_a_prefix_that_the_settings_take_and_nobody_else_has():
 
 def test_only_what_belonged_to_a_dead_program_of_this_machine_is_abandoned(monkeypatch):
     mine, dead = f"{new_namespace()}t", f"ann.{of_a_dead_program()}t"
-    elsewhere = dead.replace(namespace._machine(), "0" * 8)
-    assert abandoned([mine, dead, elsewhere, "t"]) == [dead]
+    elsewhere = dead.replace(namespace._machine().digest, "0" * 8)
+    for is_local in (False, True):
+        assert abandoned([mine, dead, elsewhere, "t"], is_local=is_local) == [dead]
 
 
 def test_two_machines_of_one_name_are_two(monkeypatch, tmp_path):
-    """Where there is no /proc, as on macOS."""
+    """Where there is no /proc, as on macOS. What one of them has left it knows after another boot too."""
     monkeypatch.setattr(namespace, "_PID_SPACE", tmp_path / "none")
     found = []
     for node in (1, 2, 2):
         monkeypatch.setattr(namespace, "getnode", lambda node=node: node)
         found.append(namespace._machine.__wrapped__())
-    assert found[0] != found[1] == found[2]
-    assert is_in_namespace(f"own.{found[0]}.1.00000000.t")
+    assert found[0].digest != found[1].digest
+    assert found[1] == found[2]
+    assert is_in_namespace(f"own.{found[0].digest}.{found[0].boot}.1.00000000.t")
+
+
+#: A machine as it tells itself from others: its name, its id, and the space of its process ids; and a container on it.
+MACHINE = {"node": "vm", "machine_id": "3d12", "pid_space": namespace._NO_CONTAINER}
+CONTAINER = {"node": "c0ffee", "machine_id": "3d12", "pid_space": "pid:[4026532190]"}
+
+
+@pytest.fixture
+def be(monkeypatch, tmp_path):
+    """Lets this program run on such a machine from now on."""
+
+    def change(boot, node, machine_id, pid_space):
+        for name, text in (("_BOOT_ID", boot), ("_MACHINE_ID", machine_id)):
+            file = tmp_path / name
+            file.unlink(missing_ok=True)
+            if text is not None:
+                file.write_text(text)
+            monkeypatch.setattr(namespace, name, file)
+        link = tmp_path / "pid_space"
+        link.unlink(missing_ok=True)
+        link.symlink_to(pid_space)
+        monkeypatch.setattr(namespace, "_PID_SPACE", link)
+        monkeypatch.setattr("platform.node", lambda: node)
+        namespace._machine.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    namespace._machine.cache_clear()
+
+
+def test_what_a_program_had_before_its_machine_was_started_again_is_abandoned_where_no_other_comes(be):
+    """Another program may have its process id by now, as this one has."""
+    be("first", **MACHINE)
+    before = f"{new_namespace()}t"
+    be("second", **MACHINE)
+    mine = f"{new_namespace()}t"
+    assert abandoned([before, mine], is_local=True) == [before]
+    assert abandoned([before, mine], is_local=False) == [], "a machine may be a copy of another"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (CONTAINER, CONTAINER),
+        (CONTAINER, CONTAINER | {"pid_space": "pid:[4026532191]"}),
+        (CONTAINER, CONTAINER | {"pid_space": namespace._NO_CONTAINER}),
+        (MACHINE, MACHINE | {"node": "other"}),
+        (MACHINE, MACHINE | {"machine_id": "4e23"}),
+        (MACHINE | {"machine_id": None}, MACHINE | {"machine_id": None}),
+        (MACHINE | {"machine_id": ""}, MACHINE | {"machine_id": ""}),
+    ],
+    ids=["containers", "container again", "its machine", "another name", "another id", "no id", "empty id"],
+)
+def test_what_may_be_of_another_that_lives_is_left_alone(be, theirs, ours):
+    be("first", **theirs)
+    before = f"{new_namespace()}t"
+    be("second", **ours)
+    assert abandoned([before], is_local=True) == []
+
+
+@pytest.mark.parametrize(
+    ("servers", "deletes"),
+    [
+        ("127.0.0.1:9092", True),
+        ("localhost:9092,[::1]:9093", True),
+        ("127.0.0.1:9092, kafka.example:9092", False),
+        ("kafka.example:9092", False),
+    ],
+)
+def test_what_an_earlier_boot_has_left_is_deleted_by_the_next_program_on_a_broker_of_this_machine(
+    transport, be, servers, deletes
+):
+    transport.connection = Connection(bootstrap_servers=servers)
+    be("first", **MACHINE)
+    before = f"{new_namespace()}t"
+    transport.admin().create_topic(before, partitions=1)
+    be("second", **MACHINE)
+    with Topics(transport) as topics, topics.fresh("mine", partitions=1) as mine:
+        left = set(transport.admin().list_topics())
+        assert left == ({mine.full_name} if deletes else {mine.full_name, before})
 
 
 def test_what_a_killed_program_has_left_is_deleted_by_the_next(transport):
@@ -150,7 +233,7 @@ def test_a_process_that_works_for_a_program_means_the_same_topics(transport):
     assert child.get("t") == topic
     child.close()
     assert parent.get("t") == topic, "it is not the child's to delete"
-    assert os.getpid() == int(topic.full_name.split(".")[2])
+    assert os.getpid() == int(topic.full_name.split(".")[3])
 
 
 def test_a_topic_whose_name_only_begins_as_that_of_a_fresh_one_is_everybodys(transport):

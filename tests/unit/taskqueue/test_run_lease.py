@@ -12,6 +12,7 @@ from labkit.errors import RedisRefused, RedisUnreachable
 from labkit.outage import Outage
 from labkit.taskqueue.run_lease import LeaseRenewal
 from labkit.taskqueue.timeouts import wait_until
+from tests.refused_threads import refuse_threads
 
 
 class Lease:
@@ -98,3 +99,16 @@ def test_marks_that_are_missing_keep_no_run_from_the_renewal_of_its_lease():
     renewal.finish(ended)
     with renewal.renewing(running):
         assert ended.may_be_marked.wait(60)
+
+
+def test_a_lease_that_no_thread_can_keep_is_kept_by_none_later_either(monkeypatch):
+    """Its run has never begun, and another may begin when the lease is over."""
+    renewal = LeaseRenewal(0.01, Outage(logging.getLogger("labkit.worker"), "@once", "Redis"))
+    never, later = Lease(RedisUnreachable("away")), Lease(RedisUnreachable("away"))
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "labkit-leases")
+        with pytest.raises(RuntimeError, match="can't start new thread"), renewal.renewing(never):
+            pytest.fail("it runs")
+    with renewal.renewing(later):
+        assert later.renewed.wait(60)
+    assert never._calls == 0

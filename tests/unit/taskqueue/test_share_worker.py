@@ -41,6 +41,7 @@ from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
 from tests import handlers
+from tests.refused_threads import refuse_threads
 from tests.unit.taskqueue.breakdown import break_down
 
 SETTINGS = Settings(_env_file=None)
@@ -374,7 +375,7 @@ def test_what_is_away_for_longer_than_all_deliveries_last_makes_no_dead_letter(t
     assert before == list(range(last))
     assert all(verdicts.count((offset, "release")) == DELIVERIES - 2 for offset in before)
     assert [(record.offset, record.outcome) for record in records] == [
-        *((offset, "spilled") for offset in before),
+        *((offset, "requeued") for offset in before),
         (last, "done"),
     ]
     assert {(record.task_id, record.produced_at) for record in records} == {(task.id, records[0].produced_at)}
@@ -523,3 +524,17 @@ def test_a_worker_whose_executor_fails_ends_the_handlers_that_run(transport):
         topic = topics.create("t", partitions=1)
         worker = ShareWorker(topic, name="w", group="g", work=Work(handlers.misbehave), **how)
         assert break_down(worker).closed.is_set()
+
+
+def test_a_worker_whose_executor_cannot_begin_ends_and_leaves_no_thread(transport, monkeypatch):
+    """The first thread of two is there already."""
+    refuse_threads(monkeypatch, "w-2")
+    with Topics(transport) as topics:
+        how = {"config": WorkerConfig(mode="share", order="none", concurrency=2), "on_record": lambda record: None}
+        worker = ShareWorker(
+            topics.create("t", partitions=1), name="w", group="g", work=Work(handlers.misbehave), **how
+        )
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            worker.run()
+    assert not worker.status().running
+    assert worker._executor.join(60)

@@ -95,6 +95,11 @@ def error_swallowed(records):
     return handed_on(records, away=None)
 
 
+def error_hidden(records):
+    returned = [id_of(record) if record["is_task"] else None for record in records]
+    return {**handed_on(records), "returned": returned}
+
+
 def by_key(records):
     return handed_on(records, task_id=lambda record: headers_of(record).get("id", record["key"] or place(record)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until_there
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
 from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
+from labkit.taskqueue.transport.kafka_python.network_overrides import has_ended
 from labkit.taskqueue.transport.kafka_python.overrides import ask_broker
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -37,7 +39,8 @@ class KafkaPythonAdmin:
     def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection = connection
         self._timeouts = timeouts
-        self._client = connect(KafkaAdminClient, connection, timeouts, client_id="labkit-admin")
+        self._renewal = threading.Lock()
+        self._client = self._connect()
         #: until when what was made here may be unknown to a broker
         self._made: dict[str, float] = {}
         self._closed = False
@@ -96,7 +99,7 @@ class KafkaPythonAdmin:
 
     def list_topics(self) -> list[str]:
         """The names of all topics but Kafka's internal ones, sorted."""
-        topics = self._ask(self._client.describe_topics)
+        topics = self._ask(lambda: self._client.describe_topics())  # noqa: PLW0108 - it may be another one by then
         return sorted(topic["name"] for topic in topics if not topic["is_internal"])
 
     def grow_topic(self, name: str, *, partitions: int) -> None:
@@ -135,7 +138,8 @@ class KafkaPythonAdmin:
 
     def groups(self) -> dict[str, frozenset[str]]:
         """The groups that have committed something, each with the topics of which it has."""
-        names = [group["group_id"] for group in self._ask(self._client.list_groups)]
+        listed = self._ask(lambda: self._client.list_groups())  # noqa: PLW0108 - it may be another one by then
+        names = [group["group_id"] for group in listed]
         if not names:
             return {}
         found = self._ask(lambda: self._client.list_group_offsets(names))
@@ -181,14 +185,24 @@ class KafkaPythonAdmin:
         self._closed = True
         self._client.close()
 
-    def _ask(self, request: Callable[[], Answer]) -> Answer:
+    def _connect(self) -> KafkaAdminClient:
+        return connect(KafkaAdminClient, self._connection, self._timeouts, client_id="labkit-admin")
+
+    def _in_use(self) -> KafkaAdminClient:
+        """The client, which is made anew, once for all threads, when it has broken down."""
         must_be_open("admin client", closed=self._closed)
-        return ask(self._client, request, self._connection, self._timeouts)
+        with self._renewal:
+            if has_ended(self._client):
+                self._client.close()
+                self._client = self._connect()
+            return self._client
+
+    def _ask(self, request: Callable[[], Answer]) -> Answer:
+        return ask(self._in_use(), request, self._connection, self._timeouts)
 
     def _change(self, request: Callable[[], Answer]) -> Answer:
         """As `_ask`, for what must not be done a second time because the first answer did not come."""
-        must_be_open("admin client", closed=self._closed)
-        return ask(self._client, request, self._connection, self._timeouts, repeatable=False)
+        return ask(self._in_use(), request, self._connection, self._timeouts, repeatable=False)
 
     def _check(self, code: int, message: str | None, topic: str) -> None:
         if code == 0:

@@ -15,7 +15,8 @@ from kafka.structs import OffsetAndMetadata
 from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
-from labkit.taskqueue.transport.kafka_python.overrides import REFUSALS, forget_places, open_network
+from labkit.taskqueue.transport.kafka_python.network_overrides import REFUSALS, ThreadEnded, open_network
+from labkit.taskqueue.transport.kafka_python.overrides import forget_places
 from labkit.taskqueue.transport.reachability import other_rule, refused, ssl_context, unreachable
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -49,7 +50,8 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
     opened: list[KafkaNetClient] = []
 
     def open_one(**network_config: Any) -> KafkaNetClient:
-        opened.append(open_network(timeouts.committed + CALL_MARGIN, **network_config))
+        quiet = network_config | {"slow_task_threshold_secs": 0}  # it would tell of each moment of a busy computer
+        opened.append(open_network(timeouts.committed + CALL_MARGIN, **quiet))
         return opened[0]
 
     settings = _settings(connection, timeouts) | config | {"kafka_client": open_one}
@@ -102,6 +104,9 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
         return MetadataTooLarge()
     if isinstance(error, (kafka_errors.RetriableError, kafka_errors.UnknownBrokerIdError)):  # that of no leader
         return unreachable(connection)
+    if isinstance(error, ThreadEnded):
+        where = connection.bootstrap_servers
+        return TransportError(f"A client of Kafka at {where} has broken down, and another is needed: {error.args[0]}.")
     return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")
 
 

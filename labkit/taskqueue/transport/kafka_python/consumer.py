@@ -30,7 +30,8 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.assignor import RoundRobin
 from labkit.taskqueue.transport.kafka_python.client import connect, in_words, to_ours, to_position, to_theirs
-from labkit.taskqueue.transport.kafka_python.overrides import keep_join, position_of
+from labkit.taskqueue.transport.kafka_python.fetch_overrides import forget_fetched, make_careful
+from labkit.taskqueue.transport.kafka_python.overrides import keep_join, let_go, position_of
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.values import Timeouts, readable
@@ -62,6 +63,7 @@ class KafkaPythonConsumer:
         self._config = config
         self._timeouts = timeouts
         self._client = connect(kafka.KafkaConsumer, connection, timeouts, **_settings(config))
+        make_careful(self._client)
         self._listener: RebalanceListener | None = None
         self._woken = threading.Event()
         self._closed = False
@@ -146,7 +148,9 @@ class KafkaPythonConsumer:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset."""
         must_be_assigned([partition], self.assignment())
-        self._client.seek(kafka.TopicPartition(*partition), offset)
+        place = kafka.TopicPartition(*partition)
+        self._client.seek(place, offset)
+        forget_fetched(self._client, place)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from these partitions until `resume`."""
@@ -166,6 +170,7 @@ class KafkaPythonConsumer:
             self._client.close(autocommit=False, timeout_ms=int(self._timeouts.leave * 1000))
         except kafka_errors.KafkaError as error:  # the group will notice by itself
             LOGGER.warning("close: %s", error)
+            let_go(self._client)
         finally:
             self._closed = True
         self._raise_from_callback()

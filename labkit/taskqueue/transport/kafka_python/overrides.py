@@ -1,4 +1,7 @@
-"""All that touches kafka-python's private parts, made for the version named here; a test fails when they move."""
+"""All that touches kafka-python's private parts, made for the version named here; a test fails when they move.
+
+What is of its network client stands in `network_overrides`, and of what a consumer fetches in `fetch_overrides`.
+"""
 
 from __future__ import annotations
 
@@ -12,94 +15,22 @@ from typing import Any
 import kafka
 import kafka.errors as kafka_errors
 from kafka.future import Future
-from kafka.net.compat import KafkaNetClient
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
 from kafka.producer.sender import Sender
 from kafka.producer.transaction_manager import TransactionManager, TransactionState
 from kafka.record.default_records import DefaultRecordBatch
 
 from labkit.taskqueue.timeouts import left_until
+from labkit.taskqueue.transport.kafka_python.network_overrides import END_TIMEOUT, REFUSALS
 from labkit.taskqueue.transport.values import NAME_UNREADABLE
 
 #: The version of kafka-python whose private parts these are.
 MADE_FOR = "3.0.12"
 
-#: How often a call that waits looks at the I/O thread, and how long the library's daemon threads may take to end, in s.
-_LOOK_INTERVAL, END_TIMEOUT = 1.0, 2.0
 #: How long before its time is up a batch counts as overdue, in seconds, so that none is found so while one is sent.
 _EXPIRY_MARGIN = 0.005
 
-_SASL = (kafka_errors.SaslAuthenticationFailedError, kafka_errors.UnsupportedSaslMechanismError)
-REFUSALS = (*_SASL, kafka_errors.IllegalSaslStateError, kafka_errors.AuthorizationError)
 #: What cannot be mended by asking for a producer id again.
 _FATAL = (*REFUSALS, kafka_errors.UnsupportedVersionError)
-
-
-def open_network(limit: float, **config: Any) -> KafkaNetClient:
-    """A network client whose calls end within `limit` seconds, and which tells who was refused."""
-    net = _BoundedSelector(limit, **config)
-    return KafkaNetClient(net, _Manager(net, **config), **config)
-
-
-class _BoundedSelector(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
-    """Waits no longer than `limit` seconds for its I/O thread; the library waits for ever.
-
-    What the caller itself does meanwhile, in the callbacks of a rebalance, does not count.
-    """
-
-    def __init__(self, limit: float, **config: Any) -> None:
-        super().__init__(**config)
-        self._limit = limit
-        #: the callbacks of a rebalance that run now
-        self.callbacks: set[Future] = set()
-
-    def run(self, coro: Any, *args: Any) -> Any:
-        if self._closed:
-            raise kafka_errors.KafkaConnectionError("The client is closed.")
-        if self._io_thread in (None, threading.current_thread()):
-            return super().run(coro, *args)
-        done, answer = threading.Event(), self.call_soon_with_future(coro, *args)
-        answer.add_both(lambda _: done.set())
-        deadline = time.monotonic() + self._limit
-        while not done.wait(min(_LOOK_INTERVAL, left_until(deadline))):
-            if (thread := self._io_thread) is None or not thread.is_alive():
-                raise kafka_errors.KafkaConnectionError("The client's I/O thread has ended.")
-            if self.callbacks:
-                deadline = time.monotonic() + self._limit
-            elif not left_until(deadline):
-                raise kafka_errors.KafkaTimeoutError(f"The client did not answer within {self._limit:g} s.")
-        if answer.exception is not None:
-            raise answer.exception
-        return answer.value
-
-    def stop(self, timeout_ms: float | None = None) -> None:
-        super().stop(END_TIMEOUT * 1000 if timeout_ms is None else timeout_ms)
-
-
-class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Notes who was refused, so that the next try raises it; kafka-python tries until the time is up."""
-
-    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
-        await super()._connect(node, conn, **options)
-        error = conn.init_future.exception
-        if isinstance(error, REFUSALS):
-            self._auth_failures[node.node_id] = error
-
-    async def _build_transport(self, node: Any, **options: Any) -> Any:
-        return _heard_out(await super()._build_transport(node, **options))
-
-
-def _heard_out(transport: Any) -> Any:
-    """Reads what came before a close, then the close: kafka-python drops both when it finds them together."""
-    receive = transport._sock_recv
-
-    def data_first() -> tuple[bytes, Exception | None]:
-        data, error = receive()
-        return data, None if data else error
-
-    transport._sock_recv = data_first
-    return transport
 
 
 def ask_broker(admin: Any, request: Any, *, group: str | None = None) -> Any:
@@ -127,6 +58,11 @@ def position_of(client: kafka.KafkaConsumer, partition: kafka.TopicPartition) ->
 def forget_positions(client: kafka.KafkaConsumer) -> None:
     """Let a consumer that gave up its partitions know no position of any of them."""
     client._subscription.assign_from_subscribed([])
+
+
+def let_go(client: kafka.KafkaConsumer) -> None:
+    """Close the sockets of a consumer that could not be closed properly."""
+    client._client.close()
 
 
 def callback_under_way(client: kafka.KafkaConsumer) -> tuple[Future, Callable[[], object]]:
@@ -273,6 +209,11 @@ def is_beyond_help(client: kafka.KafkaProducer) -> bool:
     """Whether a producer can send nothing any more, so that it has to be made anew."""
     manager = client._transaction_manager
     return (manager is not None and manager.has_fatal_error()) or not client._sender.is_alive()
+
+
+def is_sender_of(client: kafka.KafkaProducer) -> bool:
+    """Whether this thread is the one that sends for this producer, and calls back."""
+    return threading.current_thread() is client._sender
 
 
 def discard(client: kafka.KafkaProducer) -> None:

@@ -26,7 +26,13 @@ from labkit.taskqueue.transport.contract import (
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
-from labkit.taskqueue.transport.kafka_python.overrides import discard, is_beyond_help, last_error, make_lasting
+from labkit.taskqueue.transport.kafka_python.overrides import (
+    discard,
+    is_beyond_help,
+    is_sender_of,
+    last_error,
+    make_lasting,
+)
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
@@ -177,7 +183,9 @@ class KafkaPythonProducer:
     def _end_chunk(self, last: Any) -> None:
         self._chunk_size = 0
         self._chunks.append(last)
-        if len(self._chunks) > BUFFER_BYTES // CHUNK_BYTES:
+        if is_sender_of(self._client):  # on whose thread we are called back, and who alone can end the wait
+            return
+        while len(self._chunks) > BUFFER_BYTES // CHUNK_BYTES:
             # ends at the latest when the record times out, and its own report says how
             with suppress(kafka_errors.KafkaError, IndexError):
                 self._chunks.popleft().get(self._settling_timeout)

@@ -50,5 +50,9 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
             finally:
                 end()
 
-        threading.Thread(target=run, name="labkit-rebalance", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="labkit-rebalance", daemon=True).start()
+        except RuntimeError as error:  # there are too many threads already
+            self.error = error
+            end()
         await done

@@ -9,6 +9,7 @@ import redis
 
 from labkit.api.messages import MessageQueues, feeder
 from labkit.api.messages.feeder import FIRST_READY
+from labkit.api.messages.placement_scripts import BEGIN
 from labkit.taskqueue.timeouts import wait_until
 from tests.integration.api.messages.conftest import new_message
 
@@ -49,6 +50,12 @@ async def test_groups_that_polled_once_leave_their_place_only_and_all_keys_end(
         assert all(key.endswith(":pos") for key in keys(client, prefix, "*:q:*"))
         assert [key for key in keys(client, prefix) if client.pttl(key) < 0] == []
         assert (await queues.lags())["orders"] == MESSAGES - 1
+
+
+def test_a_place_has_an_end_before_its_feeder_says_that_it_is_there(client, prefix):
+    base = f"{prefix}labkit:api:orders:q:g:"
+    assert client.register_script(BEGIN)(args=[base, 60_000, 0, 7, 1, 0]) == [7, 0]
+    assert 0 < client.pttl(f"{base}pos") <= 60_000
 
 
 async def test_a_group_that_polled_before_the_clock_was_set_back_comes_to_rest(lab, make_settings, client, prefix):

@@ -49,6 +49,7 @@ from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.visible_checks import read_checks
 from tests.conditions import PATIENCE
+from tests.refused_threads import refuse_threads
 from tests.unit.grading.course.courses import cell, grade, hand_in, sources
 
 NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
@@ -391,6 +392,26 @@ def test_what_is_under_way_can_be_waited_for(course: Course, gradebook: CourseGr
     assert run.join(PATIENCE)
 
 
+def test_where_a_thread_cannot_be_started_nothing_more_is_begun(course, gradebook, monkeypatch) -> None:
+    """Another has one in hand by then, which can be waited for."""
+    for student in ("ada", "ben", "cleo"):
+        hand_in(course, student)
+    asked, go_on = [], threading.Event()
+
+    def slow(notebook: Path, student: str):
+        asked.append(student)
+        go_on.wait(PATIENCE)
+        return grade(notebook, student)
+
+    refuse_threads(monkeypatch, "labkit-grader-1")
+    run = GradingRun(course, "double", gradebook)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        next(run.outcomes(slow, workers=2))
+    go_on.set()
+    assert run.join(PATIENCE)
+    assert len(asked) <= 1
+
+
 def test_who_has_nothing_to_grade_is_told(course: Course, gradebook: CourseGradebook) -> None:
     with pytest.raises(NoSubmissions, match="labkit grade collect double FROM"):
         auto(course, gradebook)
@@ -580,7 +601,10 @@ def test_feedback_shows_the_comments_and_runs_nothing_of_a_student(course: Cours
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert 'href="javascript' not in text
-    assert "\\href" not in text
+    assert "<code>\\href{javascript:alert(5)}{x}</code>" in text
+    assert text.count('<img alt="a &lt; b"') == text.count("data:image/svg+xml;base64,") == 1
+    assert set(re.findall(r'(?:src|href)="(?!#)([^"]{5})', text)) == {"data:"}  # beside places in the page
+    assert "<script" not in text
     assert "(Score: 2.0 / 7.0)" in text
     assert text.count("data:image/png;base64,") == 1
     assert 'alt="q1: which worker had which task when"' in text

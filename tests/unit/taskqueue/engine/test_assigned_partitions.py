@@ -439,10 +439,10 @@ def test_partitions_that_are_taken_during_a_call_end_no_worker(call, error):
     assert not partitions.by_partition
 
 
-@pytest.mark.parametrize("takes", [512, 100, 60, 0])
+@pytest.mark.parametrize("takes", [512, 100, 61, 60, 0])
 def test_a_broker_that_takes_less_metadata_gets_less_which_is_said_once(broker, partitions, caplog, takes):
     """Down to none at all: then what is done beyond the commit point is done again after a crash."""
-    broker.takes = takes
+    broker.takes, broker.topic_id = takes, "4a6ff2f7-4c2c-4f0a-9a34-0d0b0a3a3a51"
     done = set(random.Random(1).sample(range(1, 8000), 4000)) | {1}
     state = adopt(partitions)
     partitions.begin({0: 0})
@@ -459,6 +459,7 @@ def test_a_broker_that_takes_less_metadata_gets_less_which_is_said_once(broker, 
         assert len(broker.kept.metadata) <= takes
         assert set(committed(broker).offsets()) <= {*done, 2, 3}
         assert takes < 100 or committed(broker).is_done(1)
+        assert (committed(broker).topic_id == broker.topic_id) is (takes >= 61)
     partitions.begin_alone(state)
     state.tracker.finish(0)
     partitions.leave()

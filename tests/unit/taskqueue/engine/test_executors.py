@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from labkit.errors import SettingsError
+from labkit.errors import SettingsError, TransportError
 from labkit.settings import Settings
 from labkit.taskqueue.engine.handler import Work, topic_id_of_task
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
@@ -22,6 +22,7 @@ from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.worker import Worker
 from tests import handlers
+from tests.refused_threads import refuse_threads
 from tests.unit.taskqueue.breakdown import break_down
 
 SETTINGS = Settings(_env_file=None)
@@ -239,3 +240,18 @@ def test_a_worker_whose_executor_fails_ends_the_handlers_that_run(topics):
     how = {"config": WorkerConfig(order="none", concurrency=2), "on_record": lambda record: None}
     worker = Worker(topics.get("t"), name="w", group="g", work=Work(handlers.misbehave), **how)
     assert break_down(worker).closed.is_set()
+
+
+@pytest.mark.parametrize("executor", ["threads", "asyncio"])
+def test_a_worker_whose_executor_cannot_begin_ends_and_leaves_no_thread(topics, monkeypatch, executor):
+    """The first thread of two is there already."""
+    refuse_threads(monkeypatch, "w", "w-2")
+    config = WorkerConfig(executor=executor, order="none", concurrency=2)
+    work = Work(OF[executor])
+    worker = Worker(topics.get("t"), name="w", group="g", work=work, config=config, on_record=lambda record: None)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        worker.run()
+    assert not worker.status().running
+    assert worker._executor.join(60)
+    with pytest.raises(TransportError, match="closed"):
+        worker._client.poll(0)

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.taskqueue.engine.offset_metadata import MAX_METADATA_BYTES, MAX_RUNS, OffsetMetadata, is_of, merged
-from labkit.taskqueue.transport.contract import Position
+from labkit.errors import MetadataTooLarge
+from labkit.taskqueue.engine.offset_metadata import (
+    MAX_METADATA_BYTES,
+    MAX_RUNS,
+    MetadataLimit,
+    OffsetMetadata,
+    is_of,
+    merged,
+)
+from labkit.taskqueue.transport.contract import Position, TopicPartition
 
 TOPIC_ID = "1f3a9a0e-6f0a-4b86-9d3e-7a3d2f6f5b1c"
 
@@ -107,3 +115,26 @@ def test_what_lies_beyond_the_end_is_not_believed_and_neither_is_another_topic(s
     position = Position(10, OffsetMetadata(done, stated, 1).encode(10))
     assert [is_of(position, TOPIC_ID, end) for end in (reach - 1, reach, reach + 1, None)] == [False, True, True, True]
     assert is_of(position, "another", reach) is not bool(stated)
+
+
+@pytest.mark.parametrize("takes", [61, 75, 99, 600])
+@pytest.mark.parametrize("runs", [20, 50, 100, 1000])
+def test_a_broker_that_takes_little_is_told_the_topic_whatever_it_has_refused_first(takes, runs):
+    """Its id alone makes a text of 61 bytes: an offset without one is believed on a topic that was made anew."""
+    rng, place, limit, refused = random.Random(1), TopicPartition("t", 0), MetadataLimit(), []
+    done = runs_of(rng.sample(range(1, 20 * runs), runs))
+
+    def commit(positions):
+        if len(positions[place].metadata) > takes:
+            refused.append(len(positions[place].metadata))
+            raise MetadataTooLarge
+
+    for known in range(1, len(done) + 1):
+        text = OffsetMetadata(done[:known], TOPIC_ID).encode(0)
+        if len(text) > takes:
+            break
+    made = limit.commit(
+        commit, lambda: {place: Position(0, OffsetMetadata(done[:known], TOPIC_ID).encode(0, limit.bytes))}
+    )
+    assert OffsetMetadata.decode(made[place].metadata, 0).topic_id == TOPIC_ID
+    assert len(refused) < 20

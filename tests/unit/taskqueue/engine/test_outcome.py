@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import itertools
 import warnings
 from concurrent.futures import Future
 from unittest.mock import AsyncMock, MagicMock
@@ -129,9 +130,20 @@ def test_a_handler_that_returns_what_has_not_run_has_failed(hide, function, what
     assert f"returned {what}, so its work has not been done" in str(error)
 
 
-@pytest.mark.parametrize("result", [Awaitable(), Future(), map(print, [1]), filter(None, [1]), (n for n in [1])])
+@pytest.mark.parametrize(
+    "result",
+    [
+        *(Awaitable(), Future(), map(print, [1]), filter(None, [1]), (n for n in [1])),
+        *(itertools.starmap(print, [(1, 2)]), itertools.accumulate([1], print), itertools.takewhile(print, [1])),
+    ],
+)
 def test_so_has_one_that_returns_something_to_wait_for_or_to_iterate_over(result):
     assert isinstance(outcome_of(lambda task: result, None), HandlerNotRun)
+
+
+@pytest.mark.parametrize("result", [iter([1]), zip([1], [2], strict=True), enumerate([1]), itertools.chain([1], [2])])
+def test_one_that_returns_an_iterator_over_what_is_there_has_run(result):
+    assert outcome_of(lambda task: result, None) is None
 
 
 def test_a_result_that_cannot_be_looked_at_is_a_failure():

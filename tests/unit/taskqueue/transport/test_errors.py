@@ -6,10 +6,11 @@ import kafka.errors
 import pytest
 from confluent_kafka import KafkaError
 
-from labkit.errors import BrokerUnreachable
+from labkit.errors import BrokerUnreachable, TransportError
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.confluent import client as confluent
 from labkit.taskqueue.transport.kafka_python import client as kafka_python
+from labkit.taskqueue.transport.kafka_python.network_overrides import ThreadEnded
 
 CONNECTION = Connection(bootstrap_servers="127.0.0.1:1")
 CODES = {
@@ -38,6 +39,16 @@ def test_a_broker_that_is_not_ready_yet_is_one_that_does_not_answer(code):
 
 def test_a_partition_without_a_leader_does_not_answer():
     assert isinstance(kafka_python.in_words(kafka.errors.UnknownBrokerIdError(-1), CONNECTION), BrokerUnreachable)
+
+
+def test_a_client_that_has_broken_down_is_no_broker_that_is_away():
+    """Who waits for a broker would wait for ever."""
+    said = kafka_python.in_words(ThreadEnded("its I/O thread has ended by OSError('no more events')"), CONNECTION)
+    assert type(said) is TransportError
+    assert str(said) == (
+        "A client of Kafka at 127.0.0.1:1 has broken down, and another is needed: "
+        "its I/O thread has ended by OSError('no more events')."
+    )
 
 
 def test_a_group_that_another_program_shares_out_by_another_rule_is_told_so():

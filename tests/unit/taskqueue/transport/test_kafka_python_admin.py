@@ -20,6 +20,7 @@ class Slow:
 
     taken = SimpleNamespace(error_code=0, error_message=None)
     _manager = SimpleNamespace(cluster=SimpleNamespace(_coordinators={}))
+    _net = SimpleNamespace(_exception=None)
 
     def create_topics(self, shapes, **_how):
         return {"topics": [{"error_code": 0, "error_message": None}]}
@@ -155,3 +156,24 @@ def test_the_members_of_a_group_whose_coordinator_has_moved_are_asked_for_again(
     assert not client.errors
     client.errors = ["[Error 69] GroupIdNotFoundError: no"]
     assert admin.members("group") == {}
+
+
+class Broken(Slow):
+    """kafka-python, whose I/O thread has ended."""
+
+    _net = SimpleNamespace(_exception=OSError("no more events"))
+    is_closed = False
+
+    def close(self):
+        self.is_closed = True
+
+
+def test_a_client_that_has_broken_down_is_made_anew_for_the_next_question(monkeypatch):
+    broken, whole = Broken(), Fenced(0)
+    clients = [whole, broken]
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: clients.pop())
+    admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
+    assert not broken.is_closed
+    assert admin.topic_ids(["t"]) == {"t": "1"}
+    assert broken.is_closed
+    assert admin.create_topic("t", partitions=1)

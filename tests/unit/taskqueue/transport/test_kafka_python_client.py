@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import closing
 
 import pytest
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RetriableError
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from labkit.taskqueue.transport.kafka_python import overrides
-from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector, _heard_out
+from labkit.taskqueue.transport.kafka_python import network_overrides
+from labkit.taskqueue.transport.kafka_python.network_overrides import ThreadEnded, _BoundedSelector, _heard_out
 from labkit.taskqueue.transport.values import UNREADABLE
 
 
@@ -62,7 +63,7 @@ def test_a_call_that_is_never_answered_ends(net):
 
 
 def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
-    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
     under_way, late = object(), Future()
     net.callbacks.add(under_way)
     ended = threading.Timer(1.0, lambda: net.call_soon_threadsafe(lambda: late.success("done")))
@@ -72,12 +73,46 @@ def test_the_time_of_the_callers_own_callbacks_does_not_count(net, monkeypatch):
     ended.join()
 
 
+def test_the_time_for_which_the_process_stood_still_does_not_count(net, monkeypatch):
+    """Its I/O thread stood still too, and brings the answer as soon as both go on."""
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(net, "_limit", 60.0)
+    now, late = time.monotonic, Future()
+
+    def go_on():
+        monkeypatch.setattr(time, "monotonic", lambda: now() + 3600)
+        threading.Event().wait(0.3)  # for many looks
+        net.call_soon_threadsafe(lambda: late.success("done"))
+
+    stopped = threading.Timer(0.3, go_on)
+    stopped.start()
+    assert net.run(lambda: late) == "done"
+    stopped.join()
+
+
 def test_a_call_notices_that_the_io_thread_has_ended(net, monkeypatch):
-    monkeypatch.setattr(overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
     monkeypatch.setattr(net, "_limit", 60.0)
     threading.Timer(0.1, net.stop).start()
-    with pytest.raises(KafkaConnectionError):
+    with pytest.raises(ThreadEnded):
         net.run(never)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_client_whose_io_thread_has_broken_down_says_so_at_every_call(net, monkeypatch):
+    """And nothing that is tried again: neither of those who wait has an answer to hope for."""
+
+    def fail(_):
+        raise OSError("no more events")
+
+    monkeypatch.setattr(network_overrides, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(net, "_limit", 60.0)
+    threading.Timer(0.1, lambda: monkeypatch.setattr(net._selector, "select", fail) or net.wakeup()).start()
+    for call in (lambda: net.run(never), lambda: net.run(answer, 1), lambda: net.call_soon_with_future(answer, 1)):
+        with pytest.raises(ThreadEnded, match="no more events") as caught:
+            call()
+        assert not isinstance(caught.value, RetriableError)
+    net.close()
 
 
 def test_a_closed_client_says_so():

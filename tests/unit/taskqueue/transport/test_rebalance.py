@@ -10,9 +10,10 @@ import kafka
 import pytest
 
 from labkit.taskqueue.transport.contract import TopicPartition
-from labkit.taskqueue.transport.kafka_python.overrides import _BoundedSelector
+from labkit.taskqueue.transport.kafka_python.network_overrides import _BoundedSelector
 from labkit.taskqueue.transport.kafka_python.rebalance import RebalanceListener
 from tests.conditions import PATIENCE
+from tests.refused_threads import refuse_threads
 
 PLACES = [kafka.TopicPartition("orders", 0)]
 
@@ -50,3 +51,11 @@ def test_what_a_callback_raises_is_for_the_caller_of_poll(client):
     listener = RebalanceListener(client, callback, callback)
     client._net.run(listener.on_partitions_revoked, PLACES)
     assert isinstance(listener.error, LookupError)
+
+
+def test_where_no_thread_can_be_started_nobody_waits_for_the_callback_and_poll_says_so(client, monkeypatch):
+    refuse_threads(monkeypatch, "labkit-rebalance")
+    listener = RebalanceListener(client, pytest.fail, pytest.fail)
+    client._net.run(listener.on_partitions_revoked, PLACES)
+    assert str(listener.error) == "can't start new thread"
+    assert client._net.callbacks == set()

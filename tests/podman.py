@@ -1,0 +1,36 @@
+"""Podman, in whose containers student code can run too: whether it can on this machine, and how it gets there.
+
+`make podman` runs this module; it does nothing where Podman is already, and nothing but on Linux.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from labkit.errors import SandboxUnavailable
+from labkit.grading.sandbox import ContainerEngine
+from tests.package_manager import install
+
+#: What installs it, for each package manager; runc knows control groups of either version, and both at one time.
+PACKAGES = {
+    "apt-get": ("apt-get update", "apt-get install -y --no-install-recommends podman runc uidmap"),
+    "dnf": ("dnf install -y podman",),
+    "zypper": ("zypper --non-interactive install podman",),
+    "pacman": ("pacman -Sy --noconfirm podman",),
+    "apk": ("apk add podman",),
+}
+
+
+def main() -> None:
+    if sys.platform == "linux" and shutil.which("podman") is None:
+        install(PACKAGES, otherwise="install Podman by hand", failed="Podman is not installed")
+    try:
+        ContainerEngine("podman").check()
+    except SandboxUnavailable as error:
+        raise SystemExit(f"labkit: {error}") from None
+    print("Student code can run here, in containers of Podman")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
