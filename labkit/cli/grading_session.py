@@ -38,7 +38,7 @@ def grade_submissions(
             grade = _grader(course, run, workers, ends) if files is None else _remote_grader(course, run, files, ends)
             _follow(run, grade, workers, found)
         except KeyboardInterrupt:
-            more = "" if files is None else f" --files {files}"
+            more = "" if files is None else f" --files {_shown(files)}"
             print(f"Interrupted. {_sum(assignment, found)} `labkit grade auto {assignment}{more}` goes on.", flush=True)
             raise
         waiting = gradebook.waiting(assignment)
@@ -64,8 +64,14 @@ def _remote_grader(course: Course, run: GradingRun, files: str, ends: ExitStack)
 
     secret, asked, folder = read_secret(course.root), run.assignment, course.source(run.assignment.name)
     store, queue = shared_files(files)
-    grader = RemoteGrader(store, queue, asked, folder, secret, Bubblewrap())
+    grader = RemoteGrader(store, queue, asked, folder, secret, make_backend("bubblewrap"))
     return (ends.enter_context(grader) if run.ungraded else grader).grade
+
+
+def _shown(files: str) -> str:
+    from labkit.grading.remote.file_store import shown_address
+
+    return shown_address(files)
 
 
 def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmission]) -> None:

@@ -17,7 +17,7 @@ from labkit.grading.remote.file_store import FileStore
 from labkit.grading.remote.grader_version import grader_version
 from labkit.grading.remote.grading_queue import GradingQueue
 from labkit.grading.remote.grading_worker import equip_worker
-from labkit.grading.sandbox import Bubblewrap
+from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.process.signals import INTERRUPTED
 from labkit.settings import load_settings
 
@@ -37,8 +37,7 @@ def grade_for_others(address: str, *, workers: int) -> None:
 
     Raises `SandboxUnavailable`, what `shared_files` raises, and `WorkerFailed`.
     """
-    sandbox = Bubblewrap()
-    sandbox.check()
+    sandbox = working_backend(load_settings().sandbox)
     files, queue = shared_files(address)
     name = new_name(socket.gethostname().partition(".")[0])
     with TemporaryDirectory(prefix="labkit-grading-") as folder:

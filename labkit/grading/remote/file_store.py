@@ -18,6 +18,13 @@ from labkit.whole_file import whole_file
 
 #: What others than the owner and the group may do with the folder: nothing.
 _OTHERS = stat.S_IRWXO
+#: The file by which the folder on a disk is known.
+MARKER = "labkit-grading"
+
+
+def shown_address(address: str) -> str:
+    """The address without a password in it."""
+    return str(maybe_sanitize_url(address)).rstrip("/")
 
 
 class FileStore:
@@ -32,7 +39,7 @@ class FileStore:
         self.name = address
         with self._asked("reached"):
             try:
-                self.name = maybe_sanitize_url(address).rstrip("/")
+                self.name = shown_address(address)
                 self._files, root = url_to_fs(address)
             except (ImportError, ValueError) as error:  # its package is missing, or there is no such protocol
                 raise SettingsError(
@@ -66,10 +73,22 @@ class FileStore:
             else:
                 _write(self._folder / name, content)
 
-    def _must_be_there(self) -> None:
-        """A folder on a disk that is gone would be made anew, and nobody else would see it."""
+    def mark(self) -> None:
+        """Have the folder known for the one that is shared: before anything is read or written, by whoever asks."""
         if self._folder is not None:
-            self._folder.stat()
+            with self._asked("written"):
+                self._folder.stat()  # else it would be made anew
+                _write(self._folder / MARKER, b"")
+
+    def _must_be_there(self) -> None:
+        """What would be written where a disk is not mounted nobody else would see, and too many here."""
+        if self._folder is None:
+            return
+        mode = self._folder.stat().st_mode
+        if not (self._folder / MARKER).is_file():
+            raise FileNotFoundError(0, f"there is no file {MARKER} in it, as if it was not mounted here")
+        if mode & _OTHERS:
+            raise PermissionError(0, f"others may look into it; say `chmod o-rwx {self._folder}`")
 
     @contextmanager
     def _asked(self, what: str) -> Iterator[None]:

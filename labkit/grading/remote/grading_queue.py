@@ -62,10 +62,9 @@ for index = 3, #ARGV do redis.call('ZADD', KEYS[2], 'XX', now / 1000, ARGV[index
 
 
 class FailedGrading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a submission could not be graded; `by_assignment` where it cannot be by anybody, since a question is bad."""
+    """Why a submission could not be graded, on the computer that tried."""
 
     reason: str
-    by_assignment: bool = False
 
 
 class TaskState(NamedTuple):

@@ -40,9 +40,11 @@ from labkit.redis_state import Refusals
 
 #: How often processes may end with a submission before whoever asked is told, in a row.
 DEATHS = 2
-#: How long to wait before files or Redis are tried again, and before a worker that has failed takes the next one, so
-#: that others do, in seconds.
-PAUSE, FAILED_PAUSE = 1.0, 5.0
+#: How long to wait before files or Redis are tried again, in seconds.
+PAUSE = 1.0
+#: How long a worker that has failed waits before it takes the next one, so that others do, in seconds: the first time,
+#: and at most; twice as long each time in a row, or one that fails at once would have more than those that work.
+FAILED_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 Found = TypeVar("Found")
 
@@ -66,6 +68,7 @@ class RemoteTask:
         self._open = files
         self._outage = outage
         self._pause = pause or threading.Event().wait
+        self._failed_pause = FAILED_PAUSE
 
     def __call__(self, version: object, assignment: object, submission: object) -> None:
         """Grade it, unless there is a report; whoever asked finds one, or why there is none."""
@@ -89,15 +92,18 @@ class RemoteTask:
             pack = self._until_it_works(lambda: take_work(self._files, AssignmentPack, task.assignment))
             report = self._report(pack, work)
             self._until_it_works(lambda: keep_report(self._files, task, report))
-        except BadAssignment as error:
-            self._fail(task, str(error).replace(f"{self._folder}/", ""), by_assignment=True)
         except Exception as error:  # whatever it is, it is no fault of the submission's
             if not isinstance(error, LabkitError):
                 log.exception("a submission could not be graded")
-            self._fail(task, str(error) if isinstance(error, LabkitError) else f"{type(error).__name__}: {error}")
+            reason = str(error) if isinstance(error, LabkitError) else f"{type(error).__name__}: {error}"
+            # where the assignment lies here says nothing to whoever asked
+            self._fail(task, reason.replace(f"{self._folder}/", "") if isinstance(error, BadAssignment) else reason)
+        else:
+            self._failed_pause = FAILED_PAUSE
 
     def _report(self, pack: AssignmentPack, work: SubmittedWork) -> Report:
         with ExitStack() as ends:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # systems delete what has lain in /tmp for days
             folder = Path(ends.enter_context(TemporaryDirectory(dir=self._folder)))
             assignment = read_assignment(pack.unpack(folder))
             notebook = folder / "handed_in.ipynb"
@@ -108,11 +114,12 @@ class RemoteTask:
             grader = Grader(self._sandbox, assignment, secret=work.secret, brokers=brokers)
             return grader.grade(notebook, student=work.student)
 
-    def _fail(self, task: GradingTask, reason: str, *, by_assignment: bool = False) -> None:
-        failed = FailedGrading(reason=f"{reason} (On {socket.gethostname()}.)", by_assignment=by_assignment)
+    def _fail(self, task: GradingTask, reason: str) -> None:
+        failed = FailedGrading(reason=f"{reason} (On {socket.gethostname()}.)")
         log.warning("a submission could not be graded: %s", reason)
         self._until_it_works(lambda: self._queue.end(task.key, failed))
-        self._pause(FAILED_PAUSE)
+        self._pause(self._failed_pause)
+        self._failed_pause = min(2 * self._failed_pause, LONGEST_PAUSE)
 
     @cached_property
     def _files(self) -> FileStore:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from labkit.errors import BadAssignment, GradingFailed, TryAgainLater
+from labkit.errors import GradingFailed, TryAgainLater
 from labkit.grading.assignment_folder import Assignment
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Grader, Report
@@ -78,6 +78,7 @@ class RemoteGrader(Resource):
 
     def start(self) -> RemoteGrader:
         """Put the assignment into the files. Raises `FilesUnavailable`."""
+        self._files.mark()
         put_work(self._files, self._pack)
         return self
 
@@ -88,7 +89,7 @@ class RemoteGrader(Resource):
     def grade(self, notebook: Path, student: str) -> Report:
         """The report on this notebook, as `Grader.grade`, which runs where a worker is.
 
-        Raises `GradingFailed` for what went wrong there, and `BadAssignment`.
+        Raises `GradingFailed` for what went wrong there.
         """
         content = read_content(notebook)
         if isinstance(content, Feedback):
@@ -119,7 +120,7 @@ class RemoteGrader(Resource):
                         if report is not None:
                             return report
                     if sent and state.failed is not None:  # before that it is an earlier attempt that has failed
-                        raise (BadAssignment if state.failed.by_assignment else GradingFailed)(state.failed.reason)
+                        raise GradingFailed(state.failed.reason)  # also of a bad question: here it could be read
                     if not state.is_there and (sent == 0 or self._clock() - there_at >= UNSEEN):
                         self._send(task, work, sent)
                         sent, there_at = sent + 1, self._clock()

@@ -73,6 +73,7 @@ def test_a_worker_without_its_library_a_folder_or_a_sandbox_says_so(
     assert status == 1
     assert err.startswith(f"labkit: There is no folder {tmp_path / 'none'}. ")
     monkeypatch.setattr(Bubblewrap, "check", check)
+    monkeypatch.setenv("LABKIT_SANDBOX", "bubblewrap")
     assert grade("worker", "--files", str(tmp_path))[2].startswith("labkit: Student code runs only in a sandbox")
     monkeypatch.setattr(grade_commands, "find_spec", lambda name: None if name == "fsspec" else name)
     assert grade("worker", "--files", "x")[2].startswith("labkit: This takes fsspec, which is not installed.")

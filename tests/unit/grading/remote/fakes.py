@@ -73,6 +73,7 @@ class Files(FileStore):
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         super().__init__(str(folder))
+        self.mark()
         self.folder, self.failures, self.full = folder, 0, 0
 
     def read(self, name: str, most: int) -> bytes | None:

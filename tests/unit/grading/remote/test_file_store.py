@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from labkit.errors import SettingsError
-from labkit.grading.remote.file_store import FileStore
+from labkit.grading.remote.file_store import MARKER, FileStore, shown_address
 from labkit.grading.remote.remote_errors import FilesUnavailable
 
 
@@ -23,15 +23,17 @@ def folder(tmp_path: Path) -> Path:
 def test_files_on_a_disk(folder: Path, scheme: str) -> None:
     files = FileStore(f"{scheme}{folder}/")
     assert files.address == files.name == str(folder)
+    files.mark()
     assert files.read("a", 3) is None
     for content in (b"first", b"abc"):
         files.write("a", content)
     assert (files.read("a", 3), files.read("a", 2)) == (b"abc", None)
-    assert [file.name for file in folder.iterdir()] == ["a"]
+    assert sorted(file.name for file in folder.iterdir()) == ["a", MARKER]
 
 
 def test_files_elsewhere() -> None:
     files = FileStore(f"memory://{uuid4().hex}")
+    files.mark()
     assert files.read("a", 3) is None
     files.write("a", b"abc")
     assert (files.read("a", 3), files.read("a", 2)) == (b"abc", None)
@@ -44,13 +46,38 @@ def test_a_folder_that_is_gone_is_not_made_anew(folder: Path) -> None:
         files.read("a", 3)
     with pytest.raises(FilesUnavailable, match="cannot be written: No such file"):
         files.write("a", b"")
+    with pytest.raises(FilesUnavailable, match="cannot be written: No such file"):
+        files.mark()
     assert not folder.exists()
+
+
+def test_a_folder_on_which_nothing_is_mounted_is_not_read_or_written(folder: Path) -> None:
+    files = FileStore(str(folder))
+    with pytest.raises(FilesUnavailable, match="as if it was not mounted here"):
+        files.read("a", 3)
+    with pytest.raises(FilesUnavailable, match="as if it was not mounted here"):
+        files.write("a", b"")
+    assert not [*folder.iterdir()]
+
+
+def test_a_folder_into_which_others_may_look_by_now_gets_nothing(folder: Path) -> None:
+    files = FileStore(str(folder))
+    files.mark()
+    folder.chmod(0o755)
+    with pytest.raises(FilesUnavailable, match="chmod o-rwx"):
+        files.write("a", b"")
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert "secret" not in shown_address("s3://key:secret@host/bucket")
 
 
 def test_what_the_system_refuses_is_unavailable(folder: Path) -> None:
     (folder / "a").mkdir()
+    files = FileStore(str(folder))
+    files.mark()
     with pytest.raises(FilesUnavailable, match="Is a directory"):
-        FileStore(str(folder)).read("a", 3)
+        files.read("a", 3)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from labkit.errors import BadAssignment, GradingFailed
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.remote import graded_work
+from labkit.grading.remote import grader_version as grader_version_module
 from labkit.grading.remote.graded_work import (
     AssignmentPack,
     SubmittedWork,
@@ -41,7 +43,7 @@ def test_a_submission_has_the_seed_and_not_the_secret(tmp_path: Path) -> None:
     taken = take_work(files, SubmittedWork, digest_of_work(work))
     assert taken == work
     assert taken.secret.seed("double", "ada") == secret.seed("double", "ada")
-    (file,) = files.folder.iterdir()
+    (file,) = files.folder.glob("*.json")
     assert b"of the course".hex().encode() not in file.read_bytes()
 
 
@@ -58,7 +60,7 @@ def test_a_digest_tells_of_every_change() -> None:
 def test_what_is_not_what_its_name_says_is_none(tmp_path: Path) -> None:
     files, work = Files(tmp_path / "files"), SubmittedWork(student="ada", seed="s", notebook=b"n")
     put_work(files, work)
-    (file,) = files.folder.iterdir()
+    (file,) = files.folder.glob("*.json")
     for content in (file.read_bytes()[:-1], file.read_bytes().replace(b"ada", b"eve")):
         file.write_bytes(content)
         with pytest.raises(GradingFailed, match="or a damaged one"):
@@ -72,7 +74,7 @@ def test_what_is_too_large_is_not_sent(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(graded_work._KINDS, SubmittedWork, ("submission", 100))
     with pytest.raises(GradingFailed, match="only 100 can be sent"):
         put_work(files, work)
-    assert list(files.folder.iterdir()) == []
+    assert list(files.folder.glob("*.json")) == []
 
 
 @pytest.mark.parametrize("place", ["../x", "/x", "..", "questions/..", "questions/a/b", "a\0b", "", "questions/"])
@@ -87,3 +89,13 @@ def test_the_version_is_that_of_the_modules() -> None:
     number, _, digest = grader_version().partition("+")
     assert number
     assert len(digest) == 8
+
+
+@pytest.mark.parametrize("other", ["python", "numpy", "kafka-python"])
+def test_the_version_is_another_one_where_python_or_a_package_is(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    here, version = grader_version.__wrapped__(), grader_version_module.version
+    if other == "python":
+        monkeypatch.setattr(grader_version_module, "sys", SimpleNamespace(version_info=(3, 99, 0)))
+    else:
+        monkeypatch.setattr(grader_version_module, "version", lambda name: "99" if name == other else version(name))
+    assert grader_version.__wrapped__() != here

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from labkit.errors import BadAssignment, BrokerFailed, SandboxUnavailable, SettingsError
+from labkit.grading.grader import Report
 from labkit.grading.remote.graded_work import GradingTask, kept_report
-from labkit.grading.remote.grading_worker import DEATHS
+from labkit.grading.remote.grading_worker import DEATHS, LONGEST_PAUSE
 from tests.unit.grading.remote.fakes import Grader, World
 
 
@@ -90,12 +92,12 @@ def test_what_is_not_in_the_files_is_named(world: World, task: GradingTask, kind
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "by_assignment"),
+    ("error", "said"),
     [
-        (SandboxUnavailable("No sandbox."), "No sandbox. (On ", False),
-        (BrokerFailed("No broker."), "No broker. (On ", False),
-        (MemoryError("for this"), "MemoryError: for this (On ", False),
-        (BadAssignment("A bad question."), "A bad question. (On ", True),
+        (SandboxUnavailable("No sandbox."), "No sandbox. (On "),
+        (BrokerFailed("No broker."), "No broker. (On "),
+        (MemoryError("for this"), "MemoryError: for this (On "),
+        (BadAssignment("A bad question."), "A bad question. (On "),
     ],
 )
 def test_what_the_machine_does_wrong_is_told_and_is_no_report(
@@ -104,7 +106,6 @@ def test_what_the_machine_does_wrong_is_told_and_is_no_report(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     said: str,
-    by_assignment: bool,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -112,8 +113,39 @@ def test_what_the_machine_does_wrong_is_told_and_is_no_report(
     monkeypatch.setattr(Grader, "grade", fail)
     perform(world, task)
     assert reason(world, task).startswith(said)
-    assert world.queue.failed[task.key].by_assignment is by_assignment
     assert kept_report(world.files, task) is None
+
+
+def test_a_worker_that_fails_again_and_again_takes_less_and_less(
+    world: World, task: GradingTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, grade = False, Grader.grade
+
+    def fail_or_grade(self: Grader, notebook: Path, *, student: str) -> Report:
+        if not works:
+            raise SandboxUnavailable("No sandbox.")
+        return grade(self, notebook, student=student)
+
+    monkeypatch.setattr(Grader, "grade", fail_or_grade)
+
+    def pause_after() -> float:
+        before = world.clock.now
+        perform(world, task)
+        return world.clock.now - before
+
+    assert [pause_after() for _ in range(8)] == [5, 10, 20, 40, 80, 160, LONGEST_PAUSE, LONGEST_PAUSE]
+    works = True
+    assert pause_after() == 0
+    works = False
+    for file in world.files.folder.glob("report-*"):
+        file.unlink()
+    assert pause_after() == 5
+
+
+def test_a_work_folder_that_somebody_has_deleted_is_made_anew(world: World, task: GradingTask, tmp_path: Path) -> None:
+    world.worker._folder = tmp_path / "deleted"
+    perform(world, task)
+    assert kept_report(world.files, task) is not None
 
 
 @pytest.mark.parametrize("names", [("v", "a", "b"), (1, 2, 3), ("v", "0" * 64, "../../etc/passwd")])

@@ -8,7 +8,7 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
-from labkit.errors import BadAssignment, GradingFailed
+from labkit.errors import GradingFailed
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.remote.graded_work import NamedReport, keep_report, kept_report
 from labkit.grading.remote.grading_queue import FailedGrading
@@ -71,15 +71,15 @@ def test_that_there_is_no_worker_is_said_once_and_waited_for(
 
 
 def test_what_failed_is_told_and_an_earlier_failure_is_not_taken_for_it(world: World) -> None:
-    def fail(reason: str, *, by_assignment: bool = False) -> None:
+    def fail(reason: str) -> None:
         (key,) = world.queue.messages
-        world.queue.failed[key] = FailedGrading(reason=reason, by_assignment=by_assignment)
+        world.queue.failed[key] = FailedGrading(reason=reason)
 
     world.then.append(lambda: fail("No sandbox."))
     with pytest.raises(GradingFailed, match="No sandbox"):
         world.ask()
-    world.then += [nothing, world.lose, lambda: fail("A bad question.", by_assignment=True)]  # the message was there
-    with pytest.raises(BadAssignment, match="A bad question"):
+    world.then += [nothing, world.lose, lambda: fail("A bad question.")]  # the message was there
+    with pytest.raises(GradingFailed, match="A bad question"):
         world.ask()
     world.lose()
     world.then.append(world.work)
