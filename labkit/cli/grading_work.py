@@ -12,7 +12,7 @@ from labkit.celery_app.celery_overrides import is_terminated
 from labkit.celery_app.celery_status import reachable_broker
 from labkit.celery_app.celery_worker import run_worker
 from labkit.dispatch.factory import new_name
-from labkit.errors import WorkerFailed
+from labkit.errors import LabNotRunning, WorkerFailed
 from labkit.grading.remote.file_store import FileStore
 from labkit.grading.remote.grader_version import grader_version
 from labkit.grading.remote.grading_queue import GradingQueue
@@ -28,7 +28,12 @@ def shared_files(address: str) -> tuple[FileStore, GradingQueue]:
     Raises `SettingsError`, `FilesUnavailable`, `RedisUnreachable` and `LabNotRunning`.
     """
     settings, files = load_settings(), FileStore(address)
-    url = reachable_broker(settings)
+    try:
+        url = reachable_broker(settings)
+    except LabNotRunning as error:
+        raise LabNotRunning(
+            f"{error} If others are to reach it, too, name a Redis of your own: LABKIT_CELERY_BROKER_URL."
+        ) from error
     return files, GradingQueue(url, settings, address=files.address, version=grader_version())
 
 

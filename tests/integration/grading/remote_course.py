@@ -23,6 +23,10 @@ from tests.unit.grading.course.courses import hand_in, sources
 
 RIGHT = "def double(x):\n    return FACTOR * x"
 WRONG = "def double(x):\n    return x"
+#: The command, where a submission may take so many seconds.
+HASTY = (
+    "from labkit.cli import main; from labkit.grading.remote import grading_worker as w; w.TIME_LIMIT = {limit}; main()"
+)
 #: Right, and slow enough to be met while it runs.
 SLOW = f"import time\ntime.sleep(8)\n{RIGHT}"
 
@@ -41,9 +45,9 @@ class RemoteCourse:
         self._environment = {**os.environ, "LABKIT_CELERY_BROKER_URL": redis_url, "LABKIT_RESULTS_DIR": results}
         self._begun: list[subprocess.Popen[str]] = []
 
-    def _begin(self, *words: str) -> subprocess.Popen[str]:
+    def _begin(self, *words: str, program: tuple[str, ...] = ("-m", "labkit")) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "labkit", "grade", *words],
+            [sys.executable, *program, "grade", *words],
             cwd=self.course.root,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -54,9 +58,10 @@ class RemoteCourse:
         self._begun.append(process)
         return process
 
-    def worker(self, workers: int = 1) -> subprocess.Popen[str]:
-        """A worker that is ready."""
-        process = self._begin("worker", "--files", str(self.files), "--workers", str(workers))
+    def worker(self, workers: int = 1, *, limit: float | None = None) -> subprocess.Popen[str]:
+        """A worker that is ready; with a `limit` one that ends what takes longer, in seconds."""
+        program = ("-m", "labkit") if limit is None else ("-c", HASTY.format(limit=limit))
+        process = self._begin("worker", "--files", str(self.files), "--workers", str(workers), program=program)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert f"is ready: {workers} at once, with the files at {self.files}." in line, process.communicate()

@@ -157,6 +157,17 @@ def test_what_kills_its_process_again_and_again_is_given_up_and_nobody_else(made
 
 
 @pytest.mark.long
+def test_what_hangs_is_ended_and_given_up_in_the_end(made: Made) -> None:
+    remote = made(ada=SLOW, ben=RIGHT)
+    worker = remote.worker(2, limit=5)
+    (ada, ben) = lines(remote.auto(), 1)
+    assert ada.startswith(f"ada: could not be graded. The processes that graded it have ended {DEATHS} times.")
+    assert ben == f"ben: {ALL}"
+    worker.send_signal(signal.SIGINT)
+    outcome(worker)
+
+
+@pytest.mark.long
 def test_code_that_works_on_a_broker_has_one_on_the_worker_s_machine(made: Made) -> None:
     remote = made(ada=RIGHT)
     remote.add(A1)
