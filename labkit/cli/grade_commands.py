@@ -16,8 +16,8 @@ from labkit.errors import LabkitError
 if TYPE_CHECKING:
     from labkit.grading.course.course_folder import Course
 
-#: How many submissions are graded at one time, unless it is said.
-WORKERS = 2
+#: How many submissions are graded at one time, unless it is said, and how many are sent to other computers.
+WORKERS, SENT = 2, 64
 
 CourseFolder = Annotated[
     Path, typer.Option("--course", help="The folder of the course; by default this one.", show_default=False)
@@ -107,19 +107,52 @@ def auto(
     student: Annotated[
         list[str] | None, typer.Option(help="Only this student; may be given several times.", show_default=False)
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="How many submissions at one time.", show_default=f"{WORKERS}; with --files: {SENT}"
+        ),
+    ] = None,
+    files: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Have them graded by workers with this folder.", show_default=False),
+    ] = None,
     course: CourseFolder = Path(),
 ) -> None:
     """Grade the submissions in the sandbox.
 
     Points and comments go into nbgrader's gradebook. What was graded before and has not changed is not graded again,
-    so it can be interrupted and started again. The status is 1 if a submission could not be graded.
+    so it can be interrupted and started again. The status is 1 if a submission could not be graded. With --files they
+    are graded by every `labkit grade worker` with the same FOLDER, wherever it runs.
     """
     opened = _opened(course)
+    if files is not None:
+        _must_have_libraries("fsspec")
     from labkit.cli.grading_session import grade_submissions
 
-    found = grade_submissions(opened, assignment, students=student or (), workers=workers)
+    at_once = workers or (WORKERS if files is None else SENT)
+    found = grade_submissions(opened, assignment, students=student or (), workers=at_once, files=files)
     sys.exit(1 if any(one.failure for one in found) else 0)
+
+
+@grade_app.command()
+def worker(
+    files: Annotated[
+        str, typer.Option(metavar="FOLDER", help="A folder that all computers have, or an address of fsspec's.")
+    ],
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
+) -> None:
+    """Grade, in the sandbox, what any `labkit grade auto --files FOLDER` asks for, until Ctrl-C; then finish it.
+
+    Any number of workers may run, on any computers that have the FOLDER and the Redis of LABKIT_CELERY_BROKER_URL. A
+    second Ctrl-C gives what is not finished to the others.
+    """
+    _must_have_libraries("fsspec")
+    from labkit.cli.common import start_logging
+    from labkit.cli.grading_work import grade_for_others
+
+    start_logging("celery")
+    grade_for_others(files, workers=workers)
 
 
 @grade_app.command()
@@ -212,8 +245,8 @@ def _opened(folder: Path) -> Course:
     return Course(folder)
 
 
-def _must_have_libraries() -> None:
-    missing = [name for name in ("nbgrader", "copydetect") if find_spec(name) is None]
+def _must_have_libraries(*names: str) -> None:
+    missing = [name for name in names or ("nbgrader", "copydetect") if find_spec(name) is None]
     if missing:
         raise LabkitError(
             f"This takes {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. In a "

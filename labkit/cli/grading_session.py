@@ -22,21 +22,24 @@ END_TIMEOUT = 30.0
 
 
 def grade_submissions(
-    course: Course, assignment: str, *, students: Collection[str] = (), workers: int
+    course: Course, assignment: str, *, students: Collection[str] = (), workers: int, files: str | None = None
 ) -> list[GradedSubmission]:
     """Grade those of the assignment, or of these students only, so many at one time; tells what came of each.
 
-    Raises what `GradingRun` raises, `SandboxUnavailable`, and `KeyboardInterrupt` when it is said what is done so far.
+    With `files`, the address of a shared folder, workers grade them that have it too. Raises what `GradingRun` raises,
+    `SandboxUnavailable`, what is in the way of the files or of Redis, and `KeyboardInterrupt` when it is said what is
+    done so far.
     """
     found: list[GradedSubmission] = []
     with course.being_graded(), CourseGradebook(course) as gradebook, ExitStack() as ends:
         run = GradingRun(course, assignment, gradebook, students=students)
         ends.callback(run.join, END_TIMEOUT)  # after the brokers have ended, which those wait for that are under way
         try:
-            grade = _grader(course, run, workers, ends)
+            grade = _grader(course, run, workers, ends) if files is None else _remote_grader(course, run, files, ends)
             _follow(run, grade, workers, found)
         except KeyboardInterrupt:
-            print(f"Interrupted. {_sum(assignment, found)} `labkit grade auto {assignment}` goes on.", flush=True)
+            more = "" if files is None else f" --files {_shown(files)}"
+            print(f"Interrupted. {_sum(assignment, found)} `labkit grade auto {assignment}{more}` goes on.", flush=True)
             raise
         waiting = gradebook.waiting(assignment)
     print(_sum(assignment, found, waiting), flush=True)
@@ -52,6 +55,23 @@ def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> G
             brokers = ends.enter_context(BrokerPool(most=workers + 1))
     grader = Grader(sandbox, run.assignment, secret=secret, brokers=brokers)
     return lambda notebook, student: grader.grade(notebook, student=student)
+
+
+def _remote_grader(course: Course, run: GradingRun, files: str, ends: ExitStack) -> Grade:
+    """What has a notebook graded elsewhere; it waits for nothing more when `ends` is closed."""
+    from labkit.cli.grading_work import shared_files
+    from labkit.grading.remote.remote_grader import RemoteGrader
+
+    secret, asked, folder = read_secret(course.root), run.assignment, course.source(run.assignment.name)
+    store, queue = shared_files(files)
+    grader = RemoteGrader(store, queue, asked, folder, secret, make_backend("bubblewrap"))
+    return (ends.enter_context(grader) if run.ungraded else grader).grade
+
+
+def _shown(files: str) -> str:
+    from labkit.grading.remote.file_store import shown_address
+
+    return shown_address(files)
 
 
 def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmission]) -> None:

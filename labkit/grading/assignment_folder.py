@@ -47,6 +47,11 @@ class Assignment(Struct, frozen=True, kw_only=True):
         return (cell for cell in self.release if cell.nbgrader and cell.nbgrader.grade and cell.nbgrader.solution)
 
 
+def files_asked(folder: Path) -> list[Path]:
+    """The files that say what an assignment asks: the notebook, and the questions beside it."""
+    return sorted([*folder.glob("*.ipynb"), *(folder / "questions").glob("*.*")])
+
+
 def read_assignment(folder: Path) -> Assignment:
     """The assignment in this folder. Raises `BadAssignment`, which says what is wrong in which file."""
     shown = folder_shown(folder)

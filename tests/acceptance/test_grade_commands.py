@@ -9,7 +9,7 @@ from tests.acceptance.commands import outcome, said
 
 def test_help_says_what_there_is(type_in) -> None:
     out = said(type_in("grade", "--help"))
-    for command in ("init", "release", "collect", "auto", "feedback", "export", "stats", "demo"):
+    for command in ("init", "release", "collect", "auto", "worker", "feedback", "export", "stats", "demo"):
         assert f"  {command} " in out
 
 

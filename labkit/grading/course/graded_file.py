@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
+from labkit.grading.assignment_folder import files_asked
 from labkit.grading.course.course_folder import Course
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_content
@@ -33,7 +34,7 @@ def digest_of(notebook: Path, asked: str) -> str:
 def digest_of_assignment(folder: Path) -> str:
     """Names what an assignment asks: the notebook, and the questions beside it. Raises `OSError`."""
     found = sha256()
-    for file in sorted([*folder.glob("*.ipynb"), *(folder / "questions").glob("*.*")]):
+    for file in files_asked(folder):
         found.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     return found.hexdigest()
 

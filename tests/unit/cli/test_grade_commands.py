@@ -14,7 +14,7 @@ from labkit.grading.sandbox import Bubblewrap, ContainerEngine
 from tests.unit.grading.course import courses
 from tests.unit.grading.course.courses import sources
 
-COMMANDS = ("init", "release", "collect", "auto", "feedback", "export", "stats", "demo")
+COMMANDS = ("init", "release", "collect", "auto", "worker", "feedback", "export", "stats", "demo")
 
 
 @pytest.fixture
@@ -60,6 +60,23 @@ def test_without_its_libraries_it_says_how_to_get_them(
     assert "pip install labkit[grading]" in err
     assert err.count("\n") == 1
     assert list(Path().iterdir()) == []
+
+
+def test_a_worker_without_its_library_a_folder_or_a_sandbox_says_so(
+    grade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def check(self: Bubblewrap) -> None:
+        raise SandboxUnavailable
+
+    monkeypatch.setattr(Bubblewrap, "check", lambda _: None)
+    status, _, err = grade("worker", "--files", str(tmp_path / "none"))
+    assert status == 1
+    assert err.startswith(f"labkit: There is no folder {tmp_path / 'none'}. ")
+    monkeypatch.setattr(Bubblewrap, "check", check)
+    monkeypatch.setenv("LABKIT_SANDBOX", "bubblewrap")
+    assert grade("worker", "--files", str(tmp_path))[2].startswith("labkit: Student code runs only in a sandbox")
+    monkeypatch.setattr(grade_commands, "find_spec", lambda name: None if name == "fsspec" else name)
+    assert grade("worker", "--files", "x")[2].startswith("labkit: This takes fsspec, which is not installed.")
 
 
 @pytest.mark.parametrize(
