@@ -6,6 +6,7 @@ command is never that user.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -23,8 +24,16 @@ from typing import Literal
 import labkit
 from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import container_program, launch_program, relay_program
-from labkit.grading.sandbox.container_process import OWN_PROCESSES, SAID, ContainerProcess
-from labkit.grading.sandbox.container_words import image_archive, isolation_words, limit_words, mount_words
+from labkit.grading.sandbox.container_process import OWN_PROCESSES, SAID, ContainerProcess, ContainerRefused
+from labkit.grading.sandbox.container_words import (
+    OWN,
+    image_archive,
+    isolation_words,
+    limit_words,
+    mount_words,
+    podman_words,
+    shown_paths,
+)
 from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.conversation import PipeConversation
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes
@@ -57,6 +66,11 @@ _FILTER, _LINE = f"{PROGRAMS}/filter.bpf", f"{PROGRAMS}/grader.sock"
 
 #: Where Podman of some systems shows what this machine has subscribed to.
 _SECRETS = "/run/secrets"
+
+#: Why the limits of control groups do not hold, where the engine says nothing.
+_UNLIMITED = "it ran, and no control group limits it"
+
+log = logging.getLogger("labkit.grading")
 
 _numbers = count(1)
 
@@ -108,23 +122,39 @@ class ContainerEngine:
             raise SandboxUnavailable(self._refused(made.stderr.strip()))
 
     def _try(self) -> None:
-        said = ""
-        for self._groups in (True, False):  # where there are no control groups, each process has its limits
-            try:
-                trial = self._start([sys.executable, "-I", "-c", TRIAL], Limits(wall_seconds=TRIAL_TIMEOUT), {}, {})
-            except SandboxUnavailable as error:
-                said = str(error)
-                continue
-            with trial:
-                ending = trial.wait(2 * TRIAL_TIMEOUT)
-                said = trial.output().strip() or (ending.words if ending else "nothing")
-            process = trial.process
-            assert isinstance(process, ContainerProcess)
-            if ending is not None and ending.status == 0 and (process.control is not None or not self._groups):
-                self._users = process.users
-                self._works = True
-                return
-        raise SandboxUnavailable(self._refused(said))
+        """See that a container runs, and whether control groups limit it; where they do not, each process is limited.
+
+        If one is refused with them and runs without, it is tried once more: the reason may have been a passing one.
+        """
+        said = self._trial(groups=True)
+        if said:
+            otherwise = self._trial(groups=False)
+            if otherwise:
+                raise SandboxUnavailable(self._refused(otherwise))
+            if said == _UNLIMITED or (said := self._trial(groups=True)):
+                self._groups = False
+                log.warning("%s limits each process of student code, not all together: %s", self.name, said)
+        self._works = True
+
+    def _trial(self, *, groups: bool) -> str:
+        """Run one, with control groups or without; why it cannot be so, or nothing.
+
+        Raises `SandboxUnavailable` if that is no matter of control groups.
+        """
+        self._groups = groups
+        try:
+            trial = self._start([sys.executable, "-I", "-c", TRIAL], Limits(wall_seconds=TRIAL_TIMEOUT), {}, {})
+        except ContainerRefused as error:
+            return str(error)
+        with trial:
+            ending = trial.wait(2 * TRIAL_TIMEOUT)
+            said = trial.output().strip() or (ending.words if ending else "nothing")
+        if ending is None or ending.status != 0:
+            raise SandboxUnavailable(self._refused(said))
+        process = trial.process
+        assert isinstance(process, ContainerProcess)
+        self._users = process.users
+        return _UNLIMITED if groups and process.control is None else ""
 
     def _start(
         self, command: Sequence[str], limits: Limits, files: Mapping[str, bytes], sockets: Mapping[int, Path]
@@ -137,18 +167,20 @@ class ContainerEngine:
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             pipes = ConversationPipes()
             undone.callback(pipes.close)
-            listener = _listener(folder / "grader.sock")
+            line = folder / "s"  # as long as a name may be there
+            listener = _listener(line)
             undone.callback(listener.close)
             seen = _write_files(folder, _own_files(student) | dict(files))
-            seen |= {_LINE: folder / "grader.sock", **{socket_path(port): path for port, path in sockets.items()}}
+            seen |= {_LINE: line, **{socket_path(port): path for port, path in sockets.items()}}
+            shown = shown_paths(seen)
             words = [
                 *(self._found(), "run", *isolation_words(name, LABEL)),
-                *(["--read-only-tmpfs=false"] if self._is_podman else []),
+                *(podman_words(limits) if self._is_podman else ()),
                 *limit_words(limits, processes=limits.processes + OWN_PROCESSES if self._groups else None),
-                *mount_words(limits, seen),
+                *mount_words(limits, shown),
                 self._image,
                 *(sys.executable, "-I", "-S", _inside(container_program.__file__)),
-                *(_LINE, str(limits.wall_seconds + LATER)),
+                *(_LINE, str(limits.wall_seconds + LATER), *OWN, *shown),
                 *(f"{name}={value}" for name, value in environment().items()),
                 *("--", sys.executable, "-I", "-S", _inside(launch_program.__file__)),
                 *self._launch_words(limits, sockets, student),

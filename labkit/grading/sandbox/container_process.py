@@ -35,12 +35,16 @@ REMOVE_TIMEOUT = 30.0
 CLIENT_TIMEOUT = 10.0
 #: How often to look whether a client still runs, in seconds, where the system does not tell.
 LOOK_INTERVAL = 0.05
-#: The status where nobody has told one: it was killed.
+#: The status of one that the grader has ended, or that was killed for want of memory with the first process.
 KILLED = 128 + signal.SIGKILL
 #: What the first process of a container is beside the student's.
 OWN_PROCESSES = 1
 #: How much of what the engine says is repeated, in characters.
 SAID = 500
+
+
+class ContainerRefused(SandboxUnavailable):
+    """The engine has not started a container, and has said why."""
 
 
 class ContainerProcess:
@@ -91,12 +95,10 @@ class ContainerProcess:
     def end(self) -> ProcessEnd:
         """End it with all that it has started, and return when all of that is gone.
 
-        Raises `SandboxUnavailable` if it will not end, neither by Linux nor by the engine.
+        Raises `SandboxUnavailable` if it will not end, neither by Linux nor by the engine, or if somebody else has
+        ended it, as by the engine.
         """
-        told = b""
-        with suppress(OSError):
-            if _readable([self._line.fileno()], 0):
-                told = self._line.recv(16)
+        told = self._told()
         used_up = self.control.used_up() if self.control is not None else frozenset()
         self._line.close()  # with which the first process ends, also where it may not be killed
         try:
@@ -109,7 +111,18 @@ class ContainerProcess:
             self._client.reap()
         if not gone:
             raise SandboxUnavailable(f"A container of the sandbox does not end. Remove it: `{' '.join(self._remove)}`.")
-        return ProcessEnd(int(told) if told.strip().isdigit() else KILLED, used_up)
+        if told == b"" and "memory" not in used_up:
+            raise SandboxUnavailable("The container has ended before its command, which is no doing of the command's.")
+        return ProcessEnd(int(told) if told else KILLED, used_up)
+
+    def _told(self) -> bytes | None:
+        """The status of the command, as the first process tells it; empty if that is gone without, else None."""
+        if not _readable([self._line.fileno()], 0):
+            return None
+        try:
+            return self._line.recv(16)
+        except ConnectionError:  # it had not read what it was sent
+            return b""
 
     def _connected(self, listener: socket.socket) -> socket.socket:
         deadline = time.monotonic() + START_TIMEOUT
@@ -119,8 +132,11 @@ class ContainerProcess:
             if listener.fileno() in ready:
                 return listener.accept()[0]
             if self._client.has_ended():
-                raise SandboxUnavailable(f"The container has not started: {self._words()}")
-        raise SandboxUnavailable(f"The container has not started within {START_TIMEOUT:g} s. {self._words()}".strip())
+                raise ContainerRefused(f"The container has not started: {self._words()}")
+        raise SandboxUnavailable(
+            f"The container has not started within {START_TIMEOUT:g} s. Run it again when this machine has less to do. "
+            f"{self._words()}".strip()
+        )
 
     def _words(self) -> str:
         """What the engine has said."""
@@ -133,6 +149,10 @@ class ContainerProcess:
             raise SandboxUnavailable("The engine of containers runs where its processes cannot be seen from here.")
         self._first = os.pidfd_open(pid)
         try:
+            if _readable([self._line.fileno()], 0):  # it tells nothing yet, so it is gone, and this may be another one
+                raise SandboxUnavailable(
+                    f"The container has ended as it was started. Run it again. {self._words()}".strip()
+                )
             self.users = Path(f"/proc/{pid}/uid_map").read_text()
             limits = self._limits
             self.control: ControlGroup | None = limited_group(pid, limits.memory, limits.processes + OWN_PROCESSES)

@@ -1,9 +1,10 @@
 """Inside a container, as its first process: starts the command for the grader, tells how it ends, and ends with it all.
 
-A script of the standard library only: `container_program.py SOCKET SECONDS NAME=VALUE … -- COMMAND …`. The socket leads
-to the grader, which sends the ends of its pipes over it. When the grader closes it, or is gone, or so many seconds have
-passed, this process ends, and Linux kills every other one in the container with it. It is root in there, which the
-command is not, so that the command can do nothing to it.
+A script of the standard library only: `container_program.py SOCKET SECONDS PATH … NAME=VALUE … -- COMMAND …`. The
+socket leads to the grader, which sends the ends of its pipes over it; the paths are all that the engine was asked to
+show. When the grader closes the socket, or is gone, or so many seconds have passed, this process ends, and Linux kills
+every other one in the container with it. It is root in there, which the command is not, so that the command can do
+nothing to it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,50 @@ ORDERS, REPORTS = 64, 65
 SENT = 3
 #: What a shell makes of a signal.
 SIGNALLED = 128
+#: Where engines mount something of their own, and below which folders they hide what is the machine's.
+_MOUNTED, _HIDDEN = {"/", "/proc", "/sys", "/dev", "/run/.containerenv"}, ("/proc/", "/sys/")
+#: What there is in every container's `/dev`, and is no part of the machine.
+_DEVICES = {
+    *("console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout"),
+    *("tty", "urandom", "zero"),
+}
+#: What is in the place of a space, a tab, the end of a line and a backslash (proc_pid_mountinfo(5)).
+_ESCAPED = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
+
+
+def mount_points() -> list[str]:
+    """Where something is mounted, as this process sees it."""
+    with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123 - pathlib takes longer to import
+        lines = os.fsdecode(file.read()).rstrip("\n").split("\n")
+    found = []
+    for line in lines:
+        point = line.split(" ")[4]
+        for escaped, plain in _ESCAPED:
+            point = point.replace(escaped, plain)
+        found.append(point)
+    return found
+
+
+def see_to_the_container(words: list[str]) -> None:
+    """Exit, with a sentence, if the engine shows more than the paths among these words, as by its configuration."""
+    if os.getpid() != 1:
+        sys.exit("The engine lets a container see the processes of this machine; let it not (`pidns` of Podman).")
+    shown = {os.path.realpath(word) for word in words[: words.index("--")] if word.startswith("/")} | _MOUNTED
+    shown |= {f"/dev/{name}" for name in _DEVICES}
+    present = [*mount_points(), *(f"/dev/{name}" for name in os.listdir("/dev"))]  # noqa: PTH208 - as above
+    for path in present:
+        if path not in shown and not path.startswith(_HIDDEN):
+            sys.exit(
+                f"The engine shows what it was not asked for, {path}. For Podman take it out of containers.conf "
+                "(`volumes`, `mounts`, `devices`) and mounts.conf."
+            )
 
 
 def main(words: list[str]) -> None:
     """Start the command and wait for the end."""
     at = words.index("--")
-    path, seconds, *environment = words[:at]
+    path, seconds, *others = words[:at]
+    environment = [word for word in others if not word.startswith("/")]
     grader = socket.socket(socket.AF_UNIX)
     grader.connect(path)
     _, numbers, _, _ = socket.recv_fds(grader, 1, SENT)
@@ -90,5 +129,6 @@ def _reap() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
+    see_to_the_container(sys.argv[1:])
     main(sys.argv[1:])
     os._exit(0)

@@ -7,6 +7,7 @@ mounted read-only, as bubblewrap has them.
 from __future__ import annotations
 
 import io
+import os
 import resource
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -14,9 +15,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from labkit.errors import SandboxUnavailable
+from labkit.grading.sandbox.container_program import mount_points
 from labkit.grading.sandbox.contract import Limits
 from labkit.grading.sandbox.mounts import CONFIGURATION, HOME, PROGRAMS, SYSTEM, python_folders
 
+#: The folders that are the student's own, in memory.
+OWN = ("/tmp", HOME)  # noqa: S108
 #: What an engine's words for a mount are written with.
 _SPECIAL = ',:"\n'
 #: More files and processes than a container needs before the launcher sets the student's limits.
@@ -54,6 +58,12 @@ def isolation_words(name: str, label: str) -> list[str]:
     return [*words, "--security-opt", "no-new-privileges", "--security-opt", "label=disable", "--workdir", HOME]
 
 
+def podman_words(limits: Limits) -> list[str]:
+    """What Podman is told beside, lest its configuration says otherwise; Docker takes it otherwise or not at all."""
+    memory = f"/dev/shm:rw,noexec,nosuid,nodev,size={limits.tmp_size},mode=1777"  # noqa: S108
+    return ["--read-only-tmpfs=false", "--pid", "private", "--tmpfs", memory]
+
+
 def limit_words(limits: Limits, *, processes: int | None) -> list[str]:
     """The limits that an engine sets; `processes` is how many, or nothing where there are no control groups."""
     words = ["--shm-size", str(limits.tmp_size)]
@@ -67,16 +77,32 @@ def limit_words(limits: Limits, *, processes: int | None) -> list[str]:
     return words
 
 
-def mount_words(limits: Limits, seen: Mapping[str, Path]) -> list[str]:
-    """The system, this Python, labkit, and what else is seen: each of these paths, and where it lies out here.
+def shown_paths(seen: Mapping[str, Path]) -> dict[str, Path]:
+    """The system, this Python, labkit, and what else is seen: each path inside, and where it lies out here.
+
+    So does each file system that is mounted below one of them, since older engines make the topmost read-only alone.
+    """
+    shown = {str(path): path for path in [*_system(), *python_folders()]}
+    points = mount_points()
+    for inside, path in list(shown.items()):
+        below = f"{path.resolve()}/"
+        shown |= {
+            f"{inside}/{point.removeprefix(below)}": Path(point)
+            for point in points
+            if point.startswith(below) and os.path.lexists(point)  # another one may lie over it
+        }
+    return shown | dict(seen)
+
+
+def mount_words(limits: Limits, shown: Mapping[str, Path]) -> list[str]:
+    """The folders in memory, and each of these paths inside, with where it lies out here, read-only.
 
     Raises `SandboxUnavailable` for a path that cannot be written so.
     """
     words = []
-    for own in ("/tmp", HOME):  # noqa: S108
+    for own in OWN:
         words += ["--tmpfs", f"{own}:rw,exec,nosuid,nodev,size={limits.tmp_size},mode=1777"]
     words += ["--tmpfs", "/sys:ro,size=4096,mode=0700"]
-    shown = {str(path): path for path in [*_system(), *python_folders()]} | dict(seen)
     for inside, path in shown.items():
         words += ["--mount", f"type=bind,source={_checked(str(path))},target={_checked(inside)},readonly"]
     return words

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +49,21 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-I", "-c", code]
 
 
+@pytest.fixture(params=[pytest.param("podman", marks=pytest.mark.optional)])
+def podman(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., ContainerEngine]:
+    """Another one, which was not tried yet, whose configuration says this of containers."""
+    working(ContainerEngine(request.param))
+
+    def configure(says: str) -> ContainerEngine:
+        (tmp_path / "containers.conf").write_text(f"[containers]\n{says}\n")
+        monkeypatch.setenv("CONTAINERS_CONF", str(tmp_path / "containers.conf"))
+        return ContainerEngine(request.param)
+
+    return configure
+
+
 def test_what_engines_hand_into_containers_does_not_come_in(
     engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +98,59 @@ def test_one_that_may_not_be_killed_ends_all_the_same(engine: ContainerEngine, m
     conversation.close()
     assert isinstance(conversation.receive(PATIENCE), Ended)
     wait_until(lambda: not containers(engine), timeout=PATIENCE, what="the container was to be removed")
+
+
+def test_one_that_is_killed_by_the_engine_is_no_end_of_the_command(engine: ContainerEngine) -> None:
+    others = set(containers(engine))
+    with engine.start(python(WAIT)) as conversation:
+        assert conversation.receive(PATIENCE) == Said(1)
+        (name,) = set(containers(engine)) - others
+        ask(engine, "kill", name)
+        with pytest.raises(SandboxUnavailable, match=r"has ended before its command.* Run it again\."):
+            conversation.receive(PATIENCE)
+
+
+@pytest.mark.parametrize("target", ["/data", "/usr/games", "/dev/shm", "/tmp", "/etc/hosts"])
+def test_what_podman_is_configured_to_show_is_refused(
+    podman: Callable[..., ContainerEngine], tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(SandboxUnavailable, match=re.escape(target)):
+        podman(f'volumes = ["{tmp_path}/data:{target}"]').check()
+
+
+def test_a_device_that_podman_is_configured_to_show_is_refused(podman: Callable[..., ContainerEngine]) -> None:
+    with pytest.raises(SandboxUnavailable, match="/dev/other"):
+        podman('devices = ["/dev/null:/dev/other:r"]').check()
+
+
+def test_podman_that_is_configured_to_share_processes_does_not(podman: Callable[..., ContainerEngine]) -> None:
+    code = "import os; first = open('/proc/1/cmdline').read(); os.write(65, b'%d\\n' % ('container_program' in first))"
+    with podman('pidns = "host"').start(python(code)) as conversation:
+        assert conversation.receive(PATIENCE) == Said(1)
+
+
+#: Starts a container where a file system that everybody may write to is mounted on this folder, below Python's.
+BELOW = """
+import subprocess, sys
+from labkit.grading.sandbox import ContainerEngine
+folder = {folder!r}
+subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "none", folder], check=True)
+open(folder + "/file", "w").close()
+code = "import os; print(os.listdir(" + repr(folder) + ")); open(" + repr(folder + "/other") + ", 'w')"
+with ContainerEngine({engine!r}).start([sys.executable, "-I", "-c", code]) as conversation:
+    conversation.wait(60)
+    print(conversation.output())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount something below this Python's folder")
+def test_what_is_mounted_below_a_folder_that_is_shown_is_read_only(engine: ContainerEngine) -> None:
+    program = BELOW.format(folder=f"{sys.prefix}/include", engine=engine.name)
+    words = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", program]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "['file']" in said
+    assert "Read-only file system" in said
 
 
 def test_one_whose_client_is_killed_goes_on_and_ends(engine: ContainerEngine) -> None:

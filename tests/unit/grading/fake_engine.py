@@ -1,7 +1,7 @@
 """In the place of Podman: starts what it is asked to, without a container, so that the grader's side can be tried.
 
-It notes each call in the file `calls` beside it. What it is to do instead is in the file `does`: fail, hang, hang at
-its end, or say something and go on.
+It notes each call in the file `calls` beside it. What it is to do instead is in the file `does`: fail, always, once or
+if there are limits; hang, hang at its end, or say something and go on.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ def run(words: list[str]) -> int:
         if word.startswith("type=bind,"):
             _, source, target, _ = (part.partition("=")[2] for part in word.split(","))
             mounted[target] = source
-    (program,) = [word for word in words if word.endswith("/container_program.py")]
+    program = next(word for word in words if word.endswith("/container_program.py"))
     begin, end = words.index(program), len(words) - 1 - words[::-1].index("--")
     line, seconds, *environment = words[begin + 1 : words.index("--", begin)]
     asked = [mounted[program], mounted[line], seconds, *environment, "--", *words[end + 1 :]]
-    return subprocess.run([sys.executable, "-I", "-S", *asked], check=False).returncode
+    without_a_container = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](sys.argv[2:])"
+    return subprocess.run([sys.executable, "-I", "-S", "-c", without_a_container, *asked], check=False).returncode
 
 
 def main(words: list[str]) -> int:
@@ -37,6 +38,10 @@ def main(words: list[str]) -> int:
         case [int(status), str(said)]:
             print(said, file=sys.stderr)
             return status
+        case "fail once" if (FOLDER / "calls").read_text().count(f'["{words[0]}", ') == 1:
+            return 125
+        case "fail with limits" if "--memory" in words:
+            return 125
         case "hang":
             signal.pause()
         case "hang at the end":

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import platform
 import signal
-import stat
+import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit.errors import SandboxUnavailable
-from labkit.grading.sandbox import ContainerEngine, Ended, Ending, Limits, Said, container_engine, container_process
-from labkit.grading.sandbox.container_words import image_archive, mount_words
+from labkit.grading.sandbox import ContainerEngine, Ended, Ending, Said, container_engine, container_process
+from labkit.grading.sandbox.container_words import image_archive
+from labkit.grading.sandbox.control_group import ControlGroup
+from labkit.grading.sandbox.socket_relay import LONGEST_PATH, PREFIX
 from labkit.taskqueue.timeouts import wait_until
 from tests.conditions import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are what Linux has")
 
 TELL = "import os, sys; os.write(65, b'1\\n'); os.read(64, 1); sys.exit(3)"
+#: The first process is its parent.
+KILL_THE_FIRST = "import os; os.kill(os.getppid(), 9); os.read(64, 1)"
 #: Without a container nothing else would end it than the end of its orders.
 WAIT = "import os; os.write(65, b'1\\n'); os.read(64, 1)"
 
@@ -74,6 +77,19 @@ def test_a_command_is_told_and_tells_and_its_status_comes_back(
     assert not list((folder.parent / "tmp").iterdir())
 
 
+def test_a_folder_for_temporary_files_may_have_a_name_as_long_as_fits(
+    engine: Callable[..., ContainerEngine], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = LONGEST_PATH - len(f"/{PREFIX}12345678/s")
+    deep = Path(f"{folder.parent / 'tmp'}/".ljust(longest, "x"))
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with engine().start(python("pass")) as conversation:
+        assert conversation.wait(PATIENCE) == Ending(0, "It ended with status 0.")
+    (ran, *_) = (words for words in calls(folder) if words[0] == "run")
+    assert any(f"source={deep}/" in word for word in ran)
+
+
 def test_a_signal_is_told_as_a_shell_does(engine: Callable[..., ContainerEngine]) -> None:
     with engine().start(python("import os; os.abort()")) as conversation:
         assert conversation.wait(PATIENCE) == Ending(134, "It ended by SIGABRT.")
@@ -114,6 +130,31 @@ def test_where_no_control_group_limits_it_each_process_is_limited(
     assert "--memory" not in without
     assert not any(word.startswith("limit=AS") for word in with_groups)
     assert any(word.startswith("limit=AS") for word in without)
+
+
+def test_a_refusal_that_passes_drops_no_limits(engine: Callable[..., ContainerEngine], folder: Path) -> None:
+    engine(run="fail once").check()
+    ran = [words for words in calls(folder) if words[0] == "run"]
+    assert ["--memory" in words for words in ran] == [True, False, True]
+
+
+def test_where_the_engine_refuses_limits_that_is_said_once(
+    engine: Callable[..., ContainerEngine], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    working = engine(run="fail with limits")
+    for _ in range(2):
+        with working.start(python("pass")) as conversation:
+            assert conversation.wait(PATIENCE) == Ending(0, "It ended with status 0.")
+    assert ["podman limits each process of student code" in record.message for record in caplog.records] == [True]
+
+
+def test_a_first_container_that_is_late_drops_no_limits(
+    engine: Callable[..., ContainerEngine], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container_process, "START_TIMEOUT", 0.5)
+    with pytest.raises(SandboxUnavailable, match=r"within 0\.5 s\. Run it again when"):
+        engine(run="hang").check()
+    assert ["--memory" in words for words in calls(folder) if words[0] == "run"] == [True]
 
 
 def test_one_that_is_missing_is_named(folder: Path) -> None:
@@ -203,10 +244,43 @@ def test_one_that_will_not_end_is_removed_by_the_engine_and_else_that_is_said(
     assert calls(folder)[-1][:2] == ["rm", "--force"]
 
 
-def test_one_whose_end_nobody_tells_was_killed(engine: Callable[..., ContainerEngine]) -> None:
-    with engine().start(python("import os; os.kill(os.getppid(), 9); os.read(64, 1)")) as conversation:
+def test_one_that_somebody_else_ends_is_no_end_of_the_command(engine: Callable[..., ContainerEngine]) -> None:
+    with (
+        engine().start(python(KILL_THE_FIRST)) as conversation,
+        pytest.raises(SandboxUnavailable, match=r"has ended before its command, .* Run it again\."),
+    ):
+        conversation.receive(PATIENCE)
+
+
+def test_one_that_is_killed_for_want_of_memory_has_used_it_up(
+    engine: Callable[..., ContainerEngine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "memory.events").write_text("oom_kill 1\n")
+    monkeypatch.setattr(container_process, "limited_group", lambda *_: ControlGroup(tmp_path, tmp_path))
+    with engine().start(python(KILL_THE_FIRST)) as conversation:
         ending = conversation.wait(PATIENCE)
-    assert ending == Ending(137, "It ended by SIGKILL.")
+    assert ending is not None
+    assert (ending.status, ending.limit) == (137, "memory")
+
+
+def test_one_that_is_gone_before_it_is_known_is_not_taken_for_another(
+    engine: Callable[..., ContainerEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.pidfd_open
+
+    def open_late(pid: int) -> int:
+        first = psutil.Process(pid)
+        if first.ppid() == os.getpid():  # the engine's client
+            return opened(pid)
+        first.kill()
+        wait_until(lambda: not first.is_running(), timeout=PATIENCE, what="it was to be gone")
+        return opened(other.pid)  # which has its number by then
+
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
+        monkeypatch.setattr(os, "pidfd_open", open_late)
+        with pytest.raises(SandboxUnavailable, match=r"ended as it was started\. Run it again"):
+            engine().check()
+        assert other.poll() is None
 
 
 def test_a_grader_that_is_gone_is_noticed_inside(engine: Callable[..., ContainerEngine], folder: Path) -> None:
@@ -217,23 +291,6 @@ def test_a_grader_that_is_gone_is_noticed_inside(engine: Callable[..., Container
     process._line.shutdown(2)
     wait_until(lambda: conversation.ending() is not None, timeout=PATIENCE, what="it was to end")
     conversation.close()
-
-
-def test_the_image_holds_folders_and_links_only() -> None:
-    name, content = image_archive()
-    assert (name, content) == image_archive()
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        members = {member.name: member for member in archive.getmembers()}
-    assert all(member.isdir() or member.issym() for member in members.values())
-    assert {"proc", "dev", "tmp", "home/student", "run/labkit"} <= set(members)
-    assert stat.S_IMODE(members["tmp"].mode) == 0o1777
-    assert stat.S_IMODE(members["sys"].mode) == 0o700
-
-
-@pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b'])
-def test_a_path_that_no_engine_can_read_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SandboxUnavailable, match="a comma, a colon or a quotation mark"):
-        mount_words(Limits(), {"/data/x": tmp_path / name})
 
 
 def test_another_machine_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
