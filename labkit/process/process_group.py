@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from labkit.process import process_guard
 
@@ -22,10 +23,17 @@ class ProcessGroup:
     with the head by `reap`, and by the guard should this process be gone. `end_watch` holds a descriptor that is
     readable when the head has ended; nothing where there is none. Nothing else reaps, so the number stays the head's.
     But where this process ignores SIGCHLD the system reaps the head when it ends, and nobody knows with which status.
+    It begins in this `folder`, or where this process is.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, output: int, inherited: Sequence[int], environment: Mapping[str, str] | None
+        self,
+        arguments: Sequence[str],
+        *,
+        output: int,
+        inherited: Sequence[int],
+        environment: Mapping[str, str] | None,
+        folder: Path | None = None,
     ) -> None:
         self._process = subprocess.Popen(
             arguments,
@@ -34,6 +42,7 @@ class ProcessGroup:
             stderr=output,
             pass_fds=inherited,
             env=environment,
+            cwd=folder,
             start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops its own in order
         )
         self.pid = self._process.pid

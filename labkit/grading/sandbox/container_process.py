@@ -66,7 +66,8 @@ class ContainerProcess:
     ) -> None:
         self._remove = remove
         self._limits = limits
-        self._client = ProcessGroup(run, output=pipes.info.inherited, inherited=(), environment=None)
+        # Podman's conmon leaves a file where it was started if the kernel kills for want of memory
+        self._client = ProcessGroup(run, output=pipes.info.inherited, inherited=(), environment=None, folder=folder)
         self._said = pipes.info
         try:
             self._line = self._connected(listener)

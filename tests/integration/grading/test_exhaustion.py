@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -92,10 +93,12 @@ def may_make_groups() -> bool:
     return group is not None
 
 
-def test_memory_is_bounded(run: Run, limited_by: str) -> None:
+def test_memory_is_bounded(run: Run, limited_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     code = "held = []\nwhile True: held.append(bytearray(16 * 1024 * 1024))"
     _, ending, output = run(code, memory=128 * MIB)
     assert ending.limit == "memory" if limited_by == "control-groups" else "MemoryError" in output
+    assert not [*tmp_path.iterdir()], "no engine leaves a word of it here"
 
 
 def test_shared_memory_is_bounded(run: Run, limited_by: str) -> None:
