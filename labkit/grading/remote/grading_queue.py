@@ -134,12 +134,16 @@ class GradingQueue:
     # --- of the workers
 
     def begin(self, key: str) -> int:
-        """A worker begins; returns how often one has since the task was sent, and has not told what came of it."""
+        """A worker begins; returns how often one has since the task was sent, and has not told what came of it. 0 if it
+        is told already that it failed: then the worker has died before its message was acknowledged.
+        """
         name = f"{self._prefix}begun:{key}"
         with self._asked("A beginning could not be noted"), self._client.pipeline() as pipe:
+            pipe.exists(f"{self._prefix}failed:{key}")
             pipe.incr(name)
             pipe.expire(name, REMEMBERED)
-            return int(pipe.execute()[0])
+            is_told, begun, _ = pipe.execute()
+            return 0 if is_told else int(begun)
 
     def end(self, key: str, failed: FailedGrading | None = None) -> None:
         """What came of it is told: there is a report, or it failed."""

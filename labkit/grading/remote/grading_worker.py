@@ -84,6 +84,8 @@ class RemoteTask:
 
     def _grade(self, task: GradingTask) -> None:
         begun = self._until_it_works(lambda: self._queue.begin(task.key))
+        if begun == 0:
+            return
         if begun > DEATHS:
             self._fail(task, f"The processes that graded it have ended {DEATHS} times.")
             return

@@ -78,11 +78,12 @@ def test_beginnings_are_counted_until_it_is_told_what_came_of_it(queue: GradingQ
     failed = FailedGrading(reason="No sandbox.")
     queue.end(TASK.key, failed)
     assert queue.look(TASK.key).failed == failed
-    assert queue.begin(TASK.key) == 1
+    assert queue.begin(TASK.key) == 0
     queue.end(TASK.key)
     assert queue.look(TASK.key).failed == failed
     queue.send(TASK)
     assert queue.look(TASK.key).failed is None
+    assert queue.begin(TASK.key) == 1
 
 
 def test_a_redis_that_is_away_is_said_by_every_call(queue: GradingQueue, own_redis: OwnRedis) -> None:

@@ -57,7 +57,7 @@ class Queue:
     def begin(self, key: str) -> int:
         self._ask()
         self.begun[key] += 1
-        return self.begun[key]
+        return 0 if key in self.failed else self.begun[key]
 
     def end(self, key: str, failed: FailedGrading | None = None) -> None:
         self._ask()
