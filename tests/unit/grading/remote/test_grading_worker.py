@@ -133,6 +133,7 @@ def test_a_worker_that_fails_again_and_again_takes_less_and_less(
 
     def pause_after() -> float:
         before = world.clock.now
+        world.queue.send(task)
         perform(world, task)
         return world.clock.now - before
 
