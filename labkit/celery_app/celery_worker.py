@@ -6,7 +6,8 @@ import mmap
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
 from celery import bootsteps
@@ -92,7 +93,7 @@ def worker_app(settings: Settings, *, retry: Retry | None = None, tally: Outcome
     app.outage = outage
     state = {"is_away": flag.is_set, "is_ending": ending.is_set}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **state}
-    app.steps["consumer"].add(_presence_step(url, settings, run, outage))
+    app.steps["consumer"].add(sign_step(partial(_presence_of, url, settings, run), outage, Refusals(log), UNSEEN))
     return app
 
 
@@ -164,47 +165,58 @@ class _Deaths:
         self._open.popleft()
 
 
-def _presence_step(url: str, settings: Settings, run: str, outage: Outage) -> type[bootsteps.StartStopStep]:
-    """A step of Celery's worker that says every second how many processes there are for tasks.
+def _presence_of(url: str, settings: Settings, run: str, consumer: Any) -> Signs:
+    presence = Presence(connect(url), settings, name_of(consumer), run=run)
+    return Signs(lambda: presence.say(consumer.controller.concurrency), presence.leave)
+
+
+class Signs(NamedTuple):
+    """How a worker says in Redis that it lives, and that it ends."""
+
+    say: Callable[[], object]
+    leave: Callable[[], object]
+
+
+def sign_step(
+    signs_of: Callable[[Any], Signs], outage: Outage, refusals: Refusals, unseen: str
+) -> type[bootsteps.StartStopStep]:
+    """A step of Celery's worker that says every second that it lives, by the signs of its consumer; `unseen` is what
+    comes of it where Redis refuses that.
 
     It belongs to the consumer, not to the whole worker: Celery clears all timers when the connection to the broker is
     lost, and starts the consumer's steps again when it is back.
     """
 
-    refusals = Refusals(log)
+    def tell(call: Callable[[], object]) -> bool:
+        """Whether Redis is there, and tasks may come, also where it has refused this."""
+        try:
+            call()
+        except RedisUnreachable as error:
+            outage.begins(error)
+            return False
+        except RedisRefused as error:
+            refusals.say(error, unseen)
+        return True
 
-    class PresenceStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    class SignStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
 
         _timer: Any = None
 
         def start(self, consumer: Any) -> None:
-            self._presence = Presence(connect(url), settings, name_of(consumer), run=run)
-            self._say(consumer)
-            self._timer = consumer.timer.call_repeatedly(HEARTBEAT_INTERVAL, self._say, (consumer,))
+            self._signs = signs_of(consumer)
+            self._say()
+            self._timer = consumer.timer.call_repeatedly(HEARTBEAT_INTERVAL, self._say)
 
-        def stop(self, consumer: Any) -> None:
+        def stop(self, _consumer: Any) -> None:
             if self._timer is None:
                 return  # the connection was lost before this step was started
             self._timer.cancel()
-            if outage.on:
-                return  # others will notice by its silence
-            try:
-                self._presence.leave()
-            except RedisUnreachable as error:
-                outage.begins(error)
-            except RedisRefused as error:
-                refusals.say(error, UNSEEN)
+            if not outage.on:  # else others will notice by its silence
+                tell(self._signs.leave)
 
-        def _say(self, consumer: Any) -> None:
-            try:
-                self._presence.say(consumer.controller.concurrency)
-            except RedisUnreachable as error:
-                outage.begins(error)
-            except RedisRefused as error:  # Redis is there, and tasks may come
-                refusals.say(error, UNSEEN)
-                outage.ends()
-            else:
+        def _say(self) -> None:
+            if tell(self._signs.say):
                 outage.ends()
 
-    return PresenceStep
+    return SignStep

@@ -6,19 +6,17 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from celery import bootsteps
 from celery.worker import state
 from msgspec import ValidationError, convert
 
-from labkit.celery_app.application import HEARTBEAT_INTERVAL
 from labkit.celery_app.celery_overrides import LabkitRequest
-from labkit.celery_app.celery_worker import SharedFlag, name_of
-from labkit.errors import BadAssignment, LabkitError, RedisRefused, RedisUnreachable, SettingsError, TryAgainLater
+from labkit.celery_app.celery_worker import SharedFlag, Signs, name_of, sign_step
+from labkit.errors import BadAssignment, LabkitError, SettingsError, TryAgainLater
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.broker_pool import BrokerPool
 from labkit.grading.grader import Grader, Report
@@ -45,6 +43,9 @@ PAUSE = 1.0
 #: How long a worker that has failed waits before it takes the next one, so that others do, in seconds: the first time,
 #: and at most; twice as long each time in a row, or one that fails at once would have more than those that work.
 FAILED_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+
+#: What comes of a worker that cannot say that it lives.
+UNSEEN = "this worker is not seen, and what it grades may be graded twice"
 
 Found = TypeVar("Found")
 
@@ -168,46 +169,13 @@ def equip_worker(queue: GradingQueue, files: Callable[[], FileStore], sandbox: B
     app.on_ending = ending.set
     parts = {"is_away": redis_away.is_set, "is_ending": ending.is_set}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **parts}
-    app.steps["consumer"].add(_sign_step(queue, app.outage))
+    app.steps["consumer"].add(sign_step(partial(_signs_of, queue), app.outage, Refusals(log), UNSEEN))
 
 
-def _sign_step(queue: GradingQueue, outage: Outage) -> type[bootsteps.StartStopStep]:
-    """A step of Celery's worker that says every second that it lives and which messages it has.
+def _signs_of(queue: GradingQueue, consumer: Any) -> Signs:
+    name = name_of(consumer)
 
-    It belongs to the consumer: Celery clears all timers when a connection is lost, and begins its steps again.
-    """
-    refusals = Refusals(log)
+    def say() -> None:
+        queue.sign(name, [request.message.delivery_tag for request in list(state.reserved_requests)])
 
-    class SignStep(bootsteps.StartStopStep):  # type: ignore[misc]
-        requires = frozenset({"celery.worker.consumer.tasks:Tasks"})
-
-        _timer: Any = None
-
-        def start(self, consumer: Any) -> None:
-            self._say(consumer)
-            self._timer = consumer.timer.call_repeatedly(HEARTBEAT_INTERVAL, self._say, (consumer,))
-
-        def stop(self, consumer: Any) -> None:
-            if self._timer is None:
-                return  # the connection was lost before this step was started
-            self._timer.cancel()
-            if not outage.on:
-                self._tell(lambda: queue.leave(name_of(consumer)))
-
-        def _say(self, consumer: Any) -> None:
-            tags = [request.message.delivery_tag for request in list(state.reserved_requests)]
-            if self._tell(lambda: queue.sign(name_of(consumer), tags)):
-                outage.ends()
-
-        @staticmethod
-        def _tell(call: Callable[[], object]) -> bool:
-            try:
-                call()
-            except RedisUnreachable as error:
-                outage.begins(error)
-                return False
-            except RedisRefused as error:  # Redis is there, and tasks may come
-                refusals.say(error, "this worker is not seen, and what it grades may be graded twice")
-            return True
-
-    return SignStep
+    return Signs(say, lambda: queue.leave(name))
