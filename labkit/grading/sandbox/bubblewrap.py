@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -36,7 +35,7 @@ from labkit.grading.sandbox.mounts import (
 from labkit.grading.sandbox.process_limits import limits_of_a_process
 from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
 from labkit.grading.sandbox.student_user import STUDENT, spare_user
-from labkit.grading.sandbox.usable_machine import check_machine, check_signals
+from labkit.grading.sandbox.tried_backend import TRIAL, TRIAL_TIMEOUT, TriedBackend
 
 #: The first release that gives a tmpfs a size.
 OLDEST = (0, 7)
@@ -44,8 +43,6 @@ OLDEST = (0, 7)
 SEARCHED = "/usr/bin:/bin:/usr/local/bin"
 #: How a skipped run says what to do.
 INSTALL = "`make bubblewrap` installs it, or the system's package manager does: `apt-get install bubblewrap`"
-#: What is tried to see whether a sandbox can be made, and how long it may take, in seconds.
-TRIAL, TRIAL_TIMEOUT = "pass", 120.0
 #: Goes into the control groups, says that the kernel should sooner kill this than anything else, and becomes bwrap.
 _ENTRY = (
     "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "
@@ -55,43 +52,21 @@ _ENTRY = (
 _PROGRAMS = (launch_program.__file__, relay_program.__file__)
 
 
-class Bubblewrap:
+class Bubblewrap(TriedBackend):
     """Keeps `Backend`. It is tried once in a process, and again as long as it does not work."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._works = False
+        super().__init__()
         self._groups = True
 
-    def check(self) -> None:
-        """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
-        check_signals()
-        with self._lock:
-            if not self._works:
-                check_machine()
-                _check_version()
-                self._try()
-
-    def start(
-        self,
-        command: Sequence[str],
-        *,
-        limits: Limits = Limits(),  # noqa: B008 - it is frozen
-        files: Mapping[str, bytes] | None = None,
-        sockets: Mapping[int, Path] | None = None,
-    ) -> PipeConversation:
-        """Start the command, as `Backend` says."""
-        self.check()
-        return self._start(command, limits, files or {}, sockets or {})
-
     def _try(self) -> None:
+        _check_version()
         said = ""
         for self._groups in (True, False):  # a group that can be made is not always one that may be entered
-            with self._start([sys.executable, "-I", "-c", TRIAL], Limits(wall_seconds=TRIAL_TIMEOUT), {}, {}) as trial:
+            with self._start(TRIAL, Limits(wall_seconds=TRIAL_TIMEOUT), {}, {}) as trial:
                 ending = trial.wait(2 * TRIAL_TIMEOUT)
                 said = trial.output().strip() or (ending.words if ending else "nothing")
             if ending is not None and ending.status == 0:
-                self._works = True
                 return
         raise SandboxUnavailable(_refused(said))
 

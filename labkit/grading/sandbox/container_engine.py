@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -42,7 +41,7 @@ from labkit.grading.sandbox.process_limits import limits_of_a_process
 from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
 from labkit.grading.sandbox.socket_relay import private_folder
 from labkit.grading.sandbox.student_user import STUDENT, spare_user
-from labkit.grading.sandbox.usable_machine import check_machine, check_signals
+from labkit.grading.sandbox.tried_backend import TRIAL, TRIAL_TIMEOUT, TriedBackend
 
 EngineName = Literal["podman", "docker"]
 
@@ -53,8 +52,6 @@ INSTALL: dict[EngineName, str] = {
 }
 #: How long an engine may take for an answer, in seconds.
 ANSWER_TIMEOUT = 60.0
-#: What is tried to see whether a container can be made, and how long it may take, in seconds.
-TRIAL, TRIAL_TIMEOUT = "pass", 120.0
 #: What containers of labkit have; those that a killed grader has left, and never run, are removed when they are so old.
 LABEL, LEFT_FOR = "labkit-sandbox", "1h"
 #: How much longer than the grader the first process inside waits for the end, in seconds.
@@ -75,41 +72,22 @@ log = logging.getLogger("labkit.grading")
 _numbers = count(1)
 
 
-class ContainerEngine:
+class ContainerEngine(TriedBackend):
     """Keeps `Backend`, by Podman or Docker. It is tried once in a process, and again as long as it does not work."""
 
     def __init__(self, name: EngineName) -> None:
+        super().__init__()
         self.name = name
-        self._lock = threading.Lock()
-        self._works = False
         self._groups = True
         self._users: str | None = None
         self._image = ""
         self._is_podman = name == "podman"
 
-    def check(self) -> None:
-        """Return if student code can run here; else raise `SandboxUnavailable`, which says what to install or do."""
-        check_signals()
-        with self._lock:
-            if not self._works:
-                check_machine()
-                self._prepare()
-                self._try()
-                self._ask(
-                    "container", "prune", "--force", "--filter", f"label={LABEL}", "--filter", f"until={LEFT_FOR}"
-                )
-
-    def start(
-        self,
-        command: Sequence[str],
-        *,
-        limits: Limits = Limits(),  # noqa: B008 - it is frozen
-        files: Mapping[str, bytes] | None = None,
-        sockets: Mapping[int, Path] | None = None,
-    ) -> PipeConversation:
-        """Start the command, as `Backend` says."""
-        self.check()
-        return self._start(command, limits, files or {}, sockets or {})
+    def _try(self) -> None:
+        self._prepare()
+        self._try_limits()
+        self._works = True  # also where what others have left cannot be removed
+        self._ask("container", "prune", "--force", "--filter", f"label={LABEL}", "--filter", f"until={LEFT_FOR}")
 
     def _prepare(self) -> None:
         """See that the engine answers and has the empty image."""
@@ -121,7 +99,7 @@ class ContainerEngine:
         if made.returncode != 0:
             raise SandboxUnavailable(self._refused(made.stderr.strip()))
 
-    def _try(self) -> None:
+    def _try_limits(self) -> None:
         """See that a container runs, and whether control groups limit it; where they do not, each process is limited.
 
         If one is refused with them and runs without, it is tried once more: the reason may have been a passing one.
@@ -134,7 +112,6 @@ class ContainerEngine:
             if said == _UNLIMITED or (said := self._trial(groups=True)):
                 self._groups = False
                 log.warning("%s limits each process of student code, not all together: %s", self.name, said)
-        self._works = True
 
     def _trial(self, *, groups: bool) -> str:
         """Run one, with control groups or without; why it cannot be so, or nothing.
@@ -143,7 +120,7 @@ class ContainerEngine:
         """
         self._groups = groups
         try:
-            trial = self._start([sys.executable, "-I", "-c", TRIAL], Limits(wall_seconds=TRIAL_TIMEOUT), {}, {})
+            trial = self._start(TRIAL, Limits(wall_seconds=TRIAL_TIMEOUT), {}, {})
         except ContainerRefused as error:
             return str(error)
         with trial:
