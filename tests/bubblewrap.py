@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
-from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import Bubblewrap
-from tests.package_manager import install
+from tests.package_manager import provide_sandbox
 
 #: What installs it, for each package manager.
 PACKAGES = {
@@ -23,12 +21,7 @@ PACKAGES = {
 
 
 def main() -> None:
-    if sys.platform == "linux" and shutil.which("bwrap") is None:
-        install(PACKAGES, otherwise="install bubblewrap by hand", failed="bubblewrap is not installed")
-    try:
-        Bubblewrap().check()
-    except SandboxUnavailable as error:
-        raise SystemExit(f"labkit: {error}") from None
+    provide_sandbox("bubblewrap", "bwrap", PACKAGES, Bubblewrap())
     print("Student code can run here, in a sandbox by bubblewrap")
 
 

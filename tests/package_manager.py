@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+
+from labkit.errors import SandboxUnavailable
+from labkit.grading.sandbox.contract import Backend
 
 
 def install(commands: Mapping[str, Sequence[str]], *, otherwise: str, failed: str) -> None:
@@ -21,3 +25,16 @@ def install(commands: Mapping[str, Sequence[str]], *, otherwise: str, failed: st
         words = [*(["sudo"] if needs_root else []), *command.split()]
         if subprocess.run(words, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, check=False).returncode:
             raise SystemExit(f"labkit: this did not work, so {failed}: {' '.join(words)}")
+
+
+def provide_sandbox(name: str, program: str, commands: Mapping[str, Sequence[str]], backend: Backend) -> None:
+    """Install what this kind of sandbox needs by these commands, where its program is not there and this is Linux.
+
+    Ends the program where none can be made then, and says why.
+    """
+    if sys.platform == "linux" and shutil.which(program) is None:
+        install(commands, otherwise=f"install {name} by hand", failed=f"{name} is not installed")
+    try:
+        backend.check()
+    except SandboxUnavailable as error:
+        raise SystemExit(f"labkit: {error}") from None

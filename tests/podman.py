@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
-from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import ContainerEngine
-from tests.package_manager import install
+from tests.package_manager import provide_sandbox
 
 #: What installs it, for each package manager; runc knows control groups of either version, and both at one time.
 PACKAGES = {
@@ -23,12 +21,7 @@ PACKAGES = {
 
 
 def main() -> None:
-    if sys.platform == "linux" and shutil.which("podman") is None:
-        install(PACKAGES, otherwise="install Podman by hand", failed="Podman is not installed")
-    try:
-        ContainerEngine("podman").check()
-    except SandboxUnavailable as error:
-        raise SystemExit(f"labkit: {error}") from None
+    provide_sandbox("Podman", "podman", PACKAGES, ContainerEngine("podman"))
     print("Student code can run here, in containers of Podman")
 
 
