@@ -35,17 +35,16 @@ class GradedClass:
 
     course: Course
     assignment: str
-    students: int
 
-    def command(self, workers: int = 2) -> list[str]:
-        """The command that grades it."""
-        return [str(LABKIT), "grade", "auto", self.assignment, "--workers", str(workers)]
+    def command(self) -> list[str]:
+        """The command that grades it, two at one time."""
+        return [str(LABKIT), "grade", "auto", self.assignment, "--workers", "2"]
 
-    def grade(self) -> str:
-        """Grade it; returns what the command said. Raises CalledProcessError if one could not be graded."""
-        return subprocess.run(
+    def grade(self) -> None:
+        """Grade it. Raises CalledProcessError if one could not be graded."""
+        subprocess.run(
             self.command(), cwd=self.course.root, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
-        ).stdout
+        )
 
     def forget(self) -> None:
         """Have nothing graded, so that all is graded again."""
@@ -53,15 +52,12 @@ class GradedClass:
 
     def marks(self) -> Marks:
         """What the reports say. A student without one has no marks."""
-        found = {student: read_graded(self.course, student, self.assignment) for student in self.course_students()}
+        students = sorted(self.course.submissions(self.assignment))
+        found = {student: read_graded(self.course, student, self.assignment) for student in students}
         return {
             student: {verdict.question: verdict.points for verdict in graded.report.verdicts} if graded else {}
             for student, graded in found.items()
         }
-
-    def course_students(self) -> list[str]:
-        """Who has handed in."""
-        return sorted(self.course.submissions(self.assignment))
 
 
 def make_class(folder: Path, source: Path, students: int, variants: Sequence[Answers]) -> GradedClass:
@@ -74,7 +70,7 @@ def make_class(folder: Path, source: Path, students: int, variants: Sequence[Ans
     file.parent.mkdir()
     file.write_text("\n".join(_declared(answers)), encoding="utf-8")
     made = make_demo_course(folder / "course", file, now=datetime.now(UTC))
-    return GradedClass(made.course, made.assignment, made.submissions)
+    return GradedClass(made.course, made.assignment)
 
 
 def variants_of(assignment: str) -> list[Answers]:

@@ -14,7 +14,7 @@ from labkit.errors import BadRecord, HistoryUnreadable
 from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.faults.letter_log import letter_events
-from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, REQUEUED, SHED, SPILLED
+from labkit.measure.task_record import BAD, DEAD, DONE, NO_ATTEMPTS, REPEATED, REQUEUED, SHED, SPILLED
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
@@ -33,7 +33,7 @@ _ENDS: dict[str, What] = {
 }
 
 #: Outcomes of records for which no handler began.
-_UNBEGUN = (BAD, REPEATED, SHED, SPILLED, REQUEUED)
+_UNBEGUN = (BAD, *NO_ATTEMPTS)
 
 
 def from_records(
