@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError, NotebookFailed, UnknownParameter
+from labkit.process.socket_folder import make_socket_folder
 from labkit.settings import environment_with
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def run_notebook(
     executed = results / source.name
     results.mkdir(parents=True, exist_ok=True)
     records = results / "records" / source.stem
+    sockets = make_socket_folder()
     try:
         papermill.execute_notebook(
             source.absolute(),
@@ -76,7 +78,7 @@ def run_notebook(
             cwd=source.absolute().parent,
             progress_bar=False,
             execution_timeout=CELL_TIMEOUT,
-            kernel_manager_class=_kernel_manager(environment_with(records_dir=records)),
+            kernel_manager_class=_kernel_manager(environment_with(records_dir=records), sockets),
             on_cell_executed=lambda **_: on_cell(),
         )
     except papermill.PapermillExecutionError as error:
@@ -84,6 +86,8 @@ def run_notebook(
         raise NotebookFailed(
             f"{source.name}, cell [{error.exec_count}]: {what}. The executed copy is {executed}."
         ) from error
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
     return _with_figures(executed, results / "figures")
 
 
@@ -110,12 +114,16 @@ def _check_parameters(source: Path, parameters: Mapping[str, Any]) -> None:
             raise UnknownParameter(f"{source.name} has no parameter {name}; it has {', '.join(known) or 'none'}.")
 
 
-def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:
-    """A class of kernel managers whose kernels get this environment; papermill hands no environment on."""
+def _kernel_manager(environment: dict[str, str], sockets: Path) -> type[AsyncKernelManager]:
+    """A class of kernel managers whose kernels get this environment; papermill hands no environment on.
+
+    They listen in this folder: a port is chosen before the kernel is started, and another program may have it by then.
+    """
     from jupyter_client.manager import AsyncKernelManager
 
     class KernelManager(AsyncKernelManager):
         async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async, like its parent's
+            self.transport, self.ip = "ipc", str(sockets / "k")
             options |= {"env": environment, "transport_encryption": "auto"}
             # Jupyter ends a kernel by an interrupt first, and the kernel may call that an error
             options["extra_arguments"] = [*options.get("extra_arguments", []), "--log-level=CRITICAL"]

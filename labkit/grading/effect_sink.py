@@ -26,7 +26,7 @@ from labkit.errors import GradingFailed
 from labkit.grading.effect_connection import CONNECTIONS, MOST, PIECES, RATE, EffectConnection, EffectTeller
 from labkit.grading.run_timeline import TimelineMark
 from labkit.grading.sandbox.relay_program import PAUSE_MS
-from labkit.grading.sandbox.socket_relay import private_folder
+from labkit.process.socket_folder import make_socket_folder
 from labkit.resource import Resource
 
 #: How long a line may be, in bytes.
@@ -60,7 +60,7 @@ class EffectSink(Resource):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._folder = private_folder()
+        self._folder = make_socket_folder()
         self._lock = threading.RLock()
         self._workers: dict[str, EffectTeller] = {}
         self._effects: list[Effect] = []

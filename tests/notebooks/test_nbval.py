@@ -60,7 +60,7 @@ def nbval(notebook: Path, report: Path) -> subprocess.CompletedProcess[str]:
         "-p",
         "nbval",
         "-p",
-        "tests.notebooks.cell_stderr",
+        "tests.notebooks.nbval_plugin",
         "-p",
         "no:cacheprovider",
         "--nbval",

@@ -39,9 +39,9 @@ from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.mounts import PROGRAMS, account_files, environment, socket_path
 from labkit.grading.sandbox.process_limits import limits_of_a_process
 from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
-from labkit.grading.sandbox.socket_relay import private_folder
 from labkit.grading.sandbox.student_user import STUDENT, spare_user
 from labkit.grading.sandbox.tried_backend import TRIAL, TRIAL_TIMEOUT, TriedBackend
+from labkit.process.socket_folder import make_socket_folder
 
 EngineName = Literal["podman", "docker"]
 
@@ -140,7 +140,7 @@ class ContainerEngine(TriedBackend):
         name = f"{LABEL}-{os.getpid()}-{next(_numbers)}-{os.urandom(4).hex()}"
         with ExitStack() as undone:  # there may be too many open files
             held = undone.enter_context(ExitStack())
-            folder = private_folder()
+            folder = make_socket_folder()
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             pipes = ConversationPipes()
             undone.callback(pipes.close)

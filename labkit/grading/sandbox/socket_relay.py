@@ -6,20 +6,15 @@ import errno
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from labkit.errors import GradingFailed
 from labkit.grading.sandbox.relay_program import Observer, RelayLoop
+from labkit.process.socket_folder import make_socket_folder
 from labkit.resource import Resource
 
-#: What a Unix socket's path may be long at most, in bytes (unix(7)).
-LONGEST_PATH = 107
-#: What the names of its folders begin with.
-PREFIX = "labkit-relay-"
 #: How long a change of state may take, in seconds.
 STATE_TIMEOUT = 30.0
 
@@ -47,7 +42,7 @@ class SocketRelay(Resource):
         self._host = host
         self._source = source
         self._observe = observe
-        self._folder = private_folder()
+        self._folder = make_socket_folder()
         self.path = self._folder / "s"
         self._state: State = "open"
         self._freezes: Callable[[], bool] = _never
@@ -154,10 +149,3 @@ class SocketRelay(Resource):
 
 def _never() -> bool:
     return False
-
-
-def private_folder() -> Path:
-    """A new folder for sockets, in one whose path is short enough, that only this user may look into."""
-    usual = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(usual)) + len(f"/{PREFIX}12345678/s") <= LONGEST_PATH
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=usual if fits else "/tmp"))  # noqa: S108
