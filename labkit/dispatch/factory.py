@@ -132,4 +132,4 @@ def _dispatcher_admission(strategy: Strategy[Any], client: redis.Redis, settings
 
 def new_name(what: str) -> str:
     """A name that no other process has."""
-    return f"{what}-{uuid4().hex[:6]}"
+    return f"{what}-{uuid4().hex[:8]}"

@@ -117,9 +117,7 @@ def _is_whole(made: Path) -> bool:
 
 def _usable_aot(made: Path) -> Path | None:
     note = read_note(made)
-    if note is None or note["aot"] is None:
-        return None
-    return made / "aot"
+    return None if note is None or note["aot"] is None else made / "aot"
 
 
 def read_note(made: Path) -> dict[str, Any] | None:
@@ -237,7 +235,8 @@ def _record(java: Java, jars: Sequence[Path], template: Path, folder: Path, reco
         grace=DEADLINE,
     )
     try:
-        wait_for_kafka(port, alive=supervisor.servers["record"].alive, timeout=DEADLINE)
+        kafka = supervisor.servers["record"]
+        wait_for_kafka({port: kafka}, alive=kafka.alive, timeout=DEADLINE)
         _train(port)
     except BaseException:
         supervisor.stop(at_once=True)

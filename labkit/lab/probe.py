@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from labkit.errors import ServerFailed
 from labkit.lab.condition import wait_for
 from labkit.lab.kafka_server import HOST
+from labkit.lab.process_id import ProcessId
 
 #: Where servers get their ports: below those that systems give to outgoing connections (Linux from 32768, macOS from
 #: 49152 on), for one of these would take the port of a server that is being started again.
@@ -59,14 +60,16 @@ SILENCE = 10.0
 PIECE = 0.25
 
 
-def wait_for_kafka(*ports: int, alive: Callable[[], bool], timeout: float) -> None:
+def wait_for_kafka(brokers: Mapping[int, ProcessId], *, alive: Callable[[], bool], timeout: float) -> None:
     """Return when a record was produced to and consumed from the brokers at these ports, all of a lab.
 
+    Each is the one that listens there itself: where another lab's has the port by now, it is about to end.
     Raises `ServerFailed` when `alive` says that a server has ended, or when the time is over.
     """
     import confluent_kafka.admin  # while the servers boot
 
-    _wait_for_ports(ports, alive, timeout)
+    ports = list(brokers)
+    _wait_for_ports(brokers, alive, timeout)
     try:
         if len(ports) > 1:
             _wait_for_brokers(ports, lambda brokers: len(brokers) == len(ports), alive, timeout)
@@ -75,19 +78,22 @@ def wait_for_kafka(*ports: int, alive: Callable[[], bool], timeout: float) -> No
         raise ServerFailed(f"Kafka opened its port, but a record did not come through: {error}.") from error
 
 
-def wait_for_return(node: int, port: int, *, alive: Callable[[], bool], timeout: float) -> None:
+def wait_for_return(node: int, port: int, process: ProcessId, *, timeout: float) -> None:
     """Return when the broker that was started again, at this port, has its place in the cluster.
 
     From then on it may lead partitions; it still reads from the others what it has missed. Raises `ServerFailed`.
     """
     import confluent_kafka.admin  # noqa: F401  # while the server boots
 
-    _wait_for_ports([port], alive, timeout)
-    _wait_for_brokers([port], lambda brokers: node in brokers, alive, timeout)
+    _wait_for_ports({port: process}, process.alive, timeout)
+    _wait_for_brokers([port], lambda brokers: node in brokers, process.alive, timeout)
 
 
-def _wait_for_ports(ports: Sequence[int], alive: Callable[[], bool], timeout: float) -> None:
-    _wait_for("Kafka", "Kafka did not open its port", lambda: all(map(listens, ports)), alive, timeout)
+def _wait_for_ports(brokers: Mapping[int, ProcessId], alive: Callable[[], bool], timeout: float) -> None:
+    def opened() -> bool:
+        return all(listens(port) and process.listens(port) for port, process in brokers.items())
+
+    _wait_for("Kafka", "Kafka did not open its port", opened, alive, timeout)
 
 
 def _wait_for_brokers(

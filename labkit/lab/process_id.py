@@ -45,6 +45,17 @@ class ProcessId:
         except psutil.NoSuchProcess:
             return 0
 
+    def listens(self, port: int) -> bool:
+        """Is it this process that listens on the TCP port now?"""
+        import psutil
+
+        process = self.process()
+        try:
+            found = [] if process is None else process.net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+
     def send_signal(self, number: int) -> None:
         """Send a signal; nothing happens if the process has ended."""
         import psutil

@@ -97,7 +97,7 @@ def note_restarts(state: State, folders: LabFolders, *, timeout: float) -> State
     noted = state.servers()
     for broker in found.brokers:
         if broker.process not in noted.values() and broker.process.alive():
-            probe.wait_for_return(broker.node, broker.port, alive=broker.process.alive, timeout=timeout)
+            probe.wait_for_return(broker.node, broker.port, broker.process, timeout=timeout)
     if found.redis is not None and found.redis != state.redis and found.socket is not None and found.redis.alive():
         probe.wait_for_redis(found.socket, alive=found.redis.alive, timeout=timeout)
     found.write(folders.state)
@@ -177,7 +177,7 @@ def restart_brokers(folders: LabFolders, nodes: Sequence[int], *, timeout: float
     state.write(folders.state)
     try:
         for broker in again.values():
-            probe.wait_for_return(broker.node, broker.port, alive=broker.process.alive, timeout=timeout)
+            probe.wait_for_return(broker.node, broker.port, broker.process, timeout=timeout)
     except ServerFailed as failure:
         raise diagnosis.explain(failure, folders) from failure
     return state

@@ -204,8 +204,8 @@ def _wait(state: State, timeout: float) -> None:
     if state.redis is not None and state.socket is not None:
         probe.wait_for_redis(state.socket, alive=state.redis.alive, timeout=timeout)
     if state.brokers:
-        ports = [broker.port for broker in state.brokers]
-        probe.wait_for_kafka(*ports, alive=lambda: not state.missing(), timeout=timeout)
+        brokers = {broker.port: broker.process for broker in state.brokers}
+        probe.wait_for_kafka(brokers, alive=lambda: not state.missing(), timeout=timeout)
 
 
 def _versions(plan: Plan) -> dict[str, str]:

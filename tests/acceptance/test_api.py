@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 
 from labkit.api.client import ApiClient, new_message
 from labkit.taskqueue.timeouts import wait_until
+from tests.ports import own_ports
 
 DOCS = (Path(__file__).parents[2] / "docs" / "http_api.md").read_text(encoding="utf-8")
 AUTHOR = UUID("6f1f4c50-6f3f-4d3a-9b6f-3c1f0c0e7a11")
@@ -74,7 +75,7 @@ def run(words: list[str], **options) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def environment(environment, tmp_path) -> dict[str, str]:
     return environment | {
-        "LABKIT_TOPIC_PREFIX": f"{uuid4().hex[:8]}.",
+        "LABKIT_TOPIC_PREFIX": f"{uuid4().hex[:12]}.",
         "LABKIT_JOBS_URL": f"sqlite:///{tmp_path / 'jobs.sqlite'}",
         "LABKIT_API_PORT": "0",
     }
@@ -195,7 +196,8 @@ def test_the_page_shows_live_what_others_do(serve, page):
 
 @pytest.mark.long
 def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page):
-    command = serve(LABKIT_API_TOKEN="secret")
+    (port,) = map(str, own_ports(1))
+    command = serve("--port", port, LABKIT_API_TOKEN="secret")
     page.goto(f"{command.url}/")
     expect(page.locator("#state")).to_contain_text("the token is needed")
     page.fill("#token", "wrong")
@@ -205,7 +207,6 @@ def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page
     page.click("#login button")
     expect(page.locator("#state")).to_have_text("live")
     expect(page.locator("#login")).to_be_hidden()
-    port = command.url.rpartition(":")[2]
     command.end()
     expect(page.locator("#state")).to_contain_text("does not answer")
     serve("--port", port, LABKIT_API_TOKEN="secret")

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from labkit.lab.condition import wait_for
-from labkit.lab.probe import free_ports
 from labkit.settings import environment_with
 from tests.acceptance.commands import further
+from tests.ports import own_ports
 
 LABKIT = Path(sys.executable).with_name("labkit")
 
@@ -26,7 +26,7 @@ Labkit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    return free_ports(1)[0]
+    return own_ports(1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_the_doctor_finds_everything_in_order(labkit: Labkit) -> None:
 
 
 def test_the_doctor_names_what_is_wrong(labkit: Labkit, tmp_path: Path) -> None:
-    (closed,) = free_ports(1)
+    (closed,) = own_ports(1)
     found = labkit(
         "doctor",
         LABKIT_JAVA_HOME=str(tmp_path),

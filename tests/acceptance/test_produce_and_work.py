@@ -11,11 +11,11 @@ from urllib.request import urlopen
 import pytest
 
 from labkit.lab import Lab
-from labkit.lab.probe import free_ports
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.timeouts import wait_until
 from tests.acceptance.commands import TIMEOUT, ended, further, said
+from tests.ports import own_ports
 
 
 def test_messages_are_sent_one_by_one(type_in, unique_name):
@@ -128,7 +128,7 @@ def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):
 
 
 def test_prometheus_reads_what_a_worker_does(type_in, unique_name):
-    (port,) = free_ports(1)
+    (port,) = own_ports(1)
     said(type_in("produce", "one", "two", "three", "--topic", unique_name))
     work = type_in("work", "--topic", unique_name, "--group", unique_name, "--metrics-port", str(port))
     done = f'labkit_attempts_total{{group="{unique_name}",outcome="done",topic="{unique_name}"}} 3.0'

@@ -20,7 +20,7 @@ def api_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """Names that no other module uses, short leases, and a store of its own; a module may ask for more."""
     store = tmp_path_factory.mktemp("jobs") / "jobs.sqlite"
     more = getattr(request.module, "API_SETTINGS", {})
-    return load_settings(topic_prefix=f"{uuid4().hex[:8]}.", jobs_url=f"sqlite:///{store}", **more)
+    return load_settings(topic_prefix=f"{uuid4().hex[:12]}.", jobs_url=f"sqlite:///{store}", **more)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.integration.celery_app.handlers import MODULE
 
 
 def new_settings(**more: object) -> Settings:
-    values = {"topic_prefix": f"{uuid4().hex[:8]}.", "celery_imports": MODULE} | more
+    values = {"topic_prefix": f"{uuid4().hex[:12]}.", "celery_imports": MODULE} | more
     return Settings(_env_file=None, **values)  # type: ignore[arg-type, call-arg]
 
 

@@ -15,10 +15,11 @@ from labkit.errors import LabkitError
 from labkit.lab.aot_cache import CLUSTER_ID, Kafka, prepare_kafka
 from labkit.lab.connection import Connection
 from labkit.lab.kafka_server import aot_options, format_command, kafka_command, server_properties
-from labkit.lab.probe import free_ports, listens
+from labkit.lab.probe import listens
 from labkit.settings import load_settings
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import connect_transport
+from tests.ports import own_ports
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "student", "correct-horse"
@@ -57,7 +58,7 @@ class ExternalKafka:
 def external_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExternalKafka]:
     """Runs for the session, in a process of its own, from the jars that the lab has fetched."""
     folder = tmp_path_factory.mktemp("external-kafka")
-    ports = free_ports(4)
+    ports = own_ports(4)
     external = _certify(folder, ports)
     kafka = prepare_kafka(load_settings())
     properties = folder / "server.properties"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import BrokerUnreachable, NotAuthorized, SettingsError
-from labkit.lab.probe import free_ports
 from labkit.taskqueue.transport import (
     ConsumerConfig,
     ProducerConfig,
@@ -22,6 +21,7 @@ from labkit.taskqueue.transport import (
 )
 from tests.conditions import PATIENCE
 from tests.contract.fixtures import Outbox, read
+from tests.ports import own_ports
 
 WAYS = {
     "SASL_SSL, PLAIN": lambda kafka: kafka.sasl_ssl,
@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there_is_named(external_kafka, library, tmp_path: Pa
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_nobody_at_the_address(external_kafka, library, client):
-    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"127.0.0.1:{own_ports(1)[0]}"
     connection = replace(external_kafka.ssl, bootstrap_servers=nobody, security_protocol="PLAINTEXT")
     with pytest.raises(BrokerUnreachable, match=f"{nobody}.*Nothing listens.*labkit status") as caught:
         CLIENTS[client](connect_transport(connection, library, timeouts=IMPATIENT))
@@ -135,6 +135,6 @@ def test_failures_do_not_reach_the_terminal_by_themselves(external_kafka, librar
         "except BrokerUnreachable:\n"
         "    print('caught')\n"
     )
-    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"127.0.0.1:{own_ports(1)[0]}"
     done = subprocess.run([sys.executable, "-c", code, nobody, library], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("caught\n", "")

@@ -15,8 +15,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from labkit.lab import lifecycle
 from labkit.lab.folders import LabFolders, data_folder, named_lab
-from labkit.lab.probe import free_ports
 from labkit.settings import Settings, environment_with
+from tests.ports import own_ports
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def own_settings(tmp_path: Path) -> Iterator[Settings]:
     The folder's name has what names of folders have: a space, letters that are not ASCII, signs that URLs use, and a
     comma and a colon, by which Kafka and Java separate folders.
     """
-    settings = Settings(data_dir=tmp_path / "Jürgens, 100% a=b c:d Übungen 😀", port=free_ports(1)[0])
+    settings = Settings(data_dir=tmp_path / "Jürgens, 100% a=b c:d Übungen 😀", port=own_ports(1)[0])
     yield settings
     labs = data_folder(settings) / "labs"
     for folder in labs.iterdir() if labs.exists() else ():

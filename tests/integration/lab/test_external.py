@@ -8,9 +8,9 @@ import redis
 from labkit.errors import BrokerUnreachable, LabError, LabNotRunning
 from labkit.lab import Lab, attach_lab, lifecycle, open_lab
 from labkit.lab.folders import named_lab
-from labkit.lab.probe import free_ports
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce
+from tests.ports import own_ports
 
 
 def test_a_lab_of_external_servers_starts_none(lab: Lab, own_settings: Settings, unique_name: str) -> None:
@@ -54,7 +54,7 @@ def test_an_external_redis_and_an_own_kafka(lab: Lab, own_settings: Settings) ->
 
 def test_an_external_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, own_settings: Settings) -> None:
     monkeypatch.setattr(lifecycle, "EXTERNAL_TIMEOUT", 0.5)
-    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"127.0.0.1:{own_ports(1)[0]}"
     settings = own_settings.model_copy(update={"bootstrap_servers": nobody})
     with pytest.raises(BrokerUnreachable, match=f"{nobody}, which LABKIT_BOOTSTRAP_SERVERS names"):
         open_lab(settings=settings)

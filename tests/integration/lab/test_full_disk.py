@@ -15,9 +15,9 @@ from labkit.lab import lifecycle
 from labkit.lab.condition import wait_for
 from labkit.lab.folders import named_lab
 from labkit.lab.lab_status import look
-from labkit.lab.probe import free_ports
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce
+from tests.ports import own_ports
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_is_explained_and_nothing_acknowledged_is_lost(small_disk: Path) -> None:
-    settings = Settings(data_dir=small_disk, port=free_ports(1)[0])
+    settings = Settings(data_dir=small_disk, port=own_ports(1)[0])
     folders = named_lab(settings, "default")
     state, _ = lifecycle.up("default", folders, settings)
     try:

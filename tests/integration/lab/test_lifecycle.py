@@ -14,10 +14,10 @@ from labkit.lab import Lab, attach_lab, lifecycle, open_lab
 from labkit.lab.folders import LabFolders, named_lab
 from labkit.lab.kafka_server import HOST
 from labkit.lab.lab_status import look
-from labkit.lab.probe import free_ports
 from labkit.lab.state import read_state
 from labkit.settings import Settings
 from tests.integration.lab.conftest import consume, produce, said_by_labkit
+from tests.ports import own_ports
 
 #: What a user may have set for another Java; the lab's own would not start with it.
 FOR_ANOTHER_JAVA = {
@@ -86,7 +86,7 @@ def look_redis(lab: Lab) -> str:
 
 
 def test_a_port_that_was_insisted_on(own_settings: Settings, folders: LabFolders) -> None:
-    (port,) = free_ports(1)
+    (port,) = own_ports(1)
     with socket.socket() as other:
         other.bind((HOST, port))
         other.listen()

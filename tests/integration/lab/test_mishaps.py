@@ -57,7 +57,7 @@ UP = "from labkit.cli import main; import sys; sys.argv = ['labkit', 'up']; main
 UP_FOR_EVER = f"""
 import sys
 from labkit.lab import probe
-probe.wait_for_kafka = lambda *ports, **how: sys.stdin.read()
+probe.wait_for_kafka = lambda brokers, **how: sys.stdin.read()
 {UP}
 """
 

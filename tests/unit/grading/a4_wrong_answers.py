@@ -231,10 +231,10 @@ started, known = 0, {}
 """
 )
 BY_CHANCE = (
-    DECIDE
+    "import random\nchance = random.Random(1)\n"
+    + DECIDE
     + """
-    import random
-    return start(view, low if low.waiting and random.random() < 1 / EVERY else view.startable[0], "its turn")
+    return start(view, low if low.waiting and chance.random() < 1 / EVERY else view.startable[0], "its turn")
 """
 )
 NEVER_ALONE = (

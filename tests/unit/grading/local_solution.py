@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +24,7 @@ from labkit.grading.visible_checks import read_checks, write_checks
 class LocalSolution:
     """Keeps `Solution`. A cell that calls `end()` ends its process, and `hang()` takes all the time that there is.
 
-    Python's own `hash` is salted anew with each process, as where PYTHONHASHSEED is not set.
+    Its `hash` is another one in each of its processes, as Python's own is, and the same ones in each run of a test.
     """
 
     sandbox: Backend
@@ -46,7 +47,7 @@ class LocalSolution:
     def afresh(self) -> None:
         self.processes += 1
         salt = self.processes
-        self.names: dict[str, Any] = {"end": _end, "hang": self._hang, "hash": lambda key: hash((salt, key))}
+        self.names: dict[str, Any] = {"end": _end, "hang": self._hang, "hash": lambda key: _salted(salt, key)}
         for cell in self.cells:
             exec(cell, self.names)
 
@@ -72,6 +73,10 @@ class LocalSolution:
     def _hang(self) -> None:
         self.time += self.left
         raise KernelEnded("The process that ran the cells has ended. It has not returned in time.")
+
+
+def _salted(salt: int, key: object) -> int:
+    return int.from_bytes(sha256(repr((salt, key)).encode()).digest()[:8])
 
 
 def _end() -> None:

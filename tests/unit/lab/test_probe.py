@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ import pytest
 from labkit.errors import ServerFailed
 from labkit.lab import probe
 from labkit.lab.probe import SERVER_PORTS, free_ports, is_free, listens, wait_for_kafka
+from labkit.lab.process_id import ProcessId, process_id
 from labkit.taskqueue.transport.reachability import _try
 from tests.unit.clock import Clock
 
@@ -68,26 +72,47 @@ def test_a_port_whose_server_has_just_ended_is_free() -> None:
 
 
 @pytest.fixture
-def mute() -> Iterator[int]:
-    """The port of a server that takes every connection and never answers."""
+def port() -> Iterator[int]:
+    """Of a server that takes every connection and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
 
 
-def test_a_kafka_that_never_answers_is_a_failure_in_words(mute: int) -> None:
+@pytest.fixture
+def mute(port: int) -> dict[int, ProcessId]:
+    """The port, and the process that listens there."""
+    this = process_id(os.getpid())
+    assert this is not None
+    return {port: this}
+
+
+def test_a_kafka_that_never_answers_is_a_failure_in_words(mute: dict[int, ProcessId]) -> None:
     with pytest.raises(ServerFailed, match=r"Kafka opened its port, but did not make a topic within 2 s\."):
         wait_for_kafka(mute, alive=lambda: True, timeout=2)
 
 
-def test_a_kafka_that_ends_while_an_answer_is_waited_for_is_not_waited_for(mute: int) -> None:
+def test_a_server_of_somebody_else_at_its_port_is_not_taken_for_it(port: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        kafka = process_id(child.pid)
+        assert kafka is not None
+        assert listens(port)
+        assert not kafka.listens(port)
+        with pytest.raises(ServerFailed, match=r"Kafka ended while it was starting\."):
+            wait_for_kafka({port: kafka}, alive=iter([True, True, True, False, False]).__next__, timeout=1_000)
+        child.communicate()
+
+
+def test_a_kafka_that_ends_while_an_answer_is_waited_for_is_not_waited_for(mute: dict[int, ProcessId]) -> None:
     looks = iter([True, True, True])
     with pytest.raises(ServerFailed, match=r"Kafka ended while it was starting\."):
         wait_for_kafka(mute, alive=lambda: next(looks, False), timeout=1_000)
 
 
-def test_an_answer_that_stays_away_is_asked_for_again(mute: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_stays_away_is_asked_for_again(
+    mute: dict[int, ProcessId], monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits: list[float] = []
     clock = Clock()
     monkeypatch.setattr(probe, "time", SimpleNamespace(monotonic=clock))

@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def prefix() -> str:
-    return f"{uuid4().hex[:8]}."
+    return f"{uuid4().hex[:12]}."
 
 
 @pytest.fixture

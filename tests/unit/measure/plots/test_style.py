@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.experiments.notebooks import run_notebook
 from labkit.measure.plots.style import counted, duration, ink_on, spread
 
 heights = st.lists(st.floats(0, 1), max_size=8).map(sorted)
@@ -64,10 +65,9 @@ CELLS = [
 @pytest.mark.slow
 def test_in_a_notebook_a_figure_shows_itself_once(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    before, after = tmp_path / "before.ipynb", tmp_path / "after.ipynb"
-    nbformat.write(notebook, before)
-    run = [sys.executable, "-m", "papermill", before, after, "--kernel", "python3", "--no-progress-bar"]
-    subprocess.run(run, check=True, capture_output=True)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "figures.ipynb")
+    after = run_notebook(tmp_path / "figures.ipynb", tmp_path / "results").executed
     images = [[sorted(output.data) for output in cell.outputs] for cell in nbformat.read(after, as_version=4).cells]
     once = [["image/png", "text/plain"]]
     assert images == [once, [], once, once]
