@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from labkit.api.messages import IdempotencyKeys, MessageQueues, queue_names
 from labkit.api.messages.daemon_thread import on_daemon_thread
+from labkit.api.messages.queue_turns import QueueTurns
 from labkit.api.queue_admission import QueueAdmission
 from labkit.jobs import Jobs, JobView, jobs_topic, open_view
 from labkit.lab import Lab
@@ -21,6 +22,7 @@ class Services:
     """Everything behind the routes, of one server. An async context manager."""
 
     queues: MessageQueues
+    any_queue: QueueTurns
     keys: IdempotencyKeys
     admission: QueueAdmission
     jobs: Jobs
@@ -60,6 +62,7 @@ class Services:
         self.queues = MessageQueues(self._lab, self.settings)
         opened.push_async_callback(self.queues.aclose)
         await self.queues.start()
+        self.any_queue = QueueTurns(self.queues)
         self.keys = IdempotencyKeys(self._lab, self.settings)
         opened.push_async_callback(self.keys.aclose)
         self.admission = QueueAdmission(self.queues.backlogs, self.names, self.settings.api_max_lag)
