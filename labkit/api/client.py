@@ -75,8 +75,9 @@ class ApiClient(Resource):
         wait: float = 0,
         ack: Literal["auto", "explicit"] = "auto",
     ) -> DeliveryOut | None:
-        """The next message of this queue, or of any in turn, or None. With `ack="explicit"` it is leased until `ack` or `nack`.
+        """The next message of this queue, or of any in turn, or None.
 
+        With `ack="explicit"` it is leased until `ack` or `nack`.
         It is not sent again when the answer was lost: the message may be on its way to us, and a second one too.
         """
         params: dict[str, str | float] = {"group": group, "wait": wait, "ack": ack}
