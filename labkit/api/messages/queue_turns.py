@@ -26,7 +26,7 @@ class QueueTurns:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         found = await self._round(group, explicit=explicit, wait=0.0)
-        while found is None and (left := deadline - loop.time()) > 0:
+        while found is None and (left := deadline - loop.time()) > 0 and not self._queues.are_polls_ended:
             found = await self._round(group, explicit=explicit, wait=min(PIECE, left))
         return found
 
