@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from zipfile import ZipFile
 
 import psutil
@@ -15,6 +17,11 @@ from labkit.lab.kafka_tools import KAFKA_TOOLS
 from labkit.settings import load_settings
 from labkit.taskqueue import Producer, connect, stock_tasks
 from tests.acceptance.commands import TIMEOUT, outcome, said
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "kafka_tools.md"
+#: What the files in the document hold, and names in it that are to be the test's own.
+FILES = {"tasks.txt": "Task 1\nTask 2\n", "keyed.txt": "a:Task 3\nb:Task 4\n"}
+NAMES = {"--topic", "--group", "--entity-name"}
 
 
 @pytest.fixture
@@ -81,6 +88,20 @@ def test_the_tools_are_listed_and_their_own_help_and_status_are_shown(type_in, e
     assert outcome(with_help, 1)[1].startswith("This tool helps to create, delete, describe, or change a topic.\n")
     assert said(no_lab, 1) == "labkit: The lab 'default' is not running. Start it with `labkit up`.\n"
     assert said(type_in("kafka", "topic"), 1).startswith("labkit: There is no tool 'topic' of Kafka here. Did you ")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_each_line_of_the_document_works(kafka, unique_name):
+    lines = re.findall(r"^\|.*`labkit kafka .*$", DOCUMENT.read_text(), re.MULTILINE)
+    commands = [command for line in lines for command in re.findall(r"`labkit kafka ([^`]+)`", line)]
+    assert len(commands) > 15
+    for command in commands:
+        typed, _, file = command.partition(" < ")
+        words = re.sub(f"({'|'.join(NAMES)}) ([tgs])(?= |$)", rf"\1 {unique_name}-\2", typed).split()
+        if words[0].startswith("console-") and words[0].endswith("consumer") and "--max-messages" not in words:
+            words += ["--timeout-ms", "15000"]  # in the place of Ctrl-C
+        kafka(*words, given=FILES.get(file, ""))
 
 
 def test_each_tool_is_in_the_jar():

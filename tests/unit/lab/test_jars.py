@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabError
-from labkit.lab import jars
-from labkit.lab.jar_lock import KAFKA_VERSION, Jar, lock_entries, locked_jars, locked_tool_jars
+from labkit.lab import jar_lock, jars
+from labkit.lab.jar_lock import KAFKA_VERSION, Jar, lock_entries, locked_jars, locked_tool_jars, write_locks
 from labkit.lab.jars import damaged_jars, kafka_jars, kafka_version, tool_jars
 from labkit.settings import Settings
 
@@ -52,6 +52,23 @@ def test_relocking_reads_a_folder_in_the_layout_of_a_repository(tmp_path: Path) 
     (jar.parent / "thing-1.2-sources.jar").write_bytes(b"")
     with pytest.raises(ValueError, match="sources"):
         lock_entries(tmp_path)
+
+
+def test_what_the_tools_need_beside_the_lab_is_locked_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_lab, of_tools = tmp_path / "lab", tmp_path / "tools"
+    for folder, names in ((of_lab, ["thing/1"]), (of_tools, ["thing/1", "tool/1"])):
+        for name in names:
+            (folder / "org" / name).mkdir(parents=True)
+            (folder / "org" / name / f"{name.replace('/', '-')}.jar").write_bytes(b"content")
+    for name in ("LOCK_FILE", "TOOLS_LOCK_FILE"):
+        monkeypatch.setattr(jar_lock, name, tmp_path / name)
+    write_locks(of_lab, of_tools)
+    assert [jar.coordinates for jar in locked_jars()] == ["org:thing:1"]
+    assert [jar.coordinates for jar in locked_tool_jars()] == ["org:tool:1"]
+    (of_tools / "org" / "thing" / "2").mkdir()
+    (of_tools / "org" / "thing" / "2" / "thing-2.jar").write_bytes(b"content")
+    with pytest.raises(ValueError, match=r"another version for the tools: org:thing$"):
+        write_locks(of_lab, of_tools)
 
 
 @pytest.fixture
