@@ -15,9 +15,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def kafka(
     tool: Annotated[str | None, typer.Argument(help="Which; without one, they are listed.", show_default=False)] = None,
-    words: Annotated[
+    args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS...]", help="What the tool is told, also --help.", show_default=False),
+        typer.Argument(help="What the tool is told, also --help.", show_default=False),
     ] = None,
 ) -> None:
     """Run one of Kafka's own tools on the lab: topics is kafka-topics.sh, and so are the others.
@@ -32,4 +32,4 @@ def kafka(
         return
     from labkit.settings import load_settings
 
-    become(find_tool(tool), words or [], load_settings())
+    become(find_tool(tool), args or [], load_settings())
