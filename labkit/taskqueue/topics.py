@@ -181,14 +181,7 @@ class Topics(Resource):
         topic_id = self._client.topic_ids([full_name]).get(full_name)
         starts = self._client.start_offsets(full_name)
         ends = self._client.end_offsets(full_name)  # there may be more partitions now, which begin at 0
-        return [
-            PartitionLag(
-                partition=partition,
-                committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
-                end=end,
-            )
-            for partition, end in sorted(ends.items())
-        ]
+        return partition_lags(committed, topic_id, starts, ends)
 
     def groups(self) -> dict[str, list[str]]:
         """The groups under the prefix that have committed something, each with the topics of which it has, sorted."""
@@ -274,6 +267,23 @@ def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> It
         elif time.monotonic() - quiet_since > PATIENCE:
             topic = next(iter(ends)).topic
             raise BrokerUnreachable(f"Nothing came for {PATIENCE:g} s while {topic} was read. Does Kafka run?")
+
+
+def partition_lags(
+    committed: Mapping[int, Position], topic_id: str | None, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> list[PartitionLag]:
+    """How far a group is behind that has committed this, on a topic of this id that begins and ends there.
+
+    It counts from where the partition begins, if nothing is committed beyond that for this very topic.
+    """
+    return [
+        PartitionLag(
+            partition=partition,
+            committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
+            end=end,
+        )
+        for partition, end in sorted(ends.items())
+    ]
 
 
 def _begin(committed: Position | None, topic_id: str | None, start: int, end: int) -> int:
