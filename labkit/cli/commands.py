@@ -17,6 +17,7 @@ from labkit.cli import (
     lab_commands,
     notebook_commands,
     produce_command,
+    record_command,
     topic_commands,
     work_command,
 )
@@ -56,6 +57,7 @@ for module in (
     celery_commands,
     dispatch_commands,
     topic_commands,
+    record_command,
     group_commands,
     job_commands,
     api_command,

@@ -19,3 +19,7 @@ class GroupInUse(TransportError):
 
 class UnreadTopic(TransportError):
     says = "The group has read nothing of this topic."
+
+
+class UnknownPartition(TransportError):
+    says = "The topic does not have this partition."
