@@ -12,7 +12,8 @@ from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup
 from labkit.taskqueue.groups import GroupPartition, Groups
 from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.transport import Position, TopicPartition
+from labkit.taskqueue.transport import Position, Timeouts, TopicPartition
+from labkit.taskqueue.transport.confluent.client import client_settings
 from labkit.taskqueue.transport.share_contract import ShareConfig
 
 TIMEOUT = 120.0
@@ -62,8 +63,7 @@ def test_a_share_group_is_shown_set_back_and_deleted(topic, groups, unique_name)
 
 
 def test_a_group_whose_partitions_the_broker_deals_out_is_shown_and_set_back(lab, topic, groups, unique_name):
-    settings = {
-        "bootstrap.servers": lab.bootstrap_servers,
+    settings = client_settings(lab.connection, Timeouts()) | {
         "group.id": topic.full_group(unique_name),
         "group.protocol": "consumer",
         "client.id": "a",

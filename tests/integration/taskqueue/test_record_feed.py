@@ -20,12 +20,12 @@ def topics(request, lab):
 
 
 def test_a_reader_goes_on_with_new_partitions_and_with_the_topic_made_anew(topics, unique_name):
-    topics.create(unique_name, partitions=1)
+    topic = topics.create(unique_name, partitions=1)
     said = []
 
     def write(partition, *values):
         with closing(topics.transport.transactions(unique_name)) as transactions:
-            transactions.write([Outgoing(unique_name, partition, None, value) for value in values])
+            transactions.write([Outgoing(topic.full_name, partition, None, value) for value in values])
 
     write(0, b"a", b"b", b"c")
     with RecordFeed(topics, unique_name, StartPoint("offset", 1), say=said.append) as feed:
