@@ -83,7 +83,7 @@ class RecordFeed(Resource):
                     is_away = False
                 except BrokerUnreachable as error:
                     if not is_away:
-                        self._say(f"{error} This view goes on when it does; Ctrl-C ends it.")
+                        self._say(f"{error} This view goes on when that has changed; Ctrl-C ends it.")
                     is_away = True
                 if misses >= GONE_AFTER:
                     raise UnknownTopic(f"The topic {self._name!r} is gone: somebody has deleted it.")

@@ -103,7 +103,7 @@ def test_a_broker_that_is_away_is_waited_for_and_said_once(topics, monkeypatch):
     with RecordFeed(topics, "t", EARLIEST, say=said.append) as feed:
         monkeypatch.setattr(MemoryAdmin, "topic_ids", ids)
         assert next(feed.follow(threading.Event())).value == b"a"
-    assert said == ["Kafka does not answer. This view goes on when it does; Ctrl-C ends it."]
+    assert said == ["Kafka does not answer. This view goes on when that has changed; Ctrl-C ends it."]
 
 
 def test_what_is_not_there_is_named(topics):
