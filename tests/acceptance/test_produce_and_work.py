@@ -184,6 +184,11 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
         further(("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
         further(("produce", "--partitioner", "best"), "choose one of key_hash"),
         further(("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
+        (("topics", "delete", "__consumer_offsets", "--yes"), "Kafka's own"),
+        further(("topics", "create", "__mine"), "Kafka's own"),
+        further(("topics", "grow", "__consumer_offsets", "--partitions", "99"), "Kafka's own"),
+        further(("produce", "--topic", "__consumer_offsets"), "Kafka's own"),
+        further(("work", "--topic", "__consumer_offsets"), "Kafka's own"),
     ],
 )
 def test_mistakes_get_one_paragraph_and_status_1(type_in, words, reason):
