@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from labkit.taskqueue import dead_letter
-from labkit.taskqueue.task import TASK_ID
+from labkit.taskqueue.record_format import TASK_ID
 from labkit.taskqueue.transport.contract import Record
 
 #: Stands as the actor of what tombstones tell.

@@ -80,6 +80,12 @@ def _needed(outage: Outage) -> Iterator[None]:
         raise TryAgainLater(str(error)) from error
 
 
+class _JobGroup(WorkerGroup):
+    """Takes for jobs what labkit has written; what others have is a bad record, whatever it looks like."""
+
+    _foreign = "refused"
+
+
 class JobConsumer(Resource):
     """Works on the NEW jobs of a topic, as a group of workers. A context manager: joined inside, left after.
 
@@ -126,7 +132,7 @@ class JobConsumer(Resource):
         self._clock = clock
         self._measure = measure
         self._jobs = Jobs(topic, settings=settings, clock=clock)
-        self._group = WorkerGroup(
+        self._group = _JobGroup(
             topic,
             group=group,
             workers=workers,
