@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labkit.worker")
 
+#: Said where there is neither --handler nor --service.
+_NO_WORK = (
+    "labkit: Nothing is worked on: without --handler and --service, labkit's own tasks are taken for done at once, and "
+    "what others have written becomes dead letters."
+)
 #: How often the table is drawn again, in seconds.
 REDRAW_INTERVAL = 0.5
 
@@ -77,10 +82,10 @@ def work(
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
     from labkit.taskqueue.service_time import parse_service
 
-    if service and handler:
+    if service is not None and handler is not None:
         raise LabkitError("Give --service or --handler, not both.")
-    service_time = parse_service(service) if service else None
-    function = _import(handler) if handler else None
+    service_time = None if service is None else parse_service(service)
+    function = None if handler is None else _import(handler)
     the_mode = choose("mode", mode, MODES)
     the_order = None if order is None else choose("order", order, ORDERS)
     the_executor = None if executor is None else choose("executor", executor, EXECUTORS)
@@ -119,6 +124,8 @@ def work(
             log_dir=load_settings().results_dir / "logs",
             records=target,
         )
+        if service_time is None and function is None:
+            print(_NO_WORK, file=sys.stderr)
         with ExitStack() as stack:
             if metrics is not None and metrics_port is not None:
                 stack.callback(metrics.serve(metrics_port))

@@ -60,7 +60,7 @@ class WorkerGroup(Resource):
     meanwhile, it is left alone, and `target` names another one beside it.
     In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
     seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
-    A record that holds JSON is a task whoever has written it; with `plain`, one that holds any other text is, too.
+    With work to do, a record that holds JSON is a task whoever has written it; with `plain`, any other text is, too.
     More workers, also on other machines, may join the same group by its name.
     """
 
@@ -114,7 +114,7 @@ class WorkerGroup(Resource):
             retry=retry or Retry(),
             max_in_flight=max_in_flight or max(HELD_AT_MOST[mode], 2 * concurrency),
             session_timeout=session_timeout or self._settings.session_timeout,
-            foreign="text" if plain else self._foreign,
+            foreign="refused" if handler is None and service is None else "text" if plain else self._foreign,
         )
         self._clock = clock
         self._records = GroupRecords(records or default_target(self._settings.records_dir, topic.name, group, clock()))

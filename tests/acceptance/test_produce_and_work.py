@@ -150,6 +150,15 @@ def test_work_by_a_function_of_ones_own(type_in, unique_name, tmp_path):
     assert {path.name for path in tmp_path.glob("*.txt")} == {"one.txt", "two.txt"}
 
 
+def test_without_work_it_is_said_and_an_empty_handler_is_none(type_in, unique_name):
+    said(type_in("produce", "one", "--topic", unique_name))
+    process = type_in("work", "--topic", unique_name, "--group", unique_name, "--until-empty")
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert "1 tasks done" in out
+    assert "Nothing is worked on" in err
+    assert "The handler '' could not be imported" in said(type_in("work", "--handler", ""), 1)
+
+
 def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):
     said(type_in("topics", "create", unique_name, "--partitions", "1"))
     said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "30"))
@@ -183,7 +192,7 @@ def test_workers_wait_for_a_broker_that_went_away_and_say_so_once(type_in, tmp_p
     with Lab() as own:
         address = {"LABKIT_BOOTSTRAP_SERVERS": own.bootstrap_servers}
         said(type_in("produce", "one", "--topic", "t", **address))
-        work = type_in("work", "--topic", "t", "--records", "mine.parquet", **address)
+        work = type_in("work", "--topic", "t", "--service", "constant:0", "--records", "mine.parquet", **address)
         with connect(own) as topics:
             is_empty = lambda: not sum(p.lag for p in topics.lag("t", group="worker_group"))  # noqa: E731
             wait_until(is_empty, timeout=120, what="the first task was to be done")

@@ -194,3 +194,14 @@ def test_a_group_that_takes_text_takes_text():
             records = group.drain(timeout=60)
     assert got == [("record", "Task 1", None), ("record", "Task 2", None)]
     assert list(records["outcome"]) == ["done", "done", "bad"]
+
+
+def test_a_group_without_work_takes_none_of_them_for_done():
+    with Topics(MemoryTransport()) as topics:
+        topic = topics.create("t", partitions=1)
+        write(topics, "t", b'{"task": "Task 1: Process file A"}')
+        with WorkerGroup(topic, settings=SETTINGS) as group:
+            records = group.drain(timeout=60)
+        (letter,) = DeadLetters(topics, "t").list()
+    assert list(records["outcome"]) == ["bad"]
+    assert letter.value == b'{"task": "Task 1: Process file A"}'
