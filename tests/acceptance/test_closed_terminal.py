@@ -9,9 +9,10 @@ import sys
 from labkit.measure.records import read_records
 from tests.acceptance.commands import TIMEOUT, said
 
-#: Makes standard input the terminal of this process and what it becomes.
+#: Makes standard input the terminal of this process and what it becomes. The tests themselves may run under nohup.
 IN_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "labkit", *sys.argv[1:]])
 """
