@@ -132,7 +132,7 @@ class ShareWorker(BaseWorker):
         self._look_at_topic()
 
     def _leave(self, client: ShareClient) -> None:
-        """Leave the group. What the broker does not hear of is delivered again, when the locks are over."""
+        """Leave the group. What the broker does not hear of is delivered again."""
         try:
             client.close()
         except TransportError as error:

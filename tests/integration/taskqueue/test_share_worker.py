@@ -197,15 +197,16 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
     topics.delete(f"{topic.name}.dead")
 
 
-def test_the_tasks_of_a_killed_worker_come_back_after_the_lock(topics: Topics, unique_name):
+def test_the_tasks_of_a_killed_worker_come_back_before_the_lock_is_over(topics: Topics, unique_name):
+    options = {"service": constant(50), "processes": True, "max_in_flight": 3, "lock": LONG_LOCK}
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=2, service=constant(50), processes=True, max_in_flight=3, lock=10.0) as group,
+        share(topic, unique_name, workers=2, **options) as group,
     ):
         send(topic, 30)
         wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=120, what="both workers were to be busy")
         group.kill("worker-2")
-        records = group.drain(timeout=120)
+        records = group.drain(timeout=0.75 * LONG_LOCK)
     assert records["task_id"].nunique() == 30
     # what worker-2 had done and the broker had not heard of is done again
     assert set(records[records["task_id"].duplicated()]["worker"]) <= {"worker-1"}
