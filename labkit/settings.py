@@ -6,21 +6,18 @@ Nothing else in the package looks at the environment: rooms are handed a `Settin
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
-from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from labkit.env_file import EnvLine, read_env_file
 from labkit.errors import SettingsError
-
-logger = logging.getLogger(__name__)
+from labkit.setting_names import PREFIX, check_names
 
 TransportName = Literal["kafka-python", "confluent-kafka"]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -28,8 +25,6 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["all", "1", "0"]
 SandboxName = Literal["bubblewrap", "podman", "docker"]
 Compression = Literal["none", "gzip", "lz4"]
-
-PREFIX = "LABKIT_"
 
 #: Read from the working directory and, because notebooks run in their own folder, from the one above it.
 #: The nearer file goes before the other, and the environment before both.
@@ -46,16 +41,20 @@ _OF_CELERY_LOADER = "CELERY_LOADER"
 _OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
+#: The URL of SQLite's file, relative to some folder.
+_SQLITE_FILE = re.compile(r"(?P<driver>sqlite(\+\w+)?:///)(?P<file>(?![/~]|:memory:|file:)[^?]+)(?P<options>.*)")
+
 #: A lab's name is the name of a folder.
 LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 
 
 class Settings(BaseSettings):
-    """What can be set from outside. Times are in seconds unless the name says otherwise."""
+    """What can be set from outside. Times are in seconds unless the name says otherwise.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    Made without `load_settings`, it has what is given and what stands in the environment, and reads no `.env`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     # the lab
     lab: str = Field("default", pattern=LAB_NAME, description="the name of the lab")
@@ -129,9 +128,16 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _without_margins(cls, value: object) -> object:
-        """What a file or a shell has put around a value, as the end of a line behind a token, is no part of it."""
-        return value.strip() if isinstance(value, str) else value
+    def _without_margins(cls, value: object, field: ValidationInfo) -> object:
+        """What a file or a shell has put around a value, as the end of a line behind a token, is no part of it. Where
+        nothing is left, the default is meant: an empty path would be the folder one happens to be in.
+        """
+        if not isinstance(value, str):
+            return value
+        if "\0" in value:
+            raise ValueError("a NUL is no character of a setting")
+        assert field.field_name is not None
+        return value.strip() or cls.model_fields[field.field_name].default
 
     @field_validator("*")
     @classmethod
@@ -144,7 +150,7 @@ class Settings(BaseSettings):
             try:
                 value = value.expanduser()
                 return value if field.field_name == "results_dir" else value.absolute()
-            except RuntimeError as error:
+            except (RuntimeError, OSError) as error:  # no home, no working directory
                 raise ValueError(f"{value} cannot be found: {error}") from error
         return value
 
@@ -158,18 +164,13 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process: `overrides`, then the environment, then `.env`, then the defaults.
 
-    Raises `SettingsError`, which names every setting that does not fit and how to write it.
+    Raises `SettingsError`, which names every setting that does not fit and how to write it, a line of `.env` that
+    cannot be read, or a name that is nearly one of a setting. Other unknown names are a warning, once in a process.
     """
     try:
-        _warn_of_unknown_names()
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**(_of_files() | overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_in_words(error)) from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise SettingsError(
-            f"The file .env in this folder or in the one above it cannot be read: {error}. Save it as text in UTF-8, "
-            "which you may read."
-        ) from error
 
 
 def environment_with(**changes: object) -> dict[str, str]:
@@ -214,16 +215,30 @@ def _no_proxy() -> str:
     return os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
 
 
-@cache  # once in a process
-def _warn_of_unknown_names() -> None:
-    """Warn of variables that look like settings and are none, since a typing error would otherwise go unnoticed."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
-    for name in sorted(given - known):
-        if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_"):  # those are for labkit's own tests
-            close = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else " `.env.example` lists every setting."
-            logger.warning("%s is not a setting of labkit and has no effect.%s", name, hint)
+def _of_files() -> dict[str, object]:
+    """What the `.env` say of settings that are not in the environment. Names that are none are told."""
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    given: list[tuple[str, str]] = [(name, "in the environment") for name in os.environ]
+    values: dict[str, object] = {}
+    for file in map(Path, ENV_FILES):
+        lines = read_env_file(file, PREFIX.rstrip("_"), os.environ)
+        given += [(line.name, f"in {line.place}") for line in lines.values()]
+        said = {names[full]: line for full, line in lines.items() if full in names and line.value.strip()}
+        values |= {name: _value(name, line) for name, line in said.items()}
+    check_names(given, [full.removeprefix(PREFIX) for full in names])
+    first = {name.upper() for name, value in os.environ.items() if value.strip()}
+    return {name: value for name, value in values.items() if PREFIX + name.upper() not in first}
+
+
+def _value(name: str, line: EnvLine) -> object:
+    """What a line of `.env` says; a path in it begins at the file's folder."""
+    value = line.value.strip()
+    annotation = Settings.model_fields[name].annotation
+    if annotation in (Path, Path | None) and not value.startswith("~"):
+        return (line.folder if name == "results_dir" else line.folder.resolve()) / value
+    if name == "jobs_url" and (found := _SQLITE_FILE.fullmatch(value)):
+        return found["driver"] + str(line.folder.resolve() / found["file"]) + found["options"]
+    return value
 
 
 def _in_words(error: ValidationError) -> str:

@@ -84,13 +84,17 @@ def test_children_tell_how_they_end_and_sigterm_ends_it_whatever_has_started_it(
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfeL\x00A\x00", b"LABKIT_LAB=\xe4\n"], ids=["UTF-16", "Latin-1"])
-def test_an_env_file_that_is_no_utf_8_is_named(labkit, content):
+@pytest.mark.parametrize("content", [b"LABKIT_LAB=\xe4\n", b"LABKIT_LBA=mine\n", b"LABKIT_LAB='mine\n"])
+def test_no_lab_is_deleted_where_the_env_file_cannot_be_read(labkit, tmp_path, content):
+    kept = tmp_path / "data" / "default"
+    kept.mkdir(parents=True)
     Path(".env").write_bytes(content)
-    status, said = labkit("status")
+    status, said = labkit("reset", "--yes")
     assert status == 1
-    assert said.startswith("labkit: The file .env")
-    assert "UTF-8" in said
+    assert said.startswith("labkit: ")
+    assert "ine 1" in said
+    assert said.count("\n") == 1
+    assert kept.exists()
 
 
 def test_a_terminal_need_not_know_every_character(tmp_path):
