@@ -17,6 +17,7 @@ from labkit.cli import (
     topic_commands,
     work_command,
 )
+from labkit.cli.checked_command import check_all
 
 app = typer.Typer(
     name="labkit",
@@ -41,3 +42,5 @@ for module in (
     grade_commands,
 ):
     module.add_commands(app)
+
+check_all(app)

@@ -112,7 +112,7 @@ class ServerName(StrEnum):
 def logs(
     name: Name = None,
     server: Annotated[ServerName, typer.Option(help="Whose log.")] = ServerName.KAFKA,
-    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1)] = 1,
+    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1, max=5)] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show the last lines of what a server said."""

@@ -30,6 +30,7 @@ from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, clo
 from labkit.api.messages.reservation import Reservations
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog
 from labkit.errors import LabkitError, SettingsError, StaleLease, TooManyGroups, UnknownMessage
+from labkit.kafka_names import must_be_topic_name
 from labkit.lab.lab import Lab
 from labkit.outage import Outage
 from labkit.settings import Settings, TransportName
@@ -281,11 +282,13 @@ class MessageQueues:
 
 
 def queue_names(settings: Settings) -> tuple[str, ...]:
-    """The names of the queues, in the order of the setting. Raises `SettingsError`."""
+    """The names of the queues, in the order of the setting. Raises `SettingsError` and `BadTopicName`."""
     names = tuple(name.strip() for name in settings.api_topics.split(",") if name.strip())
     if not names or len(set(names)) != len(names) or any(SEPARATOR in name for name in names):
         raise SettingsError(
             f"LABKIT_API_TOPICS is {settings.api_topics!r}. Name each queue once, with commas between and no "
             f"{SEPARATOR} in the names."
         )
+    for name in names:
+        must_be_topic_name(name)
     return names
