@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
@@ -265,10 +265,11 @@ class _JobCounts:
             self.reason = receipt.error
             return
         self.acknowledged += 1
-        if self.acknowledged <= SHOWN_ONE_BY_ONE:
-            print(f"job {job_id} -> partition {receipt.partition}, offset {receipt.offset}", flush=True)
-        elif self.acknowledged == SHOWN_ONE_BY_ONE + 1:
-            print("…", flush=True)
+        with suppress(OSError):  # where nothing can be printed any more, the summary shows it
+            if self.acknowledged <= SHOWN_ONE_BY_ONE:
+                print(f"job {job_id} -> partition {receipt.partition}, offset {receipt.offset}", flush=True)
+            elif self.acknowledged == SHOWN_ONE_BY_ONE + 1:
+                print("…", flush=True)
 
 
 def _print_table(rows: Iterable[Job | JobEvent], title: str) -> None:

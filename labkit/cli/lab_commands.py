@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -168,7 +170,11 @@ def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
 
     settings = load_settings()
     name = name or settings.lab
-    return settings, name, named_lab(settings, name)
+    folders = named_lab(settings, name)
+    found = next(one for one in (folders.root, *folders.root.parents) if one.exists())
+    if not found.is_dir():  # what is below it would look as if it were not there
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(found))
+    return settings, name, folders
 
 
 def _show(found: LabStatus) -> None:

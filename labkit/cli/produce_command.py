@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -159,7 +160,8 @@ class _ReceiptCounts:
                 line = f"{text} -> partition {receipt.partition}, offset {receipt.offset}"
             self._last_line = line
         if self._one_by_one:
-            print(line, flush=True)
+            with suppress(OSError):  # where nothing can be printed any more, the summary shows it, on its own thread
+                print(line, flush=True)
 
     def live(self) -> Live:
         """A line that is drawn again and again while tasks are sent; nothing where nobody could see it."""

@@ -91,7 +91,12 @@ def work(
     the_order = None if order is None else choose("order", order, ORDERS)
     the_executor = None if executor is None else choose("executor", executor, EXECUTORS)
     started = time.monotonic()
-    target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    settings = load_settings()
+    target = (
+        records
+        or (settings.records_dir or settings.results_dir)
+        / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    )
     start_logging("worker")
     with attached_topics() as topics, stop_on_signal() as stop:
         metrics = None
@@ -121,7 +126,7 @@ def work(
             processes=processes,
             name=f"worker-{os.getpid()}",
             on_record=None if metrics is None else metrics.observe,
-            log_dir=load_settings().results_dir / "logs",
+            log_dir=settings.results_dir / "logs",
             records=target,
         )
         with ExitStack() as stack:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import typer
-import typer.main
 
 from labkit.api.messages.message_queues import queue_names
 from labkit.celery_app.application import celery_url
@@ -22,12 +21,12 @@ from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.periodic_tasks import periods
 from labkit.cli import main
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.commands import app
 from labkit.cli.dispatch_commands import parse_classes
 from labkit.errors import LabkitError
 from labkit.jobs.database import open_database
 from labkit.setting_names import PREFIX
 from labkit.settings import Settings, load_settings
+from tests.command_lines import COMMANDS
 
 ODD = {
     "empty": "",
@@ -64,18 +63,6 @@ NUMBERS = ("negative", "infinite", "not a number")
 STARTS_SOMETHING = {"up", "jupyter", "notebooks", "check", "grade", "demo", "api"}
 #: What is said where a value was taken, and the lab is asked for.
 TAKEN = ("is not running", "has never run", "stores nothing", "No lab is running")
-
-
-def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    command = command or typer.main.get_command(app)
-    if not hasattr(command, "commands"):
-        yield words, command
-        return
-    for name, one in command.commands.items():
-        yield from commands(one, (*words, name))
-
-
-COMMANDS = dict(commands())
 
 
 def parameters() -> Iterator[tuple[tuple[str, ...], Any]]:
