@@ -97,9 +97,20 @@ def beat() -> None:
 
     settings = load_settings()
     reachable_broker(settings)
-    with stop_on_signal() as stop, Beat(settings=settings, say=lambda words: print(words, flush=True)) as running:
-        while not stop.wait(CHECK_INTERVAL):
+    unprinted: list[OSError] = []
+
+    def say(words: str) -> None:
+        """Beat calls this on its own thread, which is to have nothing to do with what becomes of the output."""
+        try:
+            print(words, flush=True)
+        except OSError as error:
+            unprinted.append(error)
+
+    with stop_on_signal() as stop, Beat(settings=settings, say=say) as running:
+        while not stop.wait(CHECK_INTERVAL) and not unprinted:
             running.check()
+    for error in unprinted:
+        raise error
     print(f"Beat has ended: {running.sent} periodic tasks sent.")
 
 

@@ -11,7 +11,7 @@ from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_group_name, must_be_topic_name
 
 #: Workers in one terminal: each has a client of Kafka's with its connections, or is a process.
-MOST_WORKERS = 256
+MOST_WORKERS = 100
 #: Tasks at once in one worker; on an asyncio loop that many can wait.
 MOST_AT_ONCE = 10_000
 #: What a broker or two can hold.

@@ -50,7 +50,7 @@ def work(
         str, typer.Option(help="group: partitions are dealt out; share: each task is locked for one worker (KIP-932).")
     ] = "group",
     lock: Annotated[
-        float, typer.Option(min=0.001, max=LONGEST, help="With --mode share: how long a lock lasts, in seconds.")
+        float, typer.Option(min=0.001, max=86_400, help="With --mode share: how long a lock lasts, in seconds.")
     ] = 30.0,
     order: Annotated[
         str | None,

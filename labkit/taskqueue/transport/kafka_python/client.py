@@ -112,8 +112,10 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
 
 def _words_of(error: kafka_errors.KafkaError) -> str:
     """What the broker says, or where it says nothing, what Kafka's protocol says of that error."""
-    if any(error.args) or not hasattr(error, "description"):
-        return str(error)
+    if not hasattr(error, "description"):
+        return str(error)  # one of kafka-python's own
+    if error.args and isinstance(error.args[0], str) and error.args[0]:
+        return error.args[0]
     return f"{type(error).__name__.removesuffix('Error')}: {error.description}"
 
 
