@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.backpressure import make_strategy
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.once import once
+    from labkit.version import __version__ as __version__
 
 __all__ = [
     "CelerySession",
@@ -74,8 +75,8 @@ _ELSEWHERE = {
 }
 
 
-__getattr__ = lazy_names(__name__, {name: _ELSEWHERE.get(name, "labkit.taskqueue") for name in __all__})
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__ = lazy_names(
+    __name__,
+    {name: _ELSEWHERE.get(name, "labkit.taskqueue") for name in __all__} | {"__version__": "labkit.version"},
+)
+__dir__ = whole_dir(__name__, "__version__")

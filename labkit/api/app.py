@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labkit.api.job_routes import job_creation, jobs
@@ -16,6 +16,7 @@ from labkit.api.message_routes import message_creation, messages
 from labkit.api.messages import queue_names
 from labkit.api.openapi import describe
 from labkit.api.problems import add_handlers
+from labkit.api.query_parameters import check_query
 from labkit.api.security import OPEN_PATHS, Access, BodyLimit, Guard
 from labkit.api.services import Services
 from labkit.api.system_routes import system
@@ -55,7 +56,7 @@ def make_app(lab: Lab, settings: Settings, access: Access) -> FastAPI:
     app.state.failure = None
     app.state.routers = (message_creation, messages, job_creation, jobs, system)
     for router in app.state.routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(check_query)])
     add_handlers(app)
     # the last one added is the first one asked
     app.add_middleware(BodyLimit)

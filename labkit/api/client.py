@@ -68,13 +68,21 @@ class ApiClient(Resource):
         return [UUID(one) for one in answer.json()]
 
     def poll(
-        self, topic: str, *, group: str = "api", wait: float = 0, ack: Literal["auto", "explicit"] = "auto"
+        self,
+        topic: str | None = None,
+        *,
+        group: str = "api",
+        wait: float = 0,
+        ack: Literal["auto", "explicit"] = "auto",
     ) -> DeliveryOut | None:
-        """The next message, or None. With `ack="explicit"` it is leased until `ack` or `nack`.
+        """The next message of this queue, or of any in turn, or None.
 
+        With `ack="explicit"` it is leased until `ack` or `nack`.
         It is not sent again when the answer was lost: the message may be on its way to us, and a second one too.
         """
-        params: dict[str, str | float] = {"topic": topic, "group": group, "wait": wait, "ack": ack}
+        params: dict[str, str | float] = {"group": group, "wait": wait, "ack": ack}
+        if topic is not None:
+            params["topic"] = topic
         answer = self._ask("GET", "/message/poll", params=params, timeout=TIMEOUT + wait, again=False)
         return None if answer.status_code == 204 else DeliveryOut.model_validate_json(answer.content)
 

@@ -16,7 +16,7 @@ from labkit.api.models import JobEventOut, JobIn, JobOut, JobPage
 from labkit.api.openapi import problems
 from labkit.api.problems import Problem, later
 from labkit.api.services import OfServer, Services
-from labkit.api.streams import LONGEST, Seconds, changes
+from labkit.api.streams import LONGEST, OfStream, Seconds, changes
 from labkit.errors import DeadlineExceeded
 from labkit.jobs import MAX_JOB_ID, Job, JobStatus
 
@@ -24,6 +24,8 @@ from labkit.jobs import MAX_JOB_ID, Job, JobStatus
 LONGEST_PAGE = 1_000
 #: The longest wait for a version, in seconds.
 LONGEST_WAIT = 30.0
+#: How long it is waited for one at a time, in seconds; in between it is seen that the server is to end.
+PIECE = 1.0
 #: Versions and numbers of changes fit into 64 bits.
 LARGEST = 2**63 - 1
 
@@ -67,8 +69,9 @@ async def list_jobs(
     return JobPage(jobs=[JobOut.of(job) for job in page], next=page[-1].job_id if len(found) > limit else None)
 
 
-@jobs.get("/jobs/stream", responses=problems(), response_class=EventSourceResponse, summary="Changes of jobs, live")
+@jobs.get("/jobs/stream", responses=problems(429), response_class=EventSourceResponse, summary="Changes of jobs, live")
 async def stream_jobs(
+    live: OfStream,
     services: OfServer,
     seconds: Seconds = LONGEST,
     since: Annotated[
@@ -80,7 +83,7 @@ async def stream_jobs(
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events "job": each a job as it is after a change, with the number of the change as its id."""
     cursor = since if last_event_id is None else int(last_event_id)
-    async for event in changes(services, seconds, cursor):
+    async for event in changes(services, live, seconds, cursor):
         yield event
 
 
@@ -113,13 +116,19 @@ async def _job(services: Services, job_id: int) -> Job:
 
 
 async def _job_of_version(services: Services, job_id: int, version: int, wait: float) -> Job:
-    try:
-        return await asyncio.to_thread(services.view.wait_for, job_id, version, wait)
-    except DeadlineExceeded as error:
-        await _job(services, job_id)
-        raise later(
-            409, f"Job {job_id} has not come to version {version} within {wait:g} s.", name="not-there-yet"
-        ) from error
+    left = wait
+    while True:
+        piece = min(left, PIECE)
+        try:
+            return await asyncio.to_thread(services.view.wait_for, job_id, version, piece)
+        except DeadlineExceeded as error:
+            left -= piece
+            if left > 0 and not services.closing:
+                continue
+            await _job(services, job_id)
+            raise later(
+                409, f"Job {job_id} has not come to version {version} within {wait:g} s.", name="not-there-yet"
+            ) from error
 
 
 def _id_of_key(request: Request) -> int | None:

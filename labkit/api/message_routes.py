@@ -63,7 +63,10 @@ async def create(batch: MessageBatch, services: OfServer, _key: IdempotencyKey =
 )
 async def poll(
     services: OfServer,
-    topic: Annotated[str, Query(description="the queue", json_schema_extra={"example": "orders"})],
+    topic: Annotated[
+        str | None,
+        Query(description="the queue; without, all of them in turn", json_schema_extra={"example": "orders"}),
+    ] = None,
     group: Annotated[
         str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="every group gets every message")
     ] = DEFAULT_GROUP,
@@ -72,16 +75,22 @@ async def poll(
         Literal["auto", "explicit"], Query(description="auto: the answer acknowledges it; explicit: it is leased")
     ] = "auto",
 ) -> Response:
-    """The next message that nobody of the group has, or 204.
+    """The next message that nobody of the group has, of this queue or of any, or 204.
 
     With `ack=explicit` it must be acknowledged by `POST /message/{id}/ack` before its lease ends; else it is delivered
     again, and after too many deliveries it becomes a dead letter.
     """
-    _must_be_a_queue(topic, services.names)
-    delivery = await services.queues.poll(topic, group, wait=wait, explicit=ack == "explicit")
+    explicit = ack == "explicit"
+    if topic is None:
+        delivery = await services.any_queue.poll(group, wait=wait, explicit=explicit)
+    else:
+        _must_be_a_queue(topic, services.names)
+        delivery = await services.queues.poll(topic, group, wait=wait, explicit=explicit)
     if delivery is None:
         return Response(status_code=204)
-    log.info("delivered %s of %s to %s, for the %d. time", delivery.id, topic, group, delivery.deliveries)
+    log.info(
+        "delivered %s of %s to %s, for the %d. time", delivery.id, delivery.message.topic, group, delivery.deliveries
+    )
     return Response(DeliveryOut.of(delivery).model_dump_json(), media_type="application/json")
 
 

@@ -133,11 +133,11 @@ class ApiServer(Resource):
 
 
 class _Server(uvicorn.Server):
-    """Tells the application before it waits for requests to end, since a stream ends only when it is told."""
+    """Tells the application before it waits for requests to end: streams and long polls end when they are told."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn calls this once."""
-        self.config.app.state.services.closing.set()  # type: ignore[union-attr]
+        self.config.app.state.services.end_waits()  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
 

@@ -8,8 +8,11 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Request
 
+from labkit.api.live_overview import LiveOverview
 from labkit.api.messages import IdempotencyKeys, MessageQueues, queue_names
 from labkit.api.messages.daemon_thread import on_daemon_thread
+from labkit.api.messages.queue_turns import QueueTurns
+from labkit.api.models import OverviewOut, QueueOut
 from labkit.api.queue_admission import QueueAdmission
 from labkit.jobs import Jobs, JobView, jobs_topic, open_view
 from labkit.lab import Lab
@@ -21,6 +24,7 @@ class Services:
     """Everything behind the routes, of one server. An async context manager."""
 
     queues: MessageQueues
+    any_queue: QueueTurns
     keys: IdempotencyKeys
     admission: QueueAdmission
     jobs: Jobs
@@ -29,8 +33,9 @@ class Services:
     def __init__(self, lab: Lab, settings: Settings) -> None:
         self.settings = settings
         self.names = queue_names(settings)
-        #: set when the server is to end: streams end then
-        self.closing = asyncio.Event()
+        #: is the server to end?
+        self.closing = False
+        self.live = LiveOverview(self.overview)
         self._lab = lab
         self._opened = AsyncExitStack()
 
@@ -43,6 +48,19 @@ class Services:
 
     async def __aexit__(self, *_: object) -> None:
         await self._opened.aclose()
+
+    def end_waits(self) -> None:
+        """The server is to end: streams, long polls and waits for versions end now."""
+        self.closing = True
+        self.live.end()
+        self.queues.end_polls()
+
+    async def overview(self) -> OverviewOut:
+        """The queues and the jobs at this moment."""
+        lags, limit = self.admission.lags, self.settings.api_max_lag
+        queues = [QueueOut(name=name, unfinished=lags[name], limit=limit) for name in self.names]
+        changes, counts = await asyncio.to_thread(lambda: (self.view.last_change(), self.view.counts()))
+        return OverviewOut(queues=queues, jobs=counts, changes=changes)
 
     async def _open_jobs(self, opened: AsyncExitStack) -> None:
         threaded = ExitStack()
@@ -60,6 +78,7 @@ class Services:
         self.queues = MessageQueues(self._lab, self.settings)
         opened.push_async_callback(self.queues.aclose)
         await self.queues.start()
+        self.any_queue = QueueTurns(self.queues)
         self.keys = IdempotencyKeys(self._lab, self.settings)
         opened.push_async_callback(self.keys.aclose)
         self.admission = QueueAdmission(self.queues.backlogs, self.names, self.settings.api_max_lag)

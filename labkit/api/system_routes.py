@@ -20,7 +20,7 @@ from labkit.api.models import Health, OverviewOut
 from labkit.api.openapi import open_problems, problems
 from labkit.api.problems import later
 from labkit.api.services import OfServer
-from labkit.api.streams import LONGEST, Seconds, overview, overviews
+from labkit.api.streams import LONGEST, OfStream, Seconds, overviews
 from labkit.errors import LabkitError
 
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
@@ -71,11 +71,15 @@ async def ready(services: OfServer) -> Health:
 @system.get("/overview", responses=problems(), summary="The queues and the jobs")
 async def get_overview(services: OfServer) -> OverviewOut:
     """How much of each queue is not finished, and how many jobs are in each state."""
-    return await overview(services)
+    return await services.overview()
 
 
-@system.get("/overview/stream", responses=problems(), response_class=EventSourceResponse, summary="The overview, live")
-async def stream_overview(services: OfServer, seconds: Seconds = LONGEST) -> AsyncIterator[ServerSentEvent]:
+@system.get(
+    "/overview/stream", responses=problems(429), response_class=EventSourceResponse, summary="The overview, live"
+)
+async def stream_overview(
+    live: OfStream, services: OfServer, seconds: Seconds = LONGEST
+) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events "overview", one whenever it has changed."""
-    async for event in overviews(services, seconds):
+    async for event in overviews(services, live, seconds):
         yield event

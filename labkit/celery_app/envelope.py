@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 from msgspec import Struct, convert, to_builtins
+from msgspec.structs import replace
 
 from labkit.errors import BadRecord, UnfitForCelery
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.record_format import foreign_payload, is_foreign, other_headers
 from labkit.taskqueue.task import Task, check_depth
+from labkit.taskqueue.transport.contract import Headers
 
 #: So deep a payload may be nested in Celery: it hands tasks to processes by pickle, which gives up before 500, and what
 #: cannot be handed on is dropped.
@@ -21,6 +24,14 @@ DEEPEST = 300
 _TOO_LARGE = 2**63
 
 
+class ForeignContent(Struct, frozen=True, kw_only=True):
+    """What a record held that others than labkit have written: from its task alone it cannot be made again."""
+
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
 class Envelope(Struct, frozen=True, kw_only=True):
     """A task on its way through Celery.
 
@@ -28,7 +39,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     name on the broker; where it is not told, as by an earlier labkit, it is the one of the worker's settings. `rank` is
     that of its class, 0 the most urgent. `topic_id` is that of the topic from which it came, empty where it is not told
     either. Times are seconds since the epoch: `produced_at` by the record on Kafka, `sent_at` when it was handed to
-    Celery's broker.
+    Celery's broker. `foreign` is there for a record of others; as JSON it stands in place of payload and headers.
     """
 
     task: Task
@@ -41,6 +52,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     group: str | None = None
     topic_prefix: str | None = None
     topic_id: str = ""
+    foreign: ForeignContent | None = None
 
     @classmethod
     def of(
@@ -55,7 +67,9 @@ class Envelope(Struct, frozen=True, kw_only=True):
         topic_prefix: str | None = None,
     ) -> Self:
         """The envelope for a record that was received."""
-        record = item.record
+        record, foreign = item.record, None
+        if is_foreign(record):
+            foreign = ForeignContent(key=record.key, value=record.value or b"", headers=record.headers)
         return cls(
             task=task,
             topic=topic,
@@ -67,11 +81,13 @@ class Envelope(Struct, frozen=True, kw_only=True):
             group=group,
             topic_prefix=topic_prefix,
             topic_id=item.topic_id,
+            foreign=foreign,
         )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        found: dict[str, Any] = to_builtins(self)
+        told = self if self.foreign is None else replace(self, task=self.task.evolve(payload=None, headers=()))
+        found: dict[str, Any] = to_builtins(told)
         return found
 
     @classmethod
@@ -79,9 +95,14 @@ class Envelope(Struct, frozen=True, kw_only=True):
         """What `to_json` made; raises `BadRecord`, also for what could not be written into a record."""
         try:
             found = convert(values, cls)
+            if found.foreign is not None:
+                payload = foreign_payload(found.foreign.value, "text")
+                headers = other_headers(found.foreign.headers)
+                found = replace(found, task=found.task.evolve(payload=payload, headers=headers))
             task = found.task
             _check_texts((task.id, task.kind, task.key, task.idempotency_key))
             _check_texts((found.topic, found.group, found.topic_prefix, found.topic_id))
+            _check_texts(name for name, _ in task.headers)
             _check_numbers((found.partition, found.offset, found.rank, task.priority, task.attempt))
             _check_times((found.produced_at, found.sent_at, task.created_at, task.scheduled_at))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -26,7 +26,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letter import encode_dead_letter, ensure_dead_topic
 from labkit.taskqueue.topics import Topic, Topics
-from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
+from labkit.taskqueue.transport.contract import Headers, Outgoing, Record, TransactionClient
 
 log = safe_logger("labkit.celery")
 
@@ -197,15 +197,21 @@ class _LetterClient:
         open_.close()
 
 
+def _content(envelope: Envelope) -> tuple[bytes | None, bytes, Headers]:
+    """Key, value and headers of its record; raises `TaskNotEncodable`."""
+    foreign = envelope.foreign
+    return envelope.task.encode() if foreign is None else (foreign.key, foreign.value, foreign.headers)
+
+
 def _letter(topic: Topic, envelope: Envelope, last: TaskRecord, *, with_record: bool = True) -> Outgoing:
-    key, value, headers = envelope.task.encode() if with_record else (None, b"", ())
+    key, value, headers = _content(envelope) if with_record else (None, b"", ())
     record = Record(
         topic=envelope.topic,
         partition=envelope.partition,
         offset=envelope.offset,
         key=key,
         value=value,
-        headers=tuple(headers),
+        headers=headers,
         timestamp_ms=round(envelope.produced_at * 1000),
     )
     return encode_dead_letter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from labkit.cli import (
@@ -10,10 +12,13 @@ from labkit.cli import (
     check_command,
     dispatch_commands,
     grade_commands,
+    group_commands,
     job_commands,
+    kafka_command,
     lab_commands,
     notebook_commands,
     produce_command,
+    record_command,
     topic_commands,
     work_command,
 )
@@ -26,7 +31,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from labkit import __version__
+
+        print(f"labkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
 
 for module in (
     lab_commands,
@@ -36,6 +59,9 @@ for module in (
     celery_commands,
     dispatch_commands,
     topic_commands,
+    kafka_command,
+    record_command,
+    group_commands,
     job_commands,
     api_command,
     check_command,

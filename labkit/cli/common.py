@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from labkit.errors import LabkitError
-from labkit.process.signals import on_signals
+from labkit.process.signals import ENDING, on_signals
 
 if TYPE_CHECKING:
     from labkit.logs import Component
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 #: After how many seconds it is said what a command waits for.
 WORD_AFTER = 2.0
+#: The descriptors of standard input, output and error.
+_STANDARD = (0, 1, 2)
 #: What a producer waits for at its end.
 _UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C gives it up."
 
@@ -73,8 +76,29 @@ def _word_of_wait(sentence: str) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that work ends cleanly; a second SIGINT interrupts what still waits."""
+    """An event that SIGINT, SIGTERM and SIGHUP set, so that work ends cleanly; a second SIGINT interrupts what waits.
+
+    SIGHUP comes when the terminal is closed; what nohup has ignore it goes on. What is said to that terminal then goes
+    nowhere, for there it would be an error.
+    """
     stop = threading.Event()
+    terminals = [number for number in _STANDARD if os.isatty(number)]
+
+    def end(number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            _lead_nowhere(terminals)
+        stop.set()
+
+    numbers = tuple(
+        number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    )
     # an event has a lock, which whatever a signal interrupts may hold
-    with on_signals((signal.SIGINT, signal.SIGTERM), lambda _: stop.set(), once=(signal.SIGINT,)):
+    with on_signals(numbers, end, once=(signal.SIGINT,)):
         yield stop
+
+
+def _lead_nowhere(numbers: Iterable[int]) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        os.dup2(nowhere, number)
+    os.close(nowhere)

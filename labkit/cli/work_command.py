@@ -69,6 +69,7 @@ def work(
     attempts: Annotated[
         int, typer.Option(min=1, max=MOST_ATTEMPTS, help="How often a task is tried before it is a dead letter.")
     ] = 3,
+    plain: Annotated[bool, typer.Option("--plain", help="Take any text for a task, also what is no JSON.")] = False,
     processes: Annotated[bool, typer.Option("--processes", help="Each worker as a process of its own.")] = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no task is left.")] = False,
     records: Annotated[Path | None, typer.Option(help="Where to leave the records, as Parquet.")] = None,
@@ -123,6 +124,7 @@ def work(
             executor=the_executor,
             timeout=timeout,
             retry=Retry(attempts=attempts),
+            plain=plain,
             processes=processes,
             name=f"worker-{os.getpid()}",
             on_record=None if metrics is None else metrics.observe,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.celery_app.kinds import handles
@@ -41,7 +41,4 @@ _MODULE_OF = {
 
 
 __getattr__ = lazy_names(__name__, _MODULE_OF)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = whole_dir(__name__)

@@ -21,6 +21,7 @@ from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.topic import LATER
 
@@ -166,7 +167,7 @@ class DispatcherAdmission:
     def _put_aside(self, intake: Intake, item: WorkItem, rank: int) -> None:
         """Have it written on a thread: where Kafka does not answer, only the tasks of its class wait for that."""
         topic = self._spill_topics.setdefault(intake.topic.name, SpillTopic(intake.topic))
-        write = on_a_thread(partial(topic.write, item.record))
+        write = on_a_thread(partial(topic.write, copied(item.record, item.topic_id)))
         self._spills[intake.topic.name] = _Spill(intake, item, rank, write)
         if write not in wait([write], MAX_AGE).done:  # mostly it takes a millisecond
             write.add_done_callback(lambda _: intake.line.on_change())

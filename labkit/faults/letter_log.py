@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from labkit.taskqueue import dead_letter
-from labkit.taskqueue.task import TASK_ID
+from labkit.taskqueue.record_format import TASK_ID, foreign_id, is_foreign
 from labkit.taskqueue.transport.contract import Record
 
 #: Stands as the actor of what tombstones tell.
@@ -79,12 +79,22 @@ def _letter(letter: Record) -> tuple[dict[str, Any], str | None]:
         "what": "dead",
         "by": facts[dead_letter.WORKER],
         "at": float(facts[dead_letter.AT]),
-        "task": dict(headers).get(TASK_ID),
+        "task": dict(headers).get(TASK_ID) or _task_of_others(letter, facts),
         "partition": int(facts[dead_letter.PARTITION]),
         "offset": int(facts[dead_letter.OFFSET]),
         "note": facts[dead_letter.ERROR],
     }
     return event, facts.get(dead_letter.GROUP)
+
+
+def _task_of_others(letter: Record, facts: dict[str, str]) -> str | None:
+    """The id of the task in the letter of a record that others than labkit have written; None where it has none."""
+    if not letter.value or not is_foreign(letter):
+        return None
+    partition, offset = int(facts[dead_letter.PARTITION]), int(facts[dead_letter.OFFSET])
+    with suppress(ValueError):  # it does not say of which topic it is
+        return foreign_id(letter._replace(partition=partition, offset=offset), facts.get(dead_letter.TOPIC_ID, ""))
+    return None
 
 
 def _taken_away(tombstone: Record) -> tuple[dict[str, Any], str | None]:

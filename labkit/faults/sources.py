@@ -15,6 +15,7 @@ from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.faults.letter_log import letter_events
 from labkit.measure.task_record import BAD, DEAD, DONE, NO_ATTEMPTS, REPEATED, REQUEUED, SHED, SPILLED
+from labkit.taskqueue.record_format import foreign_key
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
 
@@ -45,6 +46,7 @@ def from_records(
     committed: Iterable[Event] = (),
     group: str | None = None,
     cleanup_policy: str | None = None,
+    topic_id: str = "",
 ) -> History:
     """The history of a run from its records and receipts (see `labkit.measure.records`).
 
@@ -52,7 +54,8 @@ def from_records(
     when the run was over. Without `dead`, what was given up counts as a dead letter. `committed`: the commits of the
     group, see `group_commits`. `group`: the name of the group whose records these are, without the prefix; commits that
     name no group are its own then, and dead letters of another group are not. The histories of several groups can be
-    put together into one. `cleanup_policy`: that of the topic, if it is compacted.
+    put together into one. `cleanup_policy`: that of the topic, if it is compacted. `topic_id`: its id, which the ids of
+    tasks name that others than labkit have written; without it, the log tells nothing of them.
 
     Records know only of attempts that ended, so such a history has no `assigned` event, and the checker does not look
     for records skipped on poll. Raises `HistoryUnreadable` if the records, receipts or the log are of several topics.
@@ -64,7 +67,7 @@ def from_records(
     _must_be_one_topic("records of the log", {record.topic for record in written})
     letters = _given_up(records) if dead is None else letter_events(dead, group=group, failed=_failed(records))
     commits = (replace(event, group=event.group or group) for event in committed)
-    events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy), *commits]
+    events = [*_of_workers(records, letters, group), *of_log(written, cleanup_policy, topic_id), *commits]
     if receipts is not None:
         events += of_receipts(receipts)
     return History(events)
@@ -139,20 +142,20 @@ def of_receipts(receipts: pd.DataFrame) -> Iterator[Event]:
     return _numbered(sorted(events, key=lambda event: event["at"]))
 
 
-def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iterator[Event]:
-    """What is on the topic, by all of its records; with the policy, what may be gone from it."""
+def of_log(written: Iterable[Record], cleanup_policy: str | None = None, topic_id: str = "") -> Iterator[Event]:
+    """What is on the topic with this id, by all of its records; with the policy, what may be gone from it."""
     first: dict[int, int] = {}
     seq = -1
     for seq, record in enumerate(written):
         first[record.partition] = min(record.offset, first.get(record.partition, record.offset))
-        task, content, same = _task_in(record)
+        task, content, same = _task_in(record, topic_id)
         yield Event(
             what="written",
             by=LOG,
             seq=seq,
             at=record.timestamp_ms / 1000,
             task=task,
-            key=None if record.key is None else record.key.decode(errors="replace"),
+            key=foreign_key(record.key),
             partition=record.partition,
             offset=record.offset,
             content=content,
@@ -165,12 +168,12 @@ def of_log(written: Iterable[Record], cleanup_policy: str | None = None) -> Iter
             )
 
 
-def _task_in(record: Record) -> tuple[str | None, str | None, str | None]:
+def _task_in(record: Record, topic_id: str) -> tuple[str | None, str | None, str | None]:
     """The id of the task in a record, a fingerprint of what is to be done, and its idempotency key; None where it is no
     task, or has none.
     """
     try:
-        task = Task.decode(record)
+        task = Task.decode(record, topic_id=topic_id, foreign="json")
     except BadRecord:
         return None, None, None
     work = json.dumps([task.kind, task.priority, task.payload], sort_keys=True).encode()

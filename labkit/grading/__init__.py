@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.grading.notebook_check import check
@@ -16,7 +16,4 @@ __all__ = ["check"]
 
 
 __getattr__ = lazy_names(__name__, {"check": "labkit.grading.notebook_check"})
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = whole_dir(__name__)

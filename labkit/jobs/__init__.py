@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus, merge
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.writer import Jobs, jobs_topic
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.jobs.job_consumer import JobConsumer
@@ -42,3 +42,4 @@ _WITH_THE_STORE = {
 
 
 __getattr__ = lazy_names(__name__, _WITH_THE_STORE)
+__dir__ = whole_dir(__name__)

@@ -20,6 +20,7 @@ from labkit.errors import (
 )
 from labkit.jobs.failed_jobs import FailedJobs
 from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
+from labkit.jobs.job_group import JobGroup
 from labkit.jobs.job_run import JobRun, JobRuns, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
 from labkit.jobs.view import JobView
@@ -31,7 +32,6 @@ from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.handler import topic_id_of_task
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic
@@ -126,7 +126,7 @@ class JobConsumer(Resource):
         self._clock = clock
         self._measure = measure
         self._jobs = Jobs(topic, settings=settings, clock=clock)
-        self._group = WorkerGroup(
+        self._group = JobGroup(
             topic,
             group=group,
             workers=workers,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.lab.connection import Connection
@@ -19,7 +19,4 @@ __all__ = ["Connection", "Lab", "attach_lab", "open_lab"]
 __getattr__ = lazy_names(
     __name__, {name: "labkit.lab.connection" if name == "Connection" else "labkit.lab.lab" for name in __all__}
 )
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = whole_dir(__name__)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from labkit.errors import SettingsError
 
 if TYPE_CHECKING:
     from labkit.settings import Settings
@@ -75,3 +78,56 @@ def librdkafka_config(connection: Connection) -> dict[str, str]:
             "sasl.password": connection.sasl_password,
         }
     return {name: str(value) for name, value in config.items() if value is not None}
+
+
+_LOGIN_MODULES = {"PLAIN": "plain.PlainLoginModule", "SCRAM": "scram.ScramLoginModule"}
+
+
+def java_config(connection: Connection) -> dict[str, str]:
+    """The connection's security in the words of Kafka's Java clients; certificates and keys are in it as they are.
+
+    Raises `SettingsError` for a file that cannot be read, and for a key that Java does not take.
+    """
+    config = {"security.protocol": connection.security_protocol}
+    if connection.security_protocol.startswith("SASL_"):
+        module = _LOGIN_MODULES[connection.sasl_mechanism.partition("-")[0]]
+        user, password = _quoted(connection.sasl_username or ""), _quoted(connection.sasl_password or "")
+        config |= {
+            "sasl.mechanism": connection.sasl_mechanism,
+            "sasl.jaas.config": f"org.apache.kafka.common.security.{module} required username={user} "
+            f"password={password};",
+        }
+    if connection.security_protocol.endswith("SSL"):
+        config |= _java_certificates(connection)
+    return config
+
+
+def _java_certificates(connection: Connection) -> dict[str, str]:
+    config: dict[str, str] = {}
+    if connection.ssl_ca_file is not None:
+        certificates = _read_pem(connection.ssl_ca_file, "LABKIT_SSL_CA_FILE")
+        config |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": certificates}
+    if connection.ssl_cert_file is not None:
+        chain = _read_pem(connection.ssl_cert_file, "LABKIT_SSL_CERT_FILE")
+        key_file = connection.ssl_key_file
+        key = chain if key_file is None else _read_pem(key_file, "LABKIT_SSL_KEY_FILE")
+        if not re.search(r"^-+BEGIN PRIVATE KEY-", key, re.MULTILINE):
+            raise SettingsError(
+                f"The key in {key_file or connection.ssl_cert_file} is not written as PKCS #8, which is all that Java "
+                "takes. Write it so by `openssl pkcs8 -topk8 -nocrypt -in KEY -out NEW_KEY`, and name the new file in "
+                "LABKIT_SSL_KEY_FILE; it fits everything else of labkit too."
+            )
+        config |= {"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": chain, "ssl.keystore.key": key}
+    return config
+
+
+def _quoted(text: str) -> str:
+    """As a login module reads it, where a backslash before a letter means another one."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _read_pem(file: Path, setting: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}, which {setting} names, cannot be read: {error}.") from error

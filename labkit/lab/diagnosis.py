@@ -12,6 +12,7 @@ from typing import Any
 from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
 from labkit.lab.aot_cache import discard_aot
 from labkit.lab.folders import LabFolders
+from labkit.lab.jar_lock import locked_jars
 from labkit.lab.jars import damaged_jars
 from labkit.lab.state import State
 from labkit.settings import Settings
@@ -48,7 +49,7 @@ def drop_aot(aot: Path) -> None:
 
 def drop_damaged_jars(settings: Settings) -> bool:
     """Delete the fetched jars whose content is not what the lock file says; True if there were any."""
-    damaged = damaged_jars(settings)
+    damaged = damaged_jars(settings, locked_jars())
     for jar in damaged:
         logger.warning("The cached file %s is damaged and is fetched again.", jar.name)
         jar.unlink()

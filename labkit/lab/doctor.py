@@ -7,7 +7,7 @@ import locale
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,8 +17,8 @@ import psutil
 from labkit.errors import LabkitError
 from labkit.lab.aot_cache import aot_is_intact, discard_aot, made_folder, read_note
 from labkit.lab.folders import cache_folder, data_folder, named_lab
-from labkit.lab.jar_lock import locked_jars
-from labkit.lab.jars import damaged_jars, jar_folder, kafka_jars
+from labkit.lab.jar_lock import Jar, locked_jars, locked_tool_jars
+from labkit.lab.jars import damaged_jars, kafka_jars, missing_jars, tool_jars
 from labkit.lab.kafka_server import find_java
 from labkit.lab.lifecycle import check_external
 from labkit.lab.probe import is_free
@@ -81,19 +81,29 @@ def _java(settings: Settings) -> Found:
 def _jars(settings: Settings) -> Found:
     if settings.kafka_home is not None:
         return Assessment.GOOD, f"{len(kafka_jars(settings))} jars in {settings.kafka_home}"
-    damaged = damaged_jars(settings)
+    return _fetched(settings, locked_jars(), "labkit up")
+
+
+def _tools(settings: Settings) -> Found:
+    if settings.kafka_home is not None:
+        tool_jars(settings)
+        return Assessment.GOOD, f"among the jars in {settings.kafka_home}"
+    return _fetched(settings, locked_tool_jars(), "labkit kafka")
+
+
+def _fetched(settings: Settings, jars: Sequence[Jar], command: str) -> Found:
+    damaged = damaged_jars(settings, jars)
     for jar in damaged:
         jar.unlink()
     if damaged:
         names = ", ".join(jar.name for jar in damaged)
-        return Assessment.BAD, f"damaged and deleted: {names}. `labkit up` fetches them again."
-    jars = locked_jars()
-    missing = [jar for jar in jars if not (jar_folder(settings) / jar.file_name).exists()]
+        return Assessment.BAD, f"damaged and deleted: {names}. `{command}` fetches them again."
+    missing = missing_jars(settings, jars)
     if missing:
         size = sum(jar.size for jar in missing) / 1e6
         return (
             Assessment.NOTE,
-            f"{len(missing)} jars of {len(jars)} are missing; `labkit up` fetches them ({size:.0f} MB).",
+            f"{len(missing)} jars of {len(jars)} are missing; `{command}` fetches them ({size:.0f} MB).",
         )
     return Assessment.GOOD, f"{len(jars)} jars, each as in the lock file"
 
@@ -240,6 +250,7 @@ _CHECKS: dict[str, Callable[[Settings], Found]] = {
     "Python": _python,
     "Java": _java,
     "Kafka": _jars,
+    "Kafka's tools": _tools,
     "caches": _caches,
     "Redis": _redis,
     "folders": _folders,

@@ -1,13 +1,15 @@
-"""The lock file of Kafka's jars: which files a lab needs, and the check that they are those.
+"""The lock files of Kafka's jars: which a lab needs, which its tools need beside them, and are they whole.
 
-Only the maintainers write it anew, when Kafka's version changes. Let Maven copy the jars in the layout of a repository
-(Kafka, and the logging binding for the log4j that Kafka brings):
+Only the maintainers write them anew, when Kafka's version changes. Let Maven copy the jars in the layout of a
+repository (Kafka, and the logging binding for the log4j that Kafka brings):
 
     mvn dependency:copy-dependencies -Dmdep.useRepositoryLayout=true -DincludeScope=runtime -DoutputDirectory=FOLDER
 
-with a pom.xml that depends on `org.apache.kafka:kafka_2.13` and `org.apache.logging.log4j:log4j-slf4j-impl`; then
+with a pom.xml that depends on `org.apache.kafka:kafka_2.13` and `org.apache.logging.log4j:log4j-slf4j-impl`; once more
+into another folder, with `org.apache.kafka:kafka-tools` too, but without its `org.apache.kafka:connect-runtime`, which
+only tools of Kafka Connect need; then
 
-    python -m labkit.lab.jar_lock FOLDER
+    python -m labkit.lab.jar_lock FOLDER FOLDER_WITH_TOOLS
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from hashlib import file_digest
 from pathlib import Path
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
+TOOLS_LOCK_FILE = Path(__file__).with_name("tool_jars.lock.json")
 
-#: The version of Apache Kafka that the lock file holds.
+#: The version of Apache Kafka that the lock files hold.
 KAFKA_VERSION = "4.4.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One file of the lock: `coordinates` are group:artifact:version, `size` is in bytes."""
+    """One entry of a lock file: `coordinates` are group:artifact:version, `size` is in bytes."""
 
     coordinates: str
     sha256: str
@@ -47,7 +50,16 @@ class Jar:
 
 def locked_jars() -> list[Jar]:
     """The jars that Kafka needs, from the lock file in this package."""
-    return [Jar(**entry) for entry in json.loads(LOCK_FILE.read_text(encoding="utf-8"))]
+    return _read(LOCK_FILE)
+
+
+def locked_tool_jars() -> list[Jar]:
+    """The jars that Kafka's tools need beside those of Kafka, from the other lock file."""
+    return _read(TOOLS_LOCK_FILE)
+
+
+def _read(lock_file: Path) -> list[Jar]:
+    return [Jar(**entry) for entry in json.loads(lock_file.read_text(encoding="utf-8"))]
 
 
 def file_sha256(path: Path) -> str:
@@ -80,7 +92,22 @@ def _entry(jar: Path, path: Path) -> dict[str, object]:
     }
 
 
+def write_locks(folder: Path, folder_with_tools: Path) -> None:
+    """Write both lock files. Raises `ValueError` if the tools need another version of what the lab has."""
+    entries = lock_entries(folder)
+    of_tools = [entry for entry in lock_entries(folder_with_tools) if entry not in entries]
+    twice = {_artifact(entry) for entry in entries} & {_artifact(entry) for entry in of_tools}
+    if twice:
+        raise ValueError(f"in another version for the tools: {', '.join(sorted(twice))}")
+    for lock_file, found in ((LOCK_FILE, entries), (TOOLS_LOCK_FILE, of_tools)):
+        lock_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _artifact(entry: dict[str, object]) -> str:
+    return str(entry["coordinates"]).rpartition(":")[0]
+
+
 if __name__ == "__main__":
-    entries = lock_entries(Path(sys.argv[1]))
-    LOCK_FILE.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(entries)} jars, {sum(int(str(entry['size'])) for entry in entries):,} bytes")  # noqa: T201
+    write_locks(Path(sys.argv[1]), Path(sys.argv[2]))
+    for jars in (locked_jars(), locked_tool_jars()):
+        print(f"{len(jars)} jars, {sum(jar.size for jar in jars):,} bytes")  # noqa: T201

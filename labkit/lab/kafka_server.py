@@ -169,11 +169,11 @@ def server_properties(
         voters=",".join(f"{number}@{HOST}:{voter}" for number, voter in enumerate(voters, 1)),
         replicas=replicas,
         in_sync=max(1, replicas - 1),
-        data=_escaped(str(data)),
+        data=escaped(str(data)),
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """As Java's properties want it: they are read as Latin-1, so other letters are written as \\uXXXX in UTF-16."""
     units = memoryview(text.encode("utf-16-be")).cast("B")
     codes = [units[i] << 8 | units[i + 1] for i in range(0, len(units), 2)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.lazy_names import lazy_names
+from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -83,7 +83,4 @@ def connect(
 
 
 __getattr__ = lazy_names(__name__, {name: f"labkit.taskqueue.{module}" for name, module in _MODULE_OF.items()})
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = whole_dir(__name__)

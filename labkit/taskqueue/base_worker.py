@@ -104,6 +104,7 @@ class BaseWorker(ABC):
             topic=topic.name,
             worker=name,
             retry=config.retry,
+            foreign=config.foreign,
             rng=rng or random.Random(name),
             on_record=shielded(on_record, "on_record") if self._is_shielded else on_record,
             clock=clock,

@@ -27,6 +27,7 @@ from typing import Self, TypeVar
 from msgspec import Struct
 
 from labkit.errors import BadRecord, BrokerUnreachable, DeadTopicRefused, TransportError
+from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topic import DEAD, Topic
 from labkit.taskqueue.transport.contract import Headers, Outgoing, Record
@@ -207,10 +208,15 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
         """Where the record was, with the topic's id if it is known: also the key on the topic of dead letters."""
         return letter_id(self.topic, self.partition, self.offset, self.topic_id)
 
-    def task(self) -> Task:
-        """The task in it; raises `BadRecord`."""
+    def task(self, *, plain: bool = False) -> Task:
+        """The task in it, with `plain` also one that is text; raises `BadRecord`."""
+        foreign: ForeignRecords = "text" if plain else "json"
+        return Task.decode(self.record(), topic_id=self.topic_id, foreign=foreign)
+
+    def record(self) -> Record:
+        """The record, as far as it is known: its time is that of the letter."""
         place = self.topic, self.partition, self.offset
-        return Task.decode(Record(*place, self.key, self.value, self.headers, int(self.at * 1000)))
+        return Record(*place, self.key, self.value, self.headers, int(self.at * 1000))
 
     @classmethod
     def decode(cls, record: Record) -> Self:

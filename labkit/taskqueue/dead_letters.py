@@ -11,9 +11,20 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
-from labkit.taskqueue.dead_letter import DROPPED, GONE, GROUP, REPLAYED, DeadLetter, dead_topic, letter_batches
+from labkit.taskqueue.dead_letter import (
+    DROPPED,
+    GONE,
+    GROUP,
+    REPLAYED,
+    DeadLetter,
+    dead_topic,
+    letter_batches,
+    record_size,
+)
+from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.topics import Topics, read_topic
 from labkit.taskqueue.transport.contract import Outgoing, Record, TransactionClient
+from labkit.taskqueue.transport.values import LARGEST, LARGEST_BY_DEFAULT
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +32,8 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 #: … and how much they hold together, in bytes; a larger one goes by itself.
 BATCH_BYTES = 4_000_000
+#: How much room a record takes besides key, value and what its headers hold, in bytes.
+ROOM_AROUND = 500
 
 DeadLetterList = list[DeadLetter]
 
@@ -106,8 +119,10 @@ class DeadLetters:
         return closing(self._topics.transport.transactions(f"{self._full_name}-dead-letters"))
 
     def _put_back(self, transactions: TransactionClient, letters: DeadLetterList) -> int:
+        found = self._topics.describe(self._topic).config if letters else {}
+        largest = int(found.get(LARGEST, LARGEST_BY_DEFAULT))
         for batch in _batches(letters):
-            records = [self._as_it_was(letter) for letter in batch]
+            records = [self._as_it_was(letter, largest) for letter in batch]
             transactions.write(records + [self._tombstone(letter, REPLAYED) for letter in batch])
         return len(letters)
 
@@ -131,9 +146,12 @@ class DeadLetters:
             "or the id is another. `labkit dead list` names them."
         )
 
-    def _as_it_was(self, letter: DeadLetter) -> Outgoing:
-        topic = self._topics.full_name(letter.topic)
-        return Outgoing(topic, letter.partition, letter.key, letter.value, letter.headers)
+    def _as_it_was(self, letter: DeadLetter, largest: int) -> Outgoing:
+        """Its record, of which the topic takes so many bytes; its task keeps its id, as far as there is room for it."""
+        topic, record = self._topics.full_name(letter.topic), letter.record()
+        kept = copied(record, letter.topic_id)
+        headers = kept.headers if record_size(kept) <= largest - ROOM_AROUND else record.headers
+        return Outgoing(topic, letter.partition, letter.key, letter.value, headers)
 
     def _tombstone(self, letter: DeadLetter, why: bytes) -> Outgoing:
         of = () if letter.group is None else ((GROUP, letter.group.encode()),)

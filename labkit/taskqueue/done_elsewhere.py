@@ -15,7 +15,7 @@ from labkit.measure.task_record import BAD, DEAD, FAILED
 from labkit.taskqueue.dead_letter import dead_topic, key_parts
 from labkit.taskqueue.drain import LAG_INTERVAL
 from labkit.taskqueue.group_state import DoneBefore, GroupState
-from labkit.taskqueue.task import TASK_ID
+from labkit.taskqueue.record_format import TASK_ID, foreign_id
 from labkit.taskqueue.timeouts import left_until, on_a_thread
 from labkit.taskqueue.topics import PartitionLag, Topic, read_topic
 from labkit.taskqueue.transport.contract import Record
@@ -75,9 +75,10 @@ def count_elsewhere(
     ends = {place.partition: place.end for place in lag}
 
     def count() -> int:
-        if state.topic_id() == before.topic_id:
+        topic_id = state.topic_id()
+        if topic_id == before.topic_id:
             return done_elsewhere(topic, records, before=before, ends=ends)
-        return done_on_another(topic, records, ends=ends)
+        return done_on_another(topic, records, topic_id=topic_id, ends=ends)
 
     asked = on_a_thread(count)
     return asked.result() if wait([asked], left_until(deadline)).done else None
@@ -102,7 +103,7 @@ def done_elsewhere(topic: Topic, records: pd.DataFrame, *, before: DoneBefore, e
     return len(missing) - excused
 
 
-def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, int]) -> int:
+def done_on_another(topic: Topic, records: pd.DataFrame, *, topic_id: str, ends: Mapping[int, int]) -> int:
     """As `done_elsewhere`, where the topic was made anew since the start: then nothing was done before.
 
     A record here may be of the topic before, from the same offset. So the topic is read, and a task is known by its
@@ -110,7 +111,9 @@ def done_on_another(topic: Topic, records: pd.DataFrame, *, ends: Mapping[int, i
     """
     known = _known(records)
     found = read_topic(topic.transport, topic.full_name)
-    return sum(record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record)) for record in found)
+    return sum(
+        record.offset < ends.get(record.partition, 0) and known.isdisjoint(_marks(record, topic_id)) for record in found
+    )
 
 
 def has_records(
@@ -127,18 +130,19 @@ def has_records(
     first = next(there, None)
     if first is None:
         return True
-    here = records()
+    topic_id, here = state.topic_id(), records()
     here = here[(here["partition"] == partition) & (here["offset"] >= floor)]
     is_given_up = here["outcome"].isin((DEAD, BAD))
     done, given_up = _known(here[~is_given_up]), _known(here[is_given_up])
     offsets: set[int] = set()
     for record in chain([first], there):
-        if not done.isdisjoint(_marks(record)):
+        marks = _marks(record, topic_id)
+        if not done.isdisjoint(marks):
             continue
-        if given_up.isdisjoint(_marks(record)):
+        if given_up.isdisjoint(marks):
             return False
         offsets.add(record.offset)
-    return not offsets or offsets <= _with_letters(topic, state.topic_id(), partition)
+    return not offsets or offsets <= _with_letters(topic, topic_id, partition)
 
 
 def _with_letters(topic: Topic, topic_id: str, partition: int) -> set[int]:
@@ -159,10 +163,10 @@ def _known(records: pd.DataFrame) -> set[tuple[int, int, float, str]]:
     return set(zip(*(final[name] for name in ("partition", "offset", "produced_at", "task_id")), strict=True))
 
 
-def _marks(record: Record) -> list[tuple[int, int, float, str]]:
-    """How the record of its task is known; what is no task has no id there."""
+def _marks(record: Record, topic_id: str) -> list[tuple[int, int, float, str]]:
+    """How the record of its task is known, from the topic with this id; what is no task has no id there."""
     told = dict(record.headers).get(TASK_ID)
-    ids = {"", "" if told is None else told.decode(errors="replace")}
+    ids = {"", foreign_id(record, topic_id) if told is None else told.decode(errors="replace")}
     return [(record.partition, record.offset, record.timestamp_ms / 1000, task_id) for task_id in ids]
 
 

@@ -26,9 +26,10 @@ from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
-from labkit.taskqueue.group_records import GroupRecords
+from labkit.taskqueue.group_records import GroupRecords, default_target
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
+from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.service_time import ServiceTime, constant
 from labkit.taskqueue.share_group_state import ShareGroupState
 from labkit.taskqueue.timeouts import wait_until, wait_until_there
@@ -59,8 +60,11 @@ class WorkerGroup(Resource):
     meanwhile, it is left alone, and `target` names another one beside it.
     In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
     seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
+    A record that holds JSON is a task whoever has written it; with `plain`, one that holds any other text is, too.
     More workers, also on other machines, may join the same group by its name.
     """
+
+    _foreign: ForeignRecords = "json"
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class WorkerGroup(Resource):
         handler: Handler | None = None,
         service: ServiceTime | None = None,
         seed: int = 0,
+        plain: bool = False,
         processes: bool = False,
         name: str = "worker",
         on_record: Callable[[TaskRecord], object] | None = None,
@@ -109,9 +114,10 @@ class WorkerGroup(Resource):
             retry=retry or Retry(),
             max_in_flight=max_in_flight or max(HELD_AT_MOST[mode], 2 * concurrency),
             session_timeout=session_timeout or self._settings.session_timeout,
+            foreign="text" if plain else self._foreign,
         )
         self._clock = clock
-        self._records = GroupRecords(records or self._default_target())
+        self._records = GroupRecords(records or default_target(self._settings.records_dir, topic.name, group, clock()))
         self._on_record = None if on_record is None else shielded(on_record, "on_record")
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
@@ -146,8 +152,7 @@ class WorkerGroup(Resource):
     def begin_to_add(self) -> str:
         """As `add`, but returns at once, while the worker is on its way."""
         name = f"{self._name}-{next(self._numbers)}"
-        member = self._new_member(name)
-        self._members[name] = member
+        member = self._members[name] = self._new_member(name)
         member.start()
         return name
 
@@ -292,8 +297,3 @@ class WorkerGroup(Resource):
             return ProcessMember(worker_job(self.topic, **who, **how), on_record=self._take, log_dir=self._log_dir)
         make = worker_class(self._config.mode)
         return ThreadMember(make(self.topic, **who, **how, on_record=self._take, told=self._told, clock=self._clock))
-
-    def _default_target(self) -> Path | None:
-        folder = self._settings.records_dir
-        name = f"{self.topic.name}.{self.group}.{int(self._clock() * 1000)}-{uuid4().hex[:6]}.parquet"
-        return None if folder is None else folder / name

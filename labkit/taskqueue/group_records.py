@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 log = safe_logger("labkit.records")
 
 
+def default_target(folder: Path | None, topic: str, group: str, at: float) -> Path | None:
+    """The file for records of a run that names none, in this folder; `at` is in seconds since the epoch."""
+    return None if folder is None else folder / f"{topic}.{group}.{int(at * 1000)}-{uuid4().hex[:6]}.parquet"
+
+
 class GroupRecords:
     """Keeps them in the folder `<target>.parts`, where others may keep theirs, and leaves them in the file `target`.
 

@@ -12,13 +12,14 @@ from labkit.resource import LazyResource
 from labkit.taskqueue.group_state import DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import AdminClient
+from labkit.taskqueue.transport.share_contract import ShareLag
 
 #: How long a partition is as it was before it is looked at what of it is left, in seconds; after each look that finds
 #: something, or nothing out, twice as long.
 STILL = 1.0
 
 
-class _Place(NamedTuple):
+class SharePlace(NamedTuple):
     """One partition: from `start` up to `end` there are `left` offsets that are not known to be through."""
 
     start: int
@@ -26,10 +27,16 @@ class _Place(NamedTuple):
     end: int
 
 
+def share_place(first: int, told: ShareLag | None, end: int) -> SharePlace:
+    """A partition that begins and ends there, by what the broker has told; never more is left than there is."""
+    start = first if told is None else min(max(first, told.start), end)
+    return SharePlace(start, end - start if told is None else min(told.left, end - start), end)
+
+
 class _Seen(NamedTuple):
     """How a partition was, and when it is looked at if it is still so, after how many seconds."""
 
-    place: _Place
+    place: SharePlace
     due: float
     patience: float
 
@@ -56,7 +63,7 @@ class ShareGroupState:
         self._measure = measure
         self._admin: LazyResource[AdminClient] = LazyResource(topic.transport.admin)
         self._seen: dict[int, _Seen] = {}
-        self._empty: dict[int, _Place] = {}
+        self._empty: dict[int, SharePlace] = {}
 
     def is_balanced(self, mine: Mapping[str, tuple[int, ...]], *, killed: Collection[str]) -> bool:
         """Whether these workers are members and may read. The killed ones take nothing from them."""
@@ -90,7 +97,7 @@ class ShareGroupState:
         self._groups.close()
         self._admin.close()
 
-    def _places(self) -> dict[int, _Place]:
+    def _places(self) -> dict[int, SharePlace]:
         """Per partition, in order; never more is left than there is."""
         admin = self._admin.get()
         starts = admin.start_offsets(self._topic.full_name)
@@ -98,14 +105,10 @@ class ShareGroupState:
         ends = admin.end_offsets(self._topic.full_name)  # the newest: nothing is done that is not written
         places = {}
         for number, end in sorted(ends.items()):
-            first = starts.get(number, 0)
-            lag = told.get(number)
-            start = first if lag is None else min(max(first, lag.start), end)
-            left = end - start if lag is None else min(lag.left, end - start)
-            places[number] = _Place(start, left, end)
+            places[number] = share_place(starts.get(number, 0), told.get(number), end)
         return places
 
-    def _left(self, number: int, place: _Place, *, look: bool) -> int:
+    def _left(self, number: int, place: SharePlace, *, look: bool) -> int:
         if not place.left or self._empty.get(number) == place:
             return 0
         now, seen = self._measure(), self._seen.get(number)

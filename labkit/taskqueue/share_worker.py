@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
+from labkit.taskqueue.engine.queue_contents import contents_of
+from labkit.taskqueue.engine.record_origin import RecordOrigin
 from labkit.taskqueue.engine.refused_letters import without_letters
 from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.shard import ShareShards
@@ -35,8 +35,6 @@ STUCK_PAUSE = 2.0
 
 #: Why a task may have had all its deliveries, for people.
 _REASONS = "it took longer than its lock, its workers died with it in hand, or it waited and could not be sent again"
-
-Taken = TypeVar("Taken")
 
 log = safe_logger("labkit.worker")
 
@@ -65,6 +63,7 @@ class ShareWorker(BaseWorker):
         # and from which one a dead letter is
         self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters.serve(self._identity)
+        self._origin = RecordOrigin(self._identity, self._config.foreign)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._unbegun = UnbegunItems()
         self._requeue = Requeue(self.topic, self.name, self._shards.moved.set)
@@ -116,6 +115,7 @@ class ShareWorker(BaseWorker):
             max_poll_records=self._config.max_in_flight,
         )
         client = self.topic.transport.share_groups().consumer(config)
+        self._origin.look()
         client.subscribe([self.topic.full_name])
         return client
 
@@ -125,7 +125,7 @@ class ShareWorker(BaseWorker):
             self._shards.moved.wait(self._patience())
         else:
             self._locked_at = self._measure()
-            self._receive(self._poll(client))
+            self._receive(client, self._poll(client))
             self._locked_for = client.lock
         self._settle(client)
         self._feed()
@@ -161,15 +161,19 @@ class ShareWorker(BaseWorker):
         due = self._unbegun.next_due() if len(self._running) < self._config.concurrency else None
         return POLL_TIMEOUT if due is None else min(POLL_TIMEOUT, max(0.0, due - self._measure()))
 
-    def _receive(self, records: Iterable[SharedRecord]) -> None:
+    def _receive(self, client: ShareClient, records: Iterable[SharedRecord]) -> None:
         received_at = self._clock()
         # what was delivered most often comes first, so that it is not released again and again
-        for record, deliveries in sorted(records, key=lambda shared: -shared.deliveries):
-            item = WorkItem(record, received_at)
+        ordered = sorted(records, key=lambda shared: -shared.deliveries)
+        topic_ids = self._origin.topic_ids([record for record, _ in ordered])
+        for (record, deliveries), topic_id in zip(ordered, topic_ids, strict=True):
+            item = WorkItem(record, received_at, topic_id=topic_id or "")
             self._attempts.task_log.received(item)
             self._without_verdict += 1
             self._deliveries[item] = deliveries
-            if deliveries < DELIVERIES:
+            if topic_id is None and deliveries < DELIVERIES:
+                self._decide(client, item, "release")  # without it the task would have no id
+            elif deliveries < DELIVERIES:
                 self._unbegun.append(item)
             else:
                 error = KillsItsWorker(f"It was delivered {deliveries} times and never finished: {_REASONS}.")
@@ -188,7 +192,7 @@ class ShareWorker(BaseWorker):
         """Say what becomes of the tasks that came out, and of those for which there is no time left."""
         self._shards.moved.clear()
         self._settle_sent(client)
-        for item in _all_of(self._attempts.done):
+        for item in contents_of(self._attempts.done):
             self._decide(client, item, "accept")
             self._done += 1
         self._write_dead_letters(client)
@@ -212,9 +216,9 @@ class ShareWorker(BaseWorker):
 
     def _settle_sent(self, client: ShareClient) -> None:
         """Say what becomes of tasks that were sent again; what was refused is sent once more while there is time."""
-        for item in _all_of(self._requeue.taken):
+        for item in contents_of(self._requeue.taken):
             self._attempts.requeue(item, "sent again, since it was not begun in so many deliveries")
-        for item in _all_of(self._requeue.refused):
+        for item in contents_of(self._requeue.refused):
             if self._stop.is_set() or self._is_over(1.0):
                 self._decide(client, item, "release")
             else:
@@ -222,7 +226,7 @@ class ShareWorker(BaseWorker):
 
     def _write_dead_letters(self, client: ShareClient) -> None:
         """Write letters, as many as may go together, and reject their records; give back those without time."""
-        dead = _all_of(self._attempts.dead)
+        dead = contents_of(self._attempts.dead)
         written = set(self._dead_letters.write(dead)) if dead else set()
         stuck = set(self._dead_letters.stuck()) - written if dead else set()
         goes_back = self._stop.is_set() or self._has_only(stuck, self._without_verdict - len(written))
@@ -263,7 +267,7 @@ class ShareWorker(BaseWorker):
         self._decide(client, item, "release")
 
     def _put_off(self, client: ShareClient) -> None:
-        for item, delay in _all_of(self._shards.put_off):
+        for item, delay in contents_of(self._shards.put_off):
             # what was no attempt stays for half the lock: others would find the same, and a delivery is soon used up
             if item.attempt and self._is_over(BEGIN_WITHIN, after=delay):
                 self._decide(client, item, "release")
@@ -290,10 +294,5 @@ class ShareWorker(BaseWorker):
         while self._without_verdict and self._crash is None and self._measure() < deadline:
             self._shards.moved.wait(POLL_TIMEOUT)
             self._settle(client)
-        self._given_up += [item for item in _all_of(self._attempts.dead) if self._deliveries[item] >= DELIVERIES]
+        self._given_up += [item for item in contents_of(self._attempts.dead) if self._deliveries[item] >= DELIVERIES]
         self._verdicts.commit(client)
-
-
-def _all_of(queue: deque[Taken]) -> list[Taken]:
-    """What is in the queue now, taken out."""
-    return [queue.popleft() for _ in range(len(queue))]

@@ -2,7 +2,9 @@
 
 value    {"kind": …, "payload": …, "priority": …, "created_at": …}      JSON, UTF-8
 key      the task's key, UTF-8; decides the partition (with `key_hash`)
-headers  task-id, attempt, idempotency-key, and scheduled-at where a schedule drove the sending
+headers  task-id, attempt, idempotency-key, and scheduled-at where a schedule drove the sending; then the task's own
+
+A record that others have written is a task too, see `labkit.taskqueue.record_format`.
 """
 
 from __future__ import annotations
@@ -12,38 +14,42 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from uuid import UUID, uuid4
 
-from msgspec import Meta, Raw, Struct
-from msgspec.json import Decoder, Encoder
+from msgspec import Raw, Struct
+from msgspec.json import Encoder
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, TaskNotEncodable
+from labkit.taskqueue.record_format import (
+    ATTEMPT,
+    FIRST_VERSION,
+    IDEMPOTENCY_KEY,
+    LARGEST_NUMBER,
+    OWN_HEADERS,
+    SCHEDULED_AT,
+    SMALLEST,
+    TASK_ID,
+    VERSION,
+    ForeignRecords,
+    TaskValue,
+    foreign_id,
+    foreign_key,
+    foreign_kind,
+    foreign_payload,
+    is_foreign,
+    other_headers,
+    read_value,
+)
 from labkit.taskqueue.transport.contract import Headers, Record
 from labkit.taskqueue.transport.values import UNREADABLE
-
-TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
-
-
-#: The smallest and the largest number that has room in 64 bits, as in the records of what was done.
-_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 #: So deep lists and objects may stand in each other in a payload: JSON libraries give up somewhere above, each at a
 #: depth of its own, so that one could write what another cannot read.
 DEEPEST = 600
 
 
-class _TaskValue(Struct):
-    """What stands in a record's value."""
-
-    kind: str
-    payload: Any
-    priority: Annotated[int, Meta(ge=_SMALLEST, le=_LARGEST)]
-    created_at: float
-
-
-_from_json = Decoder(_TaskValue).decode
 _write_value = Encoder().encode
 
 # The payload is written by json, since msgspec would turn NaN into null and bytes into text, unasked.
@@ -51,7 +57,10 @@ _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One piece of work. Times are seconds since the epoch; `payload` is anything that JSON can hold."""
+    """One piece of work. Times are seconds since the epoch; `payload` is anything that JSON can hold.
+
+    `headers` are those of its record that are not labkit's own, as they stand on Kafka: names and bytes.
+    """
 
     id: str
     kind: str
@@ -63,6 +72,7 @@ class Task(Struct, frozen=True, kw_only=True):
     scheduled_at: float | None = None
     idempotency_key: str | None = None
     attempt: int = 1
+    headers: Headers = ()
 
     def evolve(self, **changes: Any) -> Self:
         """A copy with these fields changed."""
@@ -75,13 +85,15 @@ class Task(Struct, frozen=True, kw_only=True):
             _must_keep_its_keys(self.payload)
             payload = _to_json(self.payload).encode()
             _must_not_be_too_deep(payload, self.payload)
-            value = _write_value(_TaskValue(self.kind, Raw(payload), self.priority, _finite(self.created_at)))
+            value = _write_value(TaskValue(self.kind, Raw(payload), self.priority, _finite(self.created_at)))
             key = None if self.key is None else self.key.encode()
             headers = [(TASK_ID, self.id.encode()), (ATTEMPT, b"%d" % self.attempt)]
             if self.idempotency_key is not None:
                 headers.append((IDEMPOTENCY_KEY, self.idempotency_key.encode()))
             if self.scheduled_at is not None:
                 headers.append((SCHEDULED_AT, repr(_finite(self.scheduled_at)).encode()))
+            if self.headers:
+                headers += _must_be_headers(self.headers)
         except (TypeError, ValueError, RecursionError, OverflowError) as error:
             raise TaskNotEncodable(
                 f"Task {_shown(self.id)} of kind {_shown(self.kind)} cannot be written as JSON: {error}. "
@@ -100,25 +112,34 @@ class Task(Struct, frozen=True, kw_only=True):
         for name, number in (("priority", self.priority), ("attempt", self.attempt)):
             if not isinstance(number, int) or isinstance(number, bool):
                 raise TypeError(f"its {name} is {_shown(number)}, which is no whole number")
-            if not _SMALLEST <= number <= _LARGEST:
+            if not SMALLEST <= number <= LARGEST_NUMBER:
                 raise ValueError(f"its {name} is {_shown(number)}, which has no room in 64 bits")
         for name, moment in (("created_at", self.created_at), ("scheduled_at", self.scheduled_at)):
             if moment is not None and (not isinstance(moment, int | float) or isinstance(moment, bool)):
                 raise TypeError(f"its {name} is {_shown(moment)}, which is no time in seconds")
 
     @classmethod
-    def decode(cls, record: Record) -> Task:
-        """The task that stands in a record; raises `BadRecord`, which says what is wrong and where."""
+    def decode(cls, record: Record, *, topic_id: str = "", foreign: ForeignRecords = "refused") -> Task:
+        """The task that stands in a record; raises `BadRecord`, which says what is wrong and where.
+
+        `foreign` says what is made of records that others have written, and `topic_id` from which topic they are: the
+        id of such a task names the place of its record.
+        """
         try:
             headers = dict(record.headers)
             if UNREADABLE in headers:
                 raise ValueError(headers[UNREADABLE].decode(errors="replace"))
             if record.value is None:
                 raise ValueError("it has no value")
-            value = _from_json(record.value)
+            if foreign != "refused" and TASK_ID not in headers and is_foreign(record):
+                return cls._of_foreign(record, topic_id, foreign_payload(record.value, foreign))
+            if headers.get(VERSION, FIRST_VERSION) != FIRST_VERSION:
+                raise ValueError(f"it is of version {headers[VERSION]!r} of labkit's format, and this labkit knows 1")
+            value = read_value(record.value)
             _must_not_be_too_deep(record.value, value.payload)
             scheduled_at = headers.get(SCHEDULED_AT)
             idempotency_key = headers.get(IDEMPOTENCY_KEY)
+            usual = 2 + (scheduled_at is not None) + (idempotency_key is not None)
             return cls(
                 id=headers[TASK_ID].decode(),
                 kind=value.kind,
@@ -130,11 +151,37 @@ class Task(Struct, frozen=True, kw_only=True):
                 scheduled_at=None if scheduled_at is None else _finite(scheduled_at),
                 idempotency_key=None if idempotency_key is None else idempotency_key.decode(),
                 attempt=_int64(headers[ATTEMPT]),
+                headers=() if len(record.headers) == usual else other_headers(record.headers),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise BadRecord(f"The record at {where} is not a task: {reason}.") from error
+
+    @classmethod
+    def _of_foreign(cls, record: Record, topic_id: str, payload: Any) -> Task:
+        """The task with this payload in a record that others have written."""
+        _must_not_be_too_deep(record.value or b"", payload)
+        return cls(
+            id=foreign_id(record, topic_id),
+            kind=foreign_kind(payload),
+            payload=payload,
+            key=foreign_key(record.key),
+            topic=record.topic,
+            created_at=max(0, record.timestamp_ms) / 1000,
+            headers=other_headers(record.headers),
+        )
+
+
+def _must_be_headers(headers: Headers) -> Headers:
+    """Raise `TypeError` or `ValueError` for what cannot be the headers of a task."""
+    for name, value in headers:
+        if not (isinstance(name, str) and isinstance(value, bytes)):
+            raise TypeError(f"its header {_shown(name)} is {_shown(value)}: a name is a text, and a value is bytes")
+        if name in OWN_HEADERS or name == UNREADABLE:
+            raise ValueError(f"its header {name!r} is labkit's own")
+        name.encode()
+    return headers
 
 
 def _must_not_be_too_deep(json_text: bytes, payload: Any) -> None:
@@ -173,7 +220,7 @@ def _as_json_key(key: Any) -> str:
 
 def _int64(value: bytes) -> int:
     number = int(value)
-    if not _SMALLEST <= number <= _LARGEST:
+    if not SMALLEST <= number <= LARGEST_NUMBER:
         raise ValueError(f"{number} has no room in 64 bits")
     return number
 

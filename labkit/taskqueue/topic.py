@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labkit.errors import TopicMismatch
+from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.transport.contract import TopicDescription, Transport
 
 #: What labkit puts behind a topic's name for its dead letters, and for what is put off.
 DEAD, LATER = ".dead", ".later"
+#: How the names of topics begin that Kafka keeps for itself, as `__consumer_offsets`.
+_INTERNAL = "__"
 
 _BESIDE = re.compile(f"({re.escape(DEAD)}|{re.escape(LATER)})*")
 
@@ -21,12 +24,17 @@ class Topic:
 
     `prefix` goes before the names of the topic and of the groups that read it, so that many users can share one
     cluster, and a program's own topic has groups of its own. Everything that users see leaves it out.
+
+    None is Kafka's own: `InternalTopic` is raised instead. Those may be read by their names, without a `Topic`.
     """
 
     name: str
     partitions: int
     transport: Transport = field(repr=False)
     prefix: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        must_not_be_internal(self.full_name)
 
     @property
     def full_name(self) -> str:
@@ -55,6 +63,15 @@ class PartitionLag:
 def belongs(name: str, *, to: str) -> bool:
     """Whether this is the name of that topic, or of one that labkit makes for it, as for its dead letters."""
     return name.startswith(to) and _BESIDE.fullmatch(name, len(to)) is not None
+
+
+def must_not_be_internal(full_name: str) -> None:
+    """Raise `InternalTopic` if a topic of this name on the broker is Kafka's own."""
+    if full_name.startswith(_INTERNAL):
+        raise InternalTopic(
+            f"The topic {full_name!r} is Kafka's own, as are all whose names begin with two underscores: labkit "
+            "neither makes, changes or deletes it nor works on it, so take another name."
+        )
 
 
 def must_match(found: TopicDescription, name: str, partitions: int, config: Mapping[str, str]) -> None:

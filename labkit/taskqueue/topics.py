@@ -13,7 +13,7 @@ from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
-from labkit.taskqueue.topic import PartitionLag, Topic, must_match
+from labkit.taskqueue.topic import PartitionLag, Topic, must_match, must_not_be_internal
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -59,10 +59,11 @@ class Topics(Resource):
         """Create a topic; no error if it exists already with the same number of partitions.
 
         Without a replication factor the cluster's own default applies: 1 on a lab of one broker, 3 on one of three.
-        Raises `TopicMismatch` when it exists with another shape, and `BrokerUnreachable` when for `CHANGE_TIMEOUT`
-        seconds its name is taken and there is no such topic.
+        Raises `TopicMismatch` when it exists with another shape, `InternalTopic` for one of Kafka's own, and
+        `BrokerUnreachable` when for `CHANGE_TIMEOUT` seconds its name is taken and there is no such topic.
         """
-        full_name = self.full_name(name)
+        topic = self._topic(name, partitions)
+        full_name = topic.full_name
 
         def is_there() -> bool:
             if self._client.create_topic(
@@ -78,10 +79,10 @@ class Topics(Resource):
             wait_until(is_there, timeout=CHANGE_TIMEOUT, what="its name is taken, and there is no such topic")
         except DeadlineExceeded as error:
             raise BrokerUnreachable(f"The topic {name!r} could be neither made nor found. {error}") from error
-        return self._topic(name, partitions)
+        return topic
 
     def get(self, name: str) -> Topic:
-        """The topic of that name; raises `UnknownTopic`."""
+        """The topic of that name; raises `UnknownTopic`, and `InternalTopic` for one of Kafka's own."""
         return self._topic(name, self.describe(name).partitions)
 
     def names(self) -> list[str]:
@@ -99,17 +100,20 @@ class Topics(Resource):
     def grow(self, name: str, *, partitions: int) -> Topic:
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
 
-        Raises `TopicMismatch` when the number would not grow: Kafka cannot take partitions away.
+        Raises `TopicMismatch` when the number would not grow: Kafka cannot take partitions away. Raises
+        `InternalTopic` for one of Kafka's own.
         """
-        full_name = self.full_name(name)
+        topic = self._topic(name, partitions)
+        full_name = topic.full_name
         try:
             self._client.grow_topic(full_name, partitions=partitions)
         except TopicMismatch as error:
             raise TopicMismatch(str(error).replace(full_name, name)) from error
-        return self._topic(name, partitions)
+        return topic
 
     def delete(self, name: str) -> None:
-        """Delete a topic with all its records; raises `UnknownTopic`."""
+        """Delete a topic with all its records; raises `UnknownTopic`, and `InternalTopic` for one of Kafka's own."""
+        must_not_be_internal(self.full_name(name))
         self._client.delete_topic(self.full_name(name))
 
     def recreate(self, name: str, *, partitions: int) -> Topic:
@@ -177,14 +181,7 @@ class Topics(Resource):
         topic_id = self._client.topic_ids([full_name]).get(full_name)
         starts = self._client.start_offsets(full_name)
         ends = self._client.end_offsets(full_name)  # there may be more partitions now, which begin at 0
-        return [
-            PartitionLag(
-                partition=partition,
-                committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
-                end=end,
-            )
-            for partition, end in sorted(ends.items())
-        ]
+        return partition_lags(committed, topic_id, starts, ends)
 
     def groups(self) -> dict[str, list[str]]:
         """The groups under the prefix that have committed something, each with the topics of which it has, sorted."""
@@ -270,6 +267,23 @@ def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> It
         elif time.monotonic() - quiet_since > PATIENCE:
             topic = next(iter(ends)).topic
             raise BrokerUnreachable(f"Nothing came for {PATIENCE:g} s while {topic} was read. Does Kafka run?")
+
+
+def partition_lags(
+    committed: Mapping[int, Position], topic_id: str | None, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> list[PartitionLag]:
+    """How far a group is behind that has committed this, on a topic of this id that begins and ends there.
+
+    It counts from where the partition begins, if nothing is committed beyond that for this very topic.
+    """
+    return [
+        PartitionLag(
+            partition=partition,
+            committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
+            end=end,
+        )
+        for partition, end in sorted(ends.items())
+    ]
 
 
 def _begin(committed: Position | None, topic_id: str | None, start: int, end: int) -> int:

@@ -1,19 +1,23 @@
 """`labkit produce`, `labkit work` and `labkit topics`, as a user types them."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from kafka import KafkaProducer
 
 from labkit.lab import Lab
 from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.topics import read_topic
 from tests.acceptance.commands import TIMEOUT, ended, further, said
 from tests.ports import own_ports
 
@@ -47,6 +51,35 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
     )
     assert "30 tasks done, 0 attempts failed" in out
     assert len(read_records(tmp_path / "mine.parquet")) == 30
+
+
+def test_what_a_plain_producer_has_written_fails_is_replayed_and_is_done(lab, type_in, unique_name, tmp_path):
+    (tmp_path / "bills.py").write_text("def pay(task):\n    raise ValueError(f'no money for {task.payload}')\n")
+    bill, text = b'{ "kind": "bill", "n": 1 }', b"Task 1: Process file A"
+    with connect(lab) as topics:
+        topics.create(unique_name, partitions=1)
+        topic_id = topics.describe(unique_name).id
+        with closing(KafkaProducer(bootstrap_servers=lab.bootstrap_servers)) as client:
+            client.send(unique_name, bill, key=b"customer-3", headers=[("trace", b"4bf9")]).get(60)
+            client.send(unique_name, text).get(60)
+        work = ("work", "--topic", unique_name, "--group", unique_name, "--attempts", "1", "--until-empty")
+        out = said(type_in(*work, "--handler", "bills:pay"))
+        assert "0 tasks done, 2 attempts failed" in out
+        letters = json.loads(said(type_in("dead", "list", "--topic", unique_name, "--json")))
+        assert [letter["id"] for letter in letters] == [f"{unique_name}/0/{offset}" for offset in (0, 1)]
+        assert "no money for {'kind': 'bill', 'n': 1}" in letters[0]["error"]
+        assert "neither of labkit nor JSON" in letters[1]["error"]
+        assert "`labkit work --plain` takes it" in letters[1]["error"]
+        shown = json.loads(said(type_in("dead", "show", letters[0]["id"])))
+        assert (shown["key"], shown["value"], shown["headers"]) == ("customer-3", bill.decode(), [["trace", "4bf9"]])
+        assert "2 put back" in said(type_in("dead", "replay", "--all", "--topic", unique_name))
+        out = said(type_in(*work, "--plain", "--service", "constant:1", "--records", "mine.parquet"))
+        assert "2 tasks done, 0 attempts failed" in out
+        records = read_records(tmp_path / "mine.parquet").sort_values("offset")
+        assert list(records["task_id"]) == [f"{topic_id}/0/{offset}" for offset in (0, 1)]
+        assert list(records["kind"]) == ["bill", "record"]
+        log = read_topic(topics.transport, unique_name)
+        assert [(one.key, one.value) for one in log] == 2 * [(b"customer-3", bill), (None, text)]
 
 
 @pytest.mark.parametrize("members", [[], further(["--processes"])], ids=["threads", "processes"])
@@ -184,6 +217,11 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
         further(("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
         further(("produce", "--partitioner", "best"), "choose one of key_hash"),
         further(("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
+        (("topics", "delete", "__consumer_offsets", "--yes"), "Kafka's own"),
+        further(("topics", "create", "__mine"), "Kafka's own"),
+        further(("topics", "grow", "__consumer_offsets", "--partitions", "99"), "Kafka's own"),
+        further(("produce", "--topic", "__consumer_offsets"), "Kafka's own"),
+        further(("work", "--topic", "__consumer_offsets"), "Kafka's own"),
     ],
 )
 def test_mistakes_get_one_paragraph_and_status_1(type_in, words, reason):

@@ -86,7 +86,7 @@ def test_a_letter_tells_all(topic, letters, write):
     assert (letter.key, letter.value, letter.headers) == (record.key, record.value, record.headers)
     assert (letter.attempts, letter.worker, letter.at) == (3, "worker-1", AT)
     assert letter.error == "ValueError: no\n  at line 1 …"
-    assert letter.task() == task.evolve(topic=topic.name)
+    assert letter.task() == task.evolve(topic=topic.name, headers=(("mine", b"\xff\x00"),))
     assert letters.get(letter.id) == letter
 
 

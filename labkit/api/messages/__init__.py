@@ -5,7 +5,8 @@ from __future__ import annotations
 from labkit.api.messages.idempotency_keys import Begun, IdempotencyKeys, InFlight, Mismatch, Replay
 from labkit.api.messages.journey import GroupJourney, Journey, Station
 from labkit.api.messages.message import Delivery, Message
-from labkit.api.messages.message_queues import MessageQueues, queue_names
+from labkit.api.messages.message_queues import MessageQueues
+from labkit.api.messages.queue_topics import queue_names
 
 __all__ = [
     "Begun",

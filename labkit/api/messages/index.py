@@ -14,7 +14,7 @@ from itertools import islice
 
 from labkit.api.messages.reservation import Reservations
 from labkit.api.messages.topic_log import RecordPosition, TopicLog
-from labkit.taskqueue.task import TASK_ID
+from labkit.taskqueue.record_format import TASK_ID
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import Record
 

@@ -30,6 +30,8 @@ class LongPolls:
 
     def __init__(self) -> None:
         self.rings = 0
+        #: from when on nobody waits here
+        self.over = False
         self._line: deque[asyncio.Future[None]] = deque()
 
     def ring(self) -> None:
@@ -41,12 +43,18 @@ class LongPolls:
                 sleeper.set_result(None)
                 return
 
+    def end(self) -> None:
+        """Wake all, and have nobody wait any more."""
+        self.over = True
+        while self._line:
+            self.ring()
+
     async def wait(self, seconds: float, *, heard: int) -> None:
         """Return when it is this one's turn to look, and after so many seconds.
 
         `heard` is how often the bell had rung before the last look, so that no ring is missed in between.
         """
-        if self.rings != heard:
+        if self.over or self.rings != heard:
             return
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(sleeper)
@@ -74,11 +82,21 @@ class Bell:
         self._lines: WeakValueDictionary[str, LongPolls] = WeakValueDictionary()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        #: from when on nobody waits
+        self.over = False
         self._outage = Outage(log, "The bell of the queues", "Redis", meanwhile="pollers look from time to time")
 
     def line(self, queue: str) -> LongPolls:
         """The line at this queue, by what is said on the channel; to be held by who waits there."""
-        return self._lines.setdefault(queue, LongPolls())
+        line = self._lines.setdefault(queue, LongPolls())
+        line.over = self.over
+        return line
+
+    def end_polls(self) -> None:
+        """Wake all that wait, and have nobody wait any more."""
+        self.over = True
+        for line in list(self._lines.values()):
+            line.end()
 
     def start(self) -> None:
         """Listen from now on."""

@@ -24,13 +24,12 @@ from labkit.api.messages.journey import Journey, journey_of
 from labkit.api.messages.leases import SEPARATOR, Leases
 from labkit.api.messages.long_poll import Bell
 from labkit.api.messages.message import Delivery, Message, check_group
-from labkit.api.messages.queue_topics import QueueTopics
+from labkit.api.messages.queue_topics import QueueTopics, queue_names
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog
-from labkit.errors import LabkitError, SettingsError, StaleLease, TooManyGroups, UnknownMessage
-from labkit.kafka_names import must_be_topic_name
+from labkit.errors import LabkitError, StaleLease, TooManyGroups, UnknownMessage
 from labkit.lab.lab import Lab
 from labkit.outage import Outage
 from labkit.settings import Settings, TransportName
@@ -136,9 +135,18 @@ class MessageQueues:
                 await self._index.build(log_of)
                 continue
             left = came + max(wait, CATCH_UP if found.behind else 0.0) - loop.time()
-            if left <= 0:
+            if left <= 0 or self.are_polls_ended:
                 return None
             await line.wait(left, heard=heard)
+
+    @property
+    def are_polls_ended(self) -> bool:
+        """Does nobody wait for messages any more?"""
+        return self._bell.over
+
+    def end_polls(self) -> None:
+        """Have those that wait return, now and from now on; what is there is given out as before."""
+        self._bell.end_polls()
 
     async def ack(self, message_id: UUID, token: str) -> None:
         """The message of this delivery is done; twice is no error. Raises `StaleLease` and `UnknownMessage`."""
@@ -279,16 +287,3 @@ class MessageQueues:
                 log.exception("the topic %s could not be looked after", name)
             return error
         return None
-
-
-def queue_names(settings: Settings) -> tuple[str, ...]:
-    """The names of the queues, in the order of the setting. Raises `SettingsError` and `BadTopicName`."""
-    names = tuple(name.strip() for name in settings.api_topics.split(",") if name.strip())
-    if not names or len(set(names)) != len(names) or any(SEPARATOR in name for name in names):
-        raise SettingsError(
-            f"LABKIT_API_TOPICS is {settings.api_topics!r}. Name each queue once, with commas between and no "
-            f"{SEPARATOR} in the names."
-        )
-    for name in names:
-        must_be_topic_name(name)
-    return names

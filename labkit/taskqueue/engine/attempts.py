@@ -17,6 +17,7 @@ from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.task_log import TaskLog
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 
 #: Stands in the record of what was no task.
@@ -46,6 +47,7 @@ class Attempts:
         topic: str,
         worker: str,
         retry: Retry,
+        foreign: ForeignRecords = "json",
         rng: random.Random,
         on_record: Callable[[TaskRecord], object],
         clock: Callable[[], float],
@@ -64,6 +66,7 @@ class Attempts:
         self._topic = topic
         self._worker = worker
         self._retry = retry
+        self._foreign = foreign
         self._rng = rng
         self._on_record = on_record
         self._clock = clock
@@ -76,7 +79,7 @@ class Attempts:
         item.attempt += 1
         if item.task is None:
             try:
-                item.task = Task.decode(item.record)
+                item.task = self._task_in(item)
             except Exception as error:  # noqa: BLE001 - mostly `BadRecord`; whatever else it is, this record is to blame
                 self._give_up(item, BAD, error, describe(error))
                 self._shards.done(item)
@@ -144,11 +147,14 @@ class Attempts:
         self._look_into(item)
         self._give_up(item, DEAD, error, describe(error))
 
-    @staticmethod
-    def _look_into(item: WorkItem) -> None:
+    def _look_into(self, item: WorkItem) -> None:
         """See which task it is, for the record; one that is unreadable has none."""
         with suppress(Exception):
-            item.task = Task.decode(item.record)
+            item.task = self._task_in(item)
+
+    def _task_in(self, item: WorkItem) -> Task:
+        """The task in its record; raises `BadRecord`."""
+        return Task.decode(item.record, topic_id=item.topic_id, foreign=self._foreign)
 
     def _give_up(self, item: WorkItem, outcome: str, error: BaseException, text: str, number: int = 1) -> None:
         item.error = error

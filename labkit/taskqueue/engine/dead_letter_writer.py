@@ -248,8 +248,8 @@ class ShareDeadLetterWriter(DeadLetterWriter):
             self._topic_id = topic_id
         return super()._open()
 
-    def _topic_id_of(self, _item: WorkItem) -> str:
-        return self._topic_id
+    def _topic_id_of(self, item: WorkItem) -> str:
+        return item.topic_id or self._topic_id
 
     def _send(self, letters: Sequence[Outgoing], _positions: Positions) -> None:
         self._open().write(letters)

@@ -3,7 +3,7 @@
 Kafka gives a record up after so many deliveries, and it counts each, also one in which the task was not begun: its
 worker had others to do first, or something was away that it needs. No verdict takes such a delivery back (KIP-932). The
 deliveries of a new record count anew. It is written before the old one is accepted, so there may be both (at least
-once).
+once). The task keeps its id, also one that others than labkit have written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from labkit.errors import TransportError
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.contract import OnDelivery, ProducerClient, ProducerConfig, Record, RecordMetadata
 
@@ -76,7 +77,7 @@ class Requeue:
             # by themselves: what comes as a batch is handed out as one
             config = ProducerConfig(linger_ms=0, delivery_timeout=ACKNOWLEDGED_WITHIN)
             self._client = self._topic.transport.producer(config)
-        record, hear = item.record, partial(self._hear, item)
+        record, hear = copied(item.record, item.topic_id), partial(self._hear, item)
         send_copy(self._client, record, to=self._topic.full_name, partition=record.partition, on_delivery=hear)
 
     def _hear(self, item: WorkItem, _delivery: RecordMetadata | None, error: Exception | None) -> None:

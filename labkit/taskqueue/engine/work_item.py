@@ -14,7 +14,8 @@ class WorkItem:
     """A record that was received and is not finished. `attempt` counts the times it was begun, by this worker.
 
     `epoch` is the number of the assignment under which it came (see `PartitionState`), and `topic_id` the id of its
-    topic, which may be another by now; a share group has none. `ticket` says which came first, whatever the clock does.
+    topic, which may be another by now; in a share group only records have one that others than labkit have written.
+    `ticket` says which came first, whatever the clock does.
     `waits_since` is for those who decide by how long it has waited: in seconds on a clock that is never set.
     """
 

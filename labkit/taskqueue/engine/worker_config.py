@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from labkit.errors import SettingsError
+from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 
 
@@ -65,6 +66,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     threads: the handler itself must ask, see `labkit.taskqueue.engine.handler`).
     At most `max_in_flight` tasks are held that are not finished: fetching pauses there and goes on at half of it.
     In `mode` "share" a record is locked for a worker for `lock` seconds, and `order` is "none".
+    `foreign` says what is made of records that others than labkit have written (docs/wire_format.md).
     """
 
     order: Order = "partition"
@@ -76,6 +78,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     session_timeout: float = 6.0
     mode: Mode = "group"
     lock: float = 30.0
+    foreign: ForeignRecords = "json"
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.max_in_flight < self.concurrency:

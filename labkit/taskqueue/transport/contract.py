@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from labkit.lab.connection import Connection
+from labkit.taskqueue.transport.group_contract import GroupAdmin, ListedGroup
 from labkit.taskqueue.transport.share_contract import ShareGroups
 from labkit.taskqueue.transport.values import (
     MAX_RECORD_BYTES,
@@ -37,7 +38,9 @@ __all__ = [
     "AdminClient",
     "ConsumerClient",
     "ConsumerConfig",
+    "GroupAdmin",
     "Headers",
+    "ListedGroup",
     "OnAssignment",
     "OnDelivery",
     "Outgoing",
@@ -201,8 +204,8 @@ class TransactionClient(Protocol):
         ...
 
 
-class AdminClient(Protocol):
-    """Asks and changes what the broker knows."""
+class AdminClient(GroupAdmin, Protocol):
+    """Asks and changes what the broker knows; of groups, see `GroupAdmin`."""
 
     def create_topic(
         self,
@@ -251,19 +254,8 @@ class AdminClient(Protocol):
         """Per partition, the offset of the first record kept."""
         ...
 
-    def committed(self, group: str, topic: str) -> dict[int, Position]:
-        """What the group has committed for the topic, per partition; nothing for what was never committed."""
-        ...
-
-    def groups(self) -> dict[str, frozenset[str]]:
-        """The groups that have committed something, each with the topics of which it has."""
-
-    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
-        """The members of the group by client id, with their partitions; {} for a group that does not exist."""
-        ...
-
-    def delete_group(self, group: str) -> None:
-        """Forget the group's offsets; no error if it does not exist."""
+    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
+        """Per partition, the offset of the first record of that time or later; the end where there is none."""
         ...
 
     def close(self) -> None:

@@ -8,10 +8,12 @@ import threading
 import httpx
 import pytest
 
+from labkit.api import live_overview
 from labkit.api.client import ApiClient
 from labkit.api.security import Access
 from labkit.api.server import ApiServer
 from labkit.errors import ApiUnreachable, PortInUse
+from labkit.taskqueue.timeouts import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,33 @@ def test_a_stop_ends_streams_in_order(lab, api_settings):
         assert connected.wait(60)
     assert ended.wait(60), "the stream was closed, not broken off"
     listener.join()
+
+
+@pytest.mark.parametrize("path", ["/message/poll?topic=orders&wait=30", "/message/poll?wait=30"])
+def test_a_stop_wakes_long_polls(lab, api_settings, path):
+    heard: list[httpx.Response] = []
+
+    def ask(url: str) -> None:
+        heard.append(httpx.get(f"{url}{path}&group=waits", timeout=120))
+
+    with ApiServer(lab, port=0, access=Access(token=None), settings=api_settings) as running:
+        waiting = threading.Thread(target=ask, args=(running.url,))
+        waiting.start()
+        bell = running._app.state.services.queues._bell
+        wait_until(lambda: any(line._line for line in list(bell._lines.values())), timeout=60, what="it was to wait")
+    waiting.join(120)
+    assert [answer.status_code for answer in heard] == [204]
+
+
+def test_streams_are_bounded(lab, api_settings, monkeypatch):
+    monkeypatch.setattr(live_overview, "MOST_STREAMS", 1)
+    with ApiServer(lab, port=0, access=Access(token=None), settings=api_settings) as running:
+        with httpx.stream("GET", f"{running.url}/overview/stream", timeout=120) as first:
+            assert first.status_code == 200
+            too_many = httpx.get(f"{running.url}/jobs/stream", timeout=120)
+            assert (too_many.status_code, too_many.headers["retry-after"]) == (429, "1")
+        services = running._app.state.services
+        wait_until(lambda: not services.live._streams, timeout=60, what="a stream that is left was to count no more")
 
 
 def test_a_port_that_is_taken_is_said(lab, api_settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,13 +50,14 @@ def performed(lab, topics, at_work) -> Iterator[Rig]:
     made.close()
 
 
-def send_bad(topic: Topic) -> None:
+def send_bytes(topic: Topic, value: bytes = b"\xff") -> None:
+    """What labkit has not written; by default nothing that anybody could read."""
     client = topic.transport.producer(ProducerConfig())
     client.send(
         topic.full_name,
         partition=0,
         key=None,
-        value=b"\xff",
+        value=value,
         headers=(),
         timestamp_ms=None,
         on_delivery=lambda *_: None,
@@ -151,28 +153,32 @@ def test_a_bridge_makes_a_celery_task_of_every_record(lab, topics, client, at_wo
     with Producer(topic, settings=at_work) as producer:
         producer.send_many([*tasks[:15], unknown, *tasks[15:]])
         producer.send(tasks[0])
-    send_bad(topic)
+    send_bytes(topic)
+    others = str(tmp_path / "others")
+    send_bytes(topic, json.dumps({"kind": "test-fail", "file": others, "times": 0}).encode())
     stream = RecordStream(client, at_work)
     stream.skip()
     records = []
 
     def over() -> bool:
         records.extend(stream.read())
-        return len(records) >= 33
+        return len(records) >= 34
 
     with make_bridge(lab, topics, unique_name, group=unique_name, settings=at_work) as bridge:
         wait_until(over, timeout=120, what="all records were to end")
         # a task may be done before its bridge knows that it was sent
         wait_until(
-            lambda: sum(one.sent + one.dead for one in bridge.status()) >= 33,
+            lambda: sum(one.sent + one.dead for one in bridge.status()) >= 34,
             timeout=120,
             what="all were to be counted",
         )
         (status,) = bridge.status()
-    assert (status.sent, status.dead, status.waiting) == (31, 2, 0)
+    assert (status.sent, status.dead, status.waiting) == (32, 2, 0)
     assert sorted(effects(file)) == sorted(task.id for task in tasks)
+    [place] = [record for record in records if record.kind == "test-fail"]
+    assert effects(others) == [place.task_id] == [f"{topics.describe(unique_name).id}/0/{place.offset}"]
     outcomes = sorted(record.outcome for record in records)
-    assert outcomes == ["bad", "dead", *["done"] * 30, "repeated"]
+    assert outcomes == ["bad", "dead", *["done"] * 31, "repeated"]
     assert {letter.error.partition(":")[0] for letter in DeadLetters(topics, unique_name).list()} == {
         "BadRecord",
         "UnknownKind",

@@ -14,7 +14,7 @@ from tests.integration.external.conftest import PASSWORD, USER, ExternalKafka
 
 TASKQUEUE_TESTS = Path(__file__).parents[1] / "taskqueue"
 #: What a user does, from the producer to the dead letters.
-FILES = ("test_group.py", "test_producer.py", "test_dead_letters.py")
+FILES = ("test_group.py", "test_producer.py", "test_dead_letters.py", "test_groups.py", "test_record_feed.py")
 #: With the default client; the other one is held against the same broker in `test_security.py`.
 SELECTION = ["-k", "not confluent"]
 #: Fewer would mean that something was left out.

@@ -26,6 +26,7 @@ from labkit.taskqueue.transport import (
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SHORT_SESSION, TIMEOUT, Member, Outbox, poll_until, read, shared
 from tests.contract.groups import *  # noqa: F403
+from tests.contract.listed_groups import *  # noqa: F403
 from tests.contract.producing import *  # noqa: F403
 from tests.contract.reading import *  # noqa: F403
 from tests.contract.topics import *  # noqa: F403

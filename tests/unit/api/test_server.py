@@ -69,7 +69,7 @@ def api(monkeypatch: pytest.MonkeyPatch, may_end: threading.Event) -> ApiServer:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = SimpleNamespace(closing=asyncio.Event())
+        app.state.services = SimpleNamespace(end_waits=lambda: None)
         yield
         await on_daemon_thread(may_end.wait)
 

@@ -19,8 +19,12 @@ from labkit.faults import (
     from_records,
 )
 from labkit.measure import Receipt, TaskRecord, receipts_to_frame, to_frame
+from labkit.taskqueue.dead_letter import encode_dead_letter
+from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.task import Task
+from labkit.taskqueue.topic import Topic
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
+from labkit.taskqueue.transport.memory import MemoryTransport
 from tests.unit.faults.names import names_in
 
 
@@ -314,3 +318,26 @@ def test_records_of_two_groups_are_put_together_by_their_groups():
     apart = [*from_records(slow, group="a"), *from_records(quick, group="b")]
     assert names_in(check(together)) == {OUT_OF_ORDER}
     assert check(apart).ok(allow=())
+
+
+def test_what_others_have_written_is_the_same_task_in_records_log_and_letters():
+    """It was done, given up, replayed, sent behind the others, and done there; one more is plain text."""
+    value, topic_id = b'{"task": 1}', "topic-id"
+    first, copy = Record("t", 0, 0, b"\xc8", value, (), 0), Record("t", 0, 1, None, value, (), 0)
+    again, text = copied(copy, topic_id)._replace(offset=2), Record("t", 0, 3, None, b"text", (), 0)
+    place = {"error": "e", "attempts": 1, "worker": "worker-1", "at": 3.5, "topic_id": topic_id}
+    sent = encode_dead_letter(Topic(name="t", partitions=1, transport=MemoryTransport()), copy, **place)
+    dead = Record(sent.topic, 0, 0, sent.key, sent.value, sent.headers, 0)
+    gone = Record(sent.topic, 0, 1, sent.key, None, (("dead-gone", b"replayed"),), 0)
+    records = [
+        attempt(0, 1.0, 2.0, task_id="topic-id/0/0", key="\\xc8"),
+        attempt(1, 2.5, 3.0, task_id="topic-id/0/1", key=None, outcome="dead", error="e"),
+        attempt(2, 4.0, 5.0, task_id="topic-id/0/1", key=None),
+        attempt(3, 6.0, 7.0, task_id="topic-id/0/3", key=None),
+    ]
+    history = from_records(to_frame(records), written=[first, copy, again, text], dead=[dead, gone], topic_id=topic_id)
+    assert check(history).ok(allow=())
+    assert [event.task for event in history if event.what == "dead"] == ["topic-id/0/1"]
+    log = [event.task for event in history if event.what == "written"]
+    assert log == ["topic-id/0/0", "topic-id/0/1", "topic-id/0/1", None]
+    assert names_in(check(from_records(to_frame(records[1:]), written=[first], topic_id=topic_id))) == {LOST}

@@ -1,5 +1,6 @@
 """Who works on jobs: each group on each once, the status moved by whoever is first."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +10,12 @@ from labkit.errors import ProcessedLogFailed, SettingsError, TryAgainLater
 from labkit.jobs import MAX_ATTEMPTS, Job, JobConsumer, JobEvent, Jobs, JobStatus, JobView, ProcessedLog, jobs_topic
 from labkit.jobs.job_consumer import mock_work
 from labkit.jobs.job_run import JobRuns
-from labkit.taskqueue import Retry
+from labkit.taskqueue import Retry, Topics
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.transport.contract import ProducerConfig
 
 NOTHING = mock_work(constant(0))
 
@@ -70,6 +72,31 @@ def test_a_second_group_works_on_all_and_leaves_the_status(topic, view, consumer
     assert (lines(tmp_path), lines(tmp_path, "other")) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
     assert view.list() == before
     assert versions(topic, 1) == [1, 2, 3]
+
+
+def test_what_others_have_written_is_no_job_whatever_it_looks_like(topic, view, consumer):
+    create(topic, [1])
+    event = {"kind": "job", "job_id": 2, "status": "NEW", "version": 1, "at": 1.0}
+    client = topic.transport.producer(ProducerConfig())
+    client.send(
+        topic.full_name,
+        partition=0,
+        key=b"2",
+        value=json.dumps(event).encode(),
+        headers=(),
+        timestamp_ms=5,
+        on_delivery=lambda delivery, error: None,
+    )
+    client.close(5)
+    view.follow()
+    with consumer() as group:
+        group.run(timeout=0.3)
+        outcomes = sorted(group.records()["outcome"])
+    view.catch_up()
+    assert (group.processed, outcomes[0], set(outcomes[1:])) == (1, "bad", {"done"})
+    assert [job.job_id for job in view.list()] == [1]
+    [letter] = DeadLetters(Topics.of(topic), topic.name).list()
+    assert letter.attempts == 1
 
 
 def test_what_a_group_has_processed_it_leaves(topic, view, consumer, tmp_path):

@@ -37,9 +37,9 @@ def send(topics, count):
         producer.send_many(stock_tasks(count, seed=1))
 
 
-def send_no_task(topics):
+def send_no_task(topics, value=b"x"):
     producer = topics.transport.producer(ProducerConfig())
-    how = {"partition": 0, "key": None, "value": b"x", "headers": (), "timestamp_ms": None}
+    how = {"partition": 0, "key": None, "value": value, "headers": (), "timestamp_ms": None}
     producer.send("t", on_delivery=lambda *_: None, **how)
     producer.close(PATIENCE)
 
@@ -250,3 +250,18 @@ def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_give
     with Producer(topic, settings=SETTINGS, partitioner=lambda *_: 0) as producer:
         producer.send(new_task("good"))
     assert not is_done(), "the record is of the topic before"
+
+
+def test_what_others_have_written_is_known_by_the_id_of_its_place(topics):
+    topic, state = topics.get("t"), Mock()
+    with group_of(topics) as group:
+        send_no_task(topics, b'{"kind": "bill"}')
+        records = group.drain(timeout=PATIENCE)
+
+    def is_done(topic_id: str) -> tuple[bool, int]:
+        state.topic_id.return_value = topic_id
+        there = done_elsewhere.has_records(topic, lambda: records, state=state, partition=0, floor=0)
+        return there, done_elsewhere.done_on_another(topic, records, topic_id=topic_id, ends={0: 1})
+
+    assert is_done(topics.describe("t").id) == (True, 0)
+    assert is_done("another") == (False, 1)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -30,6 +30,7 @@ from labkit.taskqueue import (
 )
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -69,6 +70,10 @@ def test_a_group_says_it_before_anything_starts():
 def test_a_share_group_keeps_no_order(order):
     with pytest.raises(SettingsError, match=f"keeps no order, so the order '{order}' cannot be"):
         WorkerConfig(mode="share", order=order)
+
+
+#: One of labkit's, of which nothing is left but its id; and how often a worker asks for its topic before it has one.
+DAMAGED, ASKED_BEFORE = Record("t", 0, 0, None, b"no task", (("task-id", b"7"),), 0), 1
 
 
 class ShareMember:
@@ -315,10 +320,10 @@ def test_all_records_that_end_without_a_letter_are_named(transport, stuck, last,
 @pytest.mark.parametrize(("lock", "group_lock"), [(0.5, None), (3600.0, 0.5)])
 def test_a_broker_that_is_away_is_no_letter_that_cannot_be_written(transport, lock, group_lock):
     """Before the last delivery the record is given back when the lock is over; in the last one it is written."""
-    transport.outages, transport.group_lock = 3, group_lock
+    transport.outages, transport.group_lock = ASKED_BEFORE + 3, group_lock
     transport.member.gives_again = True
     transport.member.counts[0] = DELIVERIES - 2
-    transport.member.records = [Record("t", 0, 0, None, b"no task", (), 0)]
+    transport.member.records = [DAMAGED]
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
         with share(topics, lock=lock):
@@ -331,11 +336,11 @@ def test_what_kafka_gives_up_when_its_worker_ends_in_an_outage_is_named(transpor
     monkeypatch.setattr(share_worker, "HANDOVER_TIMEOUT", 0.1)
     transport.outages = many = 10**6
     transport.member.counts[0] = DELIVERIES - 1
-    transport.member.records = [Record("t", 0, 0, None, b"no task", (), 0)]
+    transport.member.records = [DAMAGED]
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
         group = share(topics).start()
-        wait_until(lambda: transport.outages < many, timeout=60, what="the letter was to be tried")
+        wait_until(lambda: transport.outages < many - ASKED_BEFORE, timeout=60, what="the letter was to be tried")
         with pytest.raises(WorkerFailed, match=r"offset 0 of .*could not be written in the last delivery"):
             group.stop()
 
@@ -538,3 +543,29 @@ def test_a_worker_whose_executor_cannot_begin_ends_and_leaves_no_thread(transpor
             worker.run()
     assert not worker.status().running
     assert worker._executor.join(60)
+
+
+def test_what_others_have_written_has_the_id_of_its_place_also_when_it_is_sent_again(transport):
+    """Where the topic was made anew meanwhile, it may be of either, and is given back once."""
+    got: list[Task] = []
+    transport.member.gives_again = True
+    transport.member.records.append(Record("t", 0, 3, None, b"3", (), 0))
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with at_work(topics, got.append):
+            wait_until(lambda: len(got) == 1, timeout=60, what="the first one was to be done")
+            topics.delete("t")
+            topics.create("t", partitions=1)
+            transport.member.records.append(Record("t", 0, 4, None, b'{"kind": "a"}', (), 0))
+            wait_until(lambda: len(got) == 2, timeout=60, what="the second one was to be done")
+        with closing(transport.admin()) as admin:
+            topic_id = admin.topic_ids(["t"])["t"]
+        assert (got[1].id, got[1].kind) == (f"{topic_id}/0/4", "a")
+        assert (got[0].id[-4:], got[0].id.startswith(topic_id)) == ("/0/3", False)
+        assert transport.member.verdicts == [(3, "accept"), (4, "release"), (4, "accept")]
+        requeue = Requeue(topics.get("t"), "w", lambda: None)
+        requeue.put([WorkItem(Record("t", 0, 4, None, b'{"kind": "a"}', (), 0), 0.0, topic_id=topic_id)])
+        wait_until(lambda: len(requeue.taken) == 1, timeout=60, what="it was to be sent again")
+        requeue.close()
+        [again] = read_topic(transport, "t")
+        assert Task.decode(again, topic_id=topic_id, foreign="json").id == got[1].id

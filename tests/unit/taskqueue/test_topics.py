@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
+from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.timeouts import LOOK_INTERVAL
-from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.topics import Topic, Topics
 from labkit.taskqueue.transport.contract import ProducerConfig
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.memory.admin import MemoryAdmin
@@ -114,6 +115,33 @@ def test_what_is_not_there_is_unknown(topics):
     for call in (topics.get, topics.describe, topics.delete):
         with pytest.raises(UnknownTopic, match="nowhere"):
             call("nowhere")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda topics, name: topics.create(name, partitions=2),
+        lambda topics, name: topics.recreate(name, partitions=2),
+        lambda topics, name: topics.grow(name, partitions=2),
+        Topics.delete,
+        Topics.get,
+        lambda topics, name: Topic(name=name, partitions=1, transport=topics.transport),
+    ],
+    ids=["create", "recreate", "grow", "delete", "get", "a topic"],
+)
+@pytest.mark.parametrize("name", ["__consumer_offsets", "__transaction_state", "__share_group_state", "__of_a_user"])
+def test_what_is_kafkas_own_is_not_changed_and_no_topic_to_work_on(topics, change, name):
+    admin = topics.transport.admin()
+    admin.create_topic(name, partitions=1)
+    with pytest.raises(InternalTopic, match=f"'{name}' is Kafka's own"):
+        change(topics, name)
+    assert admin.describe_topic(name).partitions == topics.describe(name).partitions == 1, "it may be looked at"
+
+
+def test_under_a_prefix_no_name_is_kafkas_own():
+    with Topics(MemoryTransport(), prefix="ann.") as topics:
+        topics.create("__t", partitions=1)
+        topics.delete("__t")
 
 
 def test_fresh_is_empty_and_leaves_nothing(topics):

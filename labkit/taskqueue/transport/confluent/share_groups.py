@@ -34,7 +34,7 @@ from labkit.taskqueue.transport.share_contract import (
 from labkit.taskqueue.transport.values import Timeouts
 
 if TYPE_CHECKING:
-    from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
+    from labkit.taskqueue.transport.kafka_python.share_admin import ShareGroupAdmin
 
 _ACKNOWLEDGEMENTS: dict[Acknowledgement, AcknowledgeType] = {
     "accept": AcknowledgeType.ACCEPT,
@@ -248,6 +248,6 @@ class ConfluentShareGroups:
 
     def _make_admin(self) -> ShareGroupAdmin:
         # it imports kafka-python, which workers do without
-        from labkit.taskqueue.transport.confluent.share_admin import ShareGroupAdmin
+        from labkit.taskqueue.transport.kafka_python.share_admin import ShareGroupAdmin
 
         return ShareGroupAdmin(self._connection, self._timeouts)

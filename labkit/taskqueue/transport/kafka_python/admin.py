@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,15 +11,16 @@ import kafka
 import kafka.errors as kafka_errors
 from kafka.admin import ConfigResourceType, ConfigSourceType, KafkaAdminClient
 from kafka.protocol.admin import DescribeConfigsRequest
-from kafka.protocol.consumer import OffsetSpec
+from kafka.protocol.consumer import OffsetSpec, OffsetTimestamp
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, TransportError, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, UnknownTopic
 from labkit.kafka_names import must_be_topic_name
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until_there
 from labkit.taskqueue.transport.checks import must_be_open
-from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
-from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words, to_position
+from labkit.taskqueue.transport.contract import TopicDescription
+from labkit.taskqueue.transport.kafka_python.client import Answer, ask, connect, in_words
+from labkit.taskqueue.transport.kafka_python.group_admin import KafkaPythonGroups
 from labkit.taskqueue.transport.kafka_python.network_overrides import has_ended
 from labkit.taskqueue.transport.kafka_python.overrides import ask_broker
 from labkit.taskqueue.transport.values import Timeouts
@@ -30,14 +30,13 @@ from labkit.taskqueue.transport.values import Timeouts
 SPREAD_TIMEOUT = 2.0
 #: The brokers' own replication factor (KIP-464).
 _BROKERS_DEFAULT = -1
-#: How kafka-python begins the text of an error that it does not raise.
-_ERROR_CODE = re.compile(r"\[Error (-?\d+)\]")
 
 
-class KafkaPythonAdmin:
+class KafkaPythonAdmin(KafkaPythonGroups):
     """See `labkit.taskqueue.transport.contract.AdminClient`."""
 
     def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
+        super().__init__(connection, timeouts)
         self._connection = connection
         self._timeouts = timeouts
         self._renewal = threading.Lock()
@@ -128,62 +127,19 @@ class KafkaPythonAdmin:
         """Per partition, the offset of the first record kept."""
         return self._offsets(topic, OffsetSpec.EARLIEST)
 
-    def committed(self, group: str, topic: str) -> dict[int, Position]:
-        """What the group has committed for the topic, per partition."""
-        found = self._ask(lambda: self._client.list_group_offsets({group: None}))[group]
+    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
+        """Per partition, the offset of the first record of that time or later; the end where there is none."""
+        ends = self.end_offsets(topic)
+        found = self._offsets(topic, OffsetTimestamp(max(timestamp_ms, 0)))
         return {
-            partition.partition: to_position(position)
-            for partition, position in sorted(found.items())
-            if partition.topic == topic and position.offset >= 0
+            partition: found.get(partition, -1) if found.get(partition, -1) >= 0 else end
+            for partition, end in ends.items()
         }
-
-    def groups(self) -> dict[str, frozenset[str]]:
-        """The groups that have committed something, each with the topics of which it has."""
-        listed = self._ask(lambda: self._client.list_groups())  # noqa: PLW0108 - it may be another one by then
-        names = [group["group_id"] for group in listed]
-        if not names:
-            return {}
-        found = self._ask(lambda: self._client.list_group_offsets(names))
-        topics = {group: frozenset(partition.topic for partition in found[group]) for group in sorted(names)}
-        return {group: committed for group, committed in topics.items() if committed}
-
-    def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
-        """The members of the group by client id, with their partitions."""
-
-        def describe() -> dict[str, Any]:
-            found: dict[str, Any] = self._client.describe_groups([group])[group]
-            if code := _ERROR_CODE.match(found["error"] or ""):
-                error = kafka_errors.for_code(int(code[1]))
-                if error is not kafka_errors.GroupIdNotFoundError:
-                    raise error(found["error"])
-            return found
-
-        found = self._ask(describe)
-        members: dict[str, frozenset[TopicPartition]] = {}
-        for member in found["members"]:
-            name = member["client_id"]
-            members[name] = members.get(name, frozenset()) | _partitions_of(member)
-        return members
-
-    def delete_group(self, group: str) -> None:
-        """Forget the group's offsets; no error if it does not exist."""
-
-        def delete() -> str:
-            result: str = self._client.delete_groups([group])[group]
-            error = getattr(kafka_errors, result, None)
-            if error is not None and issubclass(error, kafka_errors.RetriableError):
-                raise error
-            return result
-
-        result = self._ask(delete)
-        if result == kafka_errors.NonEmptyGroupError.__name__:
-            raise TransportError(f"The group {group!r} still has members. Stop them first.")
-        if result not in ("OK", kafka_errors.GroupIdNotFoundError.__name__):
-            raise TransportError(f"The group {group!r} could not be deleted: {result}")
 
     def close(self) -> None:
         """Let go of the sockets."""
         self._closed = True
+        self._share_groups.close()
         self._client.close()
 
     def _connect(self) -> KafkaAdminClient:
@@ -253,7 +209,9 @@ class KafkaPythonAdmin:
         own = [entry for entry in found.configs if entry.config_source == ConfigSourceType.DYNAMIC_TOPIC_CONFIG]
         return {entry.name: entry.value for entry in sorted(own, key=lambda entry: entry.name)}
 
-    def _offsets(self, topic: str, spec: OffsetSpec, *, available_only: bool = False) -> dict[int, int]:
+    def _offsets(
+        self, topic: str, spec: OffsetSpec | OffsetTimestamp, *, available_only: bool = False
+    ) -> dict[int, int]:
         partitions = [p for p in self._partitions(topic) if not available_only or p["leader_id"] >= 0]
         wanted = {kafka.TopicPartition(topic, p["partition_index"]): spec for p in partitions}
         found = self._ask(lambda: self._client.list_partition_offsets(wanted))
@@ -285,14 +243,3 @@ def _unknown(topic: str) -> UnknownTopic:
 def _with_cause(error: LabkitError, cause: Exception) -> LabkitError:
     error.__cause__ = cause
     return error
-
-
-def _partitions_of(member: Mapping[str, Any]) -> frozenset[TopicPartition]:
-    assignment = member["member_assignment"]
-    if not assignment:  # it waits for the rebalance to end
-        return frozenset()
-    return frozenset(
-        TopicPartition(topic["topic"], partition)
-        for topic in assignment["assigned_partitions"]
-        for partition in topic["partitions"]
-    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from labkit.errors import TopicMismatch, TransportError
-from labkit.taskqueue.transport.contract import Position, TopicDescription, TopicPartition
+from labkit.errors import CommitRefused, TopicMismatch, TransportError
+from labkit.taskqueue.cluster_errors import GroupInUse
+from labkit.taskqueue.transport.contract import ListedGroup, Position, TopicDescription, TopicPartition
+from labkit.taskqueue.transport.group_contract import GroupMember, by_name
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster, MemoryTopic
+from labkit.taskqueue.transport.share_contract import ShareLag
 
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -110,18 +113,54 @@ class MemoryAdmin:
 
     def members(self, group: str) -> dict[str, frozenset[TopicPartition]]:
         """The members of the group by client id, with their partitions."""
+        return by_name(self.members_of(ListedGroup(group, "classic", "")))
+
+    def list_groups(self) -> list[ListedGroup]:
+        """All groups that have members or have committed something, sorted by their names."""
         with self._cluster.changed:
-            members: dict[str, frozenset[TopicPartition]] = {}
-            for member in self._cluster.group(group).members.values():
-                name = member.config.client_id
-                members[name] = members.get(name, frozenset()) | member.assignment
-            return members
+            names = sorted(group.name for group in self._cluster.groups())
+            found = [group for group in map(self._cluster.group, names) if group.members or group.offsets]
+            return [ListedGroup(group.name, "classic", "Stable" if group.members else "Empty") for group in found]
+
+    def members_of(self, group: ListedGroup) -> list[GroupMember]:
+        """The members of the group: all groups are of one kind here."""
+        with self._cluster.changed:
+            members = self._cluster.group(group.name).members.values()
+            return [GroupMember(member.config.client_id, member.assignment) for member in members]
+
+    def all_committed(self, groups: Iterable[str]) -> dict[str, dict[TopicPartition, Position]]:
+        """What these groups have committed for any topic."""
+        with self._cluster.changed:
+            return {name: dict(self._cluster.group(name).offsets) for name in groups}
+
+    def share_lags(self, group: str) -> dict[TopicPartition, ShareLag]:
+        """There are no share groups here: nothing."""
+        return {}
+
+    def set_committed(self, group: ListedGroup, positions: Mapping[TopicPartition, Position]) -> None:
+        """Let the group go on from there."""
+        with self._cluster.changed:
+            try:
+                self._cluster.group(group.name).commit_without_membership(positions)
+            except CommitRefused:
+                raise _in_use(group.name) from None
+
+    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
+        """Per partition, the offset of the first record of that time or later; the end where there is none."""
+        starts = self.start_offsets(topic)
+        with self._cluster.changed:
+            logs = self._cluster.topic(topic).logs
+            kept = {partition: log[starts[partition] :] for partition, log in enumerate(logs)}
+            return {
+                partition: next((one.offset for one in log if one.timestamp_ms >= timestamp_ms), len(logs[partition]))
+                for partition, log in kept.items()
+            }
 
     def delete_group(self, group: str) -> None:
         """Forget the group's offsets; no error if it does not exist."""
         with self._cluster.changed:
             if self._cluster.group(group).members:
-                raise TransportError(f"The group {group!r} still has members. Stop them first.")
+                raise _in_use(group)
             self._cluster.forget_group(group)
 
     def close(self) -> None:
@@ -133,3 +172,7 @@ class MemoryAdmin:
         if self._open is None:
             raise TransportError("The admin client is closed.")
         return self._open
+
+
+def _in_use(group: str) -> GroupInUse:
+    return GroupInUse(f"The group {group!r} still has members. Stop them first.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
@@ -104,6 +105,12 @@ def test_a_task_whose_id_is_no_uuid_is_not_a_message() -> None:
     task = new_task("message", message().payload()).evolve(id="task-1")
     with pytest.raises(BadRecord, match="not a message"):
         decode_message(Record("orders", 0, 7, *task.encode(), 1000))
+
+
+def test_what_others_have_written_is_no_message_whatever_it_looks_like() -> None:
+    value = json.dumps({"kind": "message", "id": str(uuid4()), **message().payload()}).encode()
+    with pytest.raises(BadRecord, match="orders, partition 0, offset 7"):
+        decode_message(Record("orders", 0, 7, None, value, (), 1000))
 
 
 def test_one_that_is_too_large_is_refused_by_its_size_in_bytes() -> None:

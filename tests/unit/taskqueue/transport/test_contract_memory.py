@@ -9,6 +9,7 @@ from labkit.taskqueue.transport.memory import MemoryTransport
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SHORT_SESSION, Member
 from tests.contract.groups import *  # noqa: F403
+from tests.contract.listed_groups import *  # noqa: F403
 from tests.contract.producing import *  # noqa: F403
 from tests.contract.reading import *  # noqa: F403
 from tests.contract.topics import *  # noqa: F403

@@ -11,6 +11,7 @@ import pytest
 from labkit.errors import BrokerUnreachable
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.kafka_python import admin as module
+from labkit.taskqueue.transport.kafka_python import group_admin
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -138,23 +139,20 @@ def test_the_settings_of_a_topic_are_its_own_also_where_a_broker_lags_behind(mon
     assert not client.codes
 
 
-class Members(Slow):
-    """kafka-python, whose answer on a group is an error in its text, and then one without members."""
-
-    def __init__(self, *errors):
-        self.errors = [*errors, None]
-
-    def describe_groups(self, names):
-        return {name: {"error": self.errors.pop(0), "members": []} for name in names}
+MOVED, AWAY, NO_SUCH_GROUP = 16, 15, 69
 
 
 def test_the_members_of_a_group_whose_coordinator_has_moved_are_asked_for_again(monkeypatch):
-    client = Members("[Error 16] NotCoordinatorError: no", "[Error 15] CoordinatorNotAvailableError: no")
-    monkeypatch.setattr(module, "connect", lambda *how, **settings: client)
+    codes = [MOVED, AWAY, 0, NO_SUCH_GROUP]
+    monkeypatch.setattr(module, "connect", lambda *how, **settings: Slow())
+    monkeypatch.setattr(
+        group_admin,
+        "ask_broker",
+        lambda client, request, group: SimpleNamespace(groups=[SimpleNamespace(error_code=codes.pop(0), members=[])]),
+    )
     admin = KafkaPythonAdmin(Connection(bootstrap_servers="nowhere:1"), Timeouts())
     assert admin.members("group") == {}
-    assert not client.errors
-    client.errors = ["[Error 69] GroupIdNotFoundError: no"]
+    assert codes == [NO_SUCH_GROUP]
     assert admin.members("group") == {}
 
 

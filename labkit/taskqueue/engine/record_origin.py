@@ -1,0 +1,48 @@
+"""From which topic the records of a share group are, where their ids name it: the broker does not tell it with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labkit.errors import TransportError
+from labkit.taskqueue.engine.topic_identity import TopicIdentity
+from labkit.taskqueue.record_format import ForeignRecords, is_foreign
+from labkit.taskqueue.transport.contract import Record
+
+#: How long to wait for the topic's id, in seconds.
+ASK_TIMEOUT = 5.0
+
+
+class RecordOrigin:
+    """Tells it for records that others than labkit have written.
+
+    A topic may be made anew at any moment. But ids never come back: what bore the name before records came and bears it
+    after is what they are of. So it is asked before the first records (`look`), and with all that come.
+    """
+
+    def __init__(self, identity: TopicIdentity, foreign: ForeignRecords) -> None:
+        self._identity = identity
+        self._is_wanted = foreign != "refused"
+        self._before: str | None = None
+
+    def look(self) -> None:
+        """See which topic it is, before the first records come."""
+        if self._is_wanted:
+            self._ask()
+
+    def topic_ids(self, records: Sequence[Record]) -> list[str | None]:
+        """Of each record that has come now, the id of its topic; None where it is not known, and empty where it is
+        labkit's own.
+        """
+        foreign = [self._is_wanted and is_foreign(record) for record in records]
+        topic_id = self._ask() if any(foreign) else None
+        return [topic_id if is_others else "" for is_others in foreign]
+
+    def _ask(self) -> str | None:
+        """The topic's id, if it has been the same since it was asked for last."""
+        before = self._before
+        try:
+            self._before = self._identity.ask(timeout=ASK_TIMEOUT).topic_id
+        except TransportError:
+            return None
+        return before if before == self._before else None

@@ -1,0 +1,39 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.cli.common import stop_on_signal
+from tests.conditions import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_programs_ends_work_in_order(number: signal.Signals) -> None:
+    with stop_on_signal() as stop:
+        signal.raise_signal(number)
+        assert stop.wait(PATIENCE)
+
+
+def test_a_closed_terminal_ends_nothing_that_nohup_has_started() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_on_signal():
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_ctrl_c_ends_also_what_a_shell_has_started_in_the_background() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_on_signal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.wait(PATIENCE)
