@@ -11,6 +11,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from labkit.errors import SettingsError
 
+#: What options of policies and strategies may be: times, rates and numbers of tasks with which one can still reckon.
+SMALLEST, LARGEST = 1e-9, 1e9
+
 
 class Named(Protocol):
     """What a registry holds the classes of: frozen dataclasses, whose docstrings tell what they do."""
@@ -80,8 +83,9 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         return self.make(name, **options)
 
     def positive(self, made: Made, *options: str) -> None:
-        """Raises `SettingsError` unless each of these options is a number above 0."""
-        self._check(made, options, lambda value: value > 0, "a number above 0")
+        """Raises `SettingsError` unless each of these options is a number above 0, and no more than clocks hold."""
+        fits = f"a number above 0, from {SMALLEST:g} to {LARGEST:g}"
+        self._check(made, options, lambda value: SMALLEST <= value <= LARGEST, fits)
 
     def below_one(self, made: Made, *options: str) -> None:
         """Raises `SettingsError` unless each of these options is a number above 0 and below 1."""
@@ -90,7 +94,10 @@ class Registry(dict[str, type[Made]], Generic[Made]):
     def whole(self, made: Made, *options: str, least: int) -> None:
         """Raises `SettingsError` unless each of these options is a whole number of `least` or more."""
         self._check(
-            made, options, lambda value: value == int(value) and value >= least, f"a whole number, {least} or more"
+            made,
+            options,
+            lambda value: value == int(value) and least <= value <= LARGEST,
+            f"a whole number, {least} or more, {LARGEST:g} at most",
         )
 
     def _check(self, made: Made, options: Iterable[str], fits: Callable[[float], bool], instead: str) -> None:

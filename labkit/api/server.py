@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from typing import Self
+from urllib.parse import quote
 
 import uvicorn
 
@@ -85,7 +86,7 @@ class ApiServer(Resource):
     @property
     def page(self) -> str:
         """The address of the page, with the token that it needs."""
-        return f"{self.url}/" if self.access.token is None else f"{self.url}/?token={self.access.token}"
+        return f"{self.url}/" if self.access.token is None else f"{self.url}/?token={quote(self.access.token, safe='')}"
 
     def start(self) -> Self:
         """Return when requests are answered."""

@@ -6,7 +6,9 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from labkit.errors import LabkitError
 from labkit.process.signals import INTERRUPTED, have_usual_effects
@@ -18,7 +20,8 @@ _LAST_STANDARD = 2
 def main() -> None:
     """Run the command line; a `LabkitError` becomes one paragraph and exit status 1, Ctrl-C 130.
 
-    So does what the system says about a file, a folder or a disk, since those are the user's and no defect.
+    So does what the system says about a file, a folder or a disk, since those are the user's and no defect. Where the
+    pipe for the output is closed, the status is 1.
     """
     _open_what_was_closed()
     have_usual_effects((signal.SIGCHLD,))  # what else is ignored is so on purpose, as by nohup
@@ -26,19 +29,40 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
-        from labkit.cli.commands import app
-
-        app()
+        _run()
     except LabkitError as error:
         _say(str(error))
-        sys.exit(1)
+        _end(1)
     except OSError as error:
         if error.strerror is None or isinstance(error, ConnectionError | ChildProcessError | ProcessLookupError):
             raise
         _say(_of_system(error))
-        sys.exit(1)
+        _end(1)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _end(INTERRUPTED)
+
+
+def _run() -> None:
+    """Python itself would write what is left of the output only at its very end, and show what it could not."""
+    from labkit.cli.commands import app
+
+    try:
+        app()
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _end(1)  # whoever has closed the pipe knows of it
+        raise
+
+
+def _end(status: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # it has no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def _open_what_was_closed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Annotated
 
 import typer
@@ -15,6 +17,12 @@ LOOK_INTERVAL = 0.5
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this module on the application."""
     app.command()(api)
+
+
+def _in_shell(token: str) -> str:
+    """The header with the token, as one types it: in double quotes, unless a shell would change it there."""
+    header = f"Authorization: Bearer {token}"
+    return shlex.quote(header) if re.search(r'["$`\\!]', header) else f'"{header}"'
 
 
 def api(
@@ -51,7 +59,7 @@ def api(
             print(f"The page: {server.page}")
             print(f"The API:  {server.url}/openapi.json tells what there is.")
             if access.token is not None:
-                print(f'The token goes into a header: curl -H "Authorization: Bearer {access.token}" {server.url}/jobs')
+                print(f"The token goes into a header: curl -H {_in_shell(access.token)} {server.url}/jobs")
             print("Ctrl-C stops it.", flush=True)
             while not stop.wait(LOOK_INTERVAL):
                 server.check()

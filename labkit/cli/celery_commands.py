@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import choose, start_logging, stop_on_signal
+from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
 from labkit.errors import LabkitError, WorkerFailed
 from labkit.process.signals import INTERRUPTED
 
@@ -39,7 +40,7 @@ def worker(
     ] = "prefork",
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, help="How many tasks at once.", show_default="2; with --pool solo: 1"),
+        typer.Option(min=1, max=MOST_WORKERS, help="How many tasks at once.", show_default="2; with --pool solo: 1"),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The name of this worker; no other may have it.", show_default="a new one")
@@ -96,9 +97,20 @@ def beat() -> None:
 
     settings = load_settings()
     reachable_broker(settings)
-    with stop_on_signal() as stop, Beat(settings=settings, say=lambda words: print(words, flush=True)) as running:
-        while not stop.wait(CHECK_INTERVAL):
+    unprinted: list[OSError] = []
+
+    def say(words: str) -> None:
+        """Beat calls this on its own thread, which is to have nothing to do with what becomes of the output."""
+        try:
+            print(words, flush=True)
+        except OSError as error:
+            unprinted.append(error)
+
+    with stop_on_signal() as stop, Beat(settings=settings, say=say) as running:
+        while not stop.wait(CHECK_INTERVAL) and not unprinted:
             running.check()
+    for error in unprinted:
+        raise error
     print(f"Beat has ended: {running.sent} periodic tasks sent.")
 
 
@@ -162,8 +174,12 @@ def _facts(found: CeleryStatus) -> list[str]:
 
 
 def bridge(
-    topic: Annotated[str, typer.Option(help="The topic whose records become Celery tasks.")] = "task_queue",
-    group: Annotated[str, typer.Option(help="The group; all its bridges share the partitions.")] = "celery_bridge",
+    topic: Annotated[
+        str, typer.Option(help="The topic whose records become Celery tasks.", callback=topic_name)
+    ] = "task_queue",
+    group: Annotated[
+        str, typer.Option(help="The group; all its bridges share the partitions.", callback=group_name)
+    ] = "celery_bridge",
 ) -> None:
     """Bring a topic's tasks to Celery until Ctrl-C.
 

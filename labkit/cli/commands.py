@@ -22,6 +22,7 @@ from labkit.cli import (
     topic_commands,
     work_command,
 )
+from labkit.cli.checked_command import check_all
 
 app = typer.Typer(
     name="labkit",
@@ -67,3 +68,5 @@ for module in (
     grade_commands,
 ):
     module.add_commands(app)
+
+check_all(app)

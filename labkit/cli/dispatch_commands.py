@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
 
+from labkit.cli.checked_command import CheckedCommand
 from labkit.cli.common import start_logging, stop_on_signal
+from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
+from labkit.kafka_names import must_be_topic_name
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -37,7 +39,7 @@ DEFAULT_POLICY = "reserve"
 
 Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
 
-Seconds = Annotated[float, typer.Option(min=1, help="How long to produce; Ctrl-C ends it sooner.")]
+Seconds = Annotated[float, typer.Option(min=1, max=LONGEST, help="How long to produce; Ctrl-C ends it sooner.")]
 Seed = Annotated[int, typer.Option(help="Of the arrivals and the tasks.")]
 
 demo_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -66,6 +68,8 @@ def parse_classes(
     known = [name.strip() for name in names.split(",")]
     if not all(known):
         raise LabkitError(f"The classes {names!r} do not all have a name; write them like high,low.")
+    for name in known:
+        must_be_topic_name(f"jobs.{name}")
     columns = zip(
         known,
         _numbers("weights", weights, known, float, 1.0),
@@ -115,7 +119,7 @@ def _number(option: str, word: str, kind: Callable[[str], N]) -> N:
         raise LabkitError(f"--{option}: {word.strip()!r} is not a {what}.") from None
 
 
-class ListsPolicies(TyperCommand):
+class ListsPolicies(CheckedCommand):
     """A command whose help ends with the policies there are; they are imported only for that."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -164,10 +168,13 @@ def dispatch(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many tasks per worker process fill Celery's queue.", show_default="LABKIT_CELERY_LIMIT"
+            min=1,
+            max=MOST_AT_ONCE,
+            help="How many tasks per worker process fill Celery's queue.",
+            show_default="LABKIT_CELERY_LIMIT",
         ),
     ] = None,
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 2,
+    partitions: NewPartitions = 2,
 ) -> None:
     """Hand tasks to Celery as a policy decides.
 

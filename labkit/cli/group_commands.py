@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import attached_topics
+from labkit.cli.option_types import group_name, topic_name
 from labkit.cli.plain_text import one_line
 
 if TYPE_CHECKING:
     from labkit.taskqueue.groups import GroupDescription, Groups, OffsetChange
 
-Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
+Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.", callback=group_name)]
 
 groups_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -82,7 +83,10 @@ def reset(
         str,
         typer.Option(help="earliest, latest, an offset, or a time as 2026-11-30T20:15 (here, unless it says where)."),
     ],
-    topic: Annotated[str | None, typer.Option(help="On this topic alone.", show_default="all that it has read")] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option(help="On this topic alone.", callback=topic_name, show_default="all that it has read"),
+    ] = None,
 ) -> None:
     """Let a group without members go on from elsewhere.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
@@ -14,6 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import choose, send_on_schedule, start_logging, stop_on_signal
+from labkit.cli.option_types import (
+    LONGEST,
+    MAX_JOB_ID,
+    MOST_AT_ONCE,
+    MOST_TASKS,
+    NewPartitions,
+    Rate,
+    Workers,
+    group_name,
+    topic_name,
+)
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -29,8 +40,8 @@ SHOWN_ONE_BY_ONE = 20
 #: How often to look for changes, in seconds, and how many to take at once.
 WATCH_INTERVAL, TAKEN_AT_ONCE = 0.2, 1000
 
-TopicName = Annotated[str, typer.Option("--topic", help="The topic of the jobs.")]
-NewTopicName = Annotated[str, typer.Option("--topic", help="The topic of the jobs; made if it does not exist.")]
+TopicName = Annotated[str, typer.Option("--topic", help="The topic of the jobs.", callback=topic_name)]
+NewTopicName = Annotated[str, typer.Option("--topic", help="The jobs' topic; made if need be.", callback=topic_name)]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 #: As in `labkit.jobs.job`, which the help must not wait for.
@@ -47,13 +58,16 @@ def add_commands(app: typer.Typer) -> None:
 @jobs_app.command()
 def produce(
     job_ids: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID...]", help="The jobs' ids, as 1234; drawn without.")
+        list[int] | None,
+        typer.Argument(metavar="[ID...]", min=1, max=MAX_JOB_ID, help="The jobs' ids, as 1234; drawn without."),
     ] = None,
-    number: Annotated[int | None, typer.Option("--count", min=1, help="How many jobs; 10 without ids.")] = None,
-    rate: Annotated[float, typer.Option(help="Jobs per second.")] = 50.0,
+    number: Annotated[
+        int | None, typer.Option("--count", min=1, max=MOST_TASKS, help="How many jobs; 10 without ids.")
+    ] = None,
+    rate: Rate = 50.0,
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
     topic: NewTopicName = JOB_STATUS,
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 1,
+    partitions: NewPartitions = 1,
 ) -> None:
     """Create jobs at a steady rate. A new job is NEW until a consumer works on it."""
     from labkit.jobs import jobs_topic
@@ -79,12 +93,16 @@ def produce(
 
 @jobs_app.command()
 def consume(
-    group: Annotated[str, typer.Option(help="The group: its members share the jobs, another one gets all of them.")],
+    group: Annotated[
+        str,
+        typer.Option(help="The group: its members share the jobs, another one gets all of them.", callback=group_name),
+    ],
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="End after so many seconds with nothing to do.", show_default="never")
+        float | None,
+        typer.Option(min=0.1, max=LONGEST, help="End after so many seconds with nothing to do.", show_default="never"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many jobs each worker does at once.")] = 1,
+    workers: Workers = 1,
+    concurrency: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="How many at once, per worker.")] = 1,
     service: Annotated[
         str, typer.Option(help="How long a job takes, in ms: constant:20, uniform:10,50, exponential:20.")
     ] = "uniform:10,50",
@@ -135,8 +153,10 @@ def consume(
 @jobs_app.command("list")
 def list_jobs(
     status: Annotated[str | None, typer.Option(help="Only those that are NEW, RUNNING, DONE or FAILED.")] = None,
-    after: Annotated[int | None, typer.Option(help="Only those with an id above this one: the next page.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    after: Annotated[
+        int | None, typer.Option(min=0, max=MAX_JOB_ID, help="Only those with an id above this one: the next page.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_TASKS, help="How many at most.")] = 50,
     topic: TopicName = JOB_STATUS,
     as_json: AsJson = False,
 ) -> None:
@@ -159,7 +179,7 @@ def list_jobs(
 
 @jobs_app.command()
 def show(
-    job_id: Annotated[int, typer.Argument(metavar="ID", help="The job.")],
+    job_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=MAX_JOB_ID, help="The job.")],
     topic: TopicName = JOB_STATUS,
     as_json: AsJson = False,
 ) -> None:
@@ -245,10 +265,11 @@ class _JobCounts:
             self.reason = receipt.error
             return
         self.acknowledged += 1
-        if self.acknowledged <= SHOWN_ONE_BY_ONE:
-            print(f"job {job_id} -> partition {receipt.partition}, offset {receipt.offset}", flush=True)
-        elif self.acknowledged == SHOWN_ONE_BY_ONE + 1:
-            print("…", flush=True)
+        with suppress(OSError):  # where nothing can be printed any more, the summary shows it
+            if self.acknowledged <= SHOWN_ONE_BY_ONE:
+                print(f"job {job_id} -> partition {receipt.partition}, offset {receipt.offset}", flush=True)
+            elif self.acknowledged == SHOWN_ONE_BY_ONE + 1:
+                print("…", flush=True)
 
 
 def _print_table(rows: Iterable[Job | JobEvent], title: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -112,7 +114,7 @@ class ServerName(StrEnum):
 def logs(
     name: Name = None,
     server: Annotated[ServerName, typer.Option(help="Whose log.")] = ServerName.KAFKA,
-    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1)] = 1,
+    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1, max=5)] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show the last lines of what a server said."""
@@ -168,7 +170,11 @@ def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
 
     settings = load_settings()
     name = name or settings.lab
-    return settings, name, named_lab(settings, name)
+    folders = named_lab(settings, name)
+    found = next(one for one in (folders.root, *folders.root.parents) if one.exists())
+    if not found.is_dir():  # what is below it would look as if it were not there
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(found))
+    return settings, name, folders
 
 
 def _show(found: LabStatus) -> None:

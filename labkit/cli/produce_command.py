@@ -6,12 +6,14 @@ import random
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labkit.cli.common import attached_topics, choose, send_on_schedule, start_logging, stop_on_signal
+from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -38,19 +40,25 @@ def add_commands(app: typer.Typer) -> None:
 
 def produce(
     messages: Annotated[list[str] | None, typer.Argument(help="What to send; stock tasks without.")] = None,
-    topic: Annotated[str, typer.Option(help="The topic; made if it does not exist.")] = "task_queue",
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of a topic that is made.")] = 2,
-    rate: Annotated[float, typer.Option(help="Tasks per second.")] = 50.0,
-    count: Annotated[int | None, typer.Option(min=1, help="How many tasks; 10 stock tasks without.")] = None,
+    topic: Annotated[
+        str, typer.Option(help="The topic; made if it does not exist.", callback=topic_name)
+    ] = "task_queue",
+    partitions: NewPartitions = 2,
+    rate: Rate = 50.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TASKS, help="How many tasks; 10 stock tasks without.")
+    ] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
     arrivals: Annotated[str, typer.Option(help="constant, poisson or burst.")] = "constant",
-    keys: Annotated[int | None, typer.Option(min=1, help="Give each task one of so many keys.")] = None,
+    keys: Annotated[int | None, typer.Option(min=1, max=MOST_TASKS, help="Give each task one of so many keys.")] = None,
     partitioner: Annotated[str | None, typer.Option(help="key_hash, round_robin, sticky, random or naive.")] = None,
     backpressure: Annotated[
         str | None,
         typer.Option(help="A strategy that judges each task by the group's lag, as slow:threshold=100 or refuse."),
     ] = None,
-    group: Annotated[str, typer.Option(help="With --backpressure: whose lag counts.")] = "worker_group",
+    group: Annotated[
+        str, typer.Option(help="With --backpressure: whose lag counts.", callback=group_name)
+    ] = "worker_group",
     seed: Annotated[
         int | None, typer.Option(help="Repeat arrivals, keys and task ids; all new without.", show_default=False)
     ] = None,
@@ -152,7 +160,8 @@ class _ReceiptCounts:
                 line = f"{text} -> partition {receipt.partition}, offset {receipt.offset}"
             self._last_line = line
         if self._one_by_one:
-            print(line, flush=True)
+            with suppress(OSError):  # where nothing can be printed any more, the summary shows it, on its own thread
+                print(line, flush=True)
 
     def live(self) -> Live:
         """A line that is drawn again and again while tasks are sent; nothing where nobody could see it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.cli.option_types import MOST_TASKS, topic_name
 from labkit.cli.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def records(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", callback=topic_name)],
     start: Annotated[
         str,
         typer.Option(
@@ -37,9 +38,11 @@ def records(
         ),
     ] = "earliest",
     count: Annotated[
-        int | None, typer.Option(min=1, help="End after so many.", show_default="all that are there")
+        int | None, typer.Option(min=1, max=MOST_TASKS, help="End after so many.", show_default="all that are there")
     ] = None,
-    partition: Annotated[int | None, typer.Option(min=0, help="Of this partition alone.", show_default="all")] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Of this partition alone.", show_default="all")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes until Ctrl-C.")] = False,
 ) -> None:
     """Show the records of a topic, each on a line that is cut at the width of the terminal.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.cli.option_types import MOST_PARTITIONS, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
 
 if TYPE_CHECKING:
@@ -26,15 +27,15 @@ NAMED = 3
 #: How often the lag is looked up again, in seconds.
 WATCH_INTERVAL = 0.5
 
-Name = Annotated[str, typer.Argument(help="The topic.")]
-Partitions = Annotated[int, typer.Option(min=1, help="How many partitions.")]
+Name = Annotated[str, typer.Argument(help="The topic.", callback=topic_name)]
+Partitions = Annotated[int, typer.Option(min=1, max=MOST_PARTITIONS, help="How many partitions.")]
 
 topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 #: How much of an error is shown in the list, in characters.
 SHOWN_OF_ERROR = 60
 
-Topic = Annotated[str, typer.Option(help="The topic that the tasks were on.")]
+Topic = Annotated[str, typer.Option(help="The topic that the tasks were on.", callback=topic_name)]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The dead letter, as `labkit dead list` names it.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="The dead letters; or take --all.")]
 Every = Annotated[bool, typer.Option("--all", help="All of the topic's.")]
@@ -66,7 +67,7 @@ def create(name: Name, partitions: Partitions = 2) -> None:
 @topics_app.command()
 def describe(
     name: Name,
-    group: Annotated[str, typer.Option(help="Show the lag of this group.")] = "worker_group",
+    group: Annotated[str, typer.Option(help="Show the lag of this group.", callback=group_name)] = "worker_group",
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
     """Show a topic's partitions and how far a group is behind on each."""
@@ -138,8 +139,9 @@ def list_letters(
 @dead_app.command()
 def show(letter_id: Id) -> None:
     """Show one as JSON: why it was given up, and the record as it was."""
+    topic = _topic_of(letter_id)
     with attached_topics() as topics:
-        letter = _of(topics, _topic_of(letter_id)).get(letter_id)
+        letter = _of(topics, topic).get(letter_id)
     print(json.dumps(_in_json(letter), indent=2, ensure_ascii=False))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
+from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def work(
-    topic: Annotated[str, typer.Option(help="The topic to work on.")] = "task_queue",
-    group: Annotated[str, typer.Option(help="The group; all its workers share the partitions.")] = "worker_group",
-    workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 1,
+    topic: Annotated[str, typer.Option(help="The topic to work on.", callback=topic_name)] = "task_queue",
+    group: Annotated[
+        str, typer.Option(help="The group; all its workers share the partitions.", callback=group_name)
+    ] = "worker_group",
+    workers: Workers = 1,
     service: Annotated[
         str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
     ] = None,
@@ -52,7 +55,7 @@ def work(
         str, typer.Option(help="group: partitions are dealt out; share: each task is locked for one worker (KIP-932).")
     ] = "group",
     lock: Annotated[
-        float, typer.Option(min=0.001, help="With --mode share: how long a lock lasts, in seconds.")
+        float, typer.Option(min=0.001, max=86_400, help="With --mode share: how long a lock lasts, in seconds.")
     ] = 30.0,
     order: Annotated[
         str | None,
@@ -61,12 +64,16 @@ def work(
             show_default="partition; with --mode share: none",
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many tasks each worker does at once.")] = 1,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=MOST_AT_ONCE, help="How many tasks each worker does at once.")
+    ] = 1,
     executor: Annotated[
         str | None, typer.Option(help="Where handlers run: threads, asyncio (async def) or processes (CPU work).")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Time per attempt in seconds.")] = None,
-    attempts: Annotated[int, typer.Option(min=1, help="How often a task is tried before it is a dead letter.")] = 3,
+    timeout: Annotated[float | None, typer.Option(min=0.001, max=LONGEST, help="Time per attempt in seconds.")] = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, max=MOST_ATTEMPTS, help="How often a task is tried before it is a dead letter.")
+    ] = 3,
     plain: Annotated[bool, typer.Option("--plain", help="Take any text for a task, also what is no JSON.")] = False,
     processes: Annotated[bool, typer.Option("--processes", help="Each worker as a process of its own.")] = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no task is left.")] = False,
@@ -90,7 +97,12 @@ def work(
     the_order = None if order is None else choose("order", order, ORDERS)
     the_executor = None if executor is None else choose("executor", executor, EXECUTORS)
     started = time.monotonic()
-    target = records or load_settings().results_dir / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    settings = load_settings()
+    target = (
+        records
+        or (settings.records_dir or settings.results_dir)
+        / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
+    )
     start_logging("worker")
     with attached_topics() as topics, stop_on_signal() as stop:
         metrics = None
@@ -121,7 +133,7 @@ def work(
             processes=processes,
             name=f"worker-{os.getpid()}",
             on_record=None if metrics is None else metrics.observe,
-            log_dir=load_settings().results_dir / "logs",
+            log_dir=settings.results_dir / "logs",
             records=target,
         )
         if service_time is None and function is None:

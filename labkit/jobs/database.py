@@ -97,7 +97,10 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         if not url.database or url.database == ":memory:":
             raise SettingsError(f"LABKIT_JOBS_URL: SQLite in memory cannot be shared between threads. {_HOW_TO_WRITE}")
-        self._path = Path(url.database).absolute()
+        try:
+            self._path = Path(url.database).expanduser().absolute()
+        except RuntimeError as error:  # of an unknown user's home
+            raise SettingsError(f"LABKIT_JOBS_URL: {url.database} cannot be found: {error}") from error
         self.name = str(self._path)
         url = url.set(database=self.name)
         self.engine = create_engine(url, poolclass=_Pool, connect_args={"timeout": BUSY_TIMEOUT})

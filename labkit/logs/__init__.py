@@ -48,8 +48,13 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
 
 
 def config_path(component: Component, settings: Settings) -> Path:
-    """Where the component's configuration comes from."""
+    """Where the component's configuration comes from. Raises `SettingsError` if the folder that is set is none."""
     if settings.logging_dir is not None:
+        if not settings.logging_dir.is_dir():
+            raise SettingsError(
+                f"LABKIT_LOGGING_DIR is {settings.logging_dir}, and there is no such folder. Make it, with your own "
+                f"{component}/{CONFIG_FILE} in it, or leave it out."
+            )
         own = settings.logging_dir / component / CONFIG_FILE
         if own.is_file():
             return own

@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol
 from msgspec import Struct
 
 from labkit.errors import SettingsError
-from labkit.registry import Registry
+from labkit.registry import LARGEST, SMALLEST, Registry
 
 #: Why a class is held that waits for room only.
 FULL = "the queue is full"
@@ -39,12 +39,17 @@ class PriorityClass(Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise SettingsError(f"Class {self.name!r} has the weight {self.weight:g}; give it a number above 0.")
+        if not SMALLEST <= self.weight <= LARGEST:
+            raise SettingsError(
+                f"Class {self.name!r} has the weight {self.weight:g}; give it a number above 0, {LARGEST:g} at most."
+            )
         if not 0 <= self.share <= 1:
             raise SettingsError(f"Class {self.name!r} has the share {self.share:g}; give it one from 0 to 1.")
-        if self.relative_deadline is not None and not self.relative_deadline >= 0:
-            raise SettingsError(f"Class {self.name!r} has a deadline before its tasks arrive; make it 0 s or more.")
+        if self.relative_deadline is not None and not 0 <= self.relative_deadline <= LARGEST:
+            raise SettingsError(
+                f"Class {self.name!r} has a deadline {self.relative_deadline:g} s after its tasks come; make it 0 s or "
+                f"more, {LARGEST:g} s at most, or leave it."
+            )
         if self.limit is not None and self.limit < 0:
             raise SettingsError(
                 f"Class {self.name!r} has the limit {self.limit}; make it 0 tasks or more, or leave it."

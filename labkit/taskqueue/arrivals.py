@@ -97,5 +97,5 @@ def _sums(gap: Callable[[], float]) -> Iterator[float]:
 
 
 def _must_be_positive(rate: float) -> None:
-    if not rate > 0:
-        raise SettingsError(f"A rate of {rate:g} tasks a second sends nothing; it must be above 0.")
+    if not 0 < rate < math.inf:
+        raise SettingsError(f"A rate of {rate:g} tasks a second cannot be kept; it must be above 0, and finite.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from labkit.errors import RecordsUnwritable
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.record_store import RecordStore
 from labkit.measure.records import read_records
@@ -29,11 +31,15 @@ class GroupRecords:
 
     Without a target they go with this object. A file there that is written by somebody else meanwhile is left alone:
     then `target` becomes another name beside it, which is said.
+
+    Raises `RecordsUnwritable` where that cannot be, before anything is done of which there would be no record.
     """
 
     def __init__(self, target: Path | None) -> None:
         # a handler may change the working directory
         self.target = None if target is None else target.absolute()
+        if self.target is not None:
+            _must_be_writable(self.target)
         self._store = RecordStore(None if self.target is None else self.target.with_suffix(".parts"))
         self._before = _state(self.target)
         self._is_left = False
@@ -69,6 +75,22 @@ class GroupRecords:
         self._store.write(self.target)
         self._is_left = True
         self._store.remove()
+
+
+def _must_be_writable(target: Path) -> None:
+    """Nothing is left behind by the attempt, and no folder is made."""
+    try:
+        if target.exists() and not target.is_file():
+            raise RecordsUnwritable(
+                f"The records cannot be written to {target}, which is no file. Name one, as records.parquet."
+            )
+        folder = next(one for one in target.parents if one.exists())
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RecordsUnwritable(
+            f"The records cannot be written to {target}: {error.strerror}. Name another place for them."
+        ) from error
 
 
 def _state(path: Path | None) -> tuple[int, int, int] | None:

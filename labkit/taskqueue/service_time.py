@@ -6,7 +6,6 @@ any order and in a simulation, and runs with different numbers of workers can be
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +13,9 @@ from dataclasses import dataclass
 
 from labkit.errors import SettingsError
 from labkit.taskqueue.task import Task
+
+#: A year.
+LONGEST_MS = 365 * 86_400_000.0
 
 _PARAMETERS = {"constant": 1, "uniform": 2, "exponential": 1}
 
@@ -28,8 +30,10 @@ class ServiceTime:
     def __post_init__(self) -> None:
         if len(self.parameters_ms) != _PARAMETERS.get(self.distribution):
             raise SettingsError(f"{self!s} is not a service time. {_HOW_TO_WRITE}")
-        if not all(math.isfinite(value) and value >= 0 for value in self.parameters_ms):
-            raise SettingsError(f"The service time {self!s} has a parameter that is not a duration in ms.")
+        if not all(0 <= value <= LONGEST_MS for value in self.parameters_ms):
+            raise SettingsError(
+                f"The service time {self!s} has a parameter that is not a duration in ms, a year at most."
+            )
         if self.distribution == "uniform" and self.parameters_ms[0] > self.parameters_ms[1]:
             raise SettingsError(f"The service time {self!s} ends before it begins.")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic_settings import DotEnvSettingsSource
 
-from labkit import settings as module
+from labkit.env_file import read_env_file
 from labkit.errors import SettingsError
-from labkit.settings import PREFIX, Settings, environment_with, load_settings
+from labkit.setting_names import PREFIX, _warn
+from labkit.settings import Settings, environment_with, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -20,16 +20,16 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(PREFIX + name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
-    module._warn_of_unknown_names.cache_clear()
+    _warn.cache_clear()
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
-    listed = DotEnvSettingsSource(Settings, env_file=EXAMPLE, env_ignore_empty=False).env_vars
-    assert {name.upper() for name in listed} == {PREFIX + name.upper() for name in Settings.model_fields}
+    assert read_env_file(EXAMPLE, PREFIX, {}).keys() == {PREFIX + name.upper() for name in Settings.model_fields}
 
 
 def test_the_example_gives_the_defaults() -> None:
-    assert Settings(_env_file=EXAMPLE) == Settings()  # type: ignore[call-arg]
+    Path(".env").write_bytes(EXAMPLE.read_bytes())
+    assert load_settings() == Settings()
 
 
 def test_every_setting_is_described() -> None:
@@ -74,9 +74,25 @@ def test_the_home_folder_is_meant_also_where_no_shell_puts_it_in(monkeypatch: py
         load_settings()
 
 
-def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABKIT_DATA_DIR", "")
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_value_means_the_default(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_DATA_DIR", value)
     assert load_settings().data_dir is None
+    assert load_settings(data_dir=value).data_dir is None
+    Path(".env").write_text(f"LABKIT_DATA_DIR=there\nLABKIT_LAB='{value}'\n")
+    settings = load_settings()
+    assert (settings.data_dir, settings.lab) == (Path.cwd() / "there", "default")
+
+
+def test_paths_of_a_file_begin_at_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    Path(".env").write_text("LABKIT_DATA_DIR=labs\nLABKIT_RESULTS_DIR=out\nLABKIT_JOBS_URL=sqlite:///jobs.db?mode=rw\n")
+    monkeypatch.chdir("notebooks")
+    settings = load_settings()
+    assert (settings.data_dir, settings.results_dir) == (tmp_path / "labs", Path("../out"))
+    assert settings.jobs_url == f"sqlite:///{tmp_path}/jobs.db?mode=rw"
+    Path(".env").write_text("LABKIT_JOBS_URL=postgresql+psycopg://jobs.db\n")
+    assert load_settings().jobs_url == "postgresql+psycopg://jobs.db"
 
 
 @pytest.mark.parametrize(
@@ -105,15 +121,47 @@ def test_the_password_is_not_shown() -> None:
     assert "secret" not in repr(load_settings(sasl_password="secret"))
 
 
-def test_a_misspelt_name_is_said_aloud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setenv("LABKIT_PROT", "9000")
-    Path(".env").write_text("LABKIT_TOPIC_PREFX=me\nOTHER=1\n")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("LBA", "LAB"), ("PROT", "PORT"), ("TOPIC_PREFX", "TOPIC_PREFIX"), ("LAB_NAME", "LAB"), ("RESULT", "RESULTS_DIR")],
+)
+def test_what_is_nearly_a_name_is_refused_wherever_it_stands(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text(f"OTHER=1\n{PREFIX}{name}=mine\n")
+    with pytest.raises(SettingsError, match=f"{PREFIX}{name} in line 2 of .env .*Did you mean {PREFIX}{meant}\\?"):
+        load_settings()
+    Path(".env").unlink()
+    monkeypatch.setenv(PREFIX + name, "mine")
+    with pytest.raises(SettingsError, match=f"{PREFIX}{name} in the environment .*Did you mean {PREFIX}{meant}\\?"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["LABKIT-LAB", "LABKITLAB", "LAKBIT_LAB", "labit_lab"])
+def test_so_is_one_whose_beginning_is_mistyped(name: str) -> None:
+    Path(".env").write_text(f"{name}=mine\n")
+    with pytest.raises(SettingsError, match=f"{name} in line 1 of .env .*Did you mean LABKIT_LAB\\?"):
+        load_settings()
+
+
+def test_any_other_unknown_name_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("LABKIT_QUESTIONS", "9000")
+    monkeypatch.setenv("LABKIT_TEST_LAB", "of the tests")
+    Path(".env").write_text("LABKIT_EVERYWHERE=me\nLABEL_LAB=1\nKITCHEN=2\n")
     load_settings()
     load_settings()
     assert [record.getMessage() for record in caplog.records] == [
-        "LABKIT_PROT is not a setting of labkit and has no effect. Did you mean LABKIT_PORT?",
-        "LABKIT_TOPIC_PREFX is not a setting of labkit and has no effect. Did you mean LABKIT_TOPIC_PREFIX?",
+        f"{name} is no setting of labkit and has no effect. `.env.example` lists every setting."
+        for name in ("LABKIT_QUESTIONS in the environment", "LABKIT_EVERYWHERE in line 1 of .env")
     ]
+
+
+def test_a_name_in_capitals_and_without_is_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("labkit_lab", "mine")
+    assert load_settings().lab == "mine"
+    monkeypatch.setenv("LABKIT_LAB", "other")
+    with pytest.raises(SettingsError, match="given twice in the environment"):
+        load_settings()
 
 
 def test_the_environment_for_a_child(monkeypatch: pytest.MonkeyPatch) -> None:

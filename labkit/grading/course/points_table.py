@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,11 @@ def write_points(course: Course, gradebook: Gradebook, file: Path, assignment: s
     listed = [one for one in gradebook.assignments if assignment in (None, one.name)]
     ungraded = {one.name: _ungraded(course, one) if one.name in known else [] for one in listed}
     rows = [row for one in listed for row in _rows(gradebook, one, ungraded[one.name])]
-    with whole_file(file) as part, part.open("w", newline="", encoding="utf-8") as opened:
+    is_written_to = file.exists() and not file.is_file() and not file.is_dir()  # /dev/stdout is not to be replaced
+    with (
+        nullcontext(file) if is_written_to else whole_file(file) as part,
+        part.open("w", newline="", encoding="utf-8") as opened,
+    ):
         writer = csv.DictWriter(opened, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

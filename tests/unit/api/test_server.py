@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -16,6 +18,7 @@ from labkit.api import server
 from labkit.api.messages.daemon_thread import on_daemon_thread
 from labkit.api.security import Access
 from labkit.api.server import ApiServer, listen
+from labkit.cli.api_command import _in_shell
 from labkit.errors import PortInUse, ServerFailed
 from labkit.settings import Settings
 from tests.conditions import PATIENCE, in_time
@@ -72,6 +75,21 @@ def api(monkeypatch: pytest.MonkeyPatch, may_end: threading.Event) -> ApiServer:
 
     monkeypatch.setattr(server, "make_app", lambda *_: FastAPI(lifespan=lifespan))
     return ApiServer(None, port=0, access=Access(token=None), settings=Settings(_env_file=None))
+
+
+def test_a_token_of_any_signs_comes_through_in_the_address_and_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = """a&b#c d"e'f$HOME`g`!+%"""
+    monkeypatch.setattr(server, "make_app", lambda *_: FastAPI())
+    one = ApiServer(None, port=0, access=Access(token=token), settings=Settings(_env_file=None))
+    try:
+        assert parse_qs(urlsplit(one.page).query) == {"token": [token]}
+        assert not urlsplit(one.page).fragment
+    finally:
+        one.start()
+        one.stop()
+    typed = _in_shell(token)
+    assert subprocess.check_output(f"printf %s {typed}", shell=True, text=True) == f"Authorization: Bearer {token}"
+    assert _in_shell("secret") == '"Authorization: Bearer secret"'
 
 
 def test_a_server_that_does_not_end_is_left_behind_which_is_said(

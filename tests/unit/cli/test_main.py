@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from labkit.cli import main
+from labkit.cli import job_commands, main, produce_command
 from labkit.jobs import MAX_ATTEMPTS
 from labkit.lab.doctor import Assessment, examine
+from labkit.measure.records import Receipt
 from labkit.settings import load_settings
+from labkit.taskqueue.task import new_task
+from tests.command_lines import COMMANDS
 
+LOGGING = [
+    *(["work"], ["produce"], ["bridge"], ["dispatch"], ["api"], ["celery", "worker"], ["celery", "beat"]),
+    *(["jobs", "produce"], ["jobs", "consume", "--group", "g"], ["demo", "bridge"], ["demo", "priority"]),
+]
 #: The folders that the settings name, and commands that look into them.
-COMMANDS = {
-    "LABKIT_DATA_DIR": [["up"], ["status"], ["down"], ["topics", "list"]],
+FOLDERS = {
+    "LABKIT_DATA_DIR": [["up"], ["status"], ["down"], ["logs"], ["reset", "--yes"], ["topics", "list"]],
     "LABKIT_CACHE_DIR": [["up"], ["status"]],
-    "LABKIT_RESULTS_DIR": [["work"], ["produce"], ["bridge"], ["jobs", "produce"], ["celery", "beat"]],
+    "LABKIT_RESULTS_DIR": LOGGING,
+    "LABKIT_LOGGING_DIR": [*LOGGING, ["up"]],
 }
-CASES = [(name, words) for name, commands in COMMANDS.items() for words in commands]
+CASES = [(name, words) for name, commands in FOLDERS.items() for words in commands]
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def labkit(monkeypatch, capsys, tmp_path):
     return type_in
 
 
-@pytest.mark.parametrize(("name", "words"), CASES, ids=[f"{name}-{words[0]}" for name, words in CASES])
+@pytest.mark.parametrize(("name", "words"), CASES, ids=[f"{name}-{'-'.join(words)}" for name, words in CASES])
 @pytest.mark.parametrize("below", [False, True], ids=["a file", "below a file"])
 def test_a_file_in_the_place_of_a_folder_is_named(labkit, monkeypatch, tmp_path, name, words, below):
     file = tmp_path / "file"
@@ -84,13 +94,17 @@ def test_children_tell_how_they_end_and_sigterm_ends_it_whatever_has_started_it(
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfeL\x00A\x00", b"LABKIT_LAB=\xe4\n"], ids=["UTF-16", "Latin-1"])
-def test_an_env_file_that_is_no_utf_8_is_named(labkit, content):
+@pytest.mark.parametrize("content", [b"LABKIT_LAB=\xe4\n", b"LABKIT_LBA=mine\n", b"LABKIT_LAB='mine\n"])
+def test_no_lab_is_deleted_where_the_env_file_cannot_be_read(labkit, tmp_path, content):
+    kept = tmp_path / "data" / "default"
+    kept.mkdir(parents=True)
     Path(".env").write_bytes(content)
-    status, said = labkit("status")
+    status, said = labkit("reset", "--yes")
     assert status == 1
-    assert said.startswith("labkit: The file .env")
-    assert "UTF-8" in said
+    assert said.startswith("labkit: ")
+    assert "ine 1" in said
+    assert said.count("\n") == 1
+    assert kept.exists()
 
 
 def test_a_terminal_need_not_know_every_character(tmp_path):
@@ -102,12 +116,77 @@ def test_a_terminal_need_not_know_every_character(tmp_path):
     assert b"\\u2713" in done.stdout
 
 
+@contextmanager
+def full_disk():
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        yield full.fileno()
+
+
+@contextmanager
+def closed_pipe():
+    end, begin = os.pipe()
+    os.close(end)
+    try:
+        yield begin
+    finally:
+        os.close(begin)
+
+
+@contextmanager
+def output_to(number, monkeypatch):
+    """Standard output leads there; what cannot be written is forgotten at the end."""
+    stream = io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stream)
+    yield
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    stream.close()
+
+
+SPEAKING = [[*words, "--help"] for words in COMMANDS] + [["status"], ["status", "--json"], ["down"], ["doctor"]]
+
+
+@pytest.mark.parametrize("words", SPEAKING, ids=" ".join)
+@pytest.mark.parametrize(
+    ("target", "says"), [(full_disk, "labkit: The system says: No space left on device."), (closed_pipe, "")]
+)
+def test_where_nothing_can_be_printed_the_status_says_so(monkeypatch, capsys, tmp_path, words, target, says):
+    """A full disk is told; whoever has closed a pipe knows of it."""
+    if target is full_disk and not Path("/dev/full").exists():
+        pytest.skip("this system has no disk that is always full")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABKIT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "argv", ["labkit", *words])
+    with target() as number, output_to(number, monkeypatch), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(says)
+    assert printed.count("\n") == bool(says)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-def test_a_full_disk_below_the_output_is_said(tmp_path):
-    surroundings = os.environ | {"LABKIT_DATA_DIR": str(tmp_path)}
-    with Path("/dev/full").open("wb") as full:
-        words = [sys.executable, "-m", "labkit", "status"]
-        done = subprocess.run(words, env=surroundings, stdout=full, stderr=subprocess.PIPE, check=False)
+@pytest.mark.parametrize("words", [["status"], ["down"]], ids=" ".join)
+def test_a_full_disk_below_the_output_is_said_also_at_the_very_end(tmp_path, words):
+    surroundings = os.environ | {"LABKIT_DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": ""}
+    with full_disk() as full:
+        typed = [sys.executable, "-m", "labkit", *words]
+        done = subprocess.run(typed, env=surroundings, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(b"labkit: The system says: No space left on device.")
-    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+TIMES = {"scheduled_at": 0.0, "produced_at": 0.0, "acknowledged_at": 0.0}
+
+
+def test_a_receipt_that_cannot_be_printed_disturbs_no_client(monkeypatch):
+    shown, jobs = produce_command._ReceiptCounts(one_by_one=True), job_commands._JobCounts()
+    tasks = [new_task("message", "m", key="7") for _ in range(2)]
+    with closed_pipe() as number, output_to(number, monkeypatch):
+        for task, _ in zip(shown.watch(((one, "m") for one in tasks), None), jobs.watch(tasks), strict=True):
+            receipt = Receipt(task_id=task.id, topic="t", partition=0, offset=0, **TIMES, error=None)
+            shown.take(receipt)
+            jobs.take(receipt)
+    assert (shown._acknowledged, jobs.acknowledged) == (2, 2)

@@ -31,7 +31,13 @@ def test_what_goes_with_another_kafka_has_a_folder_of_its_own(tmp_path: Path) ->
         return Lab._of("mine", named_lab(settings, "mine"), settings, None, None).data_folder
 
     own = folder(None)
-    addresses = ["127.0.0.1:9092", "127.0.0.1:9093", "127.0.0.1_9092", "[::1]:9092", ",".join(["broker:9092"] * 100)]
+    addresses = [
+        "127.0.0.1:9092",
+        "127.0.0.1:9093",
+        "127.0.0.1_9092:9092",
+        "[::1]:9092",
+        ",".join(["broker:9092"] * 100),
+    ]
     found = {folder(address) for address in addresses}
     assert len(found) == len(addresses)
     assert all(one.parent == own / "external" and len(one.name) < 100 for one in found)

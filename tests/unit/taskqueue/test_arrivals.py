@@ -37,7 +37,7 @@ def test_a_seed_repeats_the_moments_and_they_never_go_back(name):
 
 
 @pytest.mark.parametrize("name", ARRIVALS)
-@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_a_rate_that_sends_nothing_is_refused(name, rate):
     with pytest.raises(SettingsError, match="must be above 0"):
         ARRIVALS[name](rate, random.Random(0))

@@ -14,6 +14,7 @@ from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import OffsetSpec, OffsetTimestamp
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, UnknownTopic
+from labkit.kafka_names import must_be_topic_name
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until_there
 from labkit.taskqueue.transport.checks import must_be_open
@@ -166,6 +167,8 @@ class KafkaPythonAdmin(KafkaPythonGroups):
         error_type = kafka_errors.for_code(code)
         if error_type is kafka_errors.UnknownTopicOrPartitionError:
             raise _unknown(topic)
+        if error_type is kafka_errors.InvalidTopicError:
+            must_be_topic_name(topic)
         raise _with_cause(in_words(error_type(message), self._connection), error_type(message))
 
     def _partitions(self, name: str) -> list[dict[str, Any]]:

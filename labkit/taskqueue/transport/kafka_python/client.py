@@ -107,7 +107,16 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
     if isinstance(error, ThreadEnded):
         where = connection.bootstrap_servers
         return TransportError(f"A client of Kafka at {where} has broken down, and another is needed: {error.args[0]}.")
-    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error}")
+    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {_words_of(error)}")
+
+
+def _words_of(error: kafka_errors.KafkaError) -> str:
+    """What the broker says, or where it says nothing, what Kafka's protocol says of that error."""
+    if not hasattr(error, "description"):
+        return str(error)  # one of kafka-python's own
+    if error.args and isinstance(error.args[0], str) and error.args[0]:
+        return error.args[0]
+    return f"{type(error).__name__.removesuffix('Error')}: {error.description}"
 
 
 def _settings(connection: Connection, timeouts: Timeouts) -> dict[str, object]:

@@ -457,6 +457,18 @@ def test_a_late_submission_costs_what_nbgrader_is_told(course: Course) -> None:
     )
 
 
+def test_points_go_through_a_pipe_which_stays(course: Course, gradebook: CourseGradebook, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"  # as /dev/stdout may be one, or a device
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_points(course, gradebook.gradebook, pipe)
+        assert os.read(reader, 1000).startswith(b"assignment,")
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
 def test_a_due_date_and_a_time_count_whenever_they_are_known(course: Course) -> None:
     late, due = with_penalty(course, "total_seconds_late / 3600"), datetime(2026, 11, 28, 10, tzinfo=UTC)
     hand_in(late, "ada")
