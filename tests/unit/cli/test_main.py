@@ -34,22 +34,6 @@ FOLDERS = {
 CASES = [(name, words) for name, commands in FOLDERS.items() for words in commands]
 
 
-@pytest.fixture
-def labkit(monkeypatch, capsys, tmp_path):
-    """Type a command in, in a folder of its own; returns its status, and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LABKIT_DATA_DIR", str(tmp_path / "data"))
-
-    def type_in(*words: str) -> tuple[object, str]:
-        monkeypatch.setattr(sys, "argv", ["labkit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out + said.err
-
-    return type_in
-
-
 @pytest.mark.parametrize(("name", "words"), CASES, ids=[f"{name}-{'-'.join(words)}" for name, words in CASES])
 @pytest.mark.parametrize("below", [False, True], ids=["a file", "below a file"])
 def test_a_file_in_the_place_of_a_folder_is_named(labkit, monkeypatch, tmp_path, name, words, below):

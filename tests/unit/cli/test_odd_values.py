@@ -7,7 +7,6 @@ does not run here. What is numbers by its type is refused, unless it is a number
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from labkit.api.messages.message_queues import queue_names
 from labkit.celery_app.application import celery_url
 from labkit.celery_app.kinds import import_handlers
 from labkit.celery_app.periodic_tasks import periods
-from labkit.cli import main
 from labkit.cli.checked_command import CheckedCommand
 from labkit.cli.dispatch_commands import parse_classes
 from labkit.errors import LabkitError
@@ -133,22 +131,6 @@ def test_a_home_that_no_shell_has_put_in_is_the_home(parsed, monkeypatch):
     assert parsed(("work",), ["work", "--records=~/r.parquet"])["records"] == Path("/home/ada/r.parquet")
     sources = parsed(("grade", "collect"), ["grade", "collect", "a1", "~/moodle.zip"])["sources"]
     assert sources == [Path("/home/ada/moodle.zip")]
-
-
-@pytest.fixture
-def labkit(monkeypatch, capsys, tmp_path):
-    """Type a command in, where no lab is; returns its status, and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LABKIT_DATA_DIR", str(tmp_path / "data"))
-
-    def type_in(*words: str) -> tuple[object, str]:
-        monkeypatch.setattr(sys, "argv", ["labkit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out + said.err
-
-    return type_in
 
 
 TEXTS = [(words, one) for words, one in PARAMETERS if not is_number(one) and words[0] not in STARTS_SOMETHING]
