@@ -33,15 +33,17 @@ def read_env_file(file: Path, prefix: str, environment: Mapping[str, str]) -> di
     """The lines by their names, in capitals. There are none where there is no file, nor where a folder that bears the
     name is a Python environment. `${NAME}` in a value is a variable of the lines above or of `environment`.
 
-    Raises `SettingsError` for a file that cannot be read, a line that cannot, and, of names that begin with `prefix`
-    (in capitals or not), for one that is given twice, one without a value, and one that refers to a variable that is
-    not set. What other programs make of their names is their affair.
+    Raises `SettingsError` for a file that cannot be read, and, of lines and names with `prefix` (in capitals or not),
+    for one that cannot be read, one that is given twice, one without a value, and one that refers to a variable that
+    is not set. What other programs make of their lines is their affair.
     """
     known = dict(environment)
     lines: dict[str, EnvLine] = {}
     for binding in parse_stream(StringIO(_text(file))):
         place = f"line {_number(binding)} of {file}"
         if binding.error:
+            if prefix not in binding.original.string.upper():
+                continue
             raise SettingsError(
                 f"L{place[1:]} cannot be read. A line is NAME=value, or a comment behind #; a quote before a value is "
                 "closed behind it."
@@ -73,7 +75,7 @@ def _text(file: Path) -> str:
             raise SettingsError(f"{file} is a link to a file that is not there. Mend the link, or delete it.") from None
         return ""
     except IsADirectoryError:
-        if (file / "pyvenv.cfg").exists():
+        if (file / "pyvenv.cfg").exists() or (file / "conda-meta").exists():
             return ""
         raise SettingsError(
             f"{file} is a folder, and labkit reads its settings from a file of that name. Rename the folder."
@@ -108,7 +110,7 @@ def _filled_in(value: str, known: Mapping[str, str], whose: str | None) -> str:
     for atom in atoms:
         if whose is not None and isinstance(atom, Variable) and atom.default is None and atom.name not in known:
             raise SettingsError(
-                f"{whose} refers to ${{{atom.name}}}, which is not set. Set it in a line above or in the environment, "
-                f"or write ${{{atom.name}:-value}}."
+                f"{whose} refers by ${{…}} to a variable that is not set. Set it in a line above or the environment, "
+                "or write ${NAME:-value}. A value that has ${ in it can only stand in the environment."
             )
     return "".join(atom.resolve(known) for atom in atoms)

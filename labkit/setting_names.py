@@ -17,8 +17,11 @@ _HEAD = PREFIX.rstrip("_")
 #: What stands in the environment for labkit's own tests.
 _OF_TESTS = PREFIX + "TEST_"
 
-#: How alike two names are of which one is taken for the other mistyped; and two words before the first `_`.
-_ALIKE, _HEADS_ALIKE = 0.65, 0.8
+#: How alike two names are of which one is taken for the other mistyped, two short ones (of so many letters), and two
+#: words before the first `_`. Others set names of their own, as Kubernetes for a service: `LABKIT_API_SERVICE_PORT`.
+_ALIKE, _SHORT_ALIKE, _SHORT, _HEADS_ALIKE = 0.8, 0.65, 5, 0.8
+#: A name that is thought of for the setting on which most hangs.
+_THOUGHT_OF = {"LAB_NAME": "LAB"}
 
 
 def check_names(given: Iterable[tuple[str, str]], known: Collection[str]) -> None:
@@ -49,10 +52,8 @@ def _meant(full: str, known: Collection[str]) -> str | None:
     """The setting that this name, which is none, looks like."""
     if full.startswith(PREFIX):
         name = full.removeprefix(PREFIX)
-        words = set(name.split("_"))
-        close = get_close_matches(name, known, n=1, cutoff=_ALIKE)
-        # LAB_NAME, KAFKA_PORT
-        return next(iter([*close, *(one for one in known if words.issuperset(one.split("_")))]), None)
+        close = get_close_matches(name, known, n=1, cutoff=_SHORT_ALIKE if len(name) <= _SHORT else _ALIKE)
+        return next((one for one in close if one.count("_") >= name.count("_")), _THOUGHT_OF.get(name))
     head, _, name = full.partition("_")
     if full.startswith(_HEAD):
         name = full.removeprefix(_HEAD).lstrip("-.")  # LABKIT-LAB, LABKITLAB

@@ -52,7 +52,7 @@ Seconds = Annotated[float, Field(ge=0.001, le=LONGEST, allow_inf_nan=False)]
 
 #: What the URL of a Redis begins with, and one of several brokers.
 _OF_REDIS = ("redis://", "rediss://", "unix://")
-_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+):(?P<port>[0-9]{1,5})")
+_BROKER = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(:(?P<port>[0-9]{1,5}))?")
 
 _PATHS: tuple[object, ...] = (Path, Path | None)
 
@@ -181,7 +181,10 @@ class Settings(BaseSettings):
         if value is not None:
             if not value.startswith(_OF_REDIS):
                 raise ValueError(f"write it as {', '.join(f'{scheme}…' for scheme in _OF_REDIS)}")
-            _ = urlsplit(value).port  # raises ValueError
+            try:
+                _ = urlsplit(value).port
+            except ValueError:  # which may show a part of the password
+                raise ValueError("its port is no number; in a password write / as %2F, # as %23, ? as %3F") from None
         return value
 
     @field_validator("bootstrap_servers")
@@ -189,7 +192,7 @@ class Settings(BaseSettings):
     def _are_brokers(cls, value: str | None) -> str | None:
         for one in () if value is None else value.split(","):
             found = _BROKER.fullmatch(one.strip())
-            if found is None or not 1 <= int(found["port"]) <= 65535:
+            if found is None or not 1 <= int(found["port"] or 1) <= 65535:
                 raise ValueError(f"{one!r} is not host:port; write those of several brokers with commas between")
         return value
 

@@ -50,7 +50,7 @@ class LiveOverview:
         if self._looking is None:
             self._latest, self._next = None, asyncio.get_running_loop().create_future()
             self._looking = asyncio.create_task(self._go_on(), name="overview")
-        if self._latest != seen:
+        if self._latest is not None and self._latest != seen:
             return self._latest
         assert self._next is not None
         done, _ = await asyncio.wait([self._next], timeout=timeout)

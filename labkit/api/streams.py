@@ -44,7 +44,7 @@ async def changes(
         cursor = await asyncio.to_thread(services.view.last_change)
     yield ServerSentEvent(comment="jobs", retry=RETRY)
     async for _ in _looks(live, seconds):
-        while found := await asyncio.to_thread(services.view.changes_since, cursor, AT_ONCE):
+        while not services.closing and (found := await asyncio.to_thread(services.view.changes_since, cursor, AT_ONCE)):
             for job in found:
                 yield ServerSentEvent(raw_data=JobOut.of(job).model_dump_json(), event="job", id=str(job.change))
             cursor = found[-1].change

@@ -75,9 +75,12 @@ class Program(Worker):  # type: ignore[misc]
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Celery calls this to set its handlers of signals."""
+        is_under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         super().install_platform_tweaks(worker)
         for number in ENDING:
             signal.signal(number, self._end_in_order)
+        if is_under_nohup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def end_if_idle(self) -> None:
         """When it is to end and no task runs, leave the loop; with status 0, not with 1 as Celery after Ctrl-C."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from labkit.errors import BadRecord, UnfitForCelery
 from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.record_format import foreign_payload, is_foreign, other_headers
+from labkit.taskqueue.record_format import foreign_headers, foreign_payload, is_foreign
 from labkit.taskqueue.task import Task, check_depth
 from labkit.taskqueue.transport.contract import Headers
 
@@ -97,7 +97,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
             found = convert(values, cls)
             if found.foreign is not None:
                 payload = foreign_payload(found.foreign.value, "text")
-                headers = other_headers(found.foreign.headers)
+                headers = foreign_headers(found.foreign.headers)
                 found = replace(found, task=found.task.evolve(payload=payload, headers=headers))
             task = found.task
             _check_texts((task.id, task.kind, task.key, task.idempotency_key))

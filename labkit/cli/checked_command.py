@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ class CheckedCommand(TyperCommand):
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for param in self.params:
             may_be_any = param.param_type_name == "argument" and param.nargs == -1
+            is_path = "Path" in type(getattr(param, "type", None)).__name__  # typer brings a click of its own
             for text in () if may_be_any else _texts(given.get(param.name or "")):
-                _check(_fault_of_text(text), ctx, param)
+                _check(_fault_of_text(text, is_path=is_path), ctx, param)
         rest: list[str] = super().parse_args(ctx, args)
         for param in self.params:
             value = ctx.params.get(param.name)
@@ -59,12 +61,12 @@ def _texts(given: object) -> Iterator[str]:
     return (one for one in _several(given) if isinstance(one, str))
 
 
-def _fault_of_text(text: str) -> str | None:
+def _fault_of_text(text: str, *, is_path: bool) -> str | None:
     if not text.strip():
         return "it is empty. Leave it out, or give it a value."
     if any(ord(one) < ord(" ") or ord(one) == 0x7F for one in text):
         return f"{text!r} has control characters in it."
-    if any(0xD800 <= ord(one) <= 0xDFFF for one in text):
+    if not is_path and any(0xD800 <= ord(one) <= 0xDFFF for one in text):
         return f"{text!r} is no UTF-8."
     return None
 
@@ -80,7 +82,10 @@ def _fault_of_number(value: object) -> str | None:
 def _at_home(path: Path, ctx: Any, param: Any) -> Path:
     try:
         return path.expanduser()
-    except RuntimeError as error:
+    except RuntimeError as error:  # there is no such user
+        with suppress(OSError):
+            if path.exists():
+                return path
         raise typer.BadParameter(f"{path} cannot be found: {error}", ctx=ctx, param=param) from error
 
 

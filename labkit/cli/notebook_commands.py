@@ -57,7 +57,8 @@ def _ended_by_signals() -> Iterator[None]:
         sys.exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup has it so
+            signal.signal(number, end)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
     try:
         yield

@@ -116,23 +116,27 @@ def lost_in_replay(facts: Facts) -> Iterator[Finding]:
         said = f"The dead letter of task {name} from {place} was replayed, but the task is not on the topic again."
         return facts.anomaly(LOST_IN_REPLAY, said, row=row, task=task)
 
-    lost, gone = _lost_replays(facts)
+    lost, gone, nameless = _lost_replays(facts)
     found = [(row, task) for row, task in lost.values() if not facts.done_task[task]]
     yield from described(LOST_IN_REPLAY, found, describe)
     if gone:
         yield Unjudged(LOST_IN_REPLAY, f"{gone} replayed tasks may have been compacted away or have expired since.")
+    if nameless:
+        yield Unjudged(LOST_IN_REPLAY, f"{nameless} replayed tasks are plain text, and the log does not tell which.")
 
 
-def _lost_replays(facts: Facts) -> tuple[dict[int, tuple[int, int]], int]:
-    """The positions whose dead letter was replayed while the log has no copy of the task: the row and the task; and of
-    how many more the copy may be gone again.
+def _lost_replays(facts: Facts) -> tuple[dict[int, tuple[int, int]], int, int]:
+    """The positions whose dead letter was replayed while the log has no copy of the task: the row and the task; of how
+    many more the copy may be gone again; and how many are nameless in the log, so that no copy would be found.
     """
     rows = facts.rows("replayed") if facts.written_at.any() else facts.rows("replayed")[:0]
-    found = {}
+    found, nameless = {}, 0
     for row in rows[facts.position[rows] >= 0].tolist():
         position = int(facts.position[row])
         task = int(facts.task[row]) or int(facts.written_task[position]) or int(facts.received_task[position])
-        if task and not _is_behind(facts, task, position):
+        if task and facts.written_at[position] and not facts.written_task[position]:
+            nameless += not facts.done_task[task]
+        elif task and not _is_behind(facts, task, position):
             found[position] = row, task
     kept = KeptLog(facts) if found else None
     lost = {
@@ -140,7 +144,8 @@ def _lost_replays(facts: Facts) -> tuple[dict[int, tuple[int, int]], int]:
         for position, (row, task) in found.items()
         if kept and not (kept.may_have_expired(position) or kept.may_be_compacted(position, task))
     }
-    return lost, sum(not facts.done_task[task] for position, (_, task) in found.items() if position not in lost)
+    gone = sum(not facts.done_task[task] for position, (_, task) in found.items() if position not in lost)
+    return lost, gone, nameless
 
 
 def _is_behind(facts: Facts, task: int, position: int) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from labkit.errors import LabError
+from labkit.errors import DownloadError, LabError
 from labkit.lab.folders import cache_folder
 from labkit.lab.jar_lock import KAFKA_VERSION, Jar, file_sha256, is_whole, locked_jars, locked_tool_jars
 from labkit.settings import Settings
@@ -26,7 +27,9 @@ def kafka_jars(settings: Settings) -> list[Path]:
         return _jars_of_home(settings.kafka_home.absolute())
     jars = locked_jars()
     if missing_jars(settings, jars):
-        _fetch(settings, [*jars, *locked_tool_jars()])
+        _fetch(settings, jars)
+        with suppress(DownloadError):  # a lab does without; `labkit kafka` fetches them, and says why it cannot
+            _fetch(settings, locked_tool_jars())
     return _paths(settings, jars)
 
 

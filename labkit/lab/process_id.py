@@ -46,7 +46,7 @@ class ProcessId:
             return 0
 
     def listens(self, port: int) -> bool:
-        """Is it this process that listens on the TCP port now?"""
+        """Is it this process that listens on the TCP port now? Where it may not be looked into, it may be."""
         import psutil
 
         process = self.process()
@@ -54,6 +54,8 @@ class ProcessId:
             found = [] if process is None else process.net_connections("tcp")
         except psutil.NoSuchProcess:
             return False
+        except psutil.AccessDenied:
+            return True  # it may be
         return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
     def send_signal(self, number: int) -> None:

@@ -68,9 +68,14 @@ def dead_topic(name: str) -> str:
     return name + DEAD
 
 
+#: What a header takes besides its name and its content at most, in bytes.
+_AROUND_HEADER = 10
+
+
 def record_size(record: Record) -> int:
     """About how many bytes the letter of this record has."""
-    return len(record.key or b"") + len(record.value or b"") + sum(len(content) for _, content in record.headers)
+    headers = sum(len(name) + len(content) + _AROUND_HEADER for name, content in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
 
 
 def letter_batches(

@@ -113,8 +113,9 @@ class Groups(Resource):
         chosen = [topic] if topic is not None else [one for one in known.topics if one not in known.gone]
         if not chosen:
             raise UnreadTopic(f"The group {name!r} has read nothing of any topic that is there, so it stays as it is.")
-        offsets = {one: start.offsets(self._client, self._full_names[one]) for one in chosen}
+        # before the offsets: those of a topic that is made anew just now are not believed under the old one's id
         ids = self._client.topic_ids(self._full_names[one] for one in chosen)
+        offsets = {one: start.offsets(self._client, self._full_names[one]) for one in chosen}
         positions = {}
         for one in chosen:
             full_name = self._full_names[one]
@@ -147,7 +148,10 @@ class Groups(Resource):
 
     def _name(self, full_name: str) -> str:
         name = full_name.removeprefix(self._prefix)
-        self._full_names[name] = full_name
+        if full_name == self._prefix + name:
+            self._full_names[name] = full_name
+        else:  # somebody else's, and one's own of that name is meant first
+            self._full_names.setdefault(name, full_name)
         return name
 
     def _find(self, name: str) -> ListedGroup:

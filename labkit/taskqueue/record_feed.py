@@ -57,7 +57,9 @@ class RecordFeed(Resource):
         Raises `BrokerUnreachable` if nothing comes for a while.
         """
         ends = self._admin.end_offsets(self._full_name)
-        yield from read_topic(self._transport, self._full_name, floor=ends | self._offsets)
+        for record in read_topic(self._transport, self._full_name, floor=ends | self._offsets):
+            if record.partition in self._offsets:
+                yield record
 
     def follow(self, stop: threading.Event) -> Iterator[Record]:
         """The same and all that comes, until `stop` is set. A broker that is away is waited for.
@@ -66,10 +68,10 @@ class RecordFeed(Resource):
         """
         with closing(self._transport.consumer(ConsumerConfig())) as consumer:
             self._read(consumer)
-            due, misses, is_away = time.monotonic() + LOOK_INTERVAL, 0, False
+            due, misses, is_away, is_back = time.monotonic() + LOOK_INTERVAL, 0, False, False
             while not stop.is_set():
                 records = consumer.poll(POLL_TIMEOUT)
-                is_back = any(record.offset < self._offsets[record.partition] for record in records)
+                is_back = is_back or any(record.offset < self._offsets[record.partition] for record in records)
                 if not is_back:
                     for record in records:
                         self._offsets[record.partition] = record.offset + 1
@@ -80,7 +82,7 @@ class RecordFeed(Resource):
                 self._offsets |= {record.partition: record.offset for record in reversed(records) if is_back}
                 try:
                     misses = 0 if self._look(consumer, again=is_back) else misses + 1
-                    is_away = False
+                    is_away = is_back = False
                 except BrokerUnreachable as error:
                     if not is_away:
                         self._say(f"{error} This view goes on when that has changed; Ctrl-C ends it.")

@@ -103,6 +103,11 @@ def other_headers(headers: Headers) -> Headers:
     return tuple(header for header in headers if header[0] not in OWN_HEADERS)
 
 
+def foreign_headers(headers: Headers) -> Headers:
+    """Those of a record of others: all but the id that labkit has given to a copy."""
+    return tuple(header for header in headers if header[0] != RECORD_ID)
+
+
 def copied(record: Record, topic_id: str) -> Record:
     """This record as it is to stand elsewhere: its task keeps its id, also where others have written it.
 

@@ -59,8 +59,7 @@ class ShareWorker(BaseWorker):
         self._dead_letters = ShareDeadLetterWriter(
             self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
         )
-        # Kafka itself keeps the state of a share group by the topic's id; it is only to be said that the topic is gone,
-        # and from which one a dead letter is
+        # Kafka keeps the state by the topic's id; here it tells that the topic is gone, and from which a record is
         self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters.serve(self._identity)
         self._origin = RecordOrigin(self._identity, self._config.foreign)
@@ -123,6 +122,8 @@ class ShareWorker(BaseWorker):
         """Get records if none is left, else wait until a task comes out; then say what becomes of which."""
         if self._without_verdict:
             self._shards.moved.wait(self._patience())
+        elif not self._origin.look():
+            self._stop.wait(POLL_TIMEOUT)
         else:
             self._locked_at = self._measure()
             self._receive(client, self._poll(client))

@@ -34,6 +34,7 @@ from labkit.taskqueue.record_format import (
     VERSION,
     ForeignRecords,
     TaskValue,
+    foreign_headers,
     foreign_id,
     foreign_key,
     foreign_kind,
@@ -169,7 +170,7 @@ class Task(Struct, frozen=True, kw_only=True):
             key=foreign_key(record.key),
             topic=record.topic,
             created_at=max(0, record.timestamp_ms) / 1000,
-            headers=other_headers(record.headers),
+            headers=foreign_headers(record.headers),
         )
 
 

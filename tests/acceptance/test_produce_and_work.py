@@ -156,7 +156,7 @@ def test_without_work_it_is_said_and_an_empty_handler_is_none(type_in, unique_na
     out, err = process.communicate(timeout=TIMEOUT)
     assert "1 tasks done" in out
     assert "Nothing is worked on" in err
-    assert "The handler '' could not be imported" in said(type_in("work", "--handler", ""), 1)
+    assert "it is empty" in said(type_in("work", "--handler", ""), 2)
 
 
 def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):

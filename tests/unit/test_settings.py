@@ -123,7 +123,13 @@ def test_the_password_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("LBA", "LAB"), ("PROT", "PORT"), ("TOPIC_PREFX", "TOPIC_PREFIX"), ("LAB_NAME", "LAB"), ("RESULT", "RESULTS_DIR")],
+    [
+        ("LBA", "LAB"),
+        ("PROT", "PORT"),
+        ("TOPIC_PREFX", "TOPIC_PREFIX"),
+        ("LAB_NAME", "LAB"),
+        ("DATADIR", "DATA_DIR"),
+    ],
 )
 def test_what_is_nearly_a_name_is_refused_wherever_it_stands(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch
@@ -146,13 +152,18 @@ def test_so_is_one_whose_beginning_is_mistyped(name: str) -> None:
 
 def test_any_other_unknown_name_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("LABKIT_QUESTIONS", "9000")
+    monkeypatch.setenv("LABKIT_REDIS_PORT_6379_TCP_PORT", "6379")
     monkeypatch.setenv("LABKIT_TEST_LAB", "of the tests")
     Path(".env").write_text("LABKIT_EVERYWHERE=me\nLABEL_LAB=1\nKITCHEN=2\n")
     load_settings()
     load_settings()
     assert [record.getMessage() for record in caplog.records] == [
         f"{name} is no setting of labkit and has no effect. `.env.example` lists every setting."
-        for name in ("LABKIT_QUESTIONS in the environment", "LABKIT_EVERYWHERE in line 1 of .env")
+        for name in (
+            "LABKIT_QUESTIONS in the environment",
+            "LABKIT_REDIS_PORT_6379_TCP_PORT in the environment",
+            "LABKIT_EVERYWHERE in line 1 of .env",
+        )
     ]
 
 

@@ -9,7 +9,7 @@ from labkit.api.messages.message import Delivery
 from labkit.api.messages.message_queues import MOST_QUEUES, MessageQueues
 from labkit.errors import UnknownTopic
 
-#: How long one queue is waited at before the next one is looked at, in seconds.
+#: How long all queues are waited at, one after the other, before the first is looked at again, in seconds.
 PIECE = 0.25
 
 
@@ -25,15 +25,16 @@ class QueueTurns:
         """As `MessageQueues.poll`, of any queue. `UnknownTopic` if the topics of all of them are gone."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        found = await self._round(group, explicit=explicit, wait=0.0)
-        while found is None and (left := deadline - loop.time()) > 0 and not self._queues.are_polls_ended:
-            found = await self._round(group, explicit=explicit, wait=min(PIECE, left))
+        found = await self._round(group, explicit=explicit)
+        while found is None and loop.time() < deadline and not self._queues.are_polls_ended:
+            found = await self._round(group, explicit=explicit, until=deadline)
         return found
 
-    async def _round(self, group: str, *, wait: float, explicit: bool) -> Delivery | None:
-        names = self._in_turn(group)
+    async def _round(self, group: str, *, explicit: bool, until: float = 0.0) -> Delivery | None:
+        names, clock = self._in_turn(group), asyncio.get_running_loop().time
         gone: list[UnknownTopic] = []
         for name in names:
+            wait = max(0.0, min(PIECE / len(names), until - clock()))
             try:
                 found = await self._queues.poll(name, group, wait=wait, explicit=explicit)
             except UnknownTopic as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from labkit.errors import TransportError
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
-from labkit.taskqueue.record_format import ForeignRecords, is_foreign
+from labkit.taskqueue.record_format import RECORD_ID, ForeignRecords, is_foreign
 from labkit.taskqueue.transport.contract import Record
+
+log = logging.getLogger("labkit.worker")
 
 #: How long to wait for the topic's id, in seconds.
 ASK_TIMEOUT = 5.0
@@ -24,17 +27,24 @@ class RecordOrigin:
         self._identity = identity
         self._is_wanted = foreign != "refused"
         self._before: str | None = None
+        self._is_said = False
 
-    def look(self) -> None:
-        """See which topic it is, before the first records come."""
-        if self._is_wanted:
+    def look(self) -> bool:
+        """Whether it is known which topic it is, so that records may come; asks where it is not.
+
+        What comes while it is not known would have to be given back, which counts as a delivery each time.
+        """
+        if self._is_wanted and self._before is None:
             self._ask()
+        return self._before is not None or not self._is_wanted
 
     def topic_ids(self, records: Sequence[Record]) -> list[str | None]:
         """Of each record that has come now, the id of its topic; None where it is not known, and empty where it is
-        labkit's own.
+        labkit's own, or a copy that labkit has made and that bears its id.
         """
-        foreign = [self._is_wanted and is_foreign(record) for record in records]
+        foreign = [
+            self._is_wanted and is_foreign(record) and RECORD_ID not in dict(record.headers) for record in records
+        ]
         topic_id = self._ask() if any(foreign) else None
         return [topic_id if is_others else "" for is_others in foreign]
 
@@ -43,6 +53,10 @@ class RecordOrigin:
         before = self._before
         try:
             self._before = self._identity.ask(timeout=ASK_TIMEOUT).topic_id
-        except TransportError:
+        except TransportError as error:
+            if not self._is_said:
+                log.warning("what others have written waits until Kafka tells which topic it is from: %s", error)
+            self._before, self._is_said = None, True
             return None
+        self._is_said = False
         return before if before == self._before else None

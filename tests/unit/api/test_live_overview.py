@@ -73,7 +73,13 @@ def test_what_the_look_raises_is_raised_and_the_next_one_looks_anew(source: Sour
             with pytest.raises(OSError, match="gone"):
                 await live.after(None, PATIENCE)
             source.error = None
-            assert await live.after(None, PATIENCE) is not None
+            first = await live.after(None, PATIENCE)
+            assert first is not None
+            source.error = OSError("gone again")
+            with pytest.raises(OSError, match="again"):
+                await live.after(first, PATIENCE)
+            source.error, source.changes = None, 1
+            assert (await live.after(first, PATIENCE)).changes == 1, "who has seen one does not hear of the end"
 
     asyncio.run(run())
 

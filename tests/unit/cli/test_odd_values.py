@@ -131,6 +131,8 @@ def test_a_home_that_no_shell_has_put_in_is_the_home(parsed, monkeypatch):
     assert parsed(("work",), ["work", "--records=~/r.parquet"])["records"] == Path("/home/ada/r.parquet")
     sources = parsed(("grade", "collect"), ["grade", "collect", "a1", "~/moodle.zip"])["sources"]
     assert sources == [Path("/home/ada/moodle.zip")]
+    Path("~old.parquet").touch()
+    assert parsed(("work",), ["work", "--records=~old.parquet"])["records"] == Path("~old.parquet")
 
 
 TEXTS = [(words, one) for words, one in PARAMETERS if not is_number(one) and words[0] not in STARTS_SOMETHING]

@@ -92,6 +92,15 @@ def test_a_replayed_task_that_is_done_or_given_up_again_is_fine(story):
     assert story.names() == set()
 
 
+def test_of_replayed_tasks_that_the_log_does_not_name_nothing_is_known(story):
+    """As of records of plain text, which only the workers know by an id."""
+    story("log", "written", 0, task=None)("log", "written", 1, task=None)
+    story("a", "received", 0)("a", "dead", 0)("c", "replayed", 0)
+    verdict = check(story.events)
+    assert not verdict.counts[LOST_IN_REPLAY]
+    assert verdict.unjudged[LOST_IN_REPLAY] == "1 replayed tasks are plain text, and the log does not tell which."
+
+
 def test_a_replay_that_puts_nothing_back_loses_the_task(story):
     story.on_topic(0, 1)("a", "dead", 0, 1)("c", "replayed", 0, task=None)
     verdict = check(story.events)

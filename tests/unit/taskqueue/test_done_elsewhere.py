@@ -15,6 +15,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Retry, WorkerGroup, done_elsewhere, new_task
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -254,7 +255,7 @@ def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_give
 
 def test_what_others_have_written_is_known_by_the_id_of_its_place(topics):
     topic, state = topics.get("t"), Mock()
-    with group_of(topics) as group:
+    with group_of(topics, service=constant(0)) as group:
         send_no_task(topics, b'{"kind": "bill"}')
         records = group.drain(timeout=PATIENCE)
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 
@@ -543,6 +544,29 @@ def test_a_worker_whose_executor_cannot_begin_ends_and_leaves_no_thread(transpor
             worker.run()
     assert not worker.status().running
     assert worker._executor.join(60)
+
+
+def test_what_others_have_written_waits_until_it_is_known_of_which_topic_it_is(transport, monkeypatch):
+    """No delivery is lost to that: a worker does not ask for records that it would have to give back."""
+    got: list[Task] = []
+    asked = iter(range(2 * DELIVERIES))
+    ask = TopicIdentity.ask
+
+    def refuse_at_first(identity: TopicIdentity, **how: Any) -> Any:
+        if next(asked, None) is not None:
+            raise BrokerUnreachable
+        return ask(identity, **how)
+
+    monkeypatch.setattr(TopicIdentity, "ask", refuse_at_first)
+    monkeypatch.setattr(share_worker, "POLL_TIMEOUT", 0.01)
+    transport.member.gives_again = True
+    transport.member.records.append(Record("t", 0, 3, None, b"3", (), 0))
+    with Topics(transport) as topics:
+        topics.create("t", partitions=1)
+        with at_work(topics, got.append):
+            wait_until(lambda: len(got) == 1, timeout=60, what="it was to be done")
+    assert transport.member.verdicts == [(3, "accept")]
+    assert transport.member.counts == {3: 1}
 
 
 def test_what_others_have_written_has_the_id_of_its_place_also_when_it_is_sent_again(transport):
