@@ -53,13 +53,18 @@ def _meant(full: str, known: Collection[str]) -> str | None:
     if full.startswith(PREFIX):
         name = full.removeprefix(PREFIX)
         close = get_close_matches(name, known, n=1, cutoff=_SHORT_ALIKE if len(name) <= _SHORT else _ALIKE)
-        return next((one for one in close if one.count("_") >= name.count("_")), _THOUGHT_OF.get(name))
+        fits = (one for one in close if _words(one) >= _words(name) or one.replace("_", "") == name.replace("_", ""))
+        return next(fits, _THOUGHT_OF.get(name))
     head, _, name = full.partition("_")
     if full.startswith(_HEAD):
         name = full.removeprefix(_HEAD).lstrip("-.")  # LABKIT-LAB, LABKITLAB
     elif not get_close_matches(head, [_HEAD], cutoff=_HEADS_ALIKE):
         return None
     return name if name in known else None
+
+
+def _words(name: str) -> int:
+    return sum(1 for word in name.split("_") if word)
 
 
 @cache  # once in a process

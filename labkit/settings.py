@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from labkit.broker_addresses import broker_addresses
 from labkit.env_file import EnvLine, read_env_file
 from labkit.errors import SettingsError
 from labkit.setting_names import PREFIX, check_names
@@ -50,9 +51,8 @@ LONGEST = 365 * 86_400.0
 #: A time from a millisecond on.
 Seconds = Annotated[float, Field(ge=0.001, le=LONGEST, allow_inf_nan=False)]
 
-#: What the URL of a Redis begins with, and one of several brokers.
+#: What the URL of a Redis begins with.
 _OF_REDIS = ("redis://", "rediss://", "unix://")
-_BROKER = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(:(?P<port>[0-9]{1,5}))?")
 
 _PATHS: tuple[object, ...] = (Path, Path | None)
 
@@ -190,11 +190,7 @@ class Settings(BaseSettings):
     @field_validator("bootstrap_servers")
     @classmethod
     def _are_brokers(cls, value: str | None) -> str | None:
-        for one in () if value is None else value.split(","):
-            found = _BROKER.fullmatch(one.strip())
-            if found is None or not 1 <= int(found["port"] or 1) <= 65535:
-                raise ValueError(f"{one!r} is not host:port; write those of several brokers with commas between")
-        return value
+        return None if value is None else broker_addresses(value)
 
     @field_validator("api_token")
     @classmethod

@@ -28,9 +28,8 @@ class CheckedCommand(TyperCommand):
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for param in self.params:
             may_be_any = param.param_type_name == "argument" and param.nargs == -1
-            is_path = "Path" in type(getattr(param, "type", None)).__name__  # typer brings a click of its own
             for text in () if may_be_any else _texts(given.get(param.name or "")):
-                _check(_fault_of_text(text, is_path=is_path), ctx, param)
+                _check(_fault_of_text(text), ctx, param)
         rest: list[str] = super().parse_args(ctx, args)
         for param in self.params:
             value = ctx.params.get(param.name)
@@ -61,12 +60,12 @@ def _texts(given: object) -> Iterator[str]:
     return (one for one in _several(given) if isinstance(one, str))
 
 
-def _fault_of_text(text: str, *, is_path: bool) -> str | None:
+def _fault_of_text(text: str) -> str | None:
     if not text.strip():
         return "it is empty. Leave it out, or give it a value."
     if any(ord(one) < ord(" ") or ord(one) == 0x7F for one in text):
         return f"{text!r} has control characters in it."
-    if not is_path and any(0xD800 <= ord(one) <= 0xDFFF for one in text):
+    if any(0xD800 <= ord(one) <= 0xDFFF for one in text):
         return f"{text!r} is no UTF-8."
     return None
 

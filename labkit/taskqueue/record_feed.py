@@ -79,7 +79,8 @@ class RecordFeed(Resource):
                     if time.monotonic() < due:
                         continue
                 # what lies before what was read is of a topic made anew, or of one that has lost its end
-                self._offsets |= {record.partition: record.offset for record in reversed(records) if is_back}
+                for record in records if is_back else ():
+                    self._offsets[record.partition] = min(record.offset, self._offsets[record.partition])
                 try:
                     misses = 0 if self._look(consumer, again=is_back) else misses + 1
                     is_away = is_back = False

@@ -62,7 +62,7 @@ class ShareWorker(BaseWorker):
         # Kafka keeps the state by the topic's id; here it tells that the topic is gone, and from which a record is
         self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters.serve(self._identity)
-        self._origin = RecordOrigin(self._identity, self._config.foreign)
+        self._origin = RecordOrigin(self._identity, self._config.foreign, clock=self._measure)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
         self._unbegun = UnbegunItems()
         self._requeue = Requeue(self.topic, self.name, self._shards.moved.set)

@@ -128,6 +128,8 @@ def test_the_password_is_not_shown() -> None:
         ("PROT", "PORT"),
         ("TOPIC_PREFX", "TOPIC_PREFIX"),
         ("LAB_NAME", "LAB"),
+        ("_LAB", "LAB"),
+        ("TOPIC__PREFIX", "TOPIC_PREFIX"),
         ("DATADIR", "DATA_DIR"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from labkit.errors import TransportError
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
@@ -14,6 +14,8 @@ log = logging.getLogger("labkit.worker")
 
 #: How long to wait for the topic's id, in seconds.
 ASK_TIMEOUT = 5.0
+#: How often it is asked for while it is not known, in seconds; in between it is looked whether the topic is there.
+ASK_INTERVAL = 2.0
 
 
 class RecordOrigin:
@@ -23,19 +25,22 @@ class RecordOrigin:
     after is what they are of. So it is asked before the first records (`look`), and with all that come.
     """
 
-    def __init__(self, identity: TopicIdentity, foreign: ForeignRecords) -> None:
+    def __init__(self, identity: TopicIdentity, foreign: ForeignRecords, *, clock: Callable[[], float]) -> None:
         self._identity = identity
         self._is_wanted = foreign != "refused"
         self._before: str | None = None
         self._is_said = False
+        self._clock = clock
+        self._next_at = clock()
 
     def look(self) -> bool:
         """Whether it is known which topic it is, so that records may come; asks where it is not.
 
         What comes while it is not known would have to be given back, which counts as a delivery each time.
         """
-        if self._is_wanted and self._before is None:
+        if self._is_wanted and self._before is None and self._clock() >= self._next_at:
             self._ask()
+            self._next_at = self._clock() + ASK_INTERVAL
         return self._before is not None or not self._is_wanted
 
     def topic_ids(self, records: Sequence[Record]) -> list[str | None]:

@@ -30,6 +30,7 @@ from labkit.taskqueue import (
     share_worker,
 )
 from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.engine import record_origin
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
@@ -559,6 +560,7 @@ def test_what_others_have_written_waits_until_it_is_known_of_which_topic_it_is(t
 
     monkeypatch.setattr(TopicIdentity, "ask", refuse_at_first)
     monkeypatch.setattr(share_worker, "POLL_TIMEOUT", 0.01)
+    monkeypatch.setattr(record_origin, "ASK_INTERVAL", 0.0)
     transport.member.gives_again = True
     transport.member.records.append(Record("t", 0, 3, None, b"3", (), 0))
     with Topics(transport) as topics:
