@@ -42,7 +42,12 @@ class RemoteCourse:
         for student, answer in answers.items():
             hand_in(self.course, student, answer)
         results = str(folder / "results")
-        self._environment = {**os.environ, "LABKIT_CELERY_BROKER_URL": redis_url, "LABKIT_RESULTS_DIR": results}
+        self._environment = {
+            **os.environ,
+            "LABKIT_CELERY_BROKER_URL": redis_url,
+            "LABKIT_RESULTS_DIR": results,
+            "PYTHONFAULTHANDLER": "1",  # a command that the system ends says where it was
+        }
         self._begun: list[subprocess.Popen[str]] = []
 
     def _begin(self, *words: str, program: tuple[str, ...] = ("-m", "labkit")) -> subprocess.Popen[str]:
