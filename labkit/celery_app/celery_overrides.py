@@ -33,6 +33,7 @@ from celery.worker.state import maybe_shutdown
 from labkit.celery_app.message_headers import bound_wait, check_headers
 from labkit.celery_app.pool_process import PoolProcess
 from labkit.logs.safe_logger import safe_logger
+from labkit.process.signals import ENDING, ending_signals
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -42,8 +43,6 @@ log = safe_logger("labkit.celery")
 #: The versions of the distributions whose private parts are used here.
 MADE_FOR = {"celery": "5.7.0", "billiard": "4.3.2"}
 
-#: What ends a worker in order. Celery would have a closed terminal (SIGHUP) start it anew in the background.
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How often a worker that is to end looks whether a task still runs, in seconds.
 LOOK_INTERVAL = 0.1
 #: How long to wait before the broker is tried again, in seconds.
@@ -75,12 +74,11 @@ class Program(Worker):  # type: ignore[misc]
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Celery calls this to set its handlers of signals."""
-        is_under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        heeded = ending_signals()
         super().install_platform_tweaks(worker)
+        # Celery would have a closed terminal (SIGHUP) start it anew in the background
         for number in ENDING:
-            signal.signal(number, self._end_in_order)
-        if is_under_nohup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(number, self._end_in_order if number in heeded else signal.SIG_IGN)
 
     def end_if_idle(self) -> None:
         """When it is to end and no task runs, leave the loop; with status 0, not with 1 as Celery after Ctrl-C."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from labkit.errors import LabkitError
-from labkit.process.signals import ENDING, on_signals
+from labkit.process.signals import ending_signals, on_signals
 
 if TYPE_CHECKING:
     from labkit.logs import Component
@@ -89,11 +89,8 @@ def stop_on_signal() -> Iterator[threading.Event]:
             _lead_nowhere(terminals)
         stop.set()
 
-    numbers = tuple(
-        number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
-    )
     # an event has a lock, which whatever a signal interrupts may hold
-    with on_signals(numbers, end, once=(signal.SIGINT,)):
+    with on_signals(ending_signals(), end, once=(signal.SIGINT,)):
         yield stop
 
 

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from labkit.process.signals import ending_signals
+
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this module on the application."""
@@ -56,9 +58,8 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup has it so
-            signal.signal(number, end)
+    for number in ending_signals():
+        signal.signal(number, end)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
     try:
         yield

@@ -30,6 +30,12 @@ def have_usual_effects(numbers: tuple[signal.Signals, ...]) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """What asks this program to end: without SIGHUP where that is ignored, for nohup has it so on purpose."""
+    is_under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return tuple(number for number in ENDING if not is_under_nohup or number != signal.SIGHUP)
+
+
 @contextmanager
 def on_signals(
     numbers: tuple[signal.Signals, ...],

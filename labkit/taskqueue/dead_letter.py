@@ -27,6 +27,7 @@ from typing import Self, TypeVar
 from msgspec import Struct
 
 from labkit.errors import BadRecord, BrokerUnreachable, DeadTopicRefused, TransportError
+from labkit.kafka_names import LONGEST_NAME
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topic import DEAD, Topic
@@ -55,9 +56,6 @@ ROOM = 65_536
 
 #: How much of an error's text is kept, in characters; records must stay small.
 MAX_ERROR = 4000
-
-#: How long the name of a topic may be in Kafka, in characters.
-LONGEST_NAME = 249
 
 
 Letter = TypeVar("Letter")

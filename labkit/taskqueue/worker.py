@@ -12,6 +12,7 @@ from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
 from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
 from labkit.taskqueue.engine.quarantine import Quarantine
+from labkit.taskqueue.engine.queue_contents import contents_of
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -209,7 +210,7 @@ class Worker(BaseWorker):
             self._done += 1
         if not dead and not self._dead_letters.in_doubt:
             return
-        mine = [item for item in (dead.popleft() for _ in range(len(dead))) if self._assigned.owner(item)]
+        mine = [item for item in contents_of(dead) if self._assigned.owner(item)]
         written = set(self._dead_letters.write(mine))
         for item in written:
             self._finish(item)
