@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, UnfitForCelery
@@ -15,6 +15,7 @@ from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.record_format import foreign_headers, foreign_payload, is_foreign
 from labkit.taskqueue.task import Task, check_depth
 from labkit.taskqueue.transport.contract import Headers
+from labkit.typed_values import typed
 
 #: So deep a payload may be nested in Celery: it hands tasks to processes by pickle, which gives up before 500, and what
 #: cannot be handed on is dropped.
@@ -94,7 +95,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     def from_json(cls, values: object) -> Self:
         """What `to_json` made; raises `BadRecord`, also for what could not be written into a record."""
         try:
-            found = convert(values, cls)
+            found = typed(values, cls)
             if found.foreign is not None:
                 payload = foreign_payload(found.foreign.value, "text")
                 headers = foreign_headers(found.foreign.headers)
@@ -153,9 +154,9 @@ class Delivered(NamedTuple):
         """What `to_json` made; raises `BadRecord`."""
         found = Envelope.from_json(envelope)
         try:
-            number = convert(attempt, int)
+            number = typed(attempt, int)
             _check_numbers((number,))
-            return cls(found, number, convert(outcome, TaskRecord | None))
+            return cls(found, number, typed(outcome, TaskRecord | None))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadRecord(f"A message in Celery's queue is not one of labkit: {error}.") from error
 

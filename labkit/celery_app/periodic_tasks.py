@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import redis
 from celery.schedules import BaseSchedule, ParseException, crontab, schedule
 from msgspec import Struct
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Encoder
 
 from labkit.celery_app.application import QUEUE, broker_url, key_prefix, redis_py_url
 from labkit.celery_app.capacity import Capacity, connect
@@ -35,6 +35,7 @@ from labkit.taskqueue.engine.worker_config import Handler
 from labkit.taskqueue.once import once
 from labkit.taskqueue.task import MESSAGE_KIND, Task
 from labkit.taskqueue.topics import Topic, Topics
+from labkit.typed_values import json_decoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ class LagSample(Struct, frozen=True):
     lags: list[Lag]
 
 
-_write, _read = Encoder().encode, Decoder(LagSample).decode
+_write, _read = Encoder().encode, json_decoder(LagSample).decode
 
 
 class LagStream:

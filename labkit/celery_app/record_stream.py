@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import redis
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Encoder
 
 from labkit.celery_app.application import key_prefix
 from labkit.errors import RedisRefused
@@ -18,6 +18,7 @@ from labkit.measure.records import to_frame
 from labkit.measure.task_record import TaskRecord
 from labkit.redis_state import Refusals, asked
 from labkit.settings import Settings
+from labkit.typed_values import json_decoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ MOST_DOUBTFUL = 10_000
 
 log = safe_logger("labkit.celery")
 
-_write, _read = Encoder().encode, Decoder(TaskRecord).decode
+_write, _read = Encoder().encode, json_decoder(TaskRecord).decode
 
 
 class RecordStream:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import redis
-from msgspec import convert
 
 from labkit.backpressure import Strategy
 from labkit.celery_app.application import broker_url, make_app
@@ -23,6 +22,7 @@ from labkit.policies import PriorityClass, make_policy
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.topics import Topic, Topics
+from labkit.typed_values import typed
 
 #: The name of the class of a bridge, which has only one.
 BRIDGE = "bridge"
@@ -108,7 +108,7 @@ def dispatcher_of_job(job: dict[str, Any], settings: Settings) -> Dispatcher:
     return make_dispatcher(
         lab,
         topics,
-        convert(job["classes"], list[PriorityClass]),
+        typed(job["classes"], list[PriorityClass]),
         job["policy"],
         job["options"],
         limit=job["limit"],

@@ -16,6 +16,7 @@ from msgspec.structs import fields
 from labkit.errors import HistoryUnreadable
 from labkit.faults.columns import CHUNK, NOTHING, TEXTS, WHOLE, ColumnsBuilder, EventColumns
 from labkit.faults.event import KINDS, Event
+from labkit.typed_values import json_decoder
 from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _read_json_lines(path: Path) -> History:
 
 
 def _decoded(lines: Iterable[bytes], path: Path) -> Iterator[Event]:
-    decode = msgspec.json.Decoder(Event).decode
+    decode = json_decoder(Event).decode
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
             raise HistoryUnreadable(f"{path}, line {number}, has no end: the file was cut off in the middle of it.")

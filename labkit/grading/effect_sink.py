@@ -28,6 +28,7 @@ from labkit.grading.run_timeline import TimelineMark
 from labkit.grading.sandbox.relay_program import PAUSE_MS
 from labkit.process.socket_folder import make_socket_folder
 from labkit.resource import Resource
+from labkit.typed_values import json_decoder
 
 #: How long a line may be, in bytes.
 LINE = 2_000
@@ -36,7 +37,7 @@ STOP, OK, NO = b"stop\n", b"ok\n", b"no\n"
 
 What = Literal["began", "done"]
 
-_decode = msgspec.json.Decoder(tuple[Literal["began", "done", "orders"], str]).decode
+_decode = json_decoder(tuple[Literal["began", "done", "orders"], str]).decode
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
-from msgspec.json import Decoder
 
 from labkit.errors import GradingFailed
 from labkit.grading.question_verdict import Feedback
+from labkit.typed_values import json_decoder
 
 #: The largest notebook that is read, and the longest source of a cell, in bytes and characters.
 MAX_NOTEBOOK, MAX_SOURCE = 16 * 1024 * 1024, 200_000
@@ -76,8 +77,8 @@ class _Version(Struct):
     nbformat: int
 
 
-_NOTEBOOK, _VERSION = Decoder(_Notebook), Decoder(_Version)
-_NBGRADER, _TAGS = Decoder(Nbgrader), Decoder(tuple[str, ...])
+_NOTEBOOK, _VERSION = json_decoder(_Notebook), json_decoder(_Version)
+_NBGRADER, _TAGS = json_decoder(Nbgrader).decode, json_decoder(tuple[str, ...]).decode
 
 
 def read_notebook(path: Path) -> tuple[NotebookCell, ...] | Feedback:
@@ -174,8 +175,8 @@ def _cell_of(cell: _Cell) -> NotebookCell:
     )
 
 
-def _part(decoder: Decoder[Part], raw: Raw) -> Part | None:
+def _part(read: Callable[[Raw], Part], raw: Raw) -> Part | None:
     try:
-        return decoder.decode(raw) if bytes(raw) else None
+        return read(raw) if bytes(raw) else None
     except _UNREADABLE:
         return None

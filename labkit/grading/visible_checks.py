@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, to_builtins
 from msgspec.structs import replace
 
 from labkit.grading.assignment_folder import Assignment, read_assignment
 from labkit.grading.check_errors import NotChecked
 from labkit.grading.notebook_file import NotebookCell
 from labkit.grading.questions import VISIBLE_KINDS, Question
+from labkit.typed_values import typed
 from labkit.whole_file import whole_file
 
 #: The file's name, beside the notebook.
@@ -65,7 +66,7 @@ def read_checks(folder: Path) -> Assignment:
         own = read_assignment(folder.resolve())
         return replace(own, source=(), questions=tuple(_shown(own)))
     try:
-        content = convert(json.loads(file.read_text(encoding="utf-8")), _File)
+        content = typed(json.loads(file.read_text(encoding="utf-8")), _File)
         if content.version != VERSION:
             raise NotChecked(
                 f"{file} is of version {content.version}, and this labkit knows {VERSION}. Install the labkit that the "
@@ -99,4 +100,4 @@ def _table(question: Question) -> dict[str, Any]:
 
 def _question(table: dict[str, Any]) -> Question:
     kind, name = table.pop("kind"), table.pop("id")
-    return convert({**table, "file": Path(f"{name}.toml")}, VISIBLE_KINDS[kind])
+    return typed({**table, "file": Path(f"{name}.toml")}, VISIBLE_KINDS[kind])

@@ -17,13 +17,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import NAMESPACE_OID, uuid5
 
-from msgspec import Meta, Struct, ValidationError, convert, to_builtins
-from msgspec.json import Decoder
+from msgspec import Meta, Struct, ValidationError, to_builtins
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, IllegalTransition
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
+from labkit.typed_values import json_decoder, typed
 
 #: The topic of the jobs, and the kind of the tasks on it.
 JOB_STATUS, JOB_KIND = "job-status", "job"
@@ -103,7 +103,7 @@ class JobEvent(Struct, frozen=True, kw_only=True, gc=False):
     def of_task(cls, task: Task) -> JobEvent:
         """The event that a worker was handed as a task; raises `BadRecord`."""
         try:
-            event = convert(task.payload, JobEvent)
+            event = typed(task.payload, JobEvent)
         except ValidationError as error:
             raise BadRecord(f"The task {task.id} is no change of a job: {error}.") from error
         if (task.kind, task.key) != (JOB_KIND, str(event.job_id)):
@@ -120,7 +120,7 @@ class _EventValue(Struct):
     payload: JobEvent
 
 
-_decode = Decoder(_EventValue).decode
+_decode = json_decoder(_EventValue).decode
 
 
 def _bad(record: Record, reason: str) -> BadRecord:

@@ -21,9 +21,10 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 from msgspec import DecodeError, Struct
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Encoder
 
 from labkit.errors import ProcessedLogFailed
+from labkit.typed_values import json_decoder
 
 log = logging.getLogger("labkit.jobs")
 
@@ -57,7 +58,7 @@ class ProcessedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _to_line = Encoder().encode
-_of_line = Decoder(ProcessedJob).decode
+_of_line = json_decoder(ProcessedJob).decode
 
 
 class ProcessedLog:

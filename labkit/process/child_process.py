@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from signal import SIGKILL, Signals
 from typing import Any
 
-from msgspec.json import decode, encode
+from msgspec.json import encode
 
 from labkit.errors import WorkerFailed
 from labkit.process.child_watch import ChildWatch
@@ -18,6 +18,7 @@ from labkit.process.output_log import OutputLog
 from labkit.process.parent_channel import CUT_OFF, FAILURE, STATUS, STOP, WORDS
 from labkit.process.process_group import ProcessGroup
 from labkit.settings import environment_with
+from labkit.typed_values import typed_json
 
 #: How long the system may take to start a process, in seconds.
 BEGIN_TIMEOUT = 30.0
@@ -206,8 +207,8 @@ class ChildProcess:
 
     def _take(self, line: bytes) -> None:
         if line.startswith(FAILURE):
-            self._failure = decode(line[1:], type=str)
+            self._failure = typed_json(line[1:], str)
         elif line.startswith(STATUS):
-            self._status = decode(line[1:], type=int)
+            self._status = typed_json(line[1:], int)
         else:
             self._hear(line[1:])

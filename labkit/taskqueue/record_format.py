@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import DecodeError, Meta, Struct
-from msgspec.json import Decoder
 
 from labkit.taskqueue.transport.values import Headers, Record
+from labkit.typed_values import json_decoder
 
 TASK_ID, ATTEMPT, IDEMPOTENCY_KEY, SCHEDULED_AT = "task-id", "attempt", "idempotency-key", "scheduled-at"
 #: Which version of labkit's format a record has; those of the first, which is all there is, have no such header.
@@ -44,9 +44,9 @@ class _NothingElse(TaskValue, forbid_unknown_fields=True):
     """The same, and no other field."""
 
 
-read_value = Decoder(TaskValue).decode
-_read_nothing_else = Decoder(_NothingElse).decode
-_read_json = Decoder(Any).decode
+read_value = json_decoder(TaskValue).decode
+_read_nothing_else = json_decoder(_NothingElse).decode
+_read_json = json_decoder(Any).decode
 
 
 def is_foreign(record: Record) -> bool:

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, convert, to_builtins
-from msgspec.json import Decoder, decode
+from msgspec import Struct, to_builtins
+from msgspec.json import decode
 
 from labkit.errors import Unsupported
 from labkit.lab.connection import Connection
@@ -27,6 +27,7 @@ from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.members import worker_class
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport import connect_transport
+from labkit.typed_values import json_decoder, typed
 
 #: How long a thread may run before another gets its turn, in seconds. With Python's 5 ms, a thread that parses what
 #: was fetched would keep handlers waiting longer than many of them work.
@@ -64,7 +65,7 @@ class ProcessMember:
         self._orders = 0
         self._running: RunningTasks | None = None
         self._answered = threading.Condition()
-        self._read = Decoder(WorkerReport).decode
+        self._read = json_decoder(WorkerReport).decode
         folder = (log_dir or output_folder()).absolute() / self.name  # a handler may change the working directory
         self._child = ChildProcess(
             self.name,
@@ -195,7 +196,7 @@ def main(parent: ParentChannel) -> None:
 
 def _worker(job: dict[str, Any], parent: ParentChannel) -> BaseWorker:
     transport = connect_transport(_connection_from_job(job["connection"]), job["transport"])
-    config = convert(job["config"], WorkerConfig)
+    config = typed(job["config"], WorkerConfig)
     return worker_class(config.mode)(
         Topic(
             name=job["topic"],

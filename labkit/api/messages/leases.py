@@ -24,6 +24,7 @@ from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueNames, TopicLog, b
 from labkit.errors import BadGroupName, StaleLease, UnknownMessage
 from labkit.settings import Settings
 from labkit.taskqueue.transport.contract import Record
+from labkit.typed_values import msgpack_decoder
 
 #: What stands between the parts of a token: the queue, the group and what is random. No name holds it.
 SEPARATOR = "~"
@@ -45,7 +46,7 @@ class Held(Struct, frozen=True, array_like=True):
 
 
 _pack = msgpack.Encoder().encode
-_unpack = msgpack.Decoder(Held).decode
+_unpack = msgpack_decoder(Held).decode
 
 
 def pack(record: Record) -> bytes:

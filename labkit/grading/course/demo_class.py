@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from msgspec import DecodeError, Struct, ValidationError, toml
+from msgspec import DecodeError, Struct, ValidationError
 
 from labkit.grading.assignment_folder import STUDENT
 from labkit.grading.course.collection import Came, collect
@@ -25,6 +25,7 @@ from labkit.grading.course.new_course import ASSIGNMENTS, make_course
 from labkit.grading.course.released_cells import ReleasedCells
 from labkit.grading.course.released_folder import release_assignment
 from labkit.grading.course.student_roster import is_student_id
+from labkit.typed_values import typed_toml
 
 #: The class that is shown.
 CLASS_FILE = ASSIGNMENTS.parent / "demo" / "a1_topics_and_producer.toml"
@@ -95,7 +96,7 @@ def _read_class(file: Path) -> DemoClass:
     if not file.is_file():
         raise BadCourse(f"The class to show is a part of a clone of labkit, and there is none: {file} is missing.")
     try:
-        demo = toml.decode(file.read_bytes(), type=DemoClass)
+        demo = typed_toml(file.read_bytes(), DemoClass)
     except (DecodeError, ValidationError, UnicodeDecodeError) as error:
         raise BadCourse(f"{file} cannot be used: {error}.") from error
     wrong = [student for student in (*demo.students, *demo.absent) if not is_student_id(student)]

@@ -13,6 +13,7 @@ from labkit.grading.course.course_folder import Course
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_content
 from labkit.grading.question_verdict import Feedback
+from labkit.typed_values import typed_json
 from labkit.whole_file import whole_file
 
 
@@ -42,7 +43,7 @@ def digest_of_assignment(folder: Path) -> str:
 def read_graded(course: Course, student: str, assignment: str) -> GradedFile | None:
     """What was found; nothing if the submission was not graded, or by a grader that wrote it down otherwise."""
     try:
-        graded = json.decode(course.report(student, assignment).read_bytes(), type=GradedFile)
+        graded = typed_json(course.report(student, assignment).read_bytes(), GradedFile)
     except (FileNotFoundError, DecodeError, ValidationError, UnicodeDecodeError):
         return None
     return graded if (graded.report.student, graded.report.assignment) == (student, assignment) else None

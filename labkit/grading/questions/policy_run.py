@@ -12,11 +12,12 @@ from itertools import accumulate
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, to_builtins
 
 from labkit.grading.question_verdict import Feedback, quoted
 from labkit.grading.sandbox.kernel import Answer, CodeError, Returned
 from labkit.policies import Decision, Policy, PriorityClass, View
+from labkit.typed_values import typed
 
 #: The classes, in rank order.
 HIGH, LOW = "high", "low"
@@ -127,7 +128,7 @@ class AskedPolicy:
             mistake = SLOW if said.startswith(TimeoutError.__name__) else NOT_DECIDED  # so the cell that calls it says
             raise _failed(mistake, f"With {_words(view)} it did not decide{where}: {said}")
         try:
-            decision = convert(answer.value, SaidDecision)
+            decision = typed(answer.value, SaidDecision)
             owed = decision.owed()
         except ValidationError:
             raise _failed(NOT_DECIDED, f"With {_words(view)} it returned {quoted(answer.value)}.") from None

@@ -27,11 +27,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError
 
 from labkit.errors import BadAssignment
 from labkit.grading.question_verdict import MAX_NAME, MAX_TEXT, Feedback, QuestionVerdict
 from labkit.registry import Registry
+from labkit.typed_values import typed
 
 if TYPE_CHECKING:
     from labkit.grading.solution import Solution
@@ -167,7 +168,7 @@ def read_question(file: Path) -> Question:
     if "file" in table:
         raise BadAssignment(f"The question {file} cannot be asked: it has no field `file`.")
     try:
-        question = convert({**table, "file": file}, QUESTION_KINDS[kind])
+        question = typed({**table, "file": file}, QUESTION_KINDS[kind])
     except ValidationError as error:
         raise BadAssignment(f"The question {file} cannot be asked: {_in_words(str(error))}.") from error
     question.inspect()

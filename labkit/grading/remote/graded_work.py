@@ -19,6 +19,7 @@ from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Report
 from labkit.grading.notebook_file import MAX_NOTEBOOK
 from labkit.grading.remote.file_store import FileStore
+from labkit.typed_values import typed_json
 
 #: The largest file of each kind, in bytes; in JSON the bytes of a notebook are a third more.
 MAX_ASSIGNMENT, MAX_SUBMISSION, MAX_REPORT = 64 * 1024**2, 2 * MAX_NOTEBOOK, 8 * 1024**2
@@ -129,7 +130,7 @@ def take_work(files: FileStore, kind: type[Kind], digest: str) -> Kind:
             f"{files.name} has no {name} {digest[:12]}, or a damaged one: is it the same folder on all computers?"
         )
     try:
-        return json.decode(content, type=kind)
+        return typed_json(content, kind)
     except _UNREADABLE as error:
         raise GradingFailed(f"The {name} {digest[:12]} in {files.name} cannot be read: {error}.") from error
 
@@ -138,7 +139,7 @@ def kept_report(files: FileStore, task: GradingTask) -> Report | None:
     """The report; nothing if there is none, or what is there in its place is none. Raises `FilesUnavailable`."""
     content = files.read(_file("report", task.key), MAX_REPORT)
     try:
-        found = None if content is None else json.decode(content, type=NamedReport)
+        found = None if content is None else typed_json(content, NamedReport)
     except _UNREADABLE:
         return None
     return found.report if found is not None and found.task == task else None

@@ -21,6 +21,7 @@ from labkit.grading.remote.graded_work import GradingTask
 from labkit.redis_clock import NOW
 from labkit.redis_state import ANSWER_TIMEOUT, asked, labkit_error
 from labkit.settings import Settings
+from labkit.typed_values import typed_json
 
 #: The name of the Celery task, and of the queue of each version.
 TASK, QUEUE = "labkit.grade", "grading"
@@ -109,7 +110,7 @@ class GradingQueue:
         there, failed, workers = answer
         return TaskState(
             bool(there),
-            None if failed is None else json.decode(failed, type=FailedGrading),
+            None if failed is None else typed_json(failed, FailedGrading),
             tuple(sorted(worker.decode() for worker in workers)),
         )
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from celery.worker import state
-from msgspec import ValidationError, convert
+from msgspec import ValidationError
 
 from labkit.celery_app.celery_overrides import LabkitRequest
 from labkit.celery_app.celery_worker import SharedFlag, Signs, name_of, sign_step
@@ -35,6 +35,7 @@ from labkit.grading.sandbox.contract import Backend
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.redis_state import Refusals
+from labkit.typed_values import typed
 
 #: How often processes may end with a submission before whoever asked is told, in a row.
 DEATHS = 2
@@ -75,7 +76,7 @@ class RemoteTask:
         """Grade it, unless there is a report; whoever asked finds one, or why there is none."""
         names = {"version": version, "assignment": assignment, "submission": submission}
         try:
-            task = convert(names, GradingTask)
+            task = typed(names, GradingTask)
         except ValidationError as error:
             log.error("a message was dropped that names nothing to grade: %s", error)
             return

@@ -12,8 +12,6 @@ from signal import SIGKILL
 from threading import Event
 from typing import Any
 
-from msgspec.json import Decoder, decode
-
 from labkit.errors import ProcessDied, TaskTimedOut, TryAgainLater, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
@@ -24,6 +22,7 @@ from labkit.taskqueue.engine.failure import Failure, RemoteError, failure_of
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import outcome_of
 from labkit.taskqueue.task import Task
+from labkit.typed_values import json_decoder, typed_json
 
 #: How long a task waits at once for a process that gets ready, or that has it and does not begin, in seconds. A worker
 #: that leaves has more time than this.
@@ -111,7 +110,7 @@ class HandlerProcess:
             return TaskTimedOut(f"It took longer than {self._timeout:g} s and its process was killed.")
         if answer == _ENDED:
             return ProcessDied(f"The process that worked on it ended with {child.ending()}.")
-        failure = decode(answer, type=Failure | None)
+        failure = typed_json(answer, Failure | None)
         return None if failure is None else RemoteError(failure)
 
     def close(self) -> None:
@@ -183,7 +182,7 @@ class HandlerProcess:
 def main(parent: ParentChannel) -> None:
     """The process's side: run the handler with one task after the other."""
     handler = Work.of(parent.job()).function()
-    read_task = Decoder(Task).decode
+    read_task = json_decoder(Task).decode
     parent.report(None)
     for order in parent.orders():
         parent.report(True)

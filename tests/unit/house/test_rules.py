@@ -61,3 +61,18 @@ def test_whether_redis_is_away_is_judged_in_one_place() -> None:
     }
     assert catching.keys() >= {"redis_state.py", *_PINGS}
     assert [name for name, text in catching.items() if name not in _PINGS and not _JUDGES.search(text)] == []
+
+
+#: What of msgspec works out how a type is read, which only `typed_values` does safely in threads.
+_READS_A_TYPE = re.compile(
+    r"\b(msgspec|json|msgpack|toml)\.(convert|Decoder)\b|from msgspec\b.*\b(convert|Decoder)\b|, type=\w"
+)
+
+
+def test_types_are_read_in_one_place() -> None:
+    reading = {
+        module.relative_to(ROOT / "labkit").as_posix()
+        for module in MODULES
+        if "msgspec" in (text := module.read_text()) and _READS_A_TYPE.search(text)
+    }
+    assert reading == {"typed_values.py"}
