@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from labkit.celery_app.celery_overrides import is_terminated
 from labkit.celery_app.celery_status import reachable_broker
@@ -20,6 +18,7 @@ from labkit.grading.remote.grading_worker import equip_worker
 from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.process.signals import INTERRUPTED
 from labkit.settings import load_settings
+from labkit.temporary_folder import passing_folder
 
 
 def shared_files(address: str) -> tuple[FileStore, GradingQueue]:
@@ -45,8 +44,8 @@ def grade_for_others(address: str, *, workers: int) -> None:
     sandbox = working_backend(load_settings().sandbox)
     files, queue = shared_files(address)
     name = new_name(socket.gethostname().partition(".")[0])
-    with TemporaryDirectory(prefix="labkit-grading-") as folder:
-        equip_worker(queue, partial(FileStore, address), sandbox, Path(folder))
+    with passing_folder("grading") as folder:
+        equip_worker(queue, partial(FileStore, address), sandbox, folder)
         status = run_worker(
             queue.app,
             pool="prefork",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.errors import LabkitError, NotebookFailed, UnknownParameter
 from labkit.process.socket_folder import make_socket_folder
 from labkit.settings import environment_with
+from labkit.temporary_folder import remove_folder
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
@@ -87,7 +88,7 @@ def run_notebook(
             f"{source.name}, cell [{error.exec_count}]: {what}. The executed copy is {executed}."
         ) from error
     finally:
-        shutil.rmtree(sockets, ignore_errors=True)
+        remove_folder(sockets)
     return _with_figures(executed, results / "figures")
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.faults.checker import check
 from labkit.faults.deployment import Deployment, DispatchFault
@@ -17,6 +15,7 @@ from labkit.faults.testbed import DispatchLoad, Testbed
 from labkit.faults.verdict import DEAD_TWICE, EFFECT_TWICE, LOST, Verdict
 from labkit.lab import Lab
 from labkit.taskqueue.timeouts import wait_until
+from labkit.temporary_folder import passing_folder
 
 #: How long a run may take between two faults, and after the last one, in seconds.
 PATIENCE = 120.0
@@ -82,8 +81,8 @@ def dispatch_under_faults(lab: Lab, load: DispatchLoad, faults: Sequence[Dispatc
 
     Nobody else should use the Celery queue of the lab. Raises `DeadlineExceeded` if something is left for too long.
     """
-    with tempfile.TemporaryDirectory(prefix="labkit-effects-") as folder:
-        scene = Testbed(lab, load, Path(folder) / "effects.sqlite")
+    with passing_folder("effects") as folder:
+        scene = Testbed(lab, load, folder / "effects.sqlite")
         with scene.set_up():
             scene.produce(load.tasks)
             started = time.monotonic()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import socket
 import threading
 import time
@@ -28,6 +27,7 @@ from labkit.grading.run_timeline import TimelineMark
 from labkit.grading.sandbox.relay_program import PAUSE_MS
 from labkit.process.socket_folder import make_socket_folder
 from labkit.resource import Resource
+from labkit.temporary_folder import remove_folder
 from labkit.typed_values import json_decoder
 
 #: How long a line may be, in bytes.
@@ -169,7 +169,7 @@ class EffectSink(Resource):
             teller.close()
         os.close(self._wake)
         os.close(self._waker)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)
 
     def _look_up(self) -> None:
         """Let the thread see what has changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.visible_checks import FILE, read_checks
 from labkit.settings import load_settings
+from labkit.temporary_folder import passing_folder
 
 #: The name that the cell with the tag STUDENT sets.
 _STUDENT_NAME = "STUDENT"
@@ -117,9 +117,9 @@ def _backend(given: Backend | None) -> Iterator[tuple[Backend, str]]:
         backend = given or working_backend(load_settings().sandbox)
         backend.check()
     except SandboxUnavailable:
-        with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+        with passing_folder("check") as folder:
             yield (
-                PlainBackend(Path(folder)),
+                PlainBackend(folder),
                 "Run plainly on this computer, as there is no sandbox here; the grader runs it in one.",
             )
     else:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from shutil import rmtree
 from typing import Self
 
 from labkit.errors import LabError, LabNotRunning
@@ -20,6 +18,7 @@ from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.lab.supervisor import Supervisor
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
+from labkit.temporary_folder import remove_folder, temporary_folder
 
 #: The name that a private lab goes by.
 PRIVATE = "private"
@@ -52,12 +51,13 @@ class Lab(Resource):
     ) -> None:
         settings = settings or load_settings()
         if name is None:
-            folders = LabFolders(Path(tempfile.mkdtemp(prefix="labkit-")))
+            folders = LabFolders(temporary_folder("lab"))
             state, supervisor = _start_private(folders, brokers, settings, properties)
         else:
             folders = named_lab(settings, name)
             state, supervisor = _start_named(name, folders, brokers, settings)
         self._take(name or PRIVATE, folders, settings, state, supervisor)
+        self._temporary = name is None
 
     def _take(
         self, name: str, folders: LabFolders, settings: Settings, state: State | None, supervisor: Supervisor | None
@@ -68,6 +68,7 @@ class Lab(Resource):
         self._started = state
         self._supervisor = supervisor
         self._owner = os.getpid()
+        self._temporary = False
 
     @classmethod
     def _of(
@@ -186,6 +187,8 @@ class Lab(Resource):
             if self._supervisor is not None and self._owner == os.getpid():  # not in a forked child
                 self._supervisor.stop()
                 self._supervisor = None
+                if self._temporary:
+                    remove_folder(self._folders.root)  # the supervisor has, unless it was killed
 
     def _runs_here(self) -> bool:
         state = self._state
@@ -266,11 +269,11 @@ def _start_private(
         if settings.bootstrap_servers is not None:
             check_external(settings)
         if _all_external(settings):
-            folders.root.rmdir()
+            remove_folder(folders.root)
             return None, None
         return start(folders, settings, brokers=brokers, ports=(), insist=False, throw_away=True, properties=properties)
     except BaseException:
-        rmtree(folders.root, ignore_errors=True)
+        remove_folder(folders.root)
         raise
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +14,7 @@ from uuid import uuid4
 from labkit.errors import RecordsUnreadable
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import COLUMNS, column_dtype, in_order_of_finishing
+from labkit.temporary_folder import remove_folder, temporary_folder
 from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ class RecordFolder:
 
     def _new_journal(self) -> Journal:
         if self.path is None:
-            self.path = Path(tempfile.mkdtemp(prefix="labkit-records-"))
+            self.path = temporary_folder("records")
             weakref.finalize(self, _remove, self.path, os.getpid())
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._number and file_names(self.path):
@@ -268,4 +267,4 @@ def _good(lines: bytes) -> Iterator[pa.Table]:
 
 def _remove(folder: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked copy ends too
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)

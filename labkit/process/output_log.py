@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import shutil
-import tempfile
 import threading
 from functools import cache
 from itertools import count
 from pathlib import Path
+
+from labkit.temporary_folder import remove_folder, temporary_folder
 
 #: What the file is called where a process has a folder of its own.
 OUTPUT_FILE = "output.log"
@@ -133,12 +133,12 @@ def output_folder() -> Path:
 
 @cache
 def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="labkit-output-"))
+    folder = temporary_folder("output")
     owner = os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:  # a forked copy ends too
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     atexit.register(remove)
     return folder

@@ -6,16 +6,19 @@ import os
 import tempfile
 from pathlib import Path
 
+from labkit.temporary_folder import SUFFIX, temporary_folder
+
 #: What a Unix socket's path may be long at most, in bytes (unix(7)).
 LONGEST_PATH = 107
-#: What the names of the folders begin with.
-PREFIX = "labkit-sockets-"
+#: What the folders are for.
+WHAT = "sockets"
 #: What the name of a socket there may be long at most.
 LONGEST_NAME = 3
 
 
 def make_socket_folder() -> Path:
-    """A new folder in the one for temporary files, or in `/tmp` if that has too long a path; the caller deletes it."""
+    """A new folder in the one for temporary files, or in `/tmp` if that has too long a path; the caller ends it
+    by `remove_folder`."""
     usual = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(usual)) + len(f"/{PREFIX}12345678/") + LONGEST_NAME <= LONGEST_PATH
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=usual if fits else "/tmp"))  # noqa: S108
+    fits = len(os.fsencode(usual)) + len(f"/{WHAT}-12345678{SUFFIX}/") + LONGEST_NAME <= LONGEST_PATH
+    return temporary_folder(WHAT, usual if fits else Path("/tmp"))  # noqa: S108

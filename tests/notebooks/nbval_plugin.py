@@ -6,7 +6,6 @@ what a cell, or a kernel, wrote to stderr stands in the report if it fails, wher
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from labkit.process.socket_folder import make_socket_folder
+from labkit.temporary_folder import remove_folder
 
 
 class HeardKernelManager(KernelManager):
@@ -28,7 +28,7 @@ class HeardKernelManager(KernelManager):
 def pytest_configure(config: pytest.Config) -> None:
     """Have all kernels of nbval made so."""
     sockets = make_socket_folder()
-    config.add_cleanup(partial(shutil.rmtree, sockets, ignore_errors=True))
+    config.add_cleanup(partial(remove_folder, sockets))
     nbval.kernel.KernelManager = partial(HeardKernelManager, transport="ipc", ip=str(sockets / "k"))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from celery.worker import state
@@ -35,6 +34,7 @@ from labkit.grading.sandbox.contract import Backend
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
 from labkit.redis_state import Refusals
+from labkit.temporary_folder import passing_folder
 from labkit.typed_values import typed
 
 #: How often processes may end with a submission before whoever asked is told, in a row.
@@ -108,7 +108,7 @@ class RemoteTask:
     def _report(self, pack: AssignmentPack, work: SubmittedWork) -> Report:
         with ExitStack() as ends:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # systems delete what has lain in /tmp for days
-            folder = Path(ends.enter_context(TemporaryDirectory(dir=self._folder)))
+            folder = ends.enter_context(passing_folder("submission", self._folder))
             assignment = read_assignment(pack.unpack(folder))
             notebook = folder / "handed_in.ipynb"
             notebook.write_bytes(work.notebook)

@@ -42,6 +42,7 @@ from labkit.grading.sandbox.seccomp_filter import MACHINES, filter_program
 from labkit.grading.sandbox.student_user import STUDENT, spare_user
 from labkit.grading.sandbox.tried_backend import TRIAL, TRIAL_TIMEOUT, TriedBackend
 from labkit.process.socket_folder import make_socket_folder
+from labkit.temporary_folder import remove_folder
 
 EngineName = Literal["podman", "docker"]
 
@@ -141,7 +142,7 @@ class ContainerEngine(TriedBackend):
         with ExitStack() as undone:  # there may be too many open files
             held = undone.enter_context(ExitStack())
             folder = make_socket_folder()
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.callback(remove_folder, folder)
             pipes = ConversationPipes()
             undone.callback(pipes.close)
             line = folder / "s"  # as long as a name may be there

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -24,6 +23,7 @@ from labkit.grading.sandbox.control_group import ControlGroup, limited_group
 from labkit.grading.sandbox.conversation_pipes import ConversationPipes
 from labkit.grading.sandbox.sandbox_process import ProcessEnd
 from labkit.process.process_group import ProcessGroup
+from labkit.temporary_folder import remove_folder
 
 #: How long an engine may take to start a container, in seconds.
 START_TIMEOUT = 60.0
@@ -77,7 +77,7 @@ class ContainerProcess:
         finally:
             listener.close()
         try:
-            shutil.rmtree(folder)  # what is mounted stays there, and nothing is left here if the grader is killed
+            remove_folder(folder)  # what is mounted stays there, and nothing is left here if the grader is killed
             self._take_over(pipes)
         except BaseException:
             self._line.close()

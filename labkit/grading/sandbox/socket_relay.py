@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from labkit.errors import GradingFailed
 from labkit.grading.sandbox.relay_program import Observer, RelayLoop
 from labkit.process.socket_folder import make_socket_folder
 from labkit.resource import Resource
+from labkit.temporary_folder import remove_folder
 
 #: How long a change of state may take, in seconds.
 STATE_TIMEOUT = 30.0
@@ -98,7 +98,7 @@ class SocketRelay(Resource):
                 self._listener.close()
                 os.close(self._wake)
                 os.close(self._waker)
-                shutil.rmtree(self._folder, ignore_errors=True)
+                remove_folder(self._folder)
 
     def _change(self, state: State) -> None:
         self.check()

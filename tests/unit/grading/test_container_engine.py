@@ -19,8 +19,9 @@ from labkit.errors import SandboxUnavailable
 from labkit.grading.sandbox import ContainerEngine, Ended, Ending, Said, container_engine, container_process
 from labkit.grading.sandbox.container_words import image_archive
 from labkit.grading.sandbox.control_group import ControlGroup
-from labkit.process.socket_folder import LONGEST_NAME, LONGEST_PATH, PREFIX
+from labkit.process.socket_folder import LONGEST_NAME, LONGEST_PATH, WHAT
 from labkit.taskqueue.timeouts import wait_until
+from labkit.temporary_folder import SUFFIX
 from tests.conditions import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are what Linux has")
@@ -80,7 +81,7 @@ def test_a_command_is_told_and_tells_and_its_status_comes_back(
 def test_a_folder_for_temporary_files_may_have_a_name_as_long_as_fits(
     engine: Callable[..., ContainerEngine], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    longest = LONGEST_PATH - LONGEST_NAME - len(f"/{PREFIX}12345678/")
+    longest = LONGEST_PATH - LONGEST_NAME - len(f"/{WHAT}-12345678{SUFFIX}/")
     deep = Path(f"{folder.parent / 'tmp'}/".ljust(longest, "x"))
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))

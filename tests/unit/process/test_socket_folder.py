@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.process.socket_folder import LONGEST_NAME, make_socket_folder
+from labkit.temporary_folder import remove_folder
 
 
 @pytest.mark.parametrize("length", [30, 79, 80, 200])
@@ -26,6 +27,6 @@ def test_a_socket_can_be_made_there_however_long_the_path_for_temporary_files_is
             listener.bind(str(folder / ("x" * LONGEST_NAME)))
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert (folder.parent == usual) is (length <= 79)
-        shutil.rmtree(folder)
+        remove_folder(folder)
     finally:
         shutil.rmtree(usual)
