@@ -137,7 +137,7 @@ def test_what_is_not_there_is_said(type_in, unique_name):
 @pytest.mark.long
 def test_what_cannot_be_is_said(type_in, unique_name):
     topic = ("--topic", unique_name)
-    assert "0 is no id of a job; it is a whole number from 1" in said(type_in("produce", "0", *topic), 1)
+    assert "greater than or equal to 1" in said(type_in("produce", "0", *topic), 2)
     assert "not both" in said(type_in("produce", "1", "--count", "3", *topic), 1)
     said(type_in("produce", "1", *topic))
     err = said(type_in("list", "--status", "asleep", *topic), 1)

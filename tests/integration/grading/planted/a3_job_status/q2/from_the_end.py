@@ -1,4 +1,4 @@
-# no work begun
+# no work begun or tasks left
 import json
 import time
 
