@@ -131,7 +131,7 @@ class Attempts:
 
     def sum_up(self) -> None:
         """Report how many failures there were of each kind, besides the first; at the end of the worker."""
-        for kind, count in self._told.repeated().items():
+        for kind, count in self._told.take_repeated().items():
             log.warning("%s: %d further attempts failed in the same way: %s", self._worker, count, kind)
 
     def _put_away(self, item: WorkItem, outcome: str, reason: str) -> None:

@@ -117,6 +117,7 @@ class FailureCounter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
 
     def tell(self, error: BaseException) -> tuple[str, int]:
         """What to say of it, and the how-manieth of its kind it is. Never raises."""
@@ -127,10 +128,12 @@ class FailureCounter:
             number = self._counts[kind] = self._counts.get(kind, 0) + 1
         return (failure_of(error).whole if is_known and number == 1 else describe(error)), number
 
-    def repeated(self) -> dict[str, int]:
-        """How many came after the first of their kind, by kind."""
+    def take_repeated(self) -> dict[str, int]:
+        """How many came after the first of their kind, by kind, and have not been taken before."""
         with self._lock:
-            return {kind: number - 1 for kind, number in self._counts.items() if number > 1}
+            repeated = {kind: number - self._taken.get(kind, 1) for kind, number in self._counts.items()}
+            self._taken = dict(self._counts)
+        return {kind: number for kind, number in repeated.items() if number > 0}
 
 
 def is_news(number: int) -> bool:

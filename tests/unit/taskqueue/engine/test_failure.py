@@ -215,9 +215,22 @@ def test_the_first_of_a_kind_is_whole_and_further_ones_are_counted():
     assert told[0][0].startswith("ValueError: 0\n")
     assert [text for text, _ in told[1:]] == [f"ValueError: {number}" for number in range(1, 12)]
     counter.tell(raised(KeyError("another kind")))
-    ((kind, count),) = counter.repeated().items()
+    ((kind, count),) = counter.take_repeated().items()
     assert kind.startswith("ValueError ")
     assert count == 11
+
+
+def test_workers_of_one_counter_say_together_how_many_there_were():
+    counter = FailureCounter()
+
+    def fail(times: int) -> None:
+        for number in range(times):
+            counter.tell(raised(ValueError(str(number))))
+
+    fail(3)
+    assert [[*counter.take_repeated().values()] for _ in range(3)] == [[2], [], []]
+    fail(4)
+    assert [*counter.take_repeated().values()] == [4]
 
 
 def test_the_same_class_from_another_line_is_another_kind():
@@ -234,7 +247,7 @@ def test_kinds_without_end_are_counted_together(monkeypatch):
     told = [counter.tell(raised(type(f"E{number}", (Exception,), {})())) for number in range(6)]
     assert [number for _, number in told] == [1, 1, 1, 1, 2, 3]
     assert ["\n" in text for text, _ in told] == [True] * 3 + [False] * 3
-    assert counter.repeated() == {"others": 2}
+    assert counter.take_repeated() == {"others": 2}
 
 
 def test_what_another_process_has_told_is_taken_over():
