@@ -114,7 +114,10 @@ def grow(name: Name, partitions: Partitions) -> None:
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a topic with all its records."""
     with attached_topics() as topics:
-        topics.get(name)
+        try:
+            topics.get(name)
+        except UnknownTopic as error:
+            raise UnknownTopic(f"There is no topic {name!r}. `labkit topics list` shows those there are.") from error
         if not yes:
             typer.confirm(f"Delete {name} with all its records?", abort=True)
         topics.delete(name)
