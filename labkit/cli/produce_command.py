@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, send_on_schedule, start_logging, stop_on_signal
+from labkit.cli.common import (
+    attached_topics,
+    choose,
+    send_on_schedule,
+    start_logging,
+    stop_on_signal,
+    topic_of_tasks,
+)
 from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
 
@@ -114,7 +121,7 @@ def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> 
 
 def _get_or_create(topics: Topics, name: str, partitions: int) -> Topic:
     try:
-        return topics.get(name)
+        return topic_of_tasks(topics, name)
     except UnknownTopic:
         return topics.create(name, partitions=partitions)
 

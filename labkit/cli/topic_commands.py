@@ -184,8 +184,10 @@ def drop(
 
 
 def _of(topics: Topics, name: str) -> DeadLetters:
+    from labkit.jobs.topic_kind import must_have_letters
     from labkit.taskqueue.dead_letters import DeadLetters
 
+    must_have_letters(topics, name)
     return DeadLetters(topics, name)
 
 

@@ -9,6 +9,10 @@ class InternalTopic(LabkitError):
     says = "The topic is Kafka's own, as are all whose names begin with two underscores, so labkit leaves it as it is."
 
 
+class OtherTopicKind(LabkitError):
+    says = "The topic holds records of another kind, so it stays as it is."
+
+
 class UnknownGroup(TransportError):
     says = "There is no such group. `labkit groups list` shows those there are."
 
