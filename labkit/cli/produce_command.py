@@ -75,6 +75,7 @@ def produce(
     from labkit.taskqueue import Producer
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS
+    from labkit.taskqueue.group_kind import must_be_kind
     from labkit.taskqueue.partitioners import PARTITIONERS
 
     rng = random.Random(seed)
@@ -86,6 +87,8 @@ def produce(
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
+        if strategy is not None:
+            must_be_kind(target, group)
         admission = None if strategy is None else ProducerAdmission(strategy, target, group=group)
         try:
             with (

@@ -74,7 +74,10 @@ def describe(
     from rich.console import Console
     from rich.live import Live
 
+    from labkit.taskqueue.group_kind import must_be_kind
+
     with attached_topics() as topics:
+        must_be_kind(topics.get(name), group)
         if not watch:
             Console().print(_lag_table(topics, name, group))
             return

@@ -17,6 +17,10 @@ class UnknownGroup(TransportError):
     says = "There is no such group. `labkit groups list` shows those there are."
 
 
+class OtherGroupKind(TransportError):
+    says = "The group is a share group where a consumer group was meant, or the other way round: take another name."
+
+
 class GroupInUse(TransportError):
     says = "The group still has members. Stop them first."
 
