@@ -12,7 +12,7 @@ from labkit.settings import TransportName
 
 LIBRARIES = get_args(TransportName)
 #: These try the clients themselves, so they are run over both. What stands upon them is the same code over either.
-BOTH = ("test_contract.py", "test_outage.py", "test_transactions.py")
+BOTH = ("test_contract.py", "test_first_use.py", "test_outage.py", "test_transactions.py")
 
 
 @pytest.hookimpl(tryfirst=True)

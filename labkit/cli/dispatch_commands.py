@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import start_logging, stop_on_signal
+from labkit.cli.common import start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -184,7 +184,7 @@ def dispatch(
     """
     from labkit.backpressure import parse_strategy
     from labkit.cli.live import Rates, follow, left_on_kafka, picture
-    from labkit.dispatch.factory import DISPATCHER_GROUP, make_dispatcher
+    from labkit.dispatch.factory import DISPATCHER_GROUP, class_topic, make_dispatcher
     from labkit.dispatch.monitor import DispatcherMonitor
     from labkit.lab import attach_lab
     from labkit.policies import make_policy
@@ -203,6 +203,8 @@ def dispatch(
     start_logging("dispatcher")
     started = time.monotonic()
     with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
+        for name in {class_topic(one.name) for one in known} & set(topics.names()):
+            topic_of_tasks(topics, name)
         dispatcher = make_dispatcher(
             lab,
             topics,

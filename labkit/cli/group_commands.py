@@ -12,6 +12,7 @@ import typer
 from labkit.cli.common import attached_topics
 from labkit.cli.option_types import group_name, topic_name
 from labkit.cli.plain_text import one_line
+from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
     from labkit.taskqueue.groups import GroupDescription, Groups, OffsetChange
@@ -43,13 +44,17 @@ def list_groups() -> None:
             one_line(group.name),
             group.kind,
             group.state,
-            str(len(group.members)),
-            ", ".join(group.topics),
-            str(group.lag),
+            "?" if group.unreadable else str(len(group.members)),
+            "?" if group.unreadable else ", ".join(group.topics),
+            "?" if group.unreadable else str(group.lag),
         )
         for group in found
     ]
     _print_table(("group", "kind", "state", "members", "topics", "lag"), rows)
+    unreadable = [group for group in found if group.unreadable]
+    if unreadable:
+        first = f"{one_line(unreadable[0].name)!r}: {one_line(unreadable[0].unreadable)}"
+        raise LabkitError(f"{len(unreadable)} of {len(found)} groups could not be read. {first}")
 
 
 @groups_app.command()

@@ -25,7 +25,7 @@ from labkit.cli.option_types import (
     group_name,
     topic_name,
 )
-from labkit.errors import LabkitError, UnknownTopic
+from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
     from labkit.jobs import Job, JobEvent, JobView
@@ -225,14 +225,10 @@ def _lab() -> Iterator[tuple[Lab, Topics]]:
 @contextmanager
 def _view(name: str) -> Iterator[JobView]:
     from labkit.jobs import open_view
+    from labkit.jobs.writer import known_jobs_topic
 
-    with _lab() as (lab, topics):
-        try:
-            topic = topics.get(name)
-        except UnknownTopic as error:
-            raise UnknownTopic(f"There is no topic {name!r} yet. `labkit jobs produce` makes it.") from error
-        with open_view(topic, lab) as view:
-            yield view
+    with _lab() as (lab, topics), open_view(known_jobs_topic(topics, name), lab) as view:
+        yield view
 
 
 def _new_jobs(job_ids: list[int] | None, number: int | None) -> Iterable[Task]:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, send_on_schedule, start_logging, stop_on_signal
+from labkit.cli.common import (
+    attached_topics,
+    choose,
+    send_on_schedule,
+    start_logging,
+    stop_on_signal,
+    topic_of_tasks,
+)
 from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
 
@@ -68,6 +75,7 @@ def produce(
     from labkit.taskqueue import Producer
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS
+    from labkit.taskqueue.group_kind import must_be_kind
     from labkit.taskqueue.partitioners import PARTITIONERS
 
     rng = random.Random(seed)
@@ -79,6 +87,8 @@ def produce(
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
+        if strategy is not None:
+            must_be_kind(target, group)
         admission = None if strategy is None else ProducerAdmission(strategy, target, group=group)
         try:
             with (
@@ -114,7 +124,7 @@ def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> 
 
 def _get_or_create(topics: Topics, name: str, partitions: int) -> Topic:
     try:
-        return topics.get(name)
+        return topic_of_tasks(topics, name)
     except UnknownTopic:
         return topics.create(name, partitions=partitions)
 

@@ -74,7 +74,10 @@ def describe(
     from rich.console import Console
     from rich.live import Live
 
+    from labkit.taskqueue.group_kind import must_be_kind
+
     with attached_topics() as topics:
+        must_be_kind(topics.get(name), group)
         if not watch:
             Console().print(_lag_table(topics, name, group))
             return
@@ -114,7 +117,10 @@ def grow(name: Name, partitions: Partitions) -> None:
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a topic with all its records."""
     with attached_topics() as topics:
-        topics.get(name)
+        try:
+            topics.get(name)
+        except UnknownTopic as error:
+            raise UnknownTopic(f"There is no topic {name!r}. `labkit topics list` shows those there are.") from error
         if not yes:
             typer.confirm(f"Delete {name} with all its records?", abort=True)
         topics.delete(name)
@@ -181,8 +187,10 @@ def drop(
 
 
 def _of(topics: Topics, name: str) -> DeadLetters:
+    from labkit.jobs.topic_kind import must_have_letters
     from labkit.taskqueue.dead_letters import DeadLetters
 
+    must_have_letters(topics, name)
     return DeadLetters(topics, name)
 
 

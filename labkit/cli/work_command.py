@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
 
@@ -116,7 +116,7 @@ def work(
                 workers=lambda: len(members.status()),
             )
         members = WorkerGroup(
-            topics.get(topic),
+            topic_of_tasks(topics, topic),
             group=group,
             workers=workers,
             handler=function,

@@ -34,10 +34,10 @@ from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig
+from labkit.taskqueue.group_kind import must_be_joinable
 from labkit.taskqueue.members import ThreadMember, stop_members
 from labkit.taskqueue.topics import Topic
 
@@ -109,10 +109,11 @@ class Dispatcher(Resource):
     def start(self) -> Self:
         """Join the groups; returns when the partitions are shared out.
 
-        Raises `DeadTopicRefused` if a topic cannot have dead letters.
+        Raises `DeadTopicRefused` if a topic cannot have dead letters, `OtherGroupKind` if there is a share group of the
+        name.
         """
-        for _, intake in self._all:
-            ensure_dead_topic(intake.topic, validate_only=True)
+        for name, intake in self._all:
+            must_be_joinable(intake.topic, group_of(self._group, name))
         self._thread.start()
         for member in self._members:
             member.start()

@@ -23,6 +23,7 @@ from labkit.jobs.job import MAX_ATTEMPTS, Job, JobEvent, JobStatus
 from labkit.jobs.job_group import JobGroup
 from labkit.jobs.job_run import JobRun, JobRuns, JobWork
 from labkit.jobs.processed_log import ProcessedJob, ProcessedLog
+from labkit.jobs.topic_kind import TopicKind, must_hold
 from labkit.jobs.view import JobView
 from labkit.jobs.writer import Jobs
 from labkit.outage import Outage
@@ -174,7 +175,8 @@ class JobConsumer(Resource):
         return self._group.records()
 
     def start(self) -> Self:
-        """Join the group."""
+        """Join the group. Raises `OtherTopicKind`, and takes nothing, if the topic holds something else than jobs."""
+        must_hold(self._jobs.topic, TopicKind.JOBS)
         self._stack.callback(self._jobs.close)
         self._stack.enter_context(self._group)
         return self

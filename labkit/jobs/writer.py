@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from labkit.errors import BadJobId, UnknownTopic
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus
+from labkit.jobs.topic_kind import TopicKind, must_hold
 from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer
@@ -18,11 +19,24 @@ CONFIG = {"cleanup.policy": "compact"}
 
 
 def jobs_topic(topics: Topics, *, name: str = JOB_STATUS, partitions: int = 1) -> Topic:
-    """The topic of the jobs as it is, with however many partitions; made if there is none."""
+    """The topic of the jobs as it is, with however many partitions; made if there is none.
+
+    Raises `OtherTopicKind` if it holds something else than jobs.
+    """
     try:
-        return topics.get(name)
+        return known_jobs_topic(topics, name)
     except UnknownTopic:
         return topics.create(name, partitions=partitions, config=CONFIG)
+
+
+def known_jobs_topic(topics: Topics, name: str) -> Topic:
+    """The topic of the jobs, which is there; raises `UnknownTopic`, and `OtherTopicKind` as `jobs_topic`."""
+    try:
+        topic = topics.get(name)
+    except UnknownTopic as error:
+        raise UnknownTopic(f"There is no topic {name!r} yet. `labkit jobs produce` makes it.") from error
+    must_hold(topic, TopicKind.JOBS)
+    return topic
 
 
 def new_job_id(rng: random.Random | None = None) -> int:

@@ -94,9 +94,10 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 
-# a topic comes into being when somebody creates it, not by a typing error
-auto.create.topics.enable=false
-num.partitions=1
+# as Kafka does by default, and as books expect: a topic that a plain client asks for comes into being, with as many
+# partitions as `labkit topics create` makes; labkit's own clients ask for none to be made
+auto.create.topics.enable=true
+num.partitions=2
 
 # how many brokers hold each record; the internal topics need no more than one partition here
 default.replication.factor={replicas}

@@ -19,13 +19,13 @@ from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.done_elsewhere import has_records, must_be_all
 from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.group_kind import must_be_joinable
 from labkit.taskqueue.group_records import GroupRecords, default_target
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
@@ -134,9 +134,9 @@ class WorkerGroup(Resource):
     def start(self) -> Self:
         """Start the workers and return when they have shared out all partitions.
 
-        Raises `DeadTopicRefused` if the topic cannot have dead letters.
+        Raises `DeadTopicRefused` if the topic cannot have dead letters, `OtherGroupKind` if the name is another kind's.
         """
-        ensure_dead_topic(self.topic, validate_only=True)
+        must_be_joinable(self.topic, self.group, self.mode)
         self._before = self._standing.done()
         for _ in range(self._initial):
             self.begin_to_add()

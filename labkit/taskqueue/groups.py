@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from labkit.errors import UnknownTopic
+from labkit.errors import BrokerUnreachable, TransportError, UnknownTopic
 from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup, UnreadTopic
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
@@ -43,6 +43,7 @@ class GroupDescription(NamedTuple):
 
     `members` are the names (client ids) of all, which some may share, `partitions` those of the topics that it reads or
     has read, in order. `gone` are topics of which something is committed, and which are not there any more.
+    `unreadable` is why nothing more than its kind and state could be read, empty where it could.
     """
 
     name: str
@@ -51,6 +52,7 @@ class GroupDescription(NamedTuple):
     members: tuple[str, ...]
     partitions: tuple[GroupPartition, ...]
     gone: tuple[str, ...]
+    unreadable: str = ""
 
     @property
     def topics(self) -> list[str]:
@@ -90,9 +92,18 @@ class Groups(Resource):
         self._full_names: dict[str, str] = {}
 
     def all(self) -> list[GroupDescription]:
-        """All of them, by their names; what other programs have for themselves is left out."""
-        found = [group for group in self._client.list_groups() if group.name.startswith(self._prefix)]
-        return self._describe([group for group in found if not is_in_namespace(group.name.removeprefix(self._prefix))])
+        """All of them, by their names; what other programs have for themselves is left out.
+
+        One that cannot be read, as by a user who may not, is told with the reason, and keeps nobody from the others.
+        """
+        listed = [group for group in self._client.list_groups() if group.name.startswith(self._prefix)]
+        found = [group for group in listed if not is_in_namespace(group.name.removeprefix(self._prefix))]
+        try:
+            return self._describe(found)
+        except BrokerUnreachable:
+            raise
+        except TransportError:
+            return [self._describe_if_readable(group) for group in found]
 
     def describe(self, name: str) -> GroupDescription:
         """The group of that name; raises `UnknownGroup`."""
@@ -164,6 +175,15 @@ class Groups(Resource):
         committed = self._client.all_committed(group.name for group in groups if group.kind != SHARE)
         extents: dict[str, _Extent | None] = {}
         return [self._describe_one(group, committed.get(group.name, {}), extents) for group in groups]
+
+    def _describe_if_readable(self, group: ListedGroup) -> GroupDescription:
+        try:
+            return self._describe([group])[0]
+        except BrokerUnreachable:
+            raise
+        except TransportError as error:
+            name = group.name.removeprefix(self._prefix)
+            return GroupDescription(name, group.kind, group.state, (), (), (), unreadable=str(error))
 
     def _describe_one(
         self, group: ListedGroup, committed: Mapping[TopicPartition, Position], extents: dict[str, _Extent | None]

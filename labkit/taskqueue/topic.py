@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from labkit.errors import TopicMismatch
+from labkit.errors import TopicMismatch, UnknownTopic
 from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.transport.contract import TopicDescription, Transport
 
@@ -72,6 +72,11 @@ def must_not_be_internal(full_name: str) -> None:
             f"The topic {full_name!r} is Kafka's own, as are all whose names begin with two underscores: labkit "
             "neither makes, changes or deletes it nor works on it, so take another name."
         )
+
+
+def missing(name: str) -> UnknownTopic:
+    """The error for a topic that is not there. Nothing of labkit's makes one only because it is asked for."""
+    return UnknownTopic(f"There is no topic {name!r}. `labkit topics create {name}` makes it.")
 
 
 def must_match(found: TopicDescription, name: str, partitions: int, config: Mapping[str, str]) -> None:

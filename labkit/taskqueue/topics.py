@@ -13,7 +13,7 @@ from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
-from labkit.taskqueue.topic import PartitionLag, Topic, must_match, must_not_be_internal
+from labkit.taskqueue.topic import PartitionLag, Topic, missing, must_match, must_not_be_internal
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -95,7 +95,10 @@ class Topics(Resource):
 
     def describe(self, name: str) -> TopicDescription:
         """The topic's partitions, replication factor and configuration; raises `UnknownTopic`."""
-        return self._client.describe_topic(self.full_name(name))
+        try:
+            return self._client.describe_topic(self.full_name(name))
+        except UnknownTopic as error:
+            raise missing(name) from error
 
     def grow(self, name: str, *, partitions: int) -> Topic:
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
@@ -179,6 +182,8 @@ class Topics(Resource):
         full_name = self.full_name(name)
         committed = self._client.committed(self.full_group(name, group), full_name)
         topic_id = self._client.topic_ids([full_name]).get(full_name)
+        if topic_id is None:
+            raise missing(name)
         starts = self._client.start_offsets(full_name)
         ends = self._client.end_offsets(full_name)  # there may be more partitions now, which begin at 0
         return partition_lags(committed, topic_id, starts, ends)

@@ -64,3 +64,29 @@ def test_mistakes_get_one_paragraph(type_in, words, reason):
 def test_without_a_broker_the_way_on_is_named(type_in):
     err = said(type_in("groups", "list", LABKIT_BOOTSTRAP_SERVERS="127.0.0.1:1"), status=1)
     assert err.startswith("labkit: Kafka at 127.0.0.1:1 does not answer.")
+
+
+SHARE = {"LABKIT_TRANSPORT": "confluent-kafka"}
+ALL = ("--service", "constant:1", "--until-empty")
+
+
+def test_a_share_group_and_a_consumer_group_of_one_name_are_told_apart_whichever_came_first(type_in, topic):
+    said(type_in("produce", "--topic", topic, "--count", "2"))
+    work = ("work", "--topic", topic, *ALL, "--group")
+    shared, dealt_out = f"{topic}-shared", f"{topic}-dealt-out"
+    assert "2 tasks done" in said(type_in(*work, shared, "--mode", "share", **SHARE))
+    assert "2 tasks done" in said(type_in(*work, dealt_out))
+    for words, more in (
+        ((*work, shared), {}),
+        ((*work, shared), SHARE),
+        (("topics", "describe", topic, "--group", shared), {}),
+        (("produce", "--topic", topic, "--backpressure", "pause:high=9,low=5", "--group", shared), {}),
+    ):
+        complaint = said(type_in(*words, **more), status=1)
+        assert f"The group '{shared}' is a share group" in complaint
+        assert f"`labkit groups delete {shared}` frees the name" in complaint
+    complaint = said(type_in(*work, dealt_out, "--mode", "share", **SHARE), status=1)
+    assert f"The group '{dealt_out}' is a consumer group" in complaint
+    assert "kind share" in said(type_in("groups", "describe", shared))
+    assert said(type_in("groups", "delete", shared, "--yes")) == f"{shared} is deleted.\n"
+    assert "2 tasks done" in said(type_in(*work, shared))

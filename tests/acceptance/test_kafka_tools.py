@@ -63,6 +63,22 @@ def test_a_topic_is_made_written_read_and_its_group_described(kafka, lab, unique
         topics.delete(unique_name)
 
 
+def test_a_topic_that_nobody_made_is_made_by_a_tool_and_never_by_labkit(kafka, type_in, lab, unique_name):
+    missing = f"There is no topic '{unique_name}'. `labkit topics create {unique_name}` makes it."
+    work = ("work", "--topic", unique_name, "--service", "constant:1", "--until-empty")
+    for words in (work, ("bridge", "--topic", unique_name), ("topics", "describe", unique_name)):
+        assert missing in said(type_in(*words), status=1)
+    others = ("records", unique_name), ("dead", "list", "--topic", unique_name), ("topics", "delete", unique_name)
+    for words in others:
+        assert f"There is no topic '{unique_name}'" in said(type_in(*words), status=1)
+    with connect(lab) as topics:
+        assert unique_name not in topics.names()
+        kafka("console-producer", "--topic", unique_name, given='{"task": "Task 1: Process file A"}\n')
+        assert topics.get(unique_name).partitions == 2
+        assert "1 tasks done" in said(type_in(*work))
+        topics.delete(unique_name)
+
+
 def test_a_tool_is_the_command_for_ctrl_c_and_a_closed_pipe(type_in, lab, unique_name):
     with connect(lab) as topics:
         with Producer(topics.create(unique_name, partitions=1)) as producer:

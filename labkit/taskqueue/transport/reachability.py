@@ -62,10 +62,13 @@ def refused(connection: Connection, error: object) -> NotAuthorized:
 
 
 def other_rule(connection: Connection) -> TransportError:
-    """The error for a group that shares out partitions by another rule, which its first member has brought."""
+    """The error for a group that shares out partitions by another rule, which its first member has brought, or in which
+    every member reads all of them.
+    """
     return TransportError(
         f"Kafka at {connection.bootstrap_servers} refused the request: the group has members of another program, which "
-        "share its partitions by another rule than round robin. End them, or take a group of another name."
+        "share its partitions by another rule than round robin, or it is a share group. End them, or take a group of "
+        "another name."
     )
 
 

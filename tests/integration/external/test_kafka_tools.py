@@ -27,7 +27,7 @@ def tool(connection: Connection, *words: str) -> subprocess.CompletedProcess[str
 
 
 def test_tools_log_in_by_sasl_over_tls(external_kafka, unique_name):
-    made = tool(external_kafka.sasl_ssl, "topics", "--create", "--topic", unique_name)
+    made = tool(external_kafka.sasl_ssl, "topics", "--create", "--topic", unique_name, "--partitions", "1")
     assert (made.returncode, made.stdout) == (0, f"Created topic {unique_name}.\n"), made.stderr
     by_scram = replace(external_kafka.sasl_plaintext, sasl_mechanism="SCRAM-SHA-512")
     offsets = tool(by_scram, "get-offsets", "--topic", unique_name)

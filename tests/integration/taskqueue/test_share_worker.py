@@ -10,6 +10,7 @@ import pytest
 from labkit.errors import CommitRefused, TransportError, TryAgainLater, WorkerFailed
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
+from labkit.taskqueue.cluster_errors import OtherGroupKind
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.confluent import share_groups
@@ -253,9 +254,19 @@ def test_what_the_broker_refuses_is_said(topics: Topics, unique_name):
             share(topic, unique_name, lock=0.1).start()
         with (
             WorkerGroup(topic, group=unique_name, settings=SETTINGS),
-            pytest.raises(WorkerFailed, match="a consumer group has that name"),
+            pytest.raises(OtherGroupKind, match=f"{unique_name!r} is a consumer group"),
         ):
             share(topic, unique_name).start()
+
+
+@pytest.mark.parametrize("transport", ["kafka-python", "confluent-kafka"])
+def test_a_consumer_group_of_a_share_groups_name_is_refused_with_what_to_do(lab, topics, unique_name, transport):
+    topic = topics.create(unique_name, partitions=1)
+    with share(topic, unique_name, workers=1), connect(lab, transport=transport) as others:
+        group = WorkerGroup(others.get(unique_name), group=unique_name, settings=SETTINGS)
+        with pytest.raises(OtherGroupKind, match=f"`labkit groups delete {unique_name}` frees the name"):
+            group.start()
+        group.close()
 
 
 def test_the_tasks_of_a_topic_made_anew_under_a_share_group_are_done(topics, unique_name):

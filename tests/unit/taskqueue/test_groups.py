@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from labkit.errors import UnknownTopic
+from labkit.errors import BrokerUnreachable, NotAuthorized, UnknownTopic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup, UnreadTopic
 from labkit.taskqueue.groups import GroupPartition, Groups, OffsetChange
@@ -158,3 +158,30 @@ def test_a_topic_that_is_gone_is_told_and_nothing_to_go_on_from(topics, groups, 
     monkeypatch.setattr(kind, "all_committed", lambda *_: {"ann.g": places})
     with pytest.raises(UnreadTopic, match="nothing of any topic that is there"):
         groups.reset("g", EARLIEST)
+
+
+def test_a_group_that_cannot_be_read_keeps_nobody_from_the_others(topics, groups, monkeypatch):
+    with member(topics, "a"), member(topics, "b", group="ann.secret"):
+        read = groups._client.members_of
+
+        def members_of(group):
+            if group.name == "ann.secret":
+                raise NotAuthorized("The broker does not tell of it.")
+            return read(group)
+
+        monkeypatch.setattr(groups._client, "members_of", members_of)
+        found = groups.all()
+        assert [(one.name, one.members, one.unreadable) for one in found] == [
+            ("g", ("a",), ""),
+            ("secret", (), "The broker does not tell of it."),
+        ]
+
+
+def test_a_broker_that_is_away_is_not_taken_for_a_group_that_cannot_be_read(topics, groups, monkeypatch):
+    def members_of(_group):
+        raise BrokerUnreachable("Nobody answers.")
+
+    with member(topics, "a"):
+        monkeypatch.setattr(groups._client, "members_of", members_of)
+        with pytest.raises(BrokerUnreachable):
+            groups.all()

@@ -205,7 +205,7 @@ class ConfluentShareConsumer:
 
 def _share_settings(connection: Connection, config: ShareConfig, timeouts: Timeouts) -> dict[str, object]:
     settings = client_settings(connection, timeouts)
-    del settings["allow.auto.create.topics"]  # not known to the preview
+    del settings["allow.auto.create.topics"]  # not known to the preview, which makes none
     return settings | {
         "group.id": config.group,
         "client.id": config.client_id,

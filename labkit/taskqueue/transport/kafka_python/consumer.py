@@ -233,6 +233,5 @@ def _settings(config: ConsumerConfig) -> dict[str, object]:
         "max_poll_interval_ms": int(config.max_poll_interval * 1000),
         "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
         "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
-        "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }

@@ -1,4 +1,6 @@
-"""The overrides of the network client of kafka-python: it waits with a limit, and tells who refused and what broke."""
+"""The overrides of the network client of kafka-python: it waits with a limit, makes no topic by asking for it, and
+tells who refused and what broke.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,14 @@ def has_ended(client: Any) -> bool:
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Notes who was refused, so that the next try raises it; kafka-python tries until the time is up."""
+    """Makes no topic by asking for it, and notes who was refused, so that the next try raises it; kafka-python tries
+    until the time is up.
+    """
+
+    def __init__(self, net: NetworkSelector, **config: Any) -> None:
+        super().__init__(net, **config)
+        # kafka-python 3.0.12 does not hand on what a consumer or a producer is told by the option of this name
+        self.cluster.config["allow_auto_create_topics"] = False
 
     async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
         await super()._connect(node, conn, **options)

@@ -250,6 +250,5 @@ def _settings(config: ProducerConfig, timeouts: Timeouts) -> dict[str, object]:
         "request_timeout_ms": min(int(timeouts.request * 1000), delivery_timeout_ms - config.linger_ms),
         "max_request_size": MAX_RECORD_BYTES,
         "max_block_ms": TOPIC_PATIENCE_MS,
-        "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }

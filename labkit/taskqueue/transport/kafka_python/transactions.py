@@ -165,6 +165,5 @@ def _settings(transactional_id: str, timeouts: Timeouts) -> dict[str, Any]:
         "retry_backoff_ms": RETRY_BACKOFF_MS,
         "max_request_size": MAX_COUNTED_BYTES,
         "max_block_ms": TOPIC_PATIENCE_MS,
-        "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }
