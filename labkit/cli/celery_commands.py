@@ -11,7 +11,7 @@ import typer
 
 from labkit.cli.common import choose, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
-from labkit.errors import LabkitError, WorkerFailed
+from labkit.errors import WorkerFailed
 from labkit.process.signals import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ def worker(
     from labkit.celery_app.celery_status import OutcomeCounter, reachable_broker
     from labkit.celery_app.celery_worker import Pool, run_worker, worker_app
     from labkit.dispatch.factory import new_name
+    from labkit.dispatch.session_options import concurrency_of
     from labkit.settings import load_settings
 
     pools: dict[str, Pool] = {one: one for one in get_args(Pool)}
     the_pool = choose("pool", pool, pools)
-    if the_pool == "solo" and concurrency not in (None, 1):
-        raise LabkitError("With --pool solo there is one task at a time; leave --concurrency out.")
-    processes = concurrency or (1 if the_pool == "solo" else 2)
+    processes = concurrency_of(the_pool, concurrency)
     the_name = name or new_name("celery")
     settings = load_settings()
     reachable_broker(settings)

@@ -74,7 +74,7 @@ def produce(
     from labkit.taskqueue import Producer
     from labkit.taskqueue.arrivals import constant
 
-    if job_ids and (number or forever):
+    if sum(map(bool, (job_ids, number, forever))) > 1:
         raise LabkitError("Name the jobs by their ids, or say how many by --count or --forever, not both.")
     tasks = _new_jobs(job_ids, None if forever else number or DEFAULT_COUNT)
     moments = constant(rate)
