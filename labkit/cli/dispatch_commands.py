@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import start_logging, stop_on_signal
+from labkit.cli.common import say_all, start_logging, stop_on_signal
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -185,9 +185,11 @@ def dispatch(
     """
     from labkit.backpressure import parse_strategy
     from labkit.cli.live import Rates, follow, left_on_kafka, picture
-    from labkit.dispatch.factory import DISPATCHER_GROUP, make_dispatcher
+    from labkit.dispatch.dispatcher import group_of
+    from labkit.dispatch.factory import DISPATCHER_GROUP, class_topic, make_dispatcher
     from labkit.dispatch.monitor import DispatcherMonitor
     from labkit.dispatch.session_options import limit_of
+    from labkit.dispatch.waiting_kinds import look_for_handlers
     from labkit.lab import attach_lab
     from labkit.policies import make_policy
     from labkit.settings import load_settings
@@ -217,6 +219,8 @@ def dispatch(
             partitions=partitions,
             settings=settings,
         )
+        groups = {class_topic(one.name): group_of(DISPATCHER_GROUP, one.name) for one in known}
+        say_all(look_for_handlers(lab, topics, groups, settings))
         with DispatcherMonitor(
             lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings
         ) as watch:

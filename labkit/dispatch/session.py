@@ -18,7 +18,13 @@ from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make
 from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
-from labkit.dispatch.session_options import DEFAULT_POLICY, DEFAULT_POOL, limit_of, must_have_one_source
+from labkit.dispatch.session_options import (
+    DEFAULT_POLICY,
+    DEFAULT_POOL,
+    limit_of,
+    must_have_one_source,
+    with_own_handlers,
+)
 from labkit.dispatch.session_records import SessionRecords
 from labkit.errors import (
     BrokerUnreachable,
@@ -83,7 +89,7 @@ class CelerySession(Resource):
     ) -> None:
         must_have_one_source(classes, topic, policy=policy, options=options, limit=limit, admission=admission)
         self.lab = lab
-        given = settings or load_settings()
+        given = with_own_handlers(settings or load_settings())
         self._settings = settings = own_settings(given) if topic is None else given
         self._classes = list(classes)
         self._policy = policy or DEFAULT_POLICY

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from labkit.celery_app.celery_worker import Pool
-from labkit.errors import SettingsError
+from labkit.celery_app.known_kinds import own_kinds
+from labkit.errors import HandlerNotFound, SettingsError
 from labkit.policies import PriorityClass
 from labkit.settings import Settings
 
@@ -28,6 +29,23 @@ def must_have_one_source(classes: Sequence[PriorityClass], topic: object, **of_a
             f"A bridge takes every record of its topic at once, so it does nothing with {vain}: leave that out, or "
             "give `classes` without a topic."
         )
+
+
+def with_own_handlers(settings: Settings) -> Settings:
+    """These settings, by which a worker imports the modules whose handlers this process has registered, too.
+
+    Raises `HandlerNotFound` for a handler that lives only here, as one of a notebook's cell.
+    """
+    modules = dict.fromkeys(settings.celery_imports.replace(",", " ").split())
+    for kind, module in own_kinds().items():
+        if module == "__main__":
+            raise HandlerNotFound(
+                f"The handler of the kind {kind!r} lives only in this program, so Celery's worker cannot import it. "
+                "Put it into a module of its own, and import that."
+            )
+        if not module.startswith("labkit."):
+            modules[module] = None
+    return settings.model_copy(update={"celery_imports": ",".join(modules)})
 
 
 def limit_of(limit: int | None, settings: Settings) -> int:
