@@ -48,7 +48,7 @@ def work(
     ] = "worker_group",
     workers: Workers = 1,
     service: Annotated[
-        str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
+        str | None, typer.Option(help="Simulated work in seconds: constant:0.02, uniform:0.01,0.05, exponential:20ms.")
     ] = None,
     handler: Annotated[str | None, typer.Option(help="Real work: module:function, called with each task.")] = None,
     mode: Annotated[

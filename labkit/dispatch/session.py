@@ -67,9 +67,8 @@ class CelerySession(Resource):
     reads that one, into a queue of this session; one that `Topics` has made `fresh` or `temporary` is meant by its
     object, since its name may be another's too. `workers` is how many tasks Celery performs at once, by default 2, in
     forked processes of one worker or in threads (`pool`). Each takes `prefetch` from the queue, and `limit` is how many
-    may be in it or taken for each, by default as in the settings. All defaults are those of `labkit dispatch` and
-    `labkit celery worker`. Raises `SettingsError` for what cannot be, and for an option that does nothing beside the
-    others.
+    may be in it or taken for each, by default as in the settings. Raises `SettingsError` for what cannot be or does
+    nothing.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def function(_task):
 #: What can be worked with: the work, and in which executors.
 WORK = {
     "nothing": ({}, ("threads", "processes")),
-    "service": ({"service": constant(1)}, ("threads", "processes")),
+    "service": ({"service": constant(0.001)}, ("threads", "processes")),
     "handler": ({"handler": function}, ("threads", "processes")),
     "coroutine": ({"handler": coroutine}, ("asyncio",)),
 }
