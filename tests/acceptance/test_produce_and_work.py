@@ -62,8 +62,8 @@ def test_what_a_plain_producer_has_written_fails_is_replayed_and_is_done(lab, ty
         with closing(KafkaProducer(bootstrap_servers=lab.bootstrap_servers)) as client:
             client.send(unique_name, bill, key=b"customer-3", headers=[("trace", b"4bf9")]).get(60)
             client.send(unique_name, text).get(60)
-        work = ("work", "--topic", unique_name, "--group", unique_name, "--attempts", "1", "--until-empty")
-        out = said(type_in(*work, "--handler", "bills:pay"))
+        work = ("work", "--topic", unique_name, "--group", unique_name, "--until-empty")
+        out = said(type_in(*work, "--handler", "bills:pay", "--attempts", "1"))
         assert "0 tasks done, 2 attempts failed" in out
         letters = json.loads(said(type_in("dead", "list", "--topic", unique_name, "--json")))
         assert [letter["id"] for letter in letters] == [f"{unique_name}/0/{offset}" for offset in (0, 1)]
