@@ -19,7 +19,7 @@ from labkit.taskqueue.task import Task
 
 REPEATS = 3
 THREADS_TASKS, THREADS_KEYS, THREADS = 10_000, 1_000, 16
-SERVICE, SEED = uniform(0, 5), 1
+SERVICE, SEED = uniform(0, 0.005), 1
 ASYNCIO_TASKS, ASYNCIO_KEYS, ASYNCIO_PARTITIONS = 2_000, 100, 4
 #: As many coroutines at once as there are keys: more can't run, since those of a key go one after the other.
 COROUTINES = ASYNCIO_KEYS

@@ -46,19 +46,19 @@ def soak(*, tasks: int = 100_000, faults: int = 50, seeds: int = 10) -> Series:
     Four partitions per worker: with four for three workers, whoever has two would be left with them at the end, and
     its work would look like slow recovery.
     """
-    load = WorkerLoad(tasks=tasks, service=uniform(10, 50), partitions=12)
+    load = WorkerLoad(tasks=tasks, service=uniform(0.01, 0.05), partitions=12)
     return Series(name="soak", load=load, faults=lambda seed: mixed_faults(faults, seed), seeds=range(1, seeds + 1))
 
 
 def crash_runs() -> Series:
     """Worker processes are killed; `make test` has a short one of these."""
-    load = WorkerLoad(tasks=10_000, service=uniform(5, 15), concurrency=4)
+    load = WorkerLoad(tasks=10_000, service=uniform(0.005, 0.015), concurrency=4)
     return Series(name="crash runs", load=load, faults=lambda seed: ["kill worker"] * 15, seeds=(1, 2, 3))
 
 
 def restarts() -> Series:
     """Workers are asked to stop, and replaced, one after the other, which takes a second or two each."""
-    load = WorkerLoad(tasks=4_000, service=uniform(50, 150), concurrency=4)
+    load = WorkerLoad(tasks=4_000, service=uniform(0.05, 0.15), concurrency=4)
     return Series(name="restarts", load=load, faults=lambda seed: ["replace worker"] * 15, seeds=(1, 2, 3))
 
 
@@ -142,7 +142,7 @@ def describe(series: Series) -> str:
     kinds = ", ".join(f"{faults.count(fault)} of {fault!r}" for fault in MIXTURE if fault in faults)
     frozen = f" Frozen is for {FROZEN_SESSIONS * load.session_timeout:g} s." if "freeze worker" in faults else ""
     return (
-        f"{load.tasks} tasks of {load.service} ms with {load.keys} keys on {load.partitions} partitions, in the order "
+        f"{load.tasks} tasks of {load.service} s with {load.keys} keys on {load.partitions} partitions, in the order "
         f"of keys, over kafka-python; {load.workers} worker processes with {load.concurrency} threads each and a "
         f"session of {load.session_timeout:g} s; {len(faults)} faults at equal shares of the work: {kinds}.{frozen} "
         "Each run has a lab and a seed of its own; the checker's verdict counts."

@@ -84,7 +84,7 @@ def _dispatch_rate(lab: Lab) -> float:
         _fill(lab, topic, [new_task(SLEEP_KIND, 0.0) for _ in range(DISPATCHED)])
         presence.say(1)
         with make_dispatcher(
-            lab, topics, [PriorityClass(name=name)], limit=DISPATCHED + BATCH, settings=settings
+            lab, topics, [PriorityClass(name=name)], "strict", limit=DISPATCHED + BATCH, settings=settings
         ) as dispatcher:
 
             def sent() -> int:
@@ -163,7 +163,7 @@ def _added_latency(lab: Lab) -> dict[str, dict[str, float]]:
     }
     app = make_app(broker_url(settings, lab), settings)
     prompt = load_settings(linger_ms=0)  # an urgent task does not wait for others to fill a batch
-    with CelerySession(lab, classes=[high, low], policy="reserve", workers=2, limit=1) as session:
+    with CelerySession(lab, classes=[high, low], policy="reserve", workers=2, pool="threads", limit=1) as session:
         _fill(lab, f"jobs.{low.name}", [new_task(SLEEP_KIND, LOW_SECONDS) for _ in range(LOW_TASKS)])
         session.wait_for_records(20, timeout=LONGEST)
         with Producer(session.topic(high.name), settings=prompt) as producer, app.connection_for_write() as connection:
@@ -237,7 +237,9 @@ class _TwoDispatchers:
     """Both of one group; inside, a function that says how many tasks they have sent."""
 
     def __init__(self, lab: Lab, topics: Topics, known: PriorityClass, settings: Settings) -> None:
-        self._both = [make_dispatcher(lab, topics, [known], limit=CONTENDED_LIMIT, settings=settings) for _ in range(2)]
+        self._both = [
+            make_dispatcher(lab, topics, [known], "strict", limit=CONTENDED_LIMIT, settings=settings) for _ in range(2)
+        ]
 
     def __enter__(self) -> Callable[[], int]:
         for one in self._both:

@@ -18,6 +18,7 @@ from labkit.celery_app.celery_overrides import make_program
 from labkit.celery_app.celery_status import PERIODIC, OutcomeCounter
 from labkit.celery_app.envelope import Envelope
 from labkit.celery_app.kinds import import_handlers
+from labkit.celery_app.known_kinds import say_kinds
 from labkit.celery_app.outcome_writer import OutcomeWriter
 from labkit.celery_app.performer import Performer
 from labkit.celery_app.periodic_tasks import PeriodicTasks
@@ -166,8 +167,14 @@ class _Deaths:
 
 
 def _presence_of(url: str, settings: Settings, run: str, consumer: Any) -> Signs:
-    presence = Presence(connect(url), settings, name_of(consumer), run=run)
-    return Signs(lambda: presence.say(consumer.controller.concurrency), presence.leave)
+    client = connect(url)
+    presence = Presence(client, settings, name_of(consumer), run=run)
+
+    def say() -> None:
+        presence.say(consumer.controller.concurrency)
+        say_kinds(client, settings, run)
+
+    return Signs(say, presence.leave)
 
 
 class Signs(NamedTuple):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import choose, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import choose, say_all, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
-from labkit.errors import LabkitError, WorkerFailed
+from labkit.errors import WorkerFailed
 from labkit.process.signals import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -50,23 +50,26 @@ def worker(
     start_logging("celery")
     from typing import get_args
 
+    from labkit.celery_app.capacity import connect
     from labkit.celery_app.celery_overrides import is_terminated
     from labkit.celery_app.celery_status import OutcomeCounter, reachable_broker
     from labkit.celery_app.celery_worker import Pool, run_worker, worker_app
+    from labkit.celery_app.known_kinds import differing_kinds
     from labkit.dispatch.factory import new_name
+    from labkit.dispatch.session_options import concurrency_of
     from labkit.settings import load_settings
 
     pools: dict[str, Pool] = {one: one for one in get_args(Pool)}
     the_pool = choose("pool", pool, pools)
-    if the_pool == "solo" and concurrency not in (None, 1):
-        raise LabkitError("With --pool solo there is one task at a time; leave --concurrency out.")
-    processes = concurrency or (1 if the_pool == "solo" else 2)
+    processes = concurrency_of(the_pool, concurrency)
     the_name = name or new_name("celery")
     settings = load_settings()
-    reachable_broker(settings)
+    url = reachable_broker(settings)
     tally = OutcomeCounter(processes)
+    app = worker_app(settings, tally=tally)
+    say_all(differing_kinds(connect(url), settings))
     status = run_worker(
-        worker_app(settings, tally=tally),
+        app,
         pool=the_pool,
         concurrency=processes,
         name=the_name,
@@ -186,8 +189,10 @@ def bridge(
     `labkit celery worker` performs them. While Redis or Kafka is away it keeps its place, and goes on by itself.
     """
     from labkit.cli.live import Rates, follow, in_celery, left_on_kafka
-    from labkit.dispatch.factory import make_bridge
+    from labkit.dispatch.dispatcher import group_of
+    from labkit.dispatch.factory import BRIDGE, make_bridge
     from labkit.dispatch.monitor import DispatcherMonitor
+    from labkit.dispatch.waiting_kinds import look_for_handlers
     from labkit.lab import attach_lab
     from labkit.settings import load_settings
     from labkit.taskqueue import connect
@@ -212,6 +217,7 @@ def bridge(
     with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
         topic_of_tasks(topics, topic)
         dispatcher = make_bridge(lab, topics, topic, group=group, settings=settings)
+        say_all(look_for_handlers(lab, topics, {topic: group_of(group, BRIDGE)}, settings))
         with DispatcherMonitor(
             lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings
         ) as watch:

@@ -35,6 +35,12 @@ def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
     return choices[name]
 
 
+def say_all(sentences: Iterable[str]) -> None:
+    """Say each of them on stderr, before anything is begun."""
+    for sentence in sentences:
+        print(f"labkit: {sentence}", file=sys.stderr, flush=True)
+
+
 def start_logging(component: Component) -> None:
     """Put the component's logging configuration in force; its files go to `logs` in the results folder."""
     from labkit.logs import configure

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import say_all, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from labkit.dispatch.demo import Demo
     from labkit.dispatch.monitor import DispatcherSnapshot
     from labkit.lab import Lab
+    from labkit.policies import Policy as DispatchPolicy
     from labkit.policies import PriorityClass
     from labkit.settings import Settings
     from labkit.taskqueue import Topics
@@ -33,7 +34,7 @@ N = TypeVar("N")
 D = TypeVar("D")
 
 
-#: The original design: the most urgent class goes straight to Celery, the others wait while its queue is full.
+#: As in `labkit.dispatch.session_options`, for which no help must wait.
 DEFAULT_POLICY = "reserve"
 
 
@@ -184,8 +185,11 @@ def dispatch(
     """
     from labkit.backpressure import parse_strategy
     from labkit.cli.live import Rates, follow, left_on_kafka, picture
+    from labkit.dispatch.dispatcher import group_of
     from labkit.dispatch.factory import DISPATCHER_GROUP, class_topic, make_dispatcher
     from labkit.dispatch.monitor import DispatcherMonitor
+    from labkit.dispatch.session_options import limit_of
+    from labkit.dispatch.waiting_kinds import look_for_handlers
     from labkit.lab import attach_lab
     from labkit.policies import make_policy
     from labkit.settings import load_settings
@@ -196,9 +200,10 @@ def dispatch(
         classes or settings.classes, weights=weights, shares=shares, deadlines=deadlines, limits=limits
     )
     options = parse_options(option or ())
-    make_policy(policy, **options)  # what is wrong with it should be said before any topic is made
+    # what is wrong with it should be said before any topic is made
+    _must_read(make_policy(policy, **options), weights=weights, shares=shares, deadlines=deadlines)
     strategy = None if admission is None else parse_strategy(admission)
-    limit = limit or settings.celery_limit
+    limit = limit_of(limit, settings)
     rates = Rates()
     start_logging("dispatcher")
     started = time.monotonic()
@@ -216,6 +221,8 @@ def dispatch(
             partitions=partitions,
             settings=settings,
         )
+        groups = {class_topic(one.name): group_of(DISPATCHER_GROUP, one.name) for one in known}
+        say_all(look_for_handlers(lab, topics, groups, settings))
         with DispatcherMonitor(
             lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings
         ) as watch:
@@ -226,6 +233,16 @@ def dispatch(
     for action, number in dispatcher.turned_away().groupby("action")["tasks"].sum().items():
         print(f"{number} tasks were turned away at admission: {action}.")
     print(left_on_kafka(left))
+
+
+def _must_read(policy: DispatchPolicy, **given: str | None) -> None:
+    """Raise `LabkitError` for what is said of the classes and a policy of labkit's own does not look at."""
+    readers = {"weights": "weighted", "shares": "quota", "deadlines": "earliest_deadline"}
+    for option, reader in readers.items():
+        if given[option] is not None and policy.name != reader and type(policy).__module__.startswith("labkit."):
+            raise LabkitError(
+                f"The policy {policy.name!r} does nothing with --{option}: leave them out, or take --policy {reader}."
+            )
 
 
 def _summary(classes: Sequence[ClassStatus], seconds: float) -> str:

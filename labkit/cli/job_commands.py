@@ -74,7 +74,7 @@ def produce(
     from labkit.taskqueue import Producer
     from labkit.taskqueue.arrivals import constant
 
-    if job_ids and (number or forever):
+    if sum(map(bool, (job_ids, number, forever))) > 1:
         raise LabkitError("Name the jobs by their ids, or say how many by --count or --forever, not both.")
     tasks = _new_jobs(job_ids, None if forever else number or DEFAULT_COUNT)
     moments = constant(rate)
@@ -104,8 +104,8 @@ def consume(
     workers: Workers = 1,
     concurrency: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="How many at once, per worker.")] = 1,
     service: Annotated[
-        str, typer.Option(help="How long a job takes, in ms: constant:20, uniform:10,50, exponential:20.")
-    ] = "uniform:10,50",
+        str, typer.Option(help="How long a job takes, in seconds: constant:0.02, uniform:0.01,0.05, exponential:20ms.")
+    ] = "uniform:0.01,0.05",
     failing: Annotated[float, typer.Option(min=0, max=1, help="The share of the attempts that fail.")] = 0.0,
     attempts: Annotated[
         int, typer.Option(min=1, max=MAX_ATTEMPTS, help="How often a job is tried before it stays FAILED.")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labkit.errors import LabkitError
+
 if TYPE_CHECKING:
     from labkit.lab.folders import LabFolders
     from labkit.lab.lab_status import LabStatus
@@ -114,15 +116,19 @@ class ServerName(StrEnum):
 def logs(
     name: Name = None,
     server: Annotated[ServerName, typer.Option(help="Whose log.")] = ServerName.KAFKA,
-    broker: Annotated[int, typer.Option(help="Which broker's, of several.", min=1, max=5)] = 1,
+    broker: Annotated[
+        int | None, typer.Option(help="Which broker's, of several.", min=1, max=5, show_default="1")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show the last lines of what a server said."""
+    if broker is not None and server is not ServerName.KAFKA:
+        raise LabkitError(f"There is one {server.value} only, so --broker does nothing: leave it out.")
     _, name, folders = _lab(name)
     from labkit.lab import server_logs
 
     read = server_logs.follow if follow else server_logs.last_lines
-    for line in read(folders, server, LINES, broker=broker):
+    for line in read(folders, server, LINES, broker=broker or 1):
         print(line, flush=follow)
 
 

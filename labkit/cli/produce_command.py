@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: How many tasks are sent when neither messages nor a number are given.
 DEFAULT_COUNT = 10
+#: The group of `labkit work`.
+DEFAULT_GROUP = "worker_group"
 #: Up to this many tasks are shown one by one; more are summed up in a live line.
 SHOWN_ONE_BY_ONE = 20
 #: How often the live line is drawn again, in seconds.
@@ -64,8 +66,9 @@ def produce(
         typer.Option(help="A strategy that judges each task by the group's lag, as slow:threshold=100 or refuse."),
     ] = None,
     group: Annotated[
-        str, typer.Option(help="With --backpressure: whose lag counts.", callback=group_name)
-    ] = "worker_group",
+        str | None,
+        typer.Option(help="With --backpressure: whose lag counts.", callback=group_name, show_default=DEFAULT_GROUP),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Repeat arrivals, keys and task ids; all new without.", show_default=False)
     ] = None,
@@ -78,6 +81,12 @@ def produce(
     from labkit.taskqueue.group_kind import must_be_kind
     from labkit.taskqueue.partitioners import PARTITIONERS
 
+    if forever and count is not None:
+        raise LabkitError("Say how many by --count, or go on by --forever, not both.")
+    if group is not None and backpressure is None:
+        raise LabkitError(
+            "Without --backpressure no lag counts, so --group does nothing: give it too, or leave it out."
+        )
     rng = random.Random(seed)
     moments = choose("arrivals", arrivals, ARRIVALS)(rate, rng)
     partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
@@ -87,9 +96,10 @@ def produce(
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:
         target = _get_or_create(topics, topic, partitions)
+        watched = group or DEFAULT_GROUP
         if strategy is not None:
-            must_be_kind(target, group)
-        admission = None if strategy is None else ProducerAdmission(strategy, target, group=group)
+            must_be_kind(target, watched)
+        admission = None if strategy is None else ProducerAdmission(strategy, target, group=watched)
         try:
             with (
                 Producer(target, partitioner=partition_of, on_receipt=tally.take, admission=admission) as producer,

@@ -36,6 +36,12 @@ topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 SHOWN_OF_ERROR = 60
 
 Topic = Annotated[str, typer.Option(help="The topic that the tasks were on.", callback=topic_name)]
+TopicOfAll = Annotated[
+    str | None,
+    typer.Option(
+        "--topic", help="With --all: the topic that the tasks were on.", callback=topic_name, show_default="task_queue"
+    ),
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The dead letter, as `labkit dead list` names it.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="The dead letters; or take --all.")]
 Every = Annotated[bool, typer.Option("--all", help="All of the topic's.")]
@@ -152,11 +158,13 @@ def show(letter_id: Id) -> None:
 
 
 @dead_app.command()
-def replay(ids: Ids = None, every: Every = False, topic: Topic = "task_queue") -> None:
+def replay(ids: Ids = None, every: Every = False, topic: TopicOfAll = None) -> None:
     """Put dead letters back on the topic they come from; with --all, those that cannot be are named and stay."""
+    _must_act(ids, topic)
     with attached_topics() as topics:
         if every and not ids:
-            _replay_all(_of(topics, topic), topic)
+            name = topic or "task_queue"
+            _replay_all(_of(topics, name), name)
             return
         for name, letters, chosen in _chosen(topics, ids, every, topic):
             print(f"{letters.replay(chosen)} put back on {name}.")
@@ -175,10 +183,11 @@ def _replay_all(letters: DeadLetters, topic: str) -> None:
 def drop(
     ids: Ids = None,
     every: Every = False,
-    topic: Topic = "task_queue",
+    topic: TopicOfAll = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Drop dead letters for good."""
+    _must_act(ids, topic)
     with attached_topics() as topics:
         for name, letters, chosen in _chosen(topics, ids, every, topic):
             if not yes:
@@ -194,11 +203,19 @@ def _of(topics: Topics, name: str) -> DeadLetters:
     return DeadLetters(topics, name)
 
 
-def _chosen(topics: Topics, ids: list[str] | None, every: bool, topic: str) -> list[tuple[str, DeadLetters, list[str]]]:
+def _must_act(ids: list[str] | None, topic: str | None) -> None:
+    if ids and topic is not None:
+        raise LabkitError("An id names its topic, so --topic does nothing beside ids: leave it out, or take --all.")
+
+
+def _chosen(
+    topics: Topics, ids: list[str] | None, every: bool, topic: str | None
+) -> list[tuple[str, DeadLetters, list[str]]]:
     """Per topic its name, its dead letters and the ids to act on."""
     if bool(ids) == every:
         raise LabkitError("Name dead letters by their ids, or take --all; `labkit dead list` shows them.")
     if every:
+        topic = topic or "task_queue"
         letters = _of(topics, topic)
         return [(topic, letters, [letter.id for letter in letters.list()])]
     by_topic: dict[str, list[str]] = {}

@@ -48,15 +48,18 @@ def work(
     ] = "worker_group",
     workers: Workers = 1,
     service: Annotated[
-        str | None, typer.Option(help="Simulated work in ms: constant:20, uniform:10,50, exponential:20.")
+        str | None, typer.Option(help="Simulated work in seconds: constant:0.02, uniform:0.01,0.05, exponential:20ms.")
     ] = None,
     handler: Annotated[str | None, typer.Option(help="Real work: module:function, called with each task.")] = None,
     mode: Annotated[
         str, typer.Option(help="group: partitions are dealt out; share: each task is locked for one worker (KIP-932).")
     ] = "group",
     lock: Annotated[
-        float, typer.Option(min=0.001, max=86_400, help="With --mode share: how long a lock lasts, in seconds.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            min=0.001, max=86_400, help="With --mode share: how long a lock lasts, in seconds.", show_default="30"
+        ),
+    ] = None,
     order: Annotated[
         str | None,
         typer.Option(
@@ -70,10 +73,20 @@ def work(
     executor: Annotated[
         str | None, typer.Option(help="Where handlers run: threads, asyncio (async def) or processes (CPU work).")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, max=LONGEST, help="Time per attempt in seconds.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=LONGEST,
+            help="Time per attempt in seconds; processes and asyncio stop a handler then, threads cannot.",
+        ),
+    ] = None,
     attempts: Annotated[
-        int, typer.Option(min=1, max=MOST_ATTEMPTS, help="How often a task is tried before it is a dead letter.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=1, max=MOST_ATTEMPTS, help="How often a task is tried before it is a dead letter.", show_default="3"
+        ),
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Take any text for a task, also what is no JSON.")] = False,
     processes: Annotated[bool, typer.Option("--processes", help="Each worker as a process of its own.")] = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no task is left.")] = False,
@@ -81,7 +94,7 @@ def work(
     metrics_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at 127.0.0.1:PORT/metrics.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the service times.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the service times.", show_default="0")] = None,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
     from labkit.settings import load_settings
@@ -128,12 +141,12 @@ def work(
             concurrency=concurrency,
             executor=the_executor,
             timeout=timeout,
-            retry=Retry(attempts=attempts),
+            retry=None if attempts is None else Retry(attempts=attempts),
             plain=plain,
             processes=processes,
             name=f"worker-{os.getpid()}",
             on_record=None if metrics is None else metrics.observe,
-            log_dir=settings.results_dir / "logs",
+            log_dir=settings.results_dir / "logs" if processes else None,
             records=target,
         )
         if service_time is None and function is None:

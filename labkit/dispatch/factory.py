@@ -16,6 +16,7 @@ from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.celery_sender import CelerySender
 from labkit.dispatch.dispatcher import Dispatcher
 from labkit.dispatch.dispatcher_admission import DispatcherAdmission
+from labkit.dispatch.session_options import DEFAULT_POLICY, limit_of
 from labkit.errors import UnknownTopic
 from labkit.lab import Lab, attach_lab
 from labkit.policies import PriorityClass, make_policy
@@ -39,7 +40,7 @@ def make_dispatcher(
     lab: Lab,
     topics: Topics,
     classes: Sequence[PriorityClass],
-    policy: str = "strict",
+    policy: str = DEFAULT_POLICY,
     options: Mapping[str, float] | None = None,
     *,
     limit: int | None = None,
@@ -65,7 +66,7 @@ def make_dispatcher(
         make_policy(policy, **(options or {})),
         CelerySender(make_app(url, settings)),
         group=DISPATCHER_GROUP,
-        room=Capacity(client, settings, dispatcher=name, limit=limit or settings.celery_limit),
+        room=Capacity(client, settings, dispatcher=name, limit=limit_of(limit, settings)),
         admission=None if admission is None else _dispatcher_admission(admission, client, settings),
         name=name,
         on_record=RecordStream(client, settings).note,

@@ -18,6 +18,14 @@ from labkit.celery_app.capacity import connect, running_workers
 from labkit.celery_app.celery_worker import Pool
 from labkit.dispatch.dispatcher import group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, class_topic, new_name
+from labkit.dispatch.session_options import (
+    DEFAULT_POLICY,
+    DEFAULT_POOL,
+    concurrency_of,
+    limit_of,
+    must_have_one_source,
+    prefetch_of,
+)
 from labkit.lab import Lab
 from labkit.logs import configure
 from labkit.policies import PriorityClass
@@ -44,25 +52,27 @@ class _DispatchProcess(LabProcess):
 
 
 class CeleryWorker(_DispatchProcess):
-    """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks.
+    """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks, 2 if not given.
 
     Prefork is Celery's own default; threads start at once, and suit tasks that wait. `prefetch` is how many tasks are
     taken per process, those that run included; Celery's own default is 4, with which urgent tasks wait behind others.
+    Raises `SettingsError` for numbers that cannot be.
     """
 
     def __init__(
         self,
         lab: Lab,
         *,
-        pool: Pool = "prefork",
-        concurrency: int = 2,
+        pool: Pool = DEFAULT_POOL,
+        concurrency: int | None = None,
         prefetch: int = 1,
         name: str | None = None,
         log_dir: Path | None = None,
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        job = {"role": "celery", "pool": pool, "concurrency": concurrency, "prefetch": prefetch}
+        at_once = {"concurrency": concurrency_of(pool, concurrency), "prefetch": prefetch_of(prefetch)}
+        job = {"role": "celery", "pool": pool, **at_once}
         super().__init__(lab, name or new_name("celery"), job, settings, log_dir)
         self._settings = settings
         self._client = connect(broker_url(settings, lab))
@@ -72,14 +82,17 @@ class CeleryWorker(_DispatchProcess):
 
 
 class DispatcherProcess(_DispatchProcess):
-    """A dispatcher, or with a `topic` a bridge, in a process of its own, which can be killed."""
+    """A dispatcher, or with a `topic` a bridge, in a process of its own, which can be killed.
+
+    Raises `SettingsError` for an option that does nothing beside the others.
+    """
 
     def __init__(
         self,
         lab: Lab,
         topics: Topics,
         classes: Sequence[PriorityClass] = (),
-        policy: str = "strict",
+        policy: str | None = None,
         options: Mapping[str, float] | None = None,
         *,
         topic: str | None = None,
@@ -88,17 +101,19 @@ class DispatcherProcess(_DispatchProcess):
         log_dir: Path | None = None,
         settings: Settings | None = None,
     ) -> None:
+        must_have_one_source(classes, topic, policy=policy, options=options, limit=limit)
+        settings = settings or load_settings()
         name = name or new_name("dispatcher")
         job = {
             "role": "dispatcher",
             "topic": topic,
             "own": topics.own(),
             "classes": to_builtins(list(classes)),
-            "policy": policy,
+            "policy": policy or DEFAULT_POLICY,
             "options": dict(options or {}),
-            "limit": limit,
+            "limit": limit_of(limit, settings),
         }
-        super().__init__(lab, name, job, settings or load_settings(), log_dir)
+        super().__init__(lab, name, job, settings, log_dir)
         self._topics = topics
         self._groups = (
             {group_of(BRIDGE_GROUP, BRIDGE): topic}

@@ -18,6 +18,13 @@ from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make
 from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
+from labkit.dispatch.session_options import (
+    DEFAULT_POLICY,
+    DEFAULT_POOL,
+    limit_of,
+    must_have_one_source,
+    with_own_handlers,
+)
 from labkit.dispatch.session_records import SessionRecords
 from labkit.errors import (
     BrokerUnreachable,
@@ -55,11 +62,13 @@ class CelerySession(Resource):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
-    `policy`. They are this session's own, as are its groups, Celery's queue and the records: any number of sessions may
-    go on side by side, and what is left of one is deleted at its end. With a `topic` a bridge reads that one, into a
-    queue of this session; one that `Topics` has made `fresh` or `temporary` is meant by its object, since its name may
-    be another's too. `workers` is how many tasks Celery performs at once, in threads of one worker or in forked
-    processes (`pool`); each takes `prefetch` from the queue, and `limit` is how many may be in it or taken per worker.
+    `policy`, by default "reserve". They are this session's own, as are its groups, Celery's queue and the records: any
+    number of sessions may go on side by side, and what is left of one is deleted at its end. With a `topic` a bridge
+    reads that one, into a queue of this session; one that `Topics` has made `fresh` or `temporary` is meant by its
+    object, since its name may be another's too. `workers` is how many tasks Celery performs at once, by default 2, in
+    forked processes of one worker or in threads (`pool`). Each takes `prefetch` from the queue, and `limit` is how many
+    may be in it or taken for each, by default as in the settings. Raises `SettingsError` for what cannot be or does
+    nothing.
     """
 
     def __init__(
@@ -67,29 +76,30 @@ class CelerySession(Resource):
         lab: Lab,
         *,
         classes: Sequence[PriorityClass] = (),
-        policy: str = "strict",
+        policy: str | None = None,
         options: Mapping[str, float] | None = None,
         topic: Topic | str | None = None,
-        workers: int = 2,
-        pool: Pool = "threads",
+        workers: int | None = None,
+        pool: Pool = DEFAULT_POOL,
         prefetch: int = 1,
-        limit: int = 1,
+        limit: int | None = None,
         admission: Strategy[Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
+        must_have_one_source(classes, topic, policy=policy, options=options, limit=limit, admission=admission)
         self.lab = lab
-        given = settings or load_settings()
+        given = with_own_handlers(settings or load_settings())
         self._settings = settings = own_settings(given) if topic is None else given
         self._classes = list(classes)
-        self._policy = policy
+        self._policy = policy or DEFAULT_POLICY
         self._options = options
         self._topic = topic.name if isinstance(topic, Topic) else topic
-        self._limit = limit
+        self._limit = limit_of(limit, settings)
         self._admission = admission
         if topic is not None:  # the topic is anybody's, but the queue and the records are this session's own
             self._settings = settings = settings.model_copy(update={"celery_namespace": f"session.{new_namespace()}"})
         self._client = client = connect(broker_url(settings, lab))
-        self._room = Capacity(client, settings, limit=limit)
+        self._room = Capacity(client, settings, limit=self._limit)
         self._records = SessionRecords(RecordStream(client, settings))
         self._outage = Outage(log, "the session", "Redis and Kafka")
         self._stack = ExitStack()

@@ -107,9 +107,9 @@ class Testbed:
             self._lab,
             self._asked,
             [PriorityClass(name=name) for name in load.classes],
-            load.policy,
+            load.policy if load.classes else None,
             topic=None if load.classes else BRIDGE_TOPIC,
-            limit=load.limit,
+            limit=load.limit if load.classes else None,
             log_dir=log_dir,
             settings=self._settings.model_copy(update={"celery_imports": imports}),
         )

@@ -29,6 +29,8 @@ def poisson(rate: float, rng: random.Random) -> Iterator[float]:
 def burst(rate: float, rng: random.Random, *, size: int = 10) -> Iterator[float]:
     """Groups of `size` tasks at once, at exponential gaps; `rate` tasks a second in the long run."""
     _must_be_positive(rate)
+    if size < 1:
+        raise SettingsError(f"A burst of {size} tasks cannot be: give 1 or more.")
     groups = _sums(lambda: rng.expovariate(rate / size))
     return (moment for moment in groups for _ in range(size))
 

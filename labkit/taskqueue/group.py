@@ -22,15 +22,14 @@ from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.done_elsewhere import has_records, must_be_all
 from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
-from labkit.taskqueue.engine.handler import Work
-from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
-from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.engine.worker_config import ExecutorName, Handler, Mode, Order, Retry
 from labkit.taskqueue.group_kind import must_be_joinable
+from labkit.taskqueue.group_options import GroupOptions
 from labkit.taskqueue.group_records import GroupRecords, default_target
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
 from labkit.taskqueue.record_format import ForeignRecords
-from labkit.taskqueue.service_time import ServiceTime, constant
+from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.share_group_state import ShareGroupState
 from labkit.taskqueue.timeouts import wait_until, wait_until_there
 from labkit.taskqueue.topics import PartitionLag, Topic
@@ -46,7 +45,8 @@ JOIN_TIMEOUT = 30.0
 class WorkerGroup(Resource):
     """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
 
-    The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With
+    The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: 0). Without both, tasks count as
+    done as they come. With
     `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
     Each worker does up to `concurrency` tasks at once, as far as the `order` lets it ("partition", "key" or "none"),
     in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
@@ -74,7 +74,7 @@ class WorkerGroup(Resource):
         workers: int = 1,
         handler: Handler | None = None,
         service: ServiceTime | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         plain: bool = False,
         processes: bool = False,
         name: str = "worker",
@@ -82,7 +82,7 @@ class WorkerGroup(Resource):
         log_dir: Path | None = None,
         records: Path | None = None,
         mode: Mode = "group",
-        lock: float = 30.0,
+        lock: float | None = None,
         order: Order | None = None,
         concurrency: int = 1,
         executor: ExecutorName | None = None,
@@ -93,29 +93,29 @@ class WorkerGroup(Resource):
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if handler is not None and service is not None:
-            raise LabkitError("A worker group takes a handler or a service time, not both.")
-        self.topic = topic
-        self.group = group
-        self.mode = mode
+        if isinstance(workers, bool) or workers < 0:
+            raise LabkitError(f"There cannot be {workers} workers. Give 1 or more; with 0, add them later.")
+        self.topic, self.group, self.mode = topic, group, mode
         self._settings = settings or load_settings()
-        if handler is not None:
-            check_handler(handler)
-        self._work = Work(handler, service or constant(0), seed)
-        self._processes = processes
-        self._name = name
-        self._config = WorkerConfig(
+        options = GroupOptions(
+            handler=handler,
+            service=service,
+            seed=seed,
+            plain=plain,
+            processes=processes,
+            log_dir=log_dir,
             mode=mode,
             lock=lock,
-            order=order or ("none" if mode == "share" else "partition"),
+            order=order,
             concurrency=concurrency,
-            executor=executor or ("asyncio" if is_asynchronous(self._work.function()) else "threads"),
+            executor=executor,
             timeout=timeout,
-            retry=retry or Retry(),
-            max_in_flight=max_in_flight or max(HELD_AT_MOST[mode], 2 * concurrency),
-            session_timeout=session_timeout or self._settings.session_timeout,
-            foreign="refused" if handler is None and service is None else "text" if plain else self._foreign,
+            retry=retry,
+            max_in_flight=max_in_flight,
+            session_timeout=session_timeout,
         )
+        self._work, self._config = options.work(), options.config(self._settings, self._foreign)
+        self._processes, self._name = processes, name
         self._clock = clock
         self._records = GroupRecords(records or default_target(self._settings.records_dir, topic.name, group, clock()))
         self._on_record = None if on_record is None else shielded(on_record, "on_record")

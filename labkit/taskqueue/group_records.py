@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 from uuid import uuid4
+
+import platformdirs
 
 from labkit.errors import RecordsUnwritable
 from labkit.logs.safe_logger import safe_logger
@@ -64,7 +68,8 @@ class GroupRecords:
     def leave(self) -> None:
         """Make one file of what came in parts.
 
-        Raises `RecordsUnwritable`; then the parts stay, and it can be tried again.
+        Raises `RecordsUnwritable`. Where the file cannot be written there, it is written elsewhere, `target` names that
+        place, and so does the error; where it cannot be written anywhere, the parts stay, and it can be tried again.
         """
         self._store.close()
         if self.target is None or not len(self._store) or self._is_left:
@@ -72,9 +77,31 @@ class GroupRecords:
         if _state(self.target) not in (None, self._before):
             taken, self.target = self.target, self.target.with_stem(f"{self.target.stem}-{uuid4().hex[:6]}")
             log.warning("somebody else has written %s meanwhile, so these records are left in %s", taken, self.target)
-        self._store.write(self.target)
+        try:
+            self._store.write(self.target)
+        except RecordsUnwritable as error:
+            self._leave_elsewhere(self.target, error)
         self._is_left = True
         self._store.remove()
+
+    def _leave_elsewhere(self, wanted: Path, error: RecordsUnwritable) -> None:
+        """Always raises: the file is somewhere, or it is not."""
+        for folder in _other_folders():
+            self.target = folder / f"{wanted.stem[:100]}-{uuid4().hex[:6]}.parquet"
+            try:
+                self._store.write(self.target)
+            except RecordsUnwritable:
+                continue
+            self._is_left = True
+            with suppress(OSError, RecordsUnwritable):  # what is left of them there is in the file, too
+                self._store.remove()
+            why = getattr(error.__cause__, "strerror", None) or error.__cause__ or error
+            raise RecordsUnwritable(
+                f"The records could not be written to {wanted}: {str(why).rstrip('.')}. All {len(self._store)} of them "
+                f"are in {self.target}; move that file to where it is to be."
+            ) from error
+        self.target = wanted
+        raise error
 
 
 def _must_be_writable(target: Path) -> None:
@@ -91,6 +118,12 @@ def _must_be_writable(target: Path) -> None:
         raise RecordsUnwritable(
             f"The records cannot be written to {target}: {error.strerror}. Name another place for them."
         ) from error
+
+
+def _other_folders() -> Iterator[Path]:
+    """Where records are left that cannot be where they were to be: the user's folder for such, then a temporary one."""
+    yield platformdirs.user_state_path("labkit") / "records"
+    yield Path(gettempdir()) / f"labkit-records-{uuid4().hex[:12]}"
 
 
 def _state(path: Path | None) -> tuple[int, int, int] | None:

@@ -15,44 +15,42 @@ from labkit.errors import SettingsError
 from labkit.taskqueue.task import Task
 
 #: A year.
-LONGEST_MS = 365 * 86_400_000.0
+LONGEST = 365 * 86_400.0
 
 _PARAMETERS = {"constant": 1, "uniform": 2, "exponential": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
-    """A distribution of service times; parameters in milliseconds. Make one by the functions below."""
+    """A distribution of service times; parameters in seconds. Make one by the functions below."""
 
     distribution: str
-    parameters_ms: tuple[float, ...]
+    parameters: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.parameters_ms) != _PARAMETERS.get(self.distribution):
+        if len(self.parameters) != _PARAMETERS.get(self.distribution):
             raise SettingsError(f"{self!s} is not a service time. {_HOW_TO_WRITE}")
-        if not all(0 <= value <= LONGEST_MS for value in self.parameters_ms):
-            raise SettingsError(
-                f"The service time {self!s} has a parameter that is not a duration in ms, a year at most."
-            )
-        if self.distribution == "uniform" and self.parameters_ms[0] > self.parameters_ms[1]:
+        if not all(0 <= value <= LONGEST for value in self.parameters):
+            raise SettingsError(f"The service time {self!s} has a parameter that is not a duration, a year at most.")
+        if self.distribution == "uniform" and self.parameters[0] > self.parameters[1]:
             raise SettingsError(f"The service time {self!s} ends before it begins.")
 
     def __str__(self) -> str:
-        return f"{self.distribution}:{','.join(f'{value:g}' for value in self.parameters_ms)}"
+        return f"{self.distribution}:{','.join(f'{value:.15g}' for value in self.parameters)}"
 
     @property
     def mean(self) -> float:
         """The mean in seconds."""
-        return sum(self.parameters_ms) / len(self.parameters_ms) / 1000
+        return sum(self.parameters) / len(self.parameters)
 
     def draw(self, task_id: str, seed: int) -> float:
         """The service time of this task, in seconds."""
         if self.distribution == "constant":
-            return self.parameters_ms[0] / 1000
+            return self.parameters[0]
         rng = random.Random(f"{seed}:{task_id}")
         if self.distribution == "uniform":
-            return rng.uniform(*self.parameters_ms) / 1000
-        return rng.expovariate(1.0) * self.parameters_ms[0] / 1000
+            return rng.uniform(*self.parameters)
+        return rng.expovariate(1.0) * self.parameters[0]
 
     def handler(self, seed: int, sleep: Callable[[float], object] = time.sleep) -> Callable[[Task], None]:
         """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O.
@@ -68,29 +66,40 @@ class ServiceTime:
         return work
 
 
-_HOW_TO_WRITE = "Write constant:20, uniform:10,50 or exponential:20; the numbers are milliseconds."
+_HOW_TO_WRITE = (
+    "Write constant:0.02, uniform:0.01,0.05 or exponential:0.02; the numbers are seconds, and 20ms is the same as 0.02."
+)
 
 
-def constant(ms: float) -> ServiceTime:
-    """Every task takes `ms` milliseconds."""
-    return ServiceTime("constant", (ms,))
+def constant(seconds: float) -> ServiceTime:
+    """Every task takes so many seconds."""
+    return ServiceTime("constant", (seconds,))
 
 
-def uniform(low_ms: float, high_ms: float) -> ServiceTime:
-    """Each time between `low_ms` and `high_ms` milliseconds is as likely as any other."""
-    return ServiceTime("uniform", (low_ms, high_ms))
+def uniform(low: float, high: float) -> ServiceTime:
+    """Each time between `low` and `high` seconds is as likely as any other."""
+    return ServiceTime("uniform", (low, high))
 
 
-def exponential(mean_ms: float) -> ServiceTime:
-    """Exponential with this mean in milliseconds, as the M in M/M/c."""
-    return ServiceTime("exponential", (mean_ms,))
+def exponential(mean: float) -> ServiceTime:
+    """Exponential with this mean in seconds, as the M in M/M/c."""
+    return ServiceTime("exponential", (mean,))
 
 
 def parse_service(text: str) -> ServiceTime:
-    """Read `constant:20`, `uniform:10,50` or `exponential:20`; raises `SettingsError`."""
+    """Read `constant:0.02`, `uniform:10ms,50ms` or `exponential:0.02`, in seconds; raises `SettingsError`."""
     distribution, _, numbers = text.partition(":")
     try:
-        parameters = tuple(float(number) for number in numbers.split(","))
+        parameters = tuple(map(_seconds, numbers.split(",")))
     except ValueError:
         raise SettingsError(f"{text!r} is not a service time. {_HOW_TO_WRITE}") from None
     return ServiceTime(distribution, parameters)
+
+
+def _seconds(text: str) -> float:
+    """What `0.02`, `0.02s` and `20ms` say; raises `ValueError`."""
+    number = text.strip()
+    for unit, factor in (("ms", 1000), ("s", 1)):
+        if number.endswith(unit):
+            return float(number.removesuffix(unit)) / factor
+    return float(number)

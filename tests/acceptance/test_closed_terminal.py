@@ -23,7 +23,7 @@ def test_work_ends_in_order(type_in, environment, unique_name, tmp_path):
     words = ["work", "--topic", unique_name, "--group", unique_name]
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", IN_TERMINAL, *words, "--service", "constant:100", "--records", "first.parquet"],
+        [sys.executable, "-c", IN_TERMINAL, *words, "--service", "constant:0.1", "--records", "first.parquet"],
         cwd=tmp_path,
         env=environment,
         stdin=theirs,

@@ -84,6 +84,17 @@ def test_a_bridge_brings_messages_to_celery_until_ctrl_c(type_in, lab, settings,
     assert "Left on Kafka: bridge 0." in out
 
 
+def test_handlers_that_were_forgotten_are_found_before_anything_is_sent(type_in, topics):
+    topics.create("pictures", partitions=1)
+    with Producer(topics.get("pictures")) as producer:
+        producer.send_many(new_task("resize") for _ in range(3))
+    out = said(type_in("bridge", "--topic", "pictures"), 1)
+    assert "3 of the 3 oldest tasks that wait on pictures are of kinds that nothing handles: 'resize'" in out
+    assert "LABKIT_CELERY_IMPORTS" in out
+    assert sum(place.lag for place in topics.lag("pictures", group="celery_bridge.bridge")) == 3
+    assert DeadLetters(topics, "pictures").list() == []
+
+
 @pytest.mark.long
 def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
     with Lab() as own, connect(own) as topics:

@@ -67,7 +67,7 @@ def test_without_a_broker_the_way_on_is_named(type_in):
 
 
 SHARE = {"LABKIT_TRANSPORT": "confluent-kafka"}
-ALL = ("--service", "constant:1", "--until-empty")
+ALL = ("--service", "constant:1ms", "--until-empty")
 
 
 def test_a_share_group_and_a_consumer_group_of_one_name_are_told_apart_whichever_came_first(type_in, topic):

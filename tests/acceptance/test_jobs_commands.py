@@ -55,7 +55,7 @@ def test_a_job_and_a_page_of_jobs_are_shown_as_text(type_in, unique_name):
 def test_ids_are_drawn_and_failures_are_seen(type_in, unique_name):
     topic = ("--topic", unique_name)
     assert "25 jobs are NEW" in said(type_in("produce", "--count", "25", "--rate", "1000", *topic))
-    words = ("--group", unique_name, "--timeout", "0.5", "--service", "constant:1", "--concurrency", "8")
+    words = ("--group", unique_name, "--timeout", "0.5", "--service", "constant:0.001", "--concurrency", "8")
     consumer = type_in("consume", *words, "--failing", "1", "--attempts", "1", *topic)
     out, err = consumer.communicate(timeout=90)
     assert "0 jobs processed" in out
@@ -69,7 +69,7 @@ def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, 
     topic = ("--topic", unique_name)
     said(type_in("produce", "--count", "150", "--rate", "5000", *topic))
     path = tmp_path / "processed_jobs.log"
-    words = ("consume", "--group", unique_name, "--service", "uniform:1,15", "--log", str(path), *topic)
+    words = ("consume", "--group", unique_name, "--service", "uniform:0.001,0.015", "--log", str(path), *topic)
 
     def lines() -> int:
         return path.read_bytes().count(b"\n") if path.exists() else 0
@@ -88,7 +88,7 @@ def test_killed_consumers_leave_every_job_once_in_the_log(type_in, unique_name, 
 @pytest.mark.long
 def test_two_consumers_of_a_group_share_and_another_group_gets_all(type_in, unique_name, lab, tmp_path):
     topic = ("--topic", unique_name)
-    words = ("consume", "--service", "constant:5", "--log", "jobs.log", *topic)
+    words = ("consume", "--service", "constant:0.005", "--log", "jobs.log", *topic)
     one, log = f"one-{unique_name}", ProcessedLog(tmp_path / "jobs.log", "")
     with connect(lab) as topics:
         topics.create(unique_name, partitions=2)

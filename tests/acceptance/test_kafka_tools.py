@@ -65,7 +65,7 @@ def test_a_topic_is_made_written_read_and_its_group_described(kafka, lab, unique
 
 def test_a_topic_that_nobody_made_is_made_by_a_tool_and_never_by_labkit(kafka, type_in, lab, unique_name):
     missing = f"There is no topic '{unique_name}'. `labkit topics create {unique_name}` makes it."
-    work = ("work", "--topic", unique_name, "--service", "constant:1", "--until-empty")
+    work = ("work", "--topic", unique_name, "--service", "constant:1ms", "--until-empty")
     for words in (work, ("bridge", "--topic", unique_name), ("topics", "describe", unique_name)):
         assert missing in said(type_in(*words), status=1)
     others = ("records", unique_name), ("dead", "list", "--topic", unique_name), ("topics", "delete", unique_name)

@@ -43,7 +43,7 @@ def test_stock_tasks_are_worked_on_until_none_is_left(type_in, unique_name, tmp_
             "--workers",
             "2",
             "--service",
-            "uniform:1,5",
+            "uniform:0.001,0.005",
             "--until-empty",
             "--records",
             "mine.parquet",
@@ -62,8 +62,8 @@ def test_what_a_plain_producer_has_written_fails_is_replayed_and_is_done(lab, ty
         with closing(KafkaProducer(bootstrap_servers=lab.bootstrap_servers)) as client:
             client.send(unique_name, bill, key=b"customer-3", headers=[("trace", b"4bf9")]).get(60)
             client.send(unique_name, text).get(60)
-        work = ("work", "--topic", unique_name, "--group", unique_name, "--attempts", "1", "--until-empty")
-        out = said(type_in(*work, "--handler", "bills:pay"))
+        work = ("work", "--topic", unique_name, "--group", unique_name, "--until-empty")
+        out = said(type_in(*work, "--handler", "bills:pay", "--attempts", "1"))
         assert "0 tasks done, 2 attempts failed" in out
         letters = json.loads(said(type_in("dead", "list", "--topic", unique_name, "--json")))
         assert [letter["id"] for letter in letters] == [f"{unique_name}/0/{offset}" for offset in (0, 1)]
@@ -73,7 +73,7 @@ def test_what_a_plain_producer_has_written_fails_is_replayed_and_is_done(lab, ty
         shown = json.loads(said(type_in("dead", "show", letters[0]["id"])))
         assert (shown["key"], shown["value"], shown["headers"]) == ("customer-3", bill.decode(), [["trace", "4bf9"]])
         assert "2 put back" in said(type_in("dead", "replay", "--all", "--topic", unique_name))
-        out = said(type_in(*work, "--plain", "--service", "constant:1", "--records", "mine.parquet"))
+        out = said(type_in(*work, "--plain", "--service", "constant:0.001", "--records", "mine.parquet"))
         assert "2 tasks done, 0 attempts failed" in out
         records = read_records(tmp_path / "mine.parquet").sort_values("offset")
         assert list(records["task_id"]) == [f"{topic_id}/0/{offset}" for offset in (0, 1)]
@@ -118,7 +118,7 @@ def test_ctrl_c_stops_the_producer_with_a_summary(type_in, unique_name, lab):
 
 def test_two_terminals_share_a_group_and_ctrl_c_leaves_it(type_in, unique_name, lab, tmp_path):
     said(type_in("topics", "create", unique_name, "--partitions", "2"))
-    words = ("work", "--topic", unique_name, "--group", unique_name, "--service", "constant:5")
+    words = ("work", "--topic", unique_name, "--group", unique_name, "--service", "constant:0.005")
     first, second = type_in(*words, "--records", "1.parquet"), type_in(*words, "--records", "2.parquet")
     with connect(lab) as topics:
         wait_until(
@@ -162,7 +162,7 @@ def test_without_work_it_is_said_and_an_empty_handler_is_none(type_in, unique_na
 def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):
     said(type_in("topics", "create", unique_name, "--partitions", "1"))
     said(type_in("produce", "--topic", unique_name, "--rate", "1000", "--count", "30"))
-    words = ("--topic", unique_name, "--group", unique_name, "--service", "constant:5", "--until-empty")
+    words = ("--topic", unique_name, "--group", unique_name, "--service", "constant:0.005", "--until-empty")
     share = ("--mode", "share", "--workers", "2", "--records", "mine.parquet")
     out = said(type_in("work", *words, *share, LABKIT_TRANSPORT="confluent-kafka"))
     assert "30 tasks done, 0 attempts failed" in out
@@ -220,7 +220,7 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
     [
         (("work", "--topic", "no-such-topic"), "no-such-topic"),
         further(("work", "--service", "fast"), "not a service time"),
-        further(("work", "--service", "constant:1", "--handler", "a:b"), "not both"),
+        further(("work", "--service", "constant:0.001", "--handler", "a:b"), "not both"),
         further(("work", "--mode", "shared"), "choose one of group, share"),
         (("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
         further(("produce", "--partitioner", "best"), "choose one of key_hash"),

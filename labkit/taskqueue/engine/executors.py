@@ -18,7 +18,7 @@ from labkit.taskqueue.engine.handler_process import HandlerProcess
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, not_run, outcome_of
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.engine.worker_config import Handler, WorkerConfig
+from labkit.taskqueue.engine.worker_config import ExecutorName, Handler, WorkerConfig
 from labkit.taskqueue.task import Task
 
 
@@ -242,6 +242,15 @@ class AsyncioExecutor:
             return error
 
 
+def must_suit(executor: ExecutorName, function: Handler) -> None:
+    """Raise `SettingsError` if the handler cannot run in this executor."""
+    if is_asynchronous(function) != (executor == "asyncio"):
+        raise SettingsError(
+            f"The executor is {executor!r}, and the handler is {'' if is_asynchronous(function) else 'not '}an "
+            "`async def`. Such handlers, and only such, need executor 'asyncio'."
+        )
+
+
 def make_executor(
     config: WorkerConfig,
     work: Work,
@@ -254,11 +263,7 @@ def make_executor(
     """The executor that the configuration names. Raises `SettingsError` if the handler does not suit it."""
     function = work.function()
     check_handler(function)
-    if is_asynchronous(function) != (config.executor == "asyncio"):
-        raise SettingsError(
-            f"The executor is {config.executor!r}, and the handler is {'' if is_asynchronous(function) else 'not '}an "
-            "`async def`. Such handlers, and only such, need executor 'asyncio'."
-        )
+    must_suit(config.executor, function)
     if config.executor == "asyncio":
         handler = cast(Callable[[Task], Awaitable[object]], function)
         return AsyncioExecutor(shards, attempts, handler, config=config, name=name, on_crash=on_crash)

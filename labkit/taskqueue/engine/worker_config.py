@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -26,7 +27,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     longest: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first < 0 or self.longest < 0:
+        if self.attempts < 1 or not (self.first >= 0 and self.longest >= 0):
             raise SettingsError(f"{self} cannot be: there is at least one attempt, and times are not negative.")
 
     def delay(self, attempt: int, rng: random.Random) -> float | None:
@@ -86,6 +87,13 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
                 f"A worker cannot do {self.concurrency} tasks at once and hold {self.max_in_flight}: it does at least "
                 "one, and holds at least as many as it does."
             )
+        for name, value in (
+            ("time-out", self.timeout),
+            ("session time-out", self.session_timeout),
+            ("lock", self.lock),
+        ):
+            if value is not None and not 0 < value < math.inf:
+                raise SettingsError(f"A {name} of {value:g} s cannot be: it is more than 0, and finite.")
         if self.mode == "share" and self.order != "none":
             raise SettingsError(
                 f"A share group keeps no order, so the order {self.order!r} cannot be: any worker may get any task. "

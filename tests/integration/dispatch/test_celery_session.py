@@ -50,11 +50,11 @@ def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, un
     topic = topics.create(unique_name, partitions=2)
     settings = new_settings()
     before = send(topic, 4)
-    with CelerySession(lab, topic=unique_name, settings=settings) as alone:
+    with CelerySession(lab, topic=unique_name, pool="threads", settings=settings) as alone:
         assert set(alone.drain(timeout=TIMEOUT)["task_id"]) == before
     with (
-        CelerySession(lab, topic=unique_name, settings=settings) as one,
-        CelerySession(lab, topic=unique_name, settings=settings) as other,
+        CelerySession(lab, topic=unique_name, pool="threads", settings=settings) as one,
+        CelerySession(lab, topic=unique_name, pool="threads", settings=settings) as other,
     ):
         one.dispatcher.wait_until_balanced()
         sent = send(topic, 10)
@@ -72,8 +72,8 @@ def test_drain_says_so_when_another_bridge_did_some_of_the_tasks(lab, topics, un
 def test_drain_says_so_when_redis_came_back_empty(lab, topics, own_redis, unique_name, tmp_path, what):
     settings = new_settings(celery_broker_url=own_redis.url)
     mine = topics.create(unique_name, partitions=1)
-    which = {"classes": [LOW]} if what == "classes" else {"topic": unique_name}
-    with CelerySession(lab, workers=1, limit=1000, settings=settings, **which) as session:
+    which = {"classes": [LOW], "limit": 1000} if what == "classes" else {"topic": unique_name}
+    with CelerySession(lab, workers=1, pool="threads", settings=settings, **which) as session:
         topic = session.topic("low") if what == "classes" else mine
         send(topic, 1)
         waits = str(tmp_path / "waits")
@@ -96,7 +96,7 @@ def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topi
     topic = topics.create(unique_name, partitions=1)
     looks = threading.Semaphore(0)
     with (
-        CelerySession(lab, topic=unique_name, workers=1, settings=new_settings()) as session,
+        CelerySession(lab, topic=unique_name, workers=1, pool="threads", settings=new_settings()) as session,
         ThreadPoolExecutor() as pool,
     ):
         count = session.count
@@ -122,7 +122,7 @@ def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topi
 
 @pytest.mark.long
 def test_drain_says_so_when_a_task_has_no_record_though_redis_was_always_there(lab, client, tmp_path):
-    with CelerySession(lab, classes=[LOW], workers=1, limit=1000, settings=new_settings()) as session:
+    with CelerySession(lab, classes=[LOW], workers=1, pool="threads", limit=1000, settings=new_settings()) as session:
         waits = str(tmp_path / "waits")
         send(session.topic("low"), 1, kind="test-wait", payload=waits)
         wait_until(lambda: effects(waits), timeout=TIMEOUT, what="the worker was to have something to do")
@@ -140,7 +140,7 @@ def test_a_topic_of_ones_own_is_meant_where_another_has_one_of_that_name(lab, un
         everybodys = theirs.create(unique_name, partitions=1)
         send(everybodys, 3)
         topic = mine.temporary(unique_name, partitions=1)
-        with CelerySession(lab, topic=topic, settings=settings) as session:
+        with CelerySession(lab, topic=topic, pool="threads", settings=settings) as session:
             sent = send(topic, 2) | send(topic, 1, kind="no-such-kind") | send(topic, 1, kind="test-fail")
             records = session.drain(timeout=TIMEOUT)
         assert set(records["task_id"]) == sent
@@ -163,7 +163,7 @@ def test_what_a_killed_session_had_in_redis_is_deleted_by_the_next_one(lab, topi
         prefixes[whose] = key_prefix(settings.model_copy(update={"celery_namespace": f"session.{namespace}"}))
         for key in ("records", "unacked", "_kombu.binding.labkit"):
             client.set(prefixes[whose] + key, 1)
-    with CelerySession(lab, topic=unique_name, settings=settings) as session:
+    with CelerySession(lab, topic=unique_name, pool="threads", settings=settings) as session:
         own = [key.decode() for key in client.scan_iter(f"{session._mark.removesuffix('session')}*")]
     assert own, "it has a namespace of the same kind"
     found = {key.decode() for key in client.scan_iter(f"{settings.topic_prefix}labkit:celery:*")}

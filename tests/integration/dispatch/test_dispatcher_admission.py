@@ -27,7 +27,10 @@ def session_with(lab, unique_name):
         return CelerySession(
             lab,
             classes=CLASSES,
+            policy="strict",
             workers=2,
+            pool="threads",
+            limit=1,
             admission=make_strategy(name, **options),
             settings=load_settings(topic_prefix=f"{unique_name}."),
         )

@@ -206,7 +206,9 @@ def test_a_broker_whose_queue_cannot_be_counted_is_refused(lab, topics, unique_n
 
 
 def test_a_session_ends_when_everything_is_done(lab, settings):
-    with CelerySession(lab, classes=[HIGH, LOW], policy="weighted", workers=2, limit=2, settings=settings) as session:
+    with CelerySession(
+        lab, classes=[HIGH, LOW], policy="weighted", workers=2, pool="threads", limit=2, settings=settings
+    ) as session:
         sent = {}
         for name in ("low", "high"):
             with Producer(session.topic(name), settings=settings) as producer:
@@ -225,7 +227,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
 
 
 def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
-    with CelerySession(lab, classes=[LOW], workers=1, settings=settings) as session:
+    with CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=settings) as session:
         with Producer(session.topic("low"), settings=settings) as producer:
             producer.send(new_task("test-wait", str(tmp_path / "gate")))
         with pytest.raises(LabkitError, match=r"0\.3 s in vain: Celery was to [\w ]+ records\.$"):
@@ -237,7 +239,10 @@ def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
 
 def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, caplog):
     own = settings.model_copy(update={"celery_broker_url": own_redis.url})
-    with CelerySession(lab, classes=[LOW], workers=1, settings=own) as session, ThreadPoolExecutor() as threads:
+    with (
+        CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=own) as session,
+        ThreadPoolExecutor() as threads,
+    ):
         with Producer(session.topic("low"), settings=own) as producer:
             producer.send_many(new_task("sleep", 0.05) for _ in range(20))
         session.wait_for_records(1, timeout=120)
@@ -263,8 +268,8 @@ def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_red
         for name in names:
             unprefixed.create(name, partitions=1)
         with (
-            CelerySession(lab, topic=names[0], settings=settings) as first,
-            CelerySession(lab, topic=names[1], settings=settings) as second,
+            CelerySession(lab, topic=names[0], pool="threads", settings=settings) as first,
+            CelerySession(lab, topic=names[1], pool="threads", settings=settings) as second,
         ):
             sent = []
             for name in names:

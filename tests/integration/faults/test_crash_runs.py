@@ -8,7 +8,7 @@ from labkit.taskqueue.engine.worker_config import WorkerConfig
 
 #: One short run; `benchmarks/crashes.py` makes long ones with several seeds.
 TASKS, WORKERS, KILLS = 3_000, 3, 5
-CRASH_LOAD = WorkerLoad(tasks=TASKS, service=uniform(5, 15), workers=WORKERS, concurrency=4)
+CRASH_LOAD = WorkerLoad(tasks=TASKS, service=uniform(0.005, 0.015), workers=WORKERS, concurrency=4)
 #: Of the tasks, in the runs with kills.
 DUPLICATES_AT_MOST = 0.05
 

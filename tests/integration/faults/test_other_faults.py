@@ -14,7 +14,7 @@ WORKERS = 3
 
 @pytest.mark.long
 def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
-    load = WorkerLoad(tasks=900, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    load = WorkerLoad(tasks=900, service=uniform(0.05, 0.15), workers=WORKERS, concurrency=4)
     run = run_under_faults(lab, load, ["replace worker"] * 4, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s")
     assert run.verdict.ok(allow=()), run.verdict
@@ -26,7 +26,7 @@ def test_nothing_is_done_twice_when_workers_are_replaced_one_by_one(lab):
 @pytest.mark.long
 def test_nothing_is_lost_when_workers_and_the_broker_fail_by_turns():
     faults: list[FaultName] = ["kill worker", "kill broker", "freeze worker", "replace worker"]
-    load = WorkerLoad(tasks=1_200, service=uniform(50, 150), workers=WORKERS, concurrency=4)
+    load = WorkerLoad(tasks=1_200, service=uniform(0.05, 0.15), workers=WORKERS, concurrency=4)
     with Lab() as of_its_own:
         run = run_under_faults(of_its_own, load, faults, seed=1)
     print(run.verdict, f"{run.seconds:.1f} s", f"recovery {run.recovery:.1f} s")

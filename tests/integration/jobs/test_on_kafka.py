@@ -38,7 +38,7 @@ def test_a_reader_sees_its_own_write(topics, lab, unique_name):
 
 def test_growing_from_1_to_4_partitions_under_load(topics, lab, unique_name, tmp_path):
     topic = jobs_topic(topics, name=unique_name)
-    work = mock_work(uniform(0, 4))
+    work = mock_work(uniform(0, 0.004))
     created, enough = [], threading.Event()
 
     def create(start):

@@ -38,7 +38,7 @@ def most_at_once(records) -> int:
 def test_one_partition_feeds_many_threads_in_key_order(topics: Topics, unique_name: str) -> None:
     topic = topics.create(unique_name, partitions=1)
     send(topic, stock_tasks(400, seed=1, keys=40))
-    with WorkerGroup(topic, group=unique_name, service=constant(5), order="key", concurrency=16) as group:
+    with WorkerGroup(topic, group=unique_name, service=constant(0.005), order="key", concurrency=16) as group:
         records = group.drain(timeout=120)
     assert records["task_id"].nunique() == len(records) == 400
     assert all(offsets.is_monotonic_increasing for _, offsets in records.groupby("key")["offset"])

@@ -26,7 +26,9 @@ def test_three_lines_of_a_notebook(topics: Topics, unique_name):
     tasks = stock_tasks(60, seed=7)
     with (
         topics.fresh(unique_name, partitions=2) as topic,
-        WorkerGroup(topic, group=unique_name, workers=3, service=uniform(1, 5), seed=7, settings=SETTINGS) as group,
+        WorkerGroup(
+            topic, group=unique_name, workers=3, service=uniform(0.001, 0.005), seed=7, settings=SETTINGS
+        ) as group,
     ):
         with Producer(topic, settings=SETTINGS) as producer:
             producer.send_many(tasks)
@@ -34,7 +36,7 @@ def test_three_lines_of_a_notebook(topics: Topics, unique_name):
     assert sorted(records["task_id"]) == sorted(task.id for task in tasks)
     assert records.groupby("worker").size().to_dict() == {"worker-1": 30, "worker-2": 30}
     service = records["finished_at"] - records["started_at"]
-    drawn = records["task_id"].map(lambda task_id: uniform(1, 5).draw(task_id, 7))
+    drawn = records["task_id"].map(lambda task_id: uniform(0.001, 0.005).draw(task_id, 7))
     assert (service >= drawn).all()
 
 
@@ -46,7 +48,7 @@ def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
             topic,
             group=unique_name,
             workers=2,
-            service=constant(10),
+            service=constant(0.01),
             processes=True,
             session_timeout=10,  # after it the death is noticed; who only stands still for a while stays
             settings=SETTINGS,
@@ -82,7 +84,7 @@ def test_processes_join_leave_and_report(topics: Topics, unique_name):
 def test_what_one_group_left_the_next_one_does(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=2) as topic:
         receipts = send(topic, 40)
-        with WorkerGroup(topic, group=unique_name, workers=1, service=constant(5), settings=SETTINGS) as first:
+        with WorkerGroup(topic, group=unique_name, workers=1, service=constant(0.005), settings=SETTINGS) as first:
             wait_until(lambda: len(first.records()) >= 10, timeout=120, what="some tasks were to be done")
         with WorkerGroup(topic, group=unique_name, workers=2, settings=SETTINGS) as second:
             rest = second.drain(timeout=120)

@@ -199,7 +199,7 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
 
 
 def test_the_tasks_of_a_killed_worker_come_back_before_the_lock_is_over(topics: Topics, unique_name):
-    options = {"service": constant(50), "processes": True, "max_in_flight": 3, "lock": LONG_LOCK}
+    options = {"service": constant(0.05), "processes": True, "max_in_flight": 3, "lock": LONG_LOCK}
     with (
         topics.fresh(unique_name, partitions=1) as topic,
         share(topic, unique_name, workers=2, **options) as group,
@@ -237,7 +237,7 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
 def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=2) as topic:
         send(topic, 60)
-        with share(topic, unique_name, service=constant(20)) as group:
+        with share(topic, unique_name, service=constant(0.02)) as group:
             group.wait_for_progress("worker-1", tasks=5)
         first = group.records()
         with share(topic, unique_name, workers=2, name="later") as group:

@@ -22,7 +22,7 @@ from labkit.faults.worker_run import FaultRun, WorkerLoad
 from labkit.measure.records import to_frame
 from labkit.taskqueue import constant
 
-LOAD = WorkerLoad(tasks=4, service=constant(1))
+LOAD = WorkerLoad(tasks=4, service=constant(0.001))
 
 
 def series(seeds) -> Series:

@@ -254,7 +254,7 @@ def test_it_ends_when_it_is_told(consumer):
 def test_mock_work_is_drawn_from_seed_and_job():
     waited = []
     job = Job(job_id=5, status=JobStatus.RUNNING, version=2, at=1.0, attempt=1)
-    mock_work(constant(20), sleep=waited.append)(job)
+    mock_work(constant(0.02), sleep=waited.append)(job)
     assert waited == [0.02]
     with pytest.raises(RuntimeError, match="attempt 1"):
         mock_work(constant(0), failing=1.0)(job)

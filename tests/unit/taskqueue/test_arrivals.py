@@ -83,3 +83,9 @@ def test_a_level_that_cannot_be_is_refused(level):
 def test_levels_that_do_not_fit_are_refused(change, message):
     with pytest.raises(SettingsError, match=message):
         utilisation_levels(**({"seconds": [1.0, 2.0, 3.0], "servers": 3, "mean_service": 0.1} | change))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_burst_of_nothing_is_refused(size):
+    with pytest.raises(SettingsError, match="give 1 or more"):
+        burst(1, random.Random(1), size=size)

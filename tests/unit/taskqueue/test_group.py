@@ -79,7 +79,7 @@ def test_drain_gives_up_at_its_deadline(topics):
 
 def test_a_worker_joins_and_another_leaves_while_tasks_flow(topics):
     topic = topics.create("t", partitions=4)
-    with WorkerGroup(topic, workers=1, service=constant(1), settings=SETTINGS) as group:
+    with WorkerGroup(topic, workers=1, service=constant(0.001), settings=SETTINGS) as group:
         send(topic, 100)
         assert group.add() == "worker-2"
         assert group.assignment() == {"worker-1": (0, 2), "worker-2": (1, 3)}
@@ -325,7 +325,7 @@ def test_processes_need_a_broker_outside_this_process(topics):
 
 def test_a_handler_or_a_service_time(topics):
     with pytest.raises(LabkitError, match="not both"):
-        WorkerGroup(topics.create("t", partitions=1), handler=print, service=constant(1), settings=SETTINGS)
+        WorkerGroup(topics.create("t", partitions=1), handler=print, service=constant(0.001), settings=SETTINGS)
 
 
 def test_an_importable_handler_is_named_and_found():

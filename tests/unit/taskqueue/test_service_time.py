@@ -14,7 +14,7 @@ IDS = [f"task-{number}" for number in range(4000)]
 
 
 def test_a_task_takes_as_long_whenever_it_is_drawn():
-    service = uniform(10, 50)
+    service = uniform(0.01, 0.05)
     assert service.draw("a", seed=1) == service.draw("a", seed=1)
     assert service.draw("a", seed=1) != service.draw("b", seed=1)
     assert service.draw("a", seed=1) != service.draw("a", seed=2)
@@ -22,12 +22,12 @@ def test_a_task_takes_as_long_whenever_it_is_drawn():
 
 @given(st.text(), st.integers())
 def test_uniform_stays_within_its_bounds(task_id, seed):
-    assert 0.010 <= uniform(10, 50).draw(task_id, seed) <= 0.050
+    assert 0.010 <= uniform(0.01, 0.05).draw(task_id, seed) <= 0.050
 
 
 @pytest.mark.parametrize(
     ("service", "mean", "deviation"),
-    [(constant(20), 0.020, 0.0), (uniform(10, 50), 0.030, 0.040 / 12**0.5), (exponential(20), 0.020, 0.020)],
+    [(constant(0.02), 0.020, 0.0), (uniform(0.01, 0.05), 0.030, 0.040 / 12**0.5), (exponential(0.02), 0.020, 0.020)],
 )
 def test_the_draws_have_the_moments_of_their_distribution(service, mean, deviation):
     draws = [service.draw(task_id, seed=7) for task_id in IDS]
@@ -45,13 +45,39 @@ def test_a_task_without_a_service_time_gives_its_turn_to_nobody():
     assert slept == []
 
 
-@pytest.mark.parametrize("service", [constant(20), uniform(10, 50.5), exponential(3)])
+@pytest.mark.parametrize("service", [constant(0.02), uniform(0.01, 0.0505), exponential(0.003)])
 def test_what_is_written_can_be_read(service):
     assert parse_service(str(service)) == service
 
 
 @pytest.mark.parametrize(
-    "text", ["", "20", "constant", "constant:x", "uniform:1", "uniform:5,1", "normal:3", "constant:-1", "constant:nan"]
+    ("text", "service"),
+    [
+        ("constant:0.02", constant(0.02)),
+        ("constant:20ms", constant(0.02)),
+        ("uniform:10ms, 0.05s", uniform(0.01, 0.05)),
+        ("exponential:2s", exponential(2)),
+    ],
+)
+def test_numbers_are_seconds_and_may_have_a_unit(text, service):
+    assert parse_service(text) == service
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "20",
+        "constant:20 h",
+        "constant:ms",
+        "constant",
+        "constant:x",
+        "uniform:1",
+        "uniform:5,1",
+        "normal:3",
+        "constant:-1",
+        "constant:nan",
+    ],
 )
 def test_what_is_no_service_time_is_refused(text):
     with pytest.raises(SettingsError, match="service time"):
@@ -60,5 +86,5 @@ def test_what_is_no_service_time_is_refused(text):
 
 def test_the_handler_sleeps_for_the_drawn_time():
     slept: list[float] = []
-    uniform(10, 50).handler(3, sleep=slept.append)(Task(id="a", kind="k"))
-    assert slept == [uniform(10, 50).draw("a", 3)]
+    uniform(0.01, 0.05).handler(3, sleep=slept.append)(Task(id="a", kind="k"))
+    assert slept == [uniform(0.01, 0.05).draw("a", 3)]

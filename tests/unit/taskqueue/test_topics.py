@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from labkit.errors import BrokerUnreachable, TopicMismatch, UnknownTopic
+from labkit.errors import BrokerUnreachable, SettingsError, TopicMismatch, UnknownTopic
 from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.timeouts import LOOK_INTERVAL
 from labkit.taskqueue.topics import Topic, Topics
@@ -175,3 +175,9 @@ def test_lag_counts_what_is_not_committed(topics):
         (0, 0, 3, 3),
         (1, 0, 1, 1),
     ]
+
+
+@pytest.mark.parametrize("shape", [{"partitions": 0}, {"partitions": -1}, {"partitions": 1, "replication_factor": 0}])
+def test_a_topic_of_nothing_is_refused(topics, shape):
+    with pytest.raises(SettingsError, match="give 1 or more"):
+        topics.create("t", **shape)

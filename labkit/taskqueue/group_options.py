@@ -1,0 +1,154 @@
+"""The options of a worker group: their defaults, which of them do nothing beside others, and what cannot be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import LabkitError, SettingsError
+from labkit.logs.safe_logger import safe_logger
+from labkit.settings import Settings
+from labkit.taskqueue.engine.executors import must_suit
+from labkit.taskqueue.engine.handler import Work
+from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
+from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.record_format import ForeignRecords
+from labkit.taskqueue.service_time import ServiceTime, constant
+
+log = safe_logger("labkit.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOptions:
+    """As they were given to a worker group, None for what was not; what each means is told there.
+
+    Raises `LabkitError` for a handler beside a service time, and for an option that does nothing beside the others.
+    """
+
+    handler: Handler | None
+    service: ServiceTime | None
+    seed: int | None
+    plain: bool
+    processes: bool
+    log_dir: Path | None
+    mode: Mode
+    lock: float | None
+    order: Order | None
+    concurrency: int
+    executor: ExecutorName | None
+    timeout: float | None
+    retry: Retry | None
+    max_in_flight: int | None
+    session_timeout: float | None
+
+    def __post_init__(self) -> None:
+        if self.handler is not None and self.service is not None:
+            raise LabkitError("A worker group takes a handler or a service time, not both.")
+        if self.handler is not None:
+            check_handler(self.handler)
+        must_suit(self._executor, self.work().function())
+        for option, is_vain, why in _VAIN:
+            value = getattr(self, option)
+            if not (value is None or value is False) and is_vain(self):
+                raise SettingsError(why)
+        if self.timeout is not None and self._executor == "threads":
+            log.warning(
+                "the time of an attempt is limited to %g s, but no handler in a thread can be stopped: one that is to "
+                "end in time asks by check_time(). What stops it is executor 'processes', which kills it, or 'asyncio' "
+                "with an `async def`, which cancels it",
+                self.timeout,
+            )
+
+    def work(self) -> Work:
+        """What is done with a task."""
+        return Work(self.handler, self.service or constant(0), self.seed or 0)
+
+    def config(self, settings: Settings, foreign: ForeignRecords) -> WorkerConfig:
+        """How its workers work; `foreign` says what is made of others' records where they are worked on.
+
+        Raises `SettingsError`.
+        """
+        held = max(HELD_AT_MOST[self.mode], 2 * self.concurrency)
+        return WorkerConfig(
+            mode=self.mode,
+            lock=WorkerConfig().lock if self.lock is None else self.lock,
+            order=self.order or ("none" if self.mode == "share" else "partition"),
+            concurrency=self.concurrency,
+            executor=self._executor,
+            timeout=self.timeout,
+            retry=self.retry or Retry(),
+            max_in_flight=held if self.max_in_flight is None else self.max_in_flight,
+            session_timeout=settings.session_timeout if self.session_timeout is None else self.session_timeout,
+            foreign="refused" if self.has_no_work else "text" if self.plain else foreign,
+        )
+
+    @property
+    def has_no_work(self) -> bool:
+        """Whether tasks are taken for done as they come."""
+        return self.handler is None and self.service is None
+
+    @property
+    def cannot_be_stopped(self) -> bool:
+        """Whether what is done with a task is not the user's own, and goes on until it ends by itself."""
+        return self.handler is None and self._executor != "processes"
+
+    @property
+    def _executor(self) -> ExecutorName:
+        is_coroutine = self.handler is not None and is_asynchronous(self.handler)
+        return self.executor or ("asyncio" if is_coroutine else "threads")
+
+
+#: Which option does nothing, beside which others, and what is said of it.
+_VAIN: tuple[tuple[str, Callable[[GroupOptions], bool], str], ...] = (
+    (
+        "seed",
+        lambda one: one.service is None,
+        "A seed is of a service time, and without one it does nothing: give a service time, or leave the seed out.",
+    ),
+    (
+        "plain",
+        lambda one: one.has_no_work,
+        (
+            "Without a handler or a service time, nothing that others have written is worked on, so 'plain' does "
+            "nothing: give one of them, or leave 'plain' out."
+        ),
+    ),
+    (
+        "log_dir",
+        lambda one: not one.processes,
+        (
+            "Workers in threads log as this process does, so a folder for their logs does nothing: give "
+            "processes=True, or leave it out."
+        ),
+    ),
+    (
+        "lock",
+        lambda one: one.mode != "share",
+        "Only a share group locks tasks, so a lock does nothing in mode 'group': give mode 'share', or leave it out.",
+    ),
+    (
+        "session_timeout",
+        lambda one: one.mode == "share",
+        (
+            "In a share group the broker alone says after how long a silent worker counts as dead, so a session "
+            "time-out does nothing: leave it out, or give mode 'group'."
+        ),
+    ),
+    (
+        "timeout",
+        lambda one: one.cannot_be_stopped,
+        (
+            "Only a handler, or a service time in processes, can be cut short, so a time-out does nothing here: give a "
+            "handler or executor 'processes', or leave it out."
+        ),
+    ),
+    (
+        "retry",
+        lambda one: one.cannot_be_stopped,
+        (
+            "Without a handler nothing fails that could be tried again, so attempts and a retry do nothing: give a "
+            "handler, or leave them out."
+        ),
+    ),
+)
