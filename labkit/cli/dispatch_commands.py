@@ -183,7 +183,9 @@ def dispatch(
     does. Ctrl-C ends it.
     """
     from labkit.backpressure import parse_strategy
-    from labkit.cli.live import Rates, follow, left_on_kafka, picture
+    from labkit.cli.dispatcher_view import dead_letters_of, follow, left_on_kafka, picture
+    from labkit.cli.live import LiveView, Rates
+    from labkit.cli.paragraph import say
     from labkit.dispatch.factory import DISPATCHER_GROUP, make_dispatcher
     from labkit.dispatch.monitor import DispatcherMonitor
     from labkit.lab import attach_lab
@@ -214,20 +216,28 @@ def dispatch(
             partitions=partitions,
             settings=settings,
         )
-        with DispatcherMonitor(
-            lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings
-        ) as watch:
+        with (
+            DispatcherMonitor(lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings) as watch,
+            LiveView() as view,
+        ):
             with dispatcher:
-                follow(stop, watch.look, lambda look: picture(look, rates))
+                follow(view, stop, watch.look, lambda look: picture(look, rates))
             left = watch.look()
-    print(_summary(dispatcher.status(), time.monotonic() - started))
+            view.end(picture(left, rates))
+    classes_at_end = [one.status for one in left.classes]
+    say(_summary(classes_at_end, time.monotonic() - started))
     for action, number in dispatcher.turned_away().groupby("action")["tasks"].sum().items():
-        print(f"{number} tasks were turned away at admission: {action}.")
-    print(left_on_kafka(left))
+        say(f"{number} tasks were turned away at admission: {action}.")
+    dead = dead_letters_of({one.topic: one.dead for one in classes_at_end})
+    if dead:
+        say(dead)
+    say(left_on_kafka(left))
 
 
 def _summary(classes: Sequence[ClassStatus], seconds: float) -> str:
-    words = [f"{one.name} {one.sent} sent, {one.shed} shed, {one.dead} dead" for one in classes]
+    from labkit.cli.dispatcher_view import counts_of
+
+    words = [f"{one.name} {counts_of(one)}" for one in classes]
     return f"Dispatched {sum(one.sent for one in classes)} tasks in {seconds:.1f} s: {'; '.join(words)}."
 
 
@@ -257,26 +267,30 @@ def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed 
 
 
 def _run(make: Callable[[Lab, Topics, Settings], Demo], seconds: float) -> None:
-    from labkit.cli.live import Rates, follow, picture
+    from labkit.cli.dispatcher_view import follow, picture
+    from labkit.cli.live import LiveView, Rates
+    from labkit.cli.paragraph import Paragraph, say
     from labkit.dispatch.own_space import own_settings, own_topics
     from labkit.lab import open_lab
+    from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
 
     settings = own_settings(load_settings())
     rates = Rates()
     start_logging("dispatcher")
     with stop_on_signal() as stop, open_lab(settings=settings) as lab, own_topics(lab, settings) as topics:
-        print(f"The demo runs on {lab.bootstrap_servers}, on topics that begin with {settings.topic_prefix}")
-        with make(lab, topics, settings) as demo:
+        say(f"The demo runs on {lab.bootstrap_servers}, on topics that begin with {settings.topic_prefix}")
+        with LiveView() as view, printed_outputs(), make(lab, topics, settings) as demo:
 
             def draw(look: DispatcherSnapshot) -> Group:
                 beat = () if demo.beat is None else (f"Beat: {demo.beat.sent} periodic tasks sent",)
                 return picture(look, rates, *beat, produced=demo.produced())
 
-            follow(stop, demo.look, draw, seconds=seconds)
+            follow(view, stop, demo.look, draw, seconds=seconds)
             total = demo.stop()
+            view.end(Paragraph(f"What became of the tasks: {total}."))
     if demo.refused():
-        print(f"The broker did not acknowledge {demo.refused()} more tasks.")
+        say(f"The broker did not acknowledge {demo.refused()} more tasks.")
     if total.missing:
         raise LabkitError(f"The sum does not add up: {total}. The logs are in {settings.results_dir / 'logs'}.")
-    print(f"It adds up: {total}.")
+    say(f"It adds up: {total}.")

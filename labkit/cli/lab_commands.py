@@ -145,10 +145,10 @@ def reset(
 
 def doctor() -> None:
     """Check every prerequisite; exit status 1 if something must be mended."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from labkit.cli.paragraph import console
     from labkit.lab.doctor import Assessment, examine
     from labkit.settings import load_settings
 
@@ -158,7 +158,7 @@ def doctor() -> None:
     for finding in findings:
         colour = colours[finding.verdict]
         table.add_row(f"[{colour}]{finding.verdict.value}[/]", finding.what, Text(finding.says, overflow="fold"))
-    Console().print(table)
+    console().print(table)
     bad = sum(finding.verdict is Assessment.BAD for finding in findings)
     if bad:
         sys.exit(1)
@@ -178,21 +178,19 @@ def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
 
 
 def _show(found: LabStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console, say
 
-    console = Console()
-    console.print(_headline(found), highlight=False)
+    say(_headline(found))
     if found.servers:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("server", "version", "pid", "memory", "address"):
-            table.add_column(column, justify="right" if column in ("pid", "memory") else "left", overflow="fold")
+        table = FittingTable("server", "version", "pid", "memory", "address", right=("pid", "memory"))
         for server in found.servers:
             pid = str(server.pid) if server.pid else "-" if server.external else "ended"
             memory = f"{server.memory / 1e6:.0f} MB" if server.memory else "-"
             table.add_row(server.name, server.version, pid, memory, server.address)
-        console.print(table)
-    console.print(*_facts(found), sep="\n", highlight=False, soft_wrap=True)
+        console().print(table, soft_wrap=True)
+    for fact in _facts(found):
+        say(fact)
 
 
 def _headline(found: LabStatus) -> str:
