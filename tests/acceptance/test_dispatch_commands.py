@@ -80,7 +80,7 @@ def test_a_bridge_brings_messages_to_celery_until_ctrl_c(type_in, lab, settings,
         records = wait_for_outcomes(bridge, stream, 30)
     assert {(record.topic, record.outcome) for record in records} == {("task_queue", "done")}
     out = ended(bridge)
-    assert out.startswith("30 tasks went from task_queue to Celery in ")
+    assert "30 tasks went from task_queue to Celery in " in out
     assert "Left on Kafka: bridge 0." in out
 
 
@@ -116,7 +116,7 @@ def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
         bridge.send_signal(signal.SIGINT)
         out, err = bridge.communicate(timeout=120)
     assert (bridge.returncode, err) == (0, "")
-    assert int(re.match(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
+    assert int(re.search(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
 
 
 @pytest.mark.long
@@ -138,7 +138,7 @@ def test_a_bridge_waits_for_its_topic_when_that_is_deleted(type_in, topics):
     topics.create("task_queue", partitions=4)
     send(3)
     out = ended(bridge)
-    assert out.startswith("7 tasks went from task_queue to Celery in ")
+    assert "7 tasks went from task_queue to Celery in " in out
     assert "Left on Kafka: bridge 0." in out
 
 
