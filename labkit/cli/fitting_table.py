@@ -54,12 +54,11 @@ class FittingTable:
                     yield Text(f"{INDENT}{part}")
 
     def _table(self) -> Table:
-        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(self._title) if self._title else None, box=box.SIMPLE_HEAD)
-        table.collapse_padding, table.pad_edge = True, False
+        table = Table(title=Text(self._title) if self._title else None, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.header_style, table.title_justify = "bold", "left"
         for heading in self._headings:
             table.add_column(Text(heading), justify="right" if heading in self._right else "left", no_wrap=True)
         for cells in self.rows:

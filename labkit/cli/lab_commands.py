@@ -8,10 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
     from labkit.lab.folders import LabFolders
@@ -79,10 +82,11 @@ def up(
 def down(name: Name = None) -> None:
     """Stop the lab. Its data stays."""
     _, name, folders = _lab(name)
+    from labkit.cli.paragraph import say
     from labkit.lab import lifecycle
 
     if lifecycle.stop(name, folders):
-        print(f"The lab {name!r} is stopped. Its data stays; `labkit up` goes on with it.")
+        say(for_this_lab(f"The lab {name!r} is stopped. Its data stays; `labkit up` goes on with it."))
     else:
         print(f"The lab {name!r} is not running.")
 
@@ -164,12 +168,27 @@ def doctor() -> None:
         sys.exit(1)
 
 
+_named: list[str] = []
+
+
+def for_this_lab(words: str) -> str:
+    """The words, in which each command says which lab it is for: that of this command, if it is not the usual one."""
+    from labkit.lab.lab_hints import USUAL, with_name
+    from labkit.settings import load_settings
+
+    name = USUAL
+    with suppress(LabkitError):  # what is wrong with the settings is said in these words
+        name = _named[-1] if _named else load_settings().lab
+    return with_name(words, name)
+
+
 def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
     from labkit.lab.folders import named_lab
     from labkit.settings import load_settings
 
     settings = load_settings()
     name = name or settings.lab
+    _named.append(name)
     folders = named_lab(settings, name)
     found = next(one for one in (folders.root, *folders.root.parents) if one.exists())
     if not found.is_dir():  # what is below it would look as if it were not there
@@ -181,7 +200,7 @@ def _show(found: LabStatus) -> None:
     from labkit.cli.fitting_table import FittingTable
     from labkit.cli.paragraph import console, say
 
-    say(_headline(found))
+    say(for_this_lab(_headline(found)))
     if found.servers:
         table = FittingTable("server", "version", "pid", "memory", "address", right=("pid", "memory"))
         for server in found.servers:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 #: How wide a line may be where nothing says it, in columns: output that goes into a file or a pipe.
-WIDTH = 200
+WIDTH = 10_000
 #: How far what continues a line is indented, in columns.
 INDENT = 2
 #: What stays on one line: a command between backticks with what clings to it, or a word.

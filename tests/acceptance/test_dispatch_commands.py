@@ -290,7 +290,7 @@ def test_mistakes_get_one_paragraph_and_leave_no_topic(type_in, topics, words, r
 @pytest.mark.parametrize("command", ["bridge", further("dispatch")])
 def test_without_a_lab_the_way_on_is_named(type_in, command):
     nowhere = {"LABKIT_BOOTSTRAP_SERVERS": "", "LABKIT_REDIS_URL": "", "LABKIT_LAB": "never-started"}
-    assert "`labkit up`" in said(type_in(command, **nowhere), status=1)
+    assert "`labkit up --name never-started`" in said(type_in(command, **nowhere), status=1)
 
 
 @pytest.mark.long
