@@ -89,4 +89,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _say(words: str) -> None:
-    print(f"labkit: {words}", file=sys.stderr)
+    from labkit.cli.lab_commands import for_this_lab
+    from labkit.cli.paragraph import say
+
+    say(f"labkit: {for_this_lab(words)}", sys.stderr)

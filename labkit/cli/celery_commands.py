@@ -15,7 +15,7 @@ from labkit.errors import WorkerFailed
 from labkit.process.signals import INTERRUPTED
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import Group
 
     from labkit.celery_app.celery_status import CeleryStatus, OutcomeCounter
     from labkit.dispatch.monitor import DispatcherSnapshot
@@ -55,6 +55,7 @@ def worker(
     from labkit.celery_app.celery_status import OutcomeCounter, reachable_broker
     from labkit.celery_app.celery_worker import Pool, run_worker, worker_app
     from labkit.celery_app.known_kinds import differing_kinds
+    from labkit.cli.line_stream import print_line_by_line
     from labkit.dispatch.factory import new_name
     from labkit.dispatch.session_options import concurrency_of
     from labkit.settings import load_settings
@@ -65,6 +66,7 @@ def worker(
     the_name = name or new_name("celery")
     settings = load_settings()
     url = reachable_broker(settings)
+    print_line_by_line()
     tally = OutcomeCounter(processes)
     app = worker_app(settings, tally=tally)
     say_all(differing_kinds(connect(url), settings))
@@ -144,27 +146,26 @@ def _summary(name: str, tally: OutcomeCounter) -> str:
 
 
 def _show(found: CeleryStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console, say
 
-    console = Console()
-    console.print(f"Celery at {found.broker}", highlight=False, soft_wrap=True)
+    to = console()
+    say(f"Celery at {found.broker}")
     if found.workers:
-        workers = Table("worker", box=None, pad_edge=False, header_style="bold")
-        workers.add_column("tasks at once", justify="right")
+        workers = FittingTable("worker", "tasks at once", right=("tasks at once",))
         for name, processes in found.workers.items():
             workers.add_row(name, str(processes))
-        console.print(workers)
+        to.print(workers)
     else:
-        console.print("No worker is running; `labkit celery worker` starts one.", highlight=False)
-    levels = Table("priority", box=None, pad_edge=False, header_style="bold")
-    levels.add_column("waiting", justify="right")
+        say("No worker is running; `labkit celery worker` starts one.")
+    levels = FittingTable("priority", "waiting", right=("waiting",))
     for level, count in enumerate(found.waiting):
         if count:
             levels.add_row(f"{level} (most urgent)" if level == 0 else str(level), str(count))
-    if levels.row_count:
-        console.print(levels)
-    console.print(*_facts(found), sep="\n", highlight=False, soft_wrap=True)
+    if levels.rows:
+        to.print(levels)
+    for fact in _facts(found):
+        say(fact)
 
 
 def _facts(found: CeleryStatus) -> list[str]:
@@ -188,7 +189,9 @@ def bridge(
 
     `labkit celery worker` performs them. While Redis or Kafka is away it keeps its place, and goes on by itself.
     """
-    from labkit.cli.live import Rates, follow, in_celery, left_on_kafka
+    from labkit.cli.dispatcher_view import dead_letters_of, follow, in_celery, left_on_kafka
+    from labkit.cli.live import LiveView, Rates
+    from labkit.cli.paragraph import Paragraph, say
     from labkit.dispatch.dispatcher import group_of
     from labkit.dispatch.factory import BRIDGE, make_bridge
     from labkit.dispatch.monitor import DispatcherMonitor
@@ -200,17 +203,17 @@ def bridge(
     settings = load_settings()
     rates = Rates()
 
-    def lines(look: DispatcherSnapshot) -> Text:
-        from rich.text import Text
+    def lines(look: DispatcherSnapshot) -> Group:
+        from rich.console import Group
 
         (one,) = look.classes
         on_kafka = "?" if one.on_kafka is None else one.on_kafka
         status = one.status
         words = (
             f"{topic}: {on_kafka} on Kafka, {status.sent} sent ({rates.per_second('', status.sent):.1f}/s), "
-            f"{status.dead} dead\n{in_celery(look)}"
+            f"{status.dead} dead"
         )
-        return Text(words, no_wrap=True, overflow="ellipsis")
+        return Group(Paragraph(words), Paragraph(in_celery(look)))
 
     start_logging("dispatcher")
     started = time.monotonic()
@@ -218,15 +221,22 @@ def bridge(
         topic_of_tasks(topics, topic)
         dispatcher = make_bridge(lab, topics, topic, group=group, settings=settings)
         say_all(look_for_handlers(lab, topics, {topic: group_of(group, BRIDGE)}, settings))
-        with DispatcherMonitor(
-            lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings
-        ) as watch:
+        with (
+            DispatcherMonitor(
+                lab, topics, dispatcher, group=group, limit=settings.celery_limit, settings=settings
+            ) as watch,
+            LiveView() as view,
+        ):
             with dispatcher:
-                follow(stop, watch.look, lines)
+                follow(view, stop, watch.look, lines)
             left = watch.look()
+            view.end(lines(left))
     status = left.classes[0].status
-    print(
+    say(
         f"{status.sent} tasks went from {topic} to Celery in {time.monotonic() - started:.1f} s, {status.dead} are "
         "dead letters."
     )
-    print(left_on_kafka(left))
+    dead = dead_letters_of({topic: status.dead})
+    if dead:
+        say(dead)
+    say(left_on_kafka(left))

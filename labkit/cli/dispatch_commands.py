@@ -1,4 +1,4 @@
-"""`labkit dispatch`, the priority dispatcher in this terminal, and `labkit demo …`, a whole system for a while.
+"""`labkit dispatch`: the priority dispatcher in this terminal.
 
 Priority classes are written one value per class, with commas between.
 """
@@ -13,21 +13,14 @@ import typer
 
 from labkit.cli.checked_command import CheckedCommand
 from labkit.cli.common import say_all, start_logging, stop_on_signal, topic_of_tasks
-from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, NewPartitions
+from labkit.cli.option_types import MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from labkit.dispatch.class_status import ClassStatus
-    from labkit.dispatch.demo import Demo
-    from labkit.dispatch.monitor import DispatcherSnapshot
-    from labkit.lab import Lab
     from labkit.policies import Policy as DispatchPolicy
     from labkit.policies import PriorityClass
-    from labkit.settings import Settings
-    from labkit.taskqueue import Topics
 
 
 N = TypeVar("N")
@@ -40,16 +33,10 @@ DEFAULT_POLICY = "reserve"
 
 Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
 
-Seconds = Annotated[float, typer.Option(min=1, max=LONGEST, help="How long to produce; Ctrl-C ends it sooner.")]
-Seed = Annotated[int, typer.Option(help="Of the arrivals and the tasks.")]
-
-demo_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this module on the application."""
     app.command(cls=ListsPolicies)(dispatch)
-    app.add_typer(demo_app, name="demo", help="A whole system in one terminal, with a sum that adds up.")
 
 
 def parse_classes(
@@ -184,7 +171,9 @@ def dispatch(
     does. Ctrl-C ends it.
     """
     from labkit.backpressure import parse_strategy
-    from labkit.cli.live import Rates, follow, left_on_kafka, picture
+    from labkit.cli.dispatcher_view import dead_letters_of, follow, left_on_kafka, picture
+    from labkit.cli.live import LiveView, Rates
+    from labkit.cli.paragraph import say
     from labkit.dispatch.dispatcher import group_of
     from labkit.dispatch.factory import DISPATCHER_GROUP, class_topic, make_dispatcher
     from labkit.dispatch.monitor import DispatcherMonitor
@@ -223,16 +212,22 @@ def dispatch(
         )
         groups = {class_topic(one.name): group_of(DISPATCHER_GROUP, one.name) for one in known}
         say_all(look_for_handlers(lab, topics, groups, settings))
-        with DispatcherMonitor(
-            lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings
-        ) as watch:
+        with (
+            DispatcherMonitor(lab, topics, dispatcher, group=DISPATCHER_GROUP, limit=limit, settings=settings) as watch,
+            LiveView() as view,
+        ):
             with dispatcher:
-                follow(stop, watch.look, lambda look: picture(look, rates))
+                follow(view, stop, watch.look, lambda look: picture(look, rates))
             left = watch.look()
-    print(_summary(dispatcher.status(), time.monotonic() - started))
+            view.end(picture(left, rates))
+    classes_at_end = [one.status for one in left.classes]
+    say(_summary(classes_at_end, time.monotonic() - started))
     for action, number in dispatcher.turned_away().groupby("action")["tasks"].sum().items():
-        print(f"{number} tasks were turned away at admission: {action}.")
-    print(left_on_kafka(left))
+        say(f"{number} tasks were turned away at admission: {action}.")
+    dead = dead_letters_of({one.topic: one.dead for one in classes_at_end})
+    if dead:
+        say(dead)
+    say(left_on_kafka(left))
 
 
 def _must_read(policy: DispatchPolicy, **given: str | None) -> None:
@@ -246,56 +241,7 @@ def _must_read(policy: DispatchPolicy, **given: str | None) -> None:
 
 
 def _summary(classes: Sequence[ClassStatus], seconds: float) -> str:
-    words = [f"{one.name} {one.sent} sent, {one.shed} shed, {one.dead} dead" for one in classes]
+    from labkit.cli.dispatcher_view import counts_of
+
+    words = [f"{one.name} {counts_of(one)}" for one in classes]
     return f"Dispatched {sum(one.sent for one in classes)} tasks in {seconds:.1f} s: {'; '.join(words)}."
-
-
-@demo_app.command()
-def bridge(seconds: Seconds = 60, seed: Seed = 0) -> None:
-    """Messages go over Kafka to Celery.
-
-    Producer, bridge, Celery worker, which prints them, and Beat. Uses the running lab, or starts it for as long as the
-    demo runs.
-    """
-    from labkit.dispatch.demo import bridge_demo
-
-    _run(lambda lab, topics, settings: bridge_demo(lab, topics, seed=seed, settings=settings), seconds)
-
-
-@demo_app.command(cls=ListsPolicies)
-def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed = 0) -> None:
-    """A high and a low class want more than Celery can do.
-
-    Two producers, dispatcher and Celery worker. Uses the running lab, or starts it for as long as the demo runs.
-    """
-    from labkit.dispatch.demo import priority_demo
-    from labkit.policies import make_policy
-
-    make_policy(policy)  # what is wrong with it should be said before a lab is started
-    _run(lambda lab, topics, settings: priority_demo(lab, topics, policy, seed=seed, settings=settings), seconds)
-
-
-def _run(make: Callable[[Lab, Topics, Settings], Demo], seconds: float) -> None:
-    from labkit.cli.live import Rates, follow, picture
-    from labkit.dispatch.own_space import own_settings, own_topics
-    from labkit.lab import open_lab
-    from labkit.settings import load_settings
-
-    settings = own_settings(load_settings())
-    rates = Rates()
-    start_logging("dispatcher")
-    with stop_on_signal() as stop, open_lab(settings=settings) as lab, own_topics(lab, settings) as topics:
-        print(f"The demo runs on {lab.bootstrap_servers}, on topics that begin with {settings.topic_prefix}")
-        with make(lab, topics, settings) as demo:
-
-            def draw(look: DispatcherSnapshot) -> Group:
-                beat = () if demo.beat is None else (f"Beat: {demo.beat.sent} periodic tasks sent",)
-                return picture(look, rates, *beat, produced=demo.produced())
-
-            follow(stop, demo.look, draw, seconds=seconds)
-            total = demo.stop()
-    if demo.refused():
-        print(f"The broker did not acknowledge {demo.refused()} more tasks.")
-    if total.missing:
-        raise LabkitError(f"The sum does not add up: {total}. The logs are in {settings.results_dir / 'logs'}.")
-    print(f"It adds up: {total}.")

@@ -145,13 +145,10 @@ def _or_none(offset: int | None) -> str:
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console
 
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = FittingTable(*columns)
     for row in rows:
-        table.add_row(*map(Text, row))  # brackets in a name are no markup
-    Console().print(table)
+        table.add_row(*row)
+    console().print(table, soft_wrap=True)

@@ -25,6 +25,7 @@ from labkit.cli.option_types import (
     group_name,
     topic_name,
 )
+from labkit.cli.plain_text import one_line
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -269,19 +270,15 @@ class _JobCounts:
 
 
 def _print_table(rows: Iterable[Job | JobEvent], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console
 
-    table = Table(title=title)
-    table.add_column("job", justify="right", no_wrap=True)
-    for column in ("status", "version", "attempt", "at", "worker", "error"):
-        table.add_column(column)
+    table = FittingTable("job", "status", "version", "attempt", "at", "worker", "error", title=title, right=("job",))
     for row in rows:
         numbers = str(row.version), str(row.attempt)
-        # Text, since brackets in an error are no markup
-        table.add_row(str(row.job_id), row.status, *numbers, _clock(row.at), row.worker or "", Text(row.error or ""))
-    Console().print(table)
+        worker, error = one_line(row.worker or ""), one_line(row.error or "")
+        table.add_row(str(row.job_id), row.status, *numbers, _clock(row.at), worker, error)
+    console().print(table, soft_wrap=True)
 
 
 def _clock(at: float) -> str:

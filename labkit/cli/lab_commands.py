@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,10 +82,11 @@ def up(
 def down(name: Name = None) -> None:
     """Stop the lab. Its data stays."""
     _, name, folders = _lab(name)
+    from labkit.cli.paragraph import say
     from labkit.lab import lifecycle
 
     if lifecycle.stop(name, folders):
-        print(f"The lab {name!r} is stopped. Its data stays; `labkit up` goes on with it.")
+        say(for_this_lab(f"The lab {name!r} is stopped. Its data stays; `labkit up` goes on with it."))
     else:
         print(f"The lab {name!r} is not running.")
 
@@ -151,10 +153,10 @@ def reset(
 
 def doctor() -> None:
     """Check every prerequisite; exit status 1 if something must be mended."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from labkit.cli.paragraph import console
     from labkit.lab.doctor import Assessment, examine
     from labkit.settings import load_settings
 
@@ -164,10 +166,24 @@ def doctor() -> None:
     for finding in findings:
         colour = colours[finding.verdict]
         table.add_row(f"[{colour}]{finding.verdict.value}[/]", finding.what, Text(finding.says, overflow="fold"))
-    Console().print(table)
+    console().print(table)
     bad = sum(finding.verdict is Assessment.BAD for finding in findings)
     if bad:
         sys.exit(1)
+
+
+_named: list[str] = []
+
+
+def for_this_lab(words: str) -> str:
+    """The words, in which each command says which lab it is for: that of this command, if it is not the usual one."""
+    from labkit.lab.lab_hints import USUAL, with_name
+    from labkit.settings import load_settings
+
+    name = USUAL
+    with suppress(LabkitError):  # what is wrong with the settings is said in these words
+        name = _named[-1] if _named else load_settings().lab
+    return with_name(words, name)
 
 
 def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
@@ -176,6 +192,7 @@ def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
 
     settings = load_settings()
     name = name or settings.lab
+    _named.append(name)
     folders = named_lab(settings, name)
     found = next(one for one in (folders.root, *folders.root.parents) if one.exists())
     if not found.is_dir():  # what is below it would look as if it were not there
@@ -184,21 +201,19 @@ def _lab(name: str | None) -> tuple[Settings, str, LabFolders]:
 
 
 def _show(found: LabStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console, say
 
-    console = Console()
-    console.print(_headline(found), highlight=False)
+    say(for_this_lab(_headline(found)))
     if found.servers:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("server", "version", "pid", "memory", "address"):
-            table.add_column(column, justify="right" if column in ("pid", "memory") else "left", overflow="fold")
+        table = FittingTable("server", "version", "pid", "memory", "address", right=("pid", "memory"))
         for server in found.servers:
             pid = str(server.pid) if server.pid else "-" if server.external else "ended"
             memory = f"{server.memory / 1e6:.0f} MB" if server.memory else "-"
             table.add_row(server.name, server.version, pid, memory, server.address)
-        console.print(table)
-    console.print(*_facts(found), sep="\n", highlight=False, soft_wrap=True)
+        console().print(table, soft_wrap=True)
+    for fact in _facts(found):
+        say(fact)
 
 
 def _headline(found: LabStatus) -> str:

@@ -1,52 +1,130 @@
-"""Live views of a dispatcher or a bridge in a terminal, and what is said of them in words."""
+"""A view at the foot of the terminal while a command runs, under all that is said meanwhile.
+
+Without a terminal, or on one that cannot move its cursor, there is a line now and then, and the last view whole.
+"""
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, cast
+
+from labkit.cli.paragraph import console as printing_console
+from labkit.cli.plain_text import one_line
+from labkit.cli.terminal_lines import TerminalFile, TerminalLines
+from labkit.resource import Resource
 
 if TYPE_CHECKING:
-    import threading
+    from typing import IO
 
-    from rich.console import Group, RenderableType
+    from rich.console import RenderableType
+    from rich.text import Text
 
-    from labkit.celery_app.capacity import Count
-    from labkit.dispatch.monitor import DispatcherSnapshot
-
-log = logging.getLogger("labkit.dispatcher")
-
-#: How often a view is drawn again, in seconds.
-REDRAW_INTERVAL = 0.5
+#: How often a view is drawn again, in seconds; and how often there is a line where it cannot be.
+REDRAW_INTERVAL, LINE_INTERVAL = 0.5, 5.0
+#: The size of a terminal that does not say it: columns and rows.
+USUAL_SIZE = (80, 24)
 
 
-def follow(
-    stop: threading.Event,
-    look: Callable[[], DispatcherSnapshot],
-    draw: Callable[[DispatcherSnapshot], RenderableType],
-    *,
-    seconds: float | None = None,
-) -> None:
-    """Look and draw again and again until `stop`, or for so many seconds. Nothing is drawn where nobody could see it.
+class LiveView(Resource):
+    """A context manager: inside, `show` draws; all else that is written to the terminal stands above, line by line.
 
-    When Kafka is away, that is said once; the dispatcher itself says it of Redis.
+    It begins before what may print or log, and ends after it. `clock` gives seconds from any moment.
     """
-    from rich.console import Console
-    from rich.live import Live
 
-    ends = None if seconds is None else time.monotonic() + seconds
-    away = False
-    console = Console(quiet=not sys.stdout.isatty(), highlight=False)
-    with Live(console=console, auto_refresh=False) as live, _logs_above_the_view():
-        while not stop.wait(REDRAW_INTERVAL) and (ends is None or time.monotonic() < ends):
-            now = look()
-            if now.kafka_is_away != away:
-                away = now.kafka_is_away
-                log.warning("Kafka does not answer; everything waits for it" if away else "Kafka answers again")
-            live.update(draw(now), refresh=True)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at = clock()
+        self._screen: _Screen | None = None
+
+    def start(self) -> Self:
+        """Nothing is drawn yet."""
+        from rich.console import Console
+
+        if sys.stdout.isatty() and not Console().is_dumb_terminal:
+            self._screen = _Screen()
+        return self
+
+    def show(self, frame: RenderableType, words: str) -> None:
+        """Draw the frame; or say the words on a line, if it is time to."""
+        if self._screen is not None:
+            self._screen.draw(frame)
+        elif self._clock() - self._said_at >= LINE_INTERVAL:
+            self._said_at = self._clock()
+            with suppress(OSError):  # the summary shows it; what is at work goes on until then
+                print(words, flush=True)
+
+    def end(self, frame: RenderableType) -> None:
+        """Draw what stays."""
+        if self._screen is not None:
+            self._screen.draw(frame)
+        else:
+            printing_console().print(frame, soft_wrap=True)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """From now on, what is printed comes after the view."""
+        if self._screen is not None:
+            self._screen.close()
+            self._screen = None
+
+
+class _Screen:
+    """The terminal: a frame at its foot, and lines above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._file = TerminalFile(sys.stdout.fileno())
+        self._lock = threading.Lock()
+        self._console = Console(file=cast("IO[str]", self._file), force_terminal=True, highlight=False, soft_wrap=False)
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._lines = TerminalLines(self._put)
+        self._live.start()
+        self._lines.start()
+
+    def draw(self, frame: RenderableType) -> None:
+        """Put it in the place of the last one."""
+        with self._lock:
+            self._measure()
+            self._live.update(frame, refresh=True)
+
+    def close(self) -> None:
+        """Leave the last frame, whole."""
+        self._lines.close()
+        with self._lock:
+            self._measure()
+            self._live.stop()
+            self._file.close()
+
+    def _put(self, line: bytes) -> None:
+        with self._lock:
+            self._measure()
+            self._console.print(_shown(line), soft_wrap=True)
+
+    def _measure(self) -> None:
+        """A terminal may change its size; rich would ask the descriptors that lead elsewhere."""
+        from rich.console import ConsoleDimensions
+
+        size = USUAL_SIZE
+        with suppress(OSError):
+            size = (*os.get_terminal_size(self._file.fileno()),)
+        self._console.size = ConsoleDimensions(
+            *(is_said or usual for is_said, usual in zip(size, USUAL_SIZE, strict=True))
+        )
+
+
+def _shown(line: bytes) -> Text:
+    """The line with its colours, and without all else that a terminal would obey."""
+    from rich.text import Text
+
+    text = Text.from_ansi(line.decode(errors="replace").rstrip("\r"))
+    return text if text.plain.replace("\t", "").isprintable() else Text(one_line(text.plain))
 
 
 class Rates:
@@ -62,87 +140,3 @@ class Rates:
         then, before = self._seen.get(name, (now, count))
         self._seen[name] = now, count
         return (count - before) / (now - then) if now > then else 0.0
-
-
-def picture(look: DispatcherSnapshot, rates: Rates, *more: str, produced: Mapping[str, int] | None = None) -> Group:
-    """A table with a row per class, Celery's queue, why who is held, and the lines in `more`.
-
-    `produced`, by topic, is a column of its own where it is known. The lag includes what waits here.
-    """
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-
-    numbers = ["lag", "waiting", "sent", "sent/s", "shed", "dead", "wait p50", "p95"]
-    table = Table("class", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for heading in numbers if produced is None else ["produced", *numbers]:
-        table.add_column(heading, justify="right")
-    for one in look.classes:
-        status = one.status
-        table.add_row(
-            status.name,
-            *([] if produced is None else [str(produced[status.topic])]),
-            _or_unknown(one.on_kafka),
-            str(status.waiting),
-            str(status.sent),
-            f"{rates.per_second(status.name, status.sent):.1f}",
-            str(status.shed),
-            str(status.dead),
-            _seconds(one.median_wait),
-            _seconds(one.long_wait),
-        )
-    held = [f"{one.status.name} is held: {one.status.held}" for one in look.classes if one.status.held]
-    return Group(table, in_celery(look), *held, *more)
-
-
-def in_celery(look: DispatcherSnapshot) -> str:
-    """Celery's queue in one line."""
-    count = look.count
-    if count is None:
-        return "Celery: Redis does not answer"
-    if not count.processes:
-        return f"Celery: {_waiting(look, count)}; no worker runs, `labkit celery worker` starts one"
-    return (
-        f"Celery: {_waiting(look, count)}, {count.unacknowledged} taken by {count.processes} processes; "
-        f"{count.taken} of {count.capacity} places full"
-    )
-
-
-def left_on_kafka(look: DispatcherSnapshot) -> str:
-    """For a summary: what the group has not settled, by class."""
-    if look.kafka_is_away:
-        return "Kafka does not answer, so it is not known how many tasks are left."
-    words = [
-        f"{one.status.name} {'unknown (its topic is gone)' if one.is_gone else one.on_kafka}" for one in look.classes
-    ]
-    return f"Left on Kafka: {', '.join(words)}."
-
-
-def _waiting(look: DispatcherSnapshot, count: Count) -> str:
-    levels = [f"{one.status.name} {waiting}" for one, waiting in zip(look.classes, count.waiting, strict=False)]
-    return f"{sum(count.waiting)} wait" if len(levels) == 1 else f"{', '.join(levels)} wait"
-
-
-def _or_unknown(number: int | None) -> str:
-    return "?" if number is None else str(number)
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
-
-
-@contextmanager
-def _logs_above_the_view() -> Iterator[None]:
-    """Let what is logged to the terminal stand above the view: rich has put its own stream at sys.stderr for that."""
-    moved = [
-        (handler, handler.stream)
-        for handler in logging.getLogger("labkit").handlers
-        if type(handler) is logging.StreamHandler and handler.stream is sys.__stderr__ and sys.__stderr__.isatty()
-    ]
-    for handler, _ in moved:
-        handler.setStream(sys.stderr)
-    try:
-        yield
-    finally:
-        for handler, stream in moved:
-            handler.setStream(stream)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +25,6 @@ from labkit.errors import LabkitError, UnknownTopic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.live import Live
-
     from labkit.measure.records import Receipt
     from labkit.taskqueue import Task, Topic, Topics
     from labkit.taskqueue.admission import ProducerAdmission
@@ -38,8 +35,8 @@ DEFAULT_COUNT = 10
 DEFAULT_GROUP = "worker_group"
 #: Up to this many tasks are shown one by one; more are summed up in a live line.
 SHOWN_ONE_BY_ONE = 20
-#: How often the live line is drawn again, in seconds.
-REDRAW_INTERVAL = 0.2
+#: The shortest time from the first task to the last of which a rate is told, in seconds.
+SHORTEST = 0.01
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -75,6 +72,7 @@ def produce(
 ) -> None:
     """Put tasks on a topic, at a steady rate, and say where the broker put them."""
     from labkit.backpressure import parse_strategy
+    from labkit.cli.paragraph import say
     from labkit.taskqueue import Producer
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS
@@ -102,13 +100,13 @@ def produce(
         admission = None if strategy is None else ProducerAdmission(strategy, target, group=watched)
         try:
             with (
+                tally.shown(),
                 Producer(target, partitioner=partition_of, on_receipt=tally.take, admission=admission) as producer,
-                tally.live(),
             ):
                 tasks = tally.watch(_tasks(messages, keys, rng), total)
                 send_on_schedule(producer, tasks, moments, stop)
         finally:  # also if a second Ctrl-C gives up what is under way
-            print(tally.summary(topic))
+            say(tally.summary(topic))
     if admission is not None:
         admission.close()
         _say_turned_away(admission)
@@ -183,17 +181,36 @@ class _ReceiptCounts:
             with suppress(OSError):  # where nothing can be printed any more, the summary shows it, on its own thread
                 print(line, flush=True)
 
-    def live(self) -> Live:
-        """A line that is drawn again and again while tasks are sent; nothing where nobody could see it."""
-        from rich.console import Console
-        from rich.live import Live
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, a line tells again and again how it stands, and at the end how it ended; not where each is shown."""
+        from labkit.cli.live import REDRAW_INTERVAL, LiveView
+        from labkit.cli.paragraph import Paragraph
 
-        console = Console(quiet=self._one_by_one or not sys.stdout.isatty())
-        return Live(get_renderable=self._line, console=console, refresh_per_second=1 / REDRAW_INTERVAL, transient=True)
+        if self._one_by_one:
+            yield
+            return
+        over = threading.Event()
+        with LiveView() as view:
 
-    def _line(self) -> str:
+            def draw() -> None:
+                while not over.wait(REDRAW_INTERVAL):
+                    view.show(Paragraph(self._line(self._last_line)), self._line())
+
+            thread = threading.Thread(target=draw, name="view of what is sent", daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()
+                view.end(Paragraph(self._line()))
+
+    def _line(self, last: str = "") -> str:
         with self._lock:
-            return f"sent {self._sent}, acknowledged {self._acknowledged}, {self._rate():.1f}/s   {self._last_line}"
+            return (
+                f"sent {self._sent}, acknowledged {self._acknowledged}{self._rate(', ')}{'   ' if last else ''}{last}"
+            )
 
     def summary(self, topic: str) -> str:
         """What was sent, in words."""
@@ -201,8 +218,9 @@ class _ReceiptCounts:
         if settled == 0:
             return f"Sent nothing to {topic}."
         spread = ", ".join(f"partition {number}: {count}" for number, count in sorted(self._per_partition.items()))
+        tasks = "1 task" if settled == 1 else f"{settled} tasks"
         return (
-            f"Sent {settled} tasks to {topic} at {self._rate():.1f}/s: {self._acknowledged} acknowledged, "
+            f"Sent {tasks} to {topic}{self._rate(' at ')}: {self._acknowledged} acknowledged, "
             f"{self.refused} refused ({spread or 'none'}). The generator was late by "
             f"{1000 * self._lateness / settled:.1f} ms on average, {1000 * self._latest:.1f} ms at most."
         )
@@ -211,6 +229,7 @@ class _ReceiptCounts:
     def _acknowledged(self) -> int:
         return self._per_partition.total()
 
-    def _rate(self) -> float:
-        settled = self._acknowledged + self.refused
-        return (settled - 1) / (self._last - self._first) if self._last > self._first else 0.0
+    def _rate(self, before: str) -> str:
+        """In words, if there is one: a single task has none, nor have a few that were sent at once."""
+        settled, seconds = self._acknowledged + self.refused, self._last - self._first
+        return f"{before}{(settled - 1) / seconds:.1f}/s" if settled > 1 and seconds >= SHORTEST else ""

@@ -11,12 +11,13 @@ import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
 from labkit.cli.option_types import MOST_PARTITIONS, group_name, topic_name
+from labkit.cli.plain_text import one_line
 from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
+    from labkit.cli.fitting_table import FittingTable
     from labkit.taskqueue import Topics
     from labkit.taskqueue.dead_letter import DeadLetter
     from labkit.taskqueue.dead_letters import DeadLetters
@@ -33,7 +34,7 @@ Partitions = Annotated[int, typer.Option(min=1, max=MOST_PARTITIONS, help="How m
 topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 #: How much of an error is shown in the list, in characters.
-SHOWN_OF_ERROR = 60
+SHOWN_OF_ERROR = 300
 
 Topic = Annotated[str, typer.Option(help="The topic that the tasks were on.", callback=topic_name)]
 TopicOfAll = Annotated[
@@ -77,38 +78,40 @@ def describe(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
     """Show a topic's partitions and how far a group is behind on each."""
-    from rich.console import Console
-    from rich.live import Live
-
+    from labkit.cli.live import LiveView
+    from labkit.cli.paragraph import Paragraph, console
     from labkit.taskqueue.group_kind import must_be_kind
 
     with attached_topics() as topics:
         must_be_kind(topics.get(name), group)
+        table, words = _lag_table(topics, name, group)
         if not watch:
-            Console().print(_lag_table(topics, name, group))
+            console().print(table)
             return
-        with stop_on_signal() as stop, Live(_lag_table(topics, name, group), auto_refresh=False) as live:
+        with stop_on_signal() as stop, LiveView() as view:
+            frame: RenderableType = table
+            view.show(frame, words)
             while not stop.wait(WATCH_INTERVAL):
-                live.update(_lag_table_or_reason(topics, name, group), refresh=True)
+                try:
+                    frame, words = _lag_table(topics, name, group)
+                except (BrokerUnreachable, UnknownTopic) as error:  # Kafka may come back, the topic may be made anew
+                    words = f"{error} This view goes on when that has changed; Ctrl-C ends it."
+                    frame = Paragraph(words)
+                view.show(frame, words)
+            view.end(frame)
 
 
-def _lag_table_or_reason(topics: Topics, name: str, group: str) -> RenderableType:
-    """The table, or why there is none at the moment: Kafka may come back, and the topic may be made anew."""
-    try:
-        return _lag_table(topics, name, group)
-    except (BrokerUnreachable, UnknownTopic) as error:
-        return f"{error} This view goes on when that has changed; Ctrl-C ends it."
-
-
-def _lag_table(topics: Topics, name: str, group: str) -> Table:
-    from rich.table import Table
+def _lag_table(topics: Topics, name: str, group: str) -> tuple[FittingTable, str]:
+    from labkit.cli.fitting_table import FittingTable
 
     lags = topics.lag(name, group=group)
-    table = Table("partition", "end offset", f"committed by {group}", "lag", title=name, show_footer=True)
+    numbers = ("end offset", f"committed by {group}", "lag")
+    table = FittingTable("partition", *numbers, title=name, right=numbers)
     for entry in lags:
         table.add_row(str(entry.partition), str(entry.end), str(entry.committed), str(entry.lag))
-    table.columns[0].footer, table.columns[-1].footer = "all", str(sum(entry.lag for entry in lags))
-    return table
+    end, total = sum(entry.end for entry in lags), sum(entry.lag for entry in lags)
+    table.add_row("all", "", "", str(total))
+    return table, f"{name}: lag {total} of {group}, {end} records written"
 
 
 @topics_app.command()
@@ -232,20 +235,16 @@ def _topic_of(letter_id: str) -> str:
 
 
 def _print_table(letters: list[DeadLetter], topic: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.paragraph import console
 
-    table = Table(title=f"dead letters of {topic}")
-    table.add_column("id", no_wrap=True)
-    for column in ("given up at", "by", "attempts", "error"):
-        table.add_column(column)
+    table = FittingTable("id", "given up at", "by", "attempts", "error", title=f"dead letters of {topic}")
     for letter in letters:
-        first_line = (letter.error.splitlines() or [""])[0][:SHOWN_OF_ERROR]
+        first_line = (letter.error.splitlines() or [""])[0]
+        shown = first_line if len(first_line) <= SHOWN_OF_ERROR else f"{first_line[: SHOWN_OF_ERROR - 1]}…"
         at = datetime.fromtimestamp(letter.at).astimezone().isoformat(sep=" ", timespec="seconds")
-        # Text, since brackets in an error are no markup
-        table.add_row(letter.id, at, letter.worker, str(letter.attempts), Text(first_line))
-    Console().print(table)
+        table.add_row(letter.id, at, one_line(letter.worker), str(letter.attempts), one_line(shown))
+    console().print(table, soft_wrap=True)
 
 
 def _in_json(letter: DeadLetter) -> dict[str, Any]:

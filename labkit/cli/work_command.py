@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,9 +21,10 @@ from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
 if TYPE_CHECKING:
     import threading
 
-    from rich.table import Table
-
-    from labkit.taskqueue import WorkerGroup
+    from labkit.cli.fitting_table import FittingTable
+    from labkit.cli.live import LiveView
+    from labkit.taskqueue import Topics, WorkerGroup
+    from labkit.taskqueue.base_worker import WorkerStatus
     from labkit.taskqueue.engine.worker_config import Handler
 
 log = logging.getLogger("labkit.worker")
@@ -32,8 +34,6 @@ _NO_WORK = (
     "labkit: Nothing is worked on: without --handler and --service, labkit's own tasks are taken for done at once, and "
     "what others have written becomes dead letters."
 )
-#: How often the table is drawn again, in seconds.
-REDRAW_INTERVAL = 0.5
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -97,8 +97,12 @@ def work(
     seed: Annotated[int | None, typer.Option(help="Of the service times.", show_default="0")] = None,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
+    from labkit.cli.line_stream import print_line_by_line
+    from labkit.cli.live import LiveView
+    from labkit.cli.paragraph import say
+    from labkit.cli.watched_group import WatchedGroup
+    from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
-    from labkit.taskqueue import WorkerGroup
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
     from labkit.taskqueue.service_time import parse_service
 
@@ -117,7 +121,8 @@ def work(
         / f"records-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.parquet"
     )
     start_logging("worker")
-    with attached_topics() as topics, stop_on_signal() as stop:
+    print_line_by_line()
+    with attached_topics() as topics, stop_on_signal() as stop, LiveView() as view, printed_outputs():
         metrics = None
         if metrics_port is not None:
             from labkit.taskqueue.group_metrics import GroupMetrics
@@ -128,7 +133,7 @@ def work(
                 lag=lambda: members.lag(),  # noqa: PLW0108 - there are no members yet
                 workers=lambda: len(members.status()),
             )
-        members = WorkerGroup(
+        members = WatchedGroup(
             topic_of_tasks(topics, topic),
             group=group,
             workers=workers,
@@ -150,21 +155,32 @@ def work(
             records=target,
         )
         if service_time is None and function is None:
-            print(_NO_WORK, file=sys.stderr)
+            say(_NO_WORK, sys.stderr)
         with ExitStack() as stack:
             if metrics is not None and metrics_port is not None:
                 stack.callback(metrics.serve(metrics_port))
             stack.enter_context(members)
-            _watch(members, stop, until_empty=until_empty)
-    outcomes, at_work = members.outcomes()
+            table = _WorkerTable(members.mode, time.monotonic)
+            _watch(members, stop, view, table, until_empty=until_empty)
+        outcomes, at_work = members.outcomes()
+        view.end(table.draw(members.last, _left(topics, topic, members)))
     if not outcomes.total():
-        print(f"No task was done; no records are left. Does {topic} hold any?")
+        say(f"No task was done; no records are left. Does {topic} hold any?")
         return
-    print(
-        f"{outcomes['done']} tasks done, {outcomes.total() - outcomes['done']} attempts failed "
-        f"in {time.monotonic() - started:.1f} s by {at_work} of {workers} workers. "
-        f"Records: {target if members.target == target.absolute() else members.target}"
-    )
+    done, failed = (sum(getattr(one, count) for one in members.last) for count in ("done", "failed"))
+    seconds = time.monotonic() - started
+    say(f"{done} tasks done, {failed} attempts failed in {seconds:.1f} s by {at_work} of {workers} workers.")
+    dead = _dead_letters(outcomes, topic)
+    if dead:
+        say(dead)
+    say(f"Records: {target if members.target == target.absolute() else members.target}")
+
+
+def _dead_letters(outcomes: Counter[str], topic: str) -> str:
+    from labkit.cli.dispatcher_view import dead_letters_of
+    from labkit.measure.task_record import BAD, DEAD
+
+    return dead_letters_of({topic: outcomes[DEAD] + outcomes[BAD]})
 
 
 def _import(name: str) -> Handler:
@@ -174,19 +190,34 @@ def _import(name: str) -> Handler:
     return find_handler(name)
 
 
-def _watch(members: WorkerGroup, stop: threading.Event, *, until_empty: bool) -> None:
-    from rich.console import Console
-    from rich.live import Live
+def _watch(
+    members: WorkerGroup, stop: threading.Event, view: LiveView, table: _WorkerTable, *, until_empty: bool
+) -> None:
+    from labkit.cli.live import REDRAW_INTERVAL
 
-    table = _WorkerTable(members, time.monotonic)
-    with Live(table.draw(), console=Console(quiet=not sys.stdout.isatty()), auto_refresh=False) as live:
-        lag: dict[int, int] | None = {}
-        while not stop.wait(REDRAW_INTERVAL):
-            members.check()
-            lag = _lag(members, say=lag is not None, look=until_empty)
-            live.update(table.draw(lag), refresh=True)
-            if until_empty and lag is not None and not any(lag.values()):
-                return
+    lag: dict[int, int] | None = {}
+    while not stop.wait(REDRAW_INTERVAL):
+        members.check()
+        lag = _lag(members, say=lag is not None, look=until_empty)
+        now = members.status()
+        view.show(table.draw(now, lag), _in_words(now, lag))
+        if until_empty and lag is not None and not any(lag.values()):
+            return
+
+
+def _in_words(workers: Iterable[WorkerStatus], lag: Mapping[int, int] | None) -> str:
+    done, failed = (sum(getattr(one, count) for one in workers) for count in ("done", "failed"))
+    return f"{done} done, {failed} failed, lag {'?' if lag is None else sum(lag.values())}"
+
+
+def _left(topics: Topics, topic: str, members: WorkerGroup) -> dict[int, int] | None:
+    """What is left at the end, per partition; None where nobody says: of a share group, or while Kafka is away."""
+    if members.mode == "share":
+        return None
+    try:
+        return {one.partition: one.lag for one in topics.lag(topic, group=members.group)}
+    except (BrokerUnreachable, UnknownTopic):
+        return None
 
 
 def _lag(members: WorkerGroup, *, say: bool, look: bool) -> dict[int, int] | None:
@@ -200,34 +231,42 @@ def _lag(members: WorkerGroup, *, say: bool, look: bool) -> dict[int, int] | Non
 
 
 class _WorkerTable:
-    """The table per worker; keeps the last counts, for the rate."""
+    """The table per worker, with the rates between two drawings."""
 
-    def __init__(self, members: WorkerGroup, clock: Callable[[], float]) -> None:
-        self._members = members
-        self._clock = clock
-        self._seen: dict[str, int] = {}
-        self._seen_at = clock()
+    def __init__(self, mode: str, clock: Callable[[], float]) -> None:
+        from labkit.cli.live import Rates
 
-    def draw(self, lag: dict[int, int] | None = None) -> Table:
+        self._mode = mode
+        self._rates = Rates(clock)
+        self._had: dict[str, tuple[int, ...]] = {}
+
+    def draw(self, workers: Iterable[WorkerStatus], lag: Mapping[int, int] | None) -> FittingTable:
         """The table as of now; `lag` per partition, None if it is not known."""
-        from rich.table import Table
+        from labkit.cli.fitting_table import FittingTable
 
-        now = self._clock()
-        table = Table("worker", "partitions", "done", "failed", "tasks/s", "lag")
-        for status in self._members.status():
-            settled = status.done + status.failed
-            rate = (settled - self._seen.get(status.name, 0)) / max(now - self._seen_at, 1e-9)
+        numbers = ("done", "failed", "tasks/s", "lag")
+        table = FittingTable("worker", "partitions", *numbers, right=numbers)
+        for status in workers:
             # in a share group all tasks that are left may come to any worker
-            theirs = lag or () if self._members.mode == "share" else status.partitions
-            behind = "?" if lag is None else str(sum(lag.get(partition, 0) for partition in theirs))
-            self._seen[status.name] = settled
+            had = self._had[status.name] = status.partitions if status.running else self._had.get(status.name, ())
+            theirs = lag or () if self._mode == "share" else had
             table.add_row(
                 status.name,
-                "shared" if self._members.mode == "share" else ", ".join(map(str, status.partitions)) or "none",
+                "shared" if self._mode == "share" else _ranges(had),
                 str(status.done),
                 str(status.failed),
-                f"{rate:.1f}",
-                behind,
+                f"{self._rates.per_second(status.name, status.done + status.failed):.1f}",
+                "?" if lag is None else str(sum(lag.get(partition, 0) for partition in theirs)),
             )
-        self._seen_at = now
         return table
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """As `0-3, 7`."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts) or "none"

@@ -12,6 +12,7 @@ from labkit.errors import LabError, LabNotRunning
 from labkit.lab import restart
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
+from labkit.lab.lab_hints import with_name
 from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers, restart_redis
 from labkit.lab.startup import start
 from labkit.lab.state import State, read_state, redis_url, running_state
@@ -236,7 +237,7 @@ def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> 
     folders = named_lab(settings, name)
     state = running_state(folders, settings)
     if state is None and settings.bootstrap_servers is None:
-        raise LabNotRunning(f"The lab {name!r} is not running. Start it with `labkit up`.")
+        raise LabNotRunning(with_name(f"The lab {name!r} is not running. Start it with `labkit up`.", name))
     return Lab._of(name, folders, settings, state, None)
 
 

@@ -6,6 +6,8 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -48,6 +50,8 @@ class OutputLog:
 
     def write(self, data: bytes) -> None:
         """Take what has come."""
+        for show in _shown_by:
+            show(data)
         with self._lock:
             self.written += len(data)
             self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
@@ -80,6 +84,8 @@ class OutputLog:
 
     def close(self) -> None:
         """Let go of the file, which stays."""
+        for show in _shown_by:
+            show(b"")
         with self._lock:
             self._let_go()
 
@@ -116,6 +122,22 @@ class OutputLog:
         self._let_go()
         self.path.replace(self.path.with_name(self.path.name + ".1"))
         self._open()
+
+
+_shown_by: list[Callable[[bytes], object]] = []
+
+
+@contextmanager
+def outputs_shown(show: Callable[[bytes], object]) -> Iterator[None]:
+    """Inside, what any process writes is given to `show` too, as it comes, from the thread that hears the process.
+
+    Nothing, as `b""`, is given when it has ended.
+    """
+    _shown_by.append(show)
+    try:
+        yield
+    finally:
+        _shown_by.remove(show)
 
 
 _given: list[Path] = []

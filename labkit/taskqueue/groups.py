@@ -12,7 +12,8 @@ from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.namespace import is_in_namespace
 from labkit.taskqueue.share_group_state import share_place
 from labkit.taskqueue.start_point import StartPoint
-from labkit.taskqueue.topics import Topics, partition_lags
+from labkit.taskqueue.topic import partition_lags
+from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import AdminClient, ListedGroup, Position, TopicPartition
 from labkit.taskqueue.transport.group_contract import SHARE
 from labkit.taskqueue.transport.share_contract import ShareLag

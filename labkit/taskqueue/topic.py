@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from labkit.errors import TopicMismatch, UnknownTopic
 from labkit.taskqueue.cluster_errors import InternalTopic
-from labkit.taskqueue.transport.contract import TopicDescription, Transport
+from labkit.taskqueue.engine.offset_metadata import is_of
+from labkit.taskqueue.transport.contract import Position, TopicDescription, Transport
 
 #: What labkit puts behind a topic's name for its dead letters, and for what is put off.
 DEAD, LATER = ".dead", ".later"
@@ -89,3 +90,25 @@ def must_match(found: TopicDescription, name: str, partitions: int, config: Mapp
         )
     if differs:
         raise TopicMismatch(f"The topic {name!r} exists already with other settings: {differs}.")
+
+
+def partition_lags(
+    committed: Mapping[int, Position], topic_id: str | None, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> list[PartitionLag]:
+    """How far a group is behind that has committed this, on a topic of this id that begins and ends there.
+
+    It counts from where the partition begins, if nothing is committed beyond that for this very topic.
+    """
+    return [
+        PartitionLag(
+            partition=partition,
+            committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
+            end=end,
+        )
+        for partition, end in sorted(ends.items())
+    ]
+
+
+def _begin(committed: Position | None, topic_id: str | None, start: int, end: int) -> int:
+    """From which offset on there is something left."""
+    return start if committed is None or not is_of(committed, topic_id, end) else max(start, committed.offset)

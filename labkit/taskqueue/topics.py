@@ -10,10 +10,9 @@ from typing import Self
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, SettingsError, TopicMismatch, UnknownTopic
 from labkit.resource import LazyResource, Resource
-from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
-from labkit.taskqueue.topic import PartitionLag, Topic, missing, must_match, must_not_be_internal
+from labkit.taskqueue.topic import PartitionLag, Topic, missing, must_match, must_not_be_internal, partition_lags
 from labkit.taskqueue.transport.contract import (
     AdminClient,
     ConsumerClient,
@@ -276,25 +275,3 @@ def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> It
         elif time.monotonic() - quiet_since > PATIENCE:
             topic = next(iter(ends)).topic
             raise BrokerUnreachable(f"Nothing came for {PATIENCE:g} s while {topic} was read. Does Kafka run?")
-
-
-def partition_lags(
-    committed: Mapping[int, Position], topic_id: str | None, starts: Mapping[int, int], ends: Mapping[int, int]
-) -> list[PartitionLag]:
-    """How far a group is behind that has committed this, on a topic of this id that begins and ends there.
-
-    It counts from where the partition begins, if nothing is committed beyond that for this very topic.
-    """
-    return [
-        PartitionLag(
-            partition=partition,
-            committed=_begin(committed.get(partition), topic_id, starts.get(partition, 0), end),
-            end=end,
-        )
-        for partition, end in sorted(ends.items())
-    ]
-
-
-def _begin(committed: Position | None, topic_id: str | None, start: int, end: int) -> int:
-    """From which offset on there is something left."""
-    return start if committed is None or not is_of(committed, topic_id, end) else max(start, committed.offset)

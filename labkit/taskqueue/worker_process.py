@@ -18,6 +18,7 @@ from labkit.lab.connection import Connection
 from labkit.logs import configure
 from labkit.measure.task_record import DONE, NO_ATTEMPTS, TaskRecord, printable
 from labkit.process.child_process import STOP_TIMEOUT, ChildProcess
+from labkit.process.output_lines import printed_outputs
 from labkit.process.output_log import OUTPUT_FILE, OutputLog, output_folder, use_output_folder
 from labkit.process.parent_channel import ParentChannel
 from labkit.process.signals import on_signals
@@ -190,7 +191,7 @@ def main(parent: ParentChannel) -> None:
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     parent.listen(on_stop=worker.stop, on_order=answer)
-    with on_signals((signal.SIGTERM,), lambda _: worker.stop()):
+    with on_signals((signal.SIGTERM,), lambda _: worker.stop()), printed_outputs():
         worker.run()
 
 

@@ -80,7 +80,7 @@ def test_a_bridge_brings_messages_to_celery_until_ctrl_c(type_in, lab, settings,
         records = wait_for_outcomes(bridge, stream, 30)
     assert {(record.topic, record.outcome) for record in records} == {("task_queue", "done")}
     out = ended(bridge)
-    assert out.startswith("30 tasks went from task_queue to Celery in ")
+    assert "30 tasks went from task_queue to Celery in " in out
     assert "Left on Kafka: bridge 0." in out
 
 
@@ -127,7 +127,7 @@ def test_a_bridge_waits_for_redis_and_for_kafka_and_says_so_once(type_in):
         bridge.send_signal(signal.SIGINT)
         out, err = bridge.communicate(timeout=120)
     assert (bridge.returncode, err) == (0, "")
-    assert int(re.match(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
+    assert int(re.search(r"(\d+) tasks went from t to Celery", out).group(1)) >= 15
 
 
 @pytest.mark.long
@@ -149,7 +149,7 @@ def test_a_bridge_waits_for_its_topic_when_that_is_deleted(type_in, topics):
     topics.create("task_queue", partitions=4)
     send(3)
     out = ended(bridge)
-    assert out.startswith("7 tasks went from task_queue to Celery in ")
+    assert "7 tasks went from task_queue to Celery in " in out
     assert "Left on Kafka: bridge 0." in out
 
 
@@ -301,7 +301,7 @@ def test_mistakes_get_one_paragraph_and_leave_no_topic(type_in, topics, words, r
 @pytest.mark.parametrize("command", ["bridge", further("dispatch")])
 def test_without_a_lab_the_way_on_is_named(type_in, command):
     nowhere = {"LABKIT_BOOTSTRAP_SERVERS": "", "LABKIT_REDIS_URL": "", "LABKIT_LAB": "never-started"}
-    assert "`labkit up`" in said(type_in(command, **nowhere), status=1)
+    assert "`labkit up --name never-started`" in said(type_in(command, **nowhere), status=1)
 
 
 @pytest.mark.long

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from labkit.celery_app.capacity import Count
 from labkit.cli import topic_commands, work_command
-from labkit.cli.live import Rates, in_celery, picture
+from labkit.cli.dispatcher_view import in_celery, picture
+from labkit.cli.live import Rates
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.monitor import ClassSnapshot, DispatcherSnapshot
 from labkit.errors import BrokerUnreachable, UnknownTopic
@@ -113,4 +114,4 @@ def test_the_view_of_a_topic_goes_on_when_the_topic_is_made_anew(monkeypatch) ->
         monkeypatch.setattr(topic_commands, "stop_on_signal", lambda: nullcontext(SimpleNamespace(wait=wait)))
         monkeypatch.setattr(topic_commands, "_lag_table", watched)
         topic_commands.describe("t", group="g", watch=True)
-    assert [one.row_count for one in drawn_tables] == [2, 3, 3]
+    assert [len(one.rows) for one, _ in drawn_tables] == [3, 4, 4]  # and one for all

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit.cli.live import left_on_kafka
+from labkit.cli.dispatcher_view import left_on_kafka
 from labkit.dispatch.account import unsettled
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.monitor import DispatcherMonitor, DispatcherSnapshot

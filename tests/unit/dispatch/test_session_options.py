@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from labkit.celery_app.celery_worker import run_worker, worker_app
-from labkit.cli import celery_commands, dispatch_commands, job_commands, produce_command, work_command
+from labkit.cli import celery_commands, demo_commands, dispatch_commands, job_commands, produce_command, work_command
 from labkit.dispatch import demo
 from labkit.dispatch.factory import make_bridge, make_dispatcher
 from labkit.dispatch.process_fleet import CeleryWorker, DispatcherProcess
@@ -45,7 +45,7 @@ SAME = [
     ("a dispatcher of a process", make_dispatcher, DispatcherProcess, {}),
     ("a session's worker", CeleryWorker, CelerySession, {"concurrency": "workers"}),
     ("a worker of a process", run_worker, CeleryWorker, {}),
-    ("demo priority", dispatch_commands.priority, dispatch_commands.dispatch, {}),
+    ("demo priority", demo_commands.priority, dispatch_commands.dispatch, {}),
     ("produce", produce_command.produce, Topics.create, {}),
     ("jobs produce", job_commands.produce, jobs_topic, {}),
 ]
