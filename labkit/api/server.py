@@ -14,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 
 from labkit.api.app import make_app
+from labkit.api.bounded_connection import ACCEPTED_AT_ONCE, BoundedConnection
 from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
@@ -64,13 +65,14 @@ class ApiServer(Resource):
             uvicorn.Config(
                 self._app,
                 loop="asyncio",
+                http=BoundedConnection,
                 lifespan="on",
                 ws="none",
                 log_config=None,
                 access_log=False,  # it would write down the token of `?token=…`; the application has its own
                 server_header=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
+                backlog=ACCEPTED_AT_ONCE,
                 timeout_graceful_shutdown=REQUEST_TIMEOUT,
             )
         )
@@ -134,6 +136,12 @@ class ApiServer(Resource):
 
 class _Server(uvicorn.Server):
     """Tells the application before it waits for requests to end: streams and long polls end when they are told."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn calls this once."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # asyncio has set it to the number that it accepts at once
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn calls this once."""
