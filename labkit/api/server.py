@@ -58,9 +58,9 @@ class ApiServer(Resource):
     ) -> None:
         self._settings = settings or load_settings()
         self.access = access or access_of(self._settings)
+        self._app = make_app(lab, self._settings, self.access)
         self._socket = listen(self.access.host, port, wished=self._settings.api_port)
         self.port: int = self._socket.getsockname()[1]
-        self._app = make_app(lab, self._settings, self.access)
         self._server = _Server(
             uvicorn.Config(
                 self._app,
@@ -175,6 +175,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise PortInUse(
+                f"The API cannot listen on {host}: {error.strerror}. Name an address of this machine by `--host`; "
+                "127.0.0.1 is for this machine only, 0.0.0.0 for all."
+            ) from error
         raise PortInUse(
             f"The API cannot listen on {host}, port {port}: {error.strerror}. Choose another port by `--port` or "
             "LABKIT_API_PORT; 0 takes a free one."
