@@ -50,7 +50,6 @@ _SQLITE_FILE = re.compile(r"(?P<driver>sqlite(\+\w+)?:///)(?P<file>(?![/~]|:memo
 LONGEST = 365 * 86_400.0
 #: A time from a millisecond on.
 Seconds = Annotated[float, Field(ge=0.001, le=LONGEST, allow_inf_nan=False)]
-# Pydantic heeds the bounds of a type, and not those beside the default
 SessionTime = Annotated[float, Field(ge=0.001, le=1800, allow_inf_nan=False)]
 #: What was taken comes again after it, and with a shorter one to two although nobody has failed.
 VisibleAfter = Annotated[float, Field(ge=1, le=LONGEST, allow_inf_nan=False)]
