@@ -50,6 +50,11 @@ _SQLITE_FILE = re.compile(r"(?P<driver>sqlite(\+\w+)?:///)(?P<file>(?![/~]|:memo
 LONGEST = 365 * 86_400.0
 #: A time from a millisecond on.
 Seconds = Annotated[float, Field(ge=0.001, le=LONGEST, allow_inf_nan=False)]
+SessionTime = Annotated[float, Field(ge=0.001, le=1800, allow_inf_nan=False)]
+#: What was taken comes again after it, and with a shorter one to two although nobody has failed.
+VisibleAfter = Annotated[float, Field(ge=1, le=LONGEST, allow_inf_nan=False)]
+#: The same of a message; its id is known for a week.
+LeaseTime = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
 
 #: What the URL of a Redis begins with.
 _OF_REDIS = ("redis://", "rediss://", "unix://")
@@ -97,12 +102,12 @@ class Settings(BaseSettings):
     linger_ms: int = Field(5, ge=0, le=600_000, description="how long the client waits to fill a batch, in ms")
     compression: Compression = Field("none", description="how batches are compressed")
     delivery_timeout: Seconds = Field(30.0, description="when an unacknowledged record counts as not sent")
-    session_timeout: Seconds = Field(6.0, le=1800, description="when a silent worker counts as dead")
+    session_timeout: SessionTime = Field(6.0, description="when a silent worker counts as dead")
 
     # Celery, the bridge and the dispatcher
     celery_broker_url: str | None = Field(None, description="URL of Celery's Redis; by default that of the lab")
     celery_results: bool = Field(False, description="whether Celery keeps what tasks return")
-    celery_visibility_timeout: Seconds = Field(
+    celery_visibility_timeout: VisibleAfter = Field(
         60.0, description="when a task counts as lost that a worker has taken; longer than the longest task"
     )
     celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
@@ -125,7 +130,7 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=0, le=65535, description="the port that the HTTP API takes if it is free")
     api_token: SecretStr | None = Field(None, description="the token that requests must bring; by default a new one")
     api_topics: str = Field("orders,emails,reports", description="the queues of messages, with commas between")
-    api_lease: Seconds = Field(30.0, description="how long a poller may keep a message before it acknowledges")
+    api_lease: LeaseTime = Field(30.0, description="how long a poller may keep a message before it acknowledges")
     api_deliveries: int = Field(
         5, ge=1, le=1_000, description="how often a message is delivered before it is a dead letter"
     )

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from labkit.api.limits import MAX_BATCH
@@ -94,11 +95,16 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.more = more
 
+    @property
+    def title(self) -> str:
+        """What the status means, in HTTP's words."""
+        return HTTPStatus(self.status).phrase
+
     def response(self) -> JSONResponse:
         """The answer as it goes out."""
         body = {
             "type": f"urn:labkit:{self.name}" if self.name else "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": encodable(self.detail),
             **self.more,
@@ -122,6 +128,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _of_mistakes)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(LabkitError, _of_labkit)
+    app.add_exception_handler(ClientDisconnect, _of_nobody)
     app.add_exception_handler(Exception, _of_defect)
 
 
@@ -179,6 +186,11 @@ def _of_labkit(_: Request, error: Exception) -> JSONResponse:
             status, name = PASSING[kind]
             return later(status, str(error), name=name).response()
     raise error  # a defect: the outermost handler answers, and the log has the traceback
+
+
+def _of_nobody(_: Request, error: Exception) -> JSONResponse:
+    """A client that has gone before its request was whole; this is for the log of requests."""
+    return Problem(400, "The request broke off.").response()
 
 
 def _of_defect(_: Request, error: Exception) -> JSONResponse:

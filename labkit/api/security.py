@@ -49,6 +49,8 @@ class Access:
     token: str | None
 
     def __post_init__(self) -> None:
+        if not self.host:
+            raise SettingsError(f"Name an address by `--host`: {LOOPBACK} is for this machine only, 0.0.0.0 for all.")
         if self.token is None and not is_loopback(self.host):
             raise SettingsError(
                 f"The token can be switched off only on this machine's own address, and {self.host} can be reached "

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 
 from labkit.api.app import make_app
+from labkit.api.bounded_connection import ACCEPTED_AT_ONCE, BoundedConnection
 from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
 from labkit.lab import Lab
@@ -57,20 +58,21 @@ class ApiServer(Resource):
     ) -> None:
         self._settings = settings or load_settings()
         self.access = access or access_of(self._settings)
+        self._app = make_app(lab, self._settings, self.access)
         self._socket = listen(self.access.host, port, wished=self._settings.api_port)
         self.port: int = self._socket.getsockname()[1]
-        self._app = make_app(lab, self._settings, self.access)
         self._server = _Server(
             uvicorn.Config(
                 self._app,
                 loop="asyncio",
+                http=BoundedConnection,
                 lifespan="on",
                 ws="none",
                 log_config=None,
                 access_log=False,  # it would write down the token of `?token=…`; the application has its own
                 server_header=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
+                backlog=ACCEPTED_AT_ONCE,
                 timeout_graceful_shutdown=REQUEST_TIMEOUT,
             )
         )
@@ -135,6 +137,12 @@ class ApiServer(Resource):
 class _Server(uvicorn.Server):
     """Tells the application before it waits for requests to end: streams and long polls end when they are told."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn calls this once."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # asyncio has set it to the number that it accepts at once
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn calls this once."""
         self.config.app.state.services.end_waits()  # type: ignore[union-attr]
@@ -167,6 +175,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise PortInUse(
+                f"The API cannot listen on {host}: {error.strerror}. Name an address of this machine by `--host`; "
+                "127.0.0.1 is for this machine only, 0.0.0.0 for all."
+            ) from error
         raise PortInUse(
             f"The API cannot listen on {host}, port {port}: {error.strerror}. Choose another port by `--port` or "
             "LABKIT_API_PORT; 0 takes a free one."

@@ -149,6 +149,75 @@ def test_the_documented_lines_work_as_written(serve, environment):
     assert (python.stdout, python.stderr) == ("acknowledged\n", "")
 
 
+def test_the_three_lines_without_a_token_work_as_written(serve, environment):
+    command = serve("--no-token")
+    (block,) = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+    (with_token,) = [one for one in re.findall(r"```bash\n(.*?)```", DOCS, re.DOTALL) if "-H 'Authorization" in one]
+    assert with_token.replace(" -H 'Authorization: Bearer secret'", "") == block
+    create, jobs, poll = (line.replace("http://127.0.0.1:8000", command.url) for line in block.splitlines())
+
+    def typed(line: str) -> str:
+        said = run(["bash", "-c", line], env=environment)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    made = json.loads(typed(create))
+    assert (made["job_id"], made["status"], made["version"]) == (1234, "NEW", 1)
+    wait_until(lambda: json.loads(typed(jobs))["jobs"], timeout=START_TIMEOUT, what="the job was to be listed")
+    assert [job["job_id"] for job in json.loads(typed(jobs))["jobs"]] == [1234]
+    assert typed(poll) == ""
+    with ApiClient(command.url) as client:
+        (message_id,) = client.create([new_message("emails", "Hello", author=AUTHOR)])
+    assert json.loads(typed(poll))["id"] == str(message_id)
+    assert json.loads(typed(create.replace(" -H 'Content-Type: application/json'", "")))["status"] == 415
+    command.end()
+
+
+@pytest.mark.parametrize(
+    ("topics", "why"),
+    [("job-status", "the topic of the jobs"), ("orders,__consumer_offsets", "Kafka's own"), ("a.dead", "dead letters")],
+)
+def test_topics_of_another_kind_are_refused_when_it_starts(tmp_path, environment, topics, why):
+    unprefixed = environment | {"LABKIT_API_TOPICS": topics, "LABKIT_TOPIC_PREFIX": ""}
+    ended = run([sys.executable, "-m", "labkit", "api"], cwd=tmp_path, env=unprefixed)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert why in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+#: What is cut: a text that is wider than its place, where no scroll bar leads on, and what lies beyond the window.
+CUT = """() => [...document.querySelectorAll("body *")].filter(node => {
+  const style = getComputedStyle(node), rest = node.getBoundingClientRect();
+  if (node.tagName === "SELECT") {
+    const text = document.createElement("canvas").getContext("2d");
+    text.font = style.font;
+    return text.measureText(node.selectedOptions[0].text).width + 30 > node.clientWidth;
+  }
+  return rest.right > innerWidth + 1 || node.clientWidth && node.scrollWidth > node.clientWidth + 1;
+}).map(node => node.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_page_shows_why_a_job_failed_and_cuts_nothing(serve, page, tmp_path, environment, width):
+    command = serve()
+    with ApiClient(command.url, token=command.token) as client:
+        client.create_job(9007199254740991)
+    words = ("jobs", "consume", "--group", "g", "--timeout", "2", "--service", "constant:1", "--failing", "1")
+    consumed = run([sys.executable, "-m", "labkit", *words, "--attempts", "1"], cwd=tmp_path, env=environment)
+    assert "was to fail" in consumed.stderr
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(command.page)
+    expect(page.locator("[data-reason='9007199254740991']")).to_contain_text("failed: ")
+    expect(page.locator("[data-reason='9007199254740991']")).to_contain_text("attempt 1 was to fail")
+    expect(page.locator("[data-job='9007199254740991'] .chip")).to_have_text("FAILED")
+    page.click("#send")
+    page.click("#take")
+    page.locator("#polled .link").click()
+    expect(page.locator("#way li").last).to_contain_text("not yet")
+    assert page.evaluate(CUT) == []
+    assert page.complaints == []
+
+
 def test_a_student_creates_polls_and_follows_a_message_on_the_page(serve, page):
     command = serve()
     page.goto(command.page)
@@ -199,14 +268,15 @@ def test_the_page_asks_for_the_token_and_comes_back_after_the_server(serve, page
     (port,) = map(str, own_ports(1))
     command = serve("--port", port, LABKIT_API_TOKEN="secret")
     page.goto(f"{command.url}/")
-    expect(page.locator("#state")).to_contain_text("the token is needed")
+    expect(page.locator("#no-token")).to_contain_text("Open the address that “labkit api” printed in its terminal")
     page.fill("#token", "wrong")
     page.click("#login button")
-    expect(page.locator("#state")).to_contain_text("not the right one")
+    expect(page.locator("#no-token")).to_contain_text("This is not the token of this server")
     page.fill("#token", "secret")
     page.click("#login button")
     expect(page.locator("#state")).to_have_text("live")
     expect(page.locator("#login")).to_be_hidden()
+    expect(page.locator("#no-token")).to_be_hidden()
     command.end()
     expect(page.locator("#state")).to_contain_text("does not answer")
     serve("--port", port, LABKIT_API_TOKEN="secret")

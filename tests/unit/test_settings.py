@@ -104,6 +104,7 @@ def test_paths_of_a_file_begin_at_the_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("LABKIT_ACKS", "2"),
         ("LABKIT_TOPIC_PREFIX", "no spaces"),
         ("LABKIT_START_TIMEOUT", "0"),
+        ("LABKIT_SESSION_TIMEOUT", "1801"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

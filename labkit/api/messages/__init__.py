@@ -6,7 +6,7 @@ from labkit.api.messages.idempotency_keys import Begun, IdempotencyKeys, InFligh
 from labkit.api.messages.journey import GroupJourney, Journey, Station
 from labkit.api.messages.message import Delivery, Message
 from labkit.api.messages.message_queues import MessageQueues
-from labkit.api.messages.queue_topics import queue_names
+from labkit.api.messages.queue_names import queue_names
 
 __all__ = [
     "Begun",

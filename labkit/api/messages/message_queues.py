@@ -24,7 +24,8 @@ from labkit.api.messages.journey import Journey, journey_of
 from labkit.api.messages.leases import SEPARATOR, Leases
 from labkit.api.messages.long_poll import Bell
 from labkit.api.messages.message import Delivery, Message, check_group
-from labkit.api.messages.queue_topics import QueueTopics, queue_names
+from labkit.api.messages.queue_names import MOST_QUEUES, queue_names
+from labkit.api.messages.queue_topics import QueueTopics
 from labkit.api.messages.record_sender import RecordSender
 from labkit.api.messages.redis_client import AsyncScript, ask, asynchronous, close, synchronous
 from labkit.api.messages.reservation import Reservations
@@ -48,8 +49,6 @@ LOOK_INTERVAL = 1.0
 CATCH_UP = 5.0
 #: After so many seconds without a poll a group holds up senders no more, unless it is the only one.
 GONE = 300.0
-#: How many queues one process feeds at once: each costs a thread and a connection.
-MOST_QUEUES = 100
 #: How long its feeders may take to end, all together, in seconds; then they are left behind, and their claims run out.
 LEAVE_TIMEOUT = 10.0
 

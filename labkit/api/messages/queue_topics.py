@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from labkit.api.messages.leases import SEPARATOR
 from labkit.api.messages.topic_log import TopicLog, find_topic, open_topic
-from labkit.errors import SettingsError, TransportError, UnknownQueue, UnknownTopic
-from labkit.kafka_names import must_be_topic_name
-from labkit.settings import Settings
+from labkit.errors import TransportError, UnknownQueue, UnknownTopic
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.topics import Topics
 
@@ -138,16 +135,3 @@ def _gone(name: str) -> UnknownTopic:
         f"The topic {name!r} of this queue is gone: somebody has deleted it. Make it anew, or start the API again, "
         "which does; then the queue begins anew."
     )
-
-
-def queue_names(settings: Settings) -> tuple[str, ...]:
-    """The names of the queues, in the order of the setting. Raises `SettingsError` and `BadTopicName`."""
-    names = tuple(name.strip() for name in settings.api_topics.split(",") if name.strip())
-    if not names or len(set(names)) != len(names) or any(SEPARATOR in name for name in names):
-        raise SettingsError(
-            f"LABKIT_API_TOPICS is {settings.api_topics!r}. Name each queue once, with commas between and no "
-            f"{SEPARATOR} in the names."
-        )
-    for name in names:
-        must_be_topic_name(name)
-    return names

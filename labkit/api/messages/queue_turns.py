@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from labkit.api.messages.message import Delivery
-from labkit.api.messages.message_queues import MOST_QUEUES, MessageQueues
+from labkit.api.messages.message_queues import MessageQueues
+from labkit.api.messages.queue_names import MOST_QUEUES
 from labkit.errors import UnknownTopic
 
 #: How long all queues are waited at, one after the other, before the first is looked at again, in seconds.

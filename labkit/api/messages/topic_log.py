@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.errors import SettingsError, TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.topics import Topic, Topics
 
@@ -143,12 +143,20 @@ def find_topic(topics: Topics, name: str) -> TopicLog:
 
 
 def open_topic(topics: Topics, name: str) -> TopicLog:
-    """The topic of the queue of that name and its topic of dead letters, which are made if they are not there."""
+    """The topic of the queue of that name and its topic of dead letters, which are made if they are not there.
+
+    Raises `SettingsError` for one that is compacted, as topics of another kind are: it would lose messages.
+    """
     try:
         found = find_topic(topics, name)
     except UnknownTopic:
         with suppress(TopicMismatch):  # somebody else has made it just now
             topics.create(name, partitions=PARTITIONS)
         found = find_topic(topics, name)
+    if "compact" in topics.describe(name).config.get("cleanup.policy", ""):
+        raise SettingsError(
+            f"LABKIT_API_TOPICS names {name!r}, which is no topic of messages: Kafka keeps the newest record of each "
+            "key of it only. Name another queue."
+        )
     ensure_dead_topic(found.topic)
     return found

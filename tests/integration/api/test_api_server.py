@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
+from uuid import UUID
 
 import httpx
 import pytest
 
 from labkit.api import live_overview
+from labkit.api.bounded_connection import connection_limit
 from labkit.api.client import ApiClient
 from labkit.api.security import Access
 from labkit.api.server import ApiServer
@@ -119,3 +122,59 @@ def test_nobody_at_the_address_is_said():
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with ApiClient(address, patience=0) as client, pytest.raises(ApiUnreachable, match="labkit api"):
             client.overview()
+
+
+def test_a_flood_of_idle_and_slow_connections_keeps_nobody_out(api, client):
+    """By the byte, against the process as it serves; the limits themselves are in the unit tests."""
+    port = int(api.url.rpartition(":")[2])
+    flood: list[socket.socket] = []
+    try:
+        for number in range(connection_limit() + 50):
+            flood.append(socket.create_connection(("127.0.0.1", port), 60))
+            if number % 2:
+                flood[-1].sendall(b"GET /jobs HTTP/1.1\r\nHost: loc")
+        assert client.overview().queues
+        assert httpx.get(f"{api.url}/health/ready", timeout=120).status_code == 200
+        for slow in flood:
+            slow.settimeout(120)
+            with suppress(ConnectionResetError):
+                while slow.recv(4096):  # a 408, or nothing where it gave way or had said nothing
+                    pass
+    finally:
+        for slow in flood:
+            slow.close()
+    assert httpx.get(f"{api.url}/health/live", timeout=120).status_code == 200
+    assert api.alive()
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/message/poll", "/overview", "/jobs/1"])
+def test_a_body_where_none_is_read_is_refused(server, path):
+    answer = httpx.request("GET", server.url + path, json={"ack": "explicit"}, timeout=120)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:labkit:invalid")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/jobs", {"job_id": 5, "state": "NEW"}),
+        (
+            "/message/create",
+            [
+                {
+                    "timestamp": "2026-01-31T12:00:00Z",
+                    "title": "t",
+                    "body": "b",
+                    "topic": "orders",
+                    "author": str(UUID(int=1)),
+                    "to": "x",
+                }
+            ],
+        ),
+        (f"/message/{UUID(int=1)}/ack", {"lease": "x", "group": "g"}),
+        (f"/message/{UUID(int=1)}/nack", {"lease": "x", "group": "g"}),
+    ],
+)
+def test_fields_that_a_body_does_not_have_are_refused_everywhere(server, path, body):
+    answer = httpx.post(server.url + path, json=body, timeout=120)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:labkit:invalid")
+    assert {mistake["what"] for mistake in answer.json()["mistakes"]} == {"Extra inputs are not permitted"}

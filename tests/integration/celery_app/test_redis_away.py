@@ -98,7 +98,7 @@ def test_a_worker_waits_for_it_goes_on_and_can_be_ended_meanwhile(lab, own_redis
 def test_after_an_outage_beyond_the_visibility_timeout_what_runs_comes_again_and_is_recognised(
     lab, own_redis, tmp_path
 ):
-    settings = new_settings(celery_broker_url=own_redis.url, celery_visibility_timeout=0.1)
+    settings = new_settings(celery_broker_url=own_redis.url, celery_visibility_timeout=1.0)
     import_handlers(settings)
     worker = CeleryWorker(lab, pool="threads", concurrency=2, settings=settings)
     with own_redis.client() as client, worker:

@@ -56,3 +56,16 @@ def test_those_that_there_are_and_the_token_are_taken(asked: Asking, path: str) 
 
 def test_probes_may_have_what_they_like(asked: Asking) -> None:
     assert asked.get("/health/live?now=17").status_code == 200
+
+
+@pytest.mark.parametrize("content", [b'{"ack": "explicit"}', [b"{}"]])
+def test_a_body_where_none_is_read_is_refused(asked: Asking, content: bytes | list[bytes]) -> None:
+    answer = asked.request("GET", "/poll/x?topic=a", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "The request does not fit: body: there is none here; parameters go into the address."
+    )
+
+
+def test_an_empty_body_is_none(asked: Asking) -> None:
+    assert asked.request("GET", "/poll/x?topic=a", headers={"Content-Length": "0"}).status_code == 200

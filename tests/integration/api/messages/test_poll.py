@@ -159,7 +159,7 @@ async def test_a_lease_from_before_the_clock_was_set_back_ends(crew) -> None:
 
 async def test_a_lease_is_as_long_as_it_was_given_whatever_the_setting_of_another_process(crew) -> None:
     async with crew:
-        queues, other = await crew.queues(api_lease=600.0), await crew.queues(api_lease=0.05)
+        queues, other = await crew.queues(api_lease=600.0), await crew.queues(api_lease=1.0)
         await queues.create([new_message(1), new_message(2)])
         long = await queues.poll("orders", "g", wait=60, explicit=True)
         short = await other.poll("orders", "g", wait=60, explicit=True)
@@ -180,7 +180,7 @@ async def test_a_queue_that_a_killed_process_fed_before_the_clock_was_set_back_i
 
 async def test_a_lease_that_is_over_cannot_be_acknowledged_though_nobody_else_has_it(crew) -> None:
     async with crew:
-        queues = await crew.queues(api_lease=0.05)
+        queues = await crew.queues(api_lease=1.0)
         await queues.create([new_message(1)])
         got = await queues.poll("orders", "g", wait=0, explicit=True)
         await until_it_is_over(queues, got)
