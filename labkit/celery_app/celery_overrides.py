@@ -33,7 +33,7 @@ from celery.worker.state import maybe_shutdown
 from labkit.celery_app.message_headers import bound_wait, check_headers
 from labkit.celery_app.pool_process import PoolProcess
 from labkit.logs.safe_logger import safe_logger
-from labkit.process.signals import ENDING, ending_signals
+from labkit.process.signals import ENDING, ending_signals, have_effect_in_copy
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -64,6 +64,8 @@ class Program(Worker):  # type: ignore[misc]
     on_ending: Callable[[int], object]
     #: whether somebody has asked it to end
     ending = False
+    #: the process that it is, of which a handler may fork copies
+    _owner = 0
     #: whether it has a connection to the broker, and its loop runs
     connected = False
 
@@ -74,7 +76,7 @@ class Program(Worker):  # type: ignore[misc]
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Celery calls this to set its handlers of signals."""
-        heeded = ending_signals()
+        heeded, self._owner = ending_signals(), os.getpid()
         super().install_platform_tweaks(worker)
         # Celery would have a closed terminal (SIGHUP) start it anew in the background
         for number in ENDING:
@@ -86,6 +88,9 @@ class Program(Worker):  # type: ignore[misc]
             state.should_stop = EX_OK
 
     def _end_in_order(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            have_effect_in_copy(number)
+            return
         self.ending = True
         self.app.on_ending()
         # a second one ends the tasks that run; they go back to the queue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +76,10 @@ class UnknownTasks:
             self._held[tag] = _Held(tag, envelope, record, settle)
             self._added.notify()
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="unknown-tasks", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="unknown-tasks", daemon=True)
+                with suppress(RuntimeError):  # there are too many threads just now: with the next message
+                    thread.start()
+                    self._thread = thread
 
     def _has_room(self) -> bool:
         if len(self._held) >= MOST_HELD:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from labkit.lab.folders import LabFolders
 from labkit.lab.jar_lock import locked_jars
 from labkit.lab.jars import damaged_jars
 from labkit.lab.state import State
+from labkit.process.signals import signal_name
 from labkit.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def journal(folders: LabFolders) -> list[dict[str, Any]]:
 def _in_words(server: str, status: int) -> str:
     name = server.capitalize().replace("-", " ")
     if status < 0:
-        return f"{name} was ended by {signal.Signals(-status).name}"
+        return f"{name} was ended by {signal_name(-status)}"
     return f"{name} ended with status {status}"
 
 

@@ -64,10 +64,12 @@ class ServerProcess:
         supervisor = os.getpid()
         # A signal that comes before the child has got rid of the supervisor's handlers must wait, or it would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._become(supervisor)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the owner's thread had blocked
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                self._become(supervisor)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the owner's thread had blocked
         self.running = True
 
     def _become(self, supervisor: int) -> NoReturn:
@@ -194,7 +196,11 @@ class SupervisorProcess:
         wanted = self._wanted()
         for server in self.servers:
             if server.name in wanted and not server.running:
-                server.start()
+                try:
+                    server.start()
+                except OSError as error:  # too many processes just now: the others are to live on
+                    print(f"{server.name} was not started again: {error}", file=sys.stderr)  # noqa: T201
+                    continue
                 self._note(server, {})
 
     def _wanted(self) -> list[str]:

@@ -17,6 +17,7 @@ from labkit.process.child_watch import ChildWatch
 from labkit.process.output_log import OutputLog
 from labkit.process.parent_channel import CUT_OFF, FAILURE, STATUS, STOP, WORDS
 from labkit.process.process_group import ProcessGroup
+from labkit.process.signals import signal_name
 from labkit.settings import environment_with
 from labkit.typed_values import typed_json
 
@@ -143,7 +144,7 @@ class ChildProcess:
         if self._status is None:
             how = _UNKNOWN
         else:
-            how = Signals(-self._status).name if self._status < 0 else f"status {self._status}"
+            how = signal_name(-self._status) if self._status < 0 else f"status {self._status}"
         why = self.why()
         return how if why is None else f"{how}: {why}"
 

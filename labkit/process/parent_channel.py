@@ -94,8 +94,7 @@ class ParentChannel:
 
     def fail(self, error: BaseException) -> None:
         """Report why this process could not go on. It ends now."""
-        why = str(error) if issubclass(type(error), LabkitError) else f"{type(error).__name__}: {error}"
-        self._send(FAILURE + encode(why))
+        self._send(FAILURE + encode(_why(error)))
 
     def end(self, status: int) -> None:
         """The last report: with which status this process ends now."""
@@ -211,3 +210,13 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _why(error: BaseException) -> str:
+    """The error in words, whatever its own are: `str` of it may fail, or be no UTF-8."""
+    name = type(error).__name__
+    try:
+        words = str(error) if issubclass(type(error), LabkitError) else f"{name}: {error}"
+        return words.encode("utf-8", "backslashreplace").decode()
+    except BaseException:  # noqa: BLE001 - its own code
+        return name

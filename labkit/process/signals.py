@@ -36,6 +36,23 @@ def ending_signals() -> tuple[signal.Signals, ...]:
     return tuple(number for number in ENDING if not is_under_nohup or number != signal.SIGHUP)
 
 
+def signal_name(number: int) -> str:
+    """What the signal is called; its number where it has no name, as most of those for real time."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def have_effect_in_copy(number: int, former: object = signal.SIG_DFL) -> None:
+    """In a process that was forked, as by a handler's `multiprocessing`: the signal has its former effect.
+
+    The copy has its parent's handlers of signals and what they write to, and it is the copy alone that is meant.
+    """
+    signal.signal(number, signal.SIG_DFL if former is None else former)  # type: ignore[arg-type]
+    signal.raise_signal(number)
+
+
 @contextmanager
 def on_signals(
     numbers: tuple[signal.Signals, ...],
@@ -50,8 +67,12 @@ def on_signals(
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    owner = os.getpid()
 
     def note(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            have_effect_in_copy(number, before[signal.Signals(number)])
+            return
         with suppress(BlockingIOError):  # there are more than enough in the pipe
             os.write(writer, bytes([number]))
         if number in once:

@@ -202,7 +202,7 @@ def test_the_page_shows_why_a_job_failed_and_cuts_nothing(serve, page, tmp_path,
     command = serve()
     with ApiClient(command.url, token=command.token) as client:
         client.create_job(9007199254740991)
-    words = ("jobs", "consume", "--group", "g", "--timeout", "2", "--service", "constant:1", "--failing", "1")
+    words = ("jobs", "consume", "--group", "g", "--timeout", "2", "--service", "constant:1ms", "--failing", "1")
     consumed = run([sys.executable, "-m", "labkit", *words, "--attempts", "1"], cwd=tmp_path, env=environment)
     assert "was to fail" in consumed.stderr
     page.set_viewport_size({"width": width, "height": 900})

@@ -190,7 +190,7 @@ def _grade_all(
             found.put((one, grade(one.notebook, one.student)))
         except BadAssignment as error:
             found.put((one, str(error)))
-        except Exception as error:  # no submission keeps the others from being graded
+        except BaseException as error:
             if not isinstance(error, LabkitError):
                 log.exception("the submission of %s could not be graded", one.student)
             if attempt < ATTEMPTS:

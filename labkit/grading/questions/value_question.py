@@ -25,6 +25,7 @@ one that returns the same, or its own argument, whatever it is asked, although s
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from json import dumps
@@ -254,7 +255,9 @@ def outcome(function: Function, arguments: Arguments) -> object:
     """What a function of ours returns as a plain value, or which error it raises."""
     try:
         return plain(function(*arguments))
-    except Exception as error:  # noqa: BLE001 - a known mistake may be to raise one
+    except BaseException as error:  # a known mistake may be to raise one, whichever
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
         return Raised(type(error).__name__)
 
 

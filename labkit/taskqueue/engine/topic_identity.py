@@ -93,7 +93,7 @@ class TopicIdentity:
         self._question = _Question(self._topic, self._admin, with_ends=with_ends, put_at=self._clock())
         self._admin = None
         self._is_suspected = False
-        self._question.start()
+        self._question.begin()
         return self._question
 
     def _take_back(self, question: _Question) -> None:
@@ -123,6 +123,15 @@ class _Question(threading.Thread):
         self._with_ends = with_ends
         self._ending = threading.Lock()
         self._is_alone = False
+
+    def begin(self) -> None:
+        """Ask on this thread; where there can be no further thread, that is the answer."""
+        try:
+            self.start()
+        except RuntimeError as error:
+            self.error = BrokerUnreachable(f"The broker could not be asked, for there are too many threads: {error}.")
+            self._close()
+            self.done.set()
 
     def run(self) -> None:
         """Ask, and note the answer."""
