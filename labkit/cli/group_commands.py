@@ -11,7 +11,7 @@ import typer
 
 from labkit.cli.common import attached_topics
 from labkit.cli.option_types import group_name, topic_name
-from labkit.cli.plain_text import one_line
+from labkit.plain_text import cell, one_line
 
 if TYPE_CHECKING:
     from labkit.taskqueue.groups import GroupDescription, Groups, OffsetChange
@@ -142,11 +142,10 @@ def _or_none(offset: int | None) -> str:
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # brackets in a name are no markup
+        table.add_row(*map(cell, row))
     Console().print(table)

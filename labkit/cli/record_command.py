@@ -12,7 +12,7 @@ import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
 from labkit.cli.option_types import MOST_TASKS, topic_name
-from labkit.cli.plain_text import one_line
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from labkit.taskqueue.transport import Record
