@@ -6,6 +6,7 @@ that move a terminal's cursor, characters that turn the direction of the text, m
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def one_line(text: str) -> str:
 def lines(text: str) -> str:
     """As `one_line`, but the ends of lines and tabulators stay: for a paragraph, or for what a program has said."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def in_json(text: str) -> str:
+    r"""A text that is JSON, with each character in it that cannot be seen written as `\u001b`; ends of lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def cell(text: str) -> Text:
