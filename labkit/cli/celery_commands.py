@@ -12,6 +12,7 @@ import typer
 from labkit.cli.common import choose, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
 from labkit.errors import LabkitError, WorkerFailed
+from labkit.plain_text import cell
 from labkit.process.signals import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -145,12 +146,12 @@ def _show(found: CeleryStatus) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(f"Celery at {found.broker}", highlight=False, soft_wrap=True)
+    console.print(cell(f"Celery at {found.broker}"), soft_wrap=True)
     if found.workers:
         workers = Table("worker", box=None, pad_edge=False, header_style="bold")
         workers.add_column("tasks at once", justify="right")
         for name, processes in found.workers.items():
-            workers.add_row(name, str(processes))
+            workers.add_row(cell(name), str(processes))
         console.print(workers)
     else:
         console.print("No worker is running; `labkit celery worker` starts one.", highlight=False)

@@ -73,7 +73,7 @@ def describe(group: Name) -> None:
     if rows:
         _print_table(("topic", "partition", "committed", "end", "lag", "member"), rows)
     for line in _beside_the_table(found):
-        print(line)
+        print(one_line(line))
 
 
 @groups_app.command()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labkit.plain_text import cell, lines
+
 if TYPE_CHECKING:
     from labkit.lab.folders import LabFolders
     from labkit.lab.lab_status import LabStatus
@@ -123,7 +125,7 @@ def logs(
 
     read = server_logs.follow if follow else server_logs.last_lines
     for line in read(folders, server, LINES, broker=broker):
-        print(line, flush=follow)
+        print(lines(line), flush=follow)
 
 
 def reset(
@@ -157,7 +159,9 @@ def doctor() -> None:
     findings = list(examine(load_settings()))
     for finding in findings:
         colour = colours[finding.verdict]
-        table.add_row(f"[{colour}]{finding.verdict.value}[/]", finding.what, Text(finding.says, overflow="fold"))
+        table.add_row(
+            f"[{colour}]{finding.verdict.value}[/]", cell(finding.what), Text(lines(finding.says), overflow="fold")
+        )
     Console().print(table)
     bad = sum(finding.verdict is Assessment.BAD for finding in findings)
     if bad:
@@ -182,7 +186,7 @@ def _show(found: LabStatus) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(_headline(found), highlight=False)
+    console.print(cell(_headline(found)))
     if found.servers:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("server", "version", "pid", "memory", "address"):
@@ -190,9 +194,9 @@ def _show(found: LabStatus) -> None:
         for server in found.servers:
             pid = str(server.pid) if server.pid else "-" if server.external else "ended"
             memory = f"{server.memory / 1e6:.0f} MB" if server.memory else "-"
-            table.add_row(server.name, server.version, pid, memory, server.address)
+            table.add_row(server.name, cell(server.version), pid, memory, cell(server.address))
         console.print(table)
-    console.print(*_facts(found), sep="\n", highlight=False, soft_wrap=True)
+    console.print(*map(cell, _facts(found)), sep="\n", soft_wrap=True)
 
 
 def _headline(found: LabStatus) -> str:

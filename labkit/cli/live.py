@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from labkit.plain_text import cell
+
 if TYPE_CHECKING:
     import threading
 
@@ -80,7 +82,7 @@ def picture(look: DispatcherSnapshot, rates: Rates, *more: str, produced: Mappin
     for one in look.classes:
         status = one.status
         table.add_row(
-            status.name,
+            cell(status.name),
             *([] if produced is None else [str(produced[status.topic])]),
             _or_unknown(one.on_kafka),
             str(status.waiting),
@@ -92,7 +94,7 @@ def picture(look: DispatcherSnapshot, rates: Rates, *more: str, produced: Mappin
             _seconds(one.long_wait),
         )
     held = [f"{one.status.name} is held: {one.status.held}" for one in look.classes if one.status.held]
-    return Group(table, in_celery(look), *held, *more)
+    return Group(table, *map(cell, (in_celery(look), *held, *more)))
 
 
 def in_celery(look: DispatcherSnapshot) -> str:

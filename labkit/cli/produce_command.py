@@ -15,11 +15,13 @@ import typer
 from labkit.cli.common import attached_topics, choose, send_on_schedule, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
+from labkit.plain_text import cell, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.live import Live
+    from rich.text import Text
 
     from labkit.measure.records import Receipt
     from labkit.taskqueue import Task, Topic, Topics
@@ -158,10 +160,10 @@ class _ReceiptCounts:
             else:
                 self._per_partition[receipt.partition] += 1
                 line = f"{text} -> partition {receipt.partition}, offset {receipt.offset}"
-            self._last_line = line
+            self._last_line = one_line(line)
         if self._one_by_one:
             with suppress(OSError):  # where nothing can be printed any more, the summary shows it, on its own thread
-                print(line, flush=True)
+                print(one_line(line), flush=True)
 
     def live(self) -> Live:
         """A line that is drawn again and again while tasks are sent; nothing where nobody could see it."""
@@ -171,9 +173,11 @@ class _ReceiptCounts:
         console = Console(quiet=self._one_by_one or not sys.stdout.isatty())
         return Live(get_renderable=self._line, console=console, refresh_per_second=1 / REDRAW_INTERVAL, transient=True)
 
-    def _line(self) -> str:
+    def _line(self) -> Text:
         with self._lock:
-            return f"sent {self._sent}, acknowledged {self._acknowledged}, {self._rate():.1f}/s   {self._last_line}"
+            return cell(
+                f"sent {self._sent}, acknowledged {self._acknowledged}, {self._rate():.1f}/s   {self._last_line}"
+            )
 
     def summary(self, topic: str) -> str:
         """What was sent, in words."""

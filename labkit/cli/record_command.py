@@ -73,7 +73,7 @@ def _show(found: Iterable[Record], count: int | None) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"labkit: {sentence}", file=sys.stderr, flush=True)
+    print(f"labkit: {one_line(sentence)}", file=sys.stderr, flush=True)
 
 
 def line_of(record: Record, width: int) -> str:

@@ -12,6 +12,7 @@ import typer
 from labkit.cli.common import attached_topics, stop_on_signal
 from labkit.cli.option_types import MOST_PARTITIONS, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
+from labkit.plain_text import cell, in_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,7 +54,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_topics() -> None:
     """Name every topic."""
     with attached_topics() as topics:
-        print("\n".join(topics.names()) or "There are no topics yet. `labkit produce` makes one.")
+        print("\n".join(map(one_line, topics.names())) or "There are no topics yet. `labkit produce` makes one.")
 
 
 @topics_app.command()
@@ -88,14 +89,16 @@ def _lag_table_or_reason(topics: Topics, name: str, group: str) -> RenderableTyp
     try:
         return _lag_table(topics, name, group)
     except (BrokerUnreachable, UnknownTopic) as error:
-        return f"{error} This view goes on when that has changed; Ctrl-C ends it."
+        return cell(f"{error} This view goes on when that has changed; Ctrl-C ends it.")
 
 
 def _lag_table(topics: Topics, name: str, group: str) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     lags = topics.lag(name, group=group)
-    table = Table("partition", "end offset", f"committed by {group}", "lag", title=name, show_footer=True)
+    table = Table(
+        "partition", "end offset", Column(cell(f"committed by {group}")), "lag", title=cell(name), show_footer=True
+    )
     for entry in lags:
         table.add_row(str(entry.partition), str(entry.end), str(entry.committed), str(entry.lag))
     table.columns[0].footer, table.columns[-1].footer = "all", str(sum(entry.lag for entry in lags))
@@ -129,7 +132,7 @@ def list_letters(
     with attached_topics() as topics:
         letters = _of(topics, topic).list()
     if as_json:
-        print(json.dumps([_in_json(letter) for letter in letters], indent=2))
+        print(in_json(json.dumps([_in_json(letter) for letter in letters], indent=2)))
     elif letters:
         _print_table(letters, topic)
     else:
@@ -142,7 +145,7 @@ def show(letter_id: Id) -> None:
     topic = _topic_of(letter_id)
     with attached_topics() as topics:
         letter = _of(topics, topic).get(letter_id)
-    print(json.dumps(_in_json(letter), indent=2, ensure_ascii=False))
+    print(in_json(json.dumps(_in_json(letter), indent=2, ensure_ascii=False)))
 
 
 @dead_app.command()
@@ -209,17 +212,15 @@ def _topic_of(letter_id: str) -> str:
 def _print_table(letters: list[DeadLetter], topic: str) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=f"dead letters of {topic}")
+    table = Table(title=cell(f"dead letters of {topic}"))
     table.add_column("id", no_wrap=True)
     for column in ("given up at", "by", "attempts", "error"):
         table.add_column(column)
     for letter in letters:
         first_line = (letter.error.splitlines() or [""])[0][:SHOWN_OF_ERROR]
         at = datetime.fromtimestamp(letter.at).astimezone().isoformat(sep=" ", timespec="seconds")
-        # Text, since brackets in an error are no markup
-        table.add_row(letter.id, at, letter.worker, str(letter.attempts), Text(first_line))
+        table.add_row(cell(letter.id), at, cell(letter.worker), str(letter.attempts), cell(first_line))
     Console().print(table)
 
 

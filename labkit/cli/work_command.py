@@ -16,6 +16,7 @@ import typer
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
+from labkit.plain_text import cell
 
 if TYPE_CHECKING:
     import threading
@@ -209,7 +210,7 @@ class _WorkerTable:
             behind = "?" if lag is None else str(sum(lag.get(partition, 0) for partition in theirs))
             self._seen[status.name] = settled
             table.add_row(
-                status.name,
+                cell(status.name),
                 "shared" if self._members.mode == "share" else ", ".join(map(str, status.partitions)) or "none",
                 str(status.done),
                 str(status.failed),

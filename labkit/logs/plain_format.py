@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import Any
 
 from labkit.plain_text import in_json, lines, one_line
 
@@ -41,9 +42,15 @@ def _format_in_parts(formatter: logging.Formatter) -> None:
         finally:
             record.message = as_given
 
+    def format_exception(ei: Any) -> str:
+        return lines(told(ei))
+
+    def format_stack(stack_info: str) -> str:
+        return lines(stack(stack_info))
+
     formatter.formatMessage = format_message  # type: ignore[method-assign]
-    formatter.formatException = lambda exc_info: lines(told(exc_info))  # type: ignore[method-assign]
-    formatter.formatStack = lambda info: lines(stack(info))  # type: ignore[method-assign]
+    formatter.formatException = format_exception  # type: ignore[method-assign]
+    formatter.formatStack = format_stack  # type: ignore[method-assign]
 
 
 class _PlainString(str):
