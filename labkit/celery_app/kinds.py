@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
 from labkit.logs.safe_logger import safe_logger
+from labkit.parameters import checked
 from labkit.plain_text import one_line
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe_with_place
@@ -42,6 +43,7 @@ SLEEP_KIND = "sleep"
 HANDLERS: dict[str, Handling] = {}
 
 
+@checked
 def handles(*kinds: str, once: bool = True) -> Callable[[Handler], Handler]:
     """Let this function handle the tasks of these kinds: a decorator.
 

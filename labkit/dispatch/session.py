@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = safe_logger("labkit.dispatcher")
 
 
-class CelerySession(Resource):
+class CelerySession(Resource, checked=True):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the

@@ -25,12 +25,14 @@ from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.visible_checks import FILE, read_checks
+from labkit.parameters import checked
 from labkit.settings import load_settings
 
 #: The name that the cell with the tag STUDENT sets.
 _STUDENT_NAME = "STUDENT"
 
 
+@checked
 def check(question: str) -> CheckReport | None:
     """In a notebook: run the visible checks of this question, such as "q2", on the answers as they were run last.
 

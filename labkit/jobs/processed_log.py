@@ -25,6 +25,7 @@ from msgspec import DecodeError, Struct
 from msgspec.json import Encoder
 
 from labkit.errors import ProcessedLogFailed
+from labkit.parameters import check_methods
 from labkit.plain_text import in_json
 from labkit.typed_values import json_decoder
 
@@ -63,6 +64,7 @@ _encode = Encoder().encode
 _of_line = json_decoder(ProcessedJob).decode
 
 
+@check_methods
 class ProcessedLog:
     """The log, for one group's use. Safe to use from several threads and processes.
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 JOIN_TIMEOUT = 30.0
 
 
-class WorkerGroup(Resource):
+class WorkerGroup(Resource, checked=True):
     """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: an empty task). With

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.errors import SettingsError
+from labkit.parameters import check_fields, checked
 from labkit.taskqueue.task import Task
 
 #: A year.
@@ -28,8 +29,11 @@ class ServiceTime:
     parameters_ms: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        check_fields(self, ranges=False)
         if len(self.parameters_ms) != _PARAMETERS.get(self.distribution):
-            raise SettingsError(f"{self!s} is not a service time. {_HOW_TO_WRITE}")
+            raise SettingsError(
+                f"{self!s} is not a service time: there is no such distribution of so many numbers. {_HOW_TO_WRITE}"
+            )
         if not all(0 <= value <= LONGEST_MS for value in self.parameters_ms):
             raise SettingsError(
                 f"The service time {self!s} has a parameter that is not a duration in ms, a year at most."
@@ -54,6 +58,7 @@ class ServiceTime:
             return rng.uniform(*self.parameters_ms) / 1000
         return rng.expovariate(1.0) * self.parameters_ms[0] / 1000
 
+    @checked
     def handler(self, seed: int, sleep: Callable[[float], object] = time.sleep) -> Callable[[Task], None]:
         """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O.
 
@@ -71,16 +76,19 @@ class ServiceTime:
 _HOW_TO_WRITE = "Write constant:20, uniform:10,50 or exponential:20; the numbers are milliseconds."
 
 
+@checked
 def constant(ms: float) -> ServiceTime:
     """Every task takes `ms` milliseconds."""
     return ServiceTime("constant", (ms,))
 
 
+@checked
 def uniform(low_ms: float, high_ms: float) -> ServiceTime:
     """Each time between `low_ms` and `high_ms` milliseconds is as likely as any other."""
     return ServiceTime("uniform", (low_ms, high_ms))
 
 
+@checked
 def exponential(mean_ms: float) -> ServiceTime:
     """Exponential with this mean in milliseconds, as the M in M/M/c."""
     return ServiceTime("exponential", (mean_ms,))
