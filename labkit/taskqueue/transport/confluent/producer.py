@@ -14,7 +14,7 @@ from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error, words_of
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
@@ -198,7 +198,7 @@ def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> 
         else:
             on_delivery(None, NotAcknowledged("The record was acknowledged without an offset, so it may be lost."))
     else:
-        refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         refusal.__cause__ = KafkaException(error)
         on_delivery(None, refusal)
 

@@ -25,7 +25,7 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
-from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words, words_of
 from labkit.taskqueue.transport.kafka_python.overrides import (
     discard,
     is_beyond_help,
@@ -207,7 +207,7 @@ class _Report:
             self.failure(LookupError("the broker acknowledged it without an offset"))
 
     def failure(self, error: Exception) -> None:
-        refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         refusal.__cause__ = error
         self._on_delivery(None, refusal)
 
