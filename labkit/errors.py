@@ -199,7 +199,7 @@ class TasksLost(LabkitError):
 
 
 class DeadlineExceeded(LabkitError):
-    says = "The condition did not come true in time."
+    says = "There was too little time to see whether it came true. Give a longer `timeout`."
 
 
 class IllegalTransition(LabkitError):

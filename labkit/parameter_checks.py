@@ -220,6 +220,6 @@ def _of_class(kind: type) -> Check:
         if all(hasattr(value, name) for name in needed) if is_protocol else isinstance(value, kind):
             return None
         is_known = type(value).__module__.partition(".")[0] in ("builtins", "labkit")
-        return (BadType, instead) if is_known or is_protocol else None
+        return (BadType, instead) if is_known else None
 
     return check

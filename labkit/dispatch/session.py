@@ -41,6 +41,7 @@ from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.drain import answer_margin
 from labkit.taskqueue.namespace import new_namespace
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import answer_of_broker
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 
@@ -250,7 +251,7 @@ class CelerySession(Resource, checked=True):
 
     def _wait(self, condition: Callable[[], bool], *, timeout: float, what: str) -> None:
         """Wait for the condition, which does not hold while Redis, the broker or a topic is away."""
-        trouble = ""
+        trouble, pace = "", Pace(len(self._records))
 
         def holds() -> bool:
             nonlocal trouble
@@ -267,7 +268,12 @@ class CelerySession(Resource, checked=True):
             return found
 
         if not wait_for(holds, timeout - answer_margin(timeout), interval=0.05):
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble}")
+            done, left = len(self._records), sum(place.lag for places in self._lag.values() for place in places)
+            so_far = f"{pace.so_far(done, 'records came')}, and {left} tasks are left on Kafka."
+            advice = pace.advice(
+                done, left, "does Celery's worker run and do its tasks end? Else give a longer `timeout`"
+            )
+            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble} {so_far} {advice}")
 
     def _look(self, deadline: float) -> Look:
         """How all stands; the records of what is done by now are here then. Both must answer by the deadline."""

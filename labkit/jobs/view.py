@@ -235,7 +235,8 @@ class JobView(Resource, checked=True):
                 "process follows. Give every topic a store of its own (LABKIT_JOBS_URL)."
             )
         because = f" The last error: {self._trouble}" if self._trouble is not None else ""
-        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because}")
+        how = "Does a consumer work on the jobs (`labkit jobs consume`), and does Kafka run (`labkit status`)?"
+        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because} {how} Else give a longer `timeout`.")
 
     def _follow(self) -> None:
         with self._turn:

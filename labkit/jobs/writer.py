@@ -43,7 +43,7 @@ def new_job(job_id: int | None = None, *, clock: Callable[[], float] = time.time
     return JobEvent(job_id=number, status=JobStatus.NEW, version=1, at=clock())
 
 
-class Jobs(Resource, checked=True):
+class Jobs(Resource, checked=True, unchecked=("create",)):
     """Creates and changes jobs. A context manager; may be used from several threads.
 
     It knows nothing of a job but what is handed in, and asks nobody: when two change a job at once, both events stand

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error, words_of
@@ -24,7 +25,7 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reachability import unreachable
+from labkit.taskqueue.transport.reachability import SLOW_BROKER, unreachable
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -113,15 +114,19 @@ class ConfluentProducer:
         with self._renewal:
             client = self._client
         self._retirement.wait(timeout)  # what the one before had under way is refused by then
-        left = 0
+        left, pace = 0, Pace(0)
         try:
+            pace = Pace(-len(client))
             left = flush(client, left_until(deadline))
         except RuntimeError:
             if client is self._client and not self._closed.is_set():
                 raise
             # else another thread has closed it: it has refused what was left
         if left:
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
+            raise DeadlineExceeded(
+                f"Waited {timeout:g} s in vain: {pace.so_far(-left, 'records were acknowledged')}, and {left} are "
+                f"left. {SLOW_BROKER}"
+            )
 
     def close(self, timeout: float) -> None:
         """Flush and let go; what is not acknowledged by then is refused."""

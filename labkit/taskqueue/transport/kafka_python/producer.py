@@ -34,6 +34,7 @@ from labkit.taskqueue.transport.kafka_python.overrides import (
     make_lasting,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.reachability import SLOW_BROKER
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -113,7 +114,9 @@ class KafkaPythonProducer:
         try:
             _flush(client, deadline)
         except kafka_errors.KafkaTimeoutError as error:
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: not all records were acknowledged.") from error
+            raise DeadlineExceeded(
+                f"Waited {timeout:g} s in vain: not all records were acknowledged. {SLOW_BROKER}"
+            ) from error
 
     def close(self, timeout: float) -> None:
         """Flush and let go; what is not acknowledged by then is refused."""
