@@ -41,11 +41,7 @@ def must_be_a_sentence(error: LabkitError) -> None:
 @pytest.mark.parametrize("said", [(), (None,), ("",)], ids=["bare", "None", "empty"])
 @pytest.mark.parametrize("kind", OF_KAFKA_PYTHON)
 def test_an_error_of_kafka_python_is_a_sentence(kind, said):
-    try:
-        error = kind(*said)
-    except TypeError:
-        pytest.skip("it is made of something else")
-    must_be_a_sentence(kafka_python.in_words(error, CONNECTION))
+    must_be_a_sentence(kafka_python.in_words(kind(*said), CONNECTION))
 
 
 @pytest.mark.parametrize("kind", OF_KAFKA_PYTHON)
