@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from numbers import Integral, Real
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
@@ -156,17 +156,17 @@ def _one_of(words: list[str]) -> Check:
 def _whole(name: str, value: object) -> Fault | None:
     low, high = RANGES.get(name, (0, _LARGEST))
     instead = _range("a whole number", low, high)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):  # also those of NumPy
         return BadType, instead
-    return None if low <= value <= high else (BadValue, instead)
+    return None if low <= int(value) <= high else (BadValue, instead)
 
 
 def _number(name: str, value: object) -> Fault | None:
     low, high = RANGES.get(name, (0, _LARGEST))
     instead = _range("a finite number", low, high)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return BadType, instead
-    return None if math.isfinite(value) and low <= value <= high else (BadValue, instead)
+    return None if low <= cast("float", value) <= high else (BadValue, instead)
 
 
 def _range(what: str, low: float, high: float) -> str:

@@ -57,7 +57,8 @@ def check_fields(made: Any, *, ranges: bool = True) -> None:
     for name, check in _field_checks(kind).items():
         value = getattr(made, name)
         fault = None if check is None else check(name, value)
-        if fault is not None and (ranges or fault[0] is BadType):
+        is_beyond = isinstance(value, int) and abs(value) >= 2**63  # what nobody could even write into a message
+        if fault is not None and (ranges or fault[0] is BadType or is_beyond):
             _raise_if(fault, name, value, type(made).__name__)
 
 
@@ -130,6 +131,6 @@ def _raise_if(fault: Fault | None, name: str, value: object, owner: str) -> None
 
 def _shown(value: object) -> str:
     try:
-        return repr(value) if isinstance(value, bool | int | float | None) else reprlib.repr(value)
+        return reprlib.repr(value)
     except Exception:  # noqa: BLE001 - another's `repr`, or too many digits
         return f"a {type(value).__name__}"

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
+import numpy as np
 import pytest
 
 from labkit.errors import LabkitError
@@ -79,6 +80,7 @@ def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
         yield "NaN", math.nan
         yield "infinite", math.inf
         yield "huge", 10**30
+        yield "beyond floats", 10**5000
         if low >= 0:
             yield "negative", -1
         if high < 10**12:
@@ -173,6 +175,7 @@ def test_each_call_is_checked_and_answers_as_before():
         return sum(numbers) + seed
 
     assert add(1, 2, 3, seed=-7) == -1
+    assert add(np.int64(1), seed=np.int32(2)) == 3, "a number of NumPy is one"
     with pytest.raises(BadValue, match=r"'numbers' of .*add is -2; give a whole number of 0 or more"):
         add(1, -2)
 
