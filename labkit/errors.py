@@ -1,15 +1,16 @@
 """The errors of labkit: one small tree, in which the default message of an error is its docstring too.
 
-Everything that a user can mend derives from `LabkitError`; the command line prints its message as one
-paragraph and exits with 1. Anything else is a defect of labkit and keeps its traceback.
+What a user can mend is a `LabkitError`: the command line prints its message and exits with 1. Others are defects.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from labkit.notebook_traceback import ShortInNotebook
 
-class LabkitError(Exception):
+
+class LabkitError(ShortInNotebook):
     """Something went wrong in labkit."""
 
     says: ClassVar[str] = "Something went wrong in labkit."  # Python throws docstrings away (PYTHONOPTIMIZE=2)
@@ -198,7 +199,7 @@ class TasksLost(LabkitError):
 
 
 class DeadlineExceeded(LabkitError):
-    says = "The condition did not come true in time."
+    says = "There was too little time to see whether it came true. Give a longer `timeout`."
 
 
 class IllegalTransition(LabkitError):

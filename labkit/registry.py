@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 from typing import Any, Generic, Protocol, TypeVar
 
 from labkit.errors import SettingsError
+from labkit.parameters import checked, did_you_mean
 
 #: What options of policies and strategies may be: times, rates and numbers of tasks with which one can still reckon.
 SMALLEST, LARGEST = 1e-9, 1e9
@@ -47,12 +48,15 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         for module in iter_modules(folders):
             import_module(f"{package}.{module.name}")
 
+    @checked
     def options_of(self, name: str) -> tuple[str, ...]:
         """The options that it takes. Raises `SettingsError` if there is nothing of that name."""
         if name not in self:
-            raise SettingsError(f"There is no {self._sort} {name!r}; there are {', '.join(sorted(self))}.")
+            meant = did_you_mean(name, self)
+            raise SettingsError(f"There is no {self._sort} {name!r}; there are {', '.join(sorted(self))}.{meant}")
         return tuple(option.name for option in fields(self[name]))  # type: ignore[arg-type]  # they are dataclasses
 
+    @checked
     def make(self, name: str, **options: float) -> Made:
         """The one of that name with these options; what is not given has its default.
 
@@ -62,11 +66,13 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         known = self.options_of(name)
         for option in options:
             if option not in known:
+                meant = did_you_mean(option, known)
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise SettingsError(f"The {self._sort} {name!r} has no option {option!r}; {takes}.")
+                raise SettingsError(f"The {self._sort} {name!r} has no option {option!r}; {takes}.{meant}")
         make: Callable[..., Made] = self[name]
         return make(**options)
 
+    @checked
     def parse(self, text: str) -> Made:
         """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
         name, _, listed = text.partition(":")

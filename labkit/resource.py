@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from labkit.errors import LabkitError
+from labkit.parameters import check_methods
 
 
 class Resource:
-    """A context manager: `start` on the way in, `close` on the way out."""
+    """A context manager: `start` on the way in, `close` on the way out.
+
+    Of one that users make, what they hand in is `checked`, apart from what goes to the `unchecked` methods.
+    """
+
+    def __init_subclass__(cls, *, checked: bool = False, unchecked: Collection[str] = ()) -> None:
+        super().__init_subclass__()
+        if checked:
+            check_methods(cls, unchecked)
 
     def start(self) -> Self:
         """Begin; by default there is nothing to begin. What has begun when this fails is ended by `close`."""

@@ -97,6 +97,7 @@ class ApiServer(Resource):
             lambda: self._server.started or not self._thread.is_alive(),
             timeout=START_TIMEOUT,
             what="the API was to get ready",
+            told=lambda: "Its log (api.log in the folder of logs) says what it is at; start it once more.",
         )
         self.check()
         return self

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
 from labkit.logs.safe_logger import safe_logger
+from labkit.parameters import checked
+from labkit.plain_text import one_line
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
@@ -41,6 +43,7 @@ SLEEP_KIND = "sleep"
 HANDLERS: dict[str, Handling] = {}
 
 
+@checked
 def handles(*kinds: str, once: bool = True) -> Callable[[Handler], Handler]:
     """Let this function handle the tasks of these kinds: a decorator.
 
@@ -105,7 +108,7 @@ def import_handlers(settings: Settings) -> None:
 def print_something(task: Task) -> None:
     """The stock task: it prints the message."""
     log.info("task %s prints its message", task.id)
-    print(task.payload, flush=True)  # noqa: T201 - it is what this task is for
+    print(one_line(str(task.payload)), flush=True)  # noqa: T201 - it is what this task is for
 
 
 @handles(SLEEP_KIND)

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, ServerFailed
+from labkit.plain_text import lines, one_line
 from labkit.process.signals import INTERRUPTED, have_usual_effects
 
 #: The descriptor of standard error.
@@ -31,12 +32,12 @@ def main() -> None:
     try:
         _run()
     except LabkitError as error:
-        _say(str(error))
+        _say(lines(str(error)) if isinstance(error, ServerFailed) else one_line(str(error)))  # it may quote a log
         _end(1)
     except OSError as error:
         if error.strerror is None or isinstance(error, ConnectionError | ChildProcessError | ProcessLookupError):
             raise
-        _say(_of_system(error))
+        _say(one_line(_of_system(error)))
         _end(1)
     except KeyboardInterrupt:
         _end(INTERRUPTED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.errors import LabkitError
+from labkit.plain_text import lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def check(
     if figure is not None:
         _must_be_picture(figure)
     report = check_notebook(notebook or find_notebook(Path()), question or ())
-    print(report)
+    print(lines(str(report)))
     if figure is not None:
         _save(report.figures(), figure)
     if not report.passed:

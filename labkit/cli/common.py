@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from labkit.errors import LabkitError
+from labkit.parameters import did_you_mean
 from labkit.process.signals import ending_signals, on_signals
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ _UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C g
 def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
     """What stands under this name; a `LabkitError` lists the names there are."""
     if name not in choices:
-        raise LabkitError(f"There is no --{option} {name!r}; choose one of {', '.join(choices)}.")
+        meant = did_you_mean(name, choices)
+        raise LabkitError(f"There is no --{option} {name!r}; choose one of {', '.join(choices)}.{meant}")
     return choices[name]
 
 

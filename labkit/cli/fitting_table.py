@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.cli.paragraph import fold, fold_if_long
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -26,14 +27,14 @@ class FittingTable:
     """
 
     def __init__(self, *headings: str, title: str = "", right: tuple[str, ...] = ()) -> None:
-        self._headings = headings
-        self._title = title
-        self._right = right
+        self._headings = tuple(map(one_line, headings))
+        self._title = one_line(title)
+        self._right = tuple(map(one_line, right))
         self.rows: list[tuple[str, ...]] = []
 
     def add_row(self, *cells: str) -> None:
         """One more row, with a text for each heading."""
-        self.rows.append(cells)
+        self.rows.append(tuple(map(one_line, cells)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, if it fits."""

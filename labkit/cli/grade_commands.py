@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.errors import LabkitError
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from labkit.grading.course.course_folder import Course
@@ -66,7 +67,7 @@ def release(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
 
     folder = release_assignment(opened, assignment)
     files = ", ".join(sorted(file.name for file in folder.iterdir()))
-    print(f"Give students all that is in {folder}: {files}.")
+    print(one_line(f"Give students all that is in {folder}: {files}."))
 
 
 @grade_app.command()
@@ -96,7 +97,7 @@ def collect(
     release = ReleasedCells(asked.release)
     for one in collect(opened, assignment, sources, roster, release=release, now=datetime.now(UTC)):
         counts[one.came] += 1
-        print(one, flush=True)
+        print(one_line(str(one)), flush=True)
     print(f"{assignment}: {', '.join(f'{counts[came]} {came}' for came in Came if counts[came])}.")
     sys.exit(1 if counts[Came.REFUSED] else 0)
 
@@ -165,7 +166,7 @@ def feedback(assignment: AssignmentName, course: CourseFolder = Path()) -> None:
     from labkit.grading.course.feedback_pages import make_feedback
 
     pages = make_feedback(opened, assignment)
-    print(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}, such as {pages[0]}.")
+    print(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}, such as {one_line(str(pages[0]))}.")
 
 
 @grade_app.command()
@@ -192,6 +193,7 @@ def export(
     print(f"{rows} {'row' if rows == 1 else 'rows'}: {to}")
     if ungraded:
         names = "; ".join(f"{', '.join(students)} in {name}" for name, students in ungraded.items())
+        names = one_line(names)
         print(f"Handed in and not graded, so without a score: {names}. `labkit grade auto` grades them, or says why.")
     sys.exit(1 if ungraded else 0)
 

@@ -15,6 +15,7 @@ from labkit.grading.course.demo_class import CLASS_FILE, make_demo_course
 from labkit.grading.course.feedback_pages import make_feedback
 from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.lab.graphical_browser import open_in_browser
+from labkit.plain_text import one_line
 from labkit.settings import load_settings
 
 
@@ -39,7 +40,9 @@ def show_demo(folder: Path, file: Path = CLASS_FILE, *, workers: int) -> bool:
         raise
     failed = [one.student for one in found if one.failure]
     if failed:
-        print(f"Not graded: {', '.join(failed)}. To try again: {there}, and `labkit grade auto {assignment}`.")
+        print(
+            f"Not graded: {one_line(', '.join(failed))}. To try again: {there}, and `labkit grade auto {assignment}`."
+        )
     if not is_given_back:
         print(f"The feedback is not whole. To try again: {there}, and `labkit grade feedback {assignment}`.")
     print(f"All commands work there, too: {there}, and `labkit grade stats {assignment}`.")
@@ -51,7 +54,7 @@ def _give_back(course: Course, assignment: str) -> bool:
     try:
         pages = make_feedback(course, assignment)
     except ConversionFailed as error:
-        print(error, flush=True)
+        print(one_line(str(error)), flush=True)
         return False
     print(f"{len(pages)} pages of feedback, such as {pages[0]}.")
     return True

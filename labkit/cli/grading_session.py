@@ -15,6 +15,7 @@ from labkit.grading.course.grading_run import Grade, GradedSubmission, GradingRu
 from labkit.grading.course_secret import read_secret
 from labkit.grading.grader import Grader
 from labkit.grading.sandbox.backend_choice import make_backend, working_backend
+from labkit.plain_text import one_line
 from labkit.settings import load_settings
 
 #: How long what is under way may take to end after Ctrl-C, in seconds, as long as a cell may run; a second one ends it.
@@ -83,7 +84,7 @@ def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmi
         for one in run.outcomes(grade, workers=workers):
             found.append(one)
             if one.fresh:
-                console.print(_line(one))
+                console.print(one_line(_line(one)))
                 progress.advance(bar)
 
 
@@ -108,4 +109,4 @@ def _sum(assignment: str, found: list[GradedSubmission], waiting: int = 0) -> st
         words.append(f"{waiting} answer{'' if waiting == 1 else 's'} to grade by hand")
     if failed:
         words.append(f"{len(failed)} could not be graded ({', '.join(failed)})")
-    return f"{', '.join(words)}."
+    return one_line(f"{', '.join(words)}.")

@@ -11,8 +11,8 @@ import typer
 
 from labkit.cli.common import attached_topics
 from labkit.cli.option_types import group_name, topic_name
-from labkit.cli.plain_text import one_line
 from labkit.errors import LabkitError
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from labkit.taskqueue.groups import GroupDescription, Groups, OffsetChange
@@ -78,7 +78,7 @@ def describe(group: Name) -> None:
     if rows:
         _print_table(("topic", "partition", "committed", "end", "lag", "member"), rows)
     for line in _beside_the_table(found):
-        print(line)
+        print(one_line(line))
 
 
 @groups_app.command()

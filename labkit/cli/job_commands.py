@@ -25,8 +25,8 @@ from labkit.cli.option_types import (
     group_name,
     topic_name,
 )
-from labkit.cli.plain_text import one_line
 from labkit.errors import LabkitError
+from labkit.plain_text import in_json, one_line
 
 if TYPE_CHECKING:
     from labkit.jobs import Job, JobEvent, JobView
@@ -148,7 +148,7 @@ def consume(
             )
             with consumer:
                 consumer.run(timeout=timeout, stop=stop)
-    print(f"{consumer.processed} jobs processed by {group}. Log: {path}")
+    print(one_line(f"{consumer.processed} jobs processed by {group}. Log: {path}"))
 
 
 @jobs_app.command("list")
@@ -169,7 +169,7 @@ def list_jobs(
         view.catch_up()
         found, counts = view.list(wanted, after, limit), view.counts()
     if as_json:
-        print(json.dumps([_in_json(job) for job in found], indent=2))
+        print(in_json(json.dumps([_in_json(job) for job in found], indent=2)))
         return
     if found:
         _print_table(found, f"jobs on {topic}")
@@ -191,7 +191,7 @@ def show(
     if job is None:
         raise LabkitError(f"There is no job {job_id} on {topic}. `labkit jobs list` shows those there are.")
     if as_json:
-        print(json.dumps({**_in_json(job), "events": [_in_json(event) for event in events]}, indent=2))
+        print(in_json(json.dumps({**_in_json(job), "events": [_in_json(event) for event in events]}, indent=2)))
     else:
         print(f"job {job_id} is {job.status} (version {job.version})")
         _print_table(events, "its changes; the greatest version counts, of DONE any")
@@ -207,8 +207,8 @@ def watch(topic: TopicName = JOB_STATUS) -> None:
         print(f"Watching {topic}; Ctrl-C ends it.", flush=True)
         while not stop.wait(WATCH_INTERVAL):
             for job in view.changes_since(cursor, TAKEN_AT_ONCE):
-                by = f" by {job.worker}" if job.worker else ""
-                because = f": {job.error}" if job.error else ""
+                by = one_line(f" by {job.worker}") if job.worker else ""
+                because = one_line(f": {job.error}") if job.error else ""
                 print(f"{_clock(job.at)}  job {job.job_id}  {job.status}{by}{because}", flush=True)
                 cursor = job.change
 

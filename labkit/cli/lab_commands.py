@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.errors import LabkitError
+from labkit.plain_text import cell, lines
 
 if TYPE_CHECKING:
     from labkit.lab.folders import LabFolders
@@ -131,7 +132,7 @@ def logs(
 
     read = server_logs.follow if follow else server_logs.last_lines
     for line in read(folders, server, LINES, broker=broker or 1):
-        print(line, flush=follow)
+        print(lines(line), flush=follow)
 
 
 def reset(
@@ -165,7 +166,9 @@ def doctor() -> None:
     findings = list(examine(load_settings()))
     for finding in findings:
         colour = colours[finding.verdict]
-        table.add_row(f"[{colour}]{finding.verdict.value}[/]", finding.what, Text(finding.says, overflow="fold"))
+        table.add_row(
+            f"[{colour}]{finding.verdict.value}[/]", cell(finding.what), Text(lines(finding.says), overflow="fold")
+        )
     console().print(table)
     bad = sum(finding.verdict is Assessment.BAD for finding in findings)
     if bad:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self, cast
 
 from labkit.cli.paragraph import console as printing_console
-from labkit.cli.plain_text import one_line
 from labkit.cli.terminal_lines import TerminalFile, TerminalLines
+from labkit.plain_text import one_line
 from labkit.resource import Resource
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from labkit.plain_text import lines
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -23,7 +25,7 @@ class Paragraph:
     """A sentence or more as rich draws it."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = lines(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Its lines. What is longer than a line has lines of its own, and is folded where rich has to."""
@@ -64,7 +66,7 @@ def fold_if_long(line: str, width: int) -> Iterator[str]:
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a paragraph to standard output or to this stream: folded in a terminal, else on one line."""
-    to = stream or sys.stdout
+    to, text = stream or sys.stdout, lines(text)
     print("\n".join(fold(_WHOLE.findall(text), width_of(to))) if to.isatty() else text, file=to, flush=True)
 
 

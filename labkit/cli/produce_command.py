@@ -21,6 +21,7 @@ from labkit.cli.common import (
 )
 from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,10 +177,10 @@ class _ReceiptCounts:
             else:
                 self._per_partition[receipt.partition] += 1
                 line = f"{text} -> partition {receipt.partition}, offset {receipt.offset}"
-            self._last_line = line
+            self._last_line = one_line(line)
         if self._one_by_one:
             with suppress(OSError):  # where nothing can be printed any more, the summary shows it, on its own thread
-                print(line, flush=True)
+                print(one_line(line), flush=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

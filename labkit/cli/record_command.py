@@ -12,7 +12,7 @@ import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
 from labkit.cli.option_types import MOST_TASKS, topic_name
-from labkit.cli.plain_text import one_line
+from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
     from labkit.taskqueue.transport import Record
@@ -73,7 +73,7 @@ def _show(found: Iterable[Record], count: int | None) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"labkit: {sentence}", file=sys.stderr, flush=True)
+    print(f"labkit: {one_line(sentence)}", file=sys.stderr, flush=True)
 
 
 def line_of(record: Record, width: int) -> str:

@@ -11,8 +11,8 @@ import typer
 
 from labkit.cli.common import attached_topics, stop_on_signal
 from labkit.cli.option_types import MOST_PARTITIONS, group_name, topic_name
-from labkit.cli.plain_text import one_line
 from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
+from labkit.plain_text import in_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +60,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_topics() -> None:
     """Name every topic."""
     with attached_topics() as topics:
-        print("\n".join(topics.names()) or "There are no topics yet. `labkit produce` makes one.")
+        print("\n".join(map(one_line, topics.names())) or "There are no topics yet. `labkit produce` makes one.")
 
 
 @topics_app.command()
@@ -144,7 +144,7 @@ def list_letters(
     with attached_topics() as topics:
         letters = _of(topics, topic).list()
     if as_json:
-        print(json.dumps([_in_json(letter) for letter in letters], indent=2))
+        print(in_json(json.dumps([_in_json(letter) for letter in letters], indent=2)))
     elif letters:
         _print_table(letters, topic)
     else:
@@ -157,7 +157,7 @@ def show(letter_id: Id) -> None:
     topic = _topic_of(letter_id)
     with attached_topics() as topics:
         letter = _of(topics, topic).get(letter_id)
-    print(json.dumps(_in_json(letter), indent=2, ensure_ascii=False))
+    print(in_json(json.dumps(_in_json(letter), indent=2, ensure_ascii=False)))
 
 
 @dead_app.command()

@@ -57,7 +57,7 @@ _BOUNDLESS = Count(granted=BATCH, unacknowledged=0, processes=0, reserved=0, wai
 log = safe_logger("labkit.dispatcher")
 
 
-class Dispatcher(Resource):
+class Dispatcher(Resource, checked=True):
     """One dispatcher; several of one `group` share the work. A context manager: joined inside, left after.
 
     `topics` are those of the classes, in rank order, the most urgent first. Without a `room` nobody looks how full

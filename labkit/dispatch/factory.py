@@ -19,6 +19,7 @@ from labkit.dispatch.dispatcher_admission import DispatcherAdmission
 from labkit.dispatch.session_options import DEFAULT_POLICY, limit_of
 from labkit.errors import UnknownTopic
 from labkit.lab import Lab, attach_lab
+from labkit.parameters import checked
 from labkit.policies import PriorityClass, make_policy
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
@@ -36,6 +37,7 @@ def class_topic(name: str) -> str:
     return f"jobs.{name}"
 
 
+@checked
 def make_dispatcher(
     lab: Lab,
     topics: Topics,
@@ -74,6 +76,7 @@ def make_dispatcher(
     )
 
 
+@checked
 def make_bridge(
     lab: Lab,
     topics: Topics,

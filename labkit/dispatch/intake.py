@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from labkit.policies import Backlog, PriorityClass
+from labkit.taskqueue.drain import shares
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor
 from labkit.taskqueue.engine.handler import Work
@@ -233,7 +234,10 @@ def wait_until_joined(intakes: Mapping[str, Intake], check: Callable[[], object]
             check()
             return stand.is_balanced({intake.name: intake.status().partitions}, killed=())
 
+        def told(intake: Intake = intake) -> str:
+            return shares({intake.name: intake.status().partitions})
+
         try:
-            wait_until_there(joined, timeout=timeout, what=f"{intake.name} was to get its partitions")
+            wait_until_there(joined, timeout=timeout, what=f"{intake.name} was to get its partitions", told=told)
         finally:
             stand.close()

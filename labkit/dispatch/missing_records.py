@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.celery_app.capacity import SILENCE
+from labkit.errors import DoneElsewhere, LabkitError, TasksLost
 from labkit.taskqueue.done_elsewhere import count_elsewhere
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
@@ -79,3 +80,25 @@ class ClassGroup:
         """How many of the tasks that have left Kafka have no record among these; None if not known by `deadline`."""
         mine = records[records["topic"] == self.topic.name]
         return count_elsewhere(self.topic, mine, state=self.state, before=self.before, lag=lag, deadline=deadline)
+
+
+def what_it_means(records: pd.DataFrame, topic: str, number: int, *, group: str | None, all_lost: bool) -> LabkitError:
+    """What it means that so many tasks from this topic have no record, where others may be in the `group` too."""
+    known = int((records["topic"] == topic).sum())
+    if all_lost:
+        return TasksLost(
+            f"Redis has lost what it held: {number} tasks from {topic!r} were handed to Celery and have no record, "
+            f"so nobody knows whether they were done. Send them again; `records()` returns the {known} records "
+            "that are known."
+        )
+    if group is None:
+        return TasksLost(
+            f"{number} tasks from {topic!r} were handed to Celery and have no record, so nobody knows whether they "
+            "were done. Redis did not come back empty, but may lack what it was told last. Drain once more, or "
+            f"send them again; `records()` returns the {known} records that are known."
+        )
+    return DoneElsewhere(
+        f"All tasks on {topic!r} were handed on, but {number} of them by other bridges of the group "
+        f"{group!r}, or they got lost: they have no record among the {known} here, which `records()` "
+        "returns. Give the session a topic of its own, or end the other bridges."
+    )

@@ -28,6 +28,7 @@ from labkit.dispatch.session_options import (
 )
 from labkit.lab import Lab
 from labkit.logs import configure
+from labkit.parameters import check_methods
 from labkit.policies import PriorityClass
 from labkit.process.parent_channel import ParentChannel
 from labkit.settings import Settings, load_settings
@@ -51,6 +52,7 @@ class _DispatchProcess(LabProcess):
     )
 
 
+@check_methods
 class CeleryWorker(_DispatchProcess):
     """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks, 2 if not given.
 
@@ -81,6 +83,7 @@ class CeleryWorker(_DispatchProcess):
         return self.name in running_workers(self._client, self._settings)
 
 
+@check_methods
 class DispatcherProcess(_DispatchProcess):
     """A dispatcher, or with a `topic` a bridge, in a process of its own, which can be killed.
 

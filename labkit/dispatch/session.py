@@ -15,7 +15,7 @@ from labkit.celery_app.celery_worker import Pool
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch.dispatcher import Dispatcher, group_of
 from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, DISPATCHER_GROUP, make_bridge, make_dispatcher
-from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords
+from labkit.dispatch.missing_records import ClassGroup, Look, MissingRecords, what_it_means
 from labkit.dispatch.own_space import delete_own, own_settings, own_topics
 from labkit.dispatch.process_fleet import CeleryWorker
 from labkit.dispatch.session_options import (
@@ -29,11 +29,8 @@ from labkit.dispatch.session_records import SessionRecords
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
-    DoneElsewhere,
-    LabkitError,
     RedisRefused,
     RedisUnreachable,
-    TasksLost,
     UnknownTopic,
 )
 from labkit.lab import Lab
@@ -48,6 +45,7 @@ from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.drain import answer_margin
 from labkit.taskqueue.namespace import new_namespace
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import answer_of_broker
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
 
@@ -58,7 +56,7 @@ if TYPE_CHECKING:
 log = safe_logger("labkit.dispatcher")
 
 
-class CelerySession(Resource):
+class CelerySession(Resource, checked=True):
     """Records go from Kafka to Celery and are performed there. A context manager.
 
     With `classes` (in rank order, the most urgent first) a priority dispatcher reads the topics `jobs.<class>` by the
@@ -176,7 +174,8 @@ class CelerySession(Resource):
             what="Celery was to finish all tasks and leave their records",
         )
         for name, number in missing.by_class.items():
-            raise self._error(self._groups[name].topic.name, number, all_lost=missing.all_lost)
+            topic, group = self._groups[name].topic.name, None if self._topic is None else BRIDGE_GROUP
+            raise what_it_means(self._records.frame(), topic, number, group=group, all_lost=missing.all_lost)
         return self._records.frame()
 
     def stop(self) -> None:
@@ -219,28 +218,6 @@ class CelerySession(Resource):
                 found[name] = number
         return found
 
-    def _error(self, topic: str, number: int, *, all_lost: bool) -> LabkitError:
-        """What it means that so many tasks from this topic have no record; Redis may have lost everything."""
-        records = self._records.frame()
-        known = int((records["topic"] == topic).sum())
-        if all_lost:
-            return TasksLost(
-                f"Redis has lost what it held: {number} tasks from {topic!r} were handed to Celery and have no record, "
-                f"so nobody knows whether they were done. Send them again; `records()` returns the {known} records "
-                "that are known."
-            )
-        if self._topic is None:
-            return TasksLost(
-                f"{number} tasks from {topic!r} were handed to Celery and have no record, so nobody knows whether they "
-                "were done. Redis did not come back empty, but may lack what it was told last. Drain once more, or "
-                f"send them again; `records()` returns the {known} records that are known."
-            )
-        return DoneElsewhere(
-            f"All tasks on {topic!r} were handed on, but {number} of them by other bridges of the group "
-            f"{BRIDGE_GROUP!r}, or they got lost: they have no record among the {known} here, which `records()` "
-            "returns. Give the session a topic of its own, or end the other bridges."
-        )
-
     def _has_lost_all(self, deadline: float) -> bool:
         with asked(f"It could not be seen whether {self._mark} is there"):
             return not answer_of_broker(partial(self._client.exists, self._mark), deadline, away=RedisUnreachable)
@@ -260,7 +237,7 @@ class CelerySession(Resource):
 
     def _wait(self, condition: Callable[[], bool], *, timeout: float, what: str) -> None:
         """Wait for the condition, which does not hold while Redis, the broker or a topic is away."""
-        trouble = ""
+        trouble, pace = "", Pace(len(self._records))
 
         def holds() -> bool:
             nonlocal trouble
@@ -277,7 +254,12 @@ class CelerySession(Resource):
             return found
 
         if not wait_for(holds, timeout - answer_margin(timeout), interval=0.05):
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble}")
+            done, left = len(self._records), sum(place.lag for places in self._lag.values() for place in places)
+            so_far = f"{pace.so_far(done, 'records came')}, and {left} tasks are left on Kafka."
+            advice = pace.advice(
+                done, left, "does Celery's worker run and do its tasks end? Else give a longer `timeout`"
+            )
+            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble} {so_far} {advice}")
 
     def _look(self, deadline: float) -> Look:
         """How all stands; the records of what is done by now are here then. Both must answer by the deadline."""

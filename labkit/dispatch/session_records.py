@@ -28,6 +28,9 @@ class SessionRecords:
         self._lock = threading.Lock()
         self._asked: Future[list[TaskRecord]] | None = None
 
+    def __len__(self) -> int:
+        return len(self._store)
+
     def skip(self) -> None:
         """Begin with what comes from now on; raises `RedisUnreachable` and `RedisRefused`."""
         self._stream.skip()

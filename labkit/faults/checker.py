@@ -16,6 +16,7 @@ from labkit.faults.group_facts import facts_by_group, left_out
 from labkit.faults.history import History
 from labkit.faults.refusals import refusal, refusal_to_praise
 from labkit.faults.verdict import ANOMALIES, KEPT, Anomaly, Finding, Further, Unjudged, Verdict
+from labkit.parameters import checked
 
 Rule = Callable[[Facts], Iterator[Finding]]
 
@@ -40,6 +41,7 @@ _OF_A_GROUP: tuple[Rule, ...] = (
 )
 
 
+@checked
 def check(history: Iterable[Event]) -> Verdict:
     """The verdict on the history of a whole run.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from labkit.errors import HistoryUnreadable
 from labkit.faults.event import Event
+from labkit.parameters import checked
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.transport.contract import Record
 
@@ -25,6 +26,7 @@ _COMMIT_KEYS = (0, 1)
 _PLAIN, _FLEXIBLE = 3, 4
 
 
+@checked
 def group_commits(records: Iterable[Record], *, group: str, topic: str) -> list[Event]:
     """The commits of this group for this topic, from the records of `COMMITS_TOPIC`; names as on the broker.
 

@@ -16,6 +16,7 @@ from msgspec.structs import fields
 from labkit.errors import HistoryUnreadable
 from labkit.faults.columns import CHUNK, NOTHING, TEXTS, WHOLE, ColumnsBuilder, EventColumns
 from labkit.faults.event import KINDS, Event
+from labkit.parameters import checked
 from labkit.typed_values import json_decoder
 from labkit.whole_file import whole_file
 
@@ -77,6 +78,7 @@ class History(Sequence[Event]):
         return f"<History of {len(self)} events by {len(self.columns.texts['by']) - 1} actors>"
 
 
+@checked
 def write_history(history: Iterable[Event], path: Path) -> Path:
     """Write as JSON lines (`.jsonl`) or Parquet (`.parquet`), by the name; the file appears whole or not at all."""
     write = {JSON_LINES: _write_json_lines, PARQUET: _write_parquet}[_kind(path)]
@@ -85,6 +87,7 @@ def write_history(history: Iterable[Event], path: Path) -> Path:
     return path
 
 
+@checked
 def read_history(path: Path) -> History:
     """Read what `write_history` wrote; raises `HistoryUnreadable`, which says what is wrong and where."""
     read = {JSON_LINES: _read_json_lines, PARQUET: _read_parquet}[_kind(path)]

@@ -15,6 +15,7 @@ from labkit.faults.event import Event, What
 from labkit.faults.history import History
 from labkit.faults.letter_log import letter_events
 from labkit.measure.task_record import BAD, DEAD, DONE, NO_ATTEMPTS, REPEATED, REQUEUED, SHED, SPILLED
+from labkit.parameters import checked
 from labkit.taskqueue.record_format import foreign_key
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import NO_OFFSET, Record
@@ -37,6 +38,7 @@ _ENDS: dict[str, What] = {
 _UNBEGUN = (BAD, *NO_ATTEMPTS)
 
 
+@checked
 def from_records(
     records: pd.DataFrame,
     receipts: pd.DataFrame | None = None,

@@ -24,6 +24,7 @@ from labkit.grading.question_verdict import Feedback
 from labkit.grading.sandbox.backend_choice import working_backend
 from labkit.grading.sandbox.contract import Backend
 from labkit.grading.visible_checks import FILE, read_checks
+from labkit.parameters import checked
 from labkit.settings import load_settings
 from labkit.temporary_folder import passing_folder
 
@@ -31,6 +32,7 @@ from labkit.temporary_folder import passing_folder
 _STUDENT_NAME = "STUDENT"
 
 
+@checked
 def check(question: str) -> CheckReport | None:
     """In a notebook: run the visible checks of this question, such as "q2", on the answers as they were run last.
 

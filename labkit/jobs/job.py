@@ -21,6 +21,7 @@ from msgspec import Meta, Struct, ValidationError, to_builtins
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, IllegalTransition
+from labkit.parameters import checked
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
 from labkit.typed_values import json_decoder, typed
@@ -135,6 +136,7 @@ def version_of(status: JobStatus, attempt: int) -> int:
     return 1 if status is JobStatus.NEW else 2 * attempt + (status is not JobStatus.RUNNING)
 
 
+@checked
 def merge(one: JobEvent, other: JobEvent) -> JobEvent:
     """What the job is by these two events of it: the greater one.
 

@@ -81,7 +81,7 @@ def _needed(outage: Outage) -> Iterator[None]:
         raise TryAgainLater(str(error)) from error
 
 
-class JobConsumer(Resource):
+class JobConsumer(Resource, checked=True):
     """Works on the NEW jobs of a topic, as a group of workers. A context manager: joined inside, left after.
 
     A job goes to RUNNING, and by the end of `work` to DONE, or to FAILED and, as often as `retry` says, to RUNNING

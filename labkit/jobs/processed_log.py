@@ -4,6 +4,7 @@ Many processes may append to one log. Who appends holds a lock and has read what
 a group stands there twice, also when a worker was killed between its line and its commit. A file that has become too
 large is set aside as `.1`, the one before as `.2`, and so on; the oldest is dropped.
 
+No name in a line ends it or moves a terminal's cursor: what cannot be seen is escaped, as JSON has it.
 A line that is none of a processed job is passed over, and said. A file that is taken away under way is begun anew; what
 this process knows of it, it still knows: the last `MOST_GONE` jobs. What stood in a file that was dropped is forgotten.
 """
@@ -24,6 +25,8 @@ from msgspec import DecodeError, Struct
 from msgspec.json import Encoder
 
 from labkit.errors import ProcessedLogFailed
+from labkit.parameters import check_methods
+from labkit.plain_text import in_json
 from labkit.typed_values import json_decoder
 
 log = logging.getLogger("labkit.jobs")
@@ -57,10 +60,11 @@ class ProcessedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: float
 
 
-_to_line = Encoder().encode
+_encode = Encoder().encode
 _of_line = json_decoder(ProcessedJob).decode
 
 
+@check_methods
 class ProcessedLog:
     """The log, for one group's use. Safe to use from several threads and processes.
 
@@ -104,7 +108,7 @@ class ProcessedLog:
             if self._is_done(_key(job)):
                 return False
             self._rotate_if_due()
-            self._write(_to_line(job) + b"\n")
+            self._write(in_json(_encode(job).decode()).encode() + b"\n")
             self._done[_key(job)] = None
             return True
 

@@ -18,6 +18,7 @@ from labkit.jobs.store import Store
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.outage import Outage
+from labkit.parameters import checked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
@@ -43,7 +44,7 @@ JobList = list[Job]
 EventList = list[JobEvent]
 
 
-class JobView(Resource):
+class JobView(Resource, checked=True):
     """What the jobs are, by all events up to some moment. A context manager; safe to use from several threads.
 
     The store is a database (SQLAlchemy's URL). Several processes may have views on one store: one of them reads the
@@ -234,7 +235,8 @@ class JobView(Resource):
                 "process follows. Give every topic a store of its own (LABKIT_JOBS_URL)."
             )
         because = f" The last error: {self._trouble}" if self._trouble is not None else ""
-        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because}")
+        how = "Does a consumer work on the jobs (`labkit jobs consume`), and does Kafka run (`labkit status`)?"
+        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because} {how} Else give a longer `timeout`.")
 
     def _follow(self) -> None:
         with self._turn:
@@ -274,6 +276,7 @@ class JobView(Resource):
             log.info("%d jobs were written again, since their last event was an older one", len(outvoted))
 
 
+@checked
 def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> JobView:
     """The view of the topic in the store of the settings, by default in SQLite beside the lab's data.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from labkit.errors import BadJobId, UnknownTopic
 from labkit.jobs.job import JOB_STATUS, MAX_ATTEMPTS, MAX_JOB_ID, Job, JobEvent, JobStatus
 from labkit.jobs.topic_kind import TopicKind, must_hold
+from labkit.parameters import checked
 from labkit.resource import Resource
 from labkit.settings import Settings
 from labkit.taskqueue.producer import Producer
@@ -18,6 +19,7 @@ from labkit.taskqueue.topics import Topic, Topics
 CONFIG = {"cleanup.policy": "compact"}
 
 
+@checked
 def jobs_topic(topics: Topics, *, name: str = JOB_STATUS, partitions: int = 1) -> Topic:
     """The topic of the jobs as it is, with however many partitions; made if there is none.
 
@@ -55,7 +57,7 @@ def new_job(job_id: int | None = None, *, clock: Callable[[], float] = time.time
     return JobEvent(job_id=number, status=JobStatus.NEW, version=1, at=clock())
 
 
-class Jobs(Resource):
+class Jobs(Resource, checked=True, unchecked=("create",)):
     """Creates and changes jobs. A context manager; may be used from several threads.
 
     It knows nothing of a job but what is handed in, and asks nobody: when two change a job at once, both events stand

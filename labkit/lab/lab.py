@@ -17,6 +17,7 @@ from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers,
 from labkit.lab.startup import start
 from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.lab.supervisor import Supervisor
+from labkit.parameters import checked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.temporary_folder import remove_folder, temporary_folder
@@ -29,7 +30,7 @@ _opened: dict[Path, Lab] = {}
 _lock = threading.RLock()
 
 
-class Lab(Resource):
+class Lab(Resource, checked=True):
     """A running Kafka and Redis.
 
     Without a name, a private lab: on a free port, in a temporary folder that is deleted at the end. With a name, the
@@ -207,6 +208,7 @@ class Lab(Resource):
         return f"Lab {self.name!r}: {kafka}, {redis}"
 
 
+@checked
 def open_lab(name: str | None = None, *, settings: Settings | None = None) -> Lab:
     """Attach to the running lab of that name (by default the one in the settings), or start it for this process.
 
@@ -227,6 +229,7 @@ def open_lab(name: str | None = None, *, settings: Settings | None = None) -> La
         return lab
 
 
+@checked
 def attach_lab(name: str | None = None, *, settings: Settings | None = None) -> Lab:
     """Attach to the running lab of that name (by default the one in the settings).
 

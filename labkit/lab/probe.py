@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from labkit.errors import ServerFailed
+from labkit.kafka_words import in_words
 from labkit.lab.condition import wait_for
 from labkit.lab.kafka_server import HOST
 from labkit.lab.process_id import ProcessId
@@ -75,7 +76,9 @@ def wait_for_kafka(brokers: Mapping[int, ProcessId], *, alive: Callable[[], bool
             _wait_for_brokers(ports, lambda brokers: len(brokers) == len(ports), alive, timeout)
         _round_trip(_config(ports), alive, timeout)
     except confluent_kafka.KafkaException as error:
-        raise ServerFailed(f"Kafka opened its port, but a record did not come through: {error}.") from error
+        raise ServerFailed(
+            f"Kafka opened its port, but a record did not come through: {in_words(None, str(error))}."
+        ) from error
 
 
 def wait_for_return(node: int, port: int, process: ProcessId, *, timeout: float) -> None:

@@ -2,7 +2,7 @@
 
 The one in `LABKIT_LOGGING_DIR/<component>/` is taken if there is one, else the one in this package. As delivered,
 warnings go to standard error and everything from INFO on into a file of at most 1 MB, of which two older ones are kept.
-Several processes may write to one file; one that is deleted under way is begun anew.
+Several processes may write to one file; one that is deleted under way is begun anew. What others have sent is escaped.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import SettingsError
+from labkit.logs.plain_format import write_plain
 from labkit.logs.shared_file import share
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
         for name in (*config.get("loggers", {}), *(["root"] if "root" in config else [])):
             for handler in logging.getLogger(name).handlers:
                 _say_once(handler)
+                write_plain(handler)
                 if isinstance(handler, logging.FileHandler):
                     share(handler)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:

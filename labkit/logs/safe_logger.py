@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from labkit.plain_text import one_line
+
 
 class SafeLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines get lost, rather than that whoever writes one ends with it; standard error is told then."""
@@ -25,7 +27,7 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
             if issubclass(type(error), KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise  # that was not the log
             with suppress(Exception):  # there is nobody left to tell
-                sys.stderr.write(f"labkit could not write to its log: {type(error).__name__}: {error}\n")
+                sys.stderr.write(f"labkit could not write to its log: {type(error).__name__}: {one_line(str(error))}\n")
 
 
 def safe_logger(name: str) -> SafeLogger:

@@ -27,7 +27,7 @@ def idle_seconds() -> float:
     return float(psutil.cpu_times().idle)
 
 
-class IdleProcessors(Resource):
+class IdleProcessors(Resource, checked=True):
     """Looks how many processors have nothing to do, while something else runs. A context manager.
 
     `interval` is in seconds; `idle` gives the seconds that processors have been idle, `clock` those that have passed.

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from labkit.errors import RecordsUnreadable
 from labkit.measure.record_store import read_store
 from labkit.measure.task_record import COLUMNS, TaskRecord, column_dtype, in_order_of_finishing
+from labkit.parameters import checked
 from labkit.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
 RECEIPT_COLUMNS = (*Receipt.__struct_fields__, "lateness")
 
 
+@checked
 def to_frame(records: Iterable[TaskRecord]) -> pd.DataFrame:
     """One row per attempt, shape (attempts, len(COLUMNS)), in the order in which they finished.
 
@@ -53,6 +55,7 @@ def to_frame(records: Iterable[TaskRecord]) -> pd.DataFrame:
     return in_order_of_finishing(_frame(list(records), COLUMNS, whole="int64"))
 
 
+@checked
 def receipts_to_frame(receipts: Iterable[Receipt]) -> pd.DataFrame:
     """One row per sent task, shape (tasks, len(RECEIPT_COLUMNS)), in the order given.
 
@@ -63,6 +66,7 @@ def receipts_to_frame(receipts: Iterable[Receipt]) -> pd.DataFrame:
     return frame.assign(lateness=frame["produced_at"] - frame["scheduled_at"])
 
 
+@checked
 def with_receipts(records: pd.DataFrame, receipts: pd.DataFrame) -> pd.DataFrame:
     """The records with `acknowledged_at` filled in from the producer's receipts, in a new DataFrame.
 
@@ -78,6 +82,7 @@ def with_receipts(records: pd.DataFrame, receipts: pd.DataFrame) -> pd.DataFrame
     return records.assign(acknowledged_at=pd.Series(found, index=records.index).fillna(records["acknowledged_at"]))
 
 
+@checked
 def write_records(frame: pd.DataFrame, path: Path) -> Path:
     """Write the DataFrame as Parquet; the folder is made, and the file appears whole or not at all."""
     with whole_file(path) as part:
@@ -85,6 +90,7 @@ def write_records(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
+@checked
 def read_records(*paths: Path) -> pd.DataFrame:
     """Read one or several Parquet files of records into one DataFrame, ordered by finishing time.
 

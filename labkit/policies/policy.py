@@ -18,6 +18,7 @@ from typing import ClassVar, Protocol
 from msgspec import Struct
 
 from labkit.errors import SettingsError
+from labkit.parameters import check_fields
 from labkit.registry import LARGEST, SMALLEST, Registry
 
 #: Why a class is held that waits for room only.
@@ -39,6 +40,9 @@ class PriorityClass(Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, ranges=False)
+        if not self.name.strip():
+            raise SettingsError("A class has a name; give it one that is not empty.")
         if not SMALLEST <= self.weight <= LARGEST:
             raise SettingsError(
                 f"Class {self.name!r} has the weight {self.weight:g}; give it a number above 0, {LARGEST:g} at most."
@@ -47,12 +51,12 @@ class PriorityClass(Struct, frozen=True, kw_only=True):
             raise SettingsError(f"Class {self.name!r} has the share {self.share:g}; give it one from 0 to 1.")
         if self.relative_deadline is not None and not 0 <= self.relative_deadline <= LARGEST:
             raise SettingsError(
-                f"Class {self.name!r} has a deadline {self.relative_deadline:g} s after its tasks come; make it 0 s or "
+                f"Class {self.name!r} has the relative_deadline {self.relative_deadline:g}; make it 0 s or "
                 f"more, {LARGEST:g} s at most, or leave it."
             )
-        if self.limit is not None and self.limit < 0:
+        if self.limit is not None and not 0 <= self.limit <= LARGEST:
             raise SettingsError(
-                f"Class {self.name!r} has the limit {self.limit}; make it 0 tasks or more, or leave it."
+                f"Class {self.name!r} has the limit {self.limit}; make it 0 to {LARGEST:g} tasks, or leave it."
             )
 
 

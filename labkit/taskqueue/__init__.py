@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.lazy_names import lazy_names, whole_dir
+from labkit.parameters import checked
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -65,6 +66,7 @@ __all__ = [
 ]
 
 
+@checked
 def connect(
     lab: Lab, *, transport: TransportName | None = None, prefix: str | None = None, own: bool = False
 ) -> Topics:

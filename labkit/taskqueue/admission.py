@@ -13,6 +13,7 @@ from labkit.errors import BrokerUnreachable, SettingsError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.outage import Outage
+from labkit.parameters import check_methods
 from labkit.taskqueue.topics import Topic, Topics
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ OUTAGE_AGE = 1.0
 ONLY_AT_ADMISSION = ("shed_lowest", "spill")
 
 
+@check_methods
 class ProducerAdmission:
     """Judges each task before a producer sends it; may be used from several threads.
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, NotReplayable, UnknownDeadLetter, UnknownTopic
+from labkit.parameters import check_methods
 from labkit.taskqueue.dead_letter import (
     DROPPED,
     GONE,
@@ -45,6 +46,7 @@ class Replayed(NamedTuple):
     left: dict[str, str]
 
 
+@check_methods
 class DeadLetters:
     """The dead letters of one topic, also from before it was made anew. Letters are named by their `DeadLetter.id`, or
     by their `DeadLetter.full_id`.

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +21,7 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.base_worker import WorkerStatus
 from labkit.taskqueue.done_elsewhere import has_records, must_be_all
-from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain
+from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain, shares, wait_for_count
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.worker_config import ExecutorName, Handler, Mode, Order, Retry
 from labkit.taskqueue.group_kind import must_be_joinable
@@ -31,7 +32,7 @@ from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.share_group_state import ShareGroupState
-from labkit.taskqueue.timeouts import wait_until, wait_until_there
+from labkit.taskqueue.timeouts import wait_until_there
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.worker_process import ProcessMember, worker_job
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 JOIN_TIMEOUT = 30.0
 
 
-class WorkerGroup(Resource):
+class WorkerGroup(Resource, checked=True):
     """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
 
     The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: 0). Without both, tasks count as
@@ -183,13 +184,12 @@ class WorkerGroup(Resource):
 
     def wait_until_balanced(self, *, timeout: float = JOIN_TIMEOUT) -> None:
         """Return when the partitions are dealt out round robin to the living workers; raises `DeadlineExceeded`."""
-        wait_until_there(
-            self._balanced, timeout=timeout, what=f"the workers of {self.group!r} were to share out the partitions"
-        )
+        what = f"the workers of {self.group!r} were to share out the partitions"
+        wait_until_there(self._balanced, timeout=timeout, what=what, told=lambda: shares(self.assignment()))
 
     def wait_for_progress(self, name: str, *, tasks: int, timeout: float = JOIN_TIMEOUT) -> None:
         """Return when this worker has worked on so many tasks; raises `DeadlineExceeded`."""
-        wait_until(lambda: self._settled(name) >= tasks, timeout=timeout, what=f"{name} was to work on {tasks} tasks")
+        wait_for_count(partial(self._settled, name), tasks, timeout=timeout, who=name)
 
     def status(self) -> list[WorkerStatus]:
         """What each worker is doing now."""

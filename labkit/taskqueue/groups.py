@@ -83,7 +83,7 @@ class _Extent(NamedTuple):
     ends: Mapping[int, int]
 
 
-class Groups(Resource):
+class Groups(Resource, checked=True):
     """The groups under the prefix of these topics. Names are without it. A context manager."""
 
     def __init__(self, topics: Topics) -> None:

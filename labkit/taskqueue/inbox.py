@@ -11,6 +11,7 @@ import sys
 from typing import Any, Protocol
 
 from labkit.errors import Unsupported
+from labkit.parameters import checked
 from labkit.taskqueue.task import Task
 
 
@@ -36,11 +37,13 @@ _INSERT = "INSERT INTO labkit_once (effect, task) VALUES ({0}, {0}) ON CONFLICT 
 _PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
 
 
+@checked
 def create_once_table(connection: DatabaseConnection) -> None:
     """Create the table that `once_in` needs, if it is not there. Commit as your driver wants it."""
     connection.cursor().execute(_CREATE)
 
 
+@checked
 def once_in(connection: DatabaseConnection, task: Task, *, effect: str = "") -> bool:
     """Whether this is the first time for the task; it is remembered in the connection's open transaction.
 

@@ -60,8 +60,13 @@ class LabProcess(Resource, ABC):
 
     def wait_until_ready(self) -> Self:
         """Return when it is ready. Raises `WorkerFailed` and `DeadlineExceeded`."""
-        wait_until(self._is_up, timeout=START_TIMEOUT, what=f"{self.name} was to get ready")
+        wait_until(self._is_up, timeout=START_TIMEOUT, what=f"{self.name} was to get ready", told=self._last_words)
         return self
+
+    def _last_words(self) -> str:
+        said = self._child.output.last_line()
+        last = f"It said last: {said!r}." if said else "It said nothing."
+        return f"{last} A computer with too much to do may need longer: start it once more."
 
     def output(self) -> str:
         """What it has printed, and what it ran: the newest of it."""

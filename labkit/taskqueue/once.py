@@ -21,6 +21,7 @@ from typing import Any, TypeVar, overload
 from labkit.errors import InProgress, RedisRefused, RedisUnreachable, SettingsError, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.outage import Outage
+from labkit.parameters import checked
 from labkit.taskqueue.engine.fork_guard import guarded, guarded_wait
 from labkit.taskqueue.engine.handler import time_left
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous, name_of_handler, not_run
@@ -59,6 +60,7 @@ def once(
 ) -> Callable[[Handle], Handle]: ...
 
 
+@checked
 def once(
     handler: Any = None,
     /,

@@ -20,6 +20,7 @@ from labkit.errors import (
 )
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import Receipt, receipts_to_frame
+from labkit.parameters import BadType
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
@@ -43,7 +44,7 @@ PARTITIONS_MAX_AGE = 5.0
 SETTLING_MARGIN = 10.0
 
 
-class Producer(Resource):
+class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")):
     """Sends tasks to one topic. A context manager; may be used from several threads.
 
     Keyed tasks go by key hash, others round robin, unless `partitioner` decides. `on_receipt` is called with every
@@ -213,6 +214,8 @@ class Producer(Resource):
         if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
             self._looked_at = now  # first: one thread looks, which may take a while, and the others go on
             self._look_at_partitions()
+        if not isinstance(task, Task):
+            raise BadType(f"'task' of Producer.send is {task!r:.40}; give a Task, which `new_task` makes.")
         encoded = task.encode()
         submission = Submission(task, self.topic.name, now, self._clock, on_receipt)
         known = self._partitions

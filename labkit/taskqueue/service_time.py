@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.errors import SettingsError
+from labkit.parameters import check_fields, checked
 from labkit.taskqueue.task import Task
 
 #: A year.
@@ -28,6 +29,7 @@ class ServiceTime:
     parameters: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        check_fields(self, ranges=False)
         if len(self.parameters) != _PARAMETERS.get(self.distribution):
             raise SettingsError(f"{self!s} is not a service time. {_HOW_TO_WRITE}")
         if not all(0 <= value <= LONGEST for value in self.parameters):
@@ -52,6 +54,7 @@ class ServiceTime:
             return rng.uniform(*self.parameters)
         return rng.expovariate(1.0) * self.parameters[0]
 
+    @checked
     def handler(self, seed: int, sleep: Callable[[float], object] = time.sleep) -> Callable[[Task], None]:
         """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O.
 
@@ -71,16 +74,19 @@ _HOW_TO_WRITE = (
 )
 
 
+@checked
 def constant(seconds: float) -> ServiceTime:
     """Every task takes so many seconds."""
     return ServiceTime("constant", (seconds,))
 
 
+@checked
 def uniform(low: float, high: float) -> ServiceTime:
     """Each time between `low` and `high` seconds is as likely as any other."""
     return ServiceTime("uniform", (low, high))
 
 
+@checked
 def exponential(mean: float) -> ServiceTime:
     """Exponential with this mean in seconds, as the M in M/M/c."""
     return ServiceTime("exponential", (mean,))

@@ -22,6 +22,7 @@ from msgspec.json import Encoder
 from msgspec.structs import replace
 
 from labkit.errors import BadRecord, TaskNotEncodable
+from labkit.parameters import checked
 from labkit.taskqueue.record_format import (
     ATTEMPT,
     FIRST_VERSION,
@@ -49,10 +50,9 @@ from labkit.taskqueue.transport.values import UNREADABLE
 #: So deep lists and objects may stand in each other in a payload: JSON libraries give up somewhere above, each at a
 #: depth of its own, so that one could write what another cannot read.
 DEEPEST = 600
-
+_TEXT_OR_NONE, _USUAL = (str, type(None)), 2**31  # what nearly every task has: only others are looked at closely
 
 _write_value = Encoder().encode
-
 # The payload is written by json, since msgspec would turn NaN into null and bytes into text, unasked.
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -251,8 +251,8 @@ def new_task(
     clock: Callable[[], float] = time.time,
     rng: random.Random | None = None,
 ) -> Task:
-    """A task with a fresh UUID (from `rng` if given, so that a seed repeats it) and the time of the clock."""
-    return Task(
+    """A task with a fresh UUID (by `rng`: a seed repeats it) and the clock's time; raises `TaskNotEncodable`."""
+    task = Task(
         id=str(uuid4() if rng is None else UUID(int=rng.getrandbits(128), version=4)),
         kind=kind,
         payload=payload,
@@ -261,6 +261,10 @@ def new_task(
         created_at=clock(),
         idempotency_key=idempotency_key,
     )
+    fits = type(kind) is str and type(priority) is int and -_USUAL < priority < _USUAL
+    if not fits or type(key) not in _TEXT_OR_NONE or type(idempotency_key) not in _TEXT_OR_NONE:
+        task.encode()  # it says what is wrong; every task is made here, so this is not done for all
+    return task
 
 
 #: The kind of the tasks that `labkit produce` sends without messages, and with them.
@@ -283,6 +287,7 @@ def _letters(number: int) -> str:
     return name
 
 
+@checked
 def stock_tasks(
     count: int, *, seed: int, keys: int | None = None, clock: Callable[[], float] = time.time
 ) -> list[Task]:

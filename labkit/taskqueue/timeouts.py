@@ -31,16 +31,22 @@ def wait_until(
     *,
     timeout: float,
     what: str,
+    told: Callable[[], str] = str,
     interval: float = LOOK_INTERVAL,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Return as soon as the condition holds; `DeadlineExceeded`, which names `what`, after `timeout` seconds."""
+    """Return as soon as the condition holds; `DeadlineExceeded`, which names `what`, after `timeout` seconds.
+
+    `told` says then how far it has come, and what to do.
+    """
     if not wait_for(condition, timeout, interval=interval, clock=clock, pause=pause):
-        raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.")
+        raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}. {told()}".rstrip())
 
 
-def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str) -> None:
+def wait_until_there(
+    condition: Callable[[], bool], *, timeout: float, what: str, told: Callable[[], str] = str
+) -> None:
     """As `wait_until`, of something on the broker: it is waited for also while the broker or the topic is away."""
     trouble = ""
 
@@ -54,7 +60,7 @@ def wait_until_there(condition: Callable[[], bool], *, timeout: float, what: str
             return False
 
     try:
-        wait_until(holds, timeout=timeout, what=what)
+        wait_until(holds, timeout=timeout, what=what, told=told)
     except DeadlineExceeded as error:
         raise DeadlineExceeded(f"{error}{trouble}") from None
 

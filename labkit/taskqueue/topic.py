@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labkit.errors import TopicMismatch, UnknownTopic
+from labkit.parameters import check_fields, checked
 from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.transport.contract import Position, TopicDescription, Transport
@@ -35,6 +36,7 @@ class Topic:
     prefix: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         must_not_be_internal(self.full_name)
 
     @property
@@ -42,6 +44,7 @@ class Topic:
         """The topic's name on the broker."""
         return self.prefix + self.name
 
+    @checked
     def full_group(self, group: str) -> str:
         """The name on the broker of a group that reads this topic."""
         return self.prefix + group

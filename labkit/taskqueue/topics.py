@@ -27,7 +27,7 @@ from labkit.taskqueue.transport.contract import (
 __all__ = ["PartitionLag", "Topic", "Topics", "read_topic"]
 
 
-class Topics(Resource):
+class Topics(Resource, checked=True):
     """The topics of one cluster, under one prefix. A context manager; `close` lets go of the connection, of which there
     is one however many threads use this.
 

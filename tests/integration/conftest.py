@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import unwrap
 
 import pytest
 
@@ -19,7 +20,7 @@ def patient_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(handler_process, "START_TIMEOUT", PATIENCE)
         for waits in (WorkerGroup.wait_until_balanced, WorkerGroup.wait_for_progress, Dispatcher.wait_until_balanced):
-            patched.setitem(waits.__kwdefaults__, "timeout", PATIENCE)
+            patched.setitem(unwrap(waits).__kwdefaults__, "timeout", PATIENCE)
         yield
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from labkit import errors
 
-ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.LabkitError)]
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -32,6 +32,6 @@ def test_a_group_may_have_nearly_any_name() -> None:
 def test_what_kafka_refuses_without_a_word_is_told_in_those_of_its_protocol() -> None:
     connection = Connection(bootstrap_servers="h:1")
     said = str(in_words(kafka.errors.InvalidTopicError(None), connection))
-    assert said.startswith("Kafka at h:1 refused the request: InvalidTopic: For a request which attempts to access")
+    assert said.startswith("Kafka at h:1 refused the request: the name is none that a topic may have")
     assert "None" not in said
     assert "too few" in str(in_words(kafka.errors.InvalidPartitionsError("too few"), connection))

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from labkit.errors import SettingsError
+from labkit.parameters import check_fields, checked
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 
@@ -27,9 +28,9 @@ class Retry(Struct, frozen=True, kw_only=True):
     longest: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or not (self.first >= 0 and self.longest >= 0):
-            raise SettingsError(f"{self} cannot be: there is at least one attempt, and times are not negative.")
+        check_fields(self)
 
+    @checked
     def delay(self, attempt: int, rng: random.Random) -> float | None:
         """How long to wait after this failed attempt (the first is 1); None if it was the last."""
         if attempt >= self.attempts:

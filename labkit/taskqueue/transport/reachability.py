@@ -16,6 +16,13 @@ from labkit.lab.connection import Connection
 _ADDRESS_TIMEOUT = 2.0
 
 
+#: What to do about a broker that does not acknowledge in time.
+SLOW_BROKER = (
+    "Is the broker away, or does it have too much to do (`labkit status`)? Wait once more; what it has not "
+    "acknowledged after LABKIT_DELIVERY_TIMEOUT seconds is refused."
+)
+
+
 def ssl_context(connection: Connection) -> ssl.SSLContext | None:
     """What TLS to speak, None for none; raises `SettingsError` for files that do not fit."""
     if not connection.security_protocol.endswith("SSL"):

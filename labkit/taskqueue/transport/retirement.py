@@ -63,7 +63,10 @@ class Retirement:
         deadline = time.monotonic() + timeout
         for closed in self._under_way.copy():
             if not closed.wait(left_until(deadline)):
-                raise DeadlineExceeded(f"Waited {timeout:g} s in vain for a client that was given up to close.")
+                raise DeadlineExceeded(
+                    f"Waited {timeout:g} s in vain for a client that was given up to close. "
+                    "Kafka may be away (`labkit status`); wait once more."
+                )
 
     def _close(self, closed: threading.Event, close: Callable[[], object]) -> None:
         try:

@@ -22,6 +22,7 @@ from tests.conditions import PATIENCE, in_time
 def session():
     """No more of one is needed than what waits and says so."""
     session = CelerySession.__new__(CelerySession)
+    session._records, session._lag = [], {}
     session._outage = Outage(logging.getLogger(__name__), "the session", "Redis and Kafka")
     return session
 

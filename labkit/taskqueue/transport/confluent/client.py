@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
+from labkit import kafka_words
 from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection, librdkafka_config
 from labkit.taskqueue.timeouts import Answer, left_until, on_a_thread
@@ -117,7 +118,7 @@ def connect(make: Callable[..., Client], connection: Connection, timeouts: Timeo
         except KafkaException as error:
             apart(partial(client.poll, 0))  # calls `note`
             if refusals:
-                raise refused(connection, refusals[0].str()) from error
+                raise refused(connection, words_of(refusals[0])) from error
             if time.monotonic() >= deadline:
                 raise unreachable(connection) from error
         else:
@@ -203,10 +204,15 @@ def kafka_error(exception: KafkaException) -> KafkaError:
     return error
 
 
+def words_of(error: KafkaError) -> str:
+    """What the error says, without a full stop, librdkafka's names and numbers."""
+    return kafka_words.in_words(error.code(), error.str())
+
+
 def in_words(error: KafkaError, connection: Connection) -> LabkitError:
     """The error of labkit that says the same."""
     if error.code() in REFUSALS:
-        return refused(connection, error.str())
+        return refused(connection, words_of(error))
     if error.code() in _UNKNOWN:
         return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
     if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
@@ -215,7 +221,7 @@ def in_words(error: KafkaError, connection: Connection) -> LabkitError:
         return MetadataTooLarge()
     if error.code() in _SILENCE | _NOT_YET:
         return unreachable(connection)
-    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {error.str()}")
+    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {words_of(error)}.")
 
 
 def client_settings(connection: Connection, timeouts: Timeouts) -> dict[str, object]:

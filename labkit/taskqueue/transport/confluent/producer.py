@@ -12,9 +12,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
-from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import apart, close, connect, flush, in_words, kafka_error, words_of
 from labkit.taskqueue.transport.contract import (
     MAX_RECORD_BYTES,
     NO_OFFSET,
@@ -24,7 +25,7 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
-from labkit.taskqueue.transport.reachability import unreachable
+from labkit.taskqueue.transport.reachability import SLOW_BROKER, unreachable
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -113,15 +114,19 @@ class ConfluentProducer:
         with self._renewal:
             client = self._client
         self._retirement.wait(timeout)  # what the one before had under way is refused by then
-        left = 0
+        left, pace = 0, Pace(0)
         try:
+            pace = Pace(-len(client))
             left = flush(client, left_until(deadline))
         except RuntimeError:
             if client is self._client and not self._closed.is_set():
                 raise
             # else another thread has closed it: it has refused what was left
         if left:
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {left} records were not acknowledged.")
+            raise DeadlineExceeded(
+                f"Waited {timeout:g} s in vain: {pace.so_far(-left, 'records were acknowledged')}, and {left} are "
+                f"left. {SLOW_BROKER}"
+            )
 
     def close(self, timeout: float) -> None:
         """Flush and let go; what is not acknowledged by then is refused."""
@@ -198,7 +203,7 @@ def _report(on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> 
         else:
             on_delivery(None, NotAcknowledged("The record was acknowledged without an offset, so it may be lost."))
     else:
-        refusal = NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         refusal.__cause__ = KafkaException(error)
         on_delivery(None, refusal)
 

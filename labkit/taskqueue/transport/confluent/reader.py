@@ -20,6 +20,7 @@ from labkit.taskqueue.transport.confluent.client import (
     to_offsets,
     to_ours,
     to_theirs,
+    words_of,
 )
 from labkit.taskqueue.transport.contract import Position, Record, TopicPartition
 from labkit.taskqueue.transport.library_logs import LOGGER
@@ -150,7 +151,7 @@ class Reader:
             while self._client.assignment() and left_until(deadline):
                 self._client.consume(MANY, LEAVE_SLICE)
         except KafkaException as error:
-            LOGGER.warning("leaving the group: %s", kafka_error(error).str())
+            LOGGER.warning("leaving the group: %s", words_of(kafka_error(error)))
         self.close()
 
     def close(self) -> None:
@@ -203,7 +204,7 @@ class Reader:
             return
         if error.fatal() or error.code() in REFUSALS:
             raise in_words(error, self._connection)
-        LOGGER.warning("%s", error.str())
+        LOGGER.warning("%s", words_of(error))
 
 
 def usual_start(group: str | None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import AcknowledgeType, IllegalStateException, KafkaError, KafkaException, ShareConsumer
 
 from labkit.errors import BrokerUnreachable, CommitRefused, LabkitError, NotAuthorized, TransportError
+from labkit.kafka_words import in_words as in_sentence
 from labkit.lab.connection import Connection
 from labkit.resource import LazyResource
 from labkit.taskqueue.timeouts import on_a_thread
@@ -20,6 +21,7 @@ from labkit.taskqueue.transport.confluent.client import (
     headers_of,
     in_words,
     kafka_error,
+    words_of,
 )
 from labkit.taskqueue.transport.confluent.share_settings import ShareSettings, refused_group
 from labkit.taskqueue.transport.contract import Record, TopicPartition
@@ -104,7 +106,9 @@ class ConfluentShareConsumer:
         try:
             self._client.acknowledge_offset(*place, _ACKNOWLEDGEMENTS[verdict])
         except (IllegalStateException, KafkaException) as error:
-            raise CommitRefused(f"Kafka takes no verdict on {'/'.join(map(str, place))} any more: {error}") from error
+            raise CommitRefused(
+                f"Kafka takes no verdict on {'/'.join(map(str, place))} any more: {in_sentence(None, str(error))}."
+            ) from error
 
     def commit(self) -> None:
         """Tell the broker all verdicts since the last commit."""
@@ -148,7 +152,7 @@ class ConfluentShareConsumer:
             return True
         if error.fatal() or error.code() in REFUSALS:
             self._raise_unless_gone(error)
-        LOGGER.warning("%s", error.str())
+        LOGGER.warning("%s", words_of(error))
         return False
 
     def _begin(self) -> None:

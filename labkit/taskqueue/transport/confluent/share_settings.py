@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it imports 
 from labkit.errors import TransportError, Unsupported
 from labkit.lab.condition import wait_for
 from labkit.lab.connection import Connection
-from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error
+from labkit.taskqueue.transport.confluent.client import connect, in_words, kafka_error, words_of
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import unreachable
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig
@@ -119,7 +119,7 @@ class ShareSettings:
 def refused_group(error: KafkaError) -> Unsupported:
     """The error for a broker that has no share groups, or not with such settings."""
     return Unsupported(
-        f"This Kafka refused the share group: {error.str()} labkit knows the share groups (KIP-932) of Kafka 4.4. "
+        f"This Kafka refused the share group: {words_of(error)}. labkit knows the share groups (KIP-932) of Kafka 4.4. "
         "How long a lock may last is set there by group.share.min.record.lock.duration.ms and "
         "group.share.max.record.lock.duration.ms: by default 15 to 60 s, in the lab from 1 s on."
     )

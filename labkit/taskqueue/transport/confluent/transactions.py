@@ -12,7 +12,15 @@ from labkit.errors import CommitRefused, LabkitError, NotAcknowledged, UnknownTo
 from labkit.lab.connection import Connection
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.transport.checks import must_be_of, must_be_open, must_be_writable, taken_over
-from labkit.taskqueue.transport.confluent.client import close, connect, flush, in_words, kafka_error, to_offsets
+from labkit.taskqueue.transport.confluent.client import (
+    close,
+    connect,
+    flush,
+    in_words,
+    kafka_error,
+    to_offsets,
+    words_of,
+)
 from labkit.taskqueue.transport.confluent.consumer import REFUSED_COMMITS, ConfluentConsumer
 from labkit.taskqueue.transport.contract import (
     ConsumerClient,
@@ -114,7 +122,7 @@ class ConfluentTransactions:
         if error.code() in _TAKEN_OVER:
             return taken_over(self._id)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            return NotAcknowledged(f"The record was not acknowledged: {error.str()}.")
+            return NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         if error.code() == KafkaError._INCONSISTENT:  # the time of a record was up before anybody took it
             return unreachable(self._connection)
         return in_words(error, self._connection)

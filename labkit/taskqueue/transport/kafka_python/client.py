@@ -12,6 +12,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
+from labkit import kafka_words
 from labkit.errors import LabkitError, MetadataTooLarge, TransportError, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.taskqueue.transport.contract import Position, TopicPartition
@@ -95,9 +96,9 @@ def _was_not_sent(error: kafka_errors.KafkaConnectionError) -> bool:
 def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitError:
     """The error of labkit that says the same."""
     if isinstance(error, REFUSALS):
-        return refused(connection, error)
+        return refused(connection, words_of(error))
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition: {error}")
+        return UnknownTopic(f"Kafka at {connection.bootstrap_servers} does not know that topic or partition.")
     if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
         return other_rule(connection)
     if isinstance(error, kafka_errors.OffsetMetadataTooLargeError):
@@ -107,16 +108,13 @@ def in_words(error: kafka_errors.KafkaError, connection: Connection) -> LabkitEr
     if isinstance(error, ThreadEnded):
         where = connection.bootstrap_servers
         return TransportError(f"A client of Kafka at {where} has broken down, and another is needed: {error.args[0]}.")
-    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {_words_of(error)}")
+    return TransportError(f"Kafka at {connection.bootstrap_servers} refused the request: {words_of(error)}.")
 
 
-def _words_of(error: kafka_errors.KafkaError) -> str:
-    """What the broker says, or where it says nothing, what Kafka's protocol says of that error."""
-    if not hasattr(error, "description"):
-        return str(error)  # one of kafka-python's own
-    if error.args and isinstance(error.args[0], str) and error.args[0]:
-        return error.args[0]
-    return f"{type(error).__name__.removesuffix('Error')}: {error.description}"
+def words_of(error: BaseException) -> str:
+    """What the error says, without a full stop, kafka-python's names and numbers."""
+    said = error.args[0] if error.args and isinstance(error.args[0], str) else ""
+    return kafka_words.in_words(getattr(error, "errno", None), said, getattr(error, "description", "") or "")
 
 
 def _settings(connection: Connection, timeouts: Timeouts) -> dict[str, object]:

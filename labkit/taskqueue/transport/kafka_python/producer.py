@@ -25,7 +25,7 @@ from labkit.taskqueue.transport.contract import (
     RecordMetadata,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
-from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import METADATA_MAX_AGE_MS, connect, in_words, words_of
 from labkit.taskqueue.transport.kafka_python.overrides import (
     discard,
     is_beyond_help,
@@ -34,6 +34,7 @@ from labkit.taskqueue.transport.kafka_python.overrides import (
     make_lasting,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
+from labkit.taskqueue.transport.reachability import SLOW_BROKER
 from labkit.taskqueue.transport.retirement import Retirement
 from labkit.taskqueue.transport.values import Timeouts
 
@@ -113,7 +114,9 @@ class KafkaPythonProducer:
         try:
             _flush(client, deadline)
         except kafka_errors.KafkaTimeoutError as error:
-            raise DeadlineExceeded(f"Waited {timeout:g} s in vain: not all records were acknowledged.") from error
+            raise DeadlineExceeded(
+                f"Waited {timeout:g} s in vain: not all records were acknowledged. {SLOW_BROKER}"
+            ) from error
 
     def close(self, timeout: float) -> None:
         """Flush and let go; what is not acknowledged by then is refused."""
@@ -207,7 +210,7 @@ class _Report:
             self.failure(LookupError("the broker acknowledged it without an offset"))
 
     def failure(self, error: Exception) -> None:
-        refusal = NotAcknowledged(f"The record was not acknowledged: {error}")
+        refusal = NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         refusal.__cause__ = error
         self._on_delivery(None, refusal)
 

@@ -23,7 +23,7 @@ from labkit.taskqueue.transport.contract import (
     TopicPartition,
 )
 from labkit.taskqueue.transport.kafka_python.admin import KafkaPythonAdmin
-from labkit.taskqueue.transport.kafka_python.client import connect, in_words
+from labkit.taskqueue.transport.kafka_python.client import connect, in_words, words_of
 from labkit.taskqueue.transport.kafka_python.consumer import KafkaPythonConsumer, to_offsets
 from labkit.taskqueue.transport.kafka_python.overrides import discard, last_error, settle
 from labkit.taskqueue.transport.reachability import unreachable
@@ -125,7 +125,7 @@ class KafkaPythonTransactions:
         if isinstance(error, (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)):
             return taken_over(self._id)
         if isinstance(error, (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)):
-            return NotAcknowledged(f"The record was not acknowledged: {error}")
+            return NotAcknowledged(f"The record was not acknowledged: {words_of(error)}.")
         if isinstance(error, kafka_errors.KafkaTimeoutError):
             return unreachable(self._connection)
         if kafka_errors.OffsetMetadataTooLargeError.__name__ in str(error):  # the library tells it in a text only

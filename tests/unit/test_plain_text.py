@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.cli.plain_text import one_line
+from labkit.plain_text import cell, lines, one_line
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,11 @@ from labkit.cli.plain_text import one_line
 )
 def test_it_is_one_line_that_no_terminal_obeys(text, shown):
     assert one_line(text) == shown
+
+
+def test_a_paragraph_keeps_the_ends_of_its_lines():
+    assert lines("a\tb\x1b[2J\n\u202ec\r") == "a\tb\\x1b[2J\n\\u202ec\\r"
+
+
+def test_brackets_in_a_cell_are_no_markup():
+    assert cell("[red]a\n[/red]").plain == "[red]a\\n[/red]"

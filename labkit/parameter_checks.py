@@ -1,0 +1,225 @@
+"""What an annotation says of a value: its type, its range, and which words it may be."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from numbers import Integral, Real
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
+
+from labkit.errors import SettingsError
+
+#: What fits into 64 bits, and a year in seconds.
+_LARGEST, _YEAR = 2**63 - 1, 366 * 86_400
+#: From what to what the numbers of these names may be; those of all others are not negative.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "attempts": (1, 1_000_000),
+    "brokers": (1, 5),
+    "concurrency": (1, 100_000),
+    "first": (0, _YEAR),
+    "interval": (0.001, _YEAR),
+    "keys": (1, _LARGEST),
+    "lease": (0.01, _YEAR),
+    "lock": (0, _YEAR),
+    "longest": (0, _YEAR),
+    "max_bytes": (1, _LARGEST),
+    "partitions": (1, 100_000),
+    "priority": (-_LARGEST - 1, _LARGEST),
+    "processes": (1, 10_000),
+    "replication_factor": (1, 32_767),
+    "seconds": (0, _YEAR),
+    "seed": (-_LARGEST - 1, _LARGEST),
+    "session_timeout": (0, _YEAR),
+    "timeout": (0, _YEAR),
+    "ttl": (0.01, 100 * _YEAR),
+    "workers": (0, 10_000),
+}
+#: The texts that may be empty.
+_MAY_BE_EMPTY = ("effect", "prefix", "topic_id")
+#: How alike a word must be to one that is taken for what was meant.
+_ALIKE = 0.6
+
+Fault = tuple[type[SettingsError], str]
+Check = Callable[[str, object], Fault | None]
+
+
+class BadValue(SettingsError, ValueError):
+    """A parameter has a value that it cannot have."""
+
+    says = "A parameter has a value that it cannot have."
+
+
+class BadType(SettingsError, TypeError):
+    """A parameter is of another type than it can be."""
+
+    says = "A parameter is of another type than it can be."
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """A sentence that names the known word that looks most like this one, with a space before it; or nothing."""
+    close = get_close_matches(str(word).lower(), known, n=1, cutoff=_ALIKE)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class _LateNames(dict[str, object]):
+    """The names that a module imports for type checkers alone, imported when they are asked for."""
+
+    def __init__(self, module: ModuleType) -> None:
+        super().__init__()
+        self._module = module
+
+    def __missing__(self, name: str) -> object:
+        if name in vars(self._module) or name not in _late_imports(self._module):
+            raise KeyError(name)  # it is looked for elsewhere
+        source, asked = _late_imports(self._module)[name]
+        return import_module(source) if asked is None else getattr(import_module(source), asked)
+
+
+@cache
+def _late_imports(module: ModuleType) -> dict[str, tuple[str, str | None]]:
+    found: dict[str, tuple[str, str | None]] = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for one in node.body:
+                if isinstance(one, ast.ImportFrom) and one.module is not None:
+                    found |= {alias.asname or alias.name: (one.module, alias.name) for alias in one.names}
+                elif isinstance(one, ast.Import):
+                    found |= {alias.asname or alias.name: (alias.name, None) for alias in one.names}
+    return found
+
+
+def evaluated(annotation: object, module: ModuleType) -> object:
+    """The annotation as an object, where it is a text, as in modules that import names for type checkers alone."""
+    if not isinstance(annotation, str):
+        return annotation
+    return eval(annotation, vars(module), _LateNames(module))  # noqa: S307 - labkit's own
+
+
+def check_of(annotation: object) -> Check | None:
+    """What holds for values of this annotation; None where anything does."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return _any_of([check_of(one) for one in arguments])
+    if origin is Literal:
+        return _one_of([str(one) for one in arguments])
+    if origin is Callable or annotation is Callable:
+        return lambda _, value: None if callable(value) else (BadType, "something that can be called")
+    if annotation is NoneType or annotation is None:
+        return lambda _, value: None if value is None else (BadType, "None")
+    if annotation in _OF_PLAIN:
+        return _OF_PLAIN[cast("type", annotation)]
+    kind = origin if isinstance(origin, type) else annotation
+    if not isinstance(kind, type) or kind in (object, Any):
+        return None
+    if issubclass(kind, Mapping):
+        return _of_items(kind, [check_of(one) for one in arguments], lambda value: value.items())
+    if issubclass(kind, Iterable) and kind.__module__ in ("collections.abc", "builtins"):
+        return _of_items(kind, [check_of(one) for one in arguments[:1]], lambda value: ((one,) for one in value))
+    return _of_class(kind)
+
+
+def _any_of(checks: list[Check | None]) -> Check | None:
+    if None in checks:
+        return None
+
+    def check(name: str, value: object) -> Fault | None:
+        faults: list[Fault] = []
+        for one in cast("list[Check]", checks):
+            fault = one(name, value)
+            if fault is None:
+                return None
+            faults.append(fault)
+        kind = BadValue if any(fault[0] is BadValue for fault in faults) else BadType
+        return kind, " or ".join(instead for _, instead in faults)
+
+    return check
+
+
+def _one_of(words: list[str]) -> Check:
+    known = ", ".join(map(repr, words))
+
+    def check(name: str, value: object) -> Fault | None:
+        if isinstance(value, str) and value in words:
+            return None
+        close = get_close_matches(value.lower(), words, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        return BadValue if isinstance(value, str) else BadType, f"one of {known}{meant}"
+
+    return check
+
+
+def _whole(name: str, value: object) -> Fault | None:
+    low, high = RANGES.get(name, (0, _LARGEST))
+    instead = _range("a whole number", low, high)
+    if isinstance(value, bool) or not isinstance(value, Integral):  # also those of NumPy
+        return BadType, instead
+    return None if low <= int(value) <= high else (BadValue, instead)
+
+
+def _number(name: str, value: object) -> Fault | None:
+    low, high = RANGES.get(name, (0, _LARGEST))
+    instead = _range("a finite number", low, high)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return BadType, instead
+    return None if low <= cast("float", value) <= high else (BadValue, instead)
+
+
+def _range(what: str, low: float, high: float) -> str:
+    if high < _LARGEST:
+        return f"{what} from {low:,} to {high:,}"
+    return f"{what} of {low:,} or more" if low >= 0 else f"{what} that fits into 64 bits"
+
+
+def _text(name: str, value: object) -> Fault | None:
+    if not isinstance(value, str):
+        return BadType, "a text"
+    return (BadValue, "a text that is not empty") if not value.strip() and name not in _MAY_BE_EMPTY else None
+
+
+def _of_plain_kind(kind: type, instead: str) -> Check:
+    return lambda _, value: None if isinstance(value, kind) else (BadType, instead)
+
+
+_OF_PLAIN: Mapping[object, Check] = {
+    int: _whole,
+    float: _number,
+    str: _text,
+    bool: _of_plain_kind(bool, "True or False"),
+    bytes: _of_plain_kind(bytes, "bytes"),
+}
+
+
+def _of_items(kind: type, checks: list[Check | None], items: Callable[[Any], Iterable[tuple[object, ...]]]) -> Check:
+    what = "a mapping" if issubclass(kind, Mapping) else "a list"
+
+    def check(name: str, value: object) -> Fault | None:
+        if not isinstance(value, kind) or isinstance(value, str | bytes):
+            return BadType, what
+        if isinstance(value, list | tuple | Mapping):  # others may be read but once
+            for item in items(value):
+                for one, part in zip(checks, item, strict=False):
+                    fault = None if one is None else one("", part)
+                    if fault is not None:
+                        return fault[0], f"{what} in which each is {fault[1]}"
+        return None
+
+    return check
+
+
+def _of_class(kind: type) -> Check:
+    instead = f"a {kind.__name__}" if kind.__name__[0] not in "AEIOU" else f"an {kind.__name__}"
+    is_protocol = getattr(kind, "_is_protocol", False)
+    needed = [name for name in {**vars(kind), **getattr(kind, "__annotations__", {})} if not name.startswith("_")]
+
+    def check(_: str, value: object) -> Fault | None:
+        if all(hasattr(value, name) for name in needed) if is_protocol else isinstance(value, kind):
+            return None
+        is_known = type(value).__module__.partition(".")[0] in ("builtins", "labkit")
+        return (BadType, instead) if is_known else None
+
+    return check

@@ -1,0 +1,136 @@
+"""What callers hand in is checked where they hand it in, by the annotations: its type, its range, and allowed words.
+
+A mistake is told in a sentence that names the parameter and says what it may be. The ranges are those of a word, which
+means the same everywhere: `RANGES`. What each task goes through (`Task`, `Producer.send`) has no such checks.
+
+An object of another program's class is taken where one of labkit's is expected: it may behave like one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import reprlib
+import sys
+from collections.abc import Callable, Collection, Hashable
+from functools import cache, wraps
+from types import FunctionType
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast, get_origin
+
+from labkit.parameter_checks import BadType, BadValue, Check, Fault, check_of, did_you_mean, evaluated
+
+__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "checked", "did_you_mean"]
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Owner = TypeVar("Owner", bound=type)
+
+
+def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Check what this function is called with; raises `BadValue` and `BadType`."""
+
+    found: list[_Plan] = []  # when it is called first: to read annotations takes longer than to import a module may
+
+    @wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        if not found:
+            found.append(_plan(function))
+        what = found[0]
+        for (name, check), value in zip(what.in_order, args, strict=False):
+            if check is not None:
+                _raise_if(check(name, value), name, value, what.owner)
+        for name, value in kwargs.items():
+            check = what.by_name.get(name, _NO_SUCH)
+            if check is _NO_SUCH:
+                if what.takes_any:
+                    continue
+                raise BadType(f"{what.owner} has no parameter {name!r}.{did_you_mean(name, what.by_name)}")
+            if check is not None:
+                _raise_if(check(name, value), name, value, what.owner)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def check_fields(made: Any, *, ranges: bool = True) -> None:
+    """Check the fields of a new object of a dataclass or a struct; raises `BadType`, and for `ranges` `BadValue`."""
+    kind = cast("Hashable", type(made))  # mypy does not take a class for one
+    for name, check in _field_checks(kind).items():
+        value = getattr(made, name)
+        fault = None if check is None else check(name, value)
+        is_beyond = isinstance(value, int) and abs(value) >= 2**63  # what nobody could even write into a message
+        if fault is not None and (ranges or fault[0] is BadType or is_beyond):
+            _raise_if(fault, name, value, type(made).__name__)
+
+
+def check_methods(owner: Owner, unchecked: Collection[str] = ()) -> Owner:
+    """Have the constructor and the public methods of this class checked, apart from those of these names."""
+    for name, function in list(vars(owner).items()):
+        is_public = name == "__init__" or not name.startswith("_")
+        if is_public and isinstance(function, FunctionType) and name not in unchecked and _takes_something(function):
+            setattr(owner, name, checked(function))
+    return owner
+
+
+def _takes_something(function: FunctionType) -> bool:
+    """Besides `self`."""
+    return function.__code__.co_argcount + function.__code__.co_kwonlyargcount > 1 or bool(
+        function.__code__.co_flags & 12
+    )
+
+
+class _Plan(NamedTuple):
+    """How a function is called in a message, and the checks of its parameters."""
+
+    owner: str
+    in_order: list[tuple[str, Check | None]]
+    by_name: dict[str, Check | None]
+    takes_any: bool
+
+
+def _no_such(name: str, value: object) -> Fault | None:
+    raise NotImplementedError
+
+
+_NO_SUCH: Check = _no_such
+
+
+def _plan(function: Callable[..., object]) -> _Plan:
+    module, in_order, by_name, takes_any = sys.modules[function.__module__], [], {}, False
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = parameter.annotation
+        check = None if annotation is inspect.Parameter.empty else check_of(evaluated(annotation, module))
+        match parameter.kind:
+            case inspect.Parameter.VAR_POSITIONAL:
+                in_order += [(name, check)] * 1000
+            case inspect.Parameter.VAR_KEYWORD:
+                takes_any = True
+            case inspect.Parameter.KEYWORD_ONLY:
+                by_name[name] = check
+            case inspect.Parameter.POSITIONAL_ONLY:
+                in_order.append((name, check))
+            case _:
+                in_order.append((name, check))
+                if name != "self":
+                    by_name[name] = check
+    owner = function.__qualname__.removesuffix(".__init__")
+    return _Plan(owner, in_order, by_name, takes_any)
+
+
+@cache
+def _field_checks(kind: Any) -> dict[str, Check | None]:
+    module = sys.modules[kind.__module__]
+    found = {name: evaluated(annotation, module) for name, annotation in kind.__annotations__.items()}
+    return {name: check_of(annotation) for name, annotation in found.items() if get_origin(annotation) is not ClassVar}
+
+
+def _raise_if(fault: Fault | None, name: str, value: object, owner: str) -> None:
+    if fault is not None:
+        kind, instead = fault
+        raise kind(f"{name!r} of {owner} is {_shown(value)}; give {instead}.")
+
+
+def _shown(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except Exception:  # noqa: BLE001 - another's `repr`, or too many digits
+        return f"a {type(value).__name__}"

@@ -1,0 +1,194 @@
+"""Whatever is handed to a public constructor or function wrongly is told in one sentence that names the parameter."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import random
+import re
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, get_args, get_origin
+
+import numpy as np
+import pytest
+
+from labkit.errors import LabkitError
+from labkit.parameter_checks import RANGES, evaluated
+from labkit.parameters import BadType, BadValue, checked
+from labkit.taskqueue.transport.memory import MemoryTransport
+
+#: Where public names are.
+PUBLIC = (
+    "labkit",
+    "labkit.taskqueue",
+    "labkit.dispatch",
+    "labkit.policies",
+    "labkit.backpressure",
+    "labkit.lab",
+    "labkit.jobs",
+    "labkit.measure",
+    "labkit.faults",
+    "labkit.grading",
+    "labkit.taskqueue.once",
+)
+#: Facts that labkit tells, as users read them: each task makes some, so they are not checked when they are made.
+FACTS = {
+    "ClassStatus", "DeadLetter", "PartitionLag", "Backlog", "ClassView", "Decision", "View", "AdmissionDecision",
+    "QueueView", "Job", "JobEvent", "ProcessedJob", "Receipt", "TaskRecord", "Anomaly", "Event", "Verdict", "Task",
+    "Connection", "History", "Ledger", "AdmissionState", "Action", "JobStatus", "Policy", "Strategy",
+}  # fmt: skip
+#: Of these, what each task goes through: see `test_what_is_no_task_is_told_when_it_is_sent`.
+HOT = {"new_task": {"clock", "rng", "payload"}, "Producer.send": {"task"}, "Producer.send_many": {"tasks"}}
+HOT["Jobs.create"] = {"job_id"}  # `BadJobId`
+HOT["ServiceTime.draw"] = {"task_id", "seed"}
+HOT["Producer.submit"] = {"task", "scheduled_at", "stop"}
+
+
+def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public constructors, functions and methods, each once, with their names."""
+    seen = set()
+    for module in map(importlib.import_module, PUBLIC):
+        for name in getattr(module, "__all__", ("once", "once_in", "create_once_table")):
+            found = getattr(module, name)
+            if not callable(found) or id(found) in seen or name in FACTS:
+                continue
+            seen.add(id(found))
+            yield name, found
+            if inspect.isclass(found):
+                for method, function in vars(found).items():
+                    if inspect.isfunction(function) and not method.startswith("_"):
+                        yield f"{name}.{method}", function
+
+
+def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
+    """What a parameter of this annotation cannot be."""
+    kinds = set(_alternatives(annotation))
+    if Any in kinds or object in kinds or any(isinstance(kind, typing.TypeVar) for kind in kinds):
+        return
+    numbers = kinds & {int, float}
+    yield "an object", object()
+    yield "an error", ValueError()
+    if str not in kinds and not _words(kinds):
+        yield "a text", "soon"
+    if not numbers and bool not in kinds:
+        yield "a number", 7
+    if numbers:
+        low, high = RANGES.get(name, (0, math.inf))
+        yield "true", True
+        yield "NaN", math.nan
+        yield "infinite", math.inf
+        yield "huge", 10**30
+        yield "beyond floats", 10**5000
+        if low >= 0:
+            yield "negative", -1
+        if high < 10**12:
+            yield "too much", high + 1
+    if str in kinds and name not in ("effect", "prefix", "topic_id"):
+        yield "empty", ""
+    if _words(kinds):
+        yield "misspelt", _words(kinds)[0][:-1] + "x"
+        yield "empty", ""
+    if not any(get_origin(kind) or getattr(kind, "__origin__", None) for kind in kinds):
+        yield "a list", [object()]
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) in (typing.Union, type(int | None)):
+        for one in get_args(annotation):
+            yield from _alternatives(one)
+    else:
+        yield annotation
+
+
+def _words(kinds: set[Any]) -> list[str]:
+    return [word for kind in kinds if get_origin(kind) is typing.Literal for word in get_args(kind)]
+
+
+def table() -> Iterator[Any]:
+    for name, found in callables():
+        for parameter in inspect.signature(found).parameters.values():
+            is_of_others = parameter.kind is inspect.Parameter.VAR_KEYWORD  # by what is made, as in labkit.registry
+            if parameter.name == "self" or is_of_others or parameter.name in HOT.get(name, ()):
+                continue
+            function = found.__init__ if inspect.isclass(found) and hasattr(found.__init__, "__wrapped__") else found
+            function = inspect.unwrap(getattr(function, "__func__", function))
+            annotation = evaluated(parameter.annotation, importlib.import_module(function.__module__))
+            for what, value in wrong_values(annotation, parameter.name):
+                if name == "new_task" and what == "empty":
+                    continue  # others may have such
+                yield pytest.param(found, parameter, value, id=f"{name}-{parameter.name}-{what}")
+
+
+TABLE = list(table())
+
+
+def test_the_table_is_long():
+    assert len(TABLE) >= 400
+
+
+@pytest.mark.parametrize(("function", "parameter", "value"), TABLE)
+def test_a_wrong_value_is_told_in_a_sentence(function, parameter, value):
+    before = [None] if inspect.isfunction(function) and "self" in inspect.signature(function).parameters else []
+    by_name: dict[str, object] = {}
+    match parameter.kind:
+        case inspect.Parameter.VAR_POSITIONAL | inspect.Parameter.POSITIONAL_ONLY:
+            before.append(value)
+        case _:
+            by_name[parameter.name] = value
+    if function.__name__ in _NEEDS:
+        by_name = _NEEDS[function.__name__] | by_name
+    with pytest.raises(LabkitError) as told:
+        function(*before, **by_name)
+    said = str(told.value)
+    assert re.search(rf"\b{parameter.name}\b", said), said
+    assert said.endswith((".", "?")), said
+    assert len(said.splitlines()) == 1
+    assert len(said) < 600
+    assert isinstance(told.value, BadType | BadValue) or function.__name__ in _NEEDS
+
+
+#: Where a Struct has its fields checked when all are there, they are.
+_NEEDS: dict[str, dict[str, Any]] = {
+    "PriorityClass": {"name": "high"},
+    "Retry": {},
+    "new_task": {"kind": "a"},
+    "Topic": {"name": "t", "partitions": 1, "transport": MemoryTransport()},
+    "ServiceTime": {"distribution": "constant", "parameters_ms": (1.0,)},
+}
+
+
+def test_a_name_that_is_none_of_the_parameters_is_told_with_what_was_meant():
+    @checked
+    def work(workers: int = 1, *, timeout: float = 1.0) -> int:
+        return workers
+
+    with pytest.raises(BadType, match=r"has no parameter 'wrokers'\. Did you mean 'workers'\?"):
+        work(wrokers=2)
+    assert work(2, timeout=3) == 2
+
+
+def test_each_call_is_checked_and_answers_as_before():
+    @checked
+    def add(*numbers: int, seed: int = 0) -> int:
+        return sum(numbers) + seed
+
+    assert add(1, 2, 3, seed=-7) == -1
+    assert add(np.int64(1), seed=np.int32(2)) == 3, "a number of NumPy is one"
+    with pytest.raises(BadValue, match=r"'numbers' of .*add is -2; give a whole number of 0 or more"):
+        add(1, -2)
+
+
+def test_what_behaves_like_one_is_taken():
+    @checked
+    def draw(rng: random.Random) -> float:
+        return rng.random()
+
+    class Mine:
+        def random(self) -> float:
+            return 0.5
+
+    assert draw(Mine()) == 0.5
+    with pytest.raises(BadType, match="give a Random"):
+        draw("0.5")
