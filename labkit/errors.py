@@ -82,7 +82,7 @@ class UnknownTopic(TransportError):
 
 
 class NotAcknowledged(TransportError):
-    says = "The broker did not acknowledge the record, so it must be taken as not sent."
+    says = "The broker did not acknowledge the record. It may be on the topic all the same."
 
 
 class CommitRefused(TransportError):
