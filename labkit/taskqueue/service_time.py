@@ -31,7 +31,9 @@ class ServiceTime:
     def __post_init__(self) -> None:
         check_fields(self, ranges=False)
         if len(self.parameters) != _PARAMETERS.get(self.distribution):
-            raise SettingsError(f"{self!s} is not a service time. {_HOW_TO_WRITE}")
+            raise SettingsError(
+                f"{self!s} is not a service time: there is no such distribution of so many parameters. {_HOW_TO_WRITE}"
+            )
         if not all(0 <= value <= LONGEST for value in self.parameters):
             raise SettingsError(f"The service time {self!s} has a parameter that is not a duration, a year at most.")
         if self.distribution == "uniform" and self.parameters[0] > self.parameters[1]:

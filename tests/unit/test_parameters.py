@@ -155,7 +155,7 @@ _NEEDS: dict[str, dict[str, Any]] = {
     "Retry": {},
     "new_task": {"kind": "a"},
     "Topic": {"name": "t", "partitions": 1, "transport": MemoryTransport()},
-    "ServiceTime": {"distribution": "constant", "parameters_ms": (1.0,)},
+    "ServiceTime": {"distribution": "constant", "parameters": (1.0,)},
 }
 
 

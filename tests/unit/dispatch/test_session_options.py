@@ -23,6 +23,7 @@ from labkit.dispatch.session_options import (
 )
 from labkit.errors import SettingsError
 from labkit.jobs import JobConsumer, jobs_topic
+from labkit.lab import Lab
 from labkit.policies import PriorityClass
 from labkit.settings import Settings
 from labkit.taskqueue.admission import ProducerAdmission
@@ -112,8 +113,8 @@ def test_zero_is_refused(number):
         with pytest.raises(SettingsError, match="cannot be"):
             check(number)
     for keyword in ("prefetch", "concurrency"):
-        with pytest.raises(SettingsError, match="cannot be"):
-            CeleryWorker(None, **{keyword: number}, settings=SETTINGS)
+        with pytest.raises(SettingsError, match=f"'{keyword}' of CeleryWorker|cannot be"):
+            CeleryWorker(object.__new__(Lab), **{keyword: number}, settings=SETTINGS)
 
 
 def test_what_is_not_given_is_as_it_was_set():
