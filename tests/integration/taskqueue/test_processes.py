@@ -41,6 +41,24 @@ with attach_lab() as lab, connect(lab) as topics:
 """
 
 
+#: A handler's own process, which is asked to end when it is there.
+FORKS = """
+import multiprocessing, time
+fork = multiprocessing.get_context('fork')
+is_there = fork.Event()
+def work():
+    is_there.set()
+    time.sleep(1000)
+one = fork.Process(target=work)
+one.start()
+assert is_there.wait(60)
+one.terminate()
+one.join(60)
+assert one.exitcode == -15, one.exitcode
+"""
+ONE = Retry(attempts=1)
+
+
 @pytest.fixture
 def topics(lab):
     with connect(lab) as topics:
@@ -86,6 +104,19 @@ def killed(process: subprocess.Popen[str]) -> Iterator[None]:
         yield
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("processes", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_a_handler_may_fork_processes_and_end_them(topics, unique_name, processes):
+    """The copy has the worker's handlers of signals, and is the one that is meant."""
+    topic = topics.create(unique_name, partitions=1)
+    group = WorkerGroup(
+        topic, group=unique_name, handler=handlers.run_python, processes=processes, settings=SETTINGS, retry=ONE
+    )
+    with group:
+        send(topic, FORKS, "pass")
+        records = group.drain(timeout=2 * LONG)
+    assert list(records["outcome"]) == ["done", "done"], list(records["error"])
 
 
 @pytest.mark.long

@@ -17,6 +17,7 @@ from labkit.celery_app.unknown_tasks import UnknownTasks
 from labkit.errors import BrokerUnreachable
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.timeouts import wait_until
+from tests.refused_threads import refuse_threads
 
 TIMEOUT = 60.0
 
@@ -113,6 +114,19 @@ def test_they_are_held_until_their_letters_are_written_and_take_no_place(
     assert sorted(writer.written) == ["a", "b", "c"]
     consumer.on_unknown_task(None, late := Message("d"), None)
     acknowledged(late)
+
+
+def test_what_comes_while_there_can_be_no_further_thread_is_held_and_written_with_the_next(
+    writer: Writer, consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.may_write.set()
+    early, late = Message("a"), Message("b")
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "unknown-tasks")
+        consumer.on_unknown_task(None, early, None)
+    assert early.left_out == ["a"]
+    consumer.on_unknown_task(None, late, None)
+    acknowledged(early, late)
 
 
 def test_those_that_cannot_be_written_hold_up_no_other_and_are_one_outage(

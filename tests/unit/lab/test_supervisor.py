@@ -10,12 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from labkit.errors import ServerFailed
 from labkit.lab import supervisor as module
+from labkit.lab import supervisor_process
 from labkit.lab.condition import wait_for
 from labkit.lab.process_id import ProcessId, process_id
 from labkit.lab.supervisor import ServerCommand, Supervisor, end_supervisor, launch, restart
@@ -191,6 +193,23 @@ def test_a_server_that_has_ended_is_started_again_and_the_others_are_left_alone(
     supervisor.stop()
     assert all_ended([again, supervisor.servers["three"], supervisor.process])
     assert {(end["server"], end["asked"]) for end in ends(folder)[2:]} == {("two", True), ("three", True)}
+
+
+def test_a_server_that_cannot_be_started_again_ends_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """The system may have too many processes for a moment."""
+    started: list[str] = []
+
+    def refused() -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    host: Any = object.__new__(supervisor_process.SupervisorProcess)
+    one = SimpleNamespace(name="one", running=False, start=refused)
+    two = SimpleNamespace(name="two", running=False, start=lambda: started.append("two"))
+    host.stopping, host.asked_to_restart, host.servers = False, True, [one, two]
+    host._wanted, host._note = lambda: ["one", "two"], lambda server, what: started.append(f"{server.name} noted")
+    host._restart()
+    assert started == ["two", "two noted"]
+    assert capsys.readouterr().err == "one was not started again: Resource temporarily unavailable\n"
 
 
 def test_when_all_have_ended_a_supervisor_that_can_start_them_again_stays(folder: Path) -> None:

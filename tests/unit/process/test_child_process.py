@@ -14,7 +14,7 @@ import pytest
 from msgspec.json import decode
 
 from labkit.errors import WorkerFailed
-from labkit.process import child_process
+from labkit.process import child_process, parent_channel
 from labkit.process.child_process import ChildProcess
 from labkit.process.signals import ENDING
 from labkit.taskqueue.timeouts import wait_until
@@ -34,6 +34,27 @@ child.tell(sys.argv[1])
 print(child.pid, flush=True)
 threading.Event().wait()
 """
+
+
+class Mute(Exception):
+    """Its text fails."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ValueError("no"), "ValueError: no"),
+        (WorkerFailed("It could not."), "It could not."),
+        (OSError("/tmp/\udcff"), "OSError: /tmp/\\udcff"),
+        (Mute(), "Mute"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+)
+def test_why_a_process_could_not_go_on_can_be_told_of_any_error(error, why):
+    assert parent_channel._why(error) == why
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from labkit.process.signals import held_back, on_signals
+from labkit.process.signals import held_back, on_signals, signal_name
 from labkit.taskqueue.timeouts import wait_until
 
 LONG = 60
@@ -54,6 +56,37 @@ def test_the_second_one_has_its_former_effect_where_it_is_wished_and_all_have_it
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+#: A program that heeds SIGTERM, and forks; the copy is ended by it. Says with what it ended, and whether it was told.
+FORKS = """
+import os, signal, threading, time
+from labkit.process.signals import on_signals
+told = threading.Event()
+is_there, says = os.pipe()
+with on_signals((signal.SIGTERM,), lambda _: told.set()):
+    copy = os.fork()
+    if copy == 0:
+        os.write(says, b" ")  # Python forgets what signals come in the middle of a fork
+        while True:
+            time.sleep(0.01)
+    os.read(is_there, 1)
+    os.kill(copy, signal.SIGTERM)
+    status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+    print(status, told.is_set())
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(told.wait(60))
+"""
+
+
+def test_a_signal_to_a_forked_copy_ends_that_and_is_not_heard_here():
+    said = subprocess.run([sys.executable, "-c", FORKS], check=True, capture_output=True, text=True, timeout=LONG)
+    assert said.stdout == f"{-signal.SIGTERM} False\nTrue\n"
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (40, "signal 40"), (500, "signal 500")])
+def test_a_signal_without_a_name_has_a_number(number, name):
+    assert signal_name(number) == name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

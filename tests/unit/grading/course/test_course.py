@@ -5,6 +5,7 @@ In one file, and so in one process, since nbgrader takes seconds to import.
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -45,6 +46,7 @@ from labkit.grading.course.points_table import write_points
 from labkit.grading.course.released_folder import release_assignment
 from labkit.grading.course.submission_time import write_timestamp
 from labkit.grading.course_secret import read_secret
+from labkit.grading.grader import Report
 from labkit.grading.notebook_file import read_notebook
 from labkit.grading.question_verdict import Feedback
 from labkit.grading.visible_checks import read_checks
@@ -788,3 +790,20 @@ def test_a_class_that_cannot_be_made_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         demo_class.make_demo_course(folder, declared, now=NOW)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_whatever_grading_raises_is_of_that_submission_and_the_run_ends(
+    course: Course, gradebook: CourseGradebook, error: type[BaseException]
+) -> None:
+    for student in ("ada", "ben"):
+        hand_in(course, student, "def double(x):\n    return FACTOR * x")
+
+    def fails(notebook: Path, student: str) -> Report:
+        if student == "ada":
+            raise error
+        return grade(notebook, student)
+
+    found = auto(course, gradebook, fails)
+    assert error.__name__ in found["ada"].failure
+    assert found["ben"].report is not None

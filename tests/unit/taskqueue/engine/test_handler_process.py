@@ -134,6 +134,7 @@ def test_what_a_handler_prints_decides_nothing(child, code):
         ("import os; os._exit(0)", "ended with status 0"),
         ("import os; os._exit(3)", "ended with status 3"),
         ("import os; os.abort()", "ended with SIGABRT"),
+        ("import os; os.kill(os.getpid(), 40)", "ended with signal 40"),
         ("import os; os.closerange(3, 1000)", "has closed the descriptors"),
         ("import os; [os.close(n) for n in range(200) if n > 2 and os.path.exists(f'/proc/self/fd/{n}')]", "closed"),
     ],

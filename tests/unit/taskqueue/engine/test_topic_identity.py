@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from labkit.errors import BrokerUnreachable, TransportError
+from labkit.taskqueue.engine import topic_identity
 from labkit.taskqueue.engine.topic_identity import INTERVAL, LONG_INTERVAL, LOST_AFTER, SHORT_INTERVAL, TopicIdentity
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -121,6 +122,18 @@ def test_a_broker_that_is_away_is_an_error_for_who_asks_and_none_for_who_looks(s
     assert scene.transport.opened == scene.transport.closed == 2  # what has failed may hold a dead request
     scene.transport.error = None
     assert scene.identity.ask(timeout=TIMEOUT).topic_id == scene.id()
+
+
+def test_where_there_can_be_no_further_thread_that_is_the_answer_until_there_can(scene, monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(topic_identity._Question, "start", start)
+        with pytest.raises(BrokerUnreachable, match="too many threads"):
+            scene.identity.ask(timeout=TIMEOUT)
+    scene.now += LONG_INTERVAL + 1
+    assert scene.heard() == scene.id()
 
 
 def test_nobody_waits_for_an_answer_that_does_not_come(scene):
