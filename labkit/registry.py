@@ -1,16 +1,22 @@
-"""Classes by name: policies and strategies are chosen by a word, and a new one is known by its module being there."""
+"""Classes by name: policies and strategies are chosen by a word, and a new one is known by its module being there.
+
+One of somebody else's is chosen by `module:name`, or by the name of an entry point.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pkgutil import iter_modules
 from typing import Any, Generic, Protocol, TypeVar
 
-from labkit.errors import SettingsError
+from labkit.errors import LabkitError, SettingsError
 from labkit.parameters import checked, did_you_mean
+from labkit.plugin import is_place, plugin_class, plugins
 
 #: What options of policies and strategies may be: times, rates and numbers of tasks with which one can still reckon.
 SMALLEST, LARGEST = 1e-9, 1e9
@@ -32,11 +38,17 @@ Kind = TypeVar("Kind", bound=type[Any])
 
 
 class Registry(dict[str, type[Made]], Generic[Made]):
-    """The classes of one sort, such as the policies, by their names; the fields of a class are its options."""
+    """The classes of one sort, such as the policies, by their names; the fields of a class are its options.
 
-    def __init__(self, sort: str) -> None:
+    With a `method`, which each of them has, others may be chosen that are not held here: see `labkit.plugin`. Their
+    entry points are those of the group `labkit.policies` for the sort "policy".
+    """
+
+    def __init__(self, sort: str, *, group: str = "", method: str = "") -> None:
         super().__init__()
         self._sort = sort
+        self._group = group
+        self._method = method
 
     def register(self, kind: Kind) -> Kind:
         """Enter a class under its name: a decorator."""
@@ -51,10 +63,36 @@ class Registry(dict[str, type[Made]], Generic[Made]):
     @checked
     def options_of(self, name: str) -> tuple[str, ...]:
         """The options that it takes. Raises `SettingsError` if there is nothing of that name."""
-        if name not in self:
-            meant = did_you_mean(name, self)
-            raise SettingsError(f"There is no {self._sort} {name!r}; there are {', '.join(sorted(self))}.{meant}")
-        return tuple(option.name for option in fields(self[name]))  # type: ignore[arg-type]  # they are dataclasses
+        return self._options(self.find(name))
+
+    def find(self, name: str) -> type[Made]:
+        """The class of that name. Raises `SettingsError` if there is none, or it cannot be imported."""
+        if name in self:
+            return self[name]
+        found = self._elsewhere()
+        if self._method and is_place(name):
+            return plugin_class(self._sort, name, name, method=self._method)
+        if name in found:
+            return plugin_class(self._sort, name, found[name].value, method=self._method)
+        meant = did_you_mean(name, self)
+        others = " One of your own is named as module:name." if self._method else ""
+        names = ", ".join(sorted({*self, *found}))
+        raise SettingsError(f"There is no {self._sort} {name!r}; there are {names}.{meant}{others}")
+
+    def all(self) -> dict[str, type[Made] | None]:
+        """All there are, by their names; None for one that could not be imported."""
+        found: dict[str, type[Made] | None] = dict(self)
+        for name in self._elsewhere().keys() - self.keys():
+            found[name] = None
+            with suppress(SettingsError):
+                found[name] = self.find(name)
+        return found
+
+    def _elsewhere(self) -> dict[str, EntryPoint]:
+        return plugins(self._group) if self._group else {}
+
+    def _options(self, kind: type[Made]) -> tuple[str, ...]:
+        return tuple(option.name for option in fields(kind)) if is_dataclass(kind) else ()
 
     @checked
     def make(self, name: str, **options: float) -> Made:
@@ -63,19 +101,32 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         Raises `SettingsError` for an unknown name, for an option that it does not take and for a value that does not
         fit.
         """
-        known = self.options_of(name)
+        kind = self.find(name)
+        known = self._options(kind)
         for option in options:
             if option not in known:
                 meant = did_you_mean(option, known)
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
                 raise SettingsError(f"The {self._sort} {name!r} has no option {option!r}; {takes}.{meant}")
-        make: Callable[..., Made] = self[name]
-        return make(**options)
+        make: Callable[..., Made] = kind
+        try:
+            return make(**options)
+        except LabkitError:
+            raise
+        except Exception as error:
+            if name in self:
+                raise
+            raise SettingsError(
+                f"The {self._sort} {name!r} could not be made: {type(error).__name__}: {error}."
+            ) from error
 
     @checked
     def parse(self, text: str) -> Made:
         """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
         name, _, listed = text.partition(":")
+        if self._method and name not in self and is_place(":".join(text.split(":")[:2])):  # it is a module's
+            attribute, _, listed = listed.partition(":")
+            name = f"{name}:{attribute}"
         options: dict[str, float] = {}
         for pair in filter(None, listed.split(",")):
             option, _, value = pair.partition("=")

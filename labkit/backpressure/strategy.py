@@ -97,7 +97,7 @@ def too_many(sight: QueueView, limit: float) -> str:
 
 
 #: The class of each strategy by its name. Its docstring tells what it does, its fields are its options.
-STRATEGIES: Registry[Strategy[Any]] = Registry("strategy")
+STRATEGIES: Registry[Strategy[Any]] = Registry("strategy", group="labkit.strategies", method="judge")
 
 
 class AdmissionState(Generic[S]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import start_logging, stop_on_signal
+from labkit.cli.common import import_from_here, start_logging, stop_on_signal
 from labkit.cli.dispatch_commands import DEFAULT_POLICY, ListsPolicies, Policy
 from labkit.cli.option_types import LONGEST
 from labkit.errors import LabkitError
@@ -53,6 +53,7 @@ def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed 
     from labkit.dispatch.demo import priority_demo
     from labkit.policies import make_policy
 
+    import_from_here()
     make_policy(policy)  # what is wrong with it should be said before a lab is started
     _run(lambda lab, topics, settings: priority_demo(lab, topics, policy, seed=seed, settings=settings), seconds)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import say_all, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import import_from_here, say_all, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -31,7 +31,7 @@ D = TypeVar("D")
 DEFAULT_POLICY = "reserve"
 
 
-Policy = Annotated[str, typer.Option(help="Which class goes next; the policies are listed below.")]
+Policy = Annotated[str, typer.Option(help="Which class goes next: one listed below, or module:name.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -115,8 +115,11 @@ class ListsPolicies(CheckedCommand):
         from labkit.policies import POLICIES, options_of
 
         rows = []
-        for name, kind in sorted(POLICIES.items()):
-            summary = (kind.__doc__ or "").strip().splitlines()[0]
+        for name, kind in sorted(POLICIES.all().items()):
+            if kind is None:
+                rows.append((name, "It is installed and could not be imported."))
+                continue
+            summary = ((kind.__doc__ or "").strip().splitlines() or [""])[0]
             options = ", ".join(options_of(name))
             rows.append((name, f"{summary} Options: {options}." if options else summary))
         with formatter.section("Policies"):
@@ -184,6 +187,7 @@ def dispatch(
     from labkit.settings import load_settings
     from labkit.taskqueue import connect
 
+    import_from_here()
     settings = load_settings()
     known = parse_classes(
         classes or settings.classes, weights=weights, shares=shares, deadlines=deadlines, limits=limits

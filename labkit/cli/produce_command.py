@@ -14,6 +14,7 @@ import typer
 from labkit.cli.common import (
     attached_topics,
     choose,
+    import_from_here,
     send_on_schedule,
     start_logging,
     stop_on_signal,
@@ -91,6 +92,7 @@ def produce(
     partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
     total = None if forever else count or (len(messages) if messages else DEFAULT_COUNT)
     tally = _ReceiptCounts(one_by_one=total is not None and total <= SHOWN_ONE_BY_ONE)
+    import_from_here()
     strategy = None if backpressure is None else parse_strategy(backpressure)
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:

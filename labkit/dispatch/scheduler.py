@@ -9,8 +9,9 @@ from labkit.celery_app.envelope import check_for_celery
 from labkit.celery_app.kinds import handler_of
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
-from labkit.errors import UnfitForCelery, UnknownKind
+from labkit.errors import LabkitError, UnfitForCelery, UnknownKind
 from labkit.policies import Decision, Ledger, Policy, View
+from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.work_item import WorkItem
 
 #: How many tasks go to Celery at once, at most: what two dispatchers together may send too many.
@@ -54,7 +55,7 @@ class Scheduler:
             view = self._view(ledger, taken=count.taken + len(chosen), capacity=capacity)
             if view.full and view.backlogged and not is_full:
                 break
-            decision = policy.decide(view, self._measure())
+            decision = _decision(policy, view, self._measure())
             self._counts.held = decision.held
             if decision.start is None:
                 if chosen or not decision.shed:
@@ -95,3 +96,18 @@ class Scheduler:
                 intake.line.done(item)
         self._counts.dead[name] += 1
         return False
+
+
+def _decision(policy: Policy, view: View, now: float) -> Decision:
+    """What it decides; raises `LabkitError` where one of somebody else's raises, or decides what cannot be done."""
+    try:
+        decision = policy.decide(view, now)
+    except Exception as error:
+        raise LabkitError(f"The policy {policy.name!r} raised {describe_with_place(error)}") from error
+    if not isinstance(decision, Decision):
+        raise LabkitError(f"The policy {policy.name!r} returned a {type(decision).__name__}; give a Decision.")
+    waiting = {one.name for one in view.backlogged}
+    for name in (*([] if decision.start is None else [decision.start]), *decision.shed):
+        if name not in waiting:
+            raise LabkitError(f"The policy {policy.name!r} chose the class {name!r}, in which no task waits.")
+    return decision

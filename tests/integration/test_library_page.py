@@ -35,4 +35,4 @@ def test_each_example_is_run_is_short_and_has_a_name_of_its_own():
     assert len(EXAMPLES) == len({name for _, name, _ in EXAMPLES}) == blocks
     assert all(len(code.splitlines()) <= 26 for code, _, _ in EXAMPLES)
     modules = [name.removesuffix(".py") for _, name, printed in EXAMPLES if not printed]
-    assert all(re.search(rf"^from {module} import ", PAGE, re.MULTILINE) for module in modules)
+    assert all(re.search(rf"^from {module} import |policy=\"{module}:", PAGE, re.MULTILINE) for module in modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +12,9 @@ from labkit.celery_app.envelope import DEEPEST
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.scheduler import BATCH, Scheduler
+from labkit.errors import LabkitError
 from labkit.measure.task_record import TaskRecord
-from labkit.policies import Ledger, PriorityClass, make_policy
+from labkit.policies import Decision, Ledger, PriorityClass, make_policy
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -87,6 +89,25 @@ def test_what_comes_while_it_chooses_is_not_shed_for_want_of_room(lines):
     assert lines.choose(0, is_full=False) == ""
     assert lines.choose(4, is_full=False) == "LLLL"
     assert (lines.waiting(), lines.counts.shed["low"], lines.counts.held) == ([0, 6], 0, {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda: 1 / 0, "'mine' raised ZeroDivisionError: division by zero .*test_scheduler.py, line"),
+        (lambda: "low", "'mine' returned a str; give a Decision"),
+        (lambda: None, "'mine' returned a NoneType"),
+        (lambda: Decision(start="high", held={}), "'mine' chose the class 'high', in which no task waits"),
+        (lambda: Decision(start="no class", held={}), "'mine' chose the class 'no class'"),
+        (lambda: Decision(start=None, held={}, shed=("high",)), "'mine' chose the class 'high'"),
+    ],
+)
+def test_a_policy_of_somebody_else_s_that_fails_is_told_and_no_task_is_taken(lines, answer, message):
+    lines.put("low", 3)
+    lines.chooser.use(SimpleNamespace(name="mine", decide=lambda view, now: answer()))
+    with pytest.raises(LabkitError, match=message):
+        lines.choose(2, is_full=True)
+    assert lines.waiting() == [0, 3]
 
 
 def test_when_there_is_no_room_the_newest_beyond_the_limit_are_shed(lines):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import labkit.policies
+from labkit import plugin
 from labkit.errors import SettingsError
 from labkit.policies import POLICIES, make_policy, options_of
 
@@ -59,5 +60,83 @@ def test_options_are_those_of_the_class():
     ],
 )
 def test_what_does_not_fit_is_refused(name, options, message):
+    with pytest.raises(SettingsError, match=message):
+        make_policy(name, **options)
+
+
+OWN = """
+from dataclasses import dataclass
+from labkit.policies import Decision
+
+@dataclass(frozen=True)
+class Patient:
+    'Serves the last class first.'
+    name = "patient"
+    rate: float = 1.0
+
+    def __post_init__(self):
+        if self.rate == 13:
+            raise RuntimeError("unlucky")
+
+    def decide(self, view, now):
+        return Decision(start=view.startable[-1].name, held={}) if view.startable else Decision(start=None, held={})
+
+class Nameless:
+    def decide(self, view, now): ...
+
+nothing = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of somebody else's, and an entry point for what is in it."""
+    (tmp_path / "own_policies.py").write_text(OWN)
+    (tmp_path / "own_broken.py").write_text("raise SystemExit('not today')")
+    info = tmp_path / "own-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
+    names = ("patient = own_policies:Patient", "strict = own_policies:Patient", "broken = own_broken:Policy")
+    (info / "entry_points.txt").write_text("\n".join(("[labkit.policies]", *names)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugin.plugins.cache_clear()
+    yield
+    plugin.plugins.cache_clear()
+    for name in ("own_policies", "own_broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", ["patient", "own_policies:Patient"])
+def test_one_of_somebody_else_s_is_made_by_its_place_or_its_entry_point(own, name):
+    made = make_policy(name, rate=0.5)
+    assert (made.name, made.rate) == ("patient", 0.5)
+    assert options_of(name) == ("rate",)
+    assert POLICIES.parse(f"{name}:rate=2").rate == 2
+    assert POLICIES.parse(name).rate == 1
+
+
+def test_labkit_s_own_comes_first_and_all_are_listed(own):
+    assert make_policy("strict") == POLICIES["strict"]()
+    found = POLICIES.all()
+    assert set(found) == {*POLICIES, "patient", "broken"}
+    assert found["broken"] is None
+    assert found["patient"].__doc__ == "Serves the last class first."
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("own_policies:Patience", {}, "'own_policies:Patience' could not be imported: .*no attribute 'Patience'"),
+        ("no_such_module:Policy", {}, "could not be imported: No module named 'no_such_module'"),
+        ("own_broken:Policy", {}, "could not be imported: SystemExit: not today"),
+        ("broken", {}, "'broken' could not be imported: SystemExit: not today"),
+        ("own_policies:nothing", {}, "own_policies:nothing is no policy: that is a class with a text `name`"),
+        ("own_policies:Nameless", {}, "own_policies:Nameless is no policy"),
+        ("own_policies:Patient", {"rats": 1}, "has no option 'rats'; it takes rate. Did you mean 'rate'"),
+        ("patient", {"rate": 13}, "'patient' could not be made: RuntimeError: unlucky"),
+        ("patien", {}, "there are .*patient.*module:name"),
+    ],
+)
+def test_what_is_wrong_with_one_of_somebody_else_s_is_a_sentence(own, name, options, message):
     with pytest.raises(SettingsError, match=message):
         make_policy(name, **options)
