@@ -69,9 +69,9 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         """The class of that name. Raises `SettingsError` if there is none, or it cannot be imported."""
         if name in self:
             return self[name]
-        found = self._elsewhere()
         if self._method and is_place(name):
             return plugin_class(self._sort, name, name, method=self._method)
+        found = self._elsewhere()
         if name in found:
             return plugin_class(self._sort, name, found[name].value, method=self._method)
         meant = did_you_mean(name, self)
