@@ -42,7 +42,7 @@ FACTS = {
 #: Of these, what each task goes through: see `test_what_is_no_task_is_told_when_it_is_sent`.
 HOT = {"new_task": {"clock", "rng", "payload"}, "Producer.send": {"task"}, "Producer.send_many": {"tasks"}}
 HOT["Jobs.create"] = {"job_id"}  # `BadJobId`
-HOT["ServiceTime.draw"] = {"task_id", "seed"}
+HOT["ServiceTime.draw"] = {"task_id"}
 HOT["Producer.submit"] = {"task", "scheduled_at", "stop"}
 
 

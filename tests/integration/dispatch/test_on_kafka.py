@@ -207,7 +207,7 @@ def test_a_broker_whose_queue_cannot_be_counted_is_refused(lab, topics, unique_n
 
 def test_a_session_ends_when_everything_is_done(lab, settings):
     with CelerySession(
-        lab, classes=[HIGH, LOW], policy="weighted", workers=2, pool="threads", limit=2, settings=settings
+        lab, classes=[HIGH, LOW], policy="weighted", concurrency=2, pool="threads", limit=2, settings=settings
     ) as session:
         sent = {}
         for name in ("low", "high"):
@@ -227,7 +227,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
 
 
 def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
-    with CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=settings) as session:
+    with CelerySession(lab, classes=[LOW], concurrency=1, pool="threads", settings=settings) as session:
         with Producer(session.topic("low"), settings=settings) as producer:
             producer.send(new_task("test-wait", str(tmp_path / "gate")))
         with pytest.raises(
@@ -242,7 +242,7 @@ def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
 def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, caplog):
     own = settings.model_copy(update={"celery_broker_url": own_redis.url})
     with (
-        CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=own) as session,
+        CelerySession(lab, classes=[LOW], concurrency=1, pool="threads", settings=own) as session,
         ThreadPoolExecutor() as threads,
     ):
         with Producer(session.topic("low"), settings=own) as producer:
