@@ -271,7 +271,7 @@ class CelerySession(Resource, checked=True):
         count = answer_of_broker(self.count, deadline, away=RedisUnreachable)
         done = not (any(place.lag for place in places) or any(count.waiting) or count.unacknowledged)
         ends = sum(place.end for place in places)
-        return Look(done=done, records=self._records.read(deadline), ends=ends, processes=count.processes)
+        return Look(done=done, records=self._records.read(deadline), ends=ends, concurrency=count.concurrency)
 
 
 def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> AbstractContextManager[Topics]:

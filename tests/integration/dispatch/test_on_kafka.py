@@ -219,7 +219,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
         assert frame["outcome"].value_counts().to_dict() == {"done": 40, "dead": 2}
         assert frame.groupby("topic")["priority"].unique().map(list).to_dict() == {"jobs.high": [0], "jobs.low": [1]}
         count = session.count()
-        assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 2)
+        assert (sum(count.waiting), count.unacknowledged, count.concurrency) == (0, 0, 2)
         assert session.drain(timeout=120).equals(frame), "nothing more came"
         with Producer(session.topic("high"), settings=settings) as producer:
             producer.send(new_task("sleep", 0.3))
@@ -279,6 +279,6 @@ def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_red
                     sent.append({one.task_id for one in producer.send_many([new_task("sleep", 0) for _ in range(5)])})
             found = [set(session.drain(timeout=120)["task_id"]) for session in (first, second)]
             assert found == sent
-            assert [session.count().processes for session in (first, second)] == [2, 2]
+            assert [session.count().concurrency for session in (first, second)] == [2, 2]
     assert not list(client.scan_iter(f"{settings.topic_prefix}labkit:celery:*"))
     assert [set(session.records()["task_id"]) for session in (first, second)] == sent, "records outlive their session"
