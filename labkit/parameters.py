@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast, get_args
 
 from labkit.parameter_checks import BadType, BadValue, Check, Fault, check_of, did_you_mean, evaluated
 
-__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "checked", "did_you_mean"]
+__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "check_names", "checked", "did_you_mean"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -61,6 +61,22 @@ def check_fields(made: Any, *, ranges: bool = True) -> None:
         is_beyond = isinstance(value, int) and abs(value) >= 2**63  # what nobody could even write into a message
         if fault is not None and (ranges or fault[0] is BadType or is_beyond):
             _raise_if(fault, name, value, type(made).__name__)
+
+
+def check_names(owner: Owner) -> Owner:
+    """Have the constructor of this dataclass say of a name that no field has what was meant; raises `BadType`."""
+    made = cast("Any", owner)
+    construct, known = made.__init__, made.__dataclass_fields__
+
+    @wraps(construct)
+    def call(*args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                raise BadType(f"{owner.__name__} has no parameter {name!r}.{did_you_mean(name, known)}")
+        construct(*args, **kwargs)
+
+    made.__init__ = call
+    return owner
 
 
 def check_methods(owner: Owner, unchecked: Collection[str] = ()) -> Owner:

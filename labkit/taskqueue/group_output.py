@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec import Struct
-
 from labkit.measure.task_record import TaskRecord
-from labkit.parameters import check_fields
+from labkit.parameters import check_fields, check_names
 
 
-class Output(Struct, frozen=True, kw_only=True):
+@check_names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
     """What a worker group leaves behind, and who hears of it meanwhile.
 
     `records` is the Parquet file in which the records are left at the end (by default in the folder of the settings, if

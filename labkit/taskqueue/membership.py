@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from dataclasses import dataclass
 
-from labkit.parameters import check_fields
+from labkit.parameters import check_fields, check_names
 
 
-class Membership(Struct, frozen=True, kw_only=True):
+@check_names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
     """How the workers of a group are members of it; times in seconds.
 
     They are called `name`-1, `name`-2, … With `processes` each is a process of its own, which can be killed; its

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from labkit.errors import SettingsError
-from labkit.parameters import check_fields, checked
+from labkit.parameters import check_fields, check_names, checked
 from labkit.taskqueue.task import Task
 
 #: A year.
@@ -20,6 +20,7 @@ LONGEST = 365 * 86_400.0
 _PARAMETERS = {"constant": 1, "uniform": 2, "exponential": 1}
 
 
+@check_names
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
     """A distribution of service times; parameters in seconds. Make one by the functions below.

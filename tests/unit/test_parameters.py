@@ -169,6 +169,15 @@ def test_a_name_that_is_none_of_the_parameters_is_told_with_what_was_meant():
     assert work(2, timeout=3) == 2
 
 
+@pytest.mark.parametrize("found", [pytest.param(found, id=name) for name, found in callables() if name not in HOT])
+def test_a_name_of_no_parameter_is_told_by_all_that_takes_some(found):
+    kinds = {one.name: one.kind for one in inspect.signature(found).parameters.values()}
+    if not kinds.keys() - {"self"} or inspect.Parameter.VAR_KEYWORD in kinds.values():
+        return
+    with pytest.raises(BadType, match=r"^\S+ has no parameter 'no_such'\.$"):
+        found(no_such=1)
+
+
 def test_each_call_is_checked_and_answers_as_before():
     @checked
     def add(*numbers: int, seed: int = 0) -> int:

@@ -55,7 +55,9 @@ def test_what_stays_away_for_so_long_is_missing(session):
     assert session.missing.by_class == {"low": 1}
 
 
-@pytest.mark.parametrize("change", [{"records": 4}, {"ends": 5}, {"done": False}, {"concurrency": 0}, {"concurrency": 2}])
+@pytest.mark.parametrize(
+    "change", [{"records": 4}, {"ends": 5}, {"done": False}, {"concurrency": 0}, {"concurrency": 2}]
+)
 def test_with_every_change_the_waiting_begins_anew(session, change):
     session.are_final()
     assert not session.are_final(DONE._replace(**change), after=SETTLED - 0.1)

@@ -118,6 +118,13 @@ def test_zero_is_refused(number):
             CeleryWorker(object.__new__(Lab), **{keyword: number}, settings=SETTINGS)
 
 
+def test_the_word_of_others_for_how_many_at_once_is_told_what_it_is_here():
+    for word in ("workers", "processes", "threads", "parallel"):
+        for made in (CelerySession, CeleryWorker):
+            with pytest.raises(SettingsError, match=rf"no parameter '{word}'\. Did you mean 'concurrency'\?$"):
+                made(object.__new__(Lab), **{word: 2})
+
+
 def test_what_is_not_given_is_as_it_was_set():
     assert limit_of(None, SETTINGS) == SETTINGS.celery_limit
     assert [concurrency_of(pool, None) for pool in ("prefork", "threads", "solo")] == [2, 2, 1]

@@ -64,13 +64,17 @@ CHOICES = [
 GROUPED = {"membership": Membership, "output": Output}
 
 
+def names_of(kind):
+    return [one.name for one in fields(kind)]
+
+
 def grouped(given):
     """These options as they are given to a worker group: the rarer ones in the object in which they stand."""
     found = {
-        name: kind(**{one: value for one, value in given.items() if one in kind.__struct_fields__})
+        name: kind(**{one: value for one, value in given.items() if one in names_of(kind)})
         for name, kind in GROUPED.items()
     }
-    rare = {one for kind in GROUPED.values() for one in kind.__struct_fields__}
+    rare = {one for kind in GROUPED.values() for one in names_of(kind)}
     return {**found, **{one: value for one, value in given.items() if one not in rare}}
 
 
@@ -82,7 +86,7 @@ def options(**given):
 def test_every_option_of_a_group_is_in_the_table():
     known = set(inspect.signature(WorkerGroup.__init__).parameters) - {"topic", "group", "workers", "settings", "self"}
     assert known == {one.name for one in fields(GroupOptions)}
-    known |= {one for kind in GROUPED.values() for one in kind.__struct_fields__}
+    known |= {one for kind in GROUPED.values() for one in names_of(kind)}
     known -= {"name", "on_record", "records", "clock", *GROUPED}
     assert known == {*OPTIONS, "handler", "mode", "order", "executor", "processes"}
 
@@ -151,8 +155,8 @@ def test_zero_and_what_no_clock_holds_are_refused(option, value):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        *((one, f"give membership=Membership({one}=…)") for one in Membership.__struct_fields__),
-        *((one, f"give output=Output({one}=…)") for one in Output.__struct_fields__),
+        *((one, f"give membership=Membership({one}=…)") for one in names_of(Membership)),
+        *((one, f"give output=Output({one}=…)") for one in names_of(Output)),
         ("attempts", "give retry=Retry(attempts=…)"),
         ("seed", "give handler=ServiceTime(seed=…)"),
         ("service", "A ServiceTime is given as 'handler'"),
