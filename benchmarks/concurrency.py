@@ -19,7 +19,7 @@ from labkit.taskqueue.task import Task
 
 REPEATS = 3
 THREADS_TASKS, THREADS_KEYS, THREADS = 10_000, 1_000, 16
-SERVICE, SEED = uniform(0, 0.005), 1
+SERVICE = uniform(0, 0.005, seed=1)
 ASYNCIO_TASKS, ASYNCIO_KEYS, ASYNCIO_PARTITIONS = 2_000, 100, 4
 #: As many coroutines at once as there are keys: more can't run, since those of a key go one after the other.
 COROUTINES = ASYNCIO_KEYS
@@ -37,7 +37,7 @@ def measure() -> Iterator[Figure]:
 
 def _threads(lab: Lab, transport: TransportName) -> Iterator[Figure]:
     tasks = _tasks(THREADS_TASKS, THREADS_KEYS)
-    work = Work(service=SERVICE, seed=SEED)
+    work = Work(SERVICE)
     together = WorkerConfig(order="key", concurrency=THREADS)
     alone = WorkerConfig(order="key", concurrency=1)
     shifts: list[Shift] = []
@@ -118,7 +118,7 @@ def _asyncio(lab: Lab, transport: TransportName) -> Figure:
 
 def ideal_time(tasks: Sequence[Task], threads: int) -> float:
     """The drawn service times, spread evenly over the threads, in seconds."""
-    return sum(SERVICE.draw(task.id, SEED) for task in tasks) / threads
+    return sum(SERVICE.draw(task.id) for task in tasks) / threads
 
 
 def _tasks(count: int, keys: int) -> list[Task]:

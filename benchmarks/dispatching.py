@@ -163,7 +163,7 @@ def _added_latency(lab: Lab) -> dict[str, dict[str, float]]:
     }
     app = make_app(broker_url(settings, lab), settings)
     prompt = load_settings(linger_ms=0)  # an urgent task does not wait for others to fill a batch
-    with CelerySession(lab, classes=[high, low], policy="reserve", workers=2, pool="threads", limit=1) as session:
+    with CelerySession(lab, classes=[high, low], policy="reserve", concurrency=2, pool="threads", limit=1) as session:
         _fill(lab, f"jobs.{low.name}", [new_task(SLEEP_KIND, LOW_SECONDS) for _ in range(LOW_TASKS)])
         session.wait_for_records(20, timeout=LONGEST)
         with Producer(session.topic(high.name), settings=prompt) as producer, app.connection_for_write() as connection:

@@ -9,6 +9,7 @@ import psutil
 from benchmarks.figure import Figure, measured
 from labkit.lab import Lab
 from labkit.taskqueue import Producer, Topic, WorkerGroup, connect, new_task
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 
 REPEATS = 3
@@ -52,7 +53,7 @@ def _run(lab: Lab) -> list[int]:
     with (
         connect(lab, transport="confluent-kafka") as topics,
         topics.fresh(f"endurance-{uuid4().hex}", partitions=1) as topic,
-        WorkerGroup(topic, processes=True) as group,
+        WorkerGroup(topic, membership=Membership(processes=True)) as group,
         Producer(topic) as producer,
     ):
         worker = worker_process()

@@ -84,7 +84,7 @@ def _against_nbgrader(folder: Path, size: Size) -> Figure:
         at_least=5,
         aim=15,
         how=(
-            f"{size.students} submissions of two functions each, all right; `labkit grade auto --workers 2` in the "
+            f"{size.students} submissions of two functions each, all right; `labkit grade auto --concurrency 2` in the "
             "sandbox, from the command to its end."
         ),
         rival="`nbgrader autograde` 0.9.6 of the same submissions: a kernel for each, one after the other, no sandbox.",
@@ -162,8 +162,8 @@ def _class(folder: Path, size: Size) -> Figure:
         at_least=40,
         aim=15,
         how=(
-            "The model, other styles and planted mistakes in turn; `labkit grade auto --workers 2`, each submission in "
-            "sandboxes and on a Kafka of its own."
+            "The model, other styles and planted mistakes in turn; `labkit grade auto --concurrency 2`, each "
+            "submission in sandboxes and on a Kafka of its own."
         ),
     )
 

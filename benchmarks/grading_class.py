@@ -38,7 +38,7 @@ class GradedClass:
 
     def command(self) -> list[str]:
         """The command that grades it, two at one time."""
-        return [str(LABKIT), "grade", "auto", self.assignment, "--workers", "2"]
+        return [str(LABKIT), "grade", "auto", self.assignment, "--concurrency", "2"]
 
     def grade(self) -> None:
         """Grade it. Raises CalledProcessError if one could not be graded."""

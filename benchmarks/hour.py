@@ -15,6 +15,8 @@ from benchmarks.figure import Figure, measured
 from labkit.lab import Lab
 from labkit.taskqueue import Producer, WorkerGroup, connect, new_task
 from labkit.taskqueue.arrivals import constant
+from labkit.taskqueue.group_output import Output
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 
 RATE = 500.0
@@ -64,7 +66,9 @@ def _run() -> tuple[list[tuple[int, int]], int, int]:
         Lab() as lab,
         connect(lab, transport="confluent-kafka") as topics,
         topics.fresh(f"hour-{uuid4().hex}", partitions=2) as topic,
-        WorkerGroup(topic, processes=True, records=Path(folder) / "records.parquet") as group,
+        WorkerGroup(
+            topic, membership=Membership(processes=True), output=Output(records=Path(folder) / "records.parquet")
+        ) as group,
         Producer(topic, on_receipt=lambda r: r.error is not None and failures.append(r.error)) as producer,
     ):
         processes = psutil.Process(), worker_process()

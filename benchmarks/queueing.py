@@ -133,7 +133,7 @@ def _share_figure(lab: Lab, policy: str) -> Figure:
 
 def _share(lab: Lab, policy: str, rng: np.random.Generator) -> float:
     classes = _classes(share=PROMISED)
-    with CelerySession(lab, classes=classes, policy=policy, workers=1, pool="threads", limit=1) as session:
+    with CelerySession(lab, classes=classes, policy=policy, concurrency=1, pool="threads", limit=1) as session:
         busy = _pace(session, classes, SHARE_SERVICE, 1, rng).busy
         rates = np.array([URGENT, 1 - URGENT]) * OVERLOAD / busy
         arrivals = poisson_arrivals(rates.tolist(), SHARE_TASKS, rng)
@@ -147,7 +147,7 @@ def _share(lab: Lab, policy: str, rng: np.random.Generator) -> float:
 def _waiting_figure(lab: Lab, utilisation: float) -> Figure:
     rng = np.random.default_rng((SEED, round(100 * utilisation)))
     classes = _classes()
-    with CelerySession(lab, classes=classes, policy="strict", workers=1, pool="threads", limit=1) as session:
+    with CelerySession(lab, classes=classes, policy="strict", concurrency=1, pool="threads", limit=1) as session:
         nominal = _pace(session, classes, WAIT_SERVICE, 1, rng).busy
         rates = (np.array([URGENT, 1 - URGENT]) * utilisation / nominal).tolist()
         arrivals = poisson_arrivals(rates, WAIT_TASKS, rng)
@@ -209,10 +209,10 @@ def _blocking_figure(lab: Lab) -> Figure:
     known = [PriorityClass(name=f"only-{uuid4().hex[:8]}", limit=CAPACITY - SERVERS)]
     # the run that measures the servers must shed nothing
     roomy = [PriorityClass(name=f"all-{uuid4().hex[:8]}")]
-    with CelerySession(lab, classes=roomy, policy="strict", workers=SERVERS, pool="threads", limit=1) as session:
+    with CelerySession(lab, classes=roomy, policy="strict", concurrency=SERVERS, pool="threads", limit=1) as session:
         pace = _pace(session, roomy, BLOCK_SERVICE, SERVERS, rng)
     rate = BLOCKED_UTILISATION * SERVERS / pace.busy
-    with CelerySession(lab, classes=known, policy="strict", workers=SERVERS, pool="threads", limit=1) as session:
+    with CelerySession(lab, classes=known, policy="strict", concurrency=SERVERS, pool="threads", limit=1) as session:
         arrivals = poisson_arrivals([rate], BLOCK_TASKS, rng)
         service = rng.exponential(BLOCK_SERVICE, BLOCK_TASKS)
         records = _run(session, known, arrivals, service.tolist())

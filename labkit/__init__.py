@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from labkit.policies import PriorityClass, make_policy
     from labkit.taskqueue import (
         DeadLetters,
+        Membership,
+        Output,
         Producer,
         Retry,
         Task,
@@ -39,6 +41,8 @@ __all__ = [
     "CelerySession",
     "DeadLetters",
     "Lab",
+    "Membership",
+    "Output",
     "PriorityClass",
     "Producer",
     "ProducerAdmission",

@@ -9,16 +9,17 @@ An object of another program's class is taken where one of labkit's is expected:
 from __future__ import annotations
 
 import inspect
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Hashable
 from functools import cache, wraps
 from types import FunctionType
-from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast, get_origin
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast, get_args, get_origin
 
 from labkit.parameter_checks import BadType, BadValue, Check, Fault, check_of, did_you_mean, evaluated
 
-__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "checked", "did_you_mean"]
+__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "check_names", "checked", "did_you_mean"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -43,7 +44,7 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
             if check is _NO_SUCH:
                 if what.takes_any:
                     continue
-                raise BadType(f"{what.owner} has no parameter {name!r}.{did_you_mean(name, what.by_name)}")
+                raise BadType(f"{what.owner} has no parameter {name!r}.{_place_of(name, function, what.by_name)}")
             if check is not None:
                 _raise_if(check(name, value), name, value, what.owner)
         return function(*args, **kwargs)
@@ -60,6 +61,22 @@ def check_fields(made: Any, *, ranges: bool = True) -> None:
         is_beyond = isinstance(value, int) and abs(value) >= 2**63  # what nobody could even write into a message
         if fault is not None and (ranges or fault[0] is BadType or is_beyond):
             _raise_if(fault, name, value, type(made).__name__)
+
+
+def check_names(owner: Owner) -> Owner:
+    """Have the constructor of this dataclass say of a name that no field has what was meant; raises `BadType`."""
+    made = cast("Any", owner)
+    construct, known = made.__init__, made.__dataclass_fields__
+
+    @wraps(construct)
+    def call(*args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                raise BadType(f"{owner.__name__} has no parameter {name!r}.{did_you_mean(name, known)}")
+        construct(*args, **kwargs)
+
+    made.__init__ = call
+    return owner
 
 
 def check_methods(owner: Owner, unchecked: Collection[str] = ()) -> Owner:
@@ -92,6 +109,8 @@ def _no_such(name: str, value: object) -> Fault | None:
 
 
 _NO_SUCH: Check = _no_such
+#: Words that others have for one kind of parallelism: labkit's own is the one that is a parameter there.
+_OF_ONE_KIND = (("concurrency", "workers", "threads", "processes", "parallel"), ("executor", "pool"))
 
 
 def _plan(function: Callable[..., object]) -> _Plan:
@@ -114,6 +133,29 @@ def _plan(function: Callable[..., object]) -> _Plan:
                     by_name[name] = check
     owner = function.__qualname__.removesuffix(".__init__")
     return _Plan(owner, in_order, by_name, takes_any)
+
+
+def _place_of(name: str, function: Callable[..., object], known: Collection[str]) -> str:
+    """A sentence that says where this parameter is given, or which was meant, with a space before it; or nothing."""
+    module = sys.modules[function.__module__]
+    for parameter, one in inspect.signature(function).parameters.items():
+        annotation = None if one.default is one.empty else evaluated(one.annotation, module)
+        for kind in (annotation, *get_args(annotation)):
+            if name in _fields_of(kind):
+                return f" It is a parameter of {kind.__name__}: give {parameter}={kind.__name__}({name}=…)."
+            if isinstance(kind, type) and name == _in_lower_case(kind).partition("_")[0] and _fields_of(kind):
+                return f" A {kind.__name__} is given as {parameter!r}."
+    alike = next((words for words in _OF_ONE_KIND if name in words), ())
+    return next((f" Did you mean {word!r}?" for word in alike if word in known), did_you_mean(name, known))
+
+
+def _fields_of(kind: Any) -> Collection[str]:
+    """The names of the fields of a dataclass or a struct; of other classes none."""
+    return getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None) or ()
+
+
+def _in_lower_case(kind: type) -> str:
+    return re.sub("(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
 @cache

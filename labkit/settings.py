@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         60.0, description="when a task counts as lost that a worker has taken; longer than the longest task"
     )
     celery_imports: str = Field("", description="your modules with handlers for Celery, with commas between")
-    celery_limit: int = Field(2, ge=1, le=10_000, description="how many tasks per worker process fill Celery's queue")
+    celery_limit: int = Field(2, ge=1, le=10_000, description="how many tasks per task at once fill Celery's queue")
     celery_namespace: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,100}$",

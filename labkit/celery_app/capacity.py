@@ -2,8 +2,8 @@
 
 Taken is what waits on every priority level of the queue, plus what workers have taken and not acknowledged (kombu's
 hash `unacked`), plus what other dispatchers have reserved and are about to send. How much of that there may be is a
-limit per running worker process. Each worker says every second how many processes it has; one that is silent for
-`SILENCE` seconds does not count.
+limit per task that running workers perform at once. Each worker says every second how many those are; one that is
+silent for `SILENCE` seconds does not count.
 
 All of it is one script in Redis, so that no two dispatchers ever see the same capacity left. A reservation lasts until
 the dispatcher makes its next one, at most `RESERVATION` seconds: then its dispatcher is taken for dead. One that was
@@ -27,13 +27,14 @@ from labkit.settings import Settings
 
 #: How long a reservation lasts, in seconds.
 RESERVATION = 5.0
-#: After so many seconds without a sign, a worker counts as dead, and its processes no longer count.
+#: After so many seconds without a sign, a worker counts as dead, and what it could perform no longer counts.
 SILENCE = 5.0
 #: How long it is remembered that a worker died, in seconds: see `labkit.celery_app.task_starts`.
 REMEMBERED = 24 * 3600.0
 
-# KEYS: unacked, workers' processes, workers' last signs, reservations, the priority levels.
-# ARGV: dispatcher, wanted, limit per process, ms of silence, ms of a reservation, ms for which a death is remembered.
+# KEYS: unacked, workers' concurrency, workers' last signs, reservations, the priority levels.
+# ARGV: dispatcher, wanted, limit per task at once, ms of silence, ms of a reservation, ms for which a death is
+# remembered.
 _COUNT = (
     NOW
     + """
@@ -87,12 +88,12 @@ class Count(NamedTuple):
     """Celery's queue at one moment.
 
     `granted`: how many may be sent now. `waiting`: per priority level. `unacknowledged`: taken by workers and not
-    finished. `reserved`: by other dispatchers. `processes`: of all running workers.
+    finished. `reserved`: by other dispatchers. `concurrency`: how many tasks all running workers perform at once.
     """
 
     granted: int
     unacknowledged: int
-    processes: int
+    concurrency: int
     reserved: int
     waiting: tuple[int, ...]
     limit: int
@@ -105,11 +106,11 @@ class Count(NamedTuple):
     @property
     def capacity(self) -> int:
         """How much may fill it."""
-        return self.processes * self.limit
+        return self.concurrency * self.limit
 
 
 class Capacity:
-    """The room in the queue of one Celery application. `limit` is how many tasks may be taken per worker process.
+    """The room in the queue of one Celery application. `limit` is how many tasks may be taken per task at once.
 
     `dispatcher` names who reserves. Every call may raise `RedisUnreachable` and `RedisRefused`.
     """
@@ -142,8 +143,8 @@ class Capacity:
         arguments: list[str | int] = [dispatcher, wanted, self._limit, *times]
         with asked(f"Celery's queue could not be counted at {self._prefix}*"):
             found: Any = self._script(keys=self._keys, args=arguments)
-        granted, unacknowledged, processes, reserved, waiting = found
-        return Count(granted, unacknowledged, processes, reserved, tuple(waiting), self._limit)
+        granted, unacknowledged, concurrency, reserved, waiting = found
+        return Count(granted, unacknowledged, concurrency, reserved, tuple(waiting), self._limit)
 
 
 class Presence:
@@ -158,11 +159,11 @@ class Presence:
         self._name = name
         self._run = run or name
 
-    def say(self, processes: int) -> None:
-        """The worker lives and has so many processes (or threads) for tasks."""
+    def say(self, concurrency: int) -> None:
+        """The worker lives and performs so many tasks at once."""
         with self._asked(), self._client.pipeline() as pipe:
             seconds, micros = self._now()
-            pipe.hset(self._workers, self._run, f"{processes} {self._name}")
+            pipe.hset(self._workers, self._run, f"{concurrency} {self._name}")
             pipe.zadd(self._signs, {self._run: seconds * 1000 + micros // 1000})
             pipe.execute()
 
@@ -182,7 +183,7 @@ class Presence:
 
 
 def running_workers(client: redis.Redis, settings: Settings) -> dict[str, int]:
-    """The processes of the workers that have given a sign lately, by their names.
+    """How many tasks the workers that have given a sign lately perform at once, by their names.
 
     Raises `RedisUnreachable` and `RedisRefused`.
     """
@@ -190,13 +191,13 @@ def running_workers(client: redis.Redis, settings: Settings) -> dict[str, int]:
     with asked(f"The workers could not be read from {key}"):
         found: Any = client.hvals(key)
     workers: dict[str, int] = {}
-    for processes, name in sorted((value.decode().split(" ", 1) for value in found), key=lambda one: one[1]):
-        workers[name] = workers.get(name, 0) + int(processes)
+    for concurrency, name in sorted((value.decode().split(" ", 1) for value in found), key=lambda one: one[1]):
+        workers[name] = workers.get(name, 0) + int(concurrency)
     return workers
 
 
 def workers_key(prefix: str) -> str:
-    """The name of the hash of the workers' processes and names, by their runs."""
+    """The name of the hash of the workers' concurrency and names, by their runs."""
     return f"{prefix}workers"
 
 

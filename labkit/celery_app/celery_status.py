@@ -29,10 +29,10 @@ class OutcomeCounter:
     middle leaves no lock behind; the process that takes its place goes on with its row.
     """
 
-    def __init__(self, processes: int) -> None:
-        self._rows = processes
-        memory = mmap.mmap(-1, processes * len(COUNTED) * sizeof(c_uint64))
-        self._counts = (c_uint64 * (processes * len(COUNTED))).from_buffer(memory)
+    def __init__(self, concurrency: int) -> None:
+        self._rows = concurrency
+        memory = mmap.mmap(-1, concurrency * len(COUNTED) * sizeof(c_uint64))
+        self._counts = (c_uint64 * (concurrency * len(COUNTED))).from_buffer(memory)
         self._among_threads = threading.Lock()
 
     def add(self, what: str) -> None:
@@ -49,9 +49,9 @@ class OutcomeCounter:
 class CeleryStatus(Struct, frozen=True, kw_only=True):
     """Celery at one moment.
 
-    `workers`: the processes (or threads) of each, by its name. `waiting`: per priority level, 0 the most urgent.
+    `workers`: how many tasks each performs at once, by its name. `waiting`: per priority level, 0 the most urgent.
     `unacknowledged`: taken by workers and not finished. `reserved`: by dispatchers that are about to send. `taken` is
-    the sum of these; `capacity` is how much that may be, `limit` per process.
+    the sum of these; `capacity` is how much that may be, `limit` per task at once.
     """
 
     broker: str

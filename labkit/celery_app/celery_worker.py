@@ -110,8 +110,8 @@ def run_worker(
 ) -> int:
     """Work until SIGINT, SIGTERM or SIGHUP: then finish what is begun, and return the exit status.
 
-    `prefetch` is how many tasks are taken per process, those that run included. `on_ready` is called when the first
-    task can come, `on_ending` when it is to end, with the number of tasks that it has then, if there are any.
+    `prefetch` is how many tasks are taken per task at once, those that run included. `on_ready` is called when the
+    first task can come, `on_ending` when it is to end, with the number of tasks that it has then, if there are any.
     """
     worker = make_program(
         app,

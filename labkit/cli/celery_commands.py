@@ -62,20 +62,20 @@ def worker(
 
     pools: dict[str, Pool] = {one: one for one in get_args(Pool)}
     the_pool = choose("pool", pool, pools)
-    processes = concurrency_of(the_pool, concurrency)
+    at_once = concurrency_of(the_pool, concurrency)
     the_name = name or new_name("celery")
     settings = load_settings()
     url = reachable_broker(settings)
     print_line_by_line()
-    tally = OutcomeCounter(processes)
+    tally = OutcomeCounter(at_once)
     app = worker_app(settings, tally=tally)
     say_all(differing_kinds(connect(url), settings))
     status = run_worker(
         app,
         pool=the_pool,
-        concurrency=processes,
+        concurrency=at_once,
         name=the_name,
-        on_ready=lambda: print(f"{the_name} is ready: {processes} at once ({the_pool}). Ctrl-C ends it.", flush=True),
+        on_ready=lambda: print(f"{the_name} is ready: {at_once} at once ({the_pool}). Ctrl-C ends it.", flush=True),
         on_ending=lambda taken: print(
             f"{the_name} ends when what it has taken is done ({taken}); Ctrl-C again gives it back to the queue.",
             flush=True,
@@ -153,8 +153,8 @@ def _show(found: CeleryStatus) -> None:
     say(f"Celery at {found.broker}")
     if found.workers:
         workers = FittingTable("worker", "tasks at once", right=("tasks at once",))
-        for name, processes in found.workers.items():
-            workers.add_row(name, str(processes))
+        for name, concurrency in found.workers.items():
+            workers.add_row(name, str(concurrency))
         to.print(workers)
     else:
         say("No worker is running; `labkit celery worker` starts one.")

@@ -161,7 +161,7 @@ def dispatch(
         typer.Option(
             min=1,
             max=MOST_AT_ONCE,
-            help="How many tasks per worker process fill Celery's queue.",
+            help="How many tasks per task at once fill Celery's queue.",
             show_default="LABKIT_CELERY_LIMIT",
         ),
     ] = None,

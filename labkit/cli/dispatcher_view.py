@@ -101,10 +101,10 @@ def in_celery(look: DispatcherSnapshot) -> str:
     count = look.count
     if count is None:
         return "Celery: Redis does not answer"
-    if not count.processes:
+    if not count.concurrency:
         return f"Celery: {_waiting(look, count)}; no worker runs, `labkit celery worker` starts one"
     return (
-        f"Celery: {_waiting(look, count)}, {count.unacknowledged} taken by {count.processes} processes; "
+        f"Celery: {_waiting(look, count)}, {count.unacknowledged} taken (concurrency {count.concurrency}); "
         f"{count.taken} of {count.capacity} places full"
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labkit.grading.course.course_folder import Course
 
 #: How many submissions are graded at one time, unless it is said, and how many are sent to other computers.
-WORKERS, SENT = 2, 64
+AT_ONCE, SENT = 2, 64
 
 CourseFolder = Annotated[
     Path, typer.Option("--course", help="The folder of the course; by default this one.", show_default=False)
@@ -108,10 +108,10 @@ def auto(
     student: Annotated[
         list[str] | None, typer.Option(help="Only this student; may be given several times.", show_default=False)
     ] = None,
-    workers: Annotated[
+    concurrency: Annotated[
         int | None,
         typer.Option(
-            min=1, max=64, help="How many submissions at one time.", show_default=f"{WORKERS}; with --files: {SENT}"
+            min=1, max=64, help="How many submissions at once.", show_default=f"{AT_ONCE}; with --files: {SENT}"
         ),
     ] = None,
     files: Annotated[
@@ -131,8 +131,8 @@ def auto(
         _must_have_libraries("fsspec")
     from labkit.cli.grading_session import grade_submissions
 
-    at_once = workers or (WORKERS if files is None else SENT)
-    found = grade_submissions(opened, assignment, students=student or (), workers=at_once, files=files)
+    at_once = concurrency or (AT_ONCE if files is None else SENT)
+    found = grade_submissions(opened, assignment, students=student or (), concurrency=at_once, files=files)
     sys.exit(1 if any(one.failure for one in found) else 0)
 
 
@@ -141,7 +141,7 @@ def worker(
     files: Annotated[
         str, typer.Option(metavar="FOLDER", help="A folder that all computers have, or an address of fsspec's.")
     ],
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at one time.")] = WORKERS,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="How many submissions at once.")] = AT_ONCE,
 ) -> None:
     """Grade, in the sandbox, what any `labkit grade auto --files FOLDER` asks for, until Ctrl-C; then finish it.
 
@@ -153,7 +153,7 @@ def worker(
     from labkit.cli.grading_work import grade_for_others
 
     start_logging("celery")
-    grade_for_others(files, workers=workers)
+    grade_for_others(files, concurrency=concurrency)
 
 
 @grade_app.command()
@@ -237,7 +237,7 @@ def demo(
     _must_have_libraries()
     from labkit.cli.grading_demo import show_demo
 
-    sys.exit(0 if show_demo(folder, workers=WORKERS) else 1)
+    sys.exit(0 if show_demo(folder, concurrency=AT_ONCE) else 1)
 
 
 def _opened(folder: Path) -> Course:

@@ -19,8 +19,8 @@ from labkit.plain_text import one_line
 from labkit.settings import load_settings
 
 
-def show_demo(folder: Path, file: Path = CLASS_FILE, *, workers: int) -> bool:
-    """Make the course in this folder, grade the class of the file by so many workers at one time, and open the report.
+def show_demo(folder: Path, file: Path = CLASS_FILE, *, concurrency: int) -> bool:
+    """Make the course in this folder, grade the class of the file so many submissions at once, and open the report.
     Returns whether all could be graded and given back.
 
     Raises what `make_demo_course` and `grade_submissions` raise.
@@ -31,7 +31,7 @@ def show_demo(folder: Path, file: Path = CLASS_FILE, *, workers: int) -> bool:
     print(f"{submissions} submissions of {assignment} are in {course.root / 'submitted'}.", flush=True)
     there = f"cd {shlex.quote(str(course.root))}"
     try:
-        found = grade_submissions(course, assignment, workers=workers)
+        found = grade_submissions(course, assignment, concurrency=concurrency)
         is_given_back = _give_back(course, assignment)
         _report(course, assignment)
     except KeyboardInterrupt:

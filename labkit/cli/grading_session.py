@@ -23,9 +23,9 @@ END_TIMEOUT = 30.0
 
 
 def grade_submissions(
-    course: Course, assignment: str, *, students: Collection[str] = (), workers: int, files: str | None = None
+    course: Course, assignment: str, *, students: Collection[str] = (), concurrency: int, files: str | None = None
 ) -> list[GradedSubmission]:
-    """Grade those of the assignment, or of these students only, so many at one time; tells what came of each.
+    """Grade those of the assignment, or of these students only, so many at once; tells what came of each.
 
     With `files`, the address of a shared folder, workers grade them that have it too. Raises what `GradingRun` raises,
     `SandboxUnavailable`, what is in the way of the files or of Redis, and `KeyboardInterrupt` when it is said what is
@@ -36,8 +36,10 @@ def grade_submissions(
         run = GradingRun(course, assignment, gradebook, students=students)
         ends.callback(run.join, END_TIMEOUT)  # after the brokers have ended, which those wait for that are under way
         try:
-            grade = _grader(course, run, workers, ends) if files is None else _remote_grader(course, run, files, ends)
-            _follow(run, grade, workers, found)
+            grade = (
+                _grader(course, run, concurrency, ends) if files is None else _remote_grader(course, run, files, ends)
+            )
+            _follow(run, grade, concurrency, found)
         except KeyboardInterrupt:
             more = "" if files is None else f" --files {_shown(files)}"
             print(f"Interrupted. {_sum(assignment, found)} `labkit grade auto {assignment}{more}` goes on.", flush=True)
@@ -47,13 +49,13 @@ def grade_submissions(
     return found
 
 
-def _grader(course: Course, run: GradingRun, workers: int, ends: ExitStack) -> Grade:
+def _grader(course: Course, run: GradingRun, concurrency: int, ends: ExitStack) -> Grade:
     """What grades a notebook; what it needs is open until `ends` is closed."""
     secret, sandbox, brokers = read_secret(course.root), make_backend("bubblewrap"), None
     if run.ungraded:
         sandbox = working_backend(load_settings().sandbox)
         if any(question.name == "behaviour" for question in run.assignment.questions):
-            brokers = ends.enter_context(BrokerPool(most=workers + 1))
+            brokers = ends.enter_context(BrokerPool(most=concurrency + 1))
     grader = Grader(sandbox, run.assignment, secret=secret, brokers=brokers)
     return lambda notebook, student: grader.grade(notebook, student=student)
 
@@ -75,13 +77,13 @@ def _shown(files: str) -> str:
     return shown_address(files)
 
 
-def _follow(run: GradingRun, grade: Grade, workers: int, found: list[GradedSubmission]) -> None:
+def _follow(run: GradingRun, grade: Grade, concurrency: int, found: list[GradedSubmission]) -> None:
     """A line for each submission that is graded, above a bar with the time that is left, where there is a terminal."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("grading", total=run.ungraded)
-        for one in run.outcomes(grade, workers=workers):
+        for one in run.outcomes(grade, concurrency=concurrency):
             found.append(one)
             if one.fresh:
                 console.print(one_line(_line(one)))

@@ -36,8 +36,8 @@ def shared_files(address: str) -> tuple[FileStore, GradingQueue]:
     return files, GradingQueue(url, settings, address=files.address, version=grader_version())
 
 
-def grade_for_others(address: str, *, workers: int) -> None:
-    """Grade so many at one time of what is sent with the files at this address, until Ctrl-C; then finish these.
+def grade_for_others(address: str, *, concurrency: int) -> None:
+    """Grade so many at once of what is sent with the files at this address, until Ctrl-C; then finish these.
 
     Raises `SandboxUnavailable`, what `shared_files` raises, and `WorkerFailed`.
     """
@@ -49,10 +49,10 @@ def grade_for_others(address: str, *, workers: int) -> None:
         status = run_worker(
             queue.app,
             pool="prefork",
-            concurrency=workers,
+            concurrency=concurrency,
             name=name,
             on_ready=lambda: print(
-                f"{name} is ready: {workers} at once, with the files at {files.name}. Ctrl-C ends it.", flush=True
+                f"{name} is ready: {concurrency} at once, with the files at {files.name}. Ctrl-C ends it.", flush=True
             ),
             on_ending=lambda taken: print(
                 f"{name} ends when what it has begun is graded ({taken}); Ctrl-C again gives it back to the others.",

@@ -127,7 +127,7 @@ def consume(
     from labkit.taskqueue import Retry
     from labkit.taskqueue.service_time import parse_service
 
-    work = mock_work(parse_service(service), seed=seed, failing=failing)
+    work = mock_work(parse_service(service, seed=seed), failing=failing)
     path = log or load_settings().results_dir / "processed_jobs.log"
     processed = ProcessedLog(path, group)
     start_logging("worker")

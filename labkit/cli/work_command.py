@@ -16,7 +16,7 @@ import typer
 
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
-from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
+from labkit.errors import BrokerUnreachable, LabkitError, SettingsError, UnknownTopic
 
 if TYPE_CHECKING:
     import threading
@@ -104,11 +104,15 @@ def work(
     from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
+    from labkit.taskqueue.group_output import Output
+    from labkit.taskqueue.membership import Membership
     from labkit.taskqueue.service_time import parse_service
 
     if service is not None and handler is not None:
         raise LabkitError("Give --service or --handler, not both.")
-    service_time = None if service is None else parse_service(service)
+    if service is None and seed is not None:
+        raise SettingsError("--seed is of the times of --service, and without it does nothing: leave it out.")
+    service_time = None if service is None else parse_service(service, seed=seed or 0)
     function = None if handler is None else _import(handler)
     the_mode = choose("mode", mode, MODES)
     the_order = None if order is None else choose("order", order, ORDERS)
@@ -137,22 +141,19 @@ def work(
             topic_of_tasks(topics, topic),
             group=group,
             workers=workers,
-            handler=function,
-            service=service_time,
-            seed=seed,
+            handler=function or service_time,
             mode=the_mode,
-            lock=lock,
             order=the_order,
             concurrency=concurrency,
             executor=the_executor,
             timeout=timeout,
             retry=None if attempts is None else Retry(attempts=attempts),
-            plain=plain,
-            processes=processes,
-            name=f"worker-{os.getpid()}",
-            on_record=None if metrics is None else metrics.observe,
-            log_dir=settings.results_dir / "logs" if processes else None,
-            records=target,
+            membership=Membership(name=f"worker-{os.getpid()}", processes=processes, lock=lock, plain=plain),
+            output=Output(
+                records=target,
+                on_record=None if metrics is None else metrics.observe,
+                log_dir=settings.results_dir / "logs" if processes else None,
+            ),
         )
         if service_time is None and function is None:
             say(_NO_WORK, sys.stderr)

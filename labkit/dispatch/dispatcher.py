@@ -52,7 +52,7 @@ RETRY_INTERVAL = 0.5
 JOIN_TIMEOUT = 30.0
 
 #: No room is needed by those who do not look for it.
-_BOUNDLESS = Count(granted=BATCH, unacknowledged=0, processes=0, reserved=0, waiting=(), limit=0)
+_BOUNDLESS = Count(granted=BATCH, unacknowledged=0, concurrency=0, reserved=0, waiting=(), limit=0)
 
 log = safe_logger("labkit.dispatcher")
 

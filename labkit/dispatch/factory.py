@@ -53,9 +53,9 @@ def make_dispatcher(
 ) -> Dispatcher:
     """A dispatcher for the topics `jobs.<class>`, which are made if they do not exist.
 
-    `limit`: how many tasks may be taken per process of Celery's workers, by default as in the settings. `admission`
-    says who gets in (see `labkit.dispatch.dispatcher_admission`). The records of what is shed or given up go where
-    those of Celery's workers go. Raises `SettingsError`.
+    `limit`: how many tasks may be taken per task that Celery performs at once, by default as in the settings.
+    `admission` says who gets in (see `labkit.dispatch.dispatcher_admission`). The records of what is shed or given up
+    go where those of Celery's workers go. Raises `SettingsError`.
     """
     settings = settings or load_settings()
     name = name or new_name("dispatcher")

@@ -24,13 +24,13 @@ class Look(NamedTuple):
     """How a session stands at one moment.
 
     `done`: nothing is left on Kafka or in Celery's queue, as far as is counted. `records`: how many have come. `ends`:
-    how many tasks there ever were on Kafka. `processes`: of the workers that have given a sign lately.
+    how many tasks there ever were on Kafka. `concurrency`: of the workers that have given a sign lately.
     """
 
     done: bool
     records: int
     ends: int
-    processes: int
+    concurrency: int
 
 
 class MissingRecords:
@@ -65,7 +65,7 @@ class MissingRecords:
         if not self.by_class:
             return True
         self.all_lost = has_lost_all()
-        return self.all_lost or (look.processes > 0 and self._clock() - self._since >= SETTLED)
+        return self.all_lost or (look.concurrency > 0 and self._clock() - self._since >= SETTLED)
 
 
 class ClassGroup:

@@ -75,7 +75,7 @@ class DispatcherSnapshot(Struct, frozen=True, kw_only=True):
 class DispatcherMonitor(Resource):
     """Looks at one dispatcher of this process. A context manager.
 
-    `limit` is how many tasks may be taken per process of Celery's workers. Records from before are passed
+    `limit` is how many tasks may be taken per task that Celery performs at once. Records from before are passed
     over.
     """
 

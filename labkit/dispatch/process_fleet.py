@@ -54,11 +54,11 @@ class _DispatchProcess(LabProcess):
 
 @check_methods
 class CeleryWorker(_DispatchProcess):
-    """A Celery worker in a process of its own, with `concurrency` processes or threads for tasks, 2 if not given.
+    """A Celery worker in a process of its own, which performs `concurrency` tasks at once, 2 if not given.
 
     Prefork is Celery's own default; threads start at once, and suit tasks that wait. `prefetch` is how many tasks are
-    taken per process, those that run included; Celery's own default is 4, with which urgent tasks wait behind others.
-    Raises `SettingsError` for numbers that cannot be.
+    taken per task at once, those that run included; Celery's own default is 4, with which urgent tasks wait behind
+    others. Raises `SettingsError` for numbers that cannot be.
     """
 
     def __init__(

@@ -63,10 +63,10 @@ class CelerySession(Resource, checked=True):
     `policy`, by default "reserve". They are this session's own, as are its groups, Celery's queue and the records: any
     number of sessions may go on side by side, and what is left of one is deleted at its end. With a `topic` a bridge
     reads that one, into a queue of this session; one that `Topics` has made `fresh` or `temporary` is meant by its
-    object, since its name may be another's too. `workers` is how many tasks Celery performs at once, by default 2, in
-    forked processes of one worker or in threads (`pool`). Each takes `prefetch` from the queue, and `limit` is how many
-    may be in it or taken for each, by default as in the settings. Raises `SettingsError` for what cannot be or does
-    nothing.
+    object, since its name may be another's too. `concurrency` is how many tasks Celery performs at once, by default
+    2, in forked processes of one worker or in threads (Celery's word for that is `pool`). Each takes `prefetch` from
+    the queue, and `limit` is how many may be in it or taken for each, by default as in the settings. Raises
+    `SettingsError` for what cannot be or does nothing.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CelerySession(Resource, checked=True):
         policy: str | None = None,
         options: Mapping[str, float] | None = None,
         topic: Topic | str | None = None,
-        workers: int | None = None,
+        concurrency: int | None = None,
         pool: Pool = DEFAULT_POOL,
         prefetch: int = 1,
         limit: int | None = None,
@@ -105,7 +105,7 @@ class CelerySession(Resource, checked=True):
         self.topics = self._stack.enter_context(_topics(lab, topic, settings))
         self._groups: dict[str, ClassGroup] = {}
         self._lag: dict[str, list[PartitionLag]] = {}
-        self.worker = CeleryWorker(lab, pool=pool, concurrency=workers, prefetch=prefetch, settings=settings)
+        self.worker = CeleryWorker(lab, pool=pool, concurrency=concurrency, prefetch=prefetch, settings=settings)
         self.dispatcher: Dispatcher
 
     def start(self) -> Self:
@@ -271,7 +271,7 @@ class CelerySession(Resource, checked=True):
         count = answer_of_broker(self.count, deadline, away=RedisUnreachable)
         done = not (any(place.lag for place in places) or any(count.waiting) or count.unacknowledged)
         ends = sum(place.end for place in places)
-        return Look(done=done, records=self._records.read(deadline), ends=ends, processes=count.processes)
+        return Look(done=done, records=self._records.read(deadline), ends=ends, concurrency=count.concurrency)
 
 
 def _topics(lab: Lab, topic: Topic | str | None, settings: Settings) -> AbstractContextManager[Topics]:

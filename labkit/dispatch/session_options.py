@@ -49,7 +49,7 @@ def with_own_handlers(settings: Settings) -> Settings:
 
 
 def limit_of(limit: int | None, settings: Settings) -> int:
-    """How many tasks may be in the queue or taken, per process of Celery's workers; raises `SettingsError`."""
+    """How many tasks may be in the queue or taken, per task that Celery performs at once; raises `SettingsError`."""
     return settings.celery_limit if limit is None else _at_least_one("limit", limit, "nothing would be sent")
 
 
@@ -66,7 +66,7 @@ def concurrency_of(pool: Pool, concurrency: int | None) -> int:
 
 
 def prefetch_of(prefetch: int) -> int:
-    """How many tasks are taken per process; raises `SettingsError`."""
+    """How many tasks are taken per task at once; raises `SettingsError`."""
     return _at_least_one("prefetch", prefetch, "Celery would take any number")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from labkit.faults.sources import from_records
 from labkit.faults.verdict import DUPLICATE, LOST, OUT_OF_ORDER, Verdict
 from labkit.lab import Lab
 from labkit.measure.records import receipts_to_frame
-from labkit.taskqueue import Producer, ServiceTime, Topics, WorkerGroup, connect, stock_tasks
+from labkit.taskqueue import Membership, Producer, ServiceTime, Topics, WorkerGroup, connect, stock_tasks
 from labkit.taskqueue.dead_letter import dead_topic
 from labkit.taskqueue.engine.worker_config import Order
 from labkit.taskqueue.timeouts import wait_until
@@ -128,12 +128,10 @@ def _group(topic: Topic, load: WorkerLoad, seed: int) -> WorkerGroup:
     return WorkerGroup(
         topic,
         workers=load.workers,
-        service=load.service,
-        seed=seed,
-        processes=True,
+        handler=replace(load.service, seed=seed),
         order=load.order,
         concurrency=load.concurrency,
-        session_timeout=load.session_timeout,
+        membership=Membership(processes=True, session_timeout=load.session_timeout),
     )
 
 

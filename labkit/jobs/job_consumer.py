@@ -33,6 +33,8 @@ from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.handler import topic_id_of_task
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.group_output import Output
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic
@@ -46,17 +48,15 @@ log_of_jobs = logging.getLogger("labkit.jobs")
 LOOK_INTERVAL = 0.1
 
 
-def mock_work(
-    service: ServiceTime, *, seed: int = 0, failing: float = 0.0, sleep: Callable[[float], object] = time.sleep
-) -> JobWork:
-    """Work that only takes its time: drawn, as whether an attempt fails, from the seed and the job's id.
+def mock_work(service: ServiceTime, *, failing: float = 0.0, sleep: Callable[[float], object] = time.sleep) -> JobWork:
+    """Work that only takes its time: drawn, as whether an attempt fails, from the service time's seed and the job's id.
 
     `failing` is the share of the attempts that fail.
     """
 
     def work(job: Job) -> None:
-        sleep(service.draw(str(job.job_id), seed))
-        if random.Random(f"{seed}:{job.job_id}:{job.attempt}").random() < failing:
+        sleep(service.draw(str(job.job_id)))
+        if random.Random(f"{service.seed}:{job.job_id}:{job.attempt}").random() < failing:
             raise RuntimeError(f"attempt {job.attempt} was to fail")
 
     return work
@@ -132,12 +132,12 @@ class JobConsumer(Resource, checked=True):
             group=group,
             workers=workers,
             handler=self._handle,
-            name=name,
+            membership=Membership(name=name),
             order="key",
             concurrency=concurrency,
             retry=retry,
+            output=Output(clock=clock),
             settings=settings,
-            clock=clock,
         )
         self._stack = ExitStack()
         #: of which topic the next two are; their keys are its id and the job's

@@ -13,19 +13,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from labkit.errors import SettingsError
-from labkit.parameters import check_fields
+from labkit.parameters import check_fields, check_names
 from labkit.registry import LARGEST, SMALLEST, Registry
 
 #: Why a class is held that waits for room only.
 FULL = "the queue is full"
 
 
-class PriorityClass(Struct, frozen=True, kw_only=True):
+@check_names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityClass:
     """One class of tasks as it is configured. Raises `SettingsError` for a value that makes no sense.
 
     `weight`: what `weighted` serves it in proportion to. `share`: the part of all starts, from 0 to 1, that `quota`

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from labkit.taskqueue.engine.handler import check_time, time_left
     from labkit.taskqueue.engine.worker_config import Retry
     from labkit.taskqueue.group import WorkerGroup
+    from labkit.taskqueue.group_output import Output
+    from labkit.taskqueue.membership import Membership
     from labkit.taskqueue.producer import Producer
     from labkit.taskqueue.service_time import ServiceTime, constant, exponential, uniform
     from labkit.taskqueue.task import Task, new_task, stock_tasks
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "DeadLetter": "dead_letter",
     "DeadLetters": "dead_letters",
+    "Membership": "membership",
+    "Output": "group_output",
     "PartitionLag": "topics",
     "Producer": "producer",
     "Retry": "engine.worker_config",
@@ -47,6 +51,8 @@ _MODULE_OF = {
 __all__ = [
     "DeadLetter",
     "DeadLetters",
+    "Membership",
+    "Output",
     "PartitionLag",
     "Producer",
     "Retry",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -26,9 +24,11 @@ from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.worker_config import ExecutorName, Handler, Mode, Order, Retry
 from labkit.taskqueue.group_kind import must_be_joinable
 from labkit.taskqueue.group_options import GroupOptions
+from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.group_records import GroupRecords, default_target
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
 from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.share_group_state import ShareGroupState
@@ -44,25 +44,24 @@ JOIN_TIMEOUT = 30.0
 
 
 class WorkerGroup(Resource, checked=True):
-    """Workers named worker-1, worker-2, … in one group. A context manager: joined inside, left after.
+    """Workers in one group. A context manager: joined inside, left after.
 
-    The work is `handler(task)`, or a simulated `service` time drawn from `seed` (none: 0). Without both, tasks count as
-    done as they come. With
-    `processes` each worker is a process of its own, which can be killed; the handler must then be importable.
+    The work is `handler(task)`; a service time (`labkit.uniform` and its like) is a handler that sleeps. Without one,
+    tasks count as done as they come, and what others than labkit have written is not worked on; with one, a record that
+    holds JSON is a task whoever has written it.
     Each worker does up to `concurrency` tasks at once, as far as the `order` lets it ("partition", "key" or "none"),
     in threads, on an asyncio loop (for a handler that is an `async def`) or in processes of its own (`executor`).
-    What `timeout`, `retry` and `max_in_flight` mean is told by `labkit.taskqueue.engine.worker_config.WorkerConfig`.
-    A worker that is silent for `session_timeout` seconds (by default from the settings) counts as dead.
-    `on_record` gets every attempt's record as soon as it is known here, from any thread; what it raises is logged.
-    With `log_dir`, worker processes log there by the worker's `logging_config.json`, each in a folder of its name.
-    Records go to disk as they come; `records` is the Parquet file in which they are left at the end. Until then, and if
-    this process is killed, they are in the folder of that name with `.parts`, which `read_records` reads too. What a
-    killed run has left there stays, apart from the records of later ones. Where another program has written the file
-    meanwhile, it is left alone, and `target` names another one beside it.
-    In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it for `lock`
-    seconds; `assignment` is empty and `session_timeout` is the broker's. See docs/share_groups.md.
-    With work to do, a record that holds JSON is a task whoever has written it; with `plain`, any other text is, too.
+    What `timeout` and `retry` mean is told by `labkit.taskqueue.engine.worker_config.WorkerConfig`.
+    In `mode` "share" it is a share group (KIP-932): any worker may get any task, which is locked for it, and
+    `assignment` is empty. See docs/share_groups.md.
+    What is seldom needed stands in `membership` and `output`.
+    Records go to disk as they come. Until the end, and if this process is killed, they are in the folder of the file's
+    name with `.parts`, which `read_records` reads too. What a killed run has left there stays, apart from the records
+    of later ones. Where another program has written the file meanwhile, it is left alone, and `target` names another
+    one beside it.
     More workers, also on other machines, may join the same group by its name.
+
+    Raises `SettingsError` for what cannot be or does nothing, and `RecordsUnwritable`.
     """
 
     _foreign: ForeignRecords = "json"
@@ -73,54 +72,40 @@ class WorkerGroup(Resource, checked=True):
         *,
         group: str = "worker_group",
         workers: int = 1,
-        handler: Handler | None = None,
-        service: ServiceTime | None = None,
-        seed: int | None = None,
-        plain: bool = False,
-        processes: bool = False,
-        name: str = "worker",
-        on_record: Callable[[TaskRecord], object] | None = None,
-        log_dir: Path | None = None,
-        records: Path | None = None,
+        handler: Handler | ServiceTime | None = None,
         mode: Mode = "group",
-        lock: float | None = None,
         order: Order | None = None,
         concurrency: int = 1,
         executor: ExecutorName | None = None,
         timeout: float | None = None,
         retry: Retry | None = None,
-        max_in_flight: int | None = None,
-        session_timeout: float | None = None,
+        membership: Membership | None = None,
+        output: Output | None = None,
         settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self.topic, self.group, self.mode = topic, group, mode
         self._settings = settings or load_settings()
+        membership, output = membership or Membership(), output or Output()
         options = GroupOptions(
             handler=handler,
-            service=service,
-            seed=seed,
-            plain=plain,
-            processes=processes,
-            log_dir=log_dir,
             mode=mode,
-            lock=lock,
             order=order,
             concurrency=concurrency,
             executor=executor,
             timeout=timeout,
             retry=retry,
-            max_in_flight=max_in_flight,
-            session_timeout=session_timeout,
+            membership=membership,
+            output=output,
         )
         self._work, self._config = options.work(), options.config(self._settings, self._foreign)
-        self._processes, self._name = processes, name
-        self._clock = clock
-        self._records = GroupRecords(records or default_target(self._settings.records_dir, topic.name, group, clock()))
-        self._on_record = None if on_record is None else shielded(on_record, "on_record")
+        self._processes, self._name, self._clock = membership.processes, membership.name, output.clock
+        self._records = GroupRecords(
+            output.records or default_target(self._settings.records_dir, topic.name, group, self._clock())
+        )
+        self._on_record = None if output.on_record is None else shielded(output.on_record, "on_record")
         self._told = FailureCounter()
         self._token = uuid4().hex[:6]
-        self._log_dir = None if log_dir is None else log_dir.absolute()
+        self._log_dir = None if output.log_dir is None else output.log_dir.absolute()
         self._standing: GroupState = (
             ShareGroupState(topic, group, self._has_done) if mode == "share" else ConsumerGroupState(topic, group)
         )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
 
-from labkit.errors import LabkitError, SettingsError
+from labkit.errors import SettingsError
 from labkit.logs.safe_logger import safe_logger
 from labkit.settings import Settings
 from labkit.taskqueue.engine.executors import must_suit
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
+from labkit.taskqueue.group_output import Output
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.record_format import ForeignRecords
-from labkit.taskqueue.service_time import ServiceTime, constant
+from labkit.taskqueue.service_time import ServiceTime
 
 log = safe_logger("labkit.worker")
 
@@ -23,33 +25,25 @@ log = safe_logger("labkit.worker")
 class GroupOptions:
     """As they were given to a worker group, None for what was not; what each means is told there.
 
-    Raises `LabkitError` for a handler beside a service time, and for an option that does nothing beside the others.
+    Raises `SettingsError` for a handler that cannot be called, and for an option that does nothing beside the others.
     """
 
     handler: Handler | None
-    service: ServiceTime | None
-    seed: int | None
-    plain: bool
-    processes: bool
-    log_dir: Path | None
     mode: Mode
-    lock: float | None
     order: Order | None
     concurrency: int
     executor: ExecutorName | None
     timeout: float | None
     retry: Retry | None
-    max_in_flight: int | None
-    session_timeout: float | None
+    membership: Membership
+    output: Output
 
     def __post_init__(self) -> None:
-        if self.handler is not None and self.service is not None:
-            raise LabkitError("A worker group takes a handler or a service time, not both.")
         if self.handler is not None:
             check_handler(self.handler)
         must_suit(self._executor, self.work().function())
         for option, is_vain, why in _VAIN:
-            value = getattr(self, option)
+            value = attrgetter(option)(self)
             if not (value is None or value is False) and is_vain(self):
                 raise SettingsError(why)
         if self.timeout is not None and self._executor == "threads":
@@ -62,36 +56,38 @@ class GroupOptions:
 
     def work(self) -> Work:
         """What is done with a task."""
-        return Work(self.handler, self.service or constant(0), self.seed or 0)
+        return Work(self.handler)
 
     def config(self, settings: Settings, foreign: ForeignRecords) -> WorkerConfig:
         """How its workers work; `foreign` says what is made of others' records where they are worked on.
 
         Raises `SettingsError`.
         """
-        held = max(HELD_AT_MOST[self.mode], 2 * self.concurrency)
+        membership, held = self.membership, max(HELD_AT_MOST[self.mode], 2 * self.concurrency)
         return WorkerConfig(
             mode=self.mode,
-            lock=WorkerConfig().lock if self.lock is None else self.lock,
+            lock=WorkerConfig().lock if membership.lock is None else membership.lock,
             order=self.order or ("none" if self.mode == "share" else "partition"),
             concurrency=self.concurrency,
             executor=self._executor,
             timeout=self.timeout,
             retry=self.retry or Retry(),
-            max_in_flight=held if self.max_in_flight is None else self.max_in_flight,
-            session_timeout=settings.session_timeout if self.session_timeout is None else self.session_timeout,
-            foreign="refused" if self.has_no_work else "text" if self.plain else foreign,
+            max_in_flight=held if membership.max_in_flight is None else membership.max_in_flight,
+            session_timeout=(
+                settings.session_timeout if membership.session_timeout is None else membership.session_timeout
+            ),
+            foreign="refused" if self.has_no_work else "text" if membership.plain else foreign,
         )
 
     @property
     def has_no_work(self) -> bool:
         """Whether tasks are taken for done as they come."""
-        return self.handler is None and self.service is None
+        return self.handler is None
 
     @property
     def cannot_be_stopped(self) -> bool:
         """Whether what is done with a task is not the user's own, and goes on until it ends by itself."""
-        return self.handler is None and self._executor != "processes"
+        return self._executor != "processes" and (self.handler is None or isinstance(self.handler, ServiceTime))
 
     @property
     def _executor(self) -> ExecutorName:
@@ -102,33 +98,28 @@ class GroupOptions:
 #: Which option does nothing, beside which others, and what is said of it.
 _VAIN: tuple[tuple[str, Callable[[GroupOptions], bool], str], ...] = (
     (
-        "seed",
-        lambda one: one.service is None,
-        "A seed is of a service time, and without one it does nothing: give a service time, or leave the seed out.",
-    ),
-    (
-        "plain",
+        "membership.plain",
         lambda one: one.has_no_work,
         (
-            "Without a handler or a service time, nothing that others have written is worked on, so 'plain' does "
-            "nothing: give one of them, or leave 'plain' out."
+            "Without a handler, nothing that others have written is worked on, so 'plain' does nothing: give a handler "
+            "or a service time, or leave 'plain' out."
         ),
     ),
     (
-        "log_dir",
-        lambda one: not one.processes,
+        "output.log_dir",
+        lambda one: not one.membership.processes,
         (
             "Workers in threads log as this process does, so a folder for their logs does nothing: give "
-            "processes=True, or leave it out."
+            "membership=Membership(processes=True), or leave it out."
         ),
     ),
     (
-        "lock",
+        "membership.lock",
         lambda one: one.mode != "share",
         "Only a share group locks tasks, so a lock does nothing in mode 'group': give mode 'share', or leave it out.",
     ),
     (
-        "session_timeout",
+        "membership.session_timeout",
         lambda one: one.mode == "share",
         (
             "In a share group the broker alone says after how long a silent worker counts as dead, so a session "
@@ -147,8 +138,8 @@ _VAIN: tuple[tuple[str, Callable[[GroupOptions], bool], str], ...] = (
         "retry",
         lambda one: one.cannot_be_stopped,
         (
-            "Without a handler nothing fails that could be tried again, so attempts and a retry do nothing: give a "
-            "handler, or leave them out."
+            "Without a handler nothing fails that could be tried again, and a service time does not, so attempts and a "
+            "retry do nothing: give a handler, or leave them out."
         ),
     ),
 )

@@ -19,6 +19,8 @@ from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.worker import Worker
 
+_HOW = "Make the group with membership=Membership(processes=True)."
+
 
 def worker_class(mode: Mode) -> type[BaseWorker]:
     """The kind of worker for a consumer group, or for a share group."""
@@ -119,15 +121,15 @@ class ThreadMember:
 
     def kill(self) -> None:
         """A thread cannot be killed; raises `Unsupported`."""
-        raise Unsupported("A worker in a thread cannot be killed. Make the group with processes=True.")
+        raise Unsupported(f"A worker in a thread cannot be killed. {_HOW}")
 
     def signal(self, number: signal.Signals) -> None:
         """A thread gets no signals; raises `Unsupported`."""
-        raise Unsupported("A worker in a thread gets no signals. Make the group with processes=True.")
+        raise Unsupported(f"A worker in a thread gets no signals. {_HOW}")
 
     def output(self) -> str:
         """A thread writes where this process writes; raises `Unsupported`."""
-        raise Unsupported("A worker in a thread has no output of its own. Make the group with processes=True.")
+        raise Unsupported(f"A worker in a thread has no output of its own. {_HOW}")
 
     def _run(self) -> None:
         try:

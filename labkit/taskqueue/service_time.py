@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.errors import SettingsError
-from labkit.parameters import check_fields, checked
+from labkit.parameters import check_fields, check_names, checked
 from labkit.taskqueue.task import Task
 
 #: A year.
@@ -21,12 +20,17 @@ LONGEST = 365 * 86_400.0
 _PARAMETERS = {"constant": 1, "uniform": 2, "exponential": 1}
 
 
+@check_names
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
-    """A distribution of service times; parameters in seconds. Make one by the functions below."""
+    """A distribution of service times; parameters in seconds. Make one by the functions below.
+
+    It is a handler, too: called with a task, it sleeps for the time that is drawn for it, as a task that waits for I/O.
+    """
 
     distribution: str
     parameters: tuple[float, ...]
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self, ranges=False)
@@ -47,28 +51,20 @@ class ServiceTime:
         """The mean in seconds."""
         return sum(self.parameters) / len(self.parameters)
 
-    def draw(self, task_id: str, seed: int) -> float:
+    def draw(self, task_id: str) -> float:
         """The service time of this task, in seconds."""
         if self.distribution == "constant":
             return self.parameters[0]
-        rng = random.Random(f"{seed}:{task_id}")
+        rng = random.Random(f"{self.seed}:{task_id}")
         if self.distribution == "uniform":
             return rng.uniform(*self.parameters)
         return rng.expovariate(1.0) * self.parameters[0]
 
-    @checked
-    def handler(self, seed: int, sleep: Callable[[float], object] = time.sleep) -> Callable[[Task], None]:
-        """A handler that works on a task for as long as was drawn: it sleeps, as a task that waits for I/O.
-
-        Without a service time it returns at once: to sleep for no time gives the turn to another thread.
-        """
-        if self.mean == 0:
-            return lambda task: None
-
-        def work(task: Task) -> None:
-            sleep(self.draw(task.id, seed))
-
-        return work
+    def __call__(self, task: Task) -> None:
+        """Work on the task for as long as was drawn."""
+        seconds = self.draw(task.id)
+        if seconds:  # to sleep for no time gives the turn to another thread
+            time.sleep(seconds)
 
 
 _HOW_TO_WRITE = (
@@ -83,25 +79,25 @@ def constant(seconds: float) -> ServiceTime:
 
 
 @checked
-def uniform(low: float, high: float) -> ServiceTime:
+def uniform(low: float, high: float, *, seed: int = 0) -> ServiceTime:
     """Each time between `low` and `high` seconds is as likely as any other."""
-    return ServiceTime("uniform", (low, high))
+    return ServiceTime("uniform", (low, high), seed)
 
 
 @checked
-def exponential(mean: float) -> ServiceTime:
+def exponential(mean: float, *, seed: int = 0) -> ServiceTime:
     """Exponential with this mean in seconds, as the M in M/M/c."""
-    return ServiceTime("exponential", (mean,))
+    return ServiceTime("exponential", (mean,), seed)
 
 
-def parse_service(text: str) -> ServiceTime:
+def parse_service(text: str, *, seed: int = 0) -> ServiceTime:
     """Read `constant:0.02`, `uniform:10ms,50ms` or `exponential:0.02`, in seconds; raises `SettingsError`."""
     distribution, _, numbers = text.partition(":")
     try:
         parameters = tuple(map(_seconds, numbers.split(",")))
     except ValueError:
         raise SettingsError(f"{text!r} is not a service time. {_HOW_TO_WRITE}") from None
-    return ServiceTime(distribution, parameters)
+    return ServiceTime(distribution, parameters, seed)
 
 
 def _seconds(text: str) -> float:

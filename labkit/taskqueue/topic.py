@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labkit.errors import TopicMismatch, UnknownTopic
-from labkit.parameters import check_fields, checked
+from labkit.parameters import check_fields, check_names, checked
 from labkit.taskqueue.cluster_errors import InternalTopic
 from labkit.taskqueue.engine.offset_metadata import is_of
 from labkit.taskqueue.transport.contract import Position, TopicDescription, Transport
@@ -20,6 +20,7 @@ _INTERNAL = "__"
 _BESIDE = re.compile(f"({re.escape(DEAD)}|{re.escape(LATER)})*")
 
 
+@check_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """A topic that exists. `partitions` is the number it had when this object was made.

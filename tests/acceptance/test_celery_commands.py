@@ -118,7 +118,7 @@ def test_sigterm_lets_the_task_that_runs_finish(type_in, send, room):
     out, _ = ended(worker, by=signal.SIGTERM)
     assert "1 tasks done" in out
     count = room.count()
-    assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 0)
+    assert (sum(count.waiting), count.unacknowledged, count.concurrency) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("pool", ["prefork", further("threads"), further("solo")])
@@ -190,7 +190,7 @@ def test_worker_and_beat_wait_for_a_redis_that_went_away_and_say_so_once(type_in
         assert "goes on: Redis answers again" in worker.stderr.readline()
         assert beat.stdout.readline().startswith("This Beat has the schedule")
         room = Capacity(connect(own.redis_url), settings)
-        wait_for(lambda: room.count().processes == 2, "the worker was to be back")
+        wait_for(lambda: room.count().concurrency == 2, "the worker was to be back")
         out, err = ended(worker, by=signal.SIGINT)
         assert err == ""
         assert "has ended" in out

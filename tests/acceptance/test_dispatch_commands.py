@@ -260,7 +260,7 @@ def test_on_a_terminal_a_live_view_is_drawn(type_in):
         assert demo.wait(30) == 0
     text = shown.decode()
     assert re.search(r"bridge +\d+ +\d+", text)
-    assert "taken by 2 processes" in text
+    assert "taken (concurrency 2)" in text
     assert "Beat: " in text
     assert "It adds up" in text
 

@@ -163,8 +163,8 @@ def sent_to(session: CelerySession, tasks: int) -> set[str]:
 def test_two_celery_sessions_read_each_their_own_records_and_leave_nothing(lab: Lab) -> None:
     known = [PriorityClass(name="high")]
     with (
-        CelerySession(lab, classes=known, workers=1, pool="threads") as one,
-        CelerySession(lab, classes=known, workers=1, pool="threads") as other,
+        CelerySession(lab, classes=known, concurrency=1, pool="threads") as one,
+        CelerySession(lab, classes=known, concurrency=1, pool="threads") as other,
     ):
         sent = {session: sent_to(session, tasks) for session, tasks in ((one, 10), (other, 15))}
         for session, ids in sent.items():

@@ -42,7 +42,7 @@ FACTS = {
 #: Of these, what each task goes through: see `test_what_is_no_task_is_told_when_it_is_sent`.
 HOT = {"new_task": {"clock", "rng", "payload"}, "Producer.send": {"task"}, "Producer.send_many": {"tasks"}}
 HOT["Jobs.create"] = {"job_id"}  # `BadJobId`
-HOT["ServiceTime.draw"] = {"task_id", "seed"}
+HOT["ServiceTime.draw"] = {"task_id"}
 HOT["Producer.submit"] = {"task", "scheduled_at", "stop"}
 
 
@@ -167,6 +167,15 @@ def test_a_name_that_is_none_of_the_parameters_is_told_with_what_was_meant():
     with pytest.raises(BadType, match=r"has no parameter 'wrokers'\. Did you mean 'workers'\?"):
         work(wrokers=2)
     assert work(2, timeout=3) == 2
+
+
+@pytest.mark.parametrize("found", [pytest.param(found, id=name) for name, found in callables() if name not in HOT])
+def test_a_name_of_no_parameter_is_told_by_all_that_takes_some(found):
+    kinds = {one.name: one.kind for one in inspect.signature(found).parameters.values()}
+    if not kinds.keys() - {"self"} or inspect.Parameter.VAR_KEYWORD in kinds.values():
+        return
+    with pytest.raises(BadType, match=r"^\S+ has no parameter 'no_such'\.$"):
+        found(no_such=1)
 
 
 def test_each_call_is_checked_and_answers_as_before():

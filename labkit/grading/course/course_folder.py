@@ -122,7 +122,8 @@ class Course:
             lock.acquire(blocking=False)
         except Timeout as error:
             raise BadCourse(
-                f"Another `labkit grade auto` is grading in {self.root}. Wait for its end, or use its option --workers."
+                f"Another `labkit grade auto` is grading in {self.root}. Wait for its end, or use its option "
+                "--concurrency."
             ) from error
         try:
             yield

@@ -92,7 +92,7 @@ class GradingRun:
         """How many are to be graded."""
         return len(self._ungraded)
 
-    def outcomes(self, grade: Grade, *, workers: int = 1) -> Iterator[GradedSubmission]:
+    def outcomes(self, grade: Grade, *, concurrency: int = 1) -> Iterator[GradedSubmission]:
         """Grade them, and tell of each what came of it: first of those that were graded before. Those that are under
         way when nobody asks for more are graded again the next time.
         """
@@ -104,7 +104,7 @@ class GradingRun:
         waiting, found = deque((one, 1) for one in self._ungraded), SimpleQueue[tuple[SubmittedFile, Report | str]]()
         stop = threading.Event()
         try:
-            for number in range(min(workers, len(waiting))):
+            for number in range(min(concurrency, len(waiting))):
                 thread = threading.Thread(
                     target=_grade_all, args=(grade, waiting, found, stop), name=f"labkit-grader-{number}", daemon=True
                 )

@@ -1,4 +1,4 @@
-"""What a worker does with a task: a handler, or a simulated service time. Another process can be told by JSON.
+"""What a worker does with a task: a handler, which may be a service time. Another process can be told by JSON.
 
 A handler in a thread cannot be stopped, so it asks how much time its attempt has left:
 
@@ -21,35 +21,36 @@ from typing import Any, Self
 from labkit.errors import HandlerNotFound, TaskTimedOut
 from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.worker_config import Handler
-from labkit.taskqueue.service_time import ServiceTime, constant, parse_service
+from labkit.taskqueue.service_time import ServiceTime, parse_service
+from labkit.taskqueue.task import Task
 
-_NOTHING = constant(0)
+
+def _do_nothing(task: Task) -> None:
+    """An empty task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A handler, or else a service time drawn from the seed (as it stands: an empty task)."""
+    """A handler, or nothing (an empty task)."""
 
     handler: Handler | None = None
-    service: ServiceTime = _NOTHING
-    seed: int = 0
 
     def function(self) -> Handler:
         """What to call with each task."""
-        return self.handler or self.service.handler(self.seed)
+        return _do_nothing if self.handler is None else self.handler
 
     def describe(self) -> dict[str, Any]:
         """As JSON values; raises `HandlerNotFound` if another process could not import the handler."""
-        if self.handler is not None:
-            return {"handler": describe_handler(self.handler)}
-        return {"service": str(self.service), "seed": self.seed}
+        if isinstance(self.handler, ServiceTime):
+            return {"service": str(self.handler), "seed": self.handler.seed}
+        return {} if self.handler is None else {"handler": describe_handler(self.handler)}
 
     @classmethod
     def of(cls, described: dict[str, Any]) -> Self:
         """What `describe` described; raises `HandlerNotFound`."""
         if "handler" in described:
-            return cls(handler=find_handler(described["handler"]))
-        return cls(service=parse_service(described["service"]), seed=described["seed"])
+            return cls(find_handler(described["handler"]))
+        return cls(parse_service(described["service"], seed=described["seed"])) if described else cls()
 
 
 def describe_handler(handler: Handler) -> str:

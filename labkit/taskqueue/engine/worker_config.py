@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from msgspec import Struct
 
 from labkit.errors import SettingsError
-from labkit.parameters import check_fields, checked
+from labkit.parameters import check_fields, check_names, checked
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.task import Task
 
 
-class Retry(Struct, frozen=True, kw_only=True):
+@check_names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
     """Exponential back-off with jitter; times in seconds.
 
     A task is tried `attempts` times in all. Before attempt n + 1 it waits a random part, between half and the

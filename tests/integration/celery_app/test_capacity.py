@@ -59,7 +59,7 @@ def test_there_is_room_for_so_many_per_process(client, settings, presence):
     assert room.reserve(10).granted == 0, "nobody works"
     presence.say(2)
     count = room.reserve(10)
-    assert (count.granted, count.processes, count.capacity) == (6, 2, 6)
+    assert (count.granted, count.concurrency, count.capacity) == (6, 2, 6)
     assert room.reserve(4).granted == 4
     Presence(client, settings, "w2").say(1)
     assert room.reserve(10).granted == 9
@@ -132,9 +132,9 @@ def test_a_worker_whose_last_sign_is_from_before_the_clock_was_set_back_does_not
     signs = signs_key(key_prefix(settings))
     (run,) = client.zrange(signs, 0, -1)
     client.zincrby(signs, AN_HOUR, run)
-    assert Capacity(client, settings).count().processes == 0
+    assert Capacity(client, settings).count().concurrency == 0
     presence.say(2)
-    assert Capacity(client, settings).count().processes == 2, "one that lives gives the next sign"
+    assert Capacity(client, settings).count().concurrency == 2, "one that lives gives the next sign"
     client.zincrby(signs, 30 * 24 * AN_HOUR, run)
     Capacity(client, settings).count()
     assert not client.exists(signs), "nothing is kept for ever"
@@ -143,12 +143,12 @@ def test_a_worker_whose_last_sign_is_from_before_the_clock_was_set_back_does_not
 def test_a_worker_that_is_silent_does_not_count(client, settings, presence):
     presence.say(2)
     room, signs = room_of(client, settings), signs_key(key_prefix(settings))
-    assert room.count().processes == 2
+    assert room.count().concurrency == 2
     client.zincrby(signs, -(room_module.SILENCE * 1000 + 1), client.zrange(signs, 0, -1)[0])
-    assert room.count().processes == 0
+    assert room.count().concurrency == 0
     assert running_workers(client, settings) == {}
     presence.say(2)
-    assert room.count().processes == 2
+    assert room.count().concurrency == 2
 
 
 def test_many_dispatchers_at_once_never_get_more_than_there_is(lab, client, settings, presence):

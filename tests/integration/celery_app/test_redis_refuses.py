@@ -52,7 +52,7 @@ def test_a_worker_does_its_tasks_says_what_is_missing_and_goes_on(lab, client, t
 
         wait_until(recorded, timeout=120, what="their records were to come")
         wait_until(lambda: room.count().taken == 0, timeout=120, what="all were to be acknowledged")
-        wait_until(lambda: room.count().processes == 2, timeout=120, what="the worker was to be counted again")
+        wait_until(lambda: room.count().concurrency == 2, timeout=120, what="the worker was to be counted again")
     sender.close()
     assert sorted(effects(file)) == sorted(before + after)
     said = worker.output()

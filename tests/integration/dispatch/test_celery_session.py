@@ -73,7 +73,7 @@ def test_drain_says_so_when_redis_came_back_empty(lab, topics, own_redis, unique
     settings = new_settings(celery_broker_url=own_redis.url)
     mine = topics.create(unique_name, partitions=1)
     which = {"classes": [LOW], "limit": 1000} if what == "classes" else {"topic": unique_name}
-    with CelerySession(lab, workers=1, pool="threads", settings=settings, **which) as session:
+    with CelerySession(lab, concurrency=1, pool="threads", settings=settings, **which) as session:
         topic = session.topic("low") if what == "classes" else mine
         send(topic, 1)
         waits = str(tmp_path / "waits")
@@ -96,7 +96,7 @@ def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topi
     topic = topics.create(unique_name, partitions=1)
     looks = threading.Semaphore(0)
     with (
-        CelerySession(lab, topic=unique_name, workers=1, pool="threads", settings=new_settings()) as session,
+        CelerySession(lab, topic=unique_name, concurrency=1, pool="threads", settings=new_settings()) as session,
         ThreadPoolExecutor() as pool,
     ):
         count = session.count
@@ -122,7 +122,9 @@ def test_drain_waits_for_what_a_worker_was_given_while_it_does_not_run(lab, topi
 
 @pytest.mark.long
 def test_drain_says_so_when_a_task_has_no_record_though_redis_was_always_there(lab, client, tmp_path):
-    with CelerySession(lab, classes=[LOW], workers=1, pool="threads", limit=1000, settings=new_settings()) as session:
+    with CelerySession(
+        lab, classes=[LOW], concurrency=1, pool="threads", limit=1000, settings=new_settings()
+    ) as session:
         waits = str(tmp_path / "waits")
         send(session.topic("low"), 1, kind="test-wait", payload=waits)
         wait_until(lambda: effects(waits), timeout=TIMEOUT, what="the worker was to have something to do")

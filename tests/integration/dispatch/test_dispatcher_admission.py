@@ -28,7 +28,7 @@ def session_with(lab, unique_name):
             lab,
             classes=CLASSES,
             policy="strict",
-            workers=2,
+            concurrency=2,
             pool="threads",
             limit=1,
             admission=make_strategy(name, **options),

@@ -207,7 +207,7 @@ def test_a_broker_whose_queue_cannot_be_counted_is_refused(lab, topics, unique_n
 
 def test_a_session_ends_when_everything_is_done(lab, settings):
     with CelerySession(
-        lab, classes=[HIGH, LOW], policy="weighted", workers=2, pool="threads", limit=2, settings=settings
+        lab, classes=[HIGH, LOW], policy="weighted", concurrency=2, pool="threads", limit=2, settings=settings
     ) as session:
         sent = {}
         for name in ("low", "high"):
@@ -219,7 +219,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
         assert frame["outcome"].value_counts().to_dict() == {"done": 40, "dead": 2}
         assert frame.groupby("topic")["priority"].unique().map(list).to_dict() == {"jobs.high": [0], "jobs.low": [1]}
         count = session.count()
-        assert (sum(count.waiting), count.unacknowledged, count.processes) == (0, 0, 2)
+        assert (sum(count.waiting), count.unacknowledged, count.concurrency) == (0, 0, 2)
         assert session.drain(timeout=120).equals(frame), "nothing more came"
         with Producer(session.topic("high"), settings=settings) as producer:
             producer.send(new_task("sleep", 0.3))
@@ -227,7 +227,7 @@ def test_a_session_ends_when_everything_is_done(lab, settings):
 
 
 def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
-    with CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=settings) as session:
+    with CelerySession(lab, classes=[LOW], concurrency=1, pool="threads", settings=settings) as session:
         with Producer(session.topic("low"), settings=settings) as producer:
             producer.send(new_task("test-wait", str(tmp_path / "gate")))
         with pytest.raises(
@@ -242,7 +242,7 @@ def test_a_drain_that_cannot_end_says_so(lab, settings, caplog, tmp_path):
 def test_a_drain_waits_for_a_redis_that_comes_back(lab, own_redis, settings, caplog):
     own = settings.model_copy(update={"celery_broker_url": own_redis.url})
     with (
-        CelerySession(lab, classes=[LOW], workers=1, pool="threads", settings=own) as session,
+        CelerySession(lab, classes=[LOW], concurrency=1, pool="threads", settings=own) as session,
         ThreadPoolExecutor() as threads,
     ):
         with Producer(session.topic("low"), settings=own) as producer:
@@ -279,6 +279,6 @@ def test_two_sessions_of_bridges_have_their_own_records_and_leave_nothing_in_red
                     sent.append({one.task_id for one in producer.send_many([new_task("sleep", 0) for _ in range(5)])})
             found = [set(session.drain(timeout=120)["task_id"]) for session in (first, second)]
             assert found == sent
-            assert [session.count().processes for session in (first, second)] == [2, 2]
+            assert [session.count().concurrency for session in (first, second)] == [2, 2]
     assert not list(client.scan_iter(f"{settings.topic_prefix}labkit:celery:*"))
     assert [set(session.records()["task_id"]) for session in (first, second)] == sent, "records outlive their session"

@@ -20,7 +20,7 @@ def test_a_run_in_peace_has_no_anomaly_and_its_commits_are_those_of_the_group(la
             producer.send_many(stock_tasks(TASKS, seed=1, keys=10))
             receipts = producer.receipts()
         with WorkerGroup(
-            topic, workers=2, service=constant(0.001), seed=1, order="key", concurrency=4, group=unique_name
+            topic, workers=2, handler=constant(0.001), order="key", concurrency=4, group=unique_name
         ) as group:
             records = group.drain(timeout=120)
         log = read_topic(topic.transport, COMMITS_TOPIC)

@@ -66,7 +66,7 @@ class RemoteCourse:
     def worker(self, workers: int = 1, *, limit: float | None = None) -> subprocess.Popen[str]:
         """A worker that is ready; with a `limit` one that ends what takes longer, in seconds."""
         program = ("-m", "labkit") if limit is None else ("-c", HASTY.format(limit=limit))
-        process = self._begin("worker", "--files", str(self.files), "--workers", str(workers), program=program)
+        process = self._begin("worker", "--files", str(self.files), "--concurrency", str(workers), program=program)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert f"is ready: {workers} at once, with the files at {self.files}." in line, process.communicate()

@@ -92,7 +92,7 @@ def test_the_demo_grades_a_class_and_opens_its_report(
     (tmp_path / "assignments" / "demo").mkdir()
     declared = tmp_path / "assignments" / "demo" / "double.toml"
     declared.write_text(CLASS)
-    grading_demo.show_demo(tmp_path / "course", declared, workers=2)
+    grading_demo.show_demo(tmp_path / "course", declared, concurrency=2)
     said = capsys.readouterr().out
     page = tmp_path / "course" / "reports" / "double.html"
     assert opened == [page.as_uri()]

@@ -143,7 +143,7 @@ def test_redis_may_go_away_and_come_back(made: Made, own_redis: OwnRedis, state:
 def test_what_kills_its_process_again_and_again_is_given_up_and_nobody_else(made: Made) -> None:
     remote = made(ada=RIGHT, poison=SLOW)
     worker = remote.worker()
-    run = remote.auto("--workers", "1")
+    run = remote.auto("--concurrency", "1")
     assert run.stdout is not None
     assert run.stdout.readline() == f"ada: {ALL}\n"
     for _ in range(DEATHS * ATTEMPTS):

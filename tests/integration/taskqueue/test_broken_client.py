@@ -6,6 +6,7 @@ import pytest
 
 from labkit.errors import TransportError, WorkerFailed
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 
 TIMEOUT = 60.0
@@ -34,7 +35,7 @@ def send(topic, count: int) -> None:
 
 def test_a_worker_whose_client_has_broken_down_ends_and_says_why(topics: Topics, unique_name, monkeypatch):
     topic = topics.create(unique_name, partitions=1)
-    group = WorkerGroup(topic, group=unique_name, session_timeout=1.0)
+    group = WorkerGroup(topic, group=unique_name, membership=Membership(session_timeout=1.0))
     group.begin_to_add()
     group.wait_until_balanced()
     broken = group._members["worker-1"]._worker._client

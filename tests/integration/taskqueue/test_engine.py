@@ -12,6 +12,7 @@ from labkit.taskqueue import Producer, Task, Topics, WorkerGroup, connect, const
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.partition_state import DELIVERIES
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
 from tests import handlers
@@ -38,7 +39,7 @@ def most_at_once(records) -> int:
 def test_one_partition_feeds_many_threads_in_key_order(topics: Topics, unique_name: str) -> None:
     topic = topics.create(unique_name, partitions=1)
     send(topic, stock_tasks(400, seed=1, keys=40))
-    with WorkerGroup(topic, group=unique_name, service=constant(0.005), order="key", concurrency=16) as group:
+    with WorkerGroup(topic, group=unique_name, handler=constant(0.005), order="key", concurrency=16) as group:
         records = group.drain(timeout=120)
     assert records["task_id"].nunique() == len(records) == 400
     assert all(offsets.is_monotonic_increasing for _, offsets in records.groupby("key")["offset"])
@@ -59,10 +60,9 @@ def test_a_task_that_kills_its_worker_ends_among_the_dead_letters(
         topic,
         group=unique_name,
         handler=handlers.die,
-        processes=True,
         order="none",
         concurrency=4,
-        session_timeout=1.0,
+        membership=Membership(processes=True, session_timeout=1.0),
     )
     deaths = 0
 
@@ -124,7 +124,9 @@ def test_a_handler_that_takes_longer_than_the_session_keeps_its_worker_in_the_gr
         begins.append(task.id)
         assert is_over.wait(60)
 
-    with WorkerGroup(topic, group=unique_name, workers=2, handler=handler, session_timeout=session) as group:
+    with WorkerGroup(
+        topic, group=unique_name, workers=2, handler=handler, membership=Membership(session_timeout=session)
+    ) as group:
         before = group.assignment()
         send(topic, stock_tasks(2, seed=1))
         wait_until(lambda: len(begins) == 2, timeout=120, what="both tasks were to begin")

@@ -17,6 +17,7 @@ from labkit.lab.jars import kafka_jars
 from labkit.lab.kafka_server import class_path, find_java
 from labkit.settings import Settings
 from labkit.taskqueue import Task, Topic, WorkerGroup, connect
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from tests import handlers
@@ -123,7 +124,12 @@ def test_after_a_crash_it_comes_again_as_the_same_task_over_another_client(
         with closing(kafka.KafkaProducer(bootstrap_servers=lab.bootstrap_servers)) as client:
             value = json.dumps({"file": str(file)}).encode()
             client.send(topic.full_name, key=b"k", value=value, headers=[("trace", b"\xff")]).get(60)
-        how = {"group": unique_name, "handler": handlers.note, "processes": True, "settings": SETTINGS}
+        how = {
+            "group": unique_name,
+            "handler": handlers.note,
+            "membership": Membership(processes=True),
+            "settings": SETTINGS,
+        }
         with WorkerGroup(topic, **how) as group:
             wait_until(lambda: file.exists() and file.stat().st_size, timeout=60, what="the task was to begin")
             group.kill("worker-1")

@@ -6,6 +6,7 @@ import pytest
 
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, stock_tasks, uniform
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 
 SETTINGS = Settings(_env_file=None)
@@ -27,7 +28,7 @@ def test_three_lines_of_a_notebook(topics: Topics, unique_name):
     with (
         topics.fresh(unique_name, partitions=2) as topic,
         WorkerGroup(
-            topic, group=unique_name, workers=3, service=uniform(0.001, 0.005), seed=7, settings=SETTINGS
+            topic, group=unique_name, workers=3, handler=uniform(0.001, 0.005, seed=7), settings=SETTINGS
         ) as group,
     ):
         with Producer(topic, settings=SETTINGS) as producer:
@@ -36,7 +37,7 @@ def test_three_lines_of_a_notebook(topics: Topics, unique_name):
     assert sorted(records["task_id"]) == sorted(task.id for task in tasks)
     assert records.groupby("worker").size().to_dict() == {"worker-1": 30, "worker-2": 30}
     service = records["finished_at"] - records["started_at"]
-    drawn = records["task_id"].map(lambda task_id: uniform(0.001, 0.005).draw(task_id, 7))
+    drawn = records["task_id"].map(lambda task_id: uniform(0.001, 0.005, seed=7).draw(task_id))
     assert (service >= drawn).all()
 
 
@@ -48,9 +49,8 @@ def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
             topic,
             group=unique_name,
             workers=2,
-            service=constant(0.01),
-            processes=True,
-            session_timeout=10,  # after it the death is noticed; who only stands still for a while stays
+            handler=constant(0.01),
+            membership=Membership(processes=True, session_timeout=10),
             settings=SETTINGS,
         ) as group,
     ):
@@ -70,7 +70,9 @@ def test_a_process_that_is_killed_loses_nothing(topics: Topics, unique_name):
 def test_processes_join_leave_and_report(topics: Topics, unique_name):
     with (
         topics.fresh(unique_name, partitions=2) as topic,
-        WorkerGroup(topic, group=unique_name, workers=1, processes=True, settings=SETTINGS) as group,
+        WorkerGroup(
+            topic, group=unique_name, workers=1, membership=Membership(processes=True), settings=SETTINGS
+        ) as group,
     ):
         assert group.assignment() == {"worker-1": (0, 1)}
         assert group.add() == "worker-2"
@@ -84,7 +86,7 @@ def test_processes_join_leave_and_report(topics: Topics, unique_name):
 def test_what_one_group_left_the_next_one_does(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=2) as topic:
         receipts = send(topic, 40)
-        with WorkerGroup(topic, group=unique_name, workers=1, service=constant(0.005), settings=SETTINGS) as first:
+        with WorkerGroup(topic, group=unique_name, workers=1, handler=constant(0.005), settings=SETTINGS) as first:
             wait_until(lambda: len(first.records()) >= 10, timeout=120, what="some tasks were to be done")
         with WorkerGroup(topic, group=unique_name, workers=2, settings=SETTINGS) as second:
             rest = second.drain(timeout=120)

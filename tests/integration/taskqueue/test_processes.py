@@ -16,6 +16,7 @@ from labkit.settings import Settings, environment_with
 from labkit.taskqueue import connect, worker_process
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
@@ -81,10 +82,10 @@ def test_what_a_handler_prints_and_starts_neither_blinds_the_group_nor_decides(t
         WorkerGroup(
             topic,
             group=unique_name,
-            processes=True,
             handler=handlers.run_python,
             executor=executor,
             retry=Retry(attempts=1),
+            membership=Membership(processes=True),
             settings=SETTINGS,
         ) as group,
     ):
@@ -111,7 +112,12 @@ def test_a_handler_may_fork_processes_and_end_them(topics, unique_name, processe
     """The copy has the worker's handlers of signals, and is the one that is meant."""
     topic = topics.create(unique_name, partitions=1)
     group = WorkerGroup(
-        topic, group=unique_name, handler=handlers.run_python, processes=processes, settings=SETTINGS, retry=ONE
+        topic,
+        group=unique_name,
+        handler=handlers.run_python,
+        membership=Membership(processes=processes),
+        settings=SETTINGS,
+        retry=ONE,
     )
     with group:
         send(topic, FORKS, "pass")
@@ -154,7 +160,11 @@ def test_a_worker_ends_with_a_killed_kernel_whatever_its_handler_does_and_others
 def test_stop_and_drain_end_in_time_with_a_handler_that_never_returns(topics, unique_name):
     with topics.fresh(unique_name, partitions=1) as topic:
         group = WorkerGroup(
-            topic, group=unique_name, processes=True, handler=handlers.run_python, settings=SETTINGS
+            topic,
+            group=unique_name,
+            handler=handlers.run_python,
+            membership=Membership(processes=True),
+            settings=SETTINGS,
         ).start()
         try:
             send(topic, "import os; os.system('sleep 1000')")

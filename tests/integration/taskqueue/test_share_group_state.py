@@ -12,6 +12,7 @@ from labkit.errors import DoneElsewhere
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, done_elsewhere, stock_tasks
 from labkit.taskqueue import topics as topics_module
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 
@@ -110,9 +111,12 @@ def test_what_was_cut_off_is_nothing_that_is_left(lab, topic):
 @pytest.mark.long
 def test_tasks_that_others_of_a_share_group_have_done_are_not_passed_over(topic):
     send(topic, 4)
-    with share(topic, name="before") as group:
+    with share(topic, membership=Membership(name="before")) as group:
         group.drain(timeout=120)
-    with share(topic, name="left", max_in_flight=1) as left, share(topic, name="right", max_in_flight=1) as right:
+    with (
+        share(topic, membership=Membership(name="left", max_in_flight=1)) as left,
+        share(topic, membership=Membership(name="right", max_in_flight=1)) as right,
+    ):
         sent = set().union(*(send(topic, 1, seed=seed) for seed in range(2, 22)))
         assert len(sent) == 20
 

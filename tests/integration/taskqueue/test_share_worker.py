@@ -12,6 +12,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
 from labkit.taskqueue.cluster_errors import OtherGroupKind
 from labkit.taskqueue.dead_letters import DeadLetters
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.confluent import share_groups
 from labkit.taskqueue.transport.contract import TopicPartition
@@ -114,7 +115,9 @@ def test_more_workers_than_partitions_all_get_tasks(topics: Topics, unique_name)
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=4, handler=handler, max_in_flight=2, lock=LONG_LOCK) as group,
+        share(
+            topic, unique_name, workers=4, handler=handler, membership=Membership(max_in_flight=2, lock=LONG_LOCK)
+        ) as group,
     ):
         send(topic, 80)
         records = group.drain(timeout=120)
@@ -133,7 +136,7 @@ def test_a_slow_task_holds_up_nobody_else(topics: Topics, unique_name):
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=2, handler=handler, max_in_flight=1) as group,
+        share(topic, unique_name, workers=2, handler=handler, membership=Membership(max_in_flight=1)) as group,
     ):
         send(topic, 20)
         wait_until(lambda: group.attempts() == 19, timeout=120, what="all other tasks were to be done")
@@ -199,10 +202,10 @@ def test_a_task_that_was_delivered_too_often_is_not_lost(topics: Topics, topic, 
 
 
 def test_the_tasks_of_a_killed_worker_come_back_before_the_lock_is_over(topics: Topics, unique_name):
-    options = {"service": constant(0.05), "processes": True, "max_in_flight": 3, "lock": LONG_LOCK}
+    held = Membership(processes=True, max_in_flight=3, lock=LONG_LOCK)
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=2, **options) as group,
+        share(topic, unique_name, workers=2, handler=constant(0.05), membership=held) as group,
     ):
         send(topic, 30)
         wait_until(lambda: all(s.done >= 2 for s in group.status()), timeout=120, what="both workers were to be busy")
@@ -223,7 +226,7 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, workers=2, handler=handler, lock=LOCK) as group,
+        share(topic, unique_name, workers=2, handler=handler, membership=Membership(lock=LOCK)) as group,
     ):
         [task] = send(topic, 1)
         wait_until(lambda: len(begun) >= 2, timeout=120, what="the task was to begin again")
@@ -237,10 +240,10 @@ def test_a_handler_slower_than_the_lock_gives_its_task_to_another(topics: Topics
 def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=2) as topic:
         send(topic, 60)
-        with share(topic, unique_name, service=constant(0.02)) as group:
+        with share(topic, unique_name, handler=constant(0.02)) as group:
             group.wait_for_progress("worker-1", tasks=5)
         first = group.records()
-        with share(topic, unique_name, workers=2, name="later") as group:
+        with share(topic, unique_name, workers=2, membership=Membership(name="later")) as group:
             assert group.add() == "later-3"
             group.stop_worker("later-1")
             second = group.drain(timeout=120)
@@ -251,7 +254,7 @@ def test_what_is_accepted_stays_accepted_and_a_clean_stop_repeats_nothing(topics
 def test_what_the_broker_refuses_is_said(topics: Topics, unique_name):
     with topics.fresh(unique_name, partitions=1) as topic:
         with pytest.raises(WorkerFailed, match="lock may last"):
-            share(topic, unique_name, lock=0.1).start()
+            share(topic, unique_name, membership=Membership(lock=0.1)).start()
         with (
             WorkerGroup(topic, group=unique_name, settings=SETTINGS),
             pytest.raises(OtherGroupKind, match=f"{unique_name!r} is a consumer group"),
@@ -324,7 +327,7 @@ def test_what_is_away_for_longer_than_the_deliveries_last_makes_no_dead_letter(t
 
     with (
         topics.fresh(unique_name, partitions=1) as topic,
-        share(topic, unique_name, handler=handler, lock=LOCK) as group,
+        share(topic, unique_name, handler=handler, membership=Membership(lock=LOCK)) as group,
     ):
         [task] = send(topic, 1)
         records = group.drain(timeout=180)

@@ -13,6 +13,7 @@ from labkit.errors import DeadlineExceeded, DeadTopicRefused, DoneElsewhere
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
 
@@ -50,7 +51,7 @@ def test_the_tasks_of_a_topic_made_anew_under_a_worker_are_done(
 ) -> None:
     topic = topics.create(unique_name, partitions=1)
     send(topic, *old(10))
-    with WorkerGroup(topic, group=unique_name, processes=processes) as group:
+    with WorkerGroup(topic, group=unique_name, membership=Membership(processes=processes)) as group:
         group.drain(timeout=TIMEOUT)
         topic = topics.recreate(unique_name, partitions=1)
         send(topic, *new(number))
@@ -77,7 +78,7 @@ def test_what_a_busy_worker_had_fetched_of_the_old_topic_takes_no_task_of_the_ne
 
     topic = topics.create(unique_name, partitions=2)
     send(topic, *old(200))
-    with WorkerGroup(topic, group=unique_name, handler=handler, max_in_flight=10) as group:
+    with WorkerGroup(topic, group=unique_name, handler=handler, membership=Membership(max_in_flight=10)) as group:
         assert begun.wait(TIMEOUT)
         topic = topics.recreate(unique_name, partitions=2)
         send(topic, *new(60))
@@ -105,9 +106,9 @@ def test_a_group_that_is_away_while_its_topic_is_made_anew_with_other_partitions
 def test_drain_says_what_others_did_of_a_topic_made_anew(topics: Topics, unique_name: str) -> None:
     topic = topics.create(unique_name, partitions=2)
     send(topic, *old(10))
-    with WorkerGroup(topic, group=unique_name, name="left") as left:
+    with WorkerGroup(topic, group=unique_name, membership=Membership(name="left")) as left:
         assert len(left.drain(timeout=TIMEOUT)) == 10
-        with WorkerGroup(topic, group=unique_name, name="right"):
+        with WorkerGroup(topic, group=unique_name, membership=Membership(name="right")):
             left.wait_until_balanced()
             send(topics.recreate(unique_name, partitions=2), *new(10))
             with pytest.raises(DoneElsewhere, match=r"of them by other members .* among the \d+ here") as caught:

@@ -167,7 +167,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         monkeypatch.setattr(grading_demo, "make_feedback", give_back)
         file.write_text(CLASS % answer)
         try:
-            is_whole = grading_demo.show_demo(tmp_path / "course", file, workers=2)
+            is_whole = grading_demo.show_demo(tmp_path / "course", file, concurrency=2)
         except KeyboardInterrupt:
             is_whole = None
         return is_whole, capsys.readouterr().out

@@ -19,7 +19,7 @@ from labkit.errors import BrokerUnreachable, UnknownTopic
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 
-COUNT = Count(granted=0, unacknowledged=2, processes=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
+COUNT = Count(granted=0, unacknowledged=2, concurrency=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
 
 
 def class_look(name: str, *, lag: int | None = 7, held: str = "", waits: tuple[float, ...] = ()) -> ClassSnapshot:
@@ -49,7 +49,7 @@ def test_a_row_per_class_fits_eighty_columns() -> None:
         ["low", "52", "7", "5", "40", "0.0", "3", "1", "2.0", "s", "2.5", "s"],
     ]
     assert lines[-3:] == [
-        "Celery: high 3, low 1 wait, 2 taken by 2 processes; 7 of 8 places full",
+        "Celery: high 3, low 1 wait, 2 taken (concurrency 2); 7 of 8 places full",
         "low is held: the queue is full",
         "Beat: 5 periodic tasks sent",
     ]
@@ -64,7 +64,7 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_without_a_worker_the_way_on_is_named() -> None:
-    assert "`labkit celery worker`" in in_celery(look(class_look("high"), count=COUNT._replace(processes=0)))
+    assert "`labkit celery worker`" in in_celery(look(class_look("high"), count=COUNT._replace(concurrency=0)))
 
 
 def test_of_one_class_no_name_is_needed() -> None:

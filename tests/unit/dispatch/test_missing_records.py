@@ -6,7 +6,7 @@ import pytest
 
 from labkit.dispatch.missing_records import SETTLED, Look, MissingRecords
 
-DONE = Look(done=True, records=3, ends=4, processes=1)
+DONE = Look(done=True, records=3, ends=4, concurrency=1)
 
 
 class Session:
@@ -55,7 +55,9 @@ def test_what_stays_away_for_so_long_is_missing(session):
     assert session.missing.by_class == {"low": 1}
 
 
-@pytest.mark.parametrize("change", [{"records": 4}, {"ends": 5}, {"done": False}, {"processes": 0}, {"processes": 2}])
+@pytest.mark.parametrize(
+    "change", [{"records": 4}, {"ends": 5}, {"done": False}, {"concurrency": 0}, {"concurrency": 2}]
+)
 def test_with_every_change_the_waiting_begins_anew(session, change):
     session.are_final()
     assert not session.are_final(DONE._replace(**change), after=SETTLED - 0.1)
@@ -64,7 +66,7 @@ def test_with_every_change_the_waiting_begins_anew(session, change):
     assert session.are_final(after=0.1)
 
 
-@pytest.mark.parametrize("change", [{"done": False}, {"processes": 0}])
+@pytest.mark.parametrize("change", [{"done": False}, {"concurrency": 0}])
 def test_while_something_is_under_way_or_no_worker_runs_nothing_is_final(session, change):
     for _ in range(3):
         assert not session.are_final(DONE._replace(**change), after=SETTLED)

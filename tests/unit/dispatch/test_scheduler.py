@@ -57,7 +57,7 @@ class Lines:
         self.intakes[name].line.put(WorkItem(record, 0.0) for record in records)
 
     def choose(self, granted: int, *, is_full: bool) -> str:
-        count = Count(granted, unacknowledged=3, processes=9, reserved=0, waiting=(1,), limit=1)
+        count = Count(granted, unacknowledged=3, concurrency=9, reserved=0, waiting=(1,), limit=1)
         return "".join(name[0].upper() for name, _ in self.chooser.choose(count, is_full=is_full))
 
     def waiting(self) -> list[int]:

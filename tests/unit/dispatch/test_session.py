@@ -54,7 +54,7 @@ def test_what_is_away_when_the_time_is_over_is_named(session, error):
         session._wait(look, timeout=0, what="it was to hold")
 
 
-NOTHING = Count(granted=0, unacknowledged=0, processes=1, reserved=0, waiting=(0,), limit=1)
+NOTHING = Count(granted=0, unacknowledged=0, concurrency=1, reserved=0, waiting=(0,), limit=1)
 
 
 @pytest.mark.parametrize("question", ["count", "records", "is all lost"])

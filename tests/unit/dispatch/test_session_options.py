@@ -29,6 +29,7 @@ from labkit.settings import Settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
 from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.topics import Topics
 
 SETTINGS = Settings(_env_file=None)
@@ -37,14 +38,15 @@ CLASSES = [PriorityClass(name="high")]
 #: The default of a command's option is that of a parameter in Python.
 SAME = [
     ("work", work_command.work, WorkerGroup, {}),
+    ("the members of work", work_command.work, Membership, {}),
     ("jobs consume", job_commands.consume, JobConsumer, {}),
     ("dispatch", dispatch_commands.dispatch, make_dispatcher, {}),
     ("bridge", celery_commands.bridge, make_bridge, {}),
     ("celery worker", celery_commands.worker, CeleryWorker, {}),
-    ("celery worker of a session", celery_commands.worker, CelerySession, {"concurrency": "workers"}),
+    ("celery worker of a session", celery_commands.worker, CelerySession, {}),
     ("a dispatcher of a session", make_dispatcher, CelerySession, {}),
     ("a dispatcher of a process", make_dispatcher, DispatcherProcess, {}),
-    ("a session's worker", CeleryWorker, CelerySession, {"concurrency": "workers"}),
+    ("a session's worker", CeleryWorker, CelerySession, {}),
     ("a worker of a process", run_worker, CeleryWorker, {}),
     ("demo priority", demo_commands.priority, dispatch_commands.dispatch, {}),
     ("produce", produce_command.produce, Topics.create, {}),
@@ -58,7 +60,6 @@ STANDS_FOR = {
     "policy": DEFAULT_POLICY,
     "pool": DEFAULT_POOL,
     "concurrency": DEFAULT_CONCURRENCY,
-    "workers": DEFAULT_CONCURRENCY,
     "limit": SETTINGS.celery_limit,
     "seed": 0,
 }
@@ -115,6 +116,13 @@ def test_zero_is_refused(number):
     for keyword in ("prefetch", "concurrency"):
         with pytest.raises(SettingsError, match=f"'{keyword}' of CeleryWorker|cannot be"):
             CeleryWorker(object.__new__(Lab), **{keyword: number}, settings=SETTINGS)
+
+
+def test_the_word_of_others_for_how_many_at_once_is_told_what_it_is_here():
+    for word in ("workers", "processes", "threads", "parallel"):
+        for made in (CelerySession, CeleryWorker):
+            with pytest.raises(SettingsError, match=rf"no parameter '{word}'\. Did you mean 'concurrency'\?$"):
+                made(object.__new__(Lab), **{word: 2})
 
 
 def test_what_is_not_given_is_as_it_was_set():

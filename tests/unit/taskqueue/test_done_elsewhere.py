@@ -14,6 +14,7 @@ from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, Un
 from labkit.settings import Settings
 from labkit.taskqueue import Retry, WorkerGroup, done_elsewhere, new_task
 from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
@@ -52,7 +53,10 @@ def group_of(topics, **how):
 @contextmanager
 def left_and_right(topics):
     """Two programs with one worker each, in one group."""
-    with group_of(topics, name="left") as left, group_of(topics, name="right") as right:
+    with (
+        group_of(topics, membership=Membership(name="left")) as left,
+        group_of(topics, membership=Membership(name="right")) as right,
+    ):
         left.wait_until_balanced()
         yield left, right
 
@@ -93,10 +97,10 @@ def test_what_was_done_before_on_another_topic_hides_nothing(topics):
 
 def test_ones_own_records_of_another_topic_hide_nothing(topics):
     """The tasks have the same ids, also at the same offsets."""
-    with group_of(topics, name="left") as left:
+    with group_of(topics, membership=Membership(name="left")) as left:
         send(topics, 10)
         assert len(left.drain(timeout=PATIENCE)) == 10
-        with group_of(topics, name="right"):
+        with group_of(topics, membership=Membership(name="right")):
             left.wait_until_balanced()
             topics.recreate("t", partitions=2)
             send(topics, 10)
@@ -115,7 +119,7 @@ def test_who_did_all_himself_gets_all_also_on_a_topic_made_anew(topics):
 
 
 def test_a_class_of_a_session_knows_its_topic_too(topics):
-    with group_of(topics, name="others") as others:
+    with group_of(topics, membership=Membership(name="others")) as others:
         send(topics, 10)
         others.drain(timeout=PATIENCE)
         session = ClassGroup(topics.get("t"), "g")
@@ -255,7 +259,7 @@ def test_all_is_done_where_what_can_be_read_has_a_final_record_and_what_was_give
 
 def test_what_others_have_written_is_known_by_the_id_of_its_place(topics):
     topic, state = topics.get("t"), Mock()
-    with group_of(topics, service=constant(0)) as group:
+    with group_of(topics, handler=constant(0)) as group:
         send_no_task(topics, b'{"kind": "bill"}')
         records = group.drain(timeout=PATIENCE)
 

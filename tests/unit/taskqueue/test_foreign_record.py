@@ -15,6 +15,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import Task, Topics, WorkerGroup
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.record_format import RECORD_ID, copied, is_foreign
 from labkit.taskqueue.task import DEEPEST
 from labkit.taskqueue.topics import read_topic
@@ -195,7 +196,7 @@ def test_a_group_that_takes_text_takes_text():
         topic = topics.create("t", partitions=1)
         write(topics, "t", b"Task 1", b'"Task 2"', b"\xff", key=None)
         handler = lambda task: got.append((task.kind, task.payload, task.key))  # noqa: E731
-        with WorkerGroup(topic, handler=handler, plain=True, settings=SETTINGS) as group:
+        with WorkerGroup(topic, handler=handler, membership=Membership(plain=True), settings=SETTINGS) as group:
             records = group.drain(timeout=60)
     assert got == [("record", "Task 1", None), ("record", "Task 2", None)]
     assert list(records["outcome"]) == ["done", "done", "bad"]

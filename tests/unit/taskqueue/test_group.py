@@ -12,7 +12,6 @@ from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
     HandlerNotFound,
-    LabkitError,
     UnknownTopic,
     Unsupported,
     WorkerFailed,
@@ -22,7 +21,9 @@ from labkit.settings import Settings
 from labkit.taskqueue import worker
 from labkit.taskqueue.engine.handler import describe_handler, find_handler
 from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.group_state import ConsumerGroupState
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
@@ -79,7 +80,7 @@ def test_drain_gives_up_at_its_deadline(topics):
 
 def test_a_worker_joins_and_another_leaves_while_tasks_flow(topics):
     topic = topics.create("t", partitions=4)
-    with WorkerGroup(topic, workers=1, service=constant(0.001), settings=SETTINGS) as group:
+    with WorkerGroup(topic, workers=1, handler=constant(0.001), settings=SETTINGS) as group:
         send(topic, 100)
         assert group.add() == "worker-2"
         assert group.assignment() == {"worker-1": (0, 2), "worker-2": (1, 3)}
@@ -93,8 +94,8 @@ def test_a_worker_joins_and_another_leaves_while_tasks_flow(topics):
 def test_members_of_another_object_share_the_group(topics):
     topic = topics.create("t", partitions=2)
     with (
-        WorkerGroup(topic, name="left", settings=SETTINGS) as left,
-        WorkerGroup(topic, name="right", settings=SETTINGS) as right,
+        WorkerGroup(topic, membership=Membership(name="left"), settings=SETTINGS) as left,
+        WorkerGroup(topic, membership=Membership(name="right"), settings=SETTINGS) as right,
     ):
         left.wait_until_balanced()
         assert (left.assignment(), right.assignment()) == ({"left-1": (0,)}, {"right-1": (1,)})
@@ -136,7 +137,7 @@ def test_records_are_left_where_the_settings_say(topics, tmp_path):
 def test_records_are_on_disk_while_the_group_works(topics, tmp_path):
     topic = topics.create("t", partitions=1)
     target = tmp_path / "mine.parquet"
-    with WorkerGroup(topic, records=target, settings=SETTINGS) as group:
+    with WorkerGroup(topic, output=Output(records=target), settings=SETTINGS) as group:
         send(topic, 50)
         records = group.drain(timeout=LONG)
         assert read_records(tmp_path / "mine.parts").equals(records)
@@ -152,7 +153,8 @@ def test_two_groups_with_one_target_leave_the_records_of_both(topics, tmp_path, 
     target = tmp_path / "mine.parquet"
     target.write_text("of an earlier run")
     groups = [
-        WorkerGroup(topics.create(name, partitions=1), records=target, settings=SETTINGS) for name in ("one", "two")
+        WorkerGroup(topics.create(name, partitions=1), output=Output(records=target), settings=SETTINGS)
+        for name in ("one", "two")
     ]
     with groups[0], groups[1]:
         for number, group in enumerate(groups, 1):
@@ -168,7 +170,9 @@ def test_two_groups_with_one_target_leave_the_records_of_both(topics, tmp_path, 
 
 def test_a_group_is_drained_where_a_killed_run_with_its_target_has_left_records(topics, tmp_path):
     topic = topics.create("t", partitions=1)
-    with WorkerGroup(topic, group="killed", records=tmp_path / "mine.parquet", settings=SETTINGS) as killed:
+    with WorkerGroup(
+        topic, group="killed", output=Output(records=tmp_path / "mine.parquet"), settings=SETTINGS
+    ) as killed:
         send(topic, 5)
         left = killed.drain(timeout=LONG)
         shutil.copytree(tmp_path / "mine.parts", tmp_path / "kept")
@@ -176,7 +180,7 @@ def test_a_group_is_drained_where_a_killed_run_with_its_target_has_left_records(
     for journal in (tmp_path / "mine.parts").iterdir():
         with journal.open("ab") as lines:
             lines.write(b'{"task_id": "cut o')
-    with WorkerGroup(topic, group="next", records=tmp_path / "mine.parquet", settings=SETTINGS) as group:
+    with WorkerGroup(topic, group="next", output=Output(records=tmp_path / "mine.parquet"), settings=SETTINGS) as group:
         send(topic, 3)
         assert len(group.drain(timeout=LONG)) == 8
     assert len(read_records(tmp_path / "mine.parquet")) == 8
@@ -190,7 +194,9 @@ def test_records_are_left_there_also_when_a_handler_changes_the_working_director
     topic = topics.create("tasks", partitions=1)
     send(topic, 3)
     target = Path("left.parquet")
-    with WorkerGroup(topic, handler=lambda _: os.chdir(elsewhere), records=target, settings=SETTINGS) as group:
+    with WorkerGroup(
+        topic, handler=lambda _: os.chdir(elsewhere), output=Output(records=target), settings=SETTINGS
+    ) as group:
         group.drain(timeout=LONG)
     assert Path.cwd() == elsewhere
     assert len(read_records(tmp_path / "left.parquet")) == 3
@@ -198,7 +204,9 @@ def test_records_are_left_there_also_when_a_handler_changes_the_working_director
 
 
 def test_a_group_that_did_nothing_leaves_nothing(topics, tmp_path):
-    with WorkerGroup(topics.create("t", partitions=1), records=tmp_path / "none.parquet", settings=SETTINGS) as group:
+    with WorkerGroup(
+        topics.create("t", partitions=1), output=Output(records=tmp_path / "none.parquet"), settings=SETTINGS
+    ) as group:
         pass
     assert list(tmp_path.iterdir()) == []
     assert group.records().empty
@@ -320,12 +328,7 @@ def test_threads_cannot_be_killed(topics):
 def test_processes_need_a_broker_outside_this_process(topics):
     topic = topics.create("t", partitions=1)
     with pytest.raises(Unsupported, match="must be threads"):
-        WorkerGroup(topic, processes=True, settings=SETTINGS).start()
-
-
-def test_a_handler_or_a_service_time(topics):
-    with pytest.raises(LabkitError, match="not both"):
-        WorkerGroup(topics.create("t", partitions=1), handler=print, service=constant(0.001), settings=SETTINGS)
+        WorkerGroup(topic, membership=Membership(processes=True), settings=SETTINGS).start()
 
 
 def test_an_importable_handler_is_named_and_found():

@@ -11,6 +11,7 @@ from labkit.settings import Settings
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.group_metrics import GroupMetrics
+from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import PartitionLag, Topics
@@ -49,7 +50,11 @@ def test_what_a_group_does_can_be_scraped():
             producer.send_many(stock_tasks(10, seed=1))
         records = []
         group = WorkerGroup(
-            topic, handler=handler, retry=Retry(attempts=2, first=0), settings=SETTINGS, on_record=records.append
+            topic,
+            handler=handler,
+            retry=Retry(attempts=2, first=0),
+            output=Output(on_record=records.append),
+            settings=SETTINGS,
         )
         metrics = GroupMetrics("t", "worker_group", lag=group.lag, workers=lambda: len(group.status()))
         port = free_port()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabkitError, SettingsError
+from labkit.parameters import BadType
 from labkit.settings import Settings
 from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.group_options import GroupOptions
+from labkit.taskqueue.group_output import Output
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
@@ -33,13 +37,12 @@ def function(_task):
 #: What can be worked with: the work, and in which executors.
 WORK = {
     "nothing": ({}, ("threads", "processes")),
-    "service": ({"service": constant(0.001)}, ("threads", "processes")),
+    "service": ({"handler": constant(0.001)}, ("threads", "processes")),
     "handler": ({"handler": function}, ("threads", "processes")),
     "coroutine": ({"handler": coroutine}, ("asyncio",)),
 }
 #: Each other option: a value, and where it means something.
 OPTIONS = {
-    "seed": (1, lambda at: at["work"] == "service"),
     "plain": (True, lambda at: at["work"] != "nothing"),
     "log_dir": (Path("logs"), lambda at: at["processes"]),
     "lock": (1.0, lambda at: at["mode"] == "share"),
@@ -57,16 +60,35 @@ CHOICES = [
 ]
 
 
+#: Where the rarer ones stand.
+GROUPED = {"membership": Membership, "output": Output}
+
+
+def names_of(kind):
+    return [one.name for one in fields(kind)]
+
+
+def grouped(given):
+    """These options as they are given to a worker group: the rarer ones in the object in which they stand."""
+    found = {
+        name: kind(**{one: value for one, value in given.items() if one in names_of(kind)})
+        for name, kind in GROUPED.items()
+    }
+    rare = {one for kind in GROUPED.values() for one in names_of(kind)}
+    return {**found, **{one: value for one, value in given.items() if one not in rare}}
+
+
 def options(**given):
     nothing = dict.fromkeys(one.name for one in fields(GroupOptions))
-    return GroupOptions(**{**nothing, "plain": False, "processes": False, "mode": "group", "concurrency": 1, **given})
+    return GroupOptions(**{**nothing, "mode": "group", "concurrency": 1, **grouped(given)})
 
 
 def test_every_option_of_a_group_is_in_the_table():
-    here = {"topic", "group", "workers", "name", "on_record", "records", "settings", "clock", "self"}
-    known = set(inspect.signature(WorkerGroup.__init__).parameters) - here
+    known = set(inspect.signature(WorkerGroup.__init__).parameters) - {"topic", "group", "workers", "settings", "self"}
     assert known == {one.name for one in fields(GroupOptions)}
-    assert known == {*OPTIONS, "handler", "service", "mode", "order", "executor", "processes"}
+    known |= {one for kind in GROUPED.values() for one in names_of(kind)}
+    known -= {"name", "on_record", "records", "clock", *GROUPED}
+    assert known == {*OPTIONS, "handler", "mode", "order", "executor", "processes"}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -126,8 +148,28 @@ def test_zero_and_what_no_clock_holds_are_refused(option, value):
     mode = {"mode": "share"} if option == "lock" else {}
     with Topics(MemoryTransport()) as topics:
         topic = topics.create("t", partitions=1)
-        with pytest.raises(LabkitError, match=f"cannot|'{option}' of WorkerGroup is"):
-            WorkerGroup(topic, handler=function, **mode, **{option: value}, settings=SETTINGS)
+        with pytest.raises(LabkitError, match=f"cannot|'{option}' of (WorkerGroup|Membership) is"):
+            WorkerGroup(topic, **grouped({"handler": function, **mode, option: value}), settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        *((one, f"give membership=Membership({one}=…)") for one in names_of(Membership)),
+        *((one, f"give output=Output({one}=…)") for one in names_of(Output)),
+        ("attempts", "give retry=Retry(attempts=…)"),
+        ("seed", "give handler=ServiceTime(seed=…)"),
+        ("service", "A ServiceTime is given as 'handler'"),
+        ("threads", "Did you mean 'concurrency'?"),
+        ("pool", "Did you mean 'executor'?"),
+        ("handlers", "Did you mean 'handler'?"),
+    ],
+)
+def test_a_parameter_that_stands_elsewhere_is_told_with_its_place(given, says):
+    with Topics(MemoryTransport()) as topics:
+        topic = topics.create("t", partitions=1)
+        with pytest.raises(BadType, match=rf"^WorkerGroup has no parameter '{given}'\. .*{re.escape(says)}"):
+            WorkerGroup(topic, **{given: 1})
 
 
 def test_a_group_of_no_workers_has_none_until_some_are_added():

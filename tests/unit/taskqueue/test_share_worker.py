@@ -36,6 +36,8 @@ from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
+from labkit.taskqueue.group_output import Output
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.share_worker import POLL_TIMEOUT, ShareWorker
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
@@ -215,7 +217,7 @@ def test_whatever_comes_out_of_a_handler_is_a_failed_attempt(transport, handler)
     retry = Retry(attempts=2, first=0.0)
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
-        with share(topics, handler=handler, retry=retry, on_record=records.append) as group:
+        with share(topics, handler=handler, retry=retry, output=Output(on_record=records.append)) as group:
             deliver_tasks(transport, [new_task("odd", payload) for payload in payloads])
             is_through = lambda: len(transport.member.verdicts) == len(payloads)  # noqa: E731
             wait_until(is_through, timeout=60, what="all were to have their verdicts")
@@ -264,7 +266,7 @@ def stuck(transport, monkeypatch):
 
         first = stock_tasks(1, seed=1)[0]
         transport.member.gives_again = True
-        yield share(topics, handler=handler, retry=Retry(attempts=1), lock=60.0)
+        yield share(topics, handler=handler, retry=Retry(attempts=1), membership=Membership(lock=60.0))
 
 
 def test_a_letter_that_cannot_be_written_holds_up_nobody_for_the_whole_lock(transport, stuck):
@@ -328,7 +330,7 @@ def test_a_broker_that_is_away_is_no_letter_that_cannot_be_written(transport, lo
     transport.member.records = [DAMAGED]
     with Topics(transport) as topics:
         topics.create("t", partitions=1)
-        with share(topics, lock=lock):
+        with share(topics, membership=Membership(lock=lock)):
             verdicts = [(0, "release"), (0, "reject")]
             wait_until(lambda: transport.member.verdicts == verdicts, timeout=60, what="the letter was to be written")
         assert topics.end_offsets("t.dead") == {0: 1}
@@ -372,7 +374,7 @@ def test_what_is_away_for_longer_than_all_deliveries_last_makes_no_dead_letter(t
 
     with Topics(transport) as topics:
         [task] = put_on_topic(transport, topics, 1)
-        with share(topics, handler=handler, lock=0.1, on_record=records.append):
+        with share(topics, handler=handler, membership=Membership(lock=0.1), output=Output(on_record=records.append)):
             is_done = lambda: any(record.outcome == "done" for record in records)  # noqa: E731
             wait_until(is_done, timeout=60, what="the task was to be done")
         assert DeadLetters(topics, "t").list() == []
@@ -471,7 +473,7 @@ def test_what_cannot_be_sent_again_ends_as_a_dead_letter_that_says_so(transport,
         put_on_topic(transport, topics, 1)
         transport.takes_no_tasks = True
         transport.member.counts[0] = DELIVERIES - 2
-        with share(topics, handler=handler, lock=0.5):
+        with share(topics, handler=handler, membership=Membership(lock=0.5)):
             verdicts = [(0, "release"), (0, "reject")]
             wait_until(lambda: transport.member.verdicts == verdicts, timeout=60, what="the letter was to be written")
         [letter] = DeadLetters(topics, "t").list()

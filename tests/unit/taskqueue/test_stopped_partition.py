@@ -10,6 +10,7 @@ from labkit.settings import Settings
 from labkit.taskqueue import WorkerGroup, new_task
 from labkit.taskqueue.engine.fetcher import Fetcher
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -90,7 +91,7 @@ def test_letters_that_have_no_room_in_the_commit_leave_room_for_the_tasks_of_oth
             good.set()
 
     how = {"group": "g", "handler": handler, "retry": Retry(attempts=1), "settings": SETTINGS}
-    how |= {"order": "none", "concurrency": 2, "max_in_flight": 3}
+    how |= {"order": "none", "concurrency": 2, "membership": Membership(max_in_flight=3)}
     with Topics(MemoryTransport()) as topics:
         topics.create("t", partitions=2)
         with WorkerGroup(topics.get("t"), workers=1, **how) as group:

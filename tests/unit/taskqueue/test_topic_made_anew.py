@@ -15,6 +15,7 @@ from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.worker_config import Retry
+from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
@@ -269,7 +270,7 @@ def test_one_partition_whose_letters_cannot_be_written_stops_and_the_others_go_o
         if task.kind == "bad":
             raise ValueError("no")
 
-    with group_of(topics, handler, retry=Retry(attempts=1), max_in_flight=1) as group:
+    with group_of(topics, handler, retry=Retry(attempts=1), membership=Membership(max_in_flight=1)) as group:
         with Producer(topics.get("t"), settings=SETTINGS, partitioner=lambda key, partitions: 0) as producer:
             producer.send_many(new_task(kind) for kind in ("bad", "a"))
         wait_until(lambda: "cannot be written" in caplog.text, timeout=TIMEOUT, what="it was to be said")
@@ -310,7 +311,7 @@ def test_an_answer_of_a_broker_that_lags_behind_loses_no_task(topics, monkeypatc
         begun.set()
         assert may_end.wait(TIMEOUT)
 
-    with group_of(topics, handler, max_in_flight=max_in_flight) as group:
+    with group_of(topics, handler, membership=Membership(max_in_flight=max_in_flight)) as group:
         assert begun.wait(TIMEOUT)
         looks, look = [], TopicIdentity.look
 

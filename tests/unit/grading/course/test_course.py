@@ -81,7 +81,7 @@ def gradebook(course: Course) -> Iterator[CourseGradebook]:
 
 def auto(course: Course, gradebook: CourseGradebook, grade=grade, **more: object) -> dict[str, GradedSubmission]:
     run = GradingRun(course, "double", gradebook, **more)
-    return {one.student: one for one in run.outcomes(grade, workers=2)}
+    return {one.student: one for one in run.outcomes(grade, concurrency=2)}
 
 
 def grades(gradebook: CourseGradebook, student: str) -> dict[str, tuple[float | None, bool]]:
@@ -385,7 +385,7 @@ def test_what_is_under_way_can_be_waited_for(course: Course, gradebook: CourseGr
         return grade(notebook, student)
 
     run = GradingRun(course, "double", gradebook)
-    outcomes = run.outcomes(slow, workers=2)
+    outcomes = run.outcomes(slow, concurrency=2)
     assert next(outcomes).student == "ada"
     assert begun.wait(PATIENCE)
     outcomes.close()
@@ -408,7 +408,7 @@ def test_where_a_thread_cannot_be_started_nothing_more_is_begun(course, gradeboo
     refuse_threads(monkeypatch, "labkit-grader-1")
     run = GradingRun(course, "double", gradebook)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        next(run.outcomes(slow, workers=2))
+        next(run.outcomes(slow, concurrency=2))
     go_on.set()
     assert run.join(PATIENCE)
     assert len(asked) <= 1

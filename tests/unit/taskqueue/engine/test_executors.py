@@ -15,6 +15,7 @@ from labkit.settings import Settings
 from labkit.taskqueue.engine.handler import Work, topic_id_of_task
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
 from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, new_task
 from labkit.taskqueue.timeouts import wait_until
@@ -210,7 +211,7 @@ def test_a_groups_on_record_may_fail_and_its_first_failure_is_told_once(topics, 
 
     how = {"retry": Retry(attempts=1), "workers": 1, "settings": SETTINGS}
     with (
-        WorkerGroup(topics.get("t"), handler=handlers.misbehave, on_record=on_record, **how) as group,
+        WorkerGroup(topics.get("t"), handler=handlers.misbehave, output=Output(on_record=on_record), **how) as group,
         Producer(topics.get("t"), settings=SETTINGS) as producer,
     ):
         producer.send_many([new_task("k", "error") for _ in range(5)])

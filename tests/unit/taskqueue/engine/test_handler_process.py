@@ -204,7 +204,7 @@ def test_many_deaths_leave_one_log_of_bounded_size(child):
 
 
 def test_a_simulated_service_time_needs_no_handler():
-    one = HandlerProcess(Work(service=constant(0.001)).describe(), None)
+    one = HandlerProcess(Work(constant(0.001)).describe(), None)
     assert one.run(new_task("k")) is None
     one.close()
 
