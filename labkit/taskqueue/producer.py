@@ -51,8 +51,8 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
     receipt, from a thread of the client, and may submit; what it raises is logged, `SystemExit` too. Without it the
     receipts are kept and `receipts()` returns them.
     With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
-    or raises `NotAccepted`; one that is shed is not sent, and has no receipt. It is closed with this. `clock` gives seconds since the epoch,
-    and may be set while this runs; `measure` only measures.
+    or raises `NotAccepted`; one that is shed is not sent, and has no receipt. The admission is closed with this.
+    `clock` gives seconds since the epoch, and may be set while this runs; `measure` only measures.
     """
 
     def __init__(
