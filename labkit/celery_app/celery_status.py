@@ -23,27 +23,29 @@ PERIODIC = "periodic"
 #: What is counted.
 COUNTED = (DONE, FAILED, DEAD, REPEATED, PERIODIC)
 
+#: How many processes have a row of their own, of 40 bytes: a pool may be grown while it works, by Celery's `pool_grow`.
+ROWS = 10_000
+
 
 class OutcomeCounter:
     """Counts in memory that forked processes share. Each has a row of its own, so that one which is killed in the
     middle leaves no lock behind; the process that takes its place goes on with its row.
     """
 
-    def __init__(self, processes: int) -> None:
-        self._rows = processes
-        memory = mmap.mmap(-1, processes * len(COUNTED) * sizeof(c_uint64))
-        self._counts = (c_uint64 * (processes * len(COUNTED))).from_buffer(memory)
+    def __init__(self) -> None:
+        size = ROWS * len(COUNTED)
+        self._counts = (c_uint64 * size).from_buffer(mmap.mmap(-1, size * sizeof(c_uint64)))
         self._among_threads = threading.Lock()
 
     def add(self, what: str) -> None:
         """Count one in the row of this process."""
-        row = getattr(current_process(), "index", 0)
+        row = getattr(current_process(), "index", 0) % ROWS
         with self._among_threads:
             self._counts[row * len(COUNTED) + COUNTED.index(what)] += 1
 
     def total(self, what: str) -> int:
         """The sum over all processes."""
-        return sum(self._counts[row * len(COUNTED) + COUNTED.index(what)] for row in range(self._rows))
+        return sum(self._counts[COUNTED.index(what) :: len(COUNTED)])
 
 
 class CeleryStatus(Struct, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ def worker(
     settings = load_settings()
     url = reachable_broker(settings)
     print_line_by_line()
-    tally = OutcomeCounter(processes)
+    tally = OutcomeCounter()
     app = worker_app(settings, tally=tally)
     say_all(differing_kinds(connect(url), settings))
     status = run_worker(
