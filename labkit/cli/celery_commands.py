@@ -228,7 +228,7 @@ def bridge(
             LiveView() as view,
         ):
             with dispatcher:
-                follow(view, stop, watch.look, lines)
+                follow(view, stop, watch.glance, lines)
             left = watch.look()
             view.end(lines(left))
     status = left.classes[0].status

@@ -203,6 +203,8 @@ def _watch(
     while not stop.wait(REDRAW_INTERVAL):
         members.check()
         found, trouble = question.look()
+        if not isinstance(trouble, BrokerUnreachable | UnknownTopic | None):
+            raise trouble
         lag = None if found is None or trouble is not None else {one.partition: one.lag for one in found}
         if trouble is not None and not is_away:
             log.warning("%s The workers wait for it; Ctrl-C ends them.", trouble)

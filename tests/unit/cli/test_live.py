@@ -145,5 +145,7 @@ def test_the_view_of_a_topic_goes_on_when_the_topic_is_made_anew(monkeypatch) ->
         monkeypatch.setattr(topic_commands, "attached_topics", lambda: nullcontext(topics))
         monkeypatch.setattr(topic_commands, "stop_on_signal", lambda: nullcontext(SimpleNamespace(wait=wait)))
         monkeypatch.setattr(topic_commands, "_lag_table", watched)
+        monkeypatch.setattr("labkit.taskqueue.repeated_question.MOMENT", PATIENCE)
+        monkeypatch.setattr("labkit.taskqueue.repeated_question.RETRY_AGE", 0)
         topic_commands.describe("t", group="g", watch=True)
     assert [len(one.rows) for one, _ in drawn_tables] == [3, 4, 4]  # and one for all
