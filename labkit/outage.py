@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from labkit.fork_lock import lock_of_module
+
+# Celery forks its processes while other threads of the worker may just notice an outage.
+_LOCK = lock_of_module()
+
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
@@ -44,7 +49,6 @@ class Outage:
         self._who = who
         self._what = what
         self._meanwhile = meanwhile
-        self._lock = threading.Lock()
         self._flag = flag or threading.Event()
         #: how often it began or ended, as far as this process has noticed
         self._turns = 0
@@ -81,7 +85,7 @@ class Outage:
         """It is away, or it is not, as an answer says to what was asked when it had begun or ended `turns` times."""
         if not away and not self._flag.is_set():  # the usual case, which needs no lock
             return
-        with self._lock:
+        with _LOCK:
             if self._flag.is_set() == away or turns not in (None, self._turns):
                 return
             self._turns += 1

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -26,6 +25,7 @@ from redis.exceptions import AuthorizationError, InvalidResponse
 from redis.retry import Retry
 
 from labkit.errors import RedisRefused, RedisUnreachable, SettingsError
+from labkit.fork_lock import lock_of_module
 
 #: How long a connection and an answer may take, in seconds. Then Redis is away: frozen, or too busy to be of use.
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 3.0, 5.0
@@ -62,6 +62,9 @@ _CODE = re.compile(rf"(?:^|: |-)({'|'.join(_STATES)})\b")
 _WRONG_TYPE = "WRONGTYPE"
 
 Found = TypeVar("Found")
+
+# Celery forks its processes while other threads of the worker may just be refused something.
+_LOCK = lock_of_module()
 
 # Where redis-py has taken the code away.
 _CLASSES: tuple[tuple[type[redis.RedisError], str], ...] = (
@@ -133,11 +136,10 @@ class Refusals:
     def __init__(self, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
         self._log = log
         self._said: set[str] = set()
-        self._lock = threading.Lock()
 
     def say(self, error: RedisRefused, therefore: str) -> None:
         """It was refused, and `therefore` something is so ("the record is missing"): always in the same words."""
-        with self._lock:
+        with _LOCK:
             news = therefore not in self._said
             self._said.add(therefore)
         if news:

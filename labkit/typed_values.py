@@ -7,19 +7,17 @@ other threads run). So everything here works out a type under a lock, once, befo
 
 from __future__ import annotations
 
-import os
-from threading import Lock
 from typing import Any, TypeVar, overload
 
 import msgspec
 
+from labkit.fork_lock import lock_of_module
+
 T = TypeVar("T")
 
-_LOCK = Lock()
+# A process that is forked in the middle would have the half of it for ever.
+_LOCK = lock_of_module()
 _WORKED_OUT: set[Any] = set()
-
-# A process that is forked in the middle would have the half of it for ever, and a lock that nobody opens.
-os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 def _work_out(kind: Any) -> None:

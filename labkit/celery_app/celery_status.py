@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import threading
 from ctypes import c_uint64, sizeof
 from typing import Any
 
@@ -15,6 +14,7 @@ from msgspec import Struct, to_builtins
 from labkit.celery_app.application import broker_url, celery_url
 from labkit.celery_app.capacity import Capacity, connect, running_workers
 from labkit.errors import RedisUnreachable, SettingsError
+from labkit.fork_lock import lock_of_module
 from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED
 from labkit.settings import Settings
 
@@ -23,27 +23,31 @@ PERIODIC = "periodic"
 #: What is counted.
 COUNTED = (DONE, FAILED, DEAD, REPEATED, PERIODIC)
 
+#: How many processes have a row of their own, of 40 bytes: a pool may be grown while it works, by Celery's `pool_grow`.
+ROWS = 10_000
+
+# Celery forks its processes while other threads of the worker may just count something.
+_AMONG_THREADS = lock_of_module()
+
 
 class OutcomeCounter:
     """Counts in memory that forked processes share. Each has a row of its own, so that one which is killed in the
     middle leaves no lock behind; the process that takes its place goes on with its row.
     """
 
-    def __init__(self, concurrency: int) -> None:
-        self._rows = concurrency
-        memory = mmap.mmap(-1, concurrency * len(COUNTED) * sizeof(c_uint64))
-        self._counts = (c_uint64 * (concurrency * len(COUNTED))).from_buffer(memory)
-        self._among_threads = threading.Lock()
+    def __init__(self) -> None:
+        size = ROWS * len(COUNTED)
+        self._counts = (c_uint64 * size).from_buffer(mmap.mmap(-1, size * sizeof(c_uint64)))
 
     def add(self, what: str) -> None:
         """Count one in the row of this process."""
-        row = getattr(current_process(), "index", 0)
-        with self._among_threads:
+        row = getattr(current_process(), "index", 0) % ROWS
+        with _AMONG_THREADS:
             self._counts[row * len(COUNTED) + COUNTED.index(what)] += 1
 
     def total(self, what: str) -> int:
         """The sum over all processes."""
-        return sum(self._counts[row * len(COUNTED) + COUNTED.index(what)] for row in range(self._rows))
+        return sum(self._counts[COUNTED.index(what) :: len(COUNTED)])
 
 
 class CeleryStatus(Struct, frozen=True, kw_only=True):

@@ -171,7 +171,7 @@ def _presence_of(url: str, settings: Settings, run: str, consumer: Any) -> Signs
     presence = Presence(client, settings, name_of(consumer), run=run)
 
     def say() -> None:
-        presence.say(consumer.controller.concurrency)
+        presence.say(consumer.pool.num_processes)  # which may be others than at the start
         say_kinds(client, settings, run)
 
     return Signs(say, presence.leave)

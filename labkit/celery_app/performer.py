@@ -174,11 +174,11 @@ class Performer:
     def _begun(
         self, call: _HandlerCall, envelope: Envelope, attempt: int, worker: str, start: Start
     ) -> TaskRecord | None:
-        started_at = self._clock()
+        started_at, begun = self._clock(), time.monotonic()
 
         def record(outcome: str, error: BaseException | None, attempt: int) -> TaskRecord:
             told = None if error is None else self._told.tell(error)[0]
-            times = {"started_at": started_at, "finished_at": self._clock()}
+            times = {"started_at": started_at, "finished_at": started_at + (time.monotonic() - begun)}
             return envelope.record(outcome, worker=worker, attempt=attempt, error=told, **times)
 
         if start.to_blame:

@@ -67,7 +67,7 @@ def worker(
     settings = load_settings()
     url = reachable_broker(settings)
     print_line_by_line()
-    tally = OutcomeCounter(at_once)
+    tally = OutcomeCounter()
     app = worker_app(settings, tally=tally)
     say_all(differing_kinds(connect(url), settings))
     status = run_worker(
@@ -228,7 +228,7 @@ def bridge(
             LiveView() as view,
         ):
             with dispatcher:
-                follow(view, stop, watch.look, lines)
+                follow(view, stop, watch.glance, lines)
             left = watch.look()
             view.end(lines(left))
     status = left.classes[0].status

@@ -222,7 +222,7 @@ def dispatch(
             LiveView() as view,
         ):
             with dispatcher:
-                follow(view, stop, watch.look, lambda look: picture(look, rates))
+                follow(view, stop, watch.glance, lambda look: picture(look, rates))
             left = watch.look()
             view.end(picture(left, rates))
     classes_at_end = [one.status for one in left.classes]

@@ -111,7 +111,6 @@ def produce(
         finally:  # also if a second Ctrl-C gives up what is under way
             say(tally.summary(topic))
     if admission is not None:
-        admission.close()
         _say_turned_away(admission)
     if tally.refused:
         raise LabkitError(f"{tally.refused} tasks were not acknowledged; the last reason: {tally.reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +16,15 @@ from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, Unknown
 from labkit.plain_text import in_json, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from labkit.cli.fitting_table import FittingTable
     from labkit.taskqueue import Topics
     from labkit.taskqueue.dead_letter import DeadLetter
     from labkit.taskqueue.dead_letters import DeadLetters
+    from labkit.taskqueue.topics import PartitionLag
 
 
 #: How many dead letters that cannot be put back are named.
@@ -81,30 +85,34 @@ def describe(
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import Paragraph, console
     from labkit.taskqueue.group_kind import must_be_kind
+    from labkit.taskqueue.repeated_question import RepeatedQuestion
 
     with attached_topics() as topics:
         must_be_kind(topics.get(name), group)
-        table, words = _lag_table(topics, name, group)
+        table, words = _lag_table(topics.lag(name, group=group), name, group)
         if not watch:
             console().print(table)
             return
+        question = RepeatedQuestion(partial(topics.lag, name, group=group), max_age=0.0)
         with stop_on_signal() as stop, LiveView() as view:
             frame: RenderableType = table
             view.show(frame, words)
             while not stop.wait(WATCH_INTERVAL):
-                try:
-                    frame, words = _lag_table(topics, name, group)
-                except (BrokerUnreachable, UnknownTopic) as error:  # Kafka may come back, the topic may be made anew
-                    words = f"{error} This view goes on when that has changed; Ctrl-C ends it."
+                lags, trouble = question.look()
+                if isinstance(trouble, BrokerUnreachable | UnknownTopic):  # it may come back, or be made anew
+                    words = f"{trouble} This view goes on when that has changed; Ctrl-C ends it."
                     frame = Paragraph(words)
+                elif trouble is not None:
+                    raise trouble
+                elif lags is not None:
+                    frame, words = _lag_table(lags, name, group)
                 view.show(frame, words)
             view.end(frame)
 
 
-def _lag_table(topics: Topics, name: str, group: str) -> tuple[FittingTable, str]:
+def _lag_table(lags: Sequence[PartitionLag], name: str, group: str) -> tuple[FittingTable, str]:
     from labkit.cli.fitting_table import FittingTable
 
-    lags = topics.lag(name, group=group)
     numbers = ("end offset", f"committed by {group}", "lag")
     table = FittingTable("partition", *numbers, title=name, right=numbers)
     for entry in lags:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,11 +197,19 @@ def _watch(
     members: WorkerGroup, stop: threading.Event, view: LiveView, table: _WorkerTable, *, until_empty: bool
 ) -> None:
     from labkit.cli.live import REDRAW_INTERVAL
+    from labkit.taskqueue.repeated_question import RepeatedQuestion
 
-    lag: dict[int, int] | None = {}
+    question = RepeatedQuestion(partial(members.lag, look=until_empty), max_age=REDRAW_INTERVAL / 2)
+    is_away = False
     while not stop.wait(REDRAW_INTERVAL):
         members.check()
-        lag = _lag(members, say=lag is not None, look=until_empty)
+        found, trouble = question.look()
+        if not isinstance(trouble, BrokerUnreachable | UnknownTopic | None):
+            raise trouble
+        lag = None if found is None or trouble is not None else {one.partition: one.lag for one in found}
+        if trouble is not None and not is_away:
+            log.warning("%s The workers wait for it; Ctrl-C ends them.", trouble)
+        is_away = trouble is not None
         now = members.status()
         view.show(table.draw(now, lag), _in_words(now, lag))
         if until_empty and lag is not None and not any(lag.values()):
@@ -219,16 +228,6 @@ def _left(topics: Topics, topic: str, members: WorkerGroup) -> dict[int, int] | 
     try:
         return {one.partition: one.lag for one in topics.lag(topic, group=members.group)}
     except (BrokerUnreachable, UnknownTopic):
-        return None
-
-
-def _lag(members: WorkerGroup, *, say: bool, look: bool) -> dict[int, int] | None:
-    """Per partition; None while Kafka is away or the topic is gone: the workers wait for it, and so does the table."""
-    try:
-        return {partition.partition: partition.lag for partition in members.lag(look=look)}
-    except (BrokerUnreachable, UnknownTopic) as error:
-        if say:
-            log.warning("%s The workers wait for it; Ctrl-C ends them.", error)
         return None
 
 

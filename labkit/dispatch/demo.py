@@ -111,13 +111,15 @@ class Demo(Resource):
         return self
 
     def look(self) -> DispatcherSnapshot:
-        """How it stands now. Raises `WorkerFailed` if a part of it could not go on."""
+        """How it stands, some seconds ago where Kafka does not answer. Raises `WorkerFailed` if a part of it could not
+        go on.
+        """
         self._worker.check()
         if self.beat is not None:
             self.beat.check()
         for source in self._sources:
             source.check()
-        return self._watch.look()
+        return self._watch.glance()
 
     def produced(self) -> dict[str, int]:
         """How many tasks the broker has acknowledged so far, by topic."""

@@ -22,7 +22,8 @@ from labkit.errors import BrokerUnreachable, RedisRefused, RedisUnreachable, Unk
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.redis_state import Refusals
-from labkit.resource import Resource
+from labkit.resource import LazyResource, Resource
+from labkit.taskqueue.repeated_question import RepeatedQuestion
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -85,20 +86,32 @@ class DispatcherMonitor(Resource):
         client = connect(broker_url(settings, lab))
         self._dispatcher = dispatcher
         self._topics = {one.name: topics.get(one.topic) for one in dispatcher.status()}
-        self._transport = topics.transport
         self._group = group
         self._room = Capacity(client, settings, limit=limit)
         self._stream = RecordStream(client, settings)
         self._skipped = False
         self._refusals = Refusals(log)
-        self._admin: AdminClient | None = None
+        self._admin: LazyResource[AdminClient] = LazyResource(topics.transport.admin)
+        self._question = RepeatedQuestion(self._ask_kafka, max_age=0.0)
         self._waits: dict[str, deque[float]] = {}
 
     def look(self) -> DispatcherSnapshot:
-        """How it stands now. Raises `WorkerFailed` if the dispatcher could not go on."""
+        """How it stands now; waits for Kafka. Raises `WorkerFailed` if the dispatcher could not go on."""
+        try:
+            return self._snapshot(self._ask_kafka())
+        except BrokerUnreachable:
+            return self._snapshot(None)
+
+    def glance(self) -> DispatcherSnapshot:
+        """As `look`, but waits for Kafka no longer than a moment: what it has told last is good for some seconds."""
+        on_kafka, trouble = self._question.look(needed=True)
+        if not isinstance(trouble, BrokerUnreachable | None):
+            raise trouble.with_traceback(None)
+        return self._snapshot(None if trouble else on_kafka)
+
+    def _snapshot(self, on_kafka: dict[str, int | None] | None) -> DispatcherSnapshot:
         self._dispatcher.check()
         count = self._ask_redis()
-        on_kafka = self._ask_kafka()
         return DispatcherSnapshot(
             classes=tuple(
                 ClassSnapshot(
@@ -125,8 +138,7 @@ class DispatcherMonitor(Resource):
 
     def close(self) -> None:
         """Let go of the connection."""
-        if self._admin is not None:
-            self._admin.close()
+        self._question.close(self._admin.close)
 
     def _ask_redis(self) -> Count | None:
         try:
@@ -146,13 +158,9 @@ class DispatcherMonitor(Resource):
         except RedisRefused as error:
             self._refusals.say(error, "how long tasks wait is not shown")
 
-    def _ask_kafka(self) -> dict[str, int | None] | None:
-        try:
-            if self._admin is None:
-                self._admin = self._transport.admin()
-            return {name: self._left(self._admin, name) for name in self._topics}
-        except BrokerUnreachable:
-            return None
+    def _ask_kafka(self) -> dict[str, int | None]:
+        admin = self._admin.get()
+        return {name: self._left(admin, name) for name in self._topics}
 
     def _left(self, admin: AdminClient, name: str) -> int | None:
         """None if the topic is gone: its intake says so, and waits until it is made anew."""

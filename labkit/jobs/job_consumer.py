@@ -203,7 +203,7 @@ class JobConsumer(Resource, checked=True):
             with _needed(self._before):
                 run = self._begun((topic_id, event.job_id), event, held)
             if run is not None:
-                self._finish(run, run.work(self._work, self._clock))
+                self._finish(run, run.work(self._work, self._measure))
 
     def _begun(self, key: tuple[str, int], event: JobEvent, held: ExitStack) -> JobRun | None:
         """The job in work, which `held` keeps from others; None if the group has processed it.
@@ -220,7 +220,7 @@ class JobConsumer(Resource, checked=True):
             return None
         if not run.begun:
             self._failed.forget_known()
-            run.started_at = self._clock()
+            run.started_at, run.begun_at = self._clock(), self._measure()
             run.job = self._begin(self._known(run.job, key))
             run.begun = True
         return run

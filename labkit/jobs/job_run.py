@@ -31,17 +31,19 @@ class JobRun:
     lock: threading.Lock = field(default_factory=threading.Lock)
     begun: bool = False
     started_at: float = 0.0
+    #: that moment by a clock that is never set
+    begun_at: float = 0.0
     finished_at: float | None = None
     error: BaseException | None = None
     told: Job | None = None
 
-    def work(self, work: JobWork, clock: Callable[[], float]) -> float:
-        """Do it, unless that was done; when it was finished."""
+    def work(self, work: JobWork, measure: Callable[[], float]) -> float:
+        """Do it, unless that was done; when it was finished, if the clock was not set since it was begun."""
         if self.finished_at is None:
             error = outcome_of(work, self.job)
             if error is not None and is_no_attempt(error):  # as that of an `@once` within, while Redis is away
                 raise error
-            self.error, self.finished_at = error, clock()
+            self.error, self.finished_at = error, self.started_at + (measure() - self.begun_at)
         return self.finished_at
 
 

@@ -25,7 +25,8 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at one task. Times are seconds since the epoch; None where the moment is not known.
 
     `scheduled_at` is when the task should have been sent by its schedule: waiting counts from there, so
-    that a slow generator cannot hide a queue (no coordinated omission).
+    that a slow generator cannot hide a queue (no coordinated omission). `finished_at` is `started_at` and the time that
+    the attempt has taken, also where the clock was set meanwhile.
     """
 
     task_id: str

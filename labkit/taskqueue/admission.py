@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
 from labkit.errors import BrokerUnreachable, SettingsError, UnknownTopic
@@ -14,6 +13,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.outage import Outage
 from labkit.parameters import check_methods
+from labkit.taskqueue.repeated_question import RepeatedQuestion
 from labkit.taskqueue.topics import Topic, Topics
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ log = safe_logger("labkit.producer")
 
 #: How old what is known of the lag may be, in seconds.
 MAX_AGE = 0.05
-#: How long to wait after a look in vain until the next one, in seconds.
-OUTAGE_AGE = 1.0
+
+#: For the end of these the client waits too, up to a limit.
+AWAY = (BrokerUnreachable, UnknownTopic)
 
 #: What these do is done behind admission, where a producer has no hand in it.
 ONLY_AT_ADMISSION = ("shed_lowest", "spill")
@@ -34,10 +35,11 @@ ONLY_AT_ADMISSION = ("shed_lowest", "spill")
 class ProducerAdmission:
     """Judges each task before a producer sends it; may be used from several threads.
 
-    The lag is that of `group` on the topic, asked for every `MAX_AGE` seconds; what was let in since counts as not
-    finished, so it is never taken for too small by what one producer sends itself. Call `answered` with the latency of
-    what is finished, in seconds, for a strategy that goes by it. `wall_clock` gives seconds since the epoch.
-    Raises `SettingsError` for a strategy that only a dispatcher can carry out.
+    The lag is that of `group` on the topic, asked for every `MAX_AGE` seconds on a thread; what was let in since it was
+    asked for counts as not finished. While Kafka does not answer, or the topic is away, the lag that was known last
+    counts, with all that is let in on top of it: nobody waits longer than a moment, and it is said once.
+    Call `answered` with the latency of what is finished, in seconds, for a strategy that goes by it. `wall_clock` gives
+    seconds since the epoch. Raises `SettingsError` for a strategy that only a dispatcher can carry out.
     """
 
     def __init__(
@@ -61,9 +63,8 @@ class ProducerAdmission:
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._lag = 0
-        self._since = 0
-        self._known_at = -math.inf
+        self._let_in = 0
+        self._question = RepeatedQuestion(self._look, max_age=MAX_AGE, clock=clock)
         self._turned_away = TurnedAwayCounter()
         who = f"The admission to {topic.name}"
         self._outage = Outage(log, who, "Kafka", meanwhile="the lag that was known last counts")
@@ -71,15 +72,21 @@ class ProducerAdmission:
     def judge(self, rank: int = 0) -> AdmissionDecision:
         """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`.
 
-        While Kafka or the topic is away the lag that was known last counts; where none was known yet, it is raised.
+        Where the lag was never known, it is waited for, as long as the client of Kafka does; what it says is raised.
         """
+        known, trouble = self._question.look(needed=True)
+        if trouble is None:
+            self._outage.ends()
+        elif known is None or not isinstance(trouble, AWAY):
+            raise trouble.with_traceback(None)
+        else:
+            self._outage.begins(trouble)
+        assert known is not None
         with self._lock:
-            if self._clock() - self._known_at >= (OUTAGE_AGE if self._outage.on else MAX_AGE):
-                self._look()
-                self._known_at = self._clock()  # a look may take a while
-            verdict = self._gate.judge(self._clock(), lag=self._lag + self._since, rank=rank)
+            lag = known.lag + self._let_in - known.let_in
+            verdict = self._gate.judge(self._clock(), lag=lag, rank=rank)
             if verdict.action is Action.ADMIT:
-                self._since += 1
+                self._let_in += 1
             elif verdict.action is not Action.WAIT:
                 self._turned_away.add(TurnedAway(at=self._wall_clock(), action=verdict.action, priority=rank))
             return verdict
@@ -95,16 +102,19 @@ class ProducerAdmission:
             return self._turned_away.frame()
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._topics.close()
+        """Let go of the connection, as the end of its `Producer` does; who judges again opens another.
 
-    def _look(self) -> None:
-        try:
-            self._lag = sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group))
-        except (BrokerUnreachable, UnknownTopic) as error:  # the client waits for either too, up to a limit
-            if self._known_at == -math.inf:
-                raise
-            self._outage.begins(error)
-        else:
-            self._since = 0
-            self._outage.ends()
+        A question that Kafka does not answer ends some seconds later, on its thread, and then lets go.
+        """
+        self._question.close(self._topics.close)
+
+    def _look(self) -> _Lag:
+        let_in = self._let_in
+        return _Lag(sum(place.lag for place in self._topics.lag(self._topic.name, group=self._group)), let_in)
+
+
+class _Lag(NamedTuple):
+    """How far the group is behind, and how many tasks had been let in when that was asked for."""
+
+    lag: int
+    let_in: int

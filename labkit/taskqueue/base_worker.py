@@ -108,6 +108,7 @@ class BaseWorker(ABC):
             rng=rng or random.Random(name),
             on_record=shielded(on_record, "on_record") if self._is_shielded else on_record,
             clock=clock,
+            measure=measure,
             told=told,
         )
         self._executor = self._new_executor(work)
@@ -141,17 +142,17 @@ class BaseWorker(ABC):
 
     def running(self) -> list[RunningTask]:
         """What is worked on now, what has run longest first."""
-        now = self._clock()
-        items = sorted(self._attempts.running.copy(), key=lambda item: item.started_at)
+        now = self._measure()
+        items = [(now if item.begun_at is None else item.begun_at, item) for item in self._attempts.running.copy()]
         return [
             RunningTask(
                 task_id="" if item.task is None else item.task.id,
                 kind="" if item.task is None else item.task.kind,
                 partition=item.record.partition,
                 offset=item.record.offset,
-                seconds=max(0.0, now - item.started_at),
+                seconds=now - begun_at,
             )
-            for item in items
+            for begun_at, item in sorted(items, key=lambda one: one[0])
         ]
 
     @abstractmethod

@@ -5,7 +5,8 @@ labkit_service_seconds            how long handlers ran
 labkit_waiting_seconds            from the scheduled time to the begin of the attempt
 labkit_workers                    workers of this group in this process' care
 labkit_lag{partition}             records written and not yet committed as done; asked from the broker at each scrape,
-                                  and left out while it does not answer or the topic is gone
+                                  which waits for it a second at most; left out while it does not answer or the topic
+                                  is gone
 
 All have the labels topic and group.
 """
@@ -13,14 +14,14 @@ All have the labels topic and group.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from labkit.errors import PortInUse, TransportError
+from labkit.errors import PortInUse
 from labkit.measure.task_record import TaskRecord
+from labkit.taskqueue.repeated_question import RepeatedQuestion
 from labkit.taskqueue.topics import PartitionLag
 
 #: Borders of the histograms, in seconds: from an empty task to a long wait.
@@ -80,7 +81,7 @@ class _AskedAtScrape(Collector):
         self, labels: Iterable[str], lag: Callable[[], Sequence[PartitionLag]], workers: Callable[[], int]
     ) -> None:
         self._labels = list(labels)
-        self._lag = lag
+        self._lag = RepeatedQuestion(lag, max_age=0.0)
         self._workers = workers
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
@@ -92,8 +93,9 @@ class _AskedAtScrape(Collector):
         lag = GaugeMetricFamily(
             "labkit_lag", "Records written and not yet committed as done.", labels=[*_LABELS, "partition"]
         )
-        with suppress(TransportError):  # what nobody knows now, as the workers say themselves, is left out
-            for entry in self._lag():
+        known, trouble = self._lag.look()
+        if trouble is None:  # what nobody knows now, as the workers say themselves, is left out
+            for entry in known or ():
                 lag.add_metric([*self._labels, str(entry.partition)], entry.lag)
         yield lag
         workers = GaugeMetricFamily("labkit_workers", "Workers of the group in this process' care.", labels=_LABELS)

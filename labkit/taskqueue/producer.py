@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
 from labkit.errors import (
-    BrokerUnreachable,
     DeadlineExceeded,
     NotAccepted,
     NotAcknowledged,
@@ -26,6 +25,7 @@ from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.engine.failure import shielded
 from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
+from labkit.taskqueue.repeated_question import RepeatedQuestion
 from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic, Topics
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = safe_logger("labkit.producer")
 
-#: How often the producer looks whether the topic has grown, in seconds.
+#: How often the producer asks whether the topic has grown, in seconds.
 PARTITIONS_MAX_AGE = 5.0
 
 #: How long after its delivery time-out a client may take to say what became of a task, in seconds.
@@ -51,8 +51,8 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
     receipt, from a thread of the client, and may submit; what it raises is logged, `SystemExit` too. Without it the
     receipts are kept and `receipts()` returns them.
     With `admission` (see `labkit.taskqueue.admission`) a task is judged before it is sent: the producer waits for it,
-    or raises `NotAccepted`; one that is shed is not sent, and has no receipt. `clock` gives seconds since the epoch,
-    and may be set while this runs; `measure` only measures.
+    or raises `NotAccepted`; one that is shed is not sent, and has no receipt. The admission is closed with this.
+    `clock` gives seconds since the epoch, and may be set while this runs; `measure` only measures.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
         self._measure = measure
         self._timeout = settings.delivery_timeout
         self._topics = Topics.of(topic)
-        self._partitions = topic.partitions
-        self._looked_at = clock()
+        self._partitions = RepeatedQuestion(self._look_at_partitions, max_age=PARTITIONS_MAX_AGE, clock=measure)
+        self._partitions.know(topic.partitions)
         self._config = ProducerConfig(
             acks=settings.acks,
             retries=settings.retries,
@@ -190,13 +190,16 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
             if client is not None:
                 client.close(self._timeout)
         finally:
-            self._topics.close()
+            self._partitions.close(self._topics.close)
+            if self._admission is not None:
+                self._admission.close()
 
-    def _look_at_partitions(self) -> None:
+    def _look_at_partitions(self) -> int:
         try:
-            self._partitions = self._topics.get(self.topic.name).partitions
-        except (BrokerUnreachable, UnknownTopic) as error:  # as many as before; the client waits for it, up to a limit
+            return self._topics.get(self.topic.name).partitions
+        except TransportError as error:  # as many as before; the client waits for it, up to a limit
             log.info("the producer to %s goes on as before: %s", self.topic.name, error)
+            raise
 
     def _may_pass(self, task: Task, stop: threading.Event | None = None) -> bool:
         """Whether the task may be sent; waits if admission says so, raises `NotAccepted` if it is refused."""
@@ -210,36 +213,44 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
         return verdict.action is Action.ADMIT
 
     def _hand_over(self, task: Task, on_receipt: Callable[[Receipt], object] | None) -> Submission:
-        now = self._clock()
-        if abs(now - self._looked_at) >= PARTITIONS_MAX_AGE:  # also where the clock was set back
-            self._looked_at = now  # first: one thread looks, which may take a while, and the others go on
-            self._look_at_partitions()
+        known = self._known_partitions()
         if not isinstance(task, Task):
             raise BadType(f"'task' of Producer.send is {task!r:.40}; give a Task, which `new_task` makes.")
         encoded = task.encode()
+        now = self._clock()
         submission = Submission(task, self.topic.name, now, self._clock, on_receipt)
-        known = self._partitions
         client = self._connected()
         try:
-            self._put(client, encoded, now, submission)
+            self._put(client, encoded, now, submission, known)
         except UnknownTopic:  # it may have been made anew with fewer partitions
-            self._look_at_partitions()
-            if self._partitions == known:
+            with suppress(TransportError):
+                self._partitions.know(self._look_at_partitions())
+            if (found := self._known_partitions()) == known:
                 raise
-            self._put(self._connected(), encoded, now, submission)
+            self._put(self._connected(), encoded, now, submission, found)
         except TransportError:
             if client is self._client:
                 raise
-            self._put(self._connected(), encoded, now, submission)  # another thread has given up this one just now
+            self._put(self._connected(), encoded, now, submission, known)  # another thread has given up this one now
         return submission
 
+    def _known_partitions(self) -> int:
+        known, _ = self._partitions.look()  # what is wrong with Kafka the client says too
+        assert known is not None  # since the start
+        return known
+
     def _put(
-        self, client: ProducerClient, encoded: tuple[bytes | None, bytes, Headers], now: float, submission: Submission
+        self,
+        client: ProducerClient,
+        encoded: tuple[bytes | None, bytes, Headers],
+        now: float,
+        submission: Submission,
+        partitions: int,
     ) -> None:
         key, value, headers = encoded
         client.send(
             self._full_name,
-            partition=self._partition_of(key, self._partitions),
+            partition=self._partition_of(key, partitions),
             key=key,
             value=value,
             headers=headers,

@@ -91,6 +91,20 @@ def wait_for(condition, what):
     wait_until(condition, timeout=TIMEOUT, what=what)
 
 
+def test_a_pool_that_was_grown_is_counted_with_all_its_processes(type_in, send, room, settings):
+    """By Celery's own command, `pool_grow`."""
+    worker = ready(type_in("celery", "worker", "--concurrency", "1"))
+    with make_app(settings.redis_url, settings) as app:
+        replies = app.control.pool_grow(2, reply=True, limit=1, timeout=TIMEOUT)
+    assert [list(reply.values()) for reply in replies] == [[{"ok": "pool will grow"}]]
+    wait_for(lambda: room.count().processes == 3, "dispatchers were to know of it")
+    send(*(new_task("sleep", 0.5) for _ in range(9)))
+    wait_for(lambda: is_empty(room), "the tasks were to be settled")
+    out, err = ended(worker, by=signal.SIGINT)
+    assert err == ""
+    assert "has ended: 9 tasks done, 0 attempts failed, 0 tasks given up, 0 recognised as done before" in out
+
+
 @pytest.mark.parametrize("pool", ["prefork", further("threads"), further("solo")])
 def test_a_worker_performs_tasks_and_ctrl_c_ends_it_with_a_summary(type_in, send, room, topics, pool):
     topics.create("jobs", partitions=1)

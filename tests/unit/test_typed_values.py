@@ -52,28 +52,3 @@ JSON = """b'{"f19": {"a": 1}, "f3": {"a": 2}}'"""
 )
 def test_threads_may_be_the_first_to_read_a_type_together(read: str) -> None:
     subprocess.run([sys.executable, "-c", RACE.format(read=read)], check=True)
-
-
-def test_a_fork_waits_for_a_type_that_is_worked_out() -> None:
-    """The process that is forked reads it, and the one that forks goes on."""
-    program = """
-import os, threading
-from labkit import typed_values
-inside = threading.Event()
-def work_out():
-    with typed_values._LOCK:
-        inside.set()
-        for _ in range(1_000_000):
-            pass
-thread = threading.Thread(target=work_out)
-thread.start()
-inside.wait()
-child = os.fork()
-if child == 0:
-    assert typed_values.typed(1, int) == 1
-    os._exit(0)
-thread.join()
-assert os.waitpid(child, 0)[1] == 0
-assert typed_values.typed("a", str) == "a"
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,6 +53,7 @@ class Attempts:
         rng: random.Random,
         on_record: Callable[[TaskRecord], object],
         clock: Callable[[], float],
+        measure: Callable[[], float] = time.monotonic,
         told: FailureCounter | None = None,
     ) -> None:
         self.done: deque[WorkItem] = deque()
@@ -71,12 +73,13 @@ class Attempts:
         self._rng = rng
         self._on_record = on_record
         self._clock = clock
+        self._measure = measure
         self._told = told or FailureCounter()
         self.task_log = TaskLog(worker, topic)
 
     def begin(self, item: WorkItem) -> Task | None:
         """The task to work on; None if the record is not one, and there is nothing more to do with it."""
-        item.started_at = self._clock()
+        self._start(item)
         item.attempt += 1
         if item.task is None:
             try:
@@ -143,7 +146,7 @@ class Attempts:
 
     def refuse(self, item: WorkItem, error: BaseException, *, deliveries: int) -> None:
         """This task is not begun again, after so many deliveries."""
-        item.started_at = self._clock()
+        self._start(item)
         item.attempt = deliveries
         self._look_into(item)
         self._give_up(item, DEAD, error, describe(error))
@@ -161,6 +164,15 @@ class Attempts:
         item.error = error
         self._write(item, outcome, text, number)
         self.dead.append(item)
+
+    def _start(self, item: WorkItem) -> None:
+        item.started_at, item.begun_at = self._clock(), self._measure()
+
+    def _end_of(self, item: WorkItem) -> float:
+        """When it has ended, if the clock was not set since it was begun: so long it has taken."""
+        if item.begun_at is None:
+            return max(item.started_at, self._clock())
+        return item.started_at + (self._measure() - item.begun_at)
 
     def _write(self, item: WorkItem, outcome: str, error: str | None, number: int = 1) -> None:
         """Leave the record; `number` says the how-manieth failure of its kind it is."""
@@ -182,7 +194,7 @@ class Attempts:
             acknowledged_at=None,
             received_at=item.received_at,
             started_at=item.started_at,
-            finished_at=self._clock(),
+            finished_at=self._end_of(item),
             outcome=outcome,
             error=error,
         )

@@ -15,12 +15,14 @@ class WorkItem:
 
     `epoch` is the number of the assignment under which it came (see `PartitionState`), and `topic_id` the id of its
     topic, which may be another by now; in a share group only records have one that others than labkit have written.
-    `ticket` says which came first, whatever the clock does.
+    `ticket` says which came first, whatever the clock does; `begun_at` belongs to `started_at`, in seconds on a clock
+    that is never set.
     `waits_since` is for those who decide by how long it has waited: in seconds on a clock that is never set.
     """
 
     __slots__ = (
         "attempt",
+        "begun_at",
         "epoch",
         "error",
         "received_at",
@@ -42,6 +44,7 @@ class WorkItem:
         self.shard: object = None
         self.attempt = 0
         self.started_at = received_at
+        self.begun_at: float | None = None
         self.waits_since = 0.0
         self.task: Task | None = None
         #: why the last attempt failed

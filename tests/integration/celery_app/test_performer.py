@@ -7,6 +7,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -291,6 +292,16 @@ def test_the_longer_an_outcome_could_not_be_written_the_longer_it_waits(lab, set
     with Request(perform), pytest.raises(ComesAgain) as again:
         perform(*Delivered(to_do, 3, outcome).to_json())
     assert again.value.when == pause
+
+
+def test_an_attempt_has_not_ended_before_it_was_begun_where_the_clock_is_set_back_meanwhile(lab, settings, file):
+    hours = count()
+    app, records = performing(lab.redis_url, settings, clock=lambda: 1e9 - 3600 * next(hours))
+    perform = app.tasks[sending_name("test-write")]
+    with Request(perform):
+        perform(envelope(new_task("test-write", file)).to_json())
+    (record,) = records
+    assert record.started_at <= record.finished_at
 
 
 def test_what_fails_in_the_worker_itself_is_delivered_again_and_not_without_end(

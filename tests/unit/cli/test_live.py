@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
 from io import StringIO
 from types import SimpleNamespace
@@ -16,8 +17,9 @@ from labkit.cli.live import Rates
 from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.monitor import ClassSnapshot, DispatcherSnapshot
 from labkit.errors import BrokerUnreachable, UnknownTopic
-from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.topics import PartitionLag, Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
 
 COUNT = Count(granted=0, unacknowledged=2, concurrency=2, reserved=1, waiting=(3, 1, *[0] * 8), limit=4)
 
@@ -78,17 +80,47 @@ def test_rates_are_between_two_looks() -> None:
     assert [rates.per_second("a", 25), rates.per_second("b", 3)] == [pytest.approx(10.0), pytest.approx(1.5)]
 
 
+def watched_lags(monkeypatch, lag, goes_on, *, until_empty=False) -> list[str]:
+    """The lag in each drawing of the table of `labkit work`, as long as what was drawn so far `goes_on`."""
+    drawn: list[str] = []
+    monkeypatch.setattr("labkit.taskqueue.repeated_question.RETRY_AGE", 0)
+    members = SimpleNamespace(lag=lag, check=lambda: None, status=list)
+    view = SimpleNamespace(show=lambda table, words: drawn.append(words.rpartition("lag ")[2]))
+    table = SimpleNamespace(draw=lambda workers, lag: None)
+    work_command._watch(
+        members, SimpleNamespace(wait=lambda _: not goes_on(drawn)), view, table, until_empty=until_empty
+    )
+    return drawn
+
+
 @pytest.mark.parametrize("error", [BrokerUnreachable("nobody answers"), UnknownTopic("there is no topic 't'")])
-def test_the_table_of_the_workers_waits_as_they_do(caplog, error) -> None:
+def test_the_table_of_the_workers_waits_as_they_do(monkeypatch, caplog, error) -> None:
     def lag(*, look):
         looks.append(look)
         raise error
 
+    monkeypatch.setattr("labkit.taskqueue.repeated_question.MOMENT", PATIENCE)
     looks = []
-    members = SimpleNamespace(lag=lag)
-    assert [work_command._lag(members, say=say, look=not say) for say in (True, False)] == [None, None]
-    assert looks == [False, True]
-    assert caplog.messages == [f"{error} The workers wait for it; Ctrl-C ends them."]
+    for until_empty in (False, True):
+        assert watched_lags(monkeypatch, lag, lambda drawn: len(drawn) < 3, until_empty=until_empty) == ["?"] * 3
+    assert set(looks) == {False, True}
+    assert caplog.messages == 2 * [f"{error} The workers wait for it; Ctrl-C ends them."]
+
+
+def test_the_table_of_the_workers_is_drawn_while_kafka_does_not_answer(monkeypatch) -> None:
+    def lag(*, look):
+        assert may_answer.wait(PATIENCE)
+        return [PartitionLag(partition=0, committed=2, end=9)]
+
+    def goes_on(drawn):
+        if len(drawn) == 3:
+            may_answer.set()
+        return not drawn or drawn[-1] != "7"
+
+    monkeypatch.setattr("labkit.taskqueue.repeated_question.MOMENT", 0)
+    monkeypatch.setattr("labkit.cli.live.REDRAW_INTERVAL", 0)
+    may_answer = threading.Event()
+    assert watched_lags(monkeypatch, lag, goes_on)[:3] == ["?"] * 3
 
 
 def test_the_view_of_a_topic_goes_on_when_the_topic_is_made_anew(monkeypatch) -> None:
@@ -113,5 +145,7 @@ def test_the_view_of_a_topic_goes_on_when_the_topic_is_made_anew(monkeypatch) ->
         monkeypatch.setattr(topic_commands, "attached_topics", lambda: nullcontext(topics))
         monkeypatch.setattr(topic_commands, "stop_on_signal", lambda: nullcontext(SimpleNamespace(wait=wait)))
         monkeypatch.setattr(topic_commands, "_lag_table", watched)
+        monkeypatch.setattr("labkit.taskqueue.repeated_question.MOMENT", PATIENCE)
+        monkeypatch.setattr("labkit.taskqueue.repeated_question.RETRY_AGE", 0)
         topic_commands.describe("t", group="g", watch=True)
     assert [len(one.rows) for one, _ in drawn_tables] == [3, 4, 4]  # and one for all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -13,10 +14,15 @@ from labkit.dispatch.class_status import ClassStatus
 from labkit.dispatch.monitor import DispatcherMonitor, DispatcherSnapshot
 from labkit.errors import BrokerUnreachable
 from labkit.settings import Settings
+from labkit.taskqueue import repeated_question
 from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.repeated_question import OVERDUE
 from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics, read_topic
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
+from tests.unit.clock import Clock
 
 
 @pytest.fixture
@@ -61,11 +67,27 @@ def test_where_kafka_is_away_nobody_knows_whether_a_topic_is_gone(monitor, monke
     def away(*_):
         raise BrokerUnreachable()
 
-    monkeypatch.setattr(MemoryTransport, "admin", away)
+    monkeypatch.setattr(monitor, "_ask_kafka", away)
     look = monitor.look()
     assert on_kafka(look) == [None, None]
     assert look.kafka_is_away
     assert left_on_kafka(look).startswith("Kafka does not answer")
+
+
+def test_a_glance_waits_for_kafka_no_longer_than_a_moment(monitor, monkeypatch):
+    may_answer, clock = threading.Event(), Clock()
+    monitor._question._clock = clock
+    assert on_kafka(monitor.glance()) == [3, 3]
+    admin = monitor._admin.get()
+    monkeypatch.setattr(repeated_question, "MOMENT", 0)
+    monkeypatch.setattr(admin, "end_offsets", lambda name: may_answer.wait(PATIENCE) and {0: 9, 1: 9})
+    try:
+        assert on_kafka(monitor.glance()) == [3, 3]
+        clock.now += OVERDUE
+        assert monitor.glance().kafka_is_away
+    finally:
+        may_answer.set()
+    wait_until(lambda: on_kafka(monitor.glance()) == [18, 18], timeout=PATIENCE, what="it was to answer")
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 4])

@@ -16,6 +16,7 @@ from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import ProducerConfig
+from tests.unit.clock import Clock
 
 NOTHING = mock_work(constant(0))
 
@@ -398,3 +399,17 @@ class Slow(dict):
 
     def setdefault(self, key, run):
         return self._found.get(key, run)
+
+
+def test_a_job_has_not_ended_before_it_was_begun_where_the_clock_is_set_back_meanwhile(topic, view, consumer, tmp_path):
+    def work(job):
+        wall.now -= 3600
+
+    wall = Clock(1e9)
+    create(topic, [1])
+    view.follow()
+    with consumer(work=work, clock=wall) as group:
+        group.run(timeout=0.3)
+    (line,) = ProcessedLog(tmp_path / "processed_jobs.log", "g").read()
+    assert line.started_at == 1e9
+    assert line.finished_at >= line.started_at

@@ -7,13 +7,17 @@ import pytest
 from labkit.backpressure import Action, make_strategy
 from labkit.errors import BrokerUnreachable, NotAccepted, SettingsError, UnknownTopic
 from labkit.settings import Settings
-from labkit.taskqueue.admission import MAX_AGE, OUTAGE_AGE, ProducerAdmission
+from labkit.taskqueue import repeated_question
+from labkit.taskqueue.admission import MAX_AGE, ProducerAdmission
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import Producer
+from labkit.taskqueue.repeated_question import OVERDUE, RETRY_AGE
 from labkit.taskqueue.task import stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE, in_time
 from tests.unit.clock import Clock
 
 SETTINGS = Settings(_env_file=None)
@@ -121,7 +125,6 @@ def test_while_kafka_is_away_the_lag_that_was_known_last_counts(topics, clock, c
 
     def broken(name, *, group):
         looks.append(clock.now)
-        clock.now += 10  # as long as a frozen one is waited for
         raise away
 
     admission = admission_of(topics, clock, "refuse", limit=3)
@@ -131,18 +134,127 @@ def test_while_kafka_is_away_the_lag_that_was_known_last_counts(topics, clock, c
             patch.setattr(admission._topics, "lag", broken)
             clock.now += 2 * MAX_AGE
             producer.send(stock_tasks(1, seed=2)[0])
-            clock.now += 2 * MAX_AGE
             with pytest.raises(NotAccepted, match="3 tasks are not finished"):
+                producer.send(stock_tasks(1, seed=3)[0])
+            with pytest.raises(NotAccepted):
                 producer.send(stock_tasks(1, seed=3)[0])
         assert len(looks) == 1, "it is not looked for each task"
         finish(topics, 2)
-        clock.now += OUTAGE_AGE
+        clock.now += RETRY_AGE
         producer.send(stock_tasks(1, seed=4)[0])
     said = [line.getMessage() for line in caplog.records if "The admission to t" in line.getMessage()]
     assert [line.split(",")[0] for line in said] == [
         "The admission to t waits for Kafka",
         "The admission to t goes on: Kafka answers again",
     ]
+
+
+class SlowLag:
+    """A Kafka that tells the lag as soon as it may; how it was when it was asked."""
+
+    def __init__(self, admission: ProducerAdmission) -> None:
+        self._lag = admission._topics.lag
+        self.asked = 0
+        self._may_answer = threading.Semaphore(0)
+
+    def __call__(self, name, *, group):
+        found = self._lag(name, group=group)
+        self.asked += 1
+        assert self._may_answer.acquire(timeout=PATIENCE)
+        return found
+
+    def answer(self):
+        self._may_answer.release()
+
+
+@pytest.fixture
+def frozen(topics, clock, monkeypatch):
+    """An admission that knows a lag of 2, and whose Kafka does not answer any more."""
+    admission = admission_of(topics, clock, "refuse", limit=5)
+    with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
+        producer.send_many(stock_tasks(2, seed=1))
+        clock.now += 2 * MAX_AGE
+        assert admission._question.look().answer.lag == 2
+        slow = SlowLag(admission)
+        monkeypatch.setattr(admission._topics, "lag", slow)
+        monkeypatch.setattr(repeated_question, "MOMENT", 0)
+        monkeypatch.setattr(repeated_question, "SILENCE", 0)
+        clock.now += 2 * MAX_AGE
+        yield admission, slow
+        for _ in range(5):
+            slow.answer()
+
+
+def test_where_kafka_does_not_answer_nobody_waits_and_what_is_let_in_counts(frozen, clock, caplog):
+    admission, slow = frozen
+    assert [admission.judge().action for _ in range(4)] == [*3 * [Action.ADMIT], Action.REFUSE]
+    wait_until(lambda: slow.asked, timeout=PATIENCE, what="it was to be asked")
+    clock.now += 10 * OVERDUE
+    assert [admission.judge().action for _ in range(3)] == 3 * [Action.REFUSE]
+    assert slow.asked == 1, "one question at a time"
+    (said,) = [line for line in caplog.messages if "waits for Kafka" in line]
+    assert "the lag that was known last counts: The broker has given no answer for more than 5 s" in said
+
+
+def test_what_was_let_in_while_it_was_asked_counts_besides_the_answer(frozen):
+    admission, slow = frozen
+    admission.judge()  # asks
+    wait_until(lambda: slow.asked, timeout=PATIENCE, what="it was to be asked")
+    assert admission.judge().action == Action.ADMIT
+    slow.answer()
+    question = admission._question
+    wait_until(
+        lambda: question.look() and question._pending is None, timeout=PATIENCE, what="the answer was to be taken in"
+    )
+    # the thread that asks may have begun before or after the first task was let in
+    left = 5 - 2 - (4 - question.look().answer.let_in)
+    assert left > 0
+    assert [admission.judge().action for _ in range(left + 1)] == [*left * [Action.ADMIT], Action.REFUSE]
+
+
+def test_several_threads_are_judged_while_one_asks(frozen):
+    admission, slow = frozen
+    threads = [threading.Thread(target=admission.judge) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert slow.asked <= 1
+
+
+def test_the_end_of_the_producer_is_that_of_its_admission(topics, clock):
+    admission = admission_of(topics, clock, "refuse", limit=1)
+    closed = []
+    close = admission._topics.close
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission._topics, "close", lambda: closed.append(close()))
+        with Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer:
+            producer.send(stock_tasks(1, seed=1)[0])
+        assert len(closed) == 1
+    clock.now += 2 * MAX_AGE
+    assert admission.judge().action == Action.REFUSE, "it may be used by another producer"
+    admission.close()
+
+
+def test_an_admission_whose_kafka_does_not_answer_can_be_closed(frozen):
+    admission, slow = frozen
+    closed = threading.Event()
+    admission._topics.close = closed.set
+    admission.judge()
+    in_time(admission.close)
+    assert not closed.is_set()
+    slow.answer()
+    assert closed.wait(PATIENCE)
+
+
+def test_an_error_that_is_not_about_kafka_is_raised(topics, clock, monkeypatch):
+    admission = admission_of(topics, clock, "refuse", limit=3)
+    admission.judge()
+    monkeypatch.setattr(admission._topics, "lag", lambda name, group: 1 / 0)
+    clock.now += 2 * MAX_AGE
+    with pytest.raises(ZeroDivisionError):
+        admission.judge()
 
 
 def test_an_admission_that_never_knew_the_lag_says_that_kafka_is_away(topics, clock, monkeypatch):

@@ -1,6 +1,7 @@
 """The metrics of a worker group, as Prometheus reads them."""
 
 import socket
+import threading
 
 import pytest
 import requests
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from labkit.errors import BrokerUnreachable, PortInUse, UnknownTopic
 from labkit.settings import Settings
+from labkit.taskqueue import repeated_question
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.group_metrics import GroupMetrics
@@ -16,6 +18,7 @@ from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import PartitionLag, Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)
 
@@ -90,3 +93,20 @@ def test_a_lag_that_nobody_knows_is_left_out(error):
     found = GroupMetrics("t", "g", lag=lag, workers=lambda: 3).registry
     assert found.get_sample_value("labkit_workers", {"topic": "t", "group": "g"}) == 3
     assert not [sample for family in found.collect() for sample in family.samples if sample.name == "labkit_lag"]
+
+
+def test_a_scrape_waits_for_kafka_no_longer_than_a_moment(monkeypatch):
+    def lag():
+        asked.append(1)
+        assert may_answer.wait(PATIENCE)
+        return []
+
+    asked, may_answer = [], threading.Event()
+    monkeypatch.setattr(repeated_question, "MOMENT", 0)
+    registry = GroupMetrics("t", "g", lag=lag, workers=lambda: 3).registry
+    try:
+        for _ in range(3):
+            assert registry.get_sample_value("labkit_workers", {"topic": "t", "group": "g"}) == 3
+        assert len(asked) == 1, "one question at a time"
+    finally:
+        may_answer.set()

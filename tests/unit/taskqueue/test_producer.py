@@ -15,12 +15,15 @@ from labkit.errors import (
     UnknownTopic,
 )
 from labkit.settings import Settings
+from labkit.taskqueue import repeated_question
 from labkit.taskqueue.arrivals import constant
 from labkit.taskqueue.producer import PARTITIONS_MAX_AGE, Producer
 from labkit.taskqueue.task import Task, new_task, stock_tasks
+from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, RecordMetadata, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)
 
@@ -154,7 +157,7 @@ def test_stop_ends_the_schedule_between_two_tasks(topics):
 def test_a_topic_that_grew_is_noticed(topics):
     topic = topics.create("t", partitions=1)
     now = [0.0]
-    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer:
+    with Producer(topic, settings=SETTINGS, measure=lambda: now[0]) as producer:
         topics.grow("t", partitions=4)
         producer.send_many(stock_tasks(8, seed=1))
         assert topics.end_offsets("t") == {0: 8, 1: 0, 2: 0, 3: 0}
@@ -163,38 +166,56 @@ def test_a_topic_that_grew_is_noticed(topics):
     assert topics.end_offsets("t") == {0: 10, 1: 2, 2: 2, 3: 2}
 
 
-def test_one_thread_looks_whether_the_topic_has_grown_and_the_others_go_on(topics, monkeypatch):
+def test_a_topic_that_is_not_told_of_holds_up_nobody_and_is_noticed_later(topics, monkeypatch):
+    monkeypatch.setattr(repeated_question, "MOMENT", 0)
     topic = topics.create("t", partitions=1)
-    now, looks, looking, may_answer = [0.0], [], threading.Event(), threading.Event()
-    first, *others = stock_tasks(4, seed=1)
-    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer, ThreadPoolExecutor(1) as threads:
+    now, looks, may_answer = [0.0], [], threading.Event()
+    with Producer(topic, settings=SETTINGS, measure=lambda: now[0]) as producer:
         get = producer._topics.get
 
         def slow_look(name):
             looks.append(name)
-            assert len(looks) == 1
-            looking.set()
-            assert may_answer.wait(60)
+            assert may_answer.wait(PATIENCE)
             return get(name)
 
         monkeypatch.setattr(producer._topics, "get", slow_look)
+        topics.grow("t", partitions=4)
         now[0] = PARTITIONS_MAX_AGE
-        sent = threads.submit(producer.send, first)
         try:
-            assert looking.wait(60)
-            producer.send_many(others)
-            assert not sent.done()
+            producer.send_many(stock_tasks(8, seed=1))
+            now[0] += 10 * PARTITIONS_MAX_AGE
+            producer.send_many(stock_tasks(8, seed=2))
+            assert topics.end_offsets("t") == {0: 16, 1: 0, 2: 0, 3: 0}
+            assert looks == ["t"], "one question at a time"
         finally:
             may_answer.set()
-        sent.result(60)
-    assert topics.end_offsets("t") == {0: 4}
+        wait_until(lambda: producer._known_partitions() == 4, timeout=PATIENCE, what="the answer was to come")
+        producer.send_many(stock_tasks(8, seed=3))
+    assert topics.end_offsets("t") == {0: 18, 1: 2, 2: 2, 3: 2}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_end_of_a_producer_lets_go_of_the_connection_also_where_kafka_does_not_answer(topics, monkeypatch, answers):
+    topic = topics.create("t", partitions=1)
+    now, closed, may_answer = [0.0], threading.Event(), threading.Event()
+    with Producer(topic, settings=SETTINGS, measure=lambda: now[0]) as producer:
+        close = producer._topics.close
+        monkeypatch.setattr(producer._topics, "close", lambda: (close(), closed.set()))
+        if not answers:
+            monkeypatch.setattr(repeated_question, "MOMENT", 0)
+            monkeypatch.setattr(producer._topics, "get", lambda name: may_answer.wait(PATIENCE) and topic)
+        now[0] = PARTITIONS_MAX_AGE
+        producer.send_many(stock_tasks(1, seed=1))
+    assert closed.is_set() == answers, "not while it is asked"
+    may_answer.set()
+    assert closed.wait(PATIENCE)
 
 
 def test_a_broker_that_is_away_does_not_end_the_sending(topics, monkeypatch):
     """The client waits for the broker; the look at the number of partitions may not fail before it."""
     topic = topics.create("t", partitions=2)
     now = [0.0]
-    with Producer(topic, settings=SETTINGS, clock=lambda: now[0]) as producer:
+    with Producer(topic, settings=SETTINGS, measure=lambda: now[0]) as producer:
 
         def away(name):
             raise BrokerUnreachable
@@ -445,7 +466,7 @@ def test_a_look_at_the_partitions_while_the_topic_is_away_costs_no_task(topics, 
         raise away
 
     now = [0.0]
-    with Producer(topics.create("t", partitions=1), settings=SETTINGS, clock=lambda: now[0]) as producer:
+    with Producer(topics.create("t", partitions=1), settings=SETTINGS, measure=lambda: now[0]) as producer:
         monkeypatch.setattr(producer._topics, "get", get)
         now[0] += 2 * PARTITIONS_MAX_AGE
         producer.send_many(stock_tasks(1, seed=1))

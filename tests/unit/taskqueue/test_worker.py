@@ -16,6 +16,7 @@ from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
+from labkit.taskqueue.group_metrics import GroupMetrics
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
@@ -23,6 +24,8 @@ from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryConsumer, MemoryTransactions, MemoryTransport
 from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
+from tests.conditions import PATIENCE
+from tests.unit.clock import Clock
 
 SETTINGS = Settings(_env_file=None)
 
@@ -610,3 +613,49 @@ def test_no_task_begins_while_the_broker_is_waited_for(topics, monkeypatch, call
     run_until_empty(topics, worker)
     assert more == [False]
     assert len(records) == 51
+
+
+def test_how_long_tasks_have_been_running_is_told_by_a_clock_that_is_never_set(topics):
+    topics.create("t", partitions=1)
+    first, second = stock_tasks(2, seed=1)
+    send(topics, [first, second])
+    wall, measure, may_end = Clock(50_000.0), Clock(7.0), threading.Event()
+    config = WorkerConfig(retry=AT_ONCE, order="none", concurrency=2)
+    begun = []
+
+    def handler(task):
+        if not begun:  # the second is begun an hour earlier, by the clock
+            wall.now -= 3600
+            measure.now += 1
+        begun.append(task.id)
+        assert may_end.wait(PATIENCE)
+
+    records = []
+    metrics = GroupMetrics("t", "g", lag=list, workers=lambda: 1)
+    worker = Worker(
+        topics.get("t"),
+        name="w",
+        group="g",
+        work=Work(handler),
+        config=config,
+        on_record=lambda record: (records.append(record), metrics.observe(record)),
+        clock=wall,
+        measure=measure,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: len(begun) == 2, timeout=PATIENCE, what="both were to begin")
+        measure.now += 10
+        found = worker.running()
+        assert [(one.task_id, one.seconds) for one in found] in (
+            [(begun[0], 11.0), (begun[1], 10.0)],
+            [(begun[1], 11.0), (begun[0], 11.0)],  # it was begun before the handler of the first was
+        )
+    finally:
+        may_end.set()
+    wait_until(lambda: len(records) == 2, timeout=PATIENCE, what="both were to end")
+    worker.stop()
+    thread.join(PATIENCE)
+    assert all(10 <= record.finished_at - record.started_at < 12 for record in records)
+    assert 20 <= metrics.registry.get_sample_value("labkit_service_seconds_sum", {"topic": "t", "group": "g"}) < 24

@@ -16,6 +16,7 @@ from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.transport.contract import Record
+from tests.unit.clock import Clock
 
 TASK = Task(id="7", kind="sleep", payload=1, key="k", scheduled_at=9.5)
 
@@ -23,7 +24,7 @@ TASK = Task(id="7", kind="sleep", payload=1, key="k", scheduled_at=9.5)
 class Made:
     """Attempts with a line, in which one task was taken."""
 
-    def __init__(self, value: tuple = TASK.encode(), *, on_record=None) -> None:  # type: ignore[type-arg]
+    def __init__(self, value: tuple = TASK.encode(), *, on_record=None, **clocks) -> None:  # type: ignore[type-arg]
         key, body, headers = value
         self.records: list = []
         self.shards = Shards("none")
@@ -34,7 +35,7 @@ class Made:
             retry=Retry(),
             rng=random.Random(1),
             on_record=on_record or self.records.append,
-            clock=lambda: 20.0,
+            **{"clock": lambda: 20.0} | clocks,
         )
         self.item = WorkItem(Record("t", 0, 42, key, body, headers, 10_000), 11.0)
         self.shards.put([self.item])
@@ -124,3 +125,24 @@ def test_a_record_that_cannot_be_written_leaves_the_task_open():
         made.attempts.shed(made.item, "too many")
     assert not made.attempts.done
     assert not made.line_is_settled()
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+@pytest.mark.parametrize("error", [None, ValueError("no")])
+def test_how_long_an_attempt_has_taken_is_told_also_where_the_clock_was_set_meanwhile(jump, error):
+    wall, measure = Clock(50_000.0), Clock(7.0)
+    made = Made(clock=wall, measure=measure)
+    made.attempts.begin(made.item)
+    wall.now += jump
+    measure.now += 2.5
+    made.attempts.end(made.item, error)
+    (record,) = made.records
+    assert record.started_at == 50_000.0
+    assert record.finished_at == 50_002.5
+
+
+def test_what_was_never_begun_has_not_ended_before_it_came():
+    made = Made(clock=Clock(5.0))
+    made.attempts.shed(made.item, "too many")
+    (record,) = made.records
+    assert record.received_at == record.started_at == record.finished_at == 11.0
