@@ -18,6 +18,7 @@ from labkit.jobs.follow_lock import BEAT, HolderWatch
 from labkit.jobs.job import JobEvent
 from labkit.jobs.store import Store, StoreMoved, TopicId
 from labkit.jobs.tables import Placed
+from labkit.resource import end_all
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, Record, TopicPartition
@@ -224,8 +225,7 @@ class Follower:
 
     def release(self) -> None:
         """Let another process follow."""
-        self._drop()
-        self._lock.release()
+        end_all(self._drop, self._lock.release)
 
     def _may_go_without(self) -> bool:
         """Whether to read without the lock: its holder stands still, and the store is no other topic's."""

@@ -19,7 +19,7 @@ from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.outage import Outage
 from labkit.parameters import checked
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
 from labkit.taskqueue.timeouts import SILENCE, Answer, left_until, on_a_thread, wait_for_answer
@@ -158,8 +158,7 @@ class JobView(Resource, checked=True):
         """Stop following, and let go of everything. Closing twice is no error."""
         self._stop.set()
         if self._turn.acquire(timeout=STOP_TIMEOUT):
-            self._let_go()
-            self._turn.release()
+            end_all(self._let_go, self._turn.release)
             if self._thread is not None:
                 self._thread.join(STOP_TIMEOUT)
         else:  # its database is frozen
