@@ -85,6 +85,23 @@ class LazyResource(Generic[Opened]):
             opened.close()
 
 
+def end_all(*ends: Callable[[], object]) -> None:
+    """Call all of these in this order, whatever one of them raises: what comes after it is ended all the same.
+
+    Raises what the first one that has failed raises, with what others have said as notes.
+    """
+    errors: list[BaseException] = []
+    for end in ends:
+        try:
+            end()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+    if errors:
+        for other in errors[1:]:
+            BaseException.add_note(errors[0], f"{type(other).__name__}: {other}")
+        raise errors[0]
+
+
 def _after(error: BaseException, end: Callable[[], object]) -> None:
     """End what has begun; what goes wrong then is added to this error, which came first and is the reason."""
     try:

@@ -21,7 +21,7 @@ from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, Journey
 from labkit.errors import ApiRefused, ApiUnreachable
 from labkit.jobs import JobStatus
 from labkit.lab.loopback import is_loopback
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
 PATIENCE = 30.0
@@ -147,8 +147,7 @@ class ApiClient(Resource):
 
     def close(self) -> None:
         """Let go of the connections."""
-        for client in self._clients:
-            client.close()
+        end_all(*(client.close for client in self._clients))
 
     def _ask(self, method: str, path: str, *, again: bool = True, **request: Any) -> httpx.Response:
         """The answer, once it is no error; tried again while that may help."""

@@ -46,7 +46,7 @@ async def create_job(
 ) -> JobOut:
     """A new job, when Kafka has acknowledged it. A job of an id that is known stays as it is, and the answer is 200."""
     job_id = job.job_id or _id_of_key(request)
-    found = None if job_id is None else await asyncio.to_thread(services.view.get, job_id)
+    found = None if job_id is None else await services.job_threads.ask(services.view.get, job_id)
     if found is None:
         found = await asyncio.to_thread(services.jobs.create, job_id)
     else:
@@ -64,7 +64,7 @@ async def list_jobs(
 ) -> JobPage:
     """Jobs in the order of their ids, page by page."""
     # one more than asked for, to know whether there is a further page
-    found = await asyncio.to_thread(services.view.list, status, after, limit + 1)
+    found = await services.job_threads.ask(services.view.list, status, after, limit + 1)
     page = found[:limit]
     return JobPage(jobs=[JobOut.of(job) for job in page], next=page[-1].job_id if len(found) > limit else None)
 
@@ -105,11 +105,11 @@ async def get_job(
 async def get_events(job_id: JobId, services: OfServer) -> list[JobEventOut]:
     """All changes of the job that were read, in order."""
     await _job(services, job_id)
-    return [JobEventOut.of(event) for event in await asyncio.to_thread(services.view.events, job_id)]
+    return [JobEventOut.of(event) for event in await services.job_threads.ask(services.view.events, job_id)]
 
 
 async def _job(services: Services, job_id: int) -> Job:
-    job = await asyncio.to_thread(services.view.get, job_id)
+    job = await services.job_threads.ask(services.view.get, job_id)
     if job is None:
         raise Problem(404, f"There is no job {job_id}, or it was not read yet.", name="unknown-job")
     return job
@@ -120,7 +120,7 @@ async def _job_of_version(services: Services, job_id: int, version: int, wait: f
     while True:
         piece = min(left, PIECE)
         try:
-            return await asyncio.to_thread(services.view.wait_for, job_id, version, piece)
+            return await services.job_threads.ask(services.view.wait_for, job_id, version, piece)
         except DeadlineExceeded as error:
             left -= piece
             if left > 0 and not services.closing:

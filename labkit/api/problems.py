@@ -24,11 +24,11 @@ from labkit.errors import (
     MessageTooLarge,
     NotAMessage,
     RedisRefused,
-    RedisUnreachable,
     StaleLease,
-    StoreFailed,
+    StoreInUse,
     TooManyGroups,
     TransportError,
+    TryAgainLater,
     UnknownMessage,
     UnknownQueue,
 )
@@ -64,8 +64,8 @@ LASTING: dict[type[LabkitError], tuple[int, str]] = {
 PASSING: dict[type[LabkitError], tuple[int, str]] = {
     TooManyGroups: (429, "too-many-groups"),
     TransportError: (503, "unavailable"),
-    RedisUnreachable: (503, "unavailable"),
-    StoreFailed: (503, "unavailable"),
+    TryAgainLater: (503, "unavailable"),
+    StoreInUse: (503, "unavailable"),
     IndexLost: (503, "unavailable"),
     DeadlineExceeded: (503, "unavailable"),
 }
@@ -185,7 +185,7 @@ def _of_labkit(_: Request, error: Exception) -> JSONResponse:
         if kind in PASSING:
             status, name = PASSING[kind]
             return later(status, str(error), name=name).response()
-    raise error  # a defect: the outermost handler answers, and the log has the traceback
+    raise error  # a defect: the outermost handler answers, and the log has it
 
 
 def _of_nobody(_: Request, error: Exception) -> JSONResponse:

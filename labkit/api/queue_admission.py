@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labkit.api.messages.topic_log import QueueBacklog, RecordPosition
@@ -132,8 +132,7 @@ class QueueAdmission:
         """Stop looking."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     @property
     def lags(self) -> dict[str, int]:

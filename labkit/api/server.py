@@ -14,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 
 from labkit.api.app import make_app
+from labkit.api.backstop import Backstop
 from labkit.api.bounded_connection import ACCEPTED_AT_ONCE, BoundedConnection
 from labkit.api.security import Access, access_of
 from labkit.errors import LabkitError, PortInUse, ServerFailed
@@ -63,7 +64,7 @@ class ApiServer(Resource):
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
-                self._app,
+                Backstop(self._app),
                 loop="asyncio",
                 http=BoundedConnection,
                 lifespan="on",
@@ -146,7 +147,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn calls this once."""
-        self.config.app.state.services.end_waits()  # type: ignore[union-attr]
+        self.config.app.app.state.services.end_waits()  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
 

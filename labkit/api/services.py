@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Request
 
+from labkit.api.job_threads import JobThreads
 from labkit.api.live_overview import LiveOverview
 from labkit.api.messages import IdempotencyKeys, MessageQueues, queue_names
 from labkit.api.messages.daemon_thread import on_daemon_thread
@@ -35,6 +36,7 @@ class Services:
         self.names = queue_names(settings)
         #: is the server to end?
         self.closing = False
+        self.job_threads = JobThreads()
         self.live = LiveOverview(self.overview)
         self._lab = lab
         self._opened = AsyncExitStack()
@@ -59,7 +61,7 @@ class Services:
         """The queues and the jobs at this moment."""
         lags, limit = self.admission.lags, self.settings.api_max_lag
         queues = [QueueOut(name=name, unfinished=lags[name], limit=limit) for name in self.names]
-        changes, counts = await asyncio.to_thread(lambda: (self.view.last_change(), self.view.counts()))
+        changes, counts = await self.job_threads.ask(lambda: (self.view.last_change(), self.view.counts()))
         return OverviewOut(queues=queues, jobs=counts, changes=changes)
 
     async def _open_jobs(self, opened: AsyncExitStack) -> None:
@@ -68,7 +70,9 @@ class Services:
         await asyncio.to_thread(self._connect_jobs, threaded)
 
     def _connect_jobs(self, opened: ExitStack) -> None:
-        topics = opened.enter_context(connect(self._lab, transport=self.settings.transport))
+        topics = opened.enter_context(
+            connect(self._lab, transport=self.settings.transport, prefix=self.settings.topic_prefix)
+        )
         topic = jobs_topic(topics)
         self.jobs = opened.enter_context(Jobs(topic, settings=self.settings))
         self.view = opened.enter_context(open_view(topic, self._lab, settings=self.settings))

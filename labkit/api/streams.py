@@ -1,13 +1,14 @@
 """Live streams by server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
 A stream ends after a while and when the server does; browsers connect again by themselves and say what they saw last.
+It does not end where the jobs' store is away: it goes on when that is back.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -40,11 +41,17 @@ async def changes(
     services: Services, live: LiveOverview, seconds: float, cursor: int | None
 ) -> AsyncIterator[ServerSentEvent]:
     """Every change of a job after that number, None for the next one."""
-    if cursor is None:
-        cursor = await asyncio.to_thread(services.view.last_change)
+    deadline = time.monotonic() + seconds
+    view, ask = services.view, services.job_threads.ask
     yield ServerSentEvent(comment="jobs", retry=RETRY)
-    async for _ in _looks(live, seconds):
-        while not services.closing and (found := await asyncio.to_thread(services.view.changes_since, cursor, AT_ONCE)):
+    if cursor is None:
+        cursor = await live.answer(partial(ask, view.last_change), seconds)
+    if cursor is None:
+        return
+    async for _ in _looks(live, deadline):
+        while found := await live.answer(
+            partial(ask, view.changes_since, cursor, AT_ONCE), deadline - time.monotonic()
+        ):
             for job in found:
                 yield ServerSentEvent(raw_data=JobOut.of(job).model_dump_json(), event="job", id=str(job.change))
             cursor = found[-1].change
@@ -52,18 +59,19 @@ async def changes(
 
 async def overviews(services: Services, live: LiveOverview, seconds: float) -> AsyncIterator[ServerSentEvent]:
     """The overview now, and whenever it has changed."""
+    deadline = time.monotonic() + seconds
     yield ServerSentEvent(comment="overview", retry=RETRY)
     last = None
-    async for seen in _looks(live, seconds):
-        text = (seen or await services.overview()).model_dump_json()
-        if text != last:
+    async for seen in _looks(live, deadline):
+        now = seen or await live.answer(services.overview, deadline - time.monotonic())
+        text = None if now is None else now.model_dump_json()
+        if text is not None and text != last:
             yield ServerSentEvent(raw_data=text, event="overview")
             last = text
 
 
-async def _looks(live: LiveOverview, seconds: float) -> AsyncIterator[OverviewOut | None]:
+async def _looks(live: LiveOverview, deadline: float) -> AsyncIterator[OverviewOut | None]:
     """None at the beginning, then each overview that is another one, until the stream is to end."""
-    deadline = time.monotonic() + seconds
     seen: OverviewOut | None = None
     while True:
         yield seen

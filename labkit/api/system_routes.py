@@ -62,7 +62,7 @@ async def ready(services: OfServer) -> Health:
     try:
         async with asyncio.timeout(READY_TIMEOUT):
             await services.queues.lags()
-            await asyncio.to_thread(services.view.last_change)
+            await services.job_threads.ask(services.view.last_change)
     except (LabkitError, TimeoutError) as error:
         raise later(503, f"Not ready: {error or 'no answer in time'}", name="not-ready") from error
     return Health(status="ready")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, cast
 from labkit.cli.paragraph import console as printing_console
 from labkit.cli.terminal_lines import TerminalFile, TerminalLines
 from labkit.plain_text import one_line
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 
 if TYPE_CHECKING:
     from typing import IO
@@ -96,11 +96,11 @@ class _Screen:
 
     def close(self) -> None:
         """Leave the last frame, whole."""
-        self._lines.close()
+        end_all(self._lines.close, self._leave_frame)
+
+    def _leave_frame(self) -> None:
         with self._lock:
-            self._measure()
-            self._live.stop()
-            self._file.close()
+            end_all(self._measure, self._live.stop, self._file.close)
 
     def _put(self, line: bytes) -> None:
         with self._lock:

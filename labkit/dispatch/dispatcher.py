@@ -32,7 +32,7 @@ from labkit.outage import Outage
 from labkit.policies import Ledger, Policy, PriorityClass
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -159,13 +159,13 @@ class Dispatcher(Resource, checked=True):
             self._stop.set()
             self._changed.set()
             self._thread.join(STOP_TIMEOUT)
-            if self._admission is not None:
-                self._admission.close()
+            ends = [] if self._admission is None else [self._admission.close]
             if self._thread.is_alive():  # and may be at it to send
                 left = f"{self.name} did not stop within {STOP_TIMEOUT:g} s, and its thread is left behind."
                 failures.append(WorkerFailed(left))
             else:
-                self._sender.close()
+                ends.append(self._sender.close)
+            end_all(*ends)
             if failures:
                 raise WorkerFailed(" ".join(map(str, failures))) from failures[0]
 

@@ -20,6 +20,7 @@ from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.outage import Outage
+from labkit.resource import end_all
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.timeouts import on_a_thread
@@ -121,12 +122,14 @@ class DispatcherAdmission:
 
     def close(self) -> None:
         """Let go of the connections; who still writes does so at its end."""
+        idle = []
         for name, topic in self._spill_topics.items():
             spill = self._spills.get(name)
             if spill is None:
-                topic.close(SPILL_TIMEOUT)
+                idle.append(topic)
             else:
                 spill.write.add_done_callback(partial(_let_go, topic))
+        end_all(*(partial(topic.close, SPILL_TIMEOUT) for topic in idle))
 
     def _judged(self, intakes: Mapping[str, Intake], now: float) -> dict[int, Intake]:
         """Those that are neither put off nor putting aside, by their rank."""

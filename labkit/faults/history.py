@@ -121,7 +121,7 @@ def _decoded(lines: Iterable[bytes], path: Path) -> Iterator[Event]:
             raise HistoryUnreadable(f"{path}, line {number}, has no end: the file was cut off in the middle of it.")
         try:
             yield decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HistoryUnreadable(f"{path}, line {number}, is no event of a history: {error}.") from error
 
 

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ from labkit.grading.effect_connection import CONNECTIONS, MOST, PIECES, RATE, Ef
 from labkit.grading.run_timeline import TimelineMark
 from labkit.grading.sandbox.relay_program import PAUSE_MS
 from labkit.process.socket_folder import make_socket_folder
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 from labkit.temporary_folder import remove_folder
 from labkit.typed_values import json_decoder
 
@@ -165,11 +166,8 @@ class EffectSink(Resource):
             self._look_up()
         if self._thread.is_alive():
             self._thread.join()
-        for teller in self._workers.values():
-            teller.close()
-        os.close(self._wake)
-        os.close(self._waker)
-        remove_folder(self._folder)
+        pipe = (partial(os.close, number) for number in (self._wake, self._waker))
+        end_all(*(teller.close for teller in self._workers.values()), *pipe, partial(remove_folder, self._folder))
 
     def _look_up(self) -> None:
         """Let the thread see what has changed."""

@@ -7,34 +7,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from labkit.errors import SettingsError
+from labkit.jobs.follow_lock import AdvisoryLock, FollowLock, LockedFile
 from labkit.jobs.tables import metadata, origin
 from labkit.lab.folders import make_folder
 
 #: How long one writer waits for another, in seconds.
 BUSY_TIMEOUT = 30.0
-#: How long PostgreSQL may take to accept a connection, and to give a lock that another program holds, in seconds.
+#: How long PostgreSQL may take to accept a connection, and to give a lock that another program holds, in seconds. As
+#: long it lets a transaction of ours wait for our next word.
 CONNECT_TIMEOUT, LOCK_TIMEOUT = 10, 30
-#: The locks in PostgreSQL: numbers that nobody else would take. Who follows the topic, and who makes the tables.
-FOLLOWING, MAKING = 0x6C61626B69740001, 0x6C61626B69740002
-
-
-class FollowLock(Protocol):
-    """Held by the one process that follows the topic for all others; free when that process has ended."""
-
-    def acquire(self) -> bool:
-        """Take it if it is free or mine already."""
-        ...
-
-    def release(self) -> None:
-        """Give it back, if it is mine."""
-        ...
+#: The lock in PostgreSQL of who makes the tables: a number that nobody else would take.
+MAKING = 0x6C61626B69740002
 
 
 class Database(Protocol):
@@ -139,7 +129,7 @@ class Sqlite:
 
     def follow_lock(self) -> FollowLock:
         """A locked file, which the system lets go when the process ends."""
-        return _LockedFile(FileLock(self._beside("following"), timeout=0, thread_local=False))
+        return LockedFile(self._beside("following"), f"{self.name}-follower")
 
     def _beside(self, what: str) -> str:
         return f"{self.name}-{what}.lock"
@@ -153,20 +143,6 @@ def _set_up(connection: sqlite3.Connection, _record: Any) -> None:
     except BaseException:
         connection.close()  # SQLAlchemy forgets one that could not be set up
         raise
-
-
-class _LockedFile:
-    def __init__(self, lock: Any) -> None:
-        self._lock = lock
-
-    def acquire(self) -> bool:
-        if not self._lock.is_locked:
-            with suppress(Timeout):
-                self._lock.acquire()
-        return bool(self._lock.is_locked)
-
-    def release(self) -> None:
-        self._lock.release()
 
 
 class Postgres:
@@ -202,7 +178,7 @@ class Postgres:
 
     def follow_lock(self) -> FollowLock:
         """An advisory lock, which the server lets go when the connection ends."""
-        return _AdvisoryLock(self.engine)
+        return AdvisoryLock(self.engine)
 
 
 #: How long a connection may take, and one whose other end has gone without a word: in seconds, the last in ms.
@@ -218,29 +194,9 @@ _LIMITS = {
 def _limit_waits(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:  # said here, since poolers take no options of a connection
         cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
+        # a process that is suspended while it writes would keep the others from it for as long
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{LOCK_TIMEOUT}s'")
     connection.commit()
-
-
-class _AdvisoryLock:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._connection: Connection | None = None
-
-    def acquire(self) -> bool:
-        if self._connection is None:
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": FOLLOWING}):
-                self._connection = connection
-            else:
-                connection.close()
-        return self._connection is not None
-
-    def release(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()  # not only given back to the pool: the lock ends with the connection
-            with suppress(SQLAlchemyError):
-                connection.close()
 
 
 def _make(connection: Connection) -> None:

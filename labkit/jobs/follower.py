@@ -1,5 +1,7 @@
 """The follower of the topic of the jobs: whoever holds the store's lock reads the topic into the store, for all.
 
+Should its process stand still, the others read on without the lock: of two that read at once, the store takes one.
+
 `Catalogue` asks the broker which topic it is and where it begins and ends; `TopicReader` reads it from given offsets.
 """
 
@@ -12,9 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from labkit.errors import BadRecord, UnknownTopic
+from labkit.jobs.follow_lock import BEAT, HolderWatch
 from labkit.jobs.job import JobEvent
 from labkit.jobs.store import Store, StoreMoved, TopicId
 from labkit.jobs.tables import Placed
+from labkit.resource import end_all
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import AdminClient, ConsumerClient, ConsumerConfig, Record, TopicPartition
@@ -166,7 +170,7 @@ def look_at_ends(store: Store, ask: Callable[[], dict[int, int]], topic: TopicId
     positions = store.positions(topic)  # first, since the ends only grow
     ends = ask()
     if any(offset > ends.get(partition, 0) for partition, offset in positions.items()):
-        store.reset(topic)
+        store.reset(topic, at=positions)
     return ends
 
 
@@ -184,6 +188,10 @@ class Follower:
         self._catalogue = catalogue
         self._measure = measure
         self._lock = store.follow_lock()
+        self._watch = HolderWatch(self._lock, measure)
+        self._beat_at = measure()
+        #: is it read without the lock?
+        self._without = False
         self._reader: TopicReader | None = None
         self._reads: TopicId | None = None
         self._ends: dict[int, int] = {}
@@ -195,34 +203,57 @@ class Follower:
         Raises `TransportError` and its subclasses, and `StoreFailed`; the next call begins anew.
         """
         try:
-            if not self._lock.acquire():
+            if self._lock.acquire():
+                self._without = False
+                self._watch.forget()
+            elif not self._may_go_without():
+                self._drop()
                 self._look_again(self._catalogue.look)
                 return None
-            return self._step(timeout)
+            advanced = self._step(timeout)
+            if self._measure() >= self._beat_at:
+                self._lock.beat()
+                self._beat_at = self._measure() + BEAT
+            return advanced
         except BaseException:
             self._drop()
             raise
 
+    def standing_still(self) -> str:
+        """Which other process follows and stands still, in a sentence with a space before it; nothing if none does."""
+        return self._watch.told()
+
     def release(self) -> None:
         """Let another process follow."""
-        self._drop()
-        self._lock.release()
+        end_all(self._drop, self._lock.release)
+
+    def _may_go_without(self) -> bool:
+        """Whether to read without the lock: its holder stands still, and the store is no other topic's."""
+        still = self._watch.stands_still()
+        if still:
+            holds = self._store.origin()
+            still = holds is None or holds.name == self._catalogue.id().name
+        if still and not self._without:
+            log.warning("The view of %s is read without waiting.%s", self._topic.name, self._watch.told())
+        self._without = still
+        return still
 
     def _step(self, timeout: float) -> bool:
-        self._look_again(self._check)
-        topic = self._catalogue.id()
-        reader = self._reader or self._begin(topic)
-        batch = reader.poll(timeout, self._ends)
-        if batch.after == batch.before:
-            return False
-        if self._catalogue.look() != topic:  # ids never come back: what was read before is of the topic that it was
-            self._drop()
-            return True
         try:
+            self._look_again(self._check)
+            reader = self._reader or self._begin()
+            topic = self._reads
+            batch = reader.poll(timeout, self._ends)
+            if batch.after == batch.before:
+                return False
+            if topic is None or self._catalogue.look() != topic:
+                self._drop()  # ids never come back: what was read before the look is of the topic that it was
+                return True
             self._store.add(topic, batch.events, before=batch.before, after=batch.after)
             reader.took(batch)
         except StoreMoved:
             self._drop()
+            self._watch.goes_on()
         return True
 
     def _look_again(self, look: Callable[[], object]) -> None:
@@ -235,14 +266,20 @@ class Follower:
         topic = self._catalogue.look()
         self._ends = look_at_ends(self._store, self._catalogue.ends, topic)
         reader = self._reader
-        if reader is not None and (topic != self._reads or self._store.positions(topic) != reader.positions):
+        if reader is None:
+            return
+        if topic != self._reads:
             self._drop()
-        elif reader is not None:
+        elif self._store.positions(topic) != reader.positions:
+            raise StoreMoved
+        else:
             reader.read(self._catalogue.starts())
 
-    def _begin(self, topic: TopicId) -> TopicReader:
+    def _begin(self) -> TopicReader:
         """Go on where the store is."""
-        self._store.begin(topic)
+        before = self._store.origin()  # first: a topic that is asked for later is no older than that one
+        topic = self._catalogue.look()
+        self._store.begin(topic, before=before)
         self._ends = look_at_ends(self._store, self._catalogue.ends, topic)
         self._reads = topic
         self._reader = reader = TopicReader(self._topic, self._store.positions(topic))

@@ -1,7 +1,8 @@
 """The stored view: what its tables are asked, and how a batch of events comes into them.
 
 A batch and the offsets behind it are one transaction. It begins only where the last one ended, whoever made that; so
-several processes may use one store, and none can leave out an event or go back.
+several processes may use one store, and none can leave out an event or go back. The same holds for whatever else a
+process writes: it goes by what that process has seen, and is dropped where it is so no more, as after a suspension.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sqlalchemy import Connection, Select, delete, exists, func, insert, select,
 from sqlalchemy.exc import SQLAlchemyError
 
 from labkit.errors import LabError, StoreFailed
-from labkit.jobs.database import FollowLock, open_database
+from labkit.jobs.database import open_database
+from labkit.jobs.follow_lock import FollowLock, LockHolder
 from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.tables import Placed, add_events, event_of, job_events, job_of, jobs, metadata, origin, positions
 
@@ -70,19 +72,25 @@ class Store:
             found = connection.execute(_ORIGIN).one_or_none()
         return None if found is None else TopicId(*found[:2])
 
-    def begin(self, topic: TopicId) -> None:
-        """Make it the view of this topic, empty unless it was so before."""
-        with self._writing() as connection:
-            found = connection.execute(_ORIGIN).one_or_none()
-            if found is None or TopicId(*found[:2]) != topic:
-                self._clear(connection, topic, found)
+    def begin(self, topic: TopicId, *, before: TopicId | None) -> None:
+        """Make it the view of this topic, empty unless it was so before.
 
-    def reset(self, topic: TopicId) -> None:
-        """Forget everything of this topic, if it is the view of it."""
+        Raises `StoreMoved` if it is neither the view of it nor, any more, of the one `before`.
+        """
         with self._writing() as connection:
             found = connection.execute(_ORIGIN).one_or_none()
-            if found is not None and TopicId(*found[:2]) == topic:
-                self._clear(connection, topic, found)
+            origin_now = None if found is None else TopicId(*found[:2])
+            if origin_now == topic:
+                return
+            if origin_now != before:
+                raise StoreMoved
+            self._clear(connection, topic, found)
+
+    def reset(self, topic: TopicId, *, at: Positions) -> None:
+        """Forget everything of this topic, if it is the view of it up to these offsets."""
+        with self._writing() as connection:
+            if self._is_at(connection, topic, at):
+                self._clear(connection, topic, connection.execute(_ORIGIN).one())
 
     def positions(self, topic: TopicId) -> dict[int, int]:
         """The offset to read next, per partition."""
@@ -91,11 +99,10 @@ class Store:
     def add(self, topic: TopicId, events: Sequence[Placed], *, before: Positions, after: Positions) -> None:
         """Add the events between these offsets, or raise `StoreMoved` if the store is not at the first of them."""
         with self._writing() as connection:
-            found = connection.execute(_ORIGIN).one_or_none()
-            if found is None or TopicId(*found[:2]) != topic or _positions(connection) != before:
+            if not self._is_at(connection, topic, before):
                 raise StoreMoved
             if events:
-                changes = add_events(connection, events, found.changes)
+                changes = add_events(connection, events, connection.execute(_ORIGIN).one().changes)
                 connection.execute(update(origin).values(changes=changes))
             _set_positions(connection, before, after)
 
@@ -137,11 +144,19 @@ class Store:
         """Jobs whose last event is not the one that they are known by."""
         return [job_of(row) for row in self._ask(topic, _JOBS.where(jobs.c.outvoted).limit(limit))]
 
-    def set_mended(self, topic: TopicId, job_ids: Iterable[int]) -> None:
-        """The last event of these jobs is the right one now."""
+    def set_mended(self, topic: TopicId, job_ids: Iterable[int], *, at: Positions) -> None:
+        """The last event of these jobs is the right one now, or raise `StoreMoved` if more was read than up to these
+        offsets: it may have been an older one.
+        """
         with self._writing() as connection:
-            mended = update(jobs).where(jobs.c.job_id.in_(list(job_ids)), _is_of(topic))
+            if not self._is_at(connection, topic, at):
+                raise StoreMoved
+            mended = update(jobs).where(jobs.c.job_id.in_(list(job_ids)))
             connection.execute(mended.values(outvoted=False))
+
+    def _is_at(self, connection: Connection, topic: TopicId, offsets: Positions) -> bool:
+        found = connection.execute(_ORIGIN).one_or_none()
+        return found is not None and TopicId(*found[:2]) == topic and _positions(connection) == offsets
 
     def _clear(self, connection: Connection, topic: TopicId, found: Any) -> None:
         # the numbers go on, also where the store was deleted: who has seen one must not miss what comes
@@ -197,6 +212,14 @@ class _LockOfStore:
     def acquire(self) -> bool:
         with self._in_words():
             return self._lock.acquire()
+
+    def beat(self) -> None:
+        with self._in_words():
+            self._lock.beat()
+
+    def holder(self) -> LockHolder | None:
+        with self._in_words():
+            return self._lock.holder()
 
     def release(self) -> None:
         with self._in_words():

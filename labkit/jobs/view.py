@@ -14,12 +14,12 @@ from typing import Any
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, StoreFailed, StoreInUse
 from labkit.jobs.follower import Catalogue, Follower, look_at_ends
 from labkit.jobs.job import Job, JobEvent, JobStatus
-from labkit.jobs.store import Store
+from labkit.jobs.store import Store, StoreMoved
 from labkit.jobs.writer import Jobs
 from labkit.lab import Lab
 from labkit.outage import Outage
 from labkit.parameters import checked
-from labkit.resource import Resource
+from labkit.resource import Resource, end_all
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
 from labkit.taskqueue.timeouts import SILENCE, Answer, left_until, on_a_thread, wait_for_answer
@@ -158,8 +158,7 @@ class JobView(Resource, checked=True):
         """Stop following, and let go of everything. Closing twice is no error."""
         self._stop.set()
         if self._turn.acquire(timeout=STOP_TIMEOUT):
-            self._let_go()
-            self._turn.release()
+            end_all(self._let_go, self._turn.release)
             if self._thread is not None:
                 self._thread.join(STOP_TIMEOUT)
         else:  # its database is frozen
@@ -228,15 +227,18 @@ class JobView(Resource, checked=True):
         return advanced
 
     def _too_late(self, timeout: float, what: str) -> LabkitError:
+        still = self._follower.standing_still()
         holds = self._store.origin()
         if holds is not None and holds != self._catalogue.id():
             return StoreInUse(
                 f"The store {self._store.name} holds the jobs of {holds.name} (topic id {holds.id}), which another "
-                "process follows. Give every topic a store of its own (LABKIT_JOBS_URL)."
+                f"process follows. Give every topic a store of its own (LABKIT_JOBS_URL).{still}"
             )
         because = f" The last error: {self._trouble}" if self._trouble is not None else ""
         how = "Does a consumer work on the jobs (`labkit jobs consume`), and does Kafka run (`labkit status`)?"
-        return DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{because} {how} Else give a longer `timeout`.")
+        return DeadlineExceeded(
+            f"Waited {timeout:g} s in vain: {what}.{because}{still} {how} Else give a longer `timeout`."
+        )
 
     def _follow(self) -> None:
         with self._turn:
@@ -265,6 +267,7 @@ class JobView(Resource, checked=True):
 
     def _mend(self) -> None:
         topic = self._catalogue.look()
+        at = self._store.positions(topic)  # first, so that whoever reads more is noticed
         while not self._stop.is_set() and (outvoted := self._store.outvoted(topic, MENDED_AT_ONCE)):
             if self._writer is None:
                 self._writer = Jobs(self.topic, settings=self._settings)
@@ -272,7 +275,10 @@ class JobView(Resource, checked=True):
                 if self._catalogue.look() != topic:  # events of one that is gone have no place on the next
                     return
                 self._writer.write(job.event())
-            self._store.set_mended(topic, [job.job_id for job in outvoted])
+            try:
+                self._store.set_mended(topic, [job.job_id for job in outvoted], at=at)
+            except StoreMoved:  # another process reads too, and mends what is left
+                return
             log.info("%d jobs were written again, since their last event was an older one", len(outvoted))
 
 

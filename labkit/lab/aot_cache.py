@@ -123,10 +123,10 @@ def _usable_aot(made: Path) -> Path | None:
 def read_note(made: Path) -> dict[str, Any] | None:
     """What is noted about the caches in this folder; None if they are not complete."""
     try:
-        note: dict[str, Any] = json.loads((made / "note.json").read_text(encoding="utf-8"))
+        note = json.loads((made / "note.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return note if "aot" in note else None
+    return note if isinstance(note, dict) and "aot" in note else None
 
 
 def _make(made: Path, java: Java, jars: Sequence[Path]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+from msgspec import DecodeError, Struct
 
 from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
 from labkit.lab.aot_cache import discard_aot
@@ -16,6 +17,7 @@ from labkit.lab.jars import damaged_jars
 from labkit.lab.state import State
 from labkit.process.signals import signal_name
 from labkit.settings import Settings
+from labkit.typed_values import typed_json
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +61,8 @@ def drop_damaged_jars(settings: Settings) -> bool:
 def how_it_ended(folders: LabFolders, state: State) -> str | None:
     """How servers of this lab have ended unasked, such as "Kafka was ended by SIGKILL"; None if none has."""
     pids = {server.pid for server in state.servers().values()}
-    ends = [end for end in journal(folders) if "status" in end and end["pid"] in pids and not end["asked"]]
-    return " and ".join(_in_words(end["server"], end["status"]) for end in ends) or None
+    ends = (note for note in journal(folders) if note.pid in pids and not note.asked)
+    return " and ".join(_in_words(end.server, end.status) for end in ends if end.status is not None) or None
 
 
 def explain_end(folders: LabFolders, state: State) -> str:
@@ -90,13 +92,29 @@ def _words(folders: LabFolders) -> str:
     return "\n".join(tail(logs / name) for logs in every for name in files)
 
 
-def journal(folders: LabFolders) -> list[dict[str, Any]]:
-    """What the supervisor noted: `status` and `asked` where a server has ended, neither where it was started again."""
+class ServerNote(Struct, frozen=True):
+    """What became of a server: it has ended with this status, `asked` to or not; or was started again, without one."""
+
+    server: str
+    pid: int
+    status: int | None = None
+    asked: bool = False
+
+
+def journal(folders: LabFolders) -> list[ServerNote]:
+    """What the supervisor noted. A line that is no note, as one of which a full disk took only a part, is passed over;
+    so is one that may still be in the making.
+    """
     try:
-        text = folders.exits.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        lines = folders.exits.read_bytes().splitlines(keepends=True)
+    except OSError:
         return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    notes = []
+    for line in lines:
+        if line.endswith(b"\n"):
+            with suppress(DecodeError, UnicodeDecodeError):
+                notes.append(typed_json(line, ServerNote))
+    return notes
 
 
 def _in_words(server: str, status: int) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import requests
+from msgspec import DecodeError, Struct
 
 from labkit.errors import ServerFailed
 from labkit.lab.folders import named_lab
@@ -19,6 +18,7 @@ from labkit.lab.loopback import open_session
 from labkit.lab.supervisor import ServerCommand, launch
 from labkit.resource import Resource
 from labkit.settings import Settings, environment_past_proxies
+from labkit.typed_values import typed_json
 
 #: The port that JupyterLab takes if it is free; the next free one otherwise.
 PORT = 8888
@@ -34,6 +34,11 @@ SETTINGS = Path(__file__).with_name("jupyter_settings")
 
 #: Puts the folder of this Python's commands first on PATH, so that `labkit` is found in JupyterLab's terminals.
 WITH_COMMANDS = ["/bin/sh", "-c", 'PATH="$1:$PATH"; export PATH; shift; exec "$@"', "sh"]
+
+
+class _Information(Struct):
+    url: str
+    token: str = ""
 
 
 class Jupyter(Resource):
@@ -85,18 +90,17 @@ class Jupyter(Resource):
 
     def _address(self) -> str | None:
         information = self._information()
-        if information is None or not _answers(f"{information['url']}api"):
+        if information is None or not _answers(f"{information.url}api"):
             return None
-        token = f"?token={information['token']}" if information["token"] else ""
-        return f"{information['url']}lab{self._start_page}{token}"
+        token = f"?token={information.token}" if information.token else ""
+        return f"{information.url}lab{self._start_page}{token}"
 
-    def _information(self) -> dict[str, Any] | None:
+    def _information(self) -> _Information | None:
         """What JupyterLab writes about itself once it has a port; the file may be half written."""
         try:
-            information: dict[str, Any] = json.loads(self._runtime_file(".json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            return typed_json(self._runtime_file(".json").read_bytes(), _Information)
+        except (FileNotFoundError, DecodeError, UnicodeDecodeError):
             return None
-        return information
 
     def _runtime_file(self, ending: str) -> Path:
         from jupyter_core.paths import jupyter_runtime_dir

@@ -42,11 +42,11 @@ def kept_state(folders: LabFolders) -> State:
 def with_restarts(state: State, folders: LabFolders) -> State:
     """What is noted, with the servers that the supervisor has started again since: who asked for it may be dead."""
     pids: dict[str, int] = {}
-    for entry in diagnosis.journal(folders):
-        if "status" not in entry:
-            pids[entry["server"]] = entry["pid"]
-        elif pids.get(entry["server"]) == entry["pid"]:
-            del pids[entry["server"]]
+    for note in diagnosis.journal(folders):
+        if note.status is None:
+            pids[note.server] = note.pid
+        elif pids.get(note.server) == note.pid:
+            del pids[note.server]
     noted = state.servers()
     started = {name: identified(pid) for name, pid in pids.items() if name in noted and noted[name].pid != pid}
     count = len(state.brokers)
@@ -64,7 +64,7 @@ def wait_for_end(folders: LabFolders, server: ProcessId, name: str) -> None:
     """
 
     def ended() -> bool:
-        return any("status" in entry and entry["pid"] == server.pid for entry in diagnosis.journal(folders))
+        return any(note.status is not None and note.pid == server.pid for note in diagnosis.journal(folders))
 
     if not wait_for(ended, GRACE):
         server.send_signal(signal.SIGKILL)
@@ -78,7 +78,7 @@ def start_again(folders: LabFolders, supervisor: ProcessId, servers: Mapping[str
     pids: dict[str, int] = {}
 
     def started() -> bool:
-        last = {entry["server"]: entry["pid"] for entry in diagnosis.journal(folders) if "status" not in entry}
+        last = {note.server: note.pid for note in diagnosis.journal(folders) if note.status is None}
         pids.update({name: last[name] for name, old in servers.items() if last.get(name, old.pid) != old.pid})
         return len(pids) == len(servers)
 

@@ -23,6 +23,7 @@ from labkit.lab.redis_server import RedisBinary, find_redis, redis_command
 from labkit.lab.restart import GRACE, broker_command, put_away_log
 from labkit.lab.state import Broker, State, server_name
 from labkit.lab.supervisor import ServerCommand, Supervisor, launch
+from labkit.resource import end_all
 from labkit.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -178,8 +179,7 @@ def _start_once(plan: Plan) -> tuple[State, Supervisor]:
         state = state.evolve(ready=True)
         state.write(folders.state)
     except BaseException:
-        supervisor.stop(at_once=True)
-        folders.state.unlink(missing_ok=True)
+        end_all(lambda: supervisor.stop(at_once=True), lambda: folders.state.unlink(missing_ok=True))
         raise
     return state, supervisor
 

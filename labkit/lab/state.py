@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+from msgspec import DecodeError
+
 from labkit.lab.folders import LabFolders
 from labkit.lab.kafka_server import HOST
 from labkit.lab.process_id import ProcessId
 from labkit.settings import Settings
+from labkit.typed_values import typed_json
 
 #: Raise this when the fields change; a file with another number is taken as that of a lab that does not run.
 FORMAT = 3
@@ -102,14 +105,10 @@ def redis_url(state: State) -> str:
 def read_state(path: Path) -> State | None:
     """What the file says; None if there is no such file, or if it cannot be understood."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields.pop("format") != FORMAT:
-            return None
-        for name in ("supervisor", "owner", "redis"):
-            fields[name] = None if fields[name] is None else ProcessId(**fields[name])
-        brokers = [{**broker, "process": ProcessId(**broker["process"])} for broker in fields.pop("brokers")]
-        return State(**fields, brokers=tuple(Broker(**broker) for broker in brokers))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        content = path.read_bytes()
+        is_known = typed_json(content, dict[str, Any]).get("format") == FORMAT
+        return typed_json(content, State) if is_known else None
+    except (FileNotFoundError, DecodeError, UnicodeDecodeError):
         return None
 
 

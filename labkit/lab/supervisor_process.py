@@ -26,6 +26,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any, NoReturn
 
 #: How often the supervisor looks whether its owner is still there, in seconds; the pipe usually tells at once.
@@ -126,6 +127,8 @@ class SupervisorProcess:
         self.requests: str | None = spec["requests"]
         self.state: str | None = spec["state"]
         self.remove: list[str] = spec["remove"]
+        #: may the file of exits end in the middle of a line?
+        self.torn = False
         self.stopping = False
         self.asked_to_restart = False
         self.wake_up = self._watch_signals()
@@ -199,7 +202,7 @@ class SupervisorProcess:
                 try:
                     server.start()
                 except OSError as error:  # too many processes just now: the others are to live on
-                    print(f"{server.name} was not started again: {error}", file=sys.stderr)  # noqa: T201
+                    say(f"{server.name} was not started again: {error}")
                     continue
                 self._note(server, {})
 
@@ -207,8 +210,8 @@ class SupervisorProcess:
         try:
             with open(self.requests or os.devnull, encoding="utf-8") as file:  # noqa: PTH123
                 return list(json.load(file))
-        except (OSError, ValueError) as error:  # a stray signal must not end the servers
-            print(f"nothing was started again: {error}", file=sys.stderr)  # noqa: T201
+        except (OSError, ValueError, TypeError, RecursionError) as error:  # a stray signal must not end the servers
+            say(f"nothing was started again: {error}")
             return []
 
     def _reap(self) -> None:
@@ -224,9 +227,11 @@ class SupervisorProcess:
         entry = {"server": server.name, "pid": server.pid, **what, "at": time.time()}
         try:
             with open(self.exits, "a", encoding="utf-8") as file:  # noqa: PTH123 (pathlib would double the start-up)
-                file.write(json.dumps(entry) + "\n")
+                file.write("\n" * self.torn + json.dumps(entry) + "\n")
+            self.torn = False
         except OSError as error:  # a full disk, or an anonymous lab whose folder is gone: the servers still must end
-            print(f"what became of {server.name} was not noted: {error}", file=sys.stderr)  # noqa: T201
+            self.torn = True
+            say(f"what became of {server.name} was not noted: {error}")
 
     def _end_servers(self) -> None:
         self.pipe = None
@@ -248,6 +253,12 @@ class SupervisorProcess:
                 shutil.rmtree(path, ignore_errors=True)
             elif os.path.exists(path):  # noqa: PTH110
                 os.unlink(path)  # noqa: PTH108
+
+
+def say(what: str) -> None:
+    """On the log, if it can be written: it is on the disk that may be full."""
+    with suppress(OSError):
+        os.write(2, f"{what}\n".encode(errors="backslashreplace"))
 
 
 def read_line(number: int) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from labkit.errors import TransportError
-from labkit.resource import LazyResource
+from labkit.resource import LazyResource, end_all
 from labkit.taskqueue.group_state import DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import AdminClient
@@ -94,8 +94,7 @@ class ShareGroupState:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._groups.close()
-        self._admin.close()
+        end_all(self._groups.close, self._admin.close)
 
     def _places(self) -> dict[int, SharePlace]:
         """Per partition, in order; never more is left than there is."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
+from labkit.resource import end_all
 from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.queue_contents import contents_of
@@ -95,13 +97,8 @@ class ShareWorker(BaseWorker):
         finally:
             self._is_on = False
             self._shards.close()
-            try:
-                self._dead_letters.close()
-                self._identity.close()
-                self._requeue.close()
-                self._leave(client)
-            finally:
-                self._end_executor()
+            others = (self._dead_letters.close, self._identity.close, self._requeue.close)
+            end_all(*others, partial(self._leave, client), self._end_executor)
         self._attempts.sum_up()
         log.info("%s left %s after %d tasks", self.name, self._group, self._settled())
         self._raise_failure()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from labkit.errors import TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
+from labkit.resource import end_all
 from labkit.taskqueue.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
@@ -97,12 +98,7 @@ class Worker(BaseWorker):
             self._is_on = False
             self._shards.halt()  # also where an error has ended the loop: what is begun now cannot be committed
             self._shards.close()
-            try:
-                self._dead_letters.close()
-                client.close()
-                self._identity.close()
-            finally:
-                self._end_executor()
+            end_all(self._dead_letters.close, client.close, self._identity.close, self._end_executor)
             self._partitions = ()
             self._attempts.sum_up()
             log.info("%s left %s after %d tasks", self.name, self._group, self._settled())

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from labkit.resource import LazyResource, Resource
+from labkit.resource import LazyResource, Resource, end_all
 
 
 class Told(Resource):
@@ -89,3 +89,19 @@ def test_what_cannot_be_opened_is_tried_again_by_the_next():
         lazy.get()
     lazy.close()
     assert lazy.get().told == []
+
+
+def test_all_is_ended_in_order_whatever_one_of_them_raises():
+    told = []
+
+    def fails(name):
+        told.append(name)
+        raise ConnectionError(name)
+
+    with pytest.raises(ConnectionError, match="second") as caught:
+        end_all(
+            lambda: told.append("first"), lambda: fails("second"), lambda: fails("third"), lambda: told.append("fourth")
+        )
+    assert told == ["first", "second", "third", "fourth"]
+    assert caught.value.__notes__ == ["ConnectionError: third"]
+    end_all()

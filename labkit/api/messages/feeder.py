@@ -27,10 +27,11 @@ from labkit.api.messages.leases import SEPARATOR, pack, unpack
 from labkit.api.messages.message import decode_message
 from labkit.api.messages.redis_client import ThreadScript, Word
 from labkit.api.messages.topic_log import GROUP_KEPT_MS, KEPT, TopicLog, bell_channel
-from labkit.errors import BadRecord, CommitRefused, LabkitError, RedisRefused, RedisUnreachable, UnknownTopic
+from labkit.errors import BadRecord, CommitRefused, LabkitError, UnknownTopic
 from labkit.outage import Outage
 from labkit.redis_clock import last_at_most
 from labkit.redis_state import asked
+from labkit.resource import end_all
 from labkit.settings import Settings
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
 from labkit.taskqueue.transport.contract import (
@@ -130,9 +131,8 @@ class Feeder:
                     log.exception("%s for %s could not be fed", self._topic.name, self._group)
                 self._outage.begins(error)
             self._stop.wait(RENEWAL)
-        self._dead_letters.close()
-        with suppress(RedisUnreachable, RedisRefused):  # then it runs out
-            self._release([self._queue.feeder], self._name)
+        with suppress(LabkitError):  # the claim runs out then, and the client is left behind
+            end_all(self._dead_letters.close, partial(self._release, [self._queue.feeder], self._name))
 
     def _over(self) -> bool:
         return self._stop.is_set() or self._measure() - self._polled_at > self._idle

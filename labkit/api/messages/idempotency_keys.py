@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -123,8 +122,7 @@ class IdempotencyKeys:
         """Let go of the connection; what is in flight runs out."""
         if self._renewing is not None:
             self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
+            await asyncio.gather(self._renewing, return_exceptions=True)
         await close(self._client)
 
     async def _begin_first(self, key: str, fingerprint: str) -> Begun | Replay | InFlight | Mismatch:

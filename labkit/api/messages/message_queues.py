@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Self
 from uuid import UUID
@@ -33,6 +33,7 @@ from labkit.api.messages.topic_log import GROUP_KEPT_MS, QueueBacklog, TopicLog
 from labkit.errors import LabkitError, StaleLease, TooManyGroups, UnknownMessage
 from labkit.lab.lab import Lab
 from labkit.outage import Outage
+from labkit.resource import end_all
 from labkit.settings import Settings, TransportName
 from labkit.taskqueue.timeouts import left_until
 from labkit.taskqueue.topics import Topics
@@ -189,13 +190,14 @@ class MessageQueues:
 
     async def aclose(self) -> None:
         """End in order. What was leased stays so until its time is over; nothing is lost."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        await self._bell.aclose()
-        await self._index.aclose()
-        await on_daemon_thread(self._close)
-        await close(self._client)
+        async with AsyncExitStack() as ends:  # the last one first, whatever one of them raises
+            ends.push_async_callback(close, self._client)
+            ends.push_async_callback(on_daemon_thread, self._close)
+            ends.push_async_callback(self._index.aclose)
+            ends.push_async_callback(self._bell.aclose)
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.gather(self._watching, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -216,10 +218,8 @@ class MessageQueues:
             feeder.join(left_until(deadline))
         if left := ", ".join(group for (_, group), feeder in self._feeders.items() if feeder.alive()):
             log.warning("The feeders for %s did not end within %g s; they are left behind.", left, LEAVE_TIMEOUT)
-        if self._sender is not None:
-            self._sender.close()
-        self._thread_client.close()
-        self._topics.close()
+        ends = [self._thread_client.close, self._topics.close]
+        end_all(*ends if self._sender is None else (self._sender.close, *ends))
 
     def _feed(self, topic: TopicLog, group: str) -> None:
         """See to it that somebody feeds the queue."""

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from labkit.api.messages.topic_log import TopicLog, find_topic, open_topic
 from labkit.errors import TransportError, UnknownQueue, UnknownTopic
+from labkit.resource import end_all
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.topics import Topics
 
@@ -53,8 +54,7 @@ class QueueTopics(Mapping[str, TopicLog]):
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._asking.shutdown()
-        self._kafka.close()
+        end_all(self._asking.shutdown, self._kafka.close)
 
     def known(self, name: str) -> TopicLog:
         """The topic of this queue as it was seen last; raises `UnknownQueue`."""

@@ -24,7 +24,7 @@ from nbgrader.api import (
 )
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import AssignLatePenalties
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from labkit.grading.assignment_folder import CHECK, Assignment
@@ -213,20 +213,46 @@ def _released_otherwise(assignment: str, what: str) -> BadGradebook:
 
 
 def _make_tables(url: str) -> None:
-    """The tables of a new gradebook. nbgrader would ask the command `alembic` for their version, which need not be on
-    the user's path.
+    """The tables of a new gradebook, all or none, also where two programs make them at once. nbgrader would ask the
+    command `alembic` for their version, which need not be on the user's path.
+
+    One that was begun and not finished, as by an earlier labkit that was killed, is finished. One without a version
+    whose tables are others is an old nbgrader's, and is left as it is.
     """
     engine = create_engine(url)
     try:
-        if inspect(engine).get_table_names():
-            return
-        version = ScriptDirectory(ALEMBIC_DIR).get_current_head()
-        with engine.begin() as connection:
-            Base.metadata.create_all(connection)
-            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
+        with engine.connect() as connection:
+            if _has_version(connection):
+                return
+            connection.rollback()
+            if engine.dialect.name == "sqlite":  # Python's driver would commit each table by itself
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if not _has_version(connection) and _fits(connection):
+                Base.metadata.create_all(connection)
+                connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_VERSION} (version_num VARCHAR(32) NOT NULL)"))
+                head = ScriptDirectory(ALEMBIC_DIR).get_current_head()
+                connection.execute(text(f"INSERT INTO {_VERSION} VALUES (:version)"), {"version": head})  # noqa: S608
+            connection.commit()
     finally:
         engine.dispose()
+
+
+_VERSION = "alembic_version"
+
+
+def _has_version(connection: Connection) -> bool:
+    is_there = inspect(connection).has_table(_VERSION)
+    return is_there and connection.scalar(text(f"SELECT max(version_num) FROM {_VERSION}")) is not None  # noqa: S608
+
+
+def _fits(connection: Connection) -> bool:
+    """Whether the tables that are there have all columns that this nbgrader's have."""
+    found = inspect(connection)
+    there = {name: {column["name"] for column in found.get_columns(name)} for name in found.get_table_names()}
+    tables = Base.metadata.tables
+    return all(
+        {column.name for column in tables[name].c} <= columns for name, columns in there.items() if name in tables
+    )
 
 
 @contextmanager

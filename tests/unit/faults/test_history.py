@@ -65,6 +65,13 @@ def test_json_lines_that_were_cut_off_are_told_with_the_line(tmp_path):
         read_history(path)
 
 
+def test_a_line_that_is_no_utf_8_is_told(tmp_path):
+    path = write_history([ONE], tmp_path / "run.jsonl")
+    path.write_bytes(path.read_bytes() * 2 + b'{"what":"sent","by":"\xff","seq":0,"at":0}\n')
+    with pytest.raises(HistoryUnreadable, match=r"line 3, is no event"):
+        read_history(path)
+
+
 def test_a_line_without_its_end_may_lack_something(tmp_path):
     path = write_history([ONE], tmp_path / "run.jsonl")
     path.write_bytes(path.read_bytes()[:-1])

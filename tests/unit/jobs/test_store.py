@@ -15,7 +15,9 @@ from filelock import FileLock
 from sqlalchemy import event
 
 from labkit.errors import StoreFailed
-from labkit.jobs.store import Store, TopicId
+from labkit.jobs import JobEvent, JobStatus
+from labkit.jobs.store import Store, StoreMoved, TopicId
+from labkit.jobs.tables import Placed
 
 TOPIC = TopicId("jobs", "an id")
 READERS, ROUNDS, PATIENCE = 4, 50, 60.0
@@ -95,7 +97,7 @@ def link_to_itself(folder):
 IN_THE_WAY = {"a file": file_in_the_way, "a link to itself": link_to_itself}
 CALLS = {
     "ask": lambda store: store.counts(TOPIC),
-    "write": lambda store: store.begin(TOPIC),
+    "write": lambda store: store.begin(TOPIC, before=None),
     "take the lock": lambda store: store.follow_lock().acquire(),
     "open": lambda store: Store(f"sqlite:///{store.name}"),
 }
@@ -127,3 +129,41 @@ def test_a_store_without_permission_is_away(store, monkeypatch):
     monkeypatch.setattr("labkit.jobs.database.Path.stat", refuse)
     with pytest.raises(StoreFailed, match="Permission denied"):
         store.counts(TOPIC)
+
+
+def put_by(store, topic, number):
+    store.add(topic, [Placed(0, number, event_of_job(number))], before=store.positions(topic), after={0: number + 1})
+
+
+def event_of_job(number):
+    return JobEvent(job_id=number + 1, status=JobStatus.NEW, version=1, at=1.0)
+
+
+#: What a process has decided, and does after others have gone on.
+LATE = {
+    "add": lambda store: store.add(TOPIC, [], before={}, after={0: 1}),
+    "begin": lambda store: store.begin(TopicId("jobs", "an older id"), before=None),
+    "mend": lambda store: store.set_mended(TOPIC, [1], at={0: 1}),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_what_was_decided_by_what_is_so_no_more_is_not_written(what, store):
+    store.begin(TOPIC, before=None)
+    for number in range(2):
+        put_by(store, TOPIC, number)
+    with pytest.raises(StoreMoved):
+        LATE[what](store)
+    assert store.origin() == TOPIC
+    assert store.positions(TOPIC) == {0: 2}
+    assert store.counts(TOPIC)[JobStatus.NEW] == 2
+
+
+def test_a_store_that_was_rebuilt_meanwhile_is_not_emptied_again(store):
+    store.begin(TOPIC, before=None)
+    put_by(store, TOPIC, 0)
+    store.reset(TOPIC, at={0: 7})
+    assert store.positions(TOPIC) == {0: 1}
+    store.reset(TOPIC, at={0: 1})
+    assert store.positions(TOPIC) == {}
+    assert store.counts(TOPIC)[JobStatus.NEW] == 0

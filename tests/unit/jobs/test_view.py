@@ -18,7 +18,7 @@ from labkit.errors import (
     StoreFailed,
     StoreInUse,
 )
-from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, jobs_topic, merge
+from labkit.jobs import Job, JobEvent, Jobs, JobStatus, JobView, follower, jobs_topic, merge
 from labkit.jobs import view as view_module
 from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.timeouts import wait_until
@@ -424,3 +424,22 @@ def test_a_view_that_no_thread_could_follow_can_be_closed(view, monkeypatch):
     with pytest.raises(RuntimeError, match="can't start new thread"):
         view.follow()
     view.close()
+
+
+def test_a_connection_that_does_not_close_keeps_no_lock_from_others(topic, url, monkeypatch):
+    def refuse(self):
+        raise BrokerUnreachable("it hangs")
+
+    with Jobs(topic) as jobs, JobView(topic, url) as other:
+        first = JobView(topic, url)
+        first.follow()
+        jobs.create(1)
+        first.wait_for(1, 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(follower.TopicReader, "close", refuse)
+            with pytest.raises(BrokerUnreachable, match="it hangs"):
+                first.close()
+        assert other._follower._lock.acquire()
+        assert not first._thread.is_alive()
+        jobs.create(2)
+        assert other.wait_for(2, 1).job_id == 2

@@ -11,6 +11,7 @@ from labkit.errors import DiskFull, LabError, PortInUse, ServerFailed
 from labkit.lab.diagnosis import TAIL, explain, explain_end, how_it_ended, tail
 from labkit.lab.folders import LabFolders
 from labkit.lab.process_id import ProcessId
+from labkit.lab.restart import with_restarts
 from labkit.lab.state import Broker, State
 
 GONE = ProcessId(1, -1.0)
@@ -64,6 +65,31 @@ def test_how_servers_ended(folders: LabFolders, state: State) -> None:
     assert explain_end(folders, state).startswith(
         "Kafka was ended by SIGKILL and Redis ended with status 1. `labkit up`"
     )
+
+
+ODD = {
+    "torn": b'{"server": "kaf{"server": "kafka", "pid": 100}\n',
+    "no JSON": b"status\n",
+    "not UTF-8": b'{"server": "\xff", "pid": 100, "status": 1, "asked": false}\n',
+    "no object": b"[100, 1]\n",
+    "nothing": b"\n",
+    "no pid": b'{"server": "kafka", "status": 1, "asked": false}\n',
+    "a pid in words": b'{"server": "kafka", "pid": "100", "status": 1, "asked": false}\n',
+    "a status that is none": b'{"server": "kafka", "pid": 100, "status": "SIGKILL", "asked": false}\n',
+}
+
+
+@pytest.mark.parametrize("line", ODD.values(), ids=ODD)
+def test_a_line_that_is_no_note_is_passed_over(folders: LabFolders, state: State, line: bytes) -> None:
+    end = json.dumps({"server": "kafka", "pid": 100, "status": -9, "asked": False}).encode() + b"\n"
+    folders.exits.write_bytes(line + end + line[:-1])
+    assert how_it_ended(folders, state) == "Kafka was ended by SIGKILL"
+    assert with_restarts(state, folders) == state
+
+
+def test_a_journal_that_cannot_be_read_tells_nothing(folders: LabFolders, state: State) -> None:
+    folders.exits.mkdir()
+    assert how_it_ended(folders, state) is None
 
 
 def test_which_broker_of_several_has_ended(folders: LabFolders, state: State) -> None:

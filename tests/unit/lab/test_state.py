@@ -55,7 +55,12 @@ def test_a_state_comes_back_as_it_was_written(state: State, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 0}', '{"format": 2, "keeper": 3}', '{"format": 3, "supervisor": 3}']
+    "text",
+    [
+        *("", "{", "[]", "{}", "null", '{"format": 0}', '{"format": 2, "keeper": 3}', '{"format": 3, "supervisor": 3}'),
+        """{"format": 3, "supervisor": {"pid": "7", "birth": 1}, "owner": null, "brokers": [], "redis": null,
+        "socket": null, "versions": {}, "started_at": 1}""",
+    ],
 )
 def test_a_file_that_cannot_be_understood_is_no_state(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from labkit.errors import ServerFailed
@@ -195,7 +196,7 @@ def test_a_server_that_has_ended_is_started_again_and_the_others_are_left_alone(
     assert {(end["server"], end["asked"]) for end in ends(folder)[2:]} == {("two", True), ("three", True)}
 
 
-def test_a_server_that_cannot_be_started_again_ends_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_cannot_be_started_again_ends_no_other(capfd: pytest.CaptureFixture[str]) -> None:
     """The system may have too many processes for a moment."""
     started: list[str] = []
 
@@ -209,7 +210,7 @@ def test_a_server_that_cannot_be_started_again_ends_no_other(capsys: pytest.Capt
     host._wanted, host._note = lambda: ["one", "two"], lambda server, what: started.append(f"{server.name} noted")
     host._restart()
     assert started == ["two", "two noted"]
-    assert capsys.readouterr().err == "one was not started again: Resource temporarily unavailable\n"
+    assert capfd.readouterr().err == "one was not started again: Resource temporarily unavailable\n"
 
 
 def test_when_all_have_ended_a_supervisor_that_can_start_them_again_stays(folder: Path) -> None:
@@ -229,6 +230,36 @@ def test_a_stray_signal_changes_nothing(folder: Path) -> None:
     assert wait_for(lambda: "nothing was started again" in (folder / "log").read_text(), 60)
     assert supervisor.servers["server"].alive()
     supervisor.stop()
+
+
+@pytest.mark.parametrize("content", [b"5", b"[", b"\xff", b"null", b"{}"])
+def test_a_request_that_is_none_starts_nothing(folder: Path, content: bytes) -> None:
+    (folder / "requests").write_bytes(content)
+    host: Any = object.__new__(supervisor_process.SupervisorProcess)
+    host.requests = str(folder / "requests")
+    assert host._wanted() == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_under_the_journal_and_the_log_ends_no_other(folder: Path) -> None:
+    script = 'trap "touch in_order; exit 0" TERM; touch ready; while :; do sleep 0.05; done'
+    commands = [command(folder, SLEEP, name="one"), command(folder, ["/bin/sh", "-c", script], name="two")]
+    supervisor = launch(commands, exits=Path("/dev/full"), log=Path("/dev/full"))
+    assert wait_for((folder / "ready").exists, 60)
+    supervisor.servers["one"].send_signal(signal.SIGKILL)
+    assert wait_for(lambda: not psutil.pid_exists(supervisor.servers["one"].pid), 60)
+    supervisor.stop()
+    assert (folder / "in_order").exists()
+
+
+def test_what_follows_a_torn_line_begins_one_of_its_own(folder: Path) -> None:
+    (folder / "exits").write_text('{"server": "ka')
+    host: Any = object.__new__(supervisor_process.SupervisorProcess)
+    host.exits, host.torn = str(folder / "exits"), True
+    for status in (1, 2):
+        host._note(SimpleNamespace(name="one", pid=7), {"status": status, "asked": False})
+    lines = (folder / "exits").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines[1:]] == [1, 2]
 
 
 def test_when_all_servers_have_ended_unasked_the_state_stays(folder: Path) -> None:

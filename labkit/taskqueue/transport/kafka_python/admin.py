@@ -16,6 +16,7 @@ from kafka.protocol.consumer import OffsetSpec, OffsetTimestamp
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, TopicMismatch, UnknownTopic
 from labkit.kafka_names import must_be_topic_name
 from labkit.lab.connection import Connection
+from labkit.resource import end_all
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until_there
 from labkit.taskqueue.transport.checks import must_be_open
 from labkit.taskqueue.transport.contract import TopicDescription
@@ -139,8 +140,7 @@ class KafkaPythonAdmin(KafkaPythonGroups):
     def close(self) -> None:
         """Let go of the sockets."""
         self._closed = True
-        self._share_groups.close()
-        self._client.close()
+        end_all(self._share_groups.close, self._client.close)
 
     def _connect(self) -> KafkaAdminClient:
         return connect(KafkaAdminClient, self._connection, self._timeouts, client_id="labkit-admin")

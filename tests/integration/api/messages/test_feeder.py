@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import closing
 
 import pytest
 
-from labkit.api.messages import MessageQueues, feeder, message_queues
-from tests.conditions import PATIENCE, eventually
+from labkit.api.messages import MessageQueues, dead_letter_sender, feeder, message_queues
+from labkit.api.messages.redis_client import synchronous
+from labkit.errors import BrokerUnreachable
+from tests.conditions import FOR_EVER, PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -33,3 +36,20 @@ async def test_one_that_does_not_end_is_left_behind_which_is_said(lab, make_sett
     [left] = queues._feeders.values()
     await asyncio.to_thread(left.join, PATIENCE)
     assert not left.alive()
+
+
+async def test_a_connection_that_does_not_close_keeps_no_claim(lab, make_settings, monkeypatch) -> None:
+    def refuse(_sender: object) -> None:
+        raise BrokerUnreachable("it hangs")
+
+    monkeypatch.setattr(feeder, "CLAIM", FOR_EVER)
+    monkeypatch.setattr(dead_letter_sender.DeadLetterSender, "close", refuse)
+    queues = MessageQueues(lab, make_settings())
+    await queues.start()
+    assert await queues.poll("orders", "g", wait=0, explicit=False) is None
+    [one] = queues._feeders.values()
+    with closing(synchronous(lab.redis_url)) as client:
+        await eventually(lambda: client.get(one._queue.feeder) == one._name.encode(), "it was to claim the queue")
+        async with asyncio.timeout(PATIENCE):
+            await queues.aclose()
+        assert client.get(one._queue.feeder) is None
