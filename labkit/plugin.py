@@ -24,20 +24,22 @@ def plugins(group: str) -> dict[str, EntryPoint]:
     return {one.name: one for one in entry_points(group=group)}
 
 
-def plugin_class(sort: str, name: str, place: str, *, method: str) -> type[Any]:
-    """The class at `module:name`, which is to have a `name` and this method.
+def plugin_class(sort: str, name: str, place: str, methods: tuple[str, ...]) -> type[Any]:
+    """The class at `module:name`, which is to have a `name` and these methods.
 
     Raises `SettingsError`, also for whatever happens while its module is imported.
     """
     module, _, attribute = place.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        found: Any = getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:  # to import a module is to run it
         why = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise SettingsError(f"The {sort} {name!r} could not be imported: {why}.") from error
-    if not (isinstance(found, type) and callable(getattr(found, method, None)) and hasattr(found, "name")):
+    has_methods = isinstance(found, type) and all(callable(getattr(found, one, None)) for one in methods)
+    if not (has_methods and isinstance(getattr(found, "name", None), str)):
+        needed = f"the method{'s' if len(methods) > 1 else ''} {' and '.join(f'`{one}`' for one in methods)}"
         raise SettingsError(
-            f"{place} is no {sort}: that is a class with a text `name` and a method `{method}`, as a module of "
-            "labkit's own has it."
+            f"{place} is no {sort}: that is a class with a text `name` and {needed}, as in a module of labkit's own."
         )
-    return found
+    kind: type[Any] = found
+    return kind

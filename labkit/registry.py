@@ -40,15 +40,15 @@ Kind = TypeVar("Kind", bound=type[Any])
 class Registry(dict[str, type[Made]], Generic[Made]):
     """The classes of one sort, such as the policies, by their names; the fields of a class are its options.
 
-    With a `method`, which each of them has, others may be chosen that are not held here: see `labkit.plugin`. Their
+    With `methods`, which each of them has, others may be chosen that are not held here: see `labkit.plugin`. Their
     entry points are those of the group `labkit.policies` for the sort "policy".
     """
 
-    def __init__(self, sort: str, *, group: str = "", method: str = "") -> None:
+    def __init__(self, sort: str, *, group: str = "", methods: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._sort = sort
         self._group = group
-        self._method = method
+        self._methods = methods
 
     def register(self, kind: Kind) -> Kind:
         """Enter a class under its name: a decorator."""
@@ -70,12 +70,12 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         if name in self:
             return self[name]
         found = self._elsewhere()
-        if self._method and is_place(name):
-            return plugin_class(self._sort, name, name, method=self._method)
+        if self._methods and is_place(name):
+            return plugin_class(self._sort, name, name, self._methods)
         if name in found:
-            return plugin_class(self._sort, name, found[name].value, method=self._method)
-        meant = did_you_mean(name, self)
-        others = " One of your own is named as module:name." if self._method else ""
+            return plugin_class(self._sort, name, found[name].value, self._methods)
+        meant = did_you_mean(name, {*self, *found})
+        others = " One of your own is named as module:name." if self._methods else ""
         names = ", ".join(sorted({*self, *found}))
         raise SettingsError(f"There is no {self._sort} {name!r}; there are {names}.{meant}{others}")
 
@@ -124,7 +124,7 @@ class Registry(dict[str, type[Made]], Generic[Made]):
     def parse(self, text: str) -> Made:
         """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
         name, _, listed = text.partition(":")
-        if self._method and name not in self and is_place(":".join(text.split(":")[:2])):  # it is a module's
+        if self._methods and name not in self and is_place(":".join(text.split(":")[:2])):  # it is a module's
             attribute, _, listed = listed.partition(":")
             name = f"{name}:{attribute}"
         options: dict[str, float] = {}

@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labkit.backpressure import Action, AdmissionState, Strategy
+from labkit.backpressure import Action, Strategy
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.spill_topic import SPILL_TIMEOUT, SpillTopic
 from labkit.errors import TransportError
@@ -21,6 +21,7 @@ from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.outage import Outage
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.guarded_admission import GuardedAdmission
 from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.topic import LATER
@@ -54,7 +55,7 @@ class DispatcherAdmission:
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gate = AdmissionState(strategy)
+        self._gate = GuardedAdmission(strategy, measure)
         self._finished = finished
         self._clock = clock
         self._measure = measure
@@ -114,6 +115,10 @@ class DispatcherAdmission:
                 self._turned_away.add(TurnedAway(at=self._clock(), action=Action.SPILL, priority=spill.rank))
                 shed[list(intakes)[spill.rank]] += 1
             del self._spills[name]  # not before: where its record cannot be left now, it is not written again
+
+    def check(self) -> None:
+        """Raise `LabkitError` if the strategy does not answer; to be called again and again, from any thread."""
+        self._gate.check()
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""

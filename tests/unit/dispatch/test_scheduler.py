@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import LabkitError
 from labkit.measure.task_record import TaskRecord
 from labkit.policies import Decision, Ledger, PriorityClass, make_policy
+from labkit.taskqueue.answer_watch import ANSWER_TIMEOUT
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -22,6 +24,7 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
 from tests.unit.clock import Clock
 
 HOUR = 3600.0
@@ -100,6 +103,11 @@ def test_what_comes_while_it_chooses_is_not_shed_for_want_of_room(lines):
         (lambda: Decision(start="high", held={}), "'mine' chose the class 'high', in which no task waits"),
         (lambda: Decision(start="no class", held={}), "'mine' chose the class 'no class'"),
         (lambda: Decision(start=None, held={}, shed=("high",)), "'mine' chose the class 'high'"),
+        (lambda: Decision(start="low", held=None), "'mine' returned Decision.*`held` is a dict"),
+        (lambda: Decision(start=None, held={}, shed=None), "'mine' returned Decision.*`shed` a tuple"),
+        (lambda: Decision(start="low", held={}, credits={"low": float("nan")}), "'mine' returned the credits"),
+        (lambda: Decision(start="low", held={}, credits={"no class": 1}), "'mine' returned the credits"),
+        (lambda: Decision(start="low", held={}, credits=None), "'mine' returned the credits None"),
     ],
 )
 def test_a_policy_of_somebody_else_s_that_fails_is_told_and_no_task_is_taken(lines, answer, message):
@@ -108,6 +116,39 @@ def test_a_policy_of_somebody_else_s_that_fails_is_told_and_no_task_is_taken(lin
     with pytest.raises(LabkitError, match=message):
         lines.choose(2, is_full=True)
     assert lines.waiting() == [0, 3]
+
+
+def test_a_policy_that_starts_a_task_where_there_is_no_room_is_told(lines):
+    lines.put("low", 3)
+    lines.chooser.use(SimpleNamespace(name="mine", decide=lambda view, now: Decision(start="low", held={})))
+    with pytest.raises(LabkitError, match="'mine' chose the class 'low' where there is no room"):
+        lines.choose(0, is_full=True)
+    assert lines.waiting() == [0, 3]
+
+
+def test_a_policy_that_does_not_decide_is_told_to_who_looks(lines):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def decide(view, now):
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        return Decision(start=None, held={})
+
+    lines.put("low", 1)
+    lines.chooser.use(SimpleNamespace(name="mine", decide=decide))
+    thread = threading.Thread(target=lines.choose, args=(1,), kwargs={"is_full": False})
+    thread.start()
+    try:
+        assert asked.wait(PATIENCE)
+        lines.now.now += HOUR  # the process may have been stopped so long
+        lines.chooser.check()
+        lines.now.now += ANSWER_TIMEOUT
+        with pytest.raises(LabkitError, match="The policy 'mine' has not answered within 10 s"):
+            lines.chooser.check()
+    finally:
+        go_on.set()
+        thread.join(PATIENCE)
+    lines.chooser.check()
 
 
 def test_when_there_is_no_room_the_newest_beyond_the_limit_are_shed(lines):
