@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING
 
 from labkit.backpressure import Action
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
+    LabkitError,
     NotAccepted,
     NotAcknowledged,
     TransportError,
@@ -239,12 +241,26 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
         key, value, headers = encoded
         client.send(
             self._full_name,
-            partition=self._partition_of(key, self._partitions),
+            partition=self._partition(key, self._partitions),
             key=key,
             value=value,
             headers=headers,
             timestamp_ms=int(now * 1000),
             on_delivery=submission,
+        )
+
+    def _partition(self, key: bytes | None, partitions: int) -> int:
+        """Where the task goes; raises `LabkitError` for what is no partition."""
+        chosen = self._partition_of(key, partitions)
+        try:
+            partition = index(chosen)  # also of one of NumPy's
+        except TypeError:
+            partition = -1
+        if 0 <= partition < partitions:
+            return partition
+        raise LabkitError(
+            f"The partitioner chose {chosen!r:.80} where there are {partitions} partitions; give a whole number from 0 "
+            f"to {partitions - 1}."
         )
 
     def _connected(self) -> ProducerClient:
