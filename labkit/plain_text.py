@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+class InLines(str):
+    """A text that labkit tells in several lines, as a failure with its traceback: in a log their ends stay."""
+
+    __slots__ = ()
+
+
 def one_line(text: str) -> str:
     r"""The text with each character that cannot be seen written as an escape, as `\n` or `\x1b`; spaces stay."""
     if text.isprintable():

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from labkit.plain_text import in_json, lines, one_line
+from labkit.plain_text import InLines, in_json, lines, one_line
 
 #: What goes before each further line.
 _INDENT = "\n    "
@@ -69,4 +69,6 @@ def _plain(args: object) -> object:
 
 
 def _of(value: object) -> object:
+    if isinstance(value, InLines):
+        return lines(value)
     return _PlainString(value) if isinstance(value, str | BaseException | PurePath) else value

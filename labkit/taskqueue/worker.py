@@ -60,6 +60,7 @@ class Worker(BaseWorker):
         self._arrived: list[Record] = []
         self._in_flight = 0
         self._adopted = True
+        self._is_outdated = False  # whether the client read another topic of that name
 
     def stop(self) -> None:
         """Ask the worker to finish the tasks in hand, commit, and leave the group."""
@@ -109,6 +110,9 @@ class Worker(BaseWorker):
 
     def _turn(self, client: ConsumerClient) -> None:
         """One turn of the loop: fetch, hand out, take in what is through, commit."""
+        if self._is_outdated:  # not inside of what the client calls back
+            self._is_outdated = False
+            client.renew()
         records = self._fetcher.poll(self._held(), self._patience(self._shards.release_due()))
         with self._lock:
             self._shards.hold(UNCOMMITTED_AT_MOST)  # from here on any request may take as long as the broker likes
@@ -279,6 +283,7 @@ class Worker(BaseWorker):
             *(self.name, self.topic.name),
         )
         self._assigned.abandon()
+        self._is_outdated = True
         self._take_in()
         self._forget()
 

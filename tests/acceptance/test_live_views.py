@@ -33,7 +33,7 @@ def noisy(task):
 #: What a line may be that is none of the view's and none of the summary's.
 SAID = re.compile(
     r"it (prints|complains) \d+|a library in C complains|a process speaks|\S+: UserWarning: a library warns|"
-    r'  warnings\.warn\("a library warns"\)|labkit: .*|  File .*|    raise ValueError.*|Task \d+: .*'
+    r'  warnings\.warn\("a library warns"\)|labkit: .*| +File .*| +raise ValueError.*|Task \d+: .*'
 )
 TASKS = 12
 

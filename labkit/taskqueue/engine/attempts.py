@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.task_record import BAD, DEAD, DONE, FAILED, NO_ATTEMPTS, REQUEUED, SHED, SPILLED, TaskRecord
+from labkit.plain_text import InLines
 from labkit.taskqueue.engine.failure import FailureCounter, describe, is_news, is_no_attempt
 from labkit.taskqueue.engine.handler import begin_on_topic
 from labkit.taskqueue.engine.shard import Shards
@@ -195,4 +196,5 @@ class Attempts:
             name = task.id or f"at offset {record.offset} of partition {record.partition}"
             # what is dropped on purpose is no news, and may be many; so may be what fails for one and the same reason
             level = logging.INFO if is_put_away or not is_news(number) else logging.WARNING
-            log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, error)
+            why = "" if error is None else InLines(error)
+            log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, why)

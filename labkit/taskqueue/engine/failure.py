@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from labkit.errors import TryAgainLater
 from labkit.logs.safe_logger import safe_logger
+from labkit.plain_text import InLines
 
 #: So many characters of a message are told, of the name of a class, and of everything that is told of one error.
 MOST_OF_MESSAGE, MOST_OF_NAME, MOST_OF_WHOLE = 2_000, 100, 8_000
@@ -160,7 +161,7 @@ def shielded(
                 raise
             text, number = failures.tell(error)
             if is_news(number):
-                log.error("%s failed, for the %d. time; the work goes on: %s", what, number, text)
+                log.error("%s failed, for the %d. time; the work goes on: %s", what, number, InLines(text))
 
     return shield
 

@@ -130,6 +130,10 @@ class ConsumerClient(Protocol):
         """At most `max_records` (by default `max_poll_records`) that came within `timeout`, per partition in order."""
         ...
 
+    def renew(self) -> None:
+        """The topic that is read was made anew: remember nothing of it. A member may leave the group and join again."""
+        ...
+
     def wake_up(self) -> None:
         """Make a `poll` that waits, or the next one, return early. Safe from any thread."""
         ...

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from labkit.errors import LabError
+from labkit.errors import LabError, LabkitError
 from labkit.lab import Lab, attach_lab, lifecycle
 from labkit.lab.condition import wait_for
 from labkit.lab.folders import LabFolders
@@ -148,7 +148,7 @@ def test_one_that_is_missing_is_noticed_and_up_starts_it_alone_and_all_die_with_
         assert (state.supervisor.pid, state.bootstrap_servers) == (supervisor, lab.bootstrap_servers)
         assert {node for node, pid in lab.brokers.items() if pid != before[node]} == {2}
         pids = [supervisor, lab.redis_pid or 0, *(pid or 0 for pid in lab.brokers.values())]
-    with pytest.raises(LabError, match=r"made with 3 brokers.*labkit reset"):
+    with pytest.raises(LabkitError, match=r"made with 3 brokers.*labkit reset"):
         lifecycle.up("default", folders, own_settings, brokers=1)
 
     owner.kill()
@@ -200,5 +200,8 @@ def test_the_one_broker_of_a_lab_is_killed_and_started_again(unique_name: str) -
 
 @pytest.mark.parametrize("number", [0, 2, 4, 7])
 def test_a_number_that_would_not_do(number: int) -> None:
-    with pytest.raises(LabError, match=f"1, 3 or 5 brokers, not {number}"):
+    with pytest.raises(
+        LabkitError,
+        match=f"1, 3 or 5 brokers, not {number}|'brokers' of Lab is {number}; give a whole number from 1 to 5",
+    ):
         Lab(brokers=number)

@@ -14,6 +14,8 @@ import pytest
 from labkit.errors import NotAcknowledged, TransportError
 from labkit.settings import Settings, TransportName
 from labkit.taskqueue import Producer, Topics, WorkerGroup, stock_tasks
+from labkit.taskqueue.record_feed import RecordFeed
+from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     AdminClient,
@@ -235,6 +237,37 @@ def test_a_restart_under_questions_ends_no_process(lab, transport, topic):  # no
         for thread, admin in zip(threads, admins, strict=True):
             thread.join(BOUND)
             admin.close()
+
+
+def test_a_topic_that_is_made_anew_after_the_broker_came_back_is_read_by_all_who_read_the_old_one(
+    lab, transport, unique_name
+):
+    """Its leader's epochs begin again, and a client may take what it hears of it for old news (KIP-320)."""
+    read: list[int] = []
+    said: list[str] = []
+    stop = threading.Event()
+    with Topics(connect_transport(lab.connection, transport.name)) as topics, ThreadPoolExecutor() as pool:
+        topic = topics.create(unique_name, partitions=1)
+        with (
+            WorkerGroup(topic, group=unique_name, handler=lambda task: None) as group,
+            closing(RecordFeed(topics, unique_name, StartPoint("earliest"), say=said.append)) as feed,
+        ):
+            try:
+                following = pool.submit(lambda: read.extend(record.offset for record in feed.follow(stop)))
+                for outage in (lambda: None, lambda: lab.kill_broker() or lab.restart_broker()):
+                    outage()
+                    with Producer(topic) as producer:
+                        producer.send_many(stock_tasks(3, seed=1))
+                    group.drain(timeout=2 * TIMEOUT)
+                topics.recreate(unique_name, partitions=1)
+                with Producer(topic) as producer:
+                    producer.send_many(stock_tasks(5, seed=2))
+                wait_until(lambda: group.attempts() == 11, timeout=2 * TIMEOUT, what="all were to be done")
+                wait_until(lambda: len(read) == 11, timeout=2 * TIMEOUT, what="all were to be read")
+            finally:
+                stop.set()
+            following.result(TIMEOUT)
+    assert read == [*range(6), *range(5)]
 
 
 @pytest.mark.parametrize("outage", [pytest.param(frozen, marks=pytest.mark.long), killed])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from typing import get_args
@@ -9,6 +10,8 @@ from typing import get_args
 import pytest
 
 from labkit.logs import Component, configure
+from labkit.logs.plain_format import write_plain
+from labkit.plain_text import InLines
 from labkit.settings import Settings
 from tests.evil_texts import EVIL, is_plain
 
@@ -56,3 +59,13 @@ def test_a_line_of_json_stays_one(evil, tmp_path, capsys):
     assert is_plain(told)
     (line,) = told.splitlines()
     assert json.loads(line)["kind"] == evil
+
+
+def test_a_failure_that_is_told_in_lines_keeps_them_and_nobody_can_make_up_a_line():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    write_plain(handler)
+    whole = InLines("ValueError: \x1b[31mred\nlabkit: all is well\n  File x, line 3")
+    handler.handle(logging.makeLogRecord({"msg": "it failed: %s", "args": (whole,)}))
+    assert stream.getvalue() == ("it failed: ValueError: \\x1b[31mred\n    labkit: all is well\n      File x, line 3\n")

@@ -57,16 +57,19 @@ class ConfluentConsumer:
         self._connection = connection
         self._config = config
         self._timeouts = timeouts
-        client: Consumer = connect(Consumer, connection, timeouts, **settings_of(config))
-        self._reader = Reader(client, connection, usual_start=usual_start(config.group))
-        self._thread = ClientThread(f"{config.client_id}-client")
+        self._error: BaseException | None = None
+        self._subscription: tuple[Sequence[str], OnAssignment, OnAssignment] | None = None
+        self._closed = False
+        self._connect()
+
+    def _connect(self) -> None:
+        client: Consumer = connect(Consumer, self._connection, self._timeouts, **settings_of(self._config))
+        self._reader = Reader(client, self._connection, usual_start=usual_start(self._config.group))
+        self._thread = ClientThread(f"{self._config.client_id}-client")
         # a poll that was waited for in vain; what it brings is the next one's
         self._fetch: Order[list[Record]] | None = None
         # the call that hangs, if it has not returned yet
         self._hung: Order[Any] | None = None
-        self._error: BaseException | None = None
-        self._subscribed = False
-        self._closed = False
 
     def subscribe(self, topics: Sequence[str], *, on_assigned: OnAssignment, on_revoked: OnAssignment) -> None:
         """Join the group for these topics, at the next `poll`."""
@@ -75,12 +78,14 @@ class ConfluentConsumer:
         def telling(callback: OnAssignment) -> Callable[[list[TopicPartition]], None]:
             return lambda partitions: self._thread.call_owner(lambda: self._tell(callback, partitions))
 
-        self._subscribed = True
+        self._subscription = topics, on_assigned, on_revoked
         tell_assigned, tell_revoked = telling(on_assigned), telling(on_revoked)
         self._ask(lambda: self._reader.subscribe(topics, on_assigned=tell_assigned, on_revoked=tell_revoked))
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read these partitions without a group, from the next `poll` on."""
+        if self._reader.assignment:
+            self.renew()
         timeout = self._timeouts.request
         topics = len({tp.topic for tp in partitions})
         try:
@@ -108,6 +113,17 @@ class ConfluentConsumer:
             self._raise_from_callback()
         return records
 
+    def renew(self) -> None:
+        """With another client. librdkafka takes what it hears of a topic made anew for old news where the one before
+        had had another leader: its epochs begin again (KIP-320), and fetches fail without end.
+        """
+        checks.must_be_open("consumer", closed=self._closed)
+        self._leave()
+        self._connect()
+        if self._subscription is not None:
+            topics, on_assigned, on_revoked = self._subscription
+            self.subscribe(topics, on_assigned=on_assigned, on_revoked=on_revoked)
+
     def wake_up(self) -> None:
         """Make a `poll` return early, within `POLL_SLICE`."""
         self._reader.woken.set()
@@ -116,7 +132,7 @@ class ConfluentConsumer:
         """Commit these offsets now; `CommitRefused` if the group has moved on."""
         checks.must_be_open("consumer", closed=self._closed)
         checks.must_have_group(self._config.group)
-        if self._subscribed:
+        if self._subscription is not None:
             checks.must_still_have(positions, self._reader.assignment)
         if not positions:
             return
@@ -131,7 +147,7 @@ class ConfluentConsumer:
     def membership(self, positions: Mapping[TopicPartition, Position]) -> Any:
         """Who commits these positions in a transaction; `CommitRefused` if the group has moved on."""
         checks.must_be_open("consumer", closed=self._closed)
-        checks.must_be_member(subscribed=self._subscribed)
+        checks.must_be_member(subscribed=self._subscription is not None)
         # first the generation: should another begin before the look at the partitions, the broker refuses this one
         found, is_member = self._ask(self._reader.membership)
         checks.must_still_have(positions, self._reader.assignment)
@@ -193,18 +209,22 @@ class ConfluentConsumer:
         """Leave the group at once, without committing."""
         if self._closed:
             return
-        leave, reader = self._timeouts.leave, self._reader
         try:
-            if self._fetch is not None:  # it may be inside a callback, in which the group cannot be left
-                self._thread.wait(self._fetch, leave, callbacks=True)
-            # behind whatever hangs: the client is closed when that has returned
-            last = self._thread.order(lambda: reader.leave(leave) if self._subscribed else reader.close())
-            has_left = self._thread.wait(last, 2 * leave, callbacks=True)
-            if not self._thread.end(leave if has_left else 0):
-                LOGGER.warning("%s is left behind, since it does not close", self._config.client_id)
+            self._leave()
         finally:
             self._closed = True
         self._raise_from_callback()
+
+    def _leave(self) -> None:
+        leave, reader = self._timeouts.leave, self._reader
+        if self._fetch is not None:  # it may be inside a callback, in which the group cannot be left
+            self._thread.wait(self._fetch, leave, callbacks=True)
+        # behind whatever hangs: the client is closed when that has returned
+        is_member = self._subscription is not None
+        last = self._thread.order(lambda: reader.leave(leave) if is_member else reader.close())
+        has_left = self._thread.wait(last, 2 * leave, callbacks=True)
+        if not self._thread.end(leave if has_left else 0):
+            LOGGER.warning("%s is left behind, since it does not close", self._config.client_id)
 
     def _ask(self, call: Callable[[], Answer], timeout: float | None = None) -> Answer:
         """What a call returns or raises; `BrokerUnreachable` if the client hangs."""

@@ -105,6 +105,9 @@ class KafkaPythonConsumer:
                 self._woken.clear()
                 return []
 
+    def renew(self) -> None:
+        """Nothing is remembered that would not hold for another topic of that name."""
+
     def wake_up(self) -> None:
         """Make a `poll` return early, within `POLL_SLICE`."""
         self._woken.set()

@@ -68,6 +68,9 @@ class MemoryConsumer:
             self._woken.clear()
         return records
 
+    def renew(self) -> None:
+        """Nothing is remembered that would not hold for another topic of that name."""
+
     def wake_up(self) -> None:
         """Make a `poll` that waits, or the next one, return early."""
         self._woken.set()
