@@ -62,8 +62,13 @@ class BadType(SettingsError, TypeError):
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """A sentence that names the known word that looks most like this one, with a space before it; or nothing."""
-    close = get_close_matches(str(word).lower(), known, n=1, cutoff=_ALIKE)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    meant = _nearest(str(word), known)
+    return f" Did you mean {meant!r}?" if meant else ""
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that looks most like this one; nothing if none does."""
+    return next(iter(get_close_matches(word.lower(), known, n=1, cutoff=_ALIKE)), "")
 
 
 class _LateNames(dict[str, object]):
@@ -146,9 +151,10 @@ def _one_of(words: list[str]) -> Check:
     def check(name: str, value: object) -> Fault | None:
         if isinstance(value, str) and value in words:
             return None
-        close = get_close_matches(value.lower(), words, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
-        meant = f" (did you mean {close[0]!r}?)" if close else ""
-        return BadValue if isinstance(value, str) else BadType, f"one of {known}{meant}"
+        if not isinstance(value, str):
+            return BadType, f"one of {known}"
+        meant = _nearest(value, words)
+        return BadValue, f"one of {known}{f' (did you mean {meant!r}?)' if meant else ''}"
 
     return check
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from labkit.errors import SettingsError
 from labkit.parameter_checks import did_you_mean
 
 _PLACE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def import_from_here() -> None:
+    """From now on, modules in the working directory can be imported, as `python -m` would."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def is_place(name: str) -> bool:

@@ -9,17 +9,16 @@ A kind that nobody handles is a dead letter.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 from labkit.errors import HandlerNotFound, SettingsError, UnknownKind
 from labkit.logs.safe_logger import safe_logger
 from labkit.parameters import checked
 from labkit.plain_text import one_line
+from labkit.plugin import import_from_here
 from labkit.settings import Settings
 from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
@@ -89,9 +88,7 @@ def celery_name(handler: Handler) -> str:
 
 def import_handlers(settings: Settings) -> None:
     """Import the modules that the settings name, so that what they register is known. Raises `HandlerNotFound`."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` would
+    import_from_here()
     for module in settings.celery_imports.replace(",", " ").split():
         try:
             import_module(module)

@@ -24,6 +24,7 @@ from msgspec.json import Encoder
 
 from labkit.celery_app.application import QUEUE, broker_url, key_prefix, redis_py_url
 from labkit.celery_app.capacity import Capacity, connect
+from labkit.celery_app.stream_entries import StreamEntries
 from labkit.errors import InProgress, LabkitError, SettingsError, UnknownTopic
 from labkit.lab import Lab, attach_lab
 from labkit.logs.safe_logger import safe_logger
@@ -75,6 +76,7 @@ class LagStream:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._key = f"{key_prefix(settings)}lag"
+        self._entries = StreamEntries(self._key, b"sample", log)
 
     def append(self, sample: LagSample) -> None:
         """Add one."""
@@ -86,8 +88,7 @@ class LagStream:
         with asked(f"The samples of the lag could not be read from the stream {self._key}"):
             entries: Any = self._client.xrange(self._key)
         samples: dict[str, LagSample] = {}
-        for _, fields in entries:
-            sample = _read(fields[b"sample"])
+        for sample in self._entries.values(self._entries.texts(entries), _read):
             samples.setdefault(sample.id, sample)
         return list(samples.values())
 

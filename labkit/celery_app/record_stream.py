@@ -12,6 +12,7 @@ import redis
 from msgspec.json import Encoder
 
 from labkit.celery_app.application import key_prefix
+from labkit.celery_app.stream_entries import StreamEntries
 from labkit.errors import RedisRefused
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import to_frame
@@ -42,6 +43,7 @@ class RecordStream:
         self._seen = "-"
         self._recent: dict[bytes, None] = {}
         self._refusals = Refusals(log)
+        self._entries = StreamEntries(self._key, b"record", log)
 
     def append(self, record: TaskRecord, *, instead_of: str | None = None) -> None:
         """Add one; where a key in Redis stood for what it tells, that goes in the same moment."""
@@ -73,7 +75,7 @@ class RecordStream:
             entries: Any = self._client.xrange(self._key, min=self._seen)
         if entries:
             self._seen = f"({entries[-1][0].decode()}"
-        return [_read(text) for _, fields in entries if self._is_new(text := fields[b"record"])]
+        return list(self._entries.values(filter(self._is_new, self._entries.texts(entries)), _read))
 
     def _is_new(self, text: bytes) -> bool:
         if text in self._recent:

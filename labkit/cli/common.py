@@ -29,13 +29,6 @@ _STANDARD = (0, 1, 2)
 _UNDER_WAY = "What is under way waits for the broker to acknowledge it; Ctrl-C gives it up."
 
 
-def import_from_here() -> None:
-    """From now on, modules in the working directory can be imported, as `python -m` would."""
-    here = os.getcwd()  # noqa: PTH109 - as text
-    if here not in sys.path:
-        sys.path.insert(0, here)
-
-
 def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
     """What stands under this name; a `LabkitError` lists the names there are."""
     if name not in choices:

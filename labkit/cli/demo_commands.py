@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import import_from_here, start_logging, stop_on_signal
+from labkit.cli.common import start_logging, stop_on_signal
 from labkit.cli.dispatch_commands import DEFAULT_POLICY, ListsPolicies, Policy
 from labkit.cli.option_types import LONGEST
 from labkit.errors import LabkitError
@@ -51,6 +51,7 @@ def priority(seconds: Seconds = 60, policy: Policy = DEFAULT_POLICY, seed: Seed 
     Two producers, dispatcher and Celery worker. Uses the running lab, or starts it for as long as the demo runs.
     """
     from labkit.dispatch.demo import priority_demo
+    from labkit.plugin import import_from_here
     from labkit.policies import make_policy
 
     import_from_here()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import import_from_here, say_all, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import say_all, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -183,6 +183,7 @@ def dispatch(
     from labkit.dispatch.session_options import limit_of
     from labkit.dispatch.waiting_kinds import look_for_handlers
     from labkit.lab import attach_lab
+    from labkit.plugin import import_from_here
     from labkit.policies import make_policy
     from labkit.settings import load_settings
     from labkit.taskqueue import connect

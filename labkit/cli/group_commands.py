@@ -41,7 +41,7 @@ def list_groups() -> None:
         return
     rows = [
         (
-            one_line(group.name),
+            group.name,
             group.kind,
             group.state,
             "?" if group.unreadable else str(len(group.members)),
@@ -71,7 +71,7 @@ def describe(group: Name) -> None:
             _or_none(one.committed),
             str(one.end),
             str(one.lag),
-            ", ".join(map(one_line, one.members)) or "-",
+            ", ".join(one.members) or "-",
         )
         for one in found.partitions
     ]
@@ -131,7 +131,7 @@ def _beside_the_table(group: GroupDescription) -> Iterator[str]:
     busy = {name for one in group.partitions for name in one.members}
     idle = Counter(name for name in group.members if name not in busy)
     if idle:
-        yield f"Without a partition: {', '.join(one_line(name) for name in idle.elements())}."
+        yield f"Without a partition: {', '.join(idle.elements())}."
     if group.gone:
         yield f"It has committed on topics that are gone: {', '.join(group.gone)}."
 

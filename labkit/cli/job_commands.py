@@ -276,8 +276,7 @@ def _print_table(rows: Iterable[Job | JobEvent], title: str) -> None:
     table = FittingTable("job", "status", "version", "attempt", "at", "worker", "error", title=title, right=("job",))
     for row in rows:
         numbers = str(row.version), str(row.attempt)
-        worker, error = one_line(row.worker or ""), one_line(row.error or "")
-        table.add_row(str(row.job_id), row.status, *numbers, _clock(row.at), worker, error)
+        table.add_row(str(row.job_id), row.status, *numbers, _clock(row.at), row.worker or "", row.error or "")
     console().print(table, soft_wrap=True)
 
 

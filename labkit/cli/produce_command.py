@@ -15,7 +15,6 @@ from labkit.cli.checked_command import CheckedCommand
 from labkit.cli.common import (
     attached_topics,
     choose,
-    import_from_here,
     send_on_schedule,
     start_logging,
     stop_on_signal,
@@ -92,6 +91,7 @@ def produce(
     """Put tasks on a topic, at a steady rate, and say where the broker put them."""
     from labkit.backpressure import parse_strategy
     from labkit.cli.paragraph import say
+    from labkit.plugin import import_from_here
     from labkit.taskqueue import Producer
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS

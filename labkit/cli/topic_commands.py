@@ -243,7 +243,7 @@ def _print_table(letters: list[DeadLetter], topic: str) -> None:
         first_line = (letter.error.splitlines() or [""])[0]
         shown = first_line if len(first_line) <= SHOWN_OF_ERROR else f"{first_line[: SHOWN_OF_ERROR - 1]}…"
         at = datetime.fromtimestamp(letter.at).astimezone().isoformat(sep=" ", timespec="seconds")
-        table.add_row(letter.id, at, one_line(letter.worker), str(letter.attempts), one_line(shown))
+        table.add_row(letter.id, at, letter.worker, str(letter.attempts), shown)
     console().print(table, soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, import_from_here, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal, topic_of_tasks
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, UnknownTopic
 
@@ -184,6 +184,7 @@ def _dead_letters(outcomes: Counter[str], topic: str) -> str:
 
 
 def _import(name: str) -> Handler:
+    from labkit.plugin import import_from_here
     from labkit.taskqueue.engine.handler import find_handler
 
     import_from_here()

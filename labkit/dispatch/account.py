@@ -134,5 +134,14 @@ def ids_in_celery(client: redis.Redis, settings: Settings) -> set[str]:
     with asked(f"Celery's messages could not be read from {level_key(prefix, 0)} and {prefix}unacked"):
         queued = [one for level in range(LEVELS) for one in commands.lrange(level_key(prefix, level), 0, -1)]
         taken = commands.hvals(f"{prefix}unacked")
-    messages = [*map(json.loads, queued), *(json.loads(entry)[0] for entry in taken)]
-    return {message["headers"]["id"] for message in messages}
+    return {found for text in (*queued, *taken) if (found := _id_in(text)) is not None}
+
+
+def _id_in(text: bytes) -> str | None:
+    """The id of the task in a message, or in one that was taken; None for what is no message of Celery's."""
+    try:
+        message = json.loads(text)
+        found = (message[0] if isinstance(message, list) else message)["headers"]["id"]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None

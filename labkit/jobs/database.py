@@ -102,7 +102,8 @@ class Sqlite:
         except RuntimeError as error:  # of an unknown user's home
             raise SettingsError(f"LABKIT_JOBS_URL: {url.database} cannot be found: {error}") from error
         self.name = str(self._path)
-        url = url.set(database=self.name)
+        # a file is made with its tables, and by nobody who only asks
+        url = url.set(database=self._path.as_uri()).update_query_dict({"uri": "true", "mode": "rw"})
         self.engine = create_engine(url, poolclass=_Pool, connect_args={"timeout": BUSY_TIMEOUT})
         event.listen(self.engine, "connect", _set_up)
         self._inode: int | None = None
@@ -111,12 +112,20 @@ class Sqlite:
         """Make the file and what is not in it yet. Raises `LabError` if its folder cannot be made."""
         make_folder(self._path.parent)
         # two that change the mode at once would fail, whatever the time-out
-        with FileLock(self._beside("making"), timeout=BUSY_TIMEOUT), self.engine.connect() as connection:
+        with FileLock(self._beside("making"), timeout=BUSY_TIMEOUT):
+            if not self.is_there():
+                self._make_anew()
+
+    def _make_anew(self) -> None:
+        self._inode = None  # a deleted file's number may be given to the next one
+        self.engine.dispose()
+        self._path.touch()
+        with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             self.begin_to_write(connection)
             _make(connection)
             connection.commit()
-            self._inode = self._path.stat().st_ino
+        self._inode = self._path.stat().st_ino
 
     def is_there(self) -> bool:
         """Whether nobody has deleted the file meanwhile."""

@@ -173,7 +173,6 @@ class Store:
     def _find(self) -> None:
         """Make the database again if it was deleted."""
         if not self._database.is_there():
-            self._database.engine.dispose()
             self._database.make_tables()
 
     @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from labkit.errors import LabkitError, WorkerFailed
+from labkit.errors import WorkerFailed
 from labkit.measure.task_record import TaskRecord
 from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
@@ -94,8 +94,6 @@ class WorkerGroup(Resource, checked=True):
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if isinstance(workers, bool) or workers < 0:
-            raise LabkitError(f"There cannot be {workers} workers. Give 1 or more; with 0, add them later.")
         self.topic, self.group, self.mode = topic, group, mode
         self._settings = settings or load_settings()
         options = GroupOptions(

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
-from labkit.errors import BrokerUnreachable, DeadlineExceeded, SettingsError, TopicMismatch, UnknownTopic
+from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
 from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
@@ -62,9 +62,6 @@ class Topics(Resource, checked=True):
         `BrokerUnreachable` when for `CHANGE_TIMEOUT` seconds its name is taken and there is no such topic. Raises
         `SettingsError` for fewer than one partition or replica.
         """
-        for what, number in (("partitions", partitions), ("replicas", replication_factor)):
-            if number is not None and number < 1:
-                raise SettingsError(f"The topic {name!r} cannot have {number} {what}: give 1 or more.")
         topic = self._topic(name, partitions)
         full_name = topic.full_name
 

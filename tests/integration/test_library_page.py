@@ -1,12 +1,11 @@
 """Each program of docs/library.md runs as it stands there, by itself, and prints what the page says."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.page_program import printed_by
 
 PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text(encoding="utf-8")
 #: name, code, and what it prints, where it is a program and not a module of one.
@@ -18,16 +17,7 @@ PROGRAMS = [(name, printed) for _, name, printed in EXAMPLES if printed]
 def test_a_program_prints_what_the_page_says(lab, tmp_path, name, printed):
     for code, file, _ in EXAMPLES:
         (tmp_path / file).write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", name],
-        cwd=tmp_path,
-        env={**os.environ, "LABKIT_BOOTSTRAP_SERVERS": lab.bootstrap_servers, "LABKIT_REDIS_URL": lab.redis_url},
-        check=True,
-        timeout=180,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert done.stdout == printed
+    assert printed_by(name, lab=lab, folder=tmp_path) == printed
 
 
 def test_each_example_is_run_is_short_and_has_a_name_of_its_own():

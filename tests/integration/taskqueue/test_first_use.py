@@ -120,13 +120,14 @@ def list_letters(transport: Transport, name: str) -> None:
         assert DeadLetters(topics, name).list() == []
 
 
-USES = [produce, subscribe, assign, write_letter, share, work, ask, list_letters]
+CLASSIC = [produce, subscribe, assign, write_letter, work, ask, list_letters]
+USES = [(name, use) for name in ("kafka-python", "confluent-kafka") for use in CLASSIC] + [("confluent-kafka", share)]
 
 
-@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    ("topics", "use"), USES, indirect=["topics"], ids=lambda value: getattr(value, "__name__", value)
+)
 def test_no_client_of_labkit_makes_a_topic_by_using_it(topics: Topics, unique_name: str, use: Callable[..., None]):
-    if use is share and topics.transport.name != "confluent-kafka":
-        pytest.skip("kafka-python has no share groups")
     with suppress(LabkitError):
         use(topics.transport, unique_name)
     assert not wait_for(lambda: unique_name in topics.names(), WATCHED)

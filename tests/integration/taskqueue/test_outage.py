@@ -14,8 +14,6 @@ import pytest
 from labkit.errors import NotAcknowledged, TransportError
 from labkit.settings import Settings, TransportName
 from labkit.taskqueue import Producer, Topics, WorkerGroup, stock_tasks
-from labkit.taskqueue.record_feed import RecordFeed
-from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import (
     AdminClient,
@@ -243,31 +241,34 @@ def test_a_topic_that_is_made_anew_after_the_broker_came_back_is_read_by_all_who
     lab, transport, unique_name
 ):
     """Its leader's epochs begin again, and a client may take what it hears of it for old news (KIP-320)."""
-    read: list[int] = []
-    said: list[str] = []
-    stop = threading.Event()
-    with Topics(connect_transport(lab.connection, transport.name)) as topics, ThreadPoolExecutor() as pool:
+    patient, place = connect_transport(lab.connection, transport.name), TopicPartition(unique_name, 0)
+
+    def read(reader, count):
+        found: list[int] = []
+        reader.assign([place])
+        reader.seek(place, 0)
+
+        def came():
+            found.extend(record.offset for record in reader.poll(0.1))
+            return len(found) >= count
+
+        wait_until(came, timeout=4 * TIMEOUT, what=f"{count} were to be read", pause=lambda _: None)
+        assert found == [*range(count)]
+
+    with Topics(patient) as topics, closing(patient.consumer(ConsumerConfig())) as reader:
         topic = topics.create(unique_name, partitions=1)
-        with (
-            WorkerGroup(topic, group=unique_name, handler=lambda task: None) as group,
-            closing(RecordFeed(topics, unique_name, StartPoint("earliest"), say=said.append)) as feed,
-        ):
-            try:
-                following = pool.submit(lambda: read.extend(record.offset for record in feed.follow(stop)))
-                for outage in (lambda: None, lambda: lab.kill_broker() or lab.restart_broker()):
-                    outage()
-                    with Producer(topic) as producer:
-                        producer.send_many(stock_tasks(3, seed=1))
-                    group.drain(timeout=2 * TIMEOUT)
-                topics.recreate(unique_name, partitions=1)
+        with WorkerGroup(topic, group=unique_name, handler=lambda task: None) as group:
+            for outage in (lambda: None, lambda: lab.kill_broker() or lab.restart_broker()):
+                outage()
                 with Producer(topic) as producer:
-                    producer.send_many(stock_tasks(5, seed=2))
-                wait_until(lambda: group.attempts() == 11, timeout=2 * TIMEOUT, what="all were to be done")
-                wait_until(lambda: len(read) == 11, timeout=2 * TIMEOUT, what="all were to be read")
-            finally:
-                stop.set()
-            following.result(TIMEOUT)
-    assert read == [*range(6), *range(5)]
+                    producer.send_many(stock_tasks(3, seed=1))
+                group.drain(timeout=4 * TIMEOUT)
+            read(reader, 6)
+            topics.recreate(unique_name, partitions=1)
+            with Producer(topic) as producer:
+                producer.send_many(stock_tasks(5, seed=2))
+            read(reader, 5)
+            wait_until(lambda: group.attempts() == 11, timeout=4 * TIMEOUT, what="all were to be done")
 
 
 @pytest.mark.parametrize("outage", [pytest.param(frozen, marks=pytest.mark.long), killed])

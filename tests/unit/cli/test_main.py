@@ -128,17 +128,20 @@ def output_to(number, monkeypatch):
     stream.close()
 
 
+HAS_FULL_DISK = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 SPEAKING = [[*words, "--help"] for words in COMMANDS] + [["status"], ["status", "--json"], ["down"], ["doctor"]]
 
 
 @pytest.mark.parametrize("words", SPEAKING, ids=" ".join)
 @pytest.mark.parametrize(
-    ("target", "says"), [(full_disk, "labkit: The system says: No space left on device."), (closed_pipe, "")]
+    ("target", "says"),
+    [
+        pytest.param(full_disk, "labkit: The system says: No space left on device.", marks=HAS_FULL_DISK),
+        (closed_pipe, ""),
+    ],
 )
 def test_where_nothing_can_be_printed_the_status_says_so(monkeypatch, capsys, tmp_path, words, target, says):
     """A full disk is told; whoever has closed a pipe knows of it."""
-    if target is full_disk and not Path("/dev/full").exists():
-        pytest.skip("this system has no disk that is always full")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LABKIT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "argv", ["labkit", *words])
@@ -150,7 +153,7 @@ def test_where_nothing_can_be_printed_the_status_says_so(monkeypatch, capsys, tm
     assert printed.count("\n") == bool(says)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@HAS_FULL_DISK
 @pytest.mark.parametrize("words", [["status"], ["down"]], ids=" ".join)
 def test_a_full_disk_below_the_output_is_said_also_at_the_very_end(tmp_path, words):
     surroundings = os.environ | {"LABKIT_DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-CONFTEST = Path(__file__).parents[2] / "conftest.py"
+TESTS = Path(__file__).parents[2]
+CONFTEST = TESTS / "conftest.py"
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,20 @@ def test_a_skip_fails_where_skips_are_forbidden(
     assert answer.returncode == status, answer.stdout
     assert said in answer.stdout
     assert ("no browser" in answer.stdout) == bool(status)
+
+
+def test_no_test_skips_a_case_of_its_own() -> None:
+    """A case that runs nowhere is no case: fixtures and marks ask what the machine has, and nothing else skips."""
+    functions = [
+        (path, node)
+        for path in TESTS.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert functions
+    assert [f"{path.name}: {node.name}" for path, node in functions if _calls_skip(node)] == []
+
+
+def _calls_skip(function: ast.FunctionDef) -> bool:
+    calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func) == "pytest.skip" for call in calls)

@@ -6,7 +6,9 @@ Whatever keeps it from its files is `StoreFailed`: to those who use it, the stor
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Barrier
 
 import pytest
 from filelock import FileLock
@@ -16,6 +18,7 @@ from labkit.errors import StoreFailed
 from labkit.jobs.store import Store, TopicId
 
 TOPIC = TopicId("jobs", "an id")
+READERS, ROUNDS, PATIENCE = 4, 50, 60.0
 
 
 @pytest.fixture
@@ -58,6 +61,24 @@ def test_a_connection_in_use_is_closed_when_it_is_given_back(what, store, opened
     store.counts(TOPIC)  # who comes late is answered
     store.close()
     assert opened
+    assert all(is_closed(connection) for connection in opened)
+
+
+def test_when_several_find_the_file_deleted_at_once_no_connection_is_lost(store, opened, tmp_path):
+    together = Barrier(READERS)
+
+    def ask_each_time():
+        for _ in range(ROUNDS):
+            if together.wait(PATIENCE) == 0:
+                (tmp_path / "jobs.sqlite").unlink()
+            together.wait(PATIENCE)
+            store.counts(TOPIC)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        for asked in [readers.submit(ask_each_time) for _ in range(READERS)]:
+            asked.result()
+    store.close()
+    assert len(opened) >= ROUNDS
     assert all(is_closed(connection) for connection in opened)
 
 
