@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labkit.backpressure import Action, Strategy
+from labkit.dispatch.answer_watch import AnswerWatch
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.spill_topic import SPILL_TIMEOUT, SpillTopic
 from labkit.errors import TransportError
@@ -55,7 +56,8 @@ class DispatcherAdmission:
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gate = GuardedAdmission(strategy, measure)
+        self._gate = GuardedAdmission(strategy)
+        self._watch = AnswerWatch(measure)
         self._finished = finished
         self._clock = clock
         self._measure = measure
@@ -84,7 +86,8 @@ class DispatcherAdmission:
             rank, intake = found
             lines = [other.line for other in intakes.values()]
             waiting = [number for number, line in enumerate(lines) if len(line)]
-            verdict = self._gate.judge(
+            verdict = self._watch.ask(
+                self._gate.judge,
                 now,
                 lag=taken + sum(len(line) for line in lines),
                 rank=rank,
@@ -116,9 +119,9 @@ class DispatcherAdmission:
                 shed[list(intakes)[spill.rank]] += 1
             del self._spills[name]  # not before: where its record cannot be left now, it is not written again
 
-    def check(self) -> None:
-        """Raise `LabkitError` if the strategy does not answer; to be called again and again, from any thread."""
-        self._gate.check()
+    def look(self) -> None:
+        """Say in the log if the strategy does not answer; to be called again and again, from another thread."""
+        self._watch.look(f"The strategy {self._gate.strategy.name!r}")
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from labkit.celery_app.capacity import Count
 from labkit.celery_app.envelope import check_for_celery
 from labkit.celery_app.kinds import handler_of
+from labkit.dispatch.answer_watch import AnswerWatch
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
 from labkit.errors import LabkitError, UnfitForCelery, UnknownKind
 from labkit.policies import Decision, Ledger, Policy, View
-from labkit.taskqueue.answer_watch import AnswerWatch
 from labkit.taskqueue.engine.failure import describe_with_place
 from labkit.taskqueue.engine.work_item import WorkItem
 
@@ -41,9 +41,9 @@ class Scheduler:
         self._measure = measure
         self._watch = AnswerWatch(measure)
 
-    def check(self) -> None:
-        """Raise `LabkitError` if the policy does not decide; to be called again and again, from any thread."""
-        self._watch.check(f"The policy {self._by[0].name!r}")
+    def look(self) -> None:
+        """Say in the log if the policy does not decide; to be called again and again, from another thread."""
+        self._watch.look(f"The policy {self._by[0].name!r}")
 
     def use(self, policy: Policy) -> None:
         """Decide by this policy from now on; what the one before owed lapses."""
@@ -115,11 +115,6 @@ def _decision(policy: Policy, view: View, now: float) -> Decision:
         raise LabkitError(f"The policy {policy.name!r} returned a {type(decision).__name__}; give a Decision.")
     if not (isinstance(decision.held, Mapping) and isinstance(decision.shed, tuple | list)):
         raise LabkitError(f"The policy {policy.name!r} returned {decision!r:.200}; `held` is a dict, `shed` a tuple.")
-    if decision.start is not None and view.full:
-        raise LabkitError(
-            f"The policy {policy.name!r} chose the class {decision.start!r} where there is no room. Choose from "
-            "`view.startable`, and `hold(view)` where that is empty."
-        )
     if not _can_be_owed(decision.credits, view):
         raise LabkitError(
             f"The policy {policy.name!r} returned the credits {decision.credits!r:.80}; give a number for each class."
@@ -134,6 +129,8 @@ def _decision(policy: Policy, view: View, now: float) -> Decision:
 def _can_be_owed(owed: object, view: View) -> bool:
     if not isinstance(owed, Mapping):
         return False
+    if not owed:  # so it is for most policies
+        return True
     known = {one.name for one in view.classes}
     return all(
         name in known and isinstance(credit, int | float) and math.isfinite(credit) for name, credit in owed.items()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TypeVar
 
 from labkit.backpressure import AdmissionDecision, AdmissionState, Strategy
 from labkit.errors import LabkitError
-from labkit.taskqueue.answer_watch import AnswerWatch
 from labkit.taskqueue.engine.failure import describe_with_place
 
 S = TypeVar("S")
@@ -17,10 +14,9 @@ S = TypeVar("S")
 class GuardedAdmission(AdmissionState[S]):
     """As `AdmissionState`; what the strategy raises becomes a `LabkitError` that names it and the place."""
 
-    def __init__(self, strategy: Strategy[S], measure: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, strategy: Strategy[S]) -> None:
         try:
             super().__init__(strategy)
-            self._watch = AnswerWatch(measure)
         except LabkitError:
             raise
         except Exception as error:
@@ -29,15 +25,11 @@ class GuardedAdmission(AdmissionState[S]):
     def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
         """As in `AdmissionState`."""
         try:
-            return self._watch.ask(super().judge, now, lag=lag, rank=rank, lowest=lowest)
+            return super().judge(now, lag=lag, rank=rank, lowest=lowest)
         except LabkitError:
             raise
         except Exception as error:
             raise _told(self.strategy, error) from error
-
-    def check(self) -> None:
-        """Raise `LabkitError` if the strategy does not answer; to be called again and again, from any thread."""
-        self._watch.check(f"The strategy {self.strategy.name!r}")
 
 
 def _told(strategy: Strategy[S], error: Exception) -> LabkitError:

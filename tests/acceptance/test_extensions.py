@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ COMMANDS = re.findall(r"```sh\nlabkit (.*)\n```", PAGE)
 FAILING = """
 import threading
 from dataclasses import dataclass
+from labkit.policies.policy import hold
 
 @dataclass(frozen=True)
 class Raises:
     name = "raises"
     def decide(self, view, now):
-        return view.startable[0] if not view.backlogged else 1 / 0
+        if view.backlogged:
+            raise KeyError("no key")
+        return hold(view)
 
 @dataclass(frozen=True)
 class Hangs:
@@ -31,7 +35,6 @@ class Hangs:
     def decide(self, view, now):
         if view.backlogged:
             threading.Event().wait()
-        from labkit.policies.policy import hold
         return hold(view)
 
 @dataclass(frozen=True)
@@ -73,31 +76,42 @@ def test_each_module_of_the_page_is_short_and_chosen_by_a_command():
         assert any(f"{name.removesuffix('.py')}:" in command for command in COMMANDS)
 
 
-def test_the_page_s_producers_work(type_in, modules, topics):
-    told = {command: type_in(*command.split()) for command in COMMANDS if command.startswith("produce")}
-    assert len(told) == 2
-    for command, process in told.items():
-        out = said(process)
-        assert "0 refused" in out
-        if "halves" in command:
-            assert "Sent 7 tasks" in out
-            assert "3 tasks were turned away at admission: refuse." in out
-        else:
-            assert "partition 1: 10" in out, "key-0 and its like have five letters"
+def test_the_page_s_producers_work(type_in, modules):
+    def produced(module: str) -> str:
+        return said(type_in(*next(command for command in COMMANDS if module in command).split()))
+
+    assert "(partition 1: 10)" in produced("regions"), "key-0 and its like have five letters"
+    # from the first task on, ten that nobody has worked on are there: it hangs on no moment who is refused
+    out = produced("halves")
+    assert "Sent 5 tasks" in out
+    assert "5 tasks were turned away at admission: refuse." in out
+    assert "5 acknowledged, 0 refused" in out
+
+
+@pytest.fixture
+def low(topics):
+    """The topic of a class, with five tasks."""
+    with Producer(topics.create("jobs.low", partitions=2)) as producer:
+        producer.send_many(new_task("sleep", 0) for _ in range(5))
+    yield topics.get("jobs.low")
+    left = topics.lag("jobs.low", group="dispatcher.low")
+    assert sum(place.lag for place in left) == 5, "the next dispatcher has them"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--policy", "failing:Raises"), r"The policy 'raises' raised .*failing\.py, line"),
-        (("--policy", "failing:Hangs"), "The policy 'hangs' has not answered within 10 s"),
+        (("--policy", "failing:Raises"), r"The policy 'raises' raised KeyError: 'no key' .*failing\.py, line"),
         (("--admission", "failing:Judge"), r"The strategy 'judge' raised KeyError: 'no key' .*failing\.py, line"),
     ],
 )
-def test_one_that_fails_ends_the_dispatcher_and_the_next_one_has_the_tasks(type_in, modules, topics, words, message):
-    with Producer(topics.create("jobs.low", partitions=2)) as producer:
-        producer.send_many(new_task("sleep", 0) for _ in range(5))
-    err = said(type_in("dispatch", *words), status=1)
-    assert re.search(message, err)
-    committed = topics.lag("jobs.low", group="dispatcher.low")
-    assert sum(place.lag for place in committed) == 5
+def test_one_that_fails_ends_the_dispatcher_and_the_next_one_has_the_tasks(type_in, modules, low, words, message):
+    assert re.search(message, said(type_in("dispatch", *words), status=1))
+
+
+def test_a_policy_that_never_decides_is_named_while_the_dispatcher_runs(type_in, modules, low):
+    dispatcher = type_in("dispatch", "--policy", "failing:Hangs")
+    while "The policy 'hangs' has not answered for 10 s" not in (line := dispatcher.stderr.readline()):
+        assert line, "it has ended"
+    dispatcher.send_signal(signal.SIGINT)
+    assert "is left behind" in said(dispatcher, status=1)
