@@ -14,6 +14,7 @@ from tests.acceptance.commands import said
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extensions.md").read_text()
 MODULES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+(QUESTION,) = re.findall(r"```toml\n(kind = .*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"```sh\nlabkit (.*)\n```", PAGE)
 
 FAILING = """
@@ -69,11 +70,12 @@ def modules(tmp_path):
         (tmp_path / name).write_text(text)
 
 
-def test_each_module_of_the_page_is_short_and_chosen_by_a_command():
-    assert len(MODULES) == len(COMMANDS) == 3
+def test_each_module_of_the_page_is_short_and_chosen_by_name():
+    assert len(MODULES) == 4
+    assert len(COMMANDS) == 3
     for name, text in MODULES.items():
         assert len(text.strip().splitlines()) + 1 < 40
-        assert any(f"{name.removesuffix('.py')}:" in command for command in COMMANDS)
+        assert any(f"{name.removesuffix('.py')}:" in words for words in (*COMMANDS, QUESTION))
 
 
 def test_the_page_s_producers_work(type_in, modules):
