@@ -1,17 +1,25 @@
-"""`docs/extensions.md`, word for word, and what a user sees where a policy or a strategy fails as it runs."""
+"""`docs/extensions.md`, word for word, and what a user sees where a policy or a strategy fails as it runs. Its scenario
+is played in `tests/integration/grading/test_own_scenario.py`, too.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from labkit.grading.assignment_folder import read_assignment
+from labkit.grading.visible_checks import write_checks
 from labkit.taskqueue import Producer, Topics, new_task
 from labkit.taskqueue.transport import connect_transport
 from tests.acceptance.commands import said
+from tests.unit.grading.notebooks import noted, write
 
+ASSIGNMENT = Path(__file__).parents[2] / "assignments" / "source" / "a2_task_queue"
 PAGE = (Path(__file__).parents[2] / "docs" / "extensions.md").read_text()
 MODULES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 (QUESTION,) = re.findall(r"```toml\n(kind = .*?)```", PAGE, re.DOTALL)
@@ -88,6 +96,20 @@ def test_the_page_s_producers_work(type_in, modules):
     assert "Sent 5 tasks" in out
     assert "5 tasks were turned away at admission: refuse." in out
     assert "5 acknowledged, 0 refused" in out
+
+
+def test_a_question_s_scenario_is_found_beside_the_notebook(type_in, modules, tmp_path):
+    source = tmp_path / "source" / "a2_task_queue"
+    shutil.copytree(ASSIGNMENT, source)
+    question = source / "questions" / "q1.toml"
+    question.write_text(question.read_text().replace('"producer"', '"calm:play_nothing"'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        write_checks(read_assignment(source), tmp_path)
+    sys.modules.pop("calm", None)
+    answer = "def send_tasks(bootstrap_servers, topic, tasks): ..."
+    write(tmp_path / "mine.ipynb", [noted(answer, "q1", solution=True)])
+    assert "2 of 2 points so far" in said(type_in("check", "mine.ipynb", "--question", "q1"))
 
 
 @pytest.fixture
