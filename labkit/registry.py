@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint
 from pkgutil import iter_modules
 from typing import Any, Generic, Protocol, TypeVar
 
 from labkit.errors import LabkitError, SettingsError
 from labkit.parameters import checked, did_you_mean
-from labkit.plugin import is_place, plugin_class, plugins
+from labkit.plugin import is_place, plugin_class, plugin_place, plugins
 
 #: What options of policies and strategies may be: times, rates and numbers of tasks with which one can still reckon.
 SMALLEST, LARGEST = 1e-9, 1e9
@@ -40,15 +39,15 @@ Kind = TypeVar("Kind", bound=type[Any])
 class Registry(dict[str, type[Made]], Generic[Made]):
     """The classes of one sort, such as the policies, by their names; the fields of a class are its options.
 
-    With a `method`, which each of them has, others may be chosen that are not held here: see `labkit.plugin`. Their
+    With `methods`, which each of them has, others may be chosen that are not held here: see `labkit.plugin`. Their
     entry points are those of the group `labkit.policies` for the sort "policy".
     """
 
-    def __init__(self, sort: str, *, group: str = "", method: str = "") -> None:
+    def __init__(self, sort: str, *, group: str = "", methods: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._sort = sort
         self._group = group
-        self._method = method
+        self._methods = methods
 
     def register(self, kind: Kind) -> Kind:
         """Enter a class under its name: a decorator."""
@@ -69,27 +68,21 @@ class Registry(dict[str, type[Made]], Generic[Made]):
         """The class of that name. Raises `SettingsError` if there is none, or it cannot be imported."""
         if name in self:
             return self[name]
-        if self._method and is_place(name):
-            return plugin_class(self._sort, name, name, method=self._method)
-        found = self._elsewhere()
-        if name in found:
-            return plugin_class(self._sort, name, found[name].value, method=self._method)
-        meant = did_you_mean(name, self)
-        others = " One of your own is named as module:name." if self._method else ""
-        names = ", ".join(sorted({*self, *found}))
-        raise SettingsError(f"There is no {self._sort} {name!r}; there are {names}.{meant}{others}")
+        place = plugin_place(self._sort, name, self._group, self)
+        return plugin_class(self._sort, name, place, self._methods)
+
+    def names(self) -> list[str]:
+        """The names of all there are; nothing is imported for it."""
+        return sorted({*self, *plugins(self._group)})
 
     def all(self) -> dict[str, type[Made] | None]:
-        """All there are, by their names; None for one that could not be imported."""
+        """All there are, by their names; None for one that cannot be used."""
         found: dict[str, type[Made] | None] = dict(self)
-        for name in self._elsewhere().keys() - self.keys():
+        for name in plugins(self._group).keys() - self.keys():
             found[name] = None
             with suppress(SettingsError):
                 found[name] = self.find(name)
         return found
-
-    def _elsewhere(self) -> dict[str, EntryPoint]:
-        return plugins(self._group) if self._group else {}
 
     def _options(self, kind: type[Made]) -> tuple[str, ...]:
         return tuple(option.name for option in fields(kind)) if is_dataclass(kind) else ()
@@ -124,7 +117,7 @@ class Registry(dict[str, type[Made]], Generic[Made]):
     def parse(self, text: str) -> Made:
         """Read `slow` or `slow:threshold=100,per_task=0.01`; raises `SettingsError`."""
         name, _, listed = text.partition(":")
-        if self._method and name not in self and is_place(":".join(text.split(":")[:2])):  # it is a module's
+        if self._methods and name not in self and is_place(":".join(text.split(":")[:2])):  # it is a module's
             attribute, _, listed = listed.partition(":")
             name = f"{name}:{attribute}"
         options: dict[str, float] = {}

@@ -10,11 +10,12 @@ Seconds may count from any moment, as long as all of them count from the same on
 from __future__ import annotations
 
 from enum import StrEnum
+from threading import TIMEOUT_MAX
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
-from labkit.errors import NotAccepted
+from labkit.errors import LabkitError, NotAccepted
 from labkit.registry import Registry
 
 #: What a strategy remembers from one judgement to the next: a frozen struct, or None if there is nothing.
@@ -97,7 +98,7 @@ def too_many(sight: QueueView, limit: float) -> str:
 
 
 #: The class of each strategy by its name. Its docstring tells what it does, its fields are its options.
-STRATEGIES: Registry[Strategy[Any]] = Registry("strategy", group="labkit.strategies", method="judge")
+STRATEGIES: Registry[Strategy[Any]] = Registry("strategy", group="labkit.strategies", methods=("begin", "judge"))
 
 
 class AdmissionState(Generic[S]):
@@ -118,7 +119,8 @@ class AdmissionState(Generic[S]):
     def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
         """What to do with the task at admission at the time `now`; the other arguments are those of `QueueView`.
 
-        The verdict must be carried out: a task that is admitted counts as let in.
+        The verdict must be carried out: a task that is admitted counts as let in. Raises `LabkitError` where a strategy
+        of somebody else's answers what cannot be carried out; its state is as before then.
         """
         sight = QueueView(
             lag=lag,
@@ -127,6 +129,27 @@ class AdmissionState(Generic[S]):
             answered=self._answers,
             latency=self._latencies / self._answers if self._answers else None,
         )
-        self._answers, self._latencies = 0, 0.0
-        verdict, self.state = self.strategy.judge(sight, self.state, now)
+        answer = self.strategy.judge(sight, self.state, now)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], AdmissionDecision)):
+            raise LabkitError(
+                f"The strategy {self.strategy.name!r} returned {answer!r:.80}; give an AdmissionDecision and the state "
+                "from then on."
+            )
+        verdict, state = answer
+        _must_be_possible(self.strategy.name, verdict, sight)
+        self._answers, self._latencies, self.state = 0, 0.0, state
         return verdict
+
+
+def _must_be_possible(name: str, verdict: AdmissionDecision, sight: QueueView) -> None:
+    seconds = verdict.seconds
+    if verdict.action is Action.ADMIT:  # so it is for nearly all tasks
+        return
+    if not isinstance(verdict.action, Action):  # a text that equals one would be carried out as another
+        raise LabkitError(f"The strategy {name!r} decided {verdict.action!r:.80}; give an Action, as Action.ADMIT.")
+    if not isinstance(verdict.reason, str):
+        raise LabkitError(f"The strategy {name!r} gave {verdict.reason!r:.80} as its reason; give a text.")
+    if verdict.action is Action.WAIT and not (isinstance(seconds, int | float) and 0 < seconds <= TIMEOUT_MAX):
+        raise LabkitError(f"The strategy {name!r} says to wait {seconds!r:.80} s; give a number above 0.")
+    if verdict.action is Action.SHED_LOWEST and sight.lowest is None:
+        raise LabkitError(f"The strategy {name!r} decided 'shed_lowest' where no task waits that could be dropped.")

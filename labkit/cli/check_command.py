@@ -10,6 +10,7 @@ import typer
 
 from labkit.errors import LabkitError
 from labkit.plain_text import lines
+from labkit.plugin import import_from_here
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,7 @@ def check(
 
     if figure is not None:
         _must_be_picture(figure)
+    import_from_here()  # a question may have a scenario of one's own
     report = check_notebook(notebook or find_notebook(Path()), question or ())
     print(lines(str(report)))
     if figure is not None:

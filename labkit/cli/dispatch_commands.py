@@ -117,7 +117,7 @@ class ListsPolicies(CheckedCommand):
         rows = []
         for name, kind in sorted(POLICIES.all().items()):
             if kind is None:
-                rows.append((name, "It is installed and could not be imported."))
+                rows.append((name, "It is installed and cannot be used; choose it to hear why."))
                 continue
             summary = ((kind.__doc__ or "").strip().splitlines() or [""])[0]
             options = ", ".join(options_of(name))
@@ -154,7 +154,7 @@ def dispatch(
     ] = None,
     admission: Annotated[
         str | None,
-        typer.Option(help="A strategy at admission, as pause:high=100,low=50 or spill:limit=100."),
+        typer.Option(help="A strategy at admission, as pause:high=100,low=50 or spill:limit=100, or module:name."),
     ] = None,
     limit: Annotated[
         int | None,

@@ -13,6 +13,7 @@ import typer
 
 from labkit.errors import LabkitError
 from labkit.plain_text import one_line
+from labkit.plugin import import_from_here
 
 if TYPE_CHECKING:
     from labkit.grading.course.course_folder import Course
@@ -153,6 +154,7 @@ def worker(
     from labkit.cli.grading_work import grade_for_others
 
     start_logging("celery")
+    import_from_here()
     grade_for_others(files, concurrency=concurrency)
 
 
@@ -244,6 +246,7 @@ def _opened(folder: Path) -> Course:
     _must_have_libraries()
     from labkit.grading.course.course_folder import Course
 
+    import_from_here()  # a question may have a scenario of one's own
     return Course(folder)
 
 

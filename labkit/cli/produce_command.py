@@ -7,10 +7,11 @@ import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labkit.cli.checked_command import CheckedCommand
 from labkit.cli.common import (
     attached_topics,
     choose,
@@ -40,9 +41,23 @@ SHOWN_ONE_BY_ONE = 20
 SHORTEST = 0.01
 
 
+class ListsPartitioners(CheckedCommand):
+    """A command whose help ends with the partitioners and strategies there are; they are looked up only for that."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Name them, those of entry points too."""
+        from labkit.backpressure import STRATEGIES
+        from labkit.taskqueue.partitioners import partitioner_names
+
+        with formatter.section("Partitioners"):
+            formatter.write_text(", ".join(partitioner_names()))
+        with formatter.section("Strategies"):
+            formatter.write_text(", ".join(STRATEGIES.names()))
+
+
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this module on the application."""
-    app.command()(produce)
+    app.command(cls=ListsPartitioners)(produce)
 
 
 def produce(
@@ -58,10 +73,12 @@ def produce(
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
     arrivals: Annotated[str, typer.Option(help="constant, poisson or burst.")] = "constant",
     keys: Annotated[int | None, typer.Option(min=1, max=MOST_TASKS, help="Give each task one of so many keys.")] = None,
-    partitioner: Annotated[str | None, typer.Option(help="key_hash, round_robin, sticky, random or naive.")] = None,
+    partitioner: Annotated[str | None, typer.Option(help="Which partition; one listed below, or module:name.")] = None,
     backpressure: Annotated[
         str | None,
-        typer.Option(help="A strategy that judges each task by the group's lag, as slow:threshold=100 or refuse."),
+        typer.Option(
+            help="A strategy that judges each task by the group's lag, as slow:threshold=100, refuse or module:name."
+        ),
     ] = None,
     group: Annotated[
         str | None,
@@ -79,7 +96,7 @@ def produce(
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS
     from labkit.taskqueue.group_kind import must_be_kind
-    from labkit.taskqueue.partitioners import PARTITIONERS
+    from labkit.taskqueue.partitioners import make_partitioner
 
     if forever and count is not None:
         raise LabkitError("Say how many by --count, or go on by --forever, not both.")
@@ -87,12 +104,12 @@ def produce(
         raise LabkitError(
             "Without --backpressure no lag counts, so --group does nothing: give it too, or leave it out."
         )
+    import_from_here()
     rng = random.Random(seed)
     moments = choose("arrivals", arrivals, ARRIVALS)(rate, rng)
-    partition_of = None if partitioner is None else choose("partitioner", partitioner, PARTITIONERS)(rng)
+    partition_of = None if partitioner is None else make_partitioner(partitioner, rng)
     total = None if forever else count or (len(messages) if messages else DEFAULT_COUNT)
     tally = _ReceiptCounts(one_by_one=total is not None and total <= SHOWN_ONE_BY_ONE)
-    import_from_here()
     strategy = None if backpressure is None else parse_strategy(backpressure)
     start_logging("producer")
     with attached_topics() as topics, stop_on_signal() as stop:

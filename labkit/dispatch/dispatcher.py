@@ -138,9 +138,12 @@ class Dispatcher(Resource, checked=True):
         self._chooser.use(policy)
 
     def check(self) -> None:
-        """Raise `WorkerFailed` if the dispatcher could not go on."""
+        """Raise `WorkerFailed` if it could not go on; say in the log if its policy or strategy does not answer."""
         if self._crash is not None:
             raise WorkerFailed(f"{self.name} could not go on: {self._crash}") from self._crash
+        self._chooser.look()
+        if self._admission is not None:
+            self._admission.look()
         for member in self._members:
             if not member.alive() and not self._leaving.is_set():
                 member.join()

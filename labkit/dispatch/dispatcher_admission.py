@@ -12,7 +12,8 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labkit.backpressure import Action, AdmissionState, Strategy
+from labkit.backpressure import Action, Strategy
+from labkit.dispatch.answer_watch import AnswerWatch
 from labkit.dispatch.intake import Intake
 from labkit.dispatch.spill_topic import SPILL_TIMEOUT, SpillTopic
 from labkit.errors import TransportError
@@ -22,6 +23,7 @@ from labkit.measure.task_record import DONE, TaskRecord
 from labkit.outage import Outage
 from labkit.resource import end_all
 from labkit.taskqueue.engine.work_item import WorkItem
+from labkit.taskqueue.guarded_admission import GuardedAdmission
 from labkit.taskqueue.record_format import copied
 from labkit.taskqueue.timeouts import on_a_thread
 from labkit.taskqueue.topic import LATER
@@ -55,7 +57,8 @@ class DispatcherAdmission:
         clock: Callable[[], float] = time.time,
         measure: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gate = AdmissionState(strategy)
+        self._gate = GuardedAdmission(strategy)
+        self._watch = AnswerWatch(measure)
         self._finished = finished
         self._clock = clock
         self._measure = measure
@@ -84,7 +87,8 @@ class DispatcherAdmission:
             rank, intake = found
             lines = [other.line for other in intakes.values()]
             waiting = [number for number, line in enumerate(lines) if len(line)]
-            verdict = self._gate.judge(
+            verdict = self._watch.ask(
+                self._gate.judge,
                 now,
                 lag=taken + sum(len(line) for line in lines),
                 rank=rank,
@@ -115,6 +119,10 @@ class DispatcherAdmission:
                 self._turned_away.add(TurnedAway(at=self._clock(), action=Action.SPILL, priority=spill.rank))
                 shed[list(intakes)[spill.rank]] += 1
             del self._spills[name]  # not before: where its record cannot be left now, it is not written again
+
+    def look(self) -> None:
+        """Say in the log if the strategy does not answer; to be called again and again, from another thread."""
+        self._watch.look(f"The strategy {self._gate.strategy.name!r}")
 
     def turned_away(self) -> pd.DataFrame:
         """What was shed or spilled so far, counted by moment (see `labkit.measure.records`)."""

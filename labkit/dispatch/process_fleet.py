@@ -29,7 +29,7 @@ from labkit.dispatch.session_options import (
 from labkit.lab import Lab
 from labkit.logs import configure
 from labkit.parameters import check_methods
-from labkit.policies import PriorityClass
+from labkit.policies import PriorityClass, make_policy
 from labkit.process.parent_channel import ParentChannel
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.lab_process import LabProcess
@@ -105,6 +105,7 @@ class DispatcherProcess(_DispatchProcess):
         settings: Settings | None = None,
     ) -> None:
         must_have_one_source(classes, topic, policy=policy, options=options, limit=limit)
+        make_policy(policy or DEFAULT_POLICY, **(options or {}))  # what is wrong with it is said before anything starts
         settings = settings or load_settings()
         name = name or new_name("dispatcher")
         job = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from labkit.celery_app.capacity import Count
 from labkit.celery_app.envelope import check_for_celery
 from labkit.celery_app.kinds import handler_of
+from labkit.dispatch.answer_watch import AnswerWatch
 from labkit.dispatch.class_status import ClassCounts
 from labkit.dispatch.intake import Intake
 from labkit.errors import LabkitError, UnfitForCelery, UnknownKind
@@ -37,6 +39,11 @@ class Scheduler:
         self._by = policy, ledger
         self._counts = counts
         self._measure = measure
+        self._watch = AnswerWatch(measure)
+
+    def look(self) -> None:
+        """Say in the log if the policy does not decide; to be called again and again, from another thread."""
+        self._watch.look(f"The policy {self._by[0].name!r}")
 
     def use(self, policy: Policy) -> None:
         """Decide by this policy from now on; what the one before owed lapses."""
@@ -55,7 +62,7 @@ class Scheduler:
             view = self._view(ledger, taken=count.taken + len(chosen), capacity=capacity)
             if view.full and view.backlogged and not is_full:
                 break
-            decision = _decision(policy, view, self._measure())
+            decision = self._watch.ask(_decision, policy, view, self._measure())
             self._counts.held = decision.held
             if decision.start is None:
                 if chosen or not decision.shed:
@@ -103,11 +110,28 @@ def _decision(policy: Policy, view: View, now: float) -> Decision:
     try:
         decision = policy.decide(view, now)
     except Exception as error:
-        raise LabkitError(f"The policy {policy.name!r} raised {describe_with_place(error)}") from error
+        raise LabkitError(f"The policy {policy.name!r} raised {describe_with_place(error)}.") from error
     if not isinstance(decision, Decision):
         raise LabkitError(f"The policy {policy.name!r} returned a {type(decision).__name__}; give a Decision.")
+    if not (isinstance(decision.held, Mapping) and isinstance(decision.shed, tuple | list)):
+        raise LabkitError(f"The policy {policy.name!r} returned {decision!r:.200}; `held` is a dict, `shed` a tuple.")
+    if not _can_be_owed(decision.credits, view):
+        raise LabkitError(
+            f"The policy {policy.name!r} returned the credits {decision.credits!r:.80}; give a number for each class."
+        )
     waiting = {one.name for one in view.backlogged}
     for name in (*([] if decision.start is None else [decision.start]), *decision.shed):
         if name not in waiting:
             raise LabkitError(f"The policy {policy.name!r} chose the class {name!r}, in which no task waits.")
     return decision
+
+
+def _can_be_owed(owed: object, view: View) -> bool:
+    if not isinstance(owed, Mapping):
+        return False
+    if not owed:  # so it is for most policies
+        return True
+    known = {one.name for one in view.classes}
+    return all(
+        name in known and isinstance(credit, int | float) and math.isfinite(credit) for name, credit in owed.items()
+    )

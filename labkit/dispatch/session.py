@@ -85,6 +85,7 @@ class CelerySession(Resource, checked=True):
         settings: Settings | None = None,
     ) -> None:
         must_have_one_source(classes, topic, policy=policy, options=options, limit=limit, admission=admission)
+        make_policy(policy or DEFAULT_POLICY, **(options or {}))  # what is wrong with it is said before anything starts
         self.lab = lab
         given = with_own_handlers(settings or load_settings())
         self._settings = settings = own_settings(given) if topic is None else given

@@ -159,7 +159,7 @@ def hold(view: View) -> Decision:
 
 
 #: The class of each policy by its name. Its docstring tells what it does, its fields are its options.
-POLICIES: Registry[Policy] = Registry("policy", group="labkit.policies", method="decide")
+POLICIES: Registry[Policy] = Registry("policy", group="labkit.policies", methods=("decide",))
 
 
 class Ledger:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
-from labkit.errors import BrokerUnreachable, SettingsError, UnknownTopic
+from labkit.backpressure import Action, AdmissionDecision, Strategy
+from labkit.errors import BrokerUnreachable, LabkitError, SettingsError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import TurnedAway, TurnedAwayCounter
 from labkit.outage import Outage
 from labkit.parameters import check_methods
+from labkit.taskqueue.guarded_admission import GuardedAdmission
 from labkit.taskqueue.repeated_question import RepeatedQuestion
 from labkit.taskqueue.topics import Topic, Topics
 
@@ -28,7 +29,7 @@ MAX_AGE = 0.05
 AWAY = (BrokerUnreachable, UnknownTopic)
 
 #: What these do is done behind admission, where a producer has no hand in it.
-ONLY_AT_ADMISSION = ("shed_lowest", "spill")
+ONLY_AT_ADMISSION = (Action.SHED_LOWEST, Action.SPILL)
 
 
 @check_methods
@@ -56,7 +57,7 @@ class ProducerAdmission:
                 f"The strategy {strategy.name!r} is for a dispatcher: a producer cannot reach what it has sent. "
                 "Use it with `labkit dispatch --admission`, or take another one here."
             )
-        self._gate = AdmissionState(strategy)
+        self._gate = GuardedAdmission(strategy)
         self._topic = topic
         self._group = group
         self._topics = Topics.of(topic)
@@ -70,7 +71,8 @@ class ProducerAdmission:
         self._outage = Outage(log, who, "Kafka", meanwhile="the lag that was known last counts")
 
     def judge(self, rank: int = 0) -> AdmissionDecision:
-        """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`.
+        """What to do with the next task; one that is admitted counts as sent. Raises `TransportError`, and
+        `LabkitError` where a strategy of somebody else's fails, or decides what a producer cannot do.
 
         Where the lag was never known, it is waited for, as long as the client of Kafka does; what it says is raised.
         """
@@ -85,6 +87,11 @@ class ProducerAdmission:
         with self._lock:
             lag = known.lag + self._let_in - known.let_in
             verdict = self._gate.judge(self._clock(), lag=lag, rank=rank)
+            if verdict.action in ONLY_AT_ADMISSION:  # or the task would be lost, and be told to be elsewhere
+                raise LabkitError(
+                    f"The strategy {self._gate.strategy.name!r} decided {verdict.action.value!r}, which a producer "
+                    "cannot do: it cannot reach what it has sent. Use it with `labkit dispatch --admission`."
+                )
             if verdict.action is Action.ADMIT:
                 self._let_in += 1
             elif verdict.action is not Action.WAIT:

@@ -3,6 +3,7 @@
 A partitioner is a function `(key, partitions) -> partition`, with 0 <= partition < partitions and `key` None
 for a task without one. It knows nothing of Kafka, so the same one serves the producer, a notebook and a
 simulation. Those with a memory (round robin, sticky) are made by a function; make one for each producer.
+One of somebody else's is made by a function, too, which stands at `module:name` or has an entry point (`GROUP`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import count
+from operator import index
 from random import Random
 from struct import unpack_from
+
+from labkit.errors import LabkitError, SettingsError
+from labkit.parameters import checked
+from labkit.plugin import plugin_object, plugin_place, plugins
+from labkit.taskqueue.engine.failure import describe_with_place
 
 Partitioner = Callable[[bytes | None, int], int]
 
@@ -24,6 +31,9 @@ STICKY_BATCH = 100
 
 #: How many keys `key_hash` remembers with their hashes. A hash takes a few microseconds, a look-up a tenth of one.
 REMEMBERED_KEYS = 65_536
+
+#: The group of entry points of functions that make a partitioner, as those in `PARTITIONERS` do.
+GROUP = "labkit.partitioners"
 
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -154,3 +164,61 @@ PARTITIONERS: dict[str, Callable[[Random], Partitioner]] = {
     "random": random,
     "naive": lambda rng: naive(),
 }
+
+
+def chosen_partition(partitioner: Partitioner, key: bytes | None, partitions: int) -> int:
+    """Where that partitioner puts the key. Raises `LabkitError` for what is no partition."""
+    chosen = partitioner(key, partitions)
+    try:
+        partition = index(chosen)  # also of one of NumPy's
+    except TypeError:
+        partition = -1
+    if 0 <= partition < partitions:
+        return partition
+    raise LabkitError(
+        f"The partitioner chose {chosen!r:.80} where there are {partitions} partitions; give a whole number from 0 to "
+        f"{partitions - 1}."
+    )
+
+
+def partitioner_names() -> list[str]:
+    """The names of all there are; nothing is imported for it."""
+    return sorted({*PARTITIONERS, *plugins(GROUP)})
+
+
+@checked
+def make_partitioner(name: str, rng: Random) -> Partitioner:
+    """The one of this name: in `PARTITIONERS`, of an entry point, or at `module:name`.
+
+    What somebody else's raises while it chooses becomes a `LabkitError`. Raises `SettingsError` if there is none of
+    that name, or it cannot be made.
+    """
+    if name in PARTITIONERS:
+        return PARTITIONERS[name](rng)
+    place = plugin_place("partitioner", name, GROUP, PARTITIONERS)
+    maker = plugin_object("partitioner", name, place)
+    try:
+        partition_of = maker(rng)
+    except Exception as error:
+        raise SettingsError(f"The partitioner {name!r} raised {describe_with_place(error)}. {_MADE_BY}") from error
+    if not callable(partition_of):
+        raise SettingsError(f"The partitioner {name!r} is made as {partition_of!r:.80}. {_MADE_BY}")
+    return _told(name, partition_of)
+
+
+_MADE_BY = (
+    "It is made by a function that is called with a random.Random and returns the function (key, partitions) -> "
+    "partition."
+)
+
+
+def _told(name: str, partition_of: Partitioner) -> Partitioner:
+    def told(key: bytes | None, partitions: int) -> int:
+        try:
+            return partition_of(key, partitions)
+        except LabkitError:
+            raise
+        except Exception as error:
+            raise LabkitError(f"The partitioner {name!r} raised {describe_with_place(error)}.") from error
+
+    return told

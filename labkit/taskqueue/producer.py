@@ -24,7 +24,7 @@ from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.engine.failure import shielded
-from labkit.taskqueue.partitioners import Partitioner, key_hash, round_robin
+from labkit.taskqueue.partitioners import Partitioner, chosen_partition, key_hash, round_robin
 from labkit.taskqueue.repeated_question import RepeatedQuestion
 from labkit.taskqueue.submission import Submission
 from labkit.taskqueue.task import Task
@@ -250,7 +250,7 @@ class Producer(Resource, checked=True, unchecked=("send", "send_many", "submit")
         key, value, headers = encoded
         client.send(
             self._full_name,
-            partition=self._partition_of(key, partitions),
+            partition=chosen_partition(self._partition_of, key, partitions),
             key=key,
             value=value,
             headers=headers,

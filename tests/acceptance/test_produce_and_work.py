@@ -223,7 +223,7 @@ def test_topics_are_made_shown_grown_and_deleted(type_in, unique_name):
         further(("work", "--service", "constant:0.001", "--handler", "a:b"), "not both"),
         further(("work", "--mode", "shared"), "choose one of group, share"),
         (("produce", "--arrivals", "never"), "choose one of constant, poisson, burst"),
-        further(("produce", "--partitioner", "best"), "choose one of key_hash"),
+        further(("produce", "--partitioner", "best"), "there are key_hash"),
         further(("topics", "delete", "no-such-topic", "--yes"), "no-such-topic"),
         (("topics", "delete", "__consumer_offsets", "--yes"), "Kafka's own"),
         further(("topics", "create", "__mine"), "Kafka's own"),

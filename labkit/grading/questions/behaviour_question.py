@@ -1,7 +1,7 @@
 """Questions of how code behaves: it is run against a broker while things are done to it, and judged by what happened.
 
     kind = "behaviour"
-    scenario = "worker"                       # or another one of SCENARIOS: see labkit/grading/behaviour
+    scenario = "worker"                       # another one of SCENARIOS, or module:name of your own
     calls = "work_on_tasks"                   # the function
 
     [[checks]]
@@ -17,7 +17,7 @@ check's own sentence is told too, after what says more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -30,21 +30,15 @@ from labkit.errors import (
     HistoryUnreadable,
     KernelEnded,
     LabkitError,
+    SettingsError,
     TransportError,
     UnknownTopic,
 )
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.bounded_client import BoundedClient
-from labkit.grading.behaviour.bridge_scenario import play_bridge
-from labkit.grading.behaviour.group_scenario import play_group
-from labkit.grading.behaviour.job_scenario import play_jobs
-from labkit.grading.behaviour.keyed_producer_scenario import play_keyed_producer
 from labkit.grading.behaviour.mistakes import ABUSE, HINTS, TOPIC_GONE, told
-from labkit.grading.behaviour.producer_scenario import play_producer
-from labkit.grading.behaviour.purpose_scenario import play_purposes
 from labkit.grading.behaviour.run_history import run_timeline
-from labkit.grading.behaviour.view_scenario import play_view
-from labkit.grading.behaviour.worker_scenario import play_worker
+from labkit.grading.behaviour.scenario import find_scenario
 from labkit.grading.question_verdict import Feedback, QuestionVerdict
 from labkit.grading.questions.mistake_question import MistakeQuestion
 from labkit.grading.questions.question import QUESTION_KINDS, Name
@@ -57,18 +51,6 @@ BROKERS = 2
 _FAILED = "ended, or did not answer, while this code ran, and one without it did answer. So nothing could be graded."
 
 log = logging.getLogger("labkit.grading")
-
-#: What is played, by name.
-SCENARIOS: dict[str, Callable[[BehaviourRun], None]] = {
-    "producer": play_producer,
-    "keyed_producer": play_keyed_producer,
-    "worker": play_worker,
-    "group": play_group,
-    "bridge": play_bridge,
-    "jobs": play_jobs,
-    "purposes": play_purposes,
-    "view": play_view,
-}
 
 
 class Played(NamedTuple):
@@ -98,8 +80,10 @@ class BehaviourQuestion(MistakeQuestion, frozen=True, kw_only=True, forbid_unkno
     def inspect(self) -> None:
         """Raises `BadAssignment` also for a scenario or a mistake that there is not."""
         super().inspect()
-        if self.scenario not in SCENARIOS:
-            raise self.bad(f"there is no scenario {self.scenario!r}; there are {', '.join(SCENARIOS)}")
+        try:
+            find_scenario(self.scenario)
+        except SettingsError as error:
+            raise self.bad(str(error).removesuffix(".")) from error
 
     def judge(self, solution: Solution) -> QuestionVerdict:
         """The verdict, from a run on the submission's broker. Raises `BrokerFailed` and what else is nobody's fault."""
@@ -145,7 +129,7 @@ class BehaviourQuestion(MistakeQuestion, frozen=True, kw_only=True, forbid_unkno
     def _play(self, run: BehaviourRun) -> Played:
         with run:
             with suppress(RunCut):  # what it has found says why
-                SCENARIOS[self.scenario](run)
+                find_scenario(self.scenario)(run)
             found, sink = run.judge(), run.sink
             workers = (worker.name for worker in run.workers)
             timeline = run_timeline(run.tasks, sink.effects(), sink.marks(), workers=workers, end=sink.now())

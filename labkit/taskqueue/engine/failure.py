@@ -88,13 +88,15 @@ def describe(error: BaseException) -> str:
 
 
 def describe_with_place(error: BaseException) -> str:
-    """The same in one line, with the file and the line that raised it, unless that was Python's own import."""
+    """The same in one line, with the file and the line that raised it, unless that is Python's own import, or
+    labkit, which has called what cannot be called so.
+    """
     text, lines = " ".join(describe(error).split()), _own_lines(error)
     if issubclass(type(error), SyntaxError) or not lines:  # the former says it itself
         return text
     frame, number = lines[-1]
     file = frame.f_code.co_filename
-    return text if "importlib" in file else f"{text} ({file}, line {number})"
+    return text if "importlib" in file or file.startswith(_LABKIT) else f"{text} ({file}, line {number})"
 
 
 def is_no_attempt(error: BaseException) -> bool:

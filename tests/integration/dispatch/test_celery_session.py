@@ -7,14 +7,17 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key
-from labkit.dispatch import CelerySession
-from labkit.errors import DoneElsewhere, TasksLost
+from labkit.dispatch import CelerySession, CeleryWorker, DispatcherProcess
+from labkit.dispatch.own_space import own_settings, own_topics
+from labkit.errors import DoneElsewhere, SettingsError, TasksLost, WorkerFailed
+from labkit.policies import PriorityClass
 from labkit.taskqueue import Producer, new_task
 from labkit.taskqueue import connect as connect_kafka
 from labkit.taskqueue.dead_letters import DeadLetters
@@ -171,3 +174,69 @@ def test_what_a_killed_session_had_in_redis_is_deleted_by_the_next_one(lab, topi
     found = {key.decode() for key in client.scan_iter(f"{settings.topic_prefix}labkit:celery:*")}
     client.delete(*found)
     assert found == {prefixes["alive"] + key for key in ("records", "unacked", "_kombu.binding.labkit")}
+
+
+OWN = """
+from dataclasses import dataclass
+from labkit.policies.policy import hold, start
+
+@dataclass(frozen=True)
+class Last:
+    name = "last"
+    fails: float = 0
+
+    def decide(self, view, now):
+        if self.fails and view.backlogged:
+            raise KeyError("no such class")
+        return start(view, view.startable[-1], "another goes first") if view.startable else hold(view)
+"""
+
+
+@pytest.fixture
+def own_policy(tmp_path, monkeypatch):
+    """A module of somebody else's in the working directory."""
+    (tmp_path / "own_last.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "own_last:Last"
+    sys.modules.pop("own_last", None)
+
+
+def test_a_policy_of_one_s_own_decides_in_another_process(lab, own_policy):
+    settings = own_settings(new_settings())
+    with own_topics(lab, settings) as topics:
+        topic = topics.create("jobs.low", partitions=2)
+        send(topic, 3)
+        with (
+            CeleryWorker(lab, pool="threads", settings=settings),
+            DispatcherProcess(lab, topics, [PriorityClass(name="low")], own_policy, settings=settings),
+        ):
+            is_done = lambda: not any(place.lag for place in topics.lag("jobs.low", group="dispatcher.low"))  # noqa: E731
+            wait_until(is_done, timeout=TIMEOUT, what="all was to be handed on")
+
+
+def drain_three(session: CelerySession, left: list[int]) -> None:
+    """Send three tasks and drain; how many are still on Kafka when that has failed."""
+    send(session.topic("low"), 3)
+    try:
+        session.drain(timeout=TIMEOUT)
+    finally:
+        left.append(sum(place.lag for place in session.lag()["low"]))
+
+
+def test_a_policy_of_one_s_own_that_fails_is_told_by_the_session_and_nothing_is_lost(lab, own_policy):
+    classes = [PriorityClass(name="low")]
+    session = CelerySession(
+        lab, classes=classes, policy=own_policy, options={"fails": 1}, pool="threads", settings=new_settings()
+    )
+    left: list[int] = []
+    with pytest.raises(WorkerFailed, match=r"The policy 'last' raised KeyError: .*own_last\.py, line 12"), session:
+        drain_three(session, left)
+    assert left == [3]
+
+
+@pytest.mark.parametrize("in_a_process", [False, True])
+def test_a_policy_that_is_not_there_is_told_before_anything_is_started(lab, topics, in_a_process):
+    made = partial(DispatcherProcess, topics=topics) if in_a_process else CelerySession
+    with pytest.raises(SettingsError, match="'no_such_module:Policy' could not be imported: No module named"):
+        made(lab, classes=[PriorityClass(name="low")], policy="no_such_module:Policy")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.backpressure import STRATEGIES, Action, AdmissionDecision, AdmissionState, QueueView, make_strategy
-from labkit.errors import NotAccepted
+from labkit.errors import LabkitError, NotAccepted
 
 SIGHTS = st.builds(
     QueueView,
@@ -94,3 +94,43 @@ def test_answers_are_averaged_since_the_last_judgement():
     admission.answered(3.0)
     admission.judge(7.0, lag=0)
     assert [(sight.answered, sight.latency) for _, sight in admission.state] == [(2, 2.5), (0, None), (1, 3.0)]
+
+
+@dataclass(frozen=True)
+class Muddle:
+    """Answers what it is told to."""
+
+    answer: object
+    name = "muddle"
+
+    def begin(self):
+        return "before"
+
+    def judge(self, sight, state, now):
+        return self.answer
+
+
+def decided(action, **fields):
+    return AdmissionDecision(action=action, **fields), "after"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "'muddle' returned None; give an AdmissionDecision and the state"),
+        (AdmissionDecision(action=Action.ADMIT), "'muddle' returned AdmissionDecision"),
+        (("admit", None), "'muddle' returned .*give an AdmissionDecision"),
+        (decided("admit"), "'muddle' decided 'admit'; give an Action"),
+        (decided(Action.WAIT), "'muddle' says to wait 0.0 s; give a number above 0"),
+        (decided(Action.WAIT, seconds=float("nan")), "to wait nan s"),
+        (decided(Action.WAIT, seconds=float("inf")), "to wait inf s"),
+        (decided(Action.WAIT, seconds="1"), "to wait '1' s"),
+        (decided(Action.REFUSE, reason=None), "'muddle' gave None as its reason"),
+        (decided(Action.SHED_LOWEST), "'muddle' decided 'shed_lowest' where no task waits"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_told_and_the_state_stays(answer, message):
+    admission = AdmissionState(Muddle(answer))
+    with pytest.raises(LabkitError, match=message):
+        admission.judge(1.0, lag=3)
+    assert admission.state == "before"

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit.backpressure import Strategy, make_strategy
+from labkit.backpressure import Action, AdmissionDecision, Strategy, make_strategy
 from labkit.dispatch import spill_topic
 from labkit.dispatch.dispatcher_admission import SPILL_RETRY, DispatcherAdmission
 from labkit.dispatch.intake import Intake
-from labkit.errors import BrokerUnreachable, NotAcknowledged, RedisUnreachable, UnknownTopic
+from labkit.errors import BrokerUnreachable, LabkitError, NotAcknowledged, RedisUnreachable, UnknownTopic
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
@@ -319,3 +319,37 @@ def test_an_answer_from_before_it_was_asked_for_hides_no_late_one(topics):
     door.come("low", [0])
     assert door.admit(taken=9) is None
     assert door.shed["low"] == 1, "the limit was lowered"
+
+
+def test_a_strategy_of_somebody_else_s_that_fails_leaves_the_tasks_where_they_are(topics):
+    def judge(sight, state, now):
+        raise KeyError(sight.rank)
+
+    door = Door(topics, strategy=SimpleNamespace(name="mine", begin=lambda: None, judge=judge))
+    door.come("low", [0, 1])
+    with pytest.raises(LabkitError, match=r"'mine' raised KeyError: 1 .*test_dispatcher_admission\.py, line"):
+        door.admit()
+    assert (door.at_door("low"), door.shed, door.records) == (2, {"high": 0, "low": 0}, [])
+
+
+def test_a_strategy_that_does_not_answer_is_told_to_who_looks(topics, caplog):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def judge(sight, state, now):
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        return AdmissionDecision(action=Action.ADMIT), state
+
+    door = Door(topics, strategy=SimpleNamespace(name="mine", begin=lambda: None, judge=judge))
+    door.come("low", [0])
+    thread = threading.Thread(target=door.admit)
+    thread.start()
+    try:
+        assert asked.wait(PATIENCE)
+        for _ in range(20):
+            door.admission.look()
+            door.now += 1.0
+    finally:
+        go_on.set()
+        thread.join(PATIENCE)
+    assert caplog.text.count("The strategy 'mine' has not answered for 10 s") == 1

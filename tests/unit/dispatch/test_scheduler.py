@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from labkit.dispatch.intake import Intake
 from labkit.dispatch.scheduler import BATCH, Scheduler
 from labkit.errors import LabkitError
 from labkit.measure.task_record import TaskRecord
-from labkit.policies import Decision, Ledger, PriorityClass, make_policy
+from labkit.policies import POLICIES, Decision, Ledger, PriorityClass, make_policy
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
@@ -22,6 +24,7 @@ from labkit.taskqueue.task import new_task
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import Record
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.conditions import PATIENCE
 from tests.unit.clock import Clock
 
 HOUR = 3600.0
@@ -100,6 +103,11 @@ def test_what_comes_while_it_chooses_is_not_shed_for_want_of_room(lines):
         (lambda: Decision(start="high", held={}), "'mine' chose the class 'high', in which no task waits"),
         (lambda: Decision(start="no class", held={}), "'mine' chose the class 'no class'"),
         (lambda: Decision(start=None, held={}, shed=("high",)), "'mine' chose the class 'high'"),
+        (lambda: Decision(start="low", held=None), "'mine' returned Decision.*`held` is a dict"),
+        (lambda: Decision(start=None, held={}, shed=None), "'mine' returned Decision.*`shed` a tuple"),
+        (lambda: Decision(start="low", held={}, credits={"low": float("nan")}), "'mine' returned the credits"),
+        (lambda: Decision(start="low", held={}, credits={"no class": 1}), "'mine' returned the credits"),
+        (lambda: Decision(start="low", held={}, credits=None), "'mine' returned the credits None"),
     ],
 )
 def test_a_policy_of_somebody_else_s_that_fails_is_told_and_no_task_is_taken(lines, answer, message):
@@ -108,6 +116,66 @@ def test_a_policy_of_somebody_else_s_that_fails_is_told_and_no_task_is_taken(lin
     with pytest.raises(LabkitError, match=message):
         lines.choose(2, is_full=True)
     assert lines.waiting() == [0, 3]
+
+
+def random_classes(rng: random.Random) -> list[PriorityClass]:
+    count = rng.randint(1, 4)
+    return [
+        PriorityClass(
+            name=name,
+            weight=rng.choice([0.001, 1.0, 1000.0]),
+            share=rng.choice([0.0, rng.random() / count]),
+            relative_deadline=rng.choice([None, 0.0, rng.expovariate(0.1)]),
+            limit=rng.choice([None, 0, rng.randint(1, 9)]),
+        )
+        for name in ("asap", "business", "cheap", "dull")[:count]
+    ]
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@pytest.mark.parametrize("seed", range(30))
+def test_no_policy_of_labkit_s_own_is_refused(topics, policy, seed):
+    """Whatever waits, also where there is no room, and where there is less than none."""
+    rng = random.Random(seed)
+    classes = random_classes(rng)
+    lines = Lines(topics, policy, classes)
+    for _ in range(20):
+        name = rng.choice(classes).name
+        lines.put(name, rng.choice([0, 1, rng.randint(2, 20)]), at=lines.wall() + rng.uniform(-HOUR, HOUR))
+        lines.now.now += rng.choice([0.0, rng.expovariate(1)])
+        before = sum(lines.waiting())
+        lines.choose(rng.choice([-2, 0, 1, rng.randint(2, 60)]), is_full=rng.random() < 0.7)
+        assert sum(lines.waiting()) <= before
+
+
+def test_reserve_may_start_where_there_is_no_room(topics):
+    lines = Lines(topics, "reserve")
+    lines.put("high", 2)
+    lines.put("low", 1)
+    assert lines.choose(0, is_full=True) == "HH"
+
+
+def test_a_policy_that_does_not_decide_is_told_to_who_looks(lines, caplog):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def decide(view, now):
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        return Decision(start=None, held={})
+
+    lines.put("low", 1)
+    lines.chooser.use(SimpleNamespace(name="mine", decide=decide))
+    thread = threading.Thread(target=lines.choose, args=(1,), kwargs={"is_full": False})
+    thread.start()
+    try:
+        assert asked.wait(PATIENCE)
+        for _ in range(20):
+            lines.chooser.look()
+            lines.now.now += 1.0
+    finally:
+        go_on.set()
+        thread.join(PATIENCE)
+    assert caplog.text.count("The policy 'mine' has not answered for 10 s") == 1
 
 
 def test_when_there_is_no_room_the_newest_beyond_the_limit_are_shed(lines):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import labkit.policies
-from labkit import plugin
 from labkit.errors import SettingsError
 from labkit.policies import POLICIES, make_policy, options_of
 
@@ -89,21 +88,22 @@ nothing = 3
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A module of somebody else's, and an entry point for what is in it."""
-    (tmp_path / "own_policies.py").write_text(OWN)
+def own(own_distribution, tmp_path):
+    """A module of somebody else's, and entry points for what is in it."""
     (tmp_path / "own_broken.py").write_text("raise SystemExit('not today')")
-    info = tmp_path / "own-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
-    names = ("patient = own_policies:Patient", "strict = own_policies:Patient", "broken = own_broken:Policy")
-    (info / "entry_points.txt").write_text("\n".join(("[labkit.policies]", *names)))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    plugin.plugins.cache_clear()
+    own_distribution(
+        "own_policies",
+        OWN,
+        "labkit.policies",
+        "patient = own_policies:Patient",
+        "strict = own_policies:Patient",
+        "broken = own_broken:Policy",
+        "odd = own_policies",
+        "patent = own_policies:Patient",
+    )
+    own_distribution("own_others", OWN, "labkit.policies", "patent = own_others:Patient")
     yield
-    plugin.plugins.cache_clear()
-    for name in ("own_policies", "own_broken"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("own_broken", None)
 
 
 @pytest.mark.parametrize("name", ["patient", "own_policies:Patient"])
@@ -118,8 +118,9 @@ def test_one_of_somebody_else_s_is_made_by_its_place_or_its_entry_point(own, nam
 def test_labkit_s_own_comes_first_and_all_are_listed(own):
     assert make_policy("strict") == POLICIES["strict"]()
     found = POLICIES.all()
-    assert set(found) == {*POLICIES, "patient", "broken"}
-    assert found["broken"] is None
+    assert set(found) == {*POLICIES, "patient", "patent", "broken", "odd"}
+    assert [found[name] for name in ("broken", "odd", "patent")] == [None] * 3
+    assert POLICIES.names() == sorted(found)
     assert found["patient"].__doc__ == "Serves the last class first."
 
 
@@ -134,7 +135,13 @@ def test_labkit_s_own_comes_first_and_all_are_listed(own):
         ("own_policies:Nameless", {}, "own_policies:Nameless is no policy"),
         ("own_policies:Patient", {"rats": 1}, "has no option 'rats'; it takes rate. Did you mean 'rate'"),
         ("patient", {"rate": 13}, "'patient' could not be made: RuntimeError: unlucky"),
-        ("patien", {}, "there are .*patient.*module:name"),
+        ("patien", {}, "there are .*patient.* Did you mean 'patient'.*module:name"),
+        ("odd", {}, "'odd' could not be imported: module 'own_policies' has no attribute ''"),
+        (
+            "patent",
+            {},
+            "several entry points 'patent' in the group 'labkit.policies': own_others:Pat.*, own_policies:Pat",
+        ),
     ],
 )
 def test_what_is_wrong_with_one_of_somebody_else_s_is_a_sentence(own, name, options, message):

@@ -1,11 +1,12 @@
 """The producer's admission: strategies judge by the lag of the group, as it is in the in-memory broker."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from labkit.backpressure import Action, make_strategy
-from labkit.errors import BrokerUnreachable, NotAccepted, SettingsError, UnknownTopic
+from labkit.backpressure import Action, AdmissionDecision, make_strategy
+from labkit.errors import BrokerUnreachable, LabkitError, NotAccepted, SettingsError, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import repeated_question
 from labkit.taskqueue.admission import MAX_AGE, ProducerAdmission
@@ -266,3 +267,36 @@ def test_an_admission_that_never_knew_the_lag_says_that_kafka_is_away(topics, cl
 
 def broken(name: str, *, group: str) -> None:
     raise BrokerUnreachable
+
+
+def own(judge, begin=lambda: None) -> SimpleNamespace:
+    """A strategy of somebody else's."""
+    return SimpleNamespace(name="mine", begin=begin, judge=judge)
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        (lambda sight, state, now: 1 / 0, "'mine' raised ZeroDivisionError: .*test_admission.py, line"),
+        (lambda sight: None, "'mine' raised TypeError: "),
+        (lambda sight, state, now: None, "'mine' returned None"),
+        (
+            lambda sight, state, now: (AdmissionDecision(action=Action.SPILL), None),
+            "'spill', which a producer cannot do",
+        ),
+    ],
+)
+def test_a_strategy_of_somebody_else_s_that_fails_is_told_and_nothing_is_sent(topics, clock, judge, message):
+    admission = ProducerAdmission(own(judge), topics.get("t"), clock=clock, wall_clock=clock)
+    with (
+        pytest.raises(LabkitError, match=message),
+        Producer(topics.get("t"), admission=admission, settings=SETTINGS) as producer,
+    ):
+        producer.send(stock_tasks(1, seed=1)[0])
+    assert topics.end_offsets("t") == {0: 0}
+    assert admission.turned_away().empty
+
+
+def test_a_strategy_of_somebody_else_s_that_cannot_begin_is_told(topics):
+    with pytest.raises(LabkitError, match="'mine' raised ZeroDivisionError"):
+        ProducerAdmission(own(None, begin=lambda: 1 / 0), topics.get("t"))

@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2 as murmur2_of_kafka_python
 
+from labkit.errors import LabkitError, SettingsError
 from labkit.taskqueue.partitioners import (
     PARTITIONERS,
     STICKY_BATCH,
     key_hash,
+    make_partitioner,
     murmur2,
     naive,
     naive_in_new_process,
+    partitioner_names,
     round_robin,
     sticky,
 )
@@ -151,3 +154,64 @@ def test_the_partitioners_come_without_kafka():
     """They serve notebooks and simulations that have no broker."""
     code = "import sys, labkit.taskqueue.partitioners; sys.exit(len({'kafka', 'confluent_kafka'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OWN = """
+def by_length(rng):
+    return lambda key, partitions: len(key or b"") % partitions
+
+def failing(rng):
+    return lambda key, partitions: partitions // len(key)
+
+def plain(key, partitions):
+    return 0
+
+nothing = 3
+never = lambda rng: None
+"""
+
+
+@pytest.fixture
+def own(own_distribution):
+    own_distribution("own_partitioners", OWN, "labkit.partitioners", "length = own_partitioners:by_length [fast]")
+
+
+@pytest.mark.parametrize("name", ["length", "own_partitioners:by_length"])
+def test_one_of_somebody_else_s_is_made_by_its_place_or_its_entry_point(own, name):
+    partition_of = make_partitioner(name, random.Random(1))
+    assert [partition_of(key, 3) for key in (None, b"ab", b"abcd")] == [0, 2, 1]
+    assert partitioner_names() == sorted({*PARTITIONERS, "length"})
+
+
+def test_labkit_s_own_are_made_by_name():
+    assert make_partitioner("key_hash", random.Random(1))(b"21", 7) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("key_hsh", "no partitioner 'key_hsh'; there are key_hash, length, .* Did you mean 'key_hash'"),
+        ("lenght", "Did you mean 'length'"),
+        ("no_such_module:f", "'no_such_module:f' could not be imported: No module named"),
+        ("own_partitioners:by_lenght", "no attribute 'by_lenght'"),
+        (
+            "own_partitioners:plain",
+            r"'own_partitioners:plain' raised TypeError: [^(]*\(\) missing .* It is made by a func",
+        ),
+        ("own_partitioners:nothing", "raised TypeError: 'int' object is not callable. It is made by"),
+        ("own_partitioners:never", "is made as None. It is made by a function"),
+    ],
+)
+def test_what_is_wrong_with_one_of_somebody_else_s_is_a_sentence(own, name, message):
+    with pytest.raises(SettingsError, match=message) as failed:
+        make_partitioner(name, random.Random(1))
+    assert "labkit/taskqueue" not in str(failed.value)
+
+
+def test_what_one_of_somebody_else_s_raises_names_it_and_the_place(own):
+    partition_of = make_partitioner("own_partitioners:failing", random.Random(1))
+    assert partition_of(b"a", 3) == 3
+    with pytest.raises(
+        LabkitError, match=r"'own_partitioners:failing' raised TypeError: .*own_partitioners\.py, line 6"
+    ):
+        partition_of(None, 3)

@@ -4,11 +4,13 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
+import numpy as np
 import pytest
 
 from labkit.errors import (
     BrokerUnreachable,
     DeadlineExceeded,
+    LabkitError,
     NotAcknowledged,
     TaskNotEncodable,
     TransportError,
@@ -231,6 +233,23 @@ def test_another_partitioner_decides(topics):
     with Producer(topic, settings=SETTINGS, partitioner=lambda key, partitions: partitions - 1) as producer:
         producer.send_many([new_task("k", rng=random.Random(1)), new_task("k", key="a", rng=random.Random(2))])
     assert topics.end_offsets("t") == {0: 0, 1: 0, 2: 2}
+
+
+@pytest.mark.parametrize("chosen", [2, -1, 0.0, None, "0"])
+def test_what_is_no_partition_is_told_and_nothing_is_sent(topics, chosen):
+    topic = topics.create("t", partitions=2)
+    with (
+        pytest.raises(LabkitError, match=f"The partitioner chose {chosen!r} where there are 2 partitions; .* 0 to 1"),
+        Producer(topic, settings=SETTINGS, partitioner=lambda key, partitions: chosen) as producer,
+    ):
+        producer.send(new_task("k"))
+    assert topics.end_offsets("t") == {0: 0, 1: 0}
+
+
+def test_a_whole_number_of_numpy_is_a_partition(topics):
+    topic = topics.create("t", partitions=2)
+    with Producer(topic, settings=SETTINGS, partitioner=lambda key, partitions: np.int64(1)) as producer:
+        assert producer.send(new_task("k")).partition == 1
 
 
 def test_what_was_begun_is_settled_before_an_error_comes_out(topics):

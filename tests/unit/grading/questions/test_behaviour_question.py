@@ -58,7 +58,10 @@ def declared(folder: Path, text: str = TEXT) -> BehaviourQuestion:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('"worker"', '"play"', "no scenario 'play'; there are producer, keyed_producer, worker"),
+        ('"worker"', '"play"', "no scenario 'play'; there are bridge, group, jobs, .*named as module:name.$"),
+        ('"worker"', '"wroker"', "Did you mean 'worker'"),
+        ('"worker"', '"no_such_module:play"', "'no_such_module:play' could not be imported: No module named"),
+        ('"worker"', '"math:pi"', "math:pi is no scenario: that is a function"),
         ('"lost task"', '"lots task"', "no mistake has the name 'lots task'"),
         ('["no clean stop"]', "[]", "length"),
         ("points = 3", "points = 4", "worth 4 points, and its checks 3"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit.grading.behaviour.scenario import SCENARIOS
 from labkit.grading.questions import Question, read_question
-from labkit.grading.questions.behaviour_question import SCENARIOS
 from tests.unit.grading.local_solution import LocalSolution
 
 PAGE = (Path(__file__).parents[4] / "docs" / "questions.md").read_text()
