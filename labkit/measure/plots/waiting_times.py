@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from labkit.measure import metrics
 from labkit.measure.plots.style import (
@@ -216,6 +217,7 @@ def _draw(axes: Axes, bars: Mapping[str, pd.DataFrame]) -> None:
     longest = max(table["part_s"].sum() for table in bars.values()) or 1.0
     axes.set(xlabel="mean waiting time of all tasks", xlim=(0, 1.05 * longest))
     axes.xaxis.set_major_formatter(in_seconds())
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # room for labels such as 750 ms, also in several panels
     axes.grid(visible=False)
     for run, table in bars.items():
         means, widths = table["mean_s"].tolist(), table["part_s"].tolist()

@@ -1,6 +1,7 @@
 """How long each class waits, by utilisation and by policy; assertions are on what is drawn, not on pixels."""
 
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,20 @@ def test_who_waits(attempt):
     assert texts(figure) == ["1.00 s", "4.00 s", "2.00 s", "2.00 s"]
     assert heading(figure) == "All tasks together wait 2.00 s to 2.00 s on average."
     assert png(figure)
+
+
+def test_the_times_under_the_bars_do_not_run_into_each_other(attempt):
+    runs = {"strict": to_frame([attempt(0, 1.5, 2)])}
+    figure = plots.who_waits({"broker": runs, "simulation": runs}, classes=["high", "low"])
+    assert png(figure)
+    for axes in figure.axes:
+        boxes = [
+            label.get_window_extent()
+            for label in axes.get_xticklabels()
+            if label.get_position()[0] <= axes.get_xlim()[1]
+        ]
+        assert len(boxes) > 2
+        assert all(left.x1 + 4 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("panels", [{}, {"broker": {}}, {"broker": {"strict": None}, "simulation": {"strict": None}}])
