@@ -97,7 +97,7 @@ def test_a_pool_that_was_grown_is_counted_with_all_its_processes(type_in, send, 
     with make_app(settings.redis_url, settings) as app:
         replies = app.control.pool_grow(2, reply=True, limit=1, timeout=TIMEOUT)
     assert [list(reply.values()) for reply in replies] == [[{"ok": "pool will grow"}]]
-    wait_for(lambda: room.count().processes == 3, "dispatchers were to know of it")
+    wait_for(lambda: room.count().concurrency == 3, "dispatchers were to know of it")
     send(*(new_task("sleep", 0.5) for _ in range(9)))
     wait_for(lambda: is_empty(room), "the tasks were to be settled")
     out, err = ended(worker, by=signal.SIGINT)
