@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import choose, say_all, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import choose, say_all, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
 from labkit.errors import WorkerFailed
 from labkit.process.signals import INTERRUPTED
@@ -218,7 +218,6 @@ def bridge(
     start_logging("dispatcher")
     started = time.monotonic()
     with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
-        topic_of_tasks(topics, topic)
         dispatcher = make_bridge(lab, topics, topic, group=group, settings=settings)
         say_all(look_for_handlers(lab, topics, {topic: group_of(group, BRIDGE)}, settings))
         with (

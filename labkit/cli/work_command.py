@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, SettingsError, UnknownTopic
 
@@ -102,6 +102,7 @@ def work(
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import say
     from labkit.cli.watched_group import WatchedGroup
+    from labkit.jobs.topic_kind import topic_of_tasks
     from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
