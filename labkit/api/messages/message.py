@@ -114,6 +114,15 @@ def decode_message(record: Record) -> tuple[UUID, Message]:
     return message_id, message
 
 
+def is_message(record: Record) -> bool:
+    """Whether the message API wrote this record."""
+    try:
+        decode_message(record)
+    except BadRecord:
+        return False
+    return True
+
+
 def check_group(group: str) -> None:
     """Raises `BadGroupName` unless this can be the name of a group that polls."""
     if not _GROUP.fullmatch(group):
