@@ -138,10 +138,12 @@ def _summary(name: str, tally: OutcomeCounter) -> str:
     from labkit.celery_app.celery_status import PERIODIC
     from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED
 
+    dead = tally.total(DEAD)
+    listed = " They are dead letters: `labkit dead list --topic TOPIC` lists those of a topic." if dead else ""
     return (
         f"{name} has ended: {tally.total(DONE)} tasks done, {tally.total(FAILED)} attempts failed, "
-        f"{tally.total(DEAD)} tasks given up, {tally.total(REPEATED)} recognised as done before, "
-        f"{tally.total(PERIODIC)} periodic tasks."
+        f"{dead} tasks given up, {tally.total(REPEATED)} recognised as done before, "
+        f"{tally.total(PERIODIC)} periodic tasks.{listed}"
     )
 
 

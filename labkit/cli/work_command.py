@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -98,6 +97,7 @@ def work(
     seed: Annotated[int | None, typer.Option(help="Of the service times.", show_default="0")] = None,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
+    from labkit.cli.dispatcher_view import dead_letters_in
     from labkit.cli.line_stream import print_line_by_line
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import say
@@ -173,17 +173,10 @@ def work(
     done, failed = (sum(getattr(one, count) for one in members.last) for count in ("done", "failed"))
     seconds = time.monotonic() - started
     say(f"{done} tasks done, {failed} attempts failed in {seconds:.1f} s by {at_work} of {workers} workers.")
-    dead = _dead_letters(outcomes, topic)
+    dead = dead_letters_in(outcomes, topic)
     if dead:
         say(dead)
     say(f"Records: {target if members.target == target.absolute() else members.target}")
-
-
-def _dead_letters(outcomes: Counter[str], topic: str) -> str:
-    from labkit.cli.dispatcher_view import dead_letters_of
-    from labkit.measure.task_record import BAD, DEAD
-
-    return dead_letters_of({topic: outcomes[DEAD] + outcomes[BAD]})
 
 
 def _import(name: str) -> Handler:

@@ -97,8 +97,6 @@ def test_a_reader_sees_its_own_write(topic, view):
         assert view.wait_for(1234, job.version, timeout=60).status is JobStatus.RUNNING
     late = r"job 1234 was to come to version 9\. 0 changes .* a second\), and \d are left"
     with pytest.raises(DeadlineExceeded, match=late):
-        DeadlineExceeded, match=r"1234 was to come to version 9\. 0 changes .* a second\), and \d are left"
-    ):
         view.wait_for(1234, 9, timeout=0.2)
 
 
