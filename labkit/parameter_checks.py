@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from math import inf
 from numbers import Integral, Real
 from types import ModuleType, NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin
 
 from labkit.errors import SettingsError
 
 #: What fits into 64 bits, and a year in seconds.
 _LARGEST, _YEAR = 2**63 - 1, 366 * 86_400
-#: From what to what the numbers of these names may be; those of all others are not negative.
+#: From what to what the numbers of these names may be; those of all others are not negative. A `Range` goes first.
 RANGES: Mapping[str, tuple[float, float]] = {
     "attempts": (1, 1_000_000),
     "brokers": (1, 5),
@@ -29,6 +30,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "longest": (0, _YEAR),
     "max_bytes": (1, _LARGEST),
     "partitions": (1, 100_000),
+    "patience": (0, _YEAR),
     "priority": (-_LARGEST - 1, _LARGEST),
     "processes": (1, 10_000),
     "replication_factor": (1, 32_767),
@@ -37,12 +39,30 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "session_timeout": (0, _YEAR),
     "timeout": (0, _YEAR),
     "ttl": (0.01, 100 * _YEAR),
+    "wait": (0, _YEAR),
     "workers": (0, 10_000),
 }
 #: The texts that may be empty.
-_MAY_BE_EMPTY = ("effect", "prefix", "topic_id")
+_MAY_BE_EMPTY = ("body", "code", "dispatcher", "effect", "prefix", "student", "title", "topic_id")
 #: How alike a word must be to one that is taken for what was meant.
 _ALIKE = 0.6
+
+
+class Range(NamedTuple):
+    """From what to what a number may be, as in `Annotated[int, Range(1)]`; `above`: and not the lower end itself."""
+
+    low: float
+    high: float = _LARGEST
+    above: bool = False
+
+
+#: At least one, above zero, a share of a whole, a moment on a clock that begins anywhere, and what a figure may leave
+#: out: also what is infinite, and NaN.
+Count = Annotated[int, Range(1)]
+Positive = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
+Moment = Annotated[float, Range(-_LARGEST)]
+Drawn = Annotated[float, Range(-inf, inf)]
 
 Fault = tuple[type[SettingsError], str]
 Check = Callable[[str, object], Fault | None]
@@ -114,6 +134,8 @@ def check_of(annotation: object) -> Check | None:
         return _one_of([str(one) for one in arguments])
     if origin is Callable or annotation is Callable:
         return lambda _, value: None if callable(value) else (BadType, "something that can be called")
+    if origin is Annotated:
+        return _in_range(arguments[0], arguments[1])
     if annotation is NoneType or annotation is None:
         return lambda _, value: None if value is None else (BadType, "None")
     if annotation in _OF_PLAIN:
@@ -123,6 +145,8 @@ def check_of(annotation: object) -> Check | None:
         return None
     if issubclass(kind, Mapping):
         return _of_items(kind, [check_of(one) for one in arguments], lambda value: value.items())
+    if kind is tuple and arguments[1:] not in ((), (...,)):  # of so many, each of its own kind
+        return _of_items(kind, [check_of(one) for one in arguments], lambda value: [tuple(value)])
     if issubclass(kind, Iterable) and kind.__module__ in ("collections.abc", "builtins"):
         return _of_items(kind, [check_of(one) for one in arguments[:1]], lambda value: ((one,) for one in value))
     return _of_class(kind)
@@ -159,23 +183,27 @@ def _one_of(words: list[str]) -> Check:
     return check
 
 
-def _whole(name: str, value: object) -> Fault | None:
-    low, high = RANGES.get(name, (0, _LARGEST))
-    instead = _range("a whole number", low, high)
-    if isinstance(value, bool) or not isinstance(value, Integral):  # also those of NumPy
-        return BadType, instead
-    return None if low <= int(value) <= high else (BadValue, instead)
+def _in_range(plain: type, given: Range | None = None) -> Check:
+    """What holds for a whole or any number in the given range, or else in the one that its name has."""
+    kind = Integral if plain is int else Real
+    may_be_any = given is not None and given.low == -inf
+    what = "a whole number" if plain is int else "a number" if may_be_any else "a finite number"
+
+    def check(name: str, value: object) -> Fault | None:
+        low, high, above = given or Range(*RANGES.get(name, (0, _LARGEST)))
+        instead = what if may_be_any else _range(what, low, high, above)
+        if isinstance(value, bool) or not isinstance(value, kind):  # also those of NumPy
+            return BadType, instead
+        number = cast("float", value)
+        fits = may_be_any or ((low < number if above else low <= number) and number <= high)
+        return None if fits else (BadValue, instead)
+
+    return check
 
 
-def _number(name: str, value: object) -> Fault | None:
-    low, high = RANGES.get(name, (0, _LARGEST))
-    instead = _range("a finite number", low, high)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return BadType, instead
-    return None if low <= cast("float", value) <= high else (BadValue, instead)
-
-
-def _range(what: str, low: float, high: float) -> str:
+def _range(what: str, low: float, high: float, above: bool) -> str:
+    if above:
+        return f"{what} above {low:,}"
     if high < _LARGEST:
         return f"{what} from {low:,} to {high:,}"
     return f"{what} of {low:,} or more" if low >= 0 else f"{what} that fits into 64 bits"
@@ -192,8 +220,8 @@ def _of_plain_kind(kind: type, instead: str) -> Check:
 
 
 _OF_PLAIN: Mapping[object, Check] = {
-    int: _whole,
-    float: _number,
+    int: _in_range(int),
+    float: _in_range(float),
     str: _text,
     bool: _of_plain_kind(bool, "True or False"),
     bytes: _of_plain_kind(bytes, "bytes"),
@@ -203,11 +231,12 @@ _OF_PLAIN: Mapping[object, Check] = {
 def _of_items(kind: type, checks: list[Check | None], items: Callable[[Any], Iterable[tuple[object, ...]]]) -> Check:
     what = "a mapping" if issubclass(kind, Mapping) else "a list"
 
-    def check(name: str, value: object) -> Fault | None:
-        if not isinstance(value, kind) or isinstance(value, str | bytes):
+    def check(_: str, value: object) -> Fault | None:
+        is_array = what == "a list" and _is_array(value)
+        if not (isinstance(value, kind) or is_array) or isinstance(value, str | bytes):
             return BadType, what
-        if isinstance(value, list | tuple | Mapping):  # others may be read but once
-            for item in items(value):
+        if is_array or isinstance(value, list | tuple | set | frozenset | range | Mapping):  # others are read but once
+            for item in _ends(value) if is_array else items(value):
                 for one, part in zip(checks, item, strict=False):
                     fault = None if one is None else one("", part)
                     if fault is not None:
@@ -215,6 +244,17 @@ def _of_items(kind: type, checks: list[Check | None], items: Callable[[Any], Ite
         return None
 
     return check
+
+
+def _is_array(value: Any) -> bool:
+    """Of NumPy, or a column of pandas; a number of NumPy is none."""
+    return hasattr(value, "dtype") and bool(value.ndim)
+
+
+def _ends(array: Any) -> Iterable[tuple[object]]:
+    """The least and the greatest number of an array, which are NaN if one is; nothing for what are no numbers."""
+    plain = array.to_numpy() if hasattr(array, "to_numpy") else array
+    return [(plain.min(),), (plain.max(),)] if plain.dtype.kind in "iuf" and plain.size else []
 
 
 def _of_class(kind: type) -> Check:

@@ -12,14 +12,23 @@ import inspect
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sized
 from functools import cache, wraps
 from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast, get_args, get_origin
 
 from labkit.parameter_checks import BadType, BadValue, Check, Fault, check_of, did_you_mean, evaluated
 
-__all__ = ["BadType", "BadValue", "check_fields", "check_methods", "check_names", "checked", "did_you_mean"]
+__all__ = [
+    "BadType",
+    "BadValue",
+    "check_fields",
+    "check_lengths",
+    "check_methods",
+    "check_names",
+    "checked",
+    "did_you_mean",
+]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -61,6 +70,14 @@ def check_fields(made: Any, *, ranges: bool = True) -> None:
         is_beyond = isinstance(value, int) and abs(value) >= 2**63  # what nobody could even write into a message
         if fault is not None and (ranges or fault[0] is BadType or is_beyond):
             _raise_if(fault, name, value, type(made).__name__)
+
+
+def check_lengths(owner: str, **columns: Sized) -> None:
+    """Raises `BadValue` unless these columns of a table have as many entries each."""
+    lengths = [len(column) for column in columns.values()]
+    if len(set(lengths)) > 1:
+        names, numbers = " and ".join(map(repr, columns)), " and ".join(map(str, lengths))
+        raise BadValue(f"{names} of {owner} have {numbers} entries; give as many of each.")
 
 
 def check_names(owner: Owner) -> Owner:

@@ -18,7 +18,7 @@ from labkit.taskqueue.lab_process import LabProcess
 LOOK_INTERVAL = 0.5
 
 
-class ApiProcess(LabProcess):
+class ApiProcess(LabProcess, checked=True):
     """A server of the API in a process of its own. `port` 0 takes a free one; `token` None needs none."""
 
     module = __name__

@@ -21,6 +21,8 @@ from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, Journey
 from labkit.errors import ApiRefused, ApiUnreachable
 from labkit.jobs import JobStatus
 from labkit.lab.loopback import is_loopback
+from labkit.parameter_checks import Count
+from labkit.parameters import BadValue, checked
 from labkit.resource import Resource, end_all
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
@@ -35,13 +37,15 @@ PASSING = frozenset({429, 503})
 IN_FLIGHT = "urn:labkit:key-in-flight"
 
 
-class ApiClient(Resource):
+class ApiClient(Resource, checked=True):
     """Jobs and messages by HTTP. A context manager.
 
     `urls` are the addresses of one or several servers of the same lab; when one does not answer, the next is asked.
     What fails for a reason that passes (no connection, 429, 503, a first request still in progress) is tried again for
     `patience` seconds. Then, and for every other error, `ApiRefused` is raised, and `ApiUnreachable` where no server
     answers. Not safe to use from several threads.
+
+    Raises `BadValue` without an address, or for one that is none.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class ApiClient(Resource):
         pause: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        _check_addresses(urls)
+        if token is not None:
+            _check_header("token", token, "the token of the API, LABKIT_API_TOKEN")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._clients = [
             httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, mounts=_past_proxies(url)) for url in urls
@@ -113,7 +120,7 @@ class ApiClient(Resource):
         """All changes of the job, in order."""
         return [JobEventOut.model_validate(one) for one in self._ask("GET", f"/jobs/{job_id}/events").json()]
 
-    def jobs(self, status: JobStatus | None = None, *, page: int = 500) -> Iterator[JobOut]:
+    def jobs(self, status: JobStatus | None = None, *, page: Count = 500) -> Iterator[JobOut]:
         """All jobs (of this status) in the order of their ids, read `page` at a time."""
         after: int | None = 0
         while after is not None:
@@ -177,6 +184,7 @@ class ApiClient(Resource):
         )
 
 
+@checked
 def new_message(
     topic: str, title: str, body: str = "", *, author: UUID, clock: Callable[[], float] = time.time
 ) -> Message:
@@ -185,7 +193,26 @@ def new_message(
     return Message(timestamp=moment, title=title, body=body, author=author, topic=topic)
 
 
+def _check_addresses(urls: Sequence[str]) -> None:
+    if not urls:
+        raise BadValue("'urls' of ApiClient is empty; give the address that `labkit api` printed.")
+    for url in urls:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL()
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise BadValue(f"'urls' of ApiClient has {url!r}; give addresses as http://127.0.0.1:8000.")
+
+
+def _check_header(name: str, text: str, instead: str) -> None:
+    if not (text.isascii() and text.isprintable()) or '"' in text or "\\" in text:
+        raise BadValue(f"{name!r} has characters in it that this header of HTTP cannot have; give {instead}.")
+
+
 def _key(key: str | None) -> dict[str, str]:
+    if key is not None:
+        _check_header("key", key, "one of ASCII characters, without quotes and backslashes")
     return {"Idempotency-Key": f'"{key or uuid4()}"'}
 
 

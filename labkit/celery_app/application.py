@@ -16,6 +16,7 @@ from labkit.celery_app.message_headers import SERIALIZER
 from labkit.celery_app.unsettled_messages import UnsettledMessages
 from labkit.errors import SettingsError
 from labkit.lab import attach_lab
+from labkit.parameters import checked
 from labkit.redis_state import ConnectionRetry
 from labkit.settings import Settings, load_settings, variables_of_celery
 
@@ -94,6 +95,7 @@ def app_of_settings(settings: Settings | None = None) -> Celery:
     return make_app(broker_url(settings), settings)
 
 
+@checked
 def broker_url(settings: Settings, lab: Lab | None = None) -> str:
     """The URL of the Redis that Celery uses; `lab` is the running one where it is known. Raises `LabNotRunning`."""
     if settings.celery_broker_url is not None:
@@ -103,6 +105,7 @@ def broker_url(settings: Settings, lab: Lab | None = None) -> str:
     return (lab or attach_lab(settings=settings)).redis_url
 
 
+@checked
 def celery_url(url: str) -> str:
     """The URL in kombu's words. Raises `SettingsError` where the queue could not be counted."""
     scheme, separator, rest = url.partition("://")
@@ -125,12 +128,14 @@ def redis_py_url(url: str) -> str:
     return celery_url(url).replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=", 1)
 
 
+@checked
 def key_prefix(settings: Settings) -> str:
     """What the names of all of Celery's keys begin with."""
     namespace = f"{settings.celery_namespace}:" if settings.celery_namespace else ""
     return f"{settings.topic_prefix}labkit:celery:{namespace}"
 
 
+@checked
 def level_key(prefix: str, level: int) -> str:
     """The name of the list of one priority level, as kombu makes it."""
     return f"{prefix}{QUEUE}{SEPARATOR}{level}" if level else f"{prefix}{QUEUE}"

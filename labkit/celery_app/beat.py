@@ -109,7 +109,7 @@ def run_id(entry: RedBeatSchedulerEntry) -> str:
     return str(uuid5(NAMESPACE_URL, f"{entry.key}@{entry.last_run_at.isoformat()}"))
 
 
-class Beat(Resource):
+class Beat(Resource, checked=True):
     """One Beat, in a thread of this process. A context manager: started inside, ended after.
 
     `say` gets what a user wants to know, in words: when it has the schedule, when it waits for another Beat. Raises

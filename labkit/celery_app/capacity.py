@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import redis
 
 from labkit.celery_app.application import LEVELS, key_prefix, level_key, redis_py_url
+from labkit.parameters import check_methods, checked
 from labkit.redis_clock import NOW
 from labkit.redis_state import asked, redis_client
 from labkit.settings import Settings
@@ -109,6 +110,7 @@ class Count(NamedTuple):
         return self.concurrency * self.limit
 
 
+@check_methods
 class Capacity:
     """The room in the queue of one Celery application. `limit` is how many tasks may be taken per task at once.
 
@@ -209,6 +211,7 @@ def signs_key(prefix: str) -> str:
     return f"{prefix}signs"
 
 
+@checked
 def connect(url: str) -> redis.Redis:
     """A client for the Redis at this URL, for threads to share."""
     return redis_client(redis_py_url(url))

@@ -17,6 +17,7 @@ from labkit.errors import RedisRefused
 from labkit.logs.safe_logger import safe_logger
 from labkit.measure.records import to_frame
 from labkit.measure.task_record import TaskRecord
+from labkit.parameters import checked
 from labkit.redis_state import Refusals, asked
 from labkit.settings import Settings
 from labkit.typed_values import json_decoder
@@ -37,6 +38,7 @@ _write, _read = Encoder().encode, json_decoder(TaskRecord).decode
 class RecordStream:
     """The stream of one Celery application. Every call may raise `RedisUnreachable` and `RedisRefused`."""
 
+    @checked
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._key = f"{key_prefix(settings)}records"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import choose, say_all, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import choose, say_all, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_WORKERS, group_name, topic_name
 from labkit.errors import WorkerFailed
 from labkit.process.signals import INTERRUPTED
@@ -138,10 +138,12 @@ def _summary(name: str, tally: OutcomeCounter) -> str:
     from labkit.celery_app.celery_status import PERIODIC
     from labkit.measure.task_record import DEAD, DONE, FAILED, REPEATED
 
+    dead = tally.total(DEAD)
+    listed = " They are dead letters: `labkit dead list --topic TOPIC` lists those of a topic." if dead else ""
     return (
         f"{name} has ended: {tally.total(DONE)} tasks done, {tally.total(FAILED)} attempts failed, "
-        f"{tally.total(DEAD)} tasks given up, {tally.total(REPEATED)} recognised as done before, "
-        f"{tally.total(PERIODIC)} periodic tasks."
+        f"{dead} tasks given up, {tally.total(REPEATED)} recognised as done before, "
+        f"{tally.total(PERIODIC)} periodic tasks.{listed}"
     )
 
 
@@ -218,7 +220,6 @@ def bridge(
     start_logging("dispatcher")
     started = time.monotonic()
     with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
-        topic_of_tasks(topics, topic)
         dispatcher = make_bridge(lab, topics, topic, group=group, settings=settings)
         say_all(look_for_handlers(lab, topics, {topic: group_of(group, BRIDGE)}, settings))
         with (

@@ -17,7 +17,6 @@ from labkit.process.signals import ending_signals, on_signals
 if TYPE_CHECKING:
     from labkit.logs import Component
     from labkit.taskqueue import Producer, Task, Topics
-    from labkit.taskqueue.topic import Topic
 
 T = TypeVar("T")
 
@@ -60,15 +59,6 @@ def attached_topics() -> Iterator[Topics]:
 
     with attach_lab() as lab, connect(lab) as topics:
         yield topics
-
-
-def topic_of_tasks(topics: Topics, name: str) -> Topic:
-    """The topic of that name. Raises `UnknownTopic`, and `OtherTopicKind` if it holds jobs or dead letters."""
-    from labkit.jobs.topic_kind import TopicKind, must_hold
-
-    found = topics.get(name)
-    must_hold(found, TopicKind.TASKS)
-    return found
 
 
 def send_on_schedule(

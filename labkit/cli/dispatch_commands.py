@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labkit.cli.checked_command import CheckedCommand
-from labkit.cli.common import say_all, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import say_all, start_logging, stop_on_signal
 from labkit.cli.option_types import MOST_AT_ONCE, NewPartitions
 from labkit.errors import LabkitError
 from labkit.kafka_names import must_be_topic_name
@@ -202,8 +202,6 @@ def dispatch(
     start_logging("dispatcher")
     started = time.monotonic()
     with attach_lab(settings=settings) as lab, connect(lab) as topics, stop_on_signal() as stop:
-        for name in {class_topic(one.name) for one in known} & set(topics.names()):
-            topic_of_tasks(topics, name)
         dispatcher = make_dispatcher(
             lab,
             topics,

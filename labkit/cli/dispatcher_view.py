@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,13 @@ def dead_letters_of(topics: Mapping[str, int]) -> str:
         for name, count in topics.items()
         if count
     )
+
+
+def dead_letters_in(outcomes: Counter[str], topic: str) -> str:
+    """As `dead_letters_of`, of one topic, from how many attempts had which outcome."""
+    from labkit.measure.task_record import BAD, DEAD
+
+    return dead_letters_of({topic: outcomes[DEAD] + outcomes[BAD]})
 
 
 def picture(look: DispatcherSnapshot, rates: Rates, *more: str, produced: Mapping[str, int] | None = None) -> Group:

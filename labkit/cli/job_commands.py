@@ -121,6 +121,7 @@ def consume(
     seed: Annotated[int, typer.Option(help="Of the service times and of what fails.")] = 0,
 ) -> None:
     """Work on NEW jobs: RUNNING, then DONE or FAILED; until Ctrl-C, or until there is nothing to do."""
+    from labkit.cli.dispatcher_view import dead_letters_in
     from labkit.jobs import JobConsumer, ProcessedLog, jobs_topic, open_view
     from labkit.jobs.job_consumer import mock_work
     from labkit.settings import load_settings
@@ -149,6 +150,9 @@ def consume(
             with consumer:
                 consumer.run(timeout=timeout, stop=stop)
     print(one_line(f"{consumer.processed} jobs processed by {group}. Log: {path}"))
+    dead = dead_letters_in(consumer.outcomes()[0], topic)
+    if dead:
+        print(dead)
 
 
 @jobs_app.command("list")

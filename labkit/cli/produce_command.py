@@ -18,7 +18,6 @@ from labkit.cli.common import (
     send_on_schedule,
     start_logging,
     stop_on_signal,
-    topic_of_tasks,
 )
 from labkit.cli.option_types import MOST_TASKS, NewPartitions, Rate, group_name, topic_name
 from labkit.errors import LabkitError, UnknownTopic
@@ -150,6 +149,8 @@ def _tasks(messages: list[str] | None, keys: int | None, rng: random.Random) -> 
 
 
 def _get_or_create(topics: Topics, name: str, partitions: int) -> Topic:
+    from labkit.jobs.topic_kind import topic_of_tasks
+
     try:
         return topic_of_tasks(topics, name)
     except UnknownTopic:

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal, topic_of_tasks
+from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, SettingsError, UnknownTopic
 
@@ -98,10 +97,12 @@ def work(
     seed: Annotated[int | None, typer.Option(help="Of the service times.", show_default="0")] = None,
 ) -> None:
     """Work on a topic's tasks until Ctrl-C; leave one record per task."""
+    from labkit.cli.dispatcher_view import dead_letters_in
     from labkit.cli.line_stream import print_line_by_line
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import say
     from labkit.cli.watched_group import WatchedGroup
+    from labkit.jobs.topic_kind import topic_of_tasks
     from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
@@ -172,17 +173,10 @@ def work(
     done, failed = (sum(getattr(one, count) for one in members.last) for count in ("done", "failed"))
     seconds = time.monotonic() - started
     say(f"{done} tasks done, {failed} attempts failed in {seconds:.1f} s by {at_work} of {workers} workers.")
-    dead = _dead_letters(outcomes, topic)
+    dead = dead_letters_in(outcomes, topic)
     if dead:
         say(dead)
     say(f"Records: {target if members.target == target.absolute() else members.target}")
-
-
-def _dead_letters(outcomes: Counter[str], topic: str) -> str:
-    from labkit.cli.dispatcher_view import dead_letters_of
-    from labkit.measure.task_record import BAD, DEAD
-
-    return dead_letters_of({topic: outcomes[DEAD] + outcomes[BAD]})
 
 
 def _import(name: str) -> Handler:

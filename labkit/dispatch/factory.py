@@ -18,6 +18,7 @@ from labkit.dispatch.dispatcher import Dispatcher
 from labkit.dispatch.dispatcher_admission import DispatcherAdmission
 from labkit.dispatch.session_options import DEFAULT_POLICY, limit_of
 from labkit.errors import UnknownTopic
+from labkit.jobs.topic_kind import topic_of_tasks
 from labkit.lab import Lab, attach_lab
 from labkit.parameters import checked
 from labkit.policies import PriorityClass, make_policy
@@ -55,13 +56,16 @@ def make_dispatcher(
 
     `limit`: how many tasks may be taken per task that Celery performs at once, by default as in the settings.
     `admission` says who gets in (see `labkit.dispatch.dispatcher_admission`). The records of what is shed or given up
-    go where those of Celery's workers go. Raises `SettingsError`.
+    go where those of Celery's workers go. Raises `SettingsError`, and `OtherTopicKind` if a
+    topic holds jobs or dead letters.
     """
     settings = settings or load_settings()
     name = name or new_name("dispatcher")
     import_handlers(settings)
     url = broker_url(settings, lab)
     client = connect(url)
+    for one in {class_topic(one.name) for one in classes} & set(topics.names()):
+        topic_of_tasks(topics, one)  # before any topic is made
     return Dispatcher(
         [_get_or_create(topics, class_topic(one.name), partitions) for one in classes],
         classes,
@@ -86,12 +90,14 @@ def make_bridge(
     name: str | None = None,
     settings: Settings | None = None,
 ) -> Dispatcher:
-    """A bridge: every record of the topic becomes a Celery task. Raises `UnknownTopic` and `SettingsError`."""
+    """A bridge: every record of the topic becomes a Celery task. Raises `UnknownTopic`, `OtherTopicKind`
+    if the topic holds jobs or dead letters, and `SettingsError`.
+    """
     settings = settings or load_settings()
     import_handlers(settings)
     url = broker_url(settings, lab)
     return Dispatcher(
-        [topics.get(topic)],
+        [topic_of_tasks(topics, topic)],
         [PriorityClass(name=BRIDGE)],
         make_policy("strict"),
         CelerySender(make_app(url, settings)),

@@ -33,6 +33,7 @@ from labkit.errors import (
     RedisUnreachable,
     UnknownTopic,
 )
+from labkit.jobs.topic_kind import topic_of_tasks
 from labkit.lab import Lab
 from labkit.lab.condition import wait_for
 from labkit.logs.safe_logger import safe_logger
@@ -110,8 +111,12 @@ class CelerySession(Resource, checked=True):
         self.dispatcher: Dispatcher
 
     def start(self) -> Self:
-        """Start Celery's worker and the dispatcher; returns when both are ready."""
+        """Start Celery's worker and the dispatcher; returns when both are ready.
+
+        Raises `OtherTopicKind` if the topic holds jobs or dead letters.
+        """
         if self._topic is not None:
+            topic_of_tasks(self.topics, self._topic)
             self._stack.callback(self._forget)
         self._records.skip()
         with asked(f"The session could not be noted under {self._mark}"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TypeVar
 
+from labkit.parameters import BadValue, did_you_mean
+
 LOST = "lost task"
 UNWRITTEN = "acknowledged but unwritten"
 SKIPPED = "skipped on poll"
@@ -113,11 +115,12 @@ class Verdict:
     def ok(self, allow: Collection[str] = AT_LEAST_ONCE) -> bool:
         """Whether the history was judged and there is nothing but what is allowed.
 
-        Raises `ValueError` for a name that no anomaly has.
+        Raises `BadValue` for a name that no anomaly has.
         """
         unknown = set(allow) - set(ANOMALIES)
         if unknown:
-            raise ValueError(f"There is no anomaly named {', '.join(sorted(unknown))}: {', '.join(ANOMALIES)}.")
+            name, known = min(unknown), ", ".join(ANOMALIES)
+            raise BadValue(f"There is no anomaly named {name!r}; give some of {known}.{did_you_mean(name, ANOMALIES)}")
         return self.refusal is None and not any(count for name, count in self.counts.items() if name not in allow)
 
     def __str__(self) -> str:

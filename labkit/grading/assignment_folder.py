@@ -24,6 +24,7 @@ from labkit.grading.question_verdict import Feedback
 from labkit.grading.questions import Question, read_question
 from labkit.grading.release import without_hidden_tests, without_solution
 from labkit.grading.sandbox.mounts import folder_shown
+from labkit.parameters import checked
 
 #: A cell with this tag is for students to try things out, and is not run when their work is graded.
 NOT_GRADED = "not-graded"
@@ -52,6 +53,7 @@ def files_asked(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.ipynb"), *(folder / "questions").glob("*.*")])
 
 
+@checked
 def read_assignment(folder: Path) -> Assignment:
     """The assignment in this folder. Raises `BadAssignment`, which says what is wrong in which file."""
     shown = folder_shown(folder)

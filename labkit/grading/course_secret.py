@@ -17,6 +17,7 @@ from pathlib import Path
 
 from labkit.errors import BadCourseSecret
 from labkit.grading.sandbox.mounts import folder_shown
+from labkit.parameters import checked
 
 #: The file's name in the folder of the course.
 FILE = "course_secret"
@@ -40,6 +41,7 @@ class CourseSecret:
         return hmac.digest(self._key, json.dumps([assignment, student]).encode(), "sha256").hex()
 
 
+@checked
 def make_secret(course: Path) -> CourseSecret:
     """The secret of the course in this folder, made if there is none: one that is there is never replaced.
 

@@ -18,6 +18,7 @@ from labkit.grading.sandbox.contract import Backend
 from labkit.grading.sandboxed_solution import SandboxedSolution
 from labkit.grading.solution import BrokerSource
 from labkit.grading.submission_cells import SubmissionCells, take_cells
+from labkit.parameters import check_methods
 
 #: How many figures name a seed.
 SEED_NAME = 16
@@ -46,6 +47,7 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return round(sum(verdict.possible for verdict in self.verdicts), DIGITS)
 
 
+@check_methods
 class Grader:
     """Grades submissions of one assignment. Any number of threads may use it.
 

@@ -124,8 +124,7 @@ class JobConsumer(Resource, checked=True):
         self._log = log
         self._view = view
         self._work = work
-        self._clock = clock
-        self._measure = measure
+        self._clock, self._measure = clock, measure
         self._jobs = Jobs(topic, settings=settings, clock=clock)
         self._group = JobGroup(
             topic,
@@ -149,9 +148,10 @@ class JobConsumer(Resource, checked=True):
         self._before = Outage(log_of_jobs, name, before, meanwhile="its jobs wait, which is no attempt")
         self._after = Outage(log_of_jobs, name, after, meanwhile="jobs that it has worked on wait to be noted")
         self._counting = threading.Lock()
-        self._busy = 0
-        self._idle_since = measure()
+        self._busy, self._idle_since = 0, measure()
         self.processed = 0
+        #: gives how many attempts had which outcome, and how many workers have made them
+        self.outcomes = self._group.outcomes
 
     def run(self, *, timeout: float | None, stop: threading.Event | None = None) -> None:
         """Work until there was nothing to do for `timeout` seconds (None: for ever), or until `stop` is set.

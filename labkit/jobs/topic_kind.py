@@ -62,6 +62,13 @@ def must_hold(topic: Topic, wanted: TopicKind) -> None:
     )
 
 
+def topic_of_tasks(topics: Topics, name: str) -> Topic:
+    """The topic of that name. Raises `UnknownTopic`, and `OtherTopicKind` if it holds jobs or dead letters."""
+    found = topics.get(name)
+    must_hold(found, TopicKind.TASKS)
+    return found
+
+
 def must_have_letters(topics: Topics, name: str) -> None:
     """Raise `OtherTopicKind` if the topic of this name holds dead letters itself, or its topic of them holds none.
 

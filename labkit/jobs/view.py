@@ -22,11 +22,14 @@ from labkit.parameters import checked
 from labkit.resource import Resource, end_all
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue.namespace import abandoned
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import SILENCE, Answer, left_until, on_a_thread, wait_for_answer
 from labkit.taskqueue.topics import Topic
 
 log = logging.getLogger("labkit.jobs")
 
+#: What to do where nothing came.
+OTHERWISE = "do `labkit jobs consume` and Kafka (`labkit status`) run? Else give a longer `timeout`"
 #: How long reading and waiting may take, by default, in seconds.
 TIMEOUT = 30.0
 #: How long one wait for events is, in seconds.
@@ -87,11 +90,11 @@ class JobView(Resource, checked=True):
         topic = self._answer(self._catalogue.look, deadline)
         ends = look_at_ends(self._store, lambda: self._answer(self._catalogue.ends, deadline), topic)
 
-        def is_there() -> bool:
+        def left() -> int:
             positions = self._store.positions(topic)
-            return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+            return sum(max(0, end - positions.get(partition, 0)) for partition, end in ends.items())
 
-        self._wait(is_there, deadline, timeout, f"the view was to catch up with {self.topic.name}")
+        self._wait(left, deadline, timeout, f"the view was to catch up with {self.topic.name}", "records were read")
 
     def follow(self) -> None:
         """Go on reading, in a thread, until `close`. Whatever fails is said once and tried again.
@@ -145,13 +148,15 @@ class JobView(Resource, checked=True):
             self._answer(self._catalogue.look, deadline)
         found: list[Job] = []
 
-        def is_there() -> bool:
+        def left() -> int:
             job = self.get(job_id)
-            if job is not None and job.reached(version):
-                found.append(job)
-            return bool(found)
+            if job is None or not job.reached(version):
+                return version - (0 if job is None else job.version)
+            found.append(job)
+            return 0
 
-        self._wait(is_there, deadline, timeout, f"job {job_id} was to come to version {version}")
+        what = f"job {job_id} was to come to version {version}"
+        self._wait(left, deadline, timeout, what, "changes of it were read")
         return found[0]
 
     def close(self) -> None:
@@ -188,17 +193,19 @@ class JobView(Resource, checked=True):
         self._unanswered = None
         return asked.result()
 
-    def _wait(self, is_there: Callable[[], bool], deadline: float, timeout: float, what: str) -> None:
+    def _wait(self, missing: Callable[[], int], deadline: float, timeout: float, what: str, done: str) -> None:
         """Wait for what another thread or process reads; read if nobody does, on a thread, which may be left behind."""
-        my_turn = False
+        my_turn, last = False, missing()
+        pace = Pace(-last)
         step: Future[bool | None] | None = None
         try:
-            while not is_there():
+            while last:
                 left = left_until(deadline)
                 if self._stop.is_set():
                     raise StoreFailed(f"The view of the jobs was closed while {what}.")
                 if left == 0:
-                    raise self._too_late(timeout, what)
+                    said = f"Waited {timeout:g} s in vain: {what}. {pace.so_far(-last, done)}, and {last} are left."
+                    raise self._too_late(said, pace.advice(-last, last, OTHERWISE))
                 my_turn = my_turn or (self._thread is None and self._turn.acquire(blocking=False))
                 if my_turn:
                     if step is None or step.done():
@@ -207,6 +214,7 @@ class JobView(Resource, checked=True):
                 if step is None or (step.done() and step.result() is None):
                     with self._advanced:
                         self._advanced.wait(min(left, LOOK_INTERVAL))
+                last = missing()
         finally:
             if step is not None and not step.done():  # the broker or the store hangs
                 step.add_done_callback(lambda _: self._end_turn())
@@ -226,7 +234,7 @@ class JobView(Resource, checked=True):
                 self._advanced.notify_all()
         return advanced
 
-    def _too_late(self, timeout: float, what: str) -> LabkitError:
+    def _too_late(self, said: str, advice: str) -> LabkitError:
         still = self._follower.standing_still()
         holds = self._store.origin()
         if holds is not None and holds != self._catalogue.id():
@@ -235,10 +243,7 @@ class JobView(Resource, checked=True):
                 f"process follows. Give every topic a store of its own (LABKIT_JOBS_URL).{still}"
             )
         because = f" The last error: {self._trouble}" if self._trouble is not None else ""
-        how = "Does a consumer work on the jobs (`labkit jobs consume`), and does Kafka run (`labkit status`)?"
-        return DeadlineExceeded(
-            f"Waited {timeout:g} s in vain: {what}.{because}{still} {how} Else give a longer `timeout`."
-        )
+        return DeadlineExceeded(f"{said}{because}{still} {advice}")
 
     def _follow(self) -> None:
         with self._turn:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from labkit.measure.task_record import BAD, DEAD, DONE, REPEATED, SHED
+from labkit.parameters import checked
 
 #: By no record that ends a task: it still waits, or it is gone.
 MISSING = "missing"
@@ -23,6 +24,7 @@ FATES = (DONE, DEAD, SHED, MISSING)
 _FATE_OF = {DONE: DONE, REPEATED: DONE, DEAD: DEAD, BAD: DEAD, SHED: SHED}
 
 
+@checked
 def fates(records: pd.DataFrame, produced: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     """How many tasks of each class were done, dead, shed, and missing; `produced`: class -> the ids of its tasks.
 
@@ -34,6 +36,7 @@ def fates(records: pd.DataFrame, produced: Mapping[str, Iterable[str]]) -> pd.Da
     return pd.DataFrame({fate: {name: own.count(fate) for name, own in rows.items()} for fate in FATES}, dtype="int64")
 
 
+@checked
 def fate_of_each(records: pd.DataFrame) -> dict[str, str]:
     """The fate of each task that has ended, by its id."""
     ended = records.assign(fate=records["outcome"].map(_FATE_OF)).dropna(subset="fate")

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from labkit.measure.task_record import BAD, DONE
+from labkit.parameter_checks import Count, Positive
+from labkit.parameters import BadValue, checked
 
 #: The quantiles of every summary of times.
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -37,22 +39,26 @@ class Evenness:
     p_value: float
 
 
+@checked
 def successful(records: pd.DataFrame) -> pd.DataFrame:
     """The rows of the successful attempts."""
     return records[records["outcome"] == DONE]
 
 
+@checked
 def by_number(names: Iterable[str]) -> list[str]:
     """Names in the order in which people count: worker-2 before worker-10."""
     return sorted(set(names), key=lambda name: re.sub(r"\d+", lambda number: number[0].zfill(20), name))
 
 
+@checked
 def tasks_per_worker(records: pd.DataFrame, workers: Iterable[str] = ()) -> pd.Series:
     """Tasks done per worker, index worker. Name `workers` to see those that did nothing, with 0."""
     counts = successful(records).groupby("worker").size()
     return counts.reindex(by_number([*counts.index, *workers]), fill_value=0).rename("tasks").rename_axis("worker")
 
 
+@checked
 def tasks_per_partition(records: pd.DataFrame, partitions: int | None = None) -> pd.Series:
     """Tasks done per partition, index partition. With the number of `partitions`, empty ones show as 0."""
     counts = successful(records).groupby("partition").size()
@@ -60,18 +66,21 @@ def tasks_per_partition(records: pd.DataFrame, partitions: int | None = None) ->
     return counts.reindex(pd.Index(numbers, dtype="int64"), fill_value=0).rename("tasks").rename_axis("partition")
 
 
+@checked
 def makespan(records: pd.DataFrame, since: Literal["scheduled_at", "started_at"] = "scheduled_at") -> float:
     """Seconds from the first scheduled (or, by `since`, the first started) task to the last one finished."""
     done = successful(records)
     return float(done["finished_at"].max() - done[since].min())
 
 
+@checked
 def throughput(records: pd.DataFrame) -> float:
     """Tasks done per second over the makespan."""
     span = makespan(records)
     return len(successful(records)) / span if span > 0 else float("nan")
 
 
+@checked
 def offered_and_finished(records: pd.DataFrame) -> pd.DataFrame:
     """One row per task, index task_id: when it was first scheduled and when it left, both since the start.
 
@@ -85,7 +94,8 @@ def offered_and_finished(records: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"offered_s": offered - offered.min(), "finished_s": finished - offered.min()})
 
 
-def rates(records: pd.DataFrame, bins: int = BINS, turned_away: pd.DataFrame | None = None) -> pd.DataFrame:
+@checked
+def rates(records: pd.DataFrame, bins: Count = BINS, turned_away: pd.DataFrame | None = None) -> pd.DataFrame:
     """Tasks per second over time. Index time_s, the middle of each bin; columns offered_per_s and served_per_s.
 
     A task is offered when it was first scheduled, and served when it left (see `offered_and_finished`).
@@ -106,6 +116,7 @@ def rates(records: pd.DataFrame, bins: int = BINS, turned_away: pd.DataFrame | N
     return pd.DataFrame(per_second, index=pd.Index(_middles(edges), name="time_s"))
 
 
+@checked
 def lag(records: pd.DataFrame) -> pd.Series:
     """Tasks offered and not yet finished, index time_s since the start: the value holds until the next time.
 
@@ -117,6 +128,7 @@ def lag(records: pd.DataFrame) -> pd.Series:
     return changes.groupby(level=0).sum().cumsum().rename("lag").rename_axis("time_s")
 
 
+@checked
 def times(records: pd.DataFrame) -> pd.DataFrame:
     """The times of each successful attempt in seconds, shape (attempts, 3), index that of the records.
 
@@ -133,12 +145,14 @@ def times(records: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@checked
 def time_quantiles(records: pd.DataFrame) -> pd.DataFrame:
     """Waiting, service and sojourn time in seconds: one row each, columns p50, p90, p99, mean, max."""
     return pd.DataFrame({name: summary(seconds) for name, seconds in times(records).items()}).T
 
 
-def waiting_quantiles(records: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
+@checked
+def waiting_quantiles(records: pd.DataFrame, bins: Count = BINS) -> pd.DataFrame:
     """Waiting time in seconds over time: index time_s, the middle of each bin; columns p50 and p99.
 
     A task belongs to the bin in which it started; a bin in which none did is NaN.
@@ -156,12 +170,13 @@ def waiting_quantiles(records: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     return table.reindex(range(len(middles))).set_axis(middles)
 
 
+@checked
 def recovery_time(
     records: pd.DataFrame,
     overload_ends: float,
     *,
     overload_begins: float,
-    width: float = 1.0,
+    width: Positive = 1.0,
     bound: float | None = None,
 ) -> float:
     """Seconds from the end of an overload until tasks wait about as long as before it; inf if they never do.
@@ -171,15 +186,13 @@ def recovery_time(
     median of all tasks that started before the overload began; by default that is the mean service time, because in a
     calm time the median itself may be 0. Only moments at which a task starts are looked at.
 
-    Without a task before the overload it is NaN. Raises ValueError if the overload ends before it begins, or if a width
-    or a bound makes no sense.
+    Without a task before the overload it is NaN. Raises `BadValue` if the overload ends before it begins.
     """
-    if not 0 <= overload_begins < overload_ends:
-        raise ValueError(
-            f"the overload must begin before it ends, not at {overload_begins:g} s and {overload_ends:g} s"
+    if not overload_begins < overload_ends:
+        raise BadValue(
+            f"'overload_begins' of recovery_time is {overload_begins:g} and 'overload_ends' {overload_ends:g}; give "
+            "an overload that begins before it ends."
         )
-    if not width > 0 or (bound is not None and not bound >= 0):
-        raise ValueError("the width must be above 0 s and the bound 0 s or more")
     seconds = times(records)
     started = (successful(records)["started_at"] - records["scheduled_at"].min()).rename("started_s")
     waiting = seconds["waiting_s"].set_axis(pd.to_timedelta(started, unit="s")).sort_index(kind="stable")
@@ -192,17 +205,20 @@ def recovery_time(
     return float(recovered[0].total_seconds() - overload_ends) if len(recovered) else float("inf")
 
 
+@checked
 def summary(seconds: pd.Series) -> pd.Series:
     """p50, p90, p99, mean and max, in the unit of the values."""
     values = {name: seconds.quantile(q) for name, q in QUANTILES.items()}
     return pd.Series({**values, "mean": seconds.mean(), "max": seconds.max()}, dtype="float64", name=seconds.name)
 
 
+@checked
 def lateness(receipts: pd.DataFrame) -> pd.Series:
     """How far the generator of load was behind its schedule: p50, p90, p99, mean, max in seconds, of receipts."""
     return summary(receipts["lateness"])
 
 
+@checked
 def utilisation(records: pd.DataFrame, workers: Iterable[str] = ()) -> pd.Series:
     """Busy time over the makespan per worker, between 0 and 1, index worker. Failed attempts are busy time too.
 
@@ -214,6 +230,7 @@ def utilisation(records: pd.DataFrame, workers: Iterable[str] = ()) -> pd.Series
     return (every / (span if span > 0 else float("nan"))).rename("utilisation").rename_axis("worker")
 
 
+@checked
 def side_by_side(records: pd.DataFrame) -> pd.Series:
     """For each attempt the number of the lane, from 1, in which it can be drawn without overlapping another.
 
@@ -230,12 +247,13 @@ def side_by_side(records: pd.DataFrame) -> pd.Series:
     return pd.Series(lanes, dtype="int64").reindex(records.index)
 
 
+@checked
 def evenness(counts: pd.Series | Sequence[int], expected: Sequence[float] | None = None) -> Evenness:
     """How even these counts are, against equal shares or against shares in proportion to `expected`.
 
     Coefficient of variation: population standard deviation over the mean. Chi-square: Pearson 1900, with one
     degree of freedom less than there are counts that can be above 0; its p-value is trustworthy when about
-    five or more are expected in each. Raises ValueError when `expected` does not fit the counts.
+    five or more are expected in each. Raises `BadValue` when `expected` does not fit the counts.
     """
     values = np.asarray(counts, dtype="float64")
     mean = values.mean() if values.size else 0.0
@@ -253,7 +271,10 @@ def _chi_square(counts: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     from scipy.stats import chisquare
 
     if counts.shape != weights.shape or (weights < 0).any() or (counts.size and not weights.any()):
-        raise ValueError(f"expected needs one share of 0 or more for each of the {counts.size} counts, not all 0")
+        raise BadValue(
+            f"'expected' of evenness has {weights.size} shares for {counts.size} counts; give one of 0 or more for "
+            "each, not all 0."
+        )
     possible = weights > 0
     if counts[~possible].any():
         return float("inf"), 0.0
@@ -264,7 +285,7 @@ def _chi_square(counts: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     return float(result.statistic), float(result.pvalue)
 
 
-def _edges(span: float, bins: int) -> np.ndarray:
+def _edges(span: float, bins: Count) -> np.ndarray:
     return np.linspace(0.0, span, bins + 1) if span > 0 else np.empty(0)
 
 

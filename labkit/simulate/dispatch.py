@@ -22,6 +22,8 @@ import simpy
 
 from labkit.measure.records import to_frame
 from labkit.measure.task_record import DONE, TaskRecord
+from labkit.parameter_checks import Count, Moment
+from labkit.parameters import BadValue, check_lengths, checked
 from labkit.policies import Backlog, Decision, Ledger, Policy, PriorityClass, View
 from labkit.simulate.worker_group import SIMULATED
 
@@ -41,29 +43,31 @@ class _ClassTask(NamedTuple):
     service: float
 
 
+@checked
 def poisson_arrivals(rates: Sequence[float], tasks: int, rng: np.random.Generator) -> Arrivals:
     """The first `tasks` arrivals after 0 s of independent Poisson processes, one per class, in tasks per second.
 
     Together they are one Poisson process, each of whose tasks is of a class with a chance in proportion to its rate.
-    Raises ValueError if no rate is above 0 or one is below.
+    Raises `BadValue` if no rate is above 0 or one is below.
     """
     shares = np.asarray(rates, dtype=np.float64)
     total = float(shares.sum())
     if not total > 0:
-        raise ValueError("at least one arrival rate must be above 0")
+        raise BadValue(f"'rates' of poisson_arrivals is {list(rates)}; give at least one above 0.")
     rank = rng.choice(len(shares), size=tasks, p=shares / total)
     return Arrivals(rank, rng.exponential(1 / total, size=tasks).cumsum())
 
 
+@checked
 def simulate_dispatch(
     policy: Policy,
     classes: Sequence[PriorityClass],
     *,
     rank: Sequence[int] | npt.NDArray[np.int64],
-    scheduled_at: Sequence[float] | npt.NDArray[np.float64],
+    scheduled_at: Sequence[Moment] | npt.NDArray[np.float64],
     service: Sequence[float] | npt.NDArray[np.float64],
-    servers: int,
-    capacity: int,
+    servers: Count,
+    capacity: Count,
 ) -> pd.DataFrame:
     """The records of these tasks, one row per task done, ordered by finishing time; it runs until nothing waits.
 
@@ -71,13 +75,16 @@ def simulate_dispatch(
     In a row the topic is the class, the priority its rank, and the offset the task's number in its class, by arrival;
     it was received when the dispatcher started it, and started when a server did. A task that was shed has no row.
 
-    Raises ValueError if the three columns differ in length, if a rank has no class, or without a server or room for
+    Raises `BadValue` if the three columns differ in length, if a rank has no class, or without a server or room for
     one task.
     """
-    if servers < 1 or capacity < 1:
-        raise ValueError("there must be at least one server and room for one task")
-    if not set(map(int, rank)) <= set(range(len(classes))):
-        raise ValueError(f"there are {len(classes)} classes, so ranks go from 0 to {len(classes) - 1}")
+    check_lengths("simulate_dispatch", rank=rank, scheduled_at=scheduled_at, service=service)
+    unknown = set(map(int, rank)) - set(range(len(classes)))
+    if unknown:
+        raise BadValue(
+            f"'rank' of simulate_dispatch has {min(unknown)}, and there are {len(classes)} classes; give ranks from 0 "
+            f"to {len(classes) - 1}."
+        )
     tasks = _in_order_of_arrival(rank, scheduled_at, service)
     clock = simpy.Environment(initial_time=tasks[0].arrival if tasks else 0.0)
     system = _DispatchSystem(clock, policy, classes, servers, capacity)

@@ -24,14 +24,20 @@ import simpy
 from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strategy
 from labkit.measure.records import TurnedAway, to_frame, turned_away_frame
 from labkit.measure.task_record import DONE, TaskRecord
+from labkit.parameter_checks import Count, Moment, Positive
+from labkit.parameters import check_fields, check_lengths, checked
 from labkit.simulate.worker_group import SIMULATED
 
 
-class Retries(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Retries:
     """How long a client waits for each copy of its task, in seconds, and how many copies it sends at most."""
 
-    patience: float
-    copies: int
+    patience: Positive
+    copies: Count
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class PressureRun(NamedTuple):
@@ -61,12 +67,13 @@ class _Copy:
     started_at: float = 0.0
 
 
+@checked
 def simulate_pressure(
     strategy: Strategy[Any],
     *,
-    scheduled_at: Sequence[float] | npt.NDArray[np.float64],
+    scheduled_at: Sequence[Moment] | npt.NDArray[np.float64],
     service: Sequence[float] | npt.NDArray[np.float64],
-    servers: int,
+    servers: Count,
     rank: Sequence[int] | npt.NDArray[np.int64] | None = None,
     retries: Retries | None = None,
 ) -> PressureRun:
@@ -80,14 +87,11 @@ def simulate_pressure(
     With `retries` a client that hears nothing sends the task again, under the same id with the next attempt. It hears
     when any copy is done or refused, but not when one is shed or spilled. A copy takes as long as the first one.
 
-    Raises ValueError if the columns differ in length, without a server, with a patience that is not above 0 or less
-    than one copy.
+    Raises `BadValue` if the columns differ in length, or without a server.
     """
-    if servers < 1:
-        raise ValueError("there must be at least one server")
-    if retries is not None and not (retries.patience > 0 and retries.copies >= 1):
-        raise ValueError("a client must wait for more than 0 s and send at least one copy")
-    tasks = _in_order_of_arrival([0] * len(scheduled_at) if rank is None else rank, scheduled_at, service)
+    ranks = [0] * len(scheduled_at) if rank is None else rank
+    check_lengths("simulate_pressure", rank=ranks, scheduled_at=scheduled_at, service=service)
+    tasks = _in_order_of_arrival(ranks, scheduled_at, service)
     clock = simpy.Environment(initial_time=tasks[0].arrival if tasks else 0.0)
     system = _PressureSystem(clock, strategy, servers, retries)
     clock.process(system.receive(tasks))
@@ -121,7 +125,7 @@ class _PressureSystem:
             self._clock.process(self._client(task))
 
     def _client(self, task: _ClientTask) -> Generator[simpy.Event, object, None]:
-        patience, copies = self._retries or Retries(0.0, 1)
+        patience, copies = (0.0, 1) if self._retries is None else (self._retries.patience, self._retries.copies)
         for attempt in range(1, copies + 1):
             self._send(_Copy(task, attempt, self._clock.now))
             if attempt < copies:

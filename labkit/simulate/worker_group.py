@@ -20,6 +20,8 @@ import pandas as pd
 
 from labkit.measure.records import to_frame
 from labkit.measure.task_record import DONE, TaskRecord
+from labkit.parameter_checks import Count, Moment
+from labkit.parameters import check_fields, check_lengths, checked
 from labkit.theory.assignment import round_robin
 
 #: The topic and the kind of task in simulated records.
@@ -33,9 +35,12 @@ class Change:
     A worker that joins has a name of its own, also when it takes the place of one that died.
     """
 
-    at: float
+    at: Moment
     worker: str
     what: Literal["joins", "leaves", "dies"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class _PartitionTask(NamedTuple):
@@ -49,15 +54,16 @@ class _PartitionTask(NamedTuple):
 _Queues = dict[int, deque[_PartitionTask]]
 
 
+@checked
 def simulate_worker_group(
     *,
     partition: Sequence[int],
-    scheduled_at: Sequence[float],
+    scheduled_at: Sequence[Moment],
     service: Sequence[float],
     workers: Iterable[str],
     partitions: int | None = None,
     changes: Iterable[Change] = (),
-    start: float | None = None,
+    start: Moment | None = None,
     handover: float = 0.0,
     session_timeout: float = 0.0,
 ) -> pd.DataFrame:
@@ -70,8 +76,9 @@ def simulate_worker_group(
     takes the task that arrived first. Tasks that nobody is left to do have no row. `partitions` is the
     topic's number, when the last ones may be empty.
 
-    Raises ValueError if the three columns differ in length.
+    Raises `BadValue` if the three columns differ in length.
     """
+    check_lengths("simulate_worker_group", partition=partition, scheduled_at=scheduled_at, service=service)
     tasks = _tasks(partition, scheduled_at, service)
     queues = _queues(tasks, partitions or 0)
     now = start if start is not None else min((task.arrival for task in tasks), default=0.0)
@@ -159,14 +166,14 @@ def _record(task: _PartitionTask, worker: str, begin: float, end: float) -> Task
 LANE_COLUMNS = ("task", "lane", "server", "started_at", "finished_at")
 
 
-def simulate_lanes(lanes: Sequence[Hashable], service: Sequence[float], servers: int) -> pd.DataFrame:
-    """When each task is done, one row per task in the order of finishing, with the columns `COLUMNS`; times in seconds.
+@checked
+def simulate_lanes(lanes: Sequence[Hashable], service: Sequence[float], servers: Count) -> pd.DataFrame:
+    """When each task is done, one row per task in the order of finishing, columns `LANE_COLUMNS`; times in seconds.
 
-    `lanes` and `service` (seconds) have one entry per task, in the order of the partition. Raises ValueError if they
+    `lanes` and `service` (seconds) have one entry per task, in the order of the partition. Raises `BadValue` if they
     differ in length, or if there is no server.
     """
-    if servers < 1:
-        raise ValueError("there must be at least one server")
+    check_lengths("simulate_lanes", lanes=lanes, service=service)
     waiting: dict[Hashable, deque[int]] = {}
     for task, (lane, _) in enumerate(zip(lanes, service, strict=True)):
         waiting.setdefault(lane, deque()).append(task)

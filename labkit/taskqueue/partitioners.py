@@ -64,6 +64,7 @@ def _positive_hash(key: bytes) -> int:
     return murmur2(key) & 0x7FFFFFFF
 
 
+@checked
 def key_hash(*, unkeyed: Partitioner | None = None) -> Partitioner:
     """By the key's hash, as Kafka's Java client does: tasks with equal keys meet on one partition, in order.
 
@@ -87,6 +88,7 @@ def round_robin() -> Partitioner:
     return partition_of
 
 
+@checked
 def sticky(rng: Random, *, batch: int = STICKY_BATCH) -> Partitioner:
     """A batch of `batch` tasks on one partition, then the next on another drawn from `rng`, whatever the key.
 
@@ -111,6 +113,7 @@ def _another(rng: Random, current: int, partitions: int) -> int:
     return drawn + 1 if drawn >= current else drawn
 
 
+@checked
 def random(rng: Random) -> Partitioner:
     """A partition drawn evenly from `rng` for every task, whatever the key."""
     draw = rng.random
@@ -134,6 +137,7 @@ def naive() -> Partitioner:
     return partition_of
 
 
+@checked
 def naive_in_new_process(keys: Sequence[bytes], partitions: int, *, hash_seed: int | None = None) -> list[int]:
     """Where `naive` puts these keys in a Python process of its own: another producer, or this one restarted.
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, LabkitError, UnknownTopic
 from labkit.lab.condition import wait_for
+from labkit.parameters import checked
 
 #: How long to wait between two looks at a condition on the broker, in seconds.
 LOOK_INTERVAL = 0.02
@@ -26,6 +27,7 @@ def left_until(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
+@checked
 def wait_until(
     condition: Callable[[], bool],
     *,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Self
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
+from labkit.parameters import checked
 from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.namespace import OwnTopics, is_in_namespace
 from labkit.taskqueue.timeouts import CHANGE_TIMEOUT, wait_until
@@ -237,6 +238,7 @@ class Topics(Resource, checked=True):
 PATIENCE = 15.0
 
 
+@checked
 def read_topic(transport: Transport, name: str, *, floor: Mapping[int, int] | None = None) -> Iterator[Record]:
     """All records there now, in the order of their offsets per partition; `name` as on the broker.
 

@@ -13,18 +13,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from labkit.parameter_checks import Count, Share
+from labkit.parameters import checked
+
 #: The chance of a fullest bin so full that its mean need not count it.
 NEGLIGIBLE = 1e-12
 
 Shares = npt.NDArray[np.float64]
 
 
-def mean_load(balls: int, bins: int) -> float:
+@checked
+def mean_load(balls: int, bins: Count) -> float:
     """Balls expected in each bin: m/n."""
     return balls / bins
 
 
-def load_deviation(balls: int, bins: int, key_shares: Sequence[float] | Shares | None = None) -> float:
+@checked
+def load_deviation(balls: int, bins: Count, key_shares: Sequence[float] | Shares | None = None) -> float:
     """Standard deviation of one bin's balls: sqrt(m (1/n) (1 - 1/n)), the binomial one.
 
     With `key_shares` not balls but keys are thrown, and all balls of a key go where the key went: the
@@ -35,7 +40,8 @@ def load_deviation(balls: int, bins: int, key_shares: Sequence[float] | Shares |
     return math.sqrt(balls * (1 / bins) * (1 - 1 / bins) * (1 + (balls - 1) * clustering))
 
 
-def load_band(balls: int, bins: int, probability: float = 0.95) -> tuple[int, int]:
+@checked
+def load_band(balls: int, bins: Count, probability: Share = 0.95) -> tuple[int, int]:
     """The range of one bin's balls, ends included, which holds at least with this probability.
 
     Exact quantiles of the binomial distribution B(m, 1/n), with equal tails. Of n bins, about
@@ -44,7 +50,8 @@ def load_band(balls: int, bins: int, probability: float = 0.95) -> tuple[int, in
     return share_band(balls, 1 / bins, probability)
 
 
-def share_band(balls: int, share: float, probability: float = 0.95) -> tuple[int, int]:
+@checked
+def share_band(balls: int, share: Share, probability: Share = 0.95) -> tuple[int, int]:
     """As `load_band`, for a bin that gets this share of the balls."""
     # a second's import, which nothing else here needs
     from scipy.stats import binom
@@ -53,7 +60,8 @@ def share_band(balls: int, share: float, probability: float = 0.95) -> tuple[int
     return int(binom.ppf(tail, balls, share)), int(binom.ppf(1 - tail, balls, share))
 
 
-def fullest_load(balls: int, bins: int) -> float:
+@checked
+def fullest_load(balls: int, bins: Count) -> float:
     """Balls in the fullest bin, about: m/n + sqrt(2 m ln n / n), for m much larger than n (ln n)^3.
 
     Raab & Steger 1998, "Balls into Bins - A Simple and Tight Analysis". It holds in the limit of many bins;
@@ -62,7 +70,8 @@ def fullest_load(balls: int, bins: int) -> float:
     return balls / bins + math.sqrt(2 * balls * math.log(bins) / bins)
 
 
-def expected_fullest_load(balls: int, bins: int) -> float:
+@checked
+def expected_fullest_load(balls: int, bins: Count) -> float:
     """Balls expected in the fullest bin, exactly but for rounding: the sum of P(fullest > k) over all k >= 0."""
     from scipy.stats import binom
 
@@ -72,7 +81,8 @@ def expected_fullest_load(balls: int, bins: int) -> float:
     return at_least + sum(1 - fullest_load_cdf(k, balls, bins) for k in range(at_least, last + 1))
 
 
-def fullest_load_cdf(k: int, balls: int, bins: int) -> float:
+@checked
+def fullest_load_cdf(k: int, balls: int, bins: Count) -> float:
     """P(the fullest bin has k balls or fewer), exactly but for rounding.
 
     Levin 1981, "A representation for multinomial cumulative distribution functions", Annals of Statistics 9:
@@ -92,11 +102,13 @@ def fullest_load_cdf(k: int, balls: int, bins: int) -> float:
     return min(max(float(sums[balls]) / at_mean, 0.0), 1.0)
 
 
-def expected_empty_bins(balls: int, bins: int) -> float:
+@checked
+def expected_empty_bins(balls: int, bins: Count) -> float:
     """Bins expected to stay empty: n (1 - 1/n)^m. With keys as balls, the partitions that no task reaches."""
     return bins * (1 - 1 / bins) ** balls
 
 
+@checked
 def zipf_shares(keys: int, exponent: float = 1.0) -> Shares:
     """Shares of the keys from the most to the least frequent, in proportion to 1/rank^exponent; they sum to 1.
 
@@ -106,12 +118,14 @@ def zipf_shares(keys: int, exponent: float = 1.0) -> Shares:
     return np.asarray(weights / weights.sum())
 
 
-def bin_shares(key_shares: Sequence[float] | Shares, bin_of_key: Sequence[int], bins: int) -> Shares:
+@checked
+def bin_shares(key_shares: Sequence[float] | Shares, bin_of_key: Sequence[int], bins: Count) -> Shares:
     """The share of each bin when key i, with its share of the balls, goes to `bin_of_key[i]`. Shape (bins,)."""
     return np.asarray(np.bincount(bin_of_key, weights=key_shares, minlength=bins), dtype=np.float64)
 
 
-def share_of_keys_moved(before: int, after: int) -> float:
+@checked
+def share_of_keys_moved(before: Count, after: Count) -> float:
     """The share of keys whose partition changes when a topic grows from `before` to `after` partitions.
 
     A key with hash h stays if h mod n = h mod m. Over one period of lcm(n, m) hashes, which are equally

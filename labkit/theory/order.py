@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+from labkit.parameter_checks import Count
+from labkit.parameters import checked
 
-def makespan_at_least(work: Mapping[Hashable, float], servers: int) -> float:
+
+@checked
+def makespan_at_least(work: Mapping[Hashable, float], servers: Count) -> float:
     """Seconds that nobody can beat: max(all work / servers, the longest lane).
 
     `work`: lane -> the sum of its service times in seconds.
@@ -18,12 +22,14 @@ def makespan_at_least(work: Mapping[Hashable, float], servers: int) -> float:
     return max(sum(work.values()) / servers, max(work.values(), default=0.0))
 
 
-def makespan_at_most(work: Mapping[Hashable, float], servers: int) -> float:
+@checked
+def makespan_at_most(work: Mapping[Hashable, float], servers: Count) -> float:
     """Seconds that it takes at worst: all work / servers + (1 - 1 / servers) x the longest lane."""
     longest = max(work.values(), default=0.0)
     return sum(work.values()) / servers + (1 - 1 / servers) * longest
 
 
-def speed_up_limit(work: Mapping[Hashable, float], servers: int) -> float:
+@checked
+def speed_up_limit(work: Mapping[Hashable, float], servers: Count) -> float:
     """How many times faster than one at a time it can be: min(servers, all work / the longest lane)."""
     return sum(work.values()) / makespan_at_least(work, servers) if work else 1.0

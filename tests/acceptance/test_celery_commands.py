@@ -120,7 +120,7 @@ def test_a_worker_performs_tasks_and_ctrl_c_ends_it_with_a_summary(type_in, send
     assert (first, lines[:-1]) == ("hello", [])
     assert re.fullmatch(
         r"celery-\w+ has ended: 2 tasks done, 2 attempts failed, 1 tasks given up, 1 recognised as done before, "
-        r"0 periodic tasks\.",
+        r"0 periodic tasks\. They are dead letters: `labkit dead list --topic TOPIC` lists those of a topic\.",
         lines[-1],
     )
 

@@ -142,3 +142,12 @@ def test_what_cannot_be_is_said(type_in, unique_name):
     said(type_in("produce", "1", *topic))
     err = said(type_in("list", "--status", "asleep", *topic), 1)
     assert "There is no --status 'ASLEEP'; choose one of NEW, RUNNING, DONE, FAILED." in err
+
+
+def test_jobs_that_stay_failed_are_named_with_what_lists_them(type_in, unique_name):
+    topic = ("--topic", unique_name)
+    said(type_in("produce", "7", "8", *topic))
+    words = ("consume", "--group", unique_name, "--timeout", "0.5", "--failing", "1", "--attempts", "1", *topic)
+    assert f"2 of {unique_name} are dead letters: `labkit dead list --topic {unique_name}` lists them." in said(
+        type_in(*words)
+    )

@@ -8,58 +8,25 @@ import math
 import random
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, get_args, get_origin
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.parameter_checks import RANGES, evaluated
+from labkit.parameter_checks import _MAY_BE_EMPTY, RANGES, Range, evaluated
 from labkit.parameters import BadType, BadValue, checked
 from labkit.taskqueue.transport.memory import MemoryTransport
+from tests.public_names import FACTS, ROOMS_OF_LABKIT, UNCHECKED, imported_names, public_callables, public_modules
 
-#: Where public names are.
-PUBLIC = (
-    "labkit",
-    "labkit.taskqueue",
-    "labkit.dispatch",
-    "labkit.policies",
-    "labkit.backpressure",
-    "labkit.lab",
-    "labkit.jobs",
-    "labkit.measure",
-    "labkit.faults",
-    "labkit.grading",
-    "labkit.taskqueue.once",
-)
-#: Facts that labkit tells, as users read them: each task makes some, so they are not checked when they are made.
-FACTS = {
-    "ClassStatus", "DeadLetter", "PartitionLag", "Backlog", "ClassView", "Decision", "View", "AdmissionDecision",
-    "QueueView", "Job", "JobEvent", "ProcessedJob", "Receipt", "TaskRecord", "Anomaly", "Event", "Verdict", "Task",
-    "Connection", "History", "Ledger", "AdmissionState", "Action", "JobStatus", "Policy", "Strategy",
-}  # fmt: skip
-#: Of these, what each task goes through: see `test_what_is_no_task_is_told_when_it_is_sent`.
+#: What each task goes through: see `test_what_is_no_task_is_told_when_it_is_sent`.
 HOT = {"new_task": {"clock", "rng", "payload"}, "Producer.send": {"task"}, "Producer.send_many": {"tasks"}}
 HOT["Jobs.create"] = {"job_id"}  # `BadJobId`
 HOT["ServiceTime.draw"] = {"task_id"}
 HOT["Producer.submit"] = {"task", "scheduled_at", "stop"}
-
-
-def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The public constructors, functions and methods, each once, with their names."""
-    seen = set()
-    for module in map(importlib.import_module, PUBLIC):
-        for name in getattr(module, "__all__", ("once", "once_in", "create_once_table")):
-            found = getattr(module, name)
-            if not callable(found) or id(found) in seen or name in FACTS:
-                continue
-            seen.add(id(found))
-            yield name, found
-            if inspect.isclass(found):
-                for method, function in vars(found).items():
-                    if inspect.isfunction(function) and not method.startswith("_"):
-                        yield f"{name}.{method}", function
 
 
 def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
@@ -67,7 +34,8 @@ def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
     kinds = set(_alternatives(annotation))
     if Any in kinds or object in kinds or any(isinstance(kind, typing.TypeVar) for kind in kinds):
         return
-    numbers = kinds & {int, float}
+    ranged = [get_args(kind) for kind in kinds if get_origin(kind) is typing.Annotated]
+    numbers = kinds & {int, float} or ranged
     yield "an object", object()
     yield "an error", ValueError()
     if str not in kinds and not _words(kinds):
@@ -75,7 +43,7 @@ def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
     if not numbers and bool not in kinds:
         yield "a number", 7
     if numbers:
-        low, high = RANGES.get(name, (0, math.inf))
+        low, high, above = ranged[0][1] if ranged else Range(*RANGES.get(name, (0, 2**63 - 1)))
         yield "true", True
         yield "NaN", math.nan
         yield "infinite", math.inf
@@ -83,14 +51,19 @@ def wrong_values(annotation: Any, name: str) -> Iterator[tuple[str, object]]:
         yield "beyond floats", 10**5000
         if low >= 0:
             yield "negative", -1
+        if low == 1 or above:
+            yield "zero", 0
         if high < 10**12:
             yield "too much", high + 1
-    if str in kinds and name not in ("effect", "prefix", "topic_id"):
+    if str in kinds and name not in _MAY_BE_EMPTY:
         yield "empty", ""
     if _words(kinds):
         yield "misspelt", _words(kinds)[0][:-1] + "x"
         yield "empty", ""
-    if not any(get_origin(kind) or getattr(kind, "__origin__", None) for kind in kinds):
+    for item in (get_args(kind)[0] for kind in kinds if get_origin(kind) in (list, Sequence, Iterable, tuple)):
+        if _is_checked(item):
+            yield "a wrong item", [object()]
+    if not ranged and not any(get_origin(kind) or getattr(kind, "__origin__", None) for kind in kinds):
         yield "a list", [object()]
 
 
@@ -102,12 +75,16 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def _is_checked(item: Any) -> bool:
+    return not ({Any, object, Hashable} & set(_alternatives(item)) or isinstance(item, typing.TypeVar))
+
+
 def _words(kinds: set[Any]) -> list[str]:
     return [word for kind in kinds if get_origin(kind) is typing.Literal for word in get_args(kind)]
 
 
 def table() -> Iterator[Any]:
-    for name, found in callables():
+    for name, found in public_callables():
         for parameter in inspect.signature(found).parameters.values():
             is_of_others = parameter.kind is inspect.Parameter.VAR_KEYWORD  # by what is made, as in labkit.registry
             if parameter.name == "self" or is_of_others or parameter.name in HOT.get(name, ()):
@@ -116,7 +93,7 @@ def table() -> Iterator[Any]:
             function = inspect.unwrap(getattr(function, "__func__", function))
             annotation = evaluated(parameter.annotation, importlib.import_module(function.__module__))
             for what, value in wrong_values(annotation, parameter.name):
-                if name == "new_task" and what == "empty":
+                if name in ("new_task", "Message") and what == "empty":
                     continue  # others may have such
                 yield pytest.param(found, parameter, value, id=f"{name}-{parameter.name}-{what}")
 
@@ -125,7 +102,25 @@ TABLE = list(table())
 
 
 def test_the_table_is_long():
-    assert len(TABLE) >= 400
+    assert len(TABLE) >= 3000
+
+
+def test_nothing_public_is_left_out_without_a_reason():
+    collected = {name.partition(".")[0] for name, _ in public_callables()}
+    for module, name in imported_names():
+        found = getattr(importlib.import_module(module), name, None)
+        is_error = inspect.isclass(found) and issubclass(found, BaseException)
+        is_code = callable(found) and not is_error
+        assert not is_code or name in collected or name in FACTS or name in UNCHECKED, f"{module}.{name}"
+    known = {one for module in ROOMS_OF_LABKIT for one in importlib.import_module(module).__all__}
+    assert {"WorkerGroup", "CelerySession", "make_bridge", "erlang_c", "simulate_pressure", "goodput"} <= collected
+    assert known.isdisjoint({"WorkerGroup", "Topics"}), "these rooms list what is theirs"
+
+
+def test_what_is_left_out_is_there():
+    names = {name for module in public_modules() for name in dir(module)}
+    for name in (*FACTS, *UNCHECKED):
+        assert name.partition(".")[0] in names, f"{name} is no name of labkit's any more"
 
 
 @pytest.mark.parametrize(("function", "parameter", "value"), TABLE)
@@ -153,6 +148,10 @@ def test_a_wrong_value_is_told_in_a_sentence(function, parameter, value):
 _NEEDS: dict[str, dict[str, Any]] = {
     "PriorityClass": {"name": "high"},
     "Retry": {},
+    "Retries": {"patience": 1.0, "copies": 1},
+    "Change": {"at": 1.0, "worker": "worker-1", "what": "joins"},
+    "Limits": {},
+    "Message": {"timestamp": datetime.now(UTC), "title": "t", "body": "b", "author": uuid4(), "topic": "t"},
     "new_task": {"kind": "a"},
     "Topic": {"name": "t", "partitions": 1, "transport": MemoryTransport()},
     "ServiceTime": {"distribution": "constant", "parameters": (1.0,)},

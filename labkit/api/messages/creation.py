@@ -34,6 +34,7 @@ from labkit.errors import (
     RedisUnreachable,
     UnknownTopic,
 )
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.partitioners import key_hash, round_robin
 from labkit.taskqueue.transport.contract import Headers, RecordMetadata
 
@@ -114,7 +115,7 @@ class Creator:
 
     async def _settle(self, topic: TopicLog, letters: Letters, tell: Queued, deadline: float) -> bool:
         """Return when all are queued, by us or by whoever else has them; False if that may be of another topic."""
-        owner = uuid4().hex
+        owner, pace = uuid4().hex, Pace(0, self._measure)
         left, pause, sure = list(letters), FIRST_LOOK, True
         while True:
             reserved = await self._reservations.reserve(topic, left, owner=owner)
@@ -132,9 +133,10 @@ class Creator:
             if not left:
                 return sure
             if self._measure() >= deadline:
+                done = pace.so_far(len(letters) - len(left), "messages were queued")
                 raise DeadlineExceeded(
-                    f"{len(left)} messages are being created elsewhere, which took longer than {self._timeout:g} s. "
-                    "Send them again: none is queued twice."
+                    f"Waited {self._timeout:g} s in vain: {len(letters)} messages were to be queued. {done}, and "
+                    f"{len(left)} are left, which are being created elsewhere. Send them again: none is queued twice."
                 )
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_LOOK)

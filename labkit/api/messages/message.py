@@ -14,6 +14,7 @@ from typing import Any, Self
 from uuid import UUID, uuid5
 
 from labkit.errors import BadGroupName, BadRecord, MessageTooLarge, NotAMessage
+from labkit.parameters import check_fields
 from labkit.taskqueue.task import MESSAGE_KIND, Task
 from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES, Headers, Record
 
@@ -30,7 +31,7 @@ _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Message:
     """What one author says at one moment to one queue; `topic` is the name of the queue.
 
-    `timestamp` has a time zone; the same moment in two zones is the same. Raises `NotAMessage`.
+    `timestamp` has a time zone; the same moment in two zones is the same. Raises `NotAMessage`, and `BadType`.
     """
 
     timestamp: datetime
@@ -40,6 +41,7 @@ class Message:
     topic: str
 
     def __post_init__(self) -> None:
+        check_fields(self, ranges=False)
         if self.timestamp.tzinfo is None:
             raise NotAMessage(f"The timestamp {self.timestamp.isoformat()} has no time zone. Write one, as Z for UTC.")
         try:
@@ -110,6 +112,15 @@ def decode_message(record: Record) -> tuple[UUID, Message]:
         where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
         raise BadRecord(f"The record at {where} is not a message: {error}") from error
     return message_id, message
+
+
+def is_message(record: Record) -> bool:
+    """Whether the message API wrote this record."""
+    try:
+        decode_message(record)
+    except BadRecord:
+        return False
+    return True
 
 
 def check_group(group: str) -> None:

@@ -12,15 +12,20 @@ Times are in ms since the epoch, by the clock of Redis, which is the only one th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
-from labkit.errors import SettingsError, TopicMismatch, UnknownTopic
+from labkit.api.messages.message import is_message
+from labkit.errors import BrokerUnreachable, SettingsError, TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letter import ensure_dead_topic
-from labkit.taskqueue.topics import Topic, Topics
+from labkit.taskqueue.topics import Topic, Topics, read_topic
 
+#: How many records of a topic are looked at, to see what it holds.
+SAMPLE = 20
 #: How long a message's id and journey are known, in seconds: as long as Kafka keeps records by default.
 KEPT = 7 * 24 * 3600.0
 #: How long it is known how far a group has read, after its last poll, in ms; then the place that Kafka knows counts.
@@ -145,7 +150,8 @@ def find_topic(topics: Topics, name: str) -> TopicLog:
 def open_topic(topics: Topics, name: str) -> TopicLog:
     """The topic of the queue of that name and its topic of dead letters, which are made if they are not there.
 
-    Raises `SettingsError` for one that is compacted, as topics of another kind are: it would lose messages.
+    Raises `SettingsError` for one that is compacted, as topics of another kind are: it would lose messages; and for one
+    whose first records are tasks or anything else but messages: each would become a dead letter.
     """
     try:
         found = find_topic(topics, name)
@@ -158,5 +164,19 @@ def open_topic(topics: Topics, name: str) -> TopicLog:
             f"LABKIT_API_TOPICS names {name!r}, which is no topic of messages: Kafka keeps the newest record of each "
             "key of it only. Name another queue."
         )
+    if not _holds_messages(found.topic):
+        raise SettingsError(
+            f"LABKIT_API_TOPICS names {name!r}, which holds other records than messages, as tasks: the API would make "
+            f"dead letters of them. `labkit work --topic {name}` works on tasks. Name another queue."
+        )
     ensure_dead_topic(found.topic)
     return found
+
+
+def _holds_messages(topic: Topic) -> bool:
+    """Whether not less than half of the topic's first records are messages; also where there are none."""
+    counts: Counter[bool] = Counter()
+    with suppress(BrokerUnreachable):  # a transaction is open for long: what was read so far counts
+        for record in islice(read_topic(topic.transport, topic.full_name), SAMPLE):
+            counts[is_message(record)] += 1
+    return counts[True] >= counts[False]

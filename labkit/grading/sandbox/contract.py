@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from labkit.parameters import check_fields
+
 MIB = 1024 * 1024
 
 #: What can end a run, or have kept it from going on.
@@ -41,6 +43,9 @@ class Limits:
     output: int = MIB
     #: one line of what it tells
     line: int = MIB
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Unfit:
 Answer = Returned | CodeError | Unfit
 
 
-class Kernel(Resource):
+class Kernel(Resource, checked=True):
     """Cells run one by one in one namespace, until one of them hangs or ends the process; then a new kernel is needed.
 
     A forged answer is a wrong value, and no more.

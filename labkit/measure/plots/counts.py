@@ -27,6 +27,7 @@ from labkit.measure.plots.style import (
     styled,
     worker_colour,
 )
+from labkit.parameter_checks import Share
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band, mean_load
 
 Counts = pd.Series | Mapping[int, int]
@@ -42,7 +43,7 @@ def tasks_per_partition(
     records_or_counts: pd.DataFrame | Counts,
     *,
     partitions: int | None = None,
-    band: float | None = 0.95,
+    band: Share | None = 0.95,
     title: str | None = None,
 ) -> Figure:
     """Bars: tasks done in each partition, with what balls in bins would do: mean, band and fullest bin.
@@ -148,7 +149,7 @@ def partition_small_multiples(
     counts_by_name: Mapping[str, Counts],
     *,
     partitions: int | None = None,
-    band: float | None = 0.95,
+    band: Share | None = 0.95,
     title: str | None = None,
 ) -> Figure:
     """A panel per name with its counts by partition; mean, band and fullest bin as in `tasks_per_partition`."""

@@ -28,6 +28,7 @@ from labkit.measure.plots.style import (
     styled,
 )
 from labkit.measure.task_record import DONE
+from labkit.parameter_checks import Moment
 
 #: With fewer bars in each row than this, a white edge keeps neighbours apart; with more it would hide them.
 FEW = 150
@@ -55,7 +56,7 @@ def gantt(
     *,
     by: By = "partition",
     workers: Iterable[str] = (),
-    events: Mapping[str, float] | None = None,
+    events: Mapping[str, Moment] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Gantt chart: a row per worker, a bar per attempt, coloured by partition or priority; failed ones are hatched.

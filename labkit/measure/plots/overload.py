@@ -29,6 +29,7 @@ from labkit.measure.plots.style import (
     say_empty,
     styled,
 )
+from labkit.parameter_checks import Drawn, Moment
 
 #: A bin of time should hold about so many tasks.
 TASKS_PER_BIN = 8
@@ -129,7 +130,7 @@ def pressures(
     runs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     *,
     overload: tuple[float, float],
-    recovery: Mapping[str, float],
+    recovery: Mapping[str, Drawn],
     title: str | None = None,
 ) -> Figure:
     """Per run a column of three panels: rates, where the tasks are that are not finished, and how long they waited.
@@ -220,7 +221,7 @@ BIN_WIDTH = 0.5
 def goodput(
     records_by_name: Mapping[str, pd.DataFrame],
     *,
-    scheduled_at: Sequence[float] | npt.NDArray[np.float64],
+    scheduled_at: Sequence[Moment] | npt.NDArray[np.float64],
     patience: float,
     title: str | None = None,
 ) -> Figure:

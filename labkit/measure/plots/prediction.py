@@ -25,6 +25,8 @@ from labkit.measure.plots.style import (
     say_empty,
     styled,
 )
+from labkit.parameter_checks import Drawn
+from labkit.parameters import BadValue, check_lengths
 
 #: With more points than this, the x axis chooses its own ticks.
 MOST_TICKS = 12
@@ -32,11 +34,11 @@ MOST_TICKS = 12
 
 @styled
 def three_lines(
-    x: Sequence[float],
+    x: Sequence[Drawn],
     *,
-    formula: Sequence[float],
-    simulation: Sequence[float],
-    broker: Sequence[float],
+    formula: Sequence[Drawn],
+    simulation: Sequence[Drawn],
+    broker: Sequence[Drawn],
     tolerance: float,
     xlabel: str,
     ylabel: str,
@@ -44,10 +46,9 @@ def three_lines(
 ) -> Figure:
     """Formula, simulation and broker over a sweep `x`; the band is the formula ± `tolerance` (0.1 is 10 %).
 
-    The three have one value per x, in the unit that `ylabel` names. Raises ValueError if their lengths differ.
+    The three have one value per x, in the unit that `ylabel` names. Raises `BadValue` if their lengths differ.
     """
-    if not len(x) == len(formula) == len(simulation) == len(broker):
-        raise ValueError("x, formula, simulation and broker need the same number of values")
+    check_lengths("three_lines", x=x, formula=formula, simulation=simulation, broker=broker)
     expected, simulated, measured = (np.asarray(line, dtype=float) for line in (formula, simulation, broker))
     figure = new_figure(title or _lines_finding(x, expected, measured, tolerance), height=4.0)
     axes = figure.subplots()
@@ -91,10 +92,13 @@ def waiting_by_utilisation(
     """Mean waiting time per class over utilisation, on a logarithmic axis.
 
     Each table has utilisations as its index, a column per class in rank order, and seconds. Where the formula is
-    infinite its line ends, and the first such place is marked. Raises ValueError if the classes differ.
+    infinite its line ends, and the first such place is marked. Raises `BadValue` if the classes differ.
     """
     if not list(formula) == list(simulation) == list(broker):
-        raise ValueError("formula, simulation and broker need the same classes in the same order")
+        raise BadValue(
+            "'formula', 'simulation' and 'broker' of waiting_by_utilisation have other columns; give the same classes "
+            "in the same order."
+        )
     figure = new_figure(title or _starved_finding(formula), height=4.2)
     axes = figure.subplots()
     axes.set(xlabel="utilisation", ylabel="mean waiting time, log scale")

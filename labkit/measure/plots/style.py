@@ -27,6 +27,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 from matplotlib.typing import ColorType
 
+from labkit.parameters import checked
+
 #: Figures are this wide, in inches: a notebook's column.
 WIDTH = 9.0
 #: The text, what is context, and a field behind the data.
@@ -78,12 +80,13 @@ def _style() -> RcParams:
 
 
 def styled(plot: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
-    """Build this figure in labkit's style."""
+    """Check what this figure is built from, and build it in labkit's style."""
+    sound = checked(plot)
 
     @wraps(plot)
     def in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
         with style():
-            return plot(*args, **kwargs)
+            return sound(*args, **kwargs)
 
     return in_style
 

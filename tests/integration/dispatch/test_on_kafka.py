@@ -12,12 +12,14 @@ from labkit.celery_app import capacity as room_module
 from labkit.celery_app.capacity import Capacity
 from labkit.celery_app.record_stream import RecordStream
 from labkit.dispatch import CelerySession, make_bridge
-from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, make_dispatcher
+from labkit.dispatch.factory import BRIDGE, BRIDGE_GROUP, class_topic, make_dispatcher
 from labkit.errors import LabkitError, SettingsError, UnknownTopic
+from labkit.jobs import Jobs, jobs_topic
 from labkit.policies import PriorityClass
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, new_task
 from labkit.taskqueue import connect as connect_kafka
+from labkit.taskqueue.cluster_errors import OtherTopicKind
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic, Topics
@@ -190,6 +192,23 @@ def test_a_bridge_makes_a_celery_task_of_every_record(lab, topics, client, at_wo
 def test_a_bridge_needs_its_topic(lab, topics, settings, unique_name):
     with pytest.raises(UnknownTopic, match=unique_name):
         make_bridge(lab, topics, unique_name, settings=settings)
+
+
+@pytest.mark.parametrize("make", ["bridge", "dispatcher", "session"])
+def test_a_topic_of_another_kind_is_refused_and_left_as_it_is(lab, topics, settings, unique_name, make):
+    topic = jobs_topic(topics, name=class_topic(unique_name))
+    with Jobs(topic) as jobs:
+        jobs.create(7)
+    before = topics.end_offsets(topic.name)
+    made = {
+        "bridge": lambda: make_bridge(lab, topics, topic.name, settings=settings),
+        "dispatcher": lambda: make_dispatcher(lab, topics, [PriorityClass(name=unique_name)], settings=settings),
+        "session": lambda: CelerySession(lab, topic=topic, settings=settings).__enter__(),
+    }
+    with pytest.raises(OtherTopicKind, match=rf"^The topic '{topic.name}' holds jobs, not tasks, so it stays as it is"):
+        made[make]()
+    assert topics.end_offsets(topic.name) == before
+    assert f"{topic.name}.dead" not in topics.names()
 
 
 @pytest.mark.parametrize("make", ["bridge", "dispatcher", "session"])

@@ -36,7 +36,7 @@ def test_anything_else_is_allowed_only_by_name():
 
 
 def test_a_name_that_no_anomaly_has_is_a_mistake():
-    with pytest.raises(ValueError, match="no anomaly named dupes: lost task"):
+    with pytest.raises(ValueError, match="no anomaly named 'dupes'; give some of lost task"):
         check([]).ok(allow=("dupes",))
 
 

@@ -141,10 +141,10 @@ def test_recovery_that_does_not_happen_takes_for_ever(overload):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"overload_begins": 14.0}, "must begin before it ends, not at 14 s and 14 s"),
-        ({"overload_begins": -1.0}, "must begin"),
-        ({"width": 0.0}, "width must be above 0"),
-        ({"bound": -0.1}, "bound 0 s or more"),
+        ({"overload_begins": 14.0}, "is 14 and 'overload_ends' 14; give an overload that begins before"),
+        ({"overload_begins": -1.0}, "of 0 or more"),
+        ({"width": 0.0}, "'width' of recovery_time is 0.0; give a finite number above 0"),
+        ({"bound": -0.1}, "of 0 or more"),
     ],
 )
 def test_an_overload_that_cannot_be_is_refused(overload, change, message):
@@ -183,7 +183,7 @@ def test_evenness_against_given_shares():
 
 @pytest.mark.parametrize("expected", [[1], [1, -1], [0, 0]])
 def test_shares_that_do_not_fit_are_refused(expected):
-    with pytest.raises(ValueError, match="one share"):
+    with pytest.raises(ValueError, match="'expected' of evenness"):
         metrics.evenness([1, 2], expected)
 
 

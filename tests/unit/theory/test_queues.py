@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from labkit.parameters import BadValue
 from labkit.theory.queues import blocking, erlang_c, mean_waits, mean_waits_single
 
 rates = st.lists(st.floats(0.01, 2.0), min_size=1, max_size=6)
@@ -141,7 +142,7 @@ def test_blocking_at_the_edges():
     ],
 )
 def test_what_cannot_be_is_refused(call):
-    with pytest.raises(ValueError, match=r"must be|shorter|longer"):
+    with pytest.raises(BadValue, match=r"' of \w+ (is|has|have) .*; give "):
         call()
 
 

@@ -175,7 +175,7 @@ class ConfluentProducer:
     def _look_up(self, topic: str) -> None:
         must_be_open("producer", closed=self._closed.is_set())
         try:
-            wait_until(lambda: self._partitions(topic) > 0, timeout=METADATA_PATIENCE, what="")
+            wait_until(lambda: self._partitions(topic) > 0, timeout=METADATA_PATIENCE, what=topic)
         except DeadlineExceeded as error:
             raise UnknownTopic(f"There is no topic {topic!r}.") from error
         self._known.add(topic)
@@ -183,7 +183,7 @@ class ConfluentProducer:
     def _wait_for_partition(self, topic: str, partition: int | None) -> None:
         # the topic may have grown a moment ago
         try:
-            wait_until(lambda: self._partitions(topic) > (partition or 0), timeout=METADATA_PATIENCE, what="")
+            wait_until(lambda: self._partitions(topic) > (partition or 0), timeout=METADATA_PATIENCE, what=topic)
         except DeadlineExceeded as error:
             raise UnknownTopic(f"The topic {topic!r} has no partition {partition}.") from error
 

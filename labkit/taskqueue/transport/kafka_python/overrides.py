@@ -216,6 +216,11 @@ def is_sender_of(client: kafka.KafkaProducer) -> bool:
     return threading.current_thread() is client._sender
 
 
+def records_under_way(client: kafka.KafkaProducer) -> int:
+    """How many records it has taken that are neither acknowledged nor refused."""
+    return sum(batch.record_count for batch in client._accumulator._incomplete.all())
+
+
 def discard(client: kafka.KafkaProducer) -> None:
     """Close a producer at once. What it has not delivered is refused."""
     client._sender.force_close()

@@ -14,6 +14,7 @@ from kafka import KafkaProducer
 
 from labkit.errors import DeadlineExceeded, NotAcknowledged, SettingsError, UnknownTopic
 from labkit.lab.connection import Connection
+from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import left_until, wait_until
 from labkit.taskqueue.transport.checks import must_be_open, must_hold_something
 from labkit.taskqueue.transport.contract import (
@@ -32,6 +33,7 @@ from labkit.taskqueue.transport.kafka_python.overrides import (
     is_sender_of,
     last_error,
     make_lasting,
+    records_under_way,
 )
 from labkit.taskqueue.transport.library_logs import LOGGER
 from labkit.taskqueue.transport.reachability import SLOW_BROKER
@@ -111,11 +113,14 @@ class KafkaPythonProducer:
         with self._renewal:
             client = self._client
         self._retirement.wait(timeout)  # what the one before had under way is refused by then
+        pace = Pace(-records_under_way(client))
         try:
             _flush(client, deadline)
         except kafka_errors.KafkaTimeoutError as error:
+            left = records_under_way(client)
             raise DeadlineExceeded(
-                f"Waited {timeout:g} s in vain: not all records were acknowledged. {SLOW_BROKER}"
+                f"Waited {timeout:g} s in vain: {pace.so_far(-left, 'records were acknowledged')}, and {left} are "
+                f"left. {SLOW_BROKER}"
             ) from error
 
     def close(self, timeout: float) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from labkit.lab.connection import Connection
+from labkit.parameters import checked
 from labkit.taskqueue.transport.contract import ConsumerConfig, ProducerConfig
 from labkit.taskqueue.transport.memory.admin import MemoryAdmin
 from labkit.taskqueue.transport.memory.cluster import MemoryCluster
@@ -26,6 +27,7 @@ class MemoryTransport:
     name = "memory"
     connection: Connection | None = None
 
+    @checked
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._cluster = MemoryCluster(clock)
 

@@ -6,6 +6,7 @@ import pytest
 
 from labkit.api.messages import MessageQueues
 from labkit.errors import SettingsError
+from labkit.taskqueue import Producer, new_task
 
 
 @pytest.mark.anyio
@@ -17,3 +18,14 @@ async def test_one_that_is_compacted_would_lose_messages(lab, topics, make_setti
         async with MessageQueues(lab, make_settings(api_topics="latest")):
             pass
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.anyio
+async def test_one_of_plain_tasks_would_have_them_made_dead_letters(lab, topics, make_settings) -> None:
+    with Producer(topics.create("work", partitions=1)) as producer:
+        producer.send_many([new_task("resize", number) for number in range(3)])
+    with pytest.raises(SettingsError, match="names 'work', which holds other records than messages") as refused:
+        async with MessageQueues(lab, make_settings(api_topics="work")):
+            pass
+    assert "\n" not in str(refused.value)
+    assert "work.dead" not in topics.names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import ClassVar
@@ -14,6 +15,7 @@ from labkit.grading.behaviour import behaviour_run, bounded_client, mistakes
 from labkit.grading.behaviour.behaviour_run import BehaviourRun, RunCut
 from labkit.grading.behaviour.student_worker import StudentWorker
 from labkit.grading.effect_sink import Effect
+from labkit.grading.plain_backend import PlainBackend
 from labkit.grading.sandbox.kernel import Kernel
 from labkit.grading.time_budget import TimeBudget
 from labkit.lab.condition import wait_for
@@ -54,7 +56,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> BehaviourRun:
     broker = SimpleNamespace(connection=None, port=9, used_up=lambda: None, clear=lambda *_: None)
     return BehaviourRun(
         SimpleNamespace(  # type: ignore[arg-type]
-            sandbox=None, cells=[], clock=time.monotonic, worker_time=TimeBudget(60, "all workers", time.monotonic)
+            sandbox=PlainBackend(Path()),
+            cells=[],
+            clock=time.monotonic,
+            worker_time=TimeBudget(60, "all workers", time.monotonic),
         ),
         broker,  # type: ignore[arg-type]
         Random(1),

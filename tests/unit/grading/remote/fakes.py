@@ -10,6 +10,7 @@ from labkit.errors import RedisUnreachable
 from labkit.grading.assignment_folder import read_assignment
 from labkit.grading.course_secret import CourseSecret
 from labkit.grading.grader import Report
+from labkit.grading.plain_backend import PlainBackend
 from labkit.grading.remote import grading_worker
 from labkit.grading.remote.file_store import FileStore
 from labkit.grading.remote.graded_work import GradingTask
@@ -106,7 +107,7 @@ class World:
             read_assignment(self.source),
             self.source,
             SECRET,
-            None,
+            PlainBackend(folder),
             clock=self.clock,
             pause=self._pass,
         )

@@ -324,7 +324,7 @@ def test_three_lines_of_no_one_and_many_points(points):
 
 
 def test_three_lines_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="same number"):
+    with pytest.raises(ValueError, match="as many of each"):
         plots.three_lines([1], formula=[1], simulation=[], broker=[1], tolerance=0.1, xlabel="x", ylabel="y")
 
 

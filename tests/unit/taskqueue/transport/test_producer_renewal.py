@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Producer
@@ -25,6 +26,9 @@ CONNECTION = Connection(bootstrap_servers="127.0.0.1:1")
 
 class Library:
     """A client of a library that takes its time to close."""
+
+    #: what is under way: nothing
+    _accumulator = SimpleNamespace(_incomplete=SimpleNamespace(all=list))
 
     def __init__(self):
         self.closes, self.may_close = threading.Event(), threading.Event()
