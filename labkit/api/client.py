@@ -21,6 +21,7 @@ from labkit.api.models import DeliveryOut, JobEventOut, JobOut, JobPage, Journey
 from labkit.errors import ApiRefused, ApiUnreachable
 from labkit.jobs import JobStatus
 from labkit.lab.loopback import is_loopback
+from labkit.parameters import BadValue
 from labkit.resource import Resource, end_all
 
 #: How long a request that failed for a reason that passes is sent again, in seconds.
@@ -41,7 +42,7 @@ class ApiClient(Resource):
     `urls` are the addresses of one or several servers of the same lab; when one does not answer, the next is asked.
     What fails for a reason that passes (no connection, 429, 503, a first request still in progress) is tried again for
     `patience` seconds. Then, and for every other error, `ApiRefused` is raised, and `ApiUnreachable` where no server
-    answers. Not safe to use from several threads.
+    answers. Raises `BadValue` for what is no address. Not safe to use from several threads.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ApiClient(Resource):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        _must_be_addresses(urls)
         self._clients = [
             httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, mounts=_past_proxies(url)) for url in urls
         ]
@@ -183,6 +185,20 @@ def new_message(
     """A message of this moment."""
     moment = datetime.fromtimestamp(clock(), UTC)
     return Message(timestamp=moment, title=title, body=body, author=author, topic=topic)
+
+
+def _must_be_addresses(urls: Sequence[str]) -> None:
+    if not urls or not all(map(_is_address, urls)):
+        given = ", ".join(map(repr, urls)) or "nothing"
+        raise BadValue(f"'urls' of ApiClient: {given}; give the address that `labkit api` prints, as http://host:port.")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
 
 
 def _key(key: str | None) -> dict[str, str]:
