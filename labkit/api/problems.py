@@ -148,7 +148,7 @@ def _of_mistakes(request: Request, error: Exception) -> JSONResponse:
         return Problem(
             415, "The body must be JSON. Send the header `Content-Type: application/json`.", name="not-json"
         ).response()
-    mistakes = [{"where": _where(one["loc"]), "what": encodable(str(one["msg"]))} for one in found[:MOST_MISTAKES]]
+    mistakes = [{"where": _where(one["loc"]), "what": _what(str(one["msg"]))} for one in found[:MOST_MISTAKES]]
     first = mistakes[0]
     return Problem(
         422, f"The request does not fit: {first['where']}: {first['what']}.", name="invalid", mistakes=mistakes
@@ -159,6 +159,11 @@ def _body_is_no_json(request: Request, found: Sequence[Any]) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     about_body = any(tuple(one["loc"]) == ("body",) and one["type"] != "missing" for one in found)
     return about_body and not (kind == "application/json" or kind.endswith("+json"))
+
+
+def _what(message: str) -> str:
+    """A mistake in words, without what pydantic puts before those of a validator of ours."""
+    return encodable(message.removeprefix("Value error, "))
 
 
 def _where(places: Sequence[object]) -> str:

@@ -183,7 +183,7 @@ class Performer:
 
         if start.to_blame:
             return record(DEAD, KillsItsWorker(_KILLER.format(start.deaths)), start.deaths)
-        called, error = call(envelope.task)
+        called, error = call(envelope.task.evolve(attempt=attempt))
         if error is not None and is_no_attempt(error):
             # somebody else is at it, or nobody can tell: no failure of this task
             self._end_start(self._starts.withdraw, envelope)

@@ -262,9 +262,8 @@ class CelerySession(Resource, checked=True):
         if not wait_for(holds, timeout - answer_margin(timeout), interval=0.05):
             done, left = len(self._records), sum(place.lag for places in self._lag.values() for place in places)
             so_far = f"{pace.so_far(done, 'records came')}, and {left} tasks are left on Kafka."
-            advice = pace.advice(
-                done, left, "does Celery's worker run and do its tasks end? Else give a longer `timeout`"
-            )
+            look = "does the policy start tasks, does Celery's worker run, do tasks end? Else give a longer `timeout`"
+            advice = pace.advice(done, left, look)
             raise DeadlineExceeded(f"Waited {timeout:g} s in vain: {what}.{trouble} {so_far} {advice}")
 
     def _look(self, deadline: float) -> Look:

@@ -127,9 +127,9 @@ class ChildProcess:
         if self._error is not None:
             raise WorkerFailed(f"What {self.name} reported could not be taken: {self._error}") from self._error
         if self._status != 0:
-            said = self.why() or self.output.last_line() or "it said nothing"
-            how = _UNKNOWN if self._status is None else f"status {self._status}"
-            raise WorkerFailed(f"{self.name} ended with {how}: {said}")
+            last = self.output.last_line()
+            said = "" if self.why() else f". It said last: {last}" if last else ". It said nothing."
+            raise WorkerFailed(f"{self.name} ended with {self.ending()}{said}")
 
     def kill(self) -> None:
         """SIGKILL: the process ends in the middle of what it does, and with it all that it has started."""

@@ -152,7 +152,10 @@ class WorkerGroup(Resource, checked=True):
             raise failures[0]
 
     def kill(self, name: str) -> None:
-        """SIGKILL this worker's process. Its partitions are taken over when its session has timed out."""
+        """SIGKILL this worker's process, unless it is dead already, and forget it.
+
+        Its partitions are taken over when its session has timed out.
+        """
         self._members[name].kill()
         self._members.pop(name)
         self._killed.add(name)
@@ -187,7 +190,7 @@ class WorkerGroup(Resource, checked=True):
         return [member.name for member in self._members.values() if not member.alive()]
 
     def check(self) -> None:
-        """Raise `WorkerFailed` if a worker has ended by itself."""
+        """Raise `WorkerFailed` if a worker has ended by itself; `kill` forgets it, and `add` starts another."""
         for name in self.dead():
             self._members[name].join()
             raise WorkerFailed(f"{name} ended although nobody asked it to.")
@@ -205,8 +208,8 @@ class WorkerGroup(Resource, checked=True):
 
         Raises `DeadlineExceeded` when `timeout` seconds are over, also when a handler never returns or Kafka does not
         answer: it says how many tasks are left, and which have been running where, or that all are done and it could
-        not be seen in time by whom. Raises `DoneElsewhere` when others of the group have done some of the tasks since
-        it was started.
+        not be seen in time by whom. Raises `WorkerFailed` as `check` does, and `DoneElsewhere` when others of the group
+        have done some of the tasks since it was started.
         """
         what = f"the group {self.group!r} was to finish all tasks on {self.topic.name!r}"
         drain = Drain([*self._members.values()], lag=self.lag, check=self.check, what=what, timeout=timeout)

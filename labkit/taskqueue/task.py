@@ -61,6 +61,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """One piece of work. Times are seconds since the epoch; `payload` is anything that JSON can hold.
 
     `headers` are those of its record that are not labkit's own, as they stand on Kafka: names and bytes.
+    `attempt` tells a handler which one it makes: 1, or more after failures; where its worker dies, they count anew.
     """
 
     id: str
@@ -123,8 +124,7 @@ class Task(Struct, frozen=True, kw_only=True):
     def decode(cls, record: Record, *, topic_id: str = "", foreign: ForeignRecords = "refused") -> Task:
         """The task that stands in a record; raises `BadRecord`, which says what is wrong and where.
 
-        `foreign` says what is made of records that others have written, and `topic_id` from which topic they are: the
-        id of such a task names the place of its record.
+        `foreign` says what is made of records of others; the id of such a task names the `topic_id` and its place.
         """
         try:
             headers = dict(record.headers)

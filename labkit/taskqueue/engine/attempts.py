@@ -91,7 +91,7 @@ class Attempts:
         begin_on_topic(item.topic_id)
         self.task_log.started(item, item.task)
         self.running[item] = None
-        return item.task
+        return item.task if item.attempt == 1 else item.task.evolve(attempt=_attempt(item, item.task))
 
     def end(self, item: WorkItem, error: BaseException | None) -> None:
         """The handler has returned, or has raised this error."""
@@ -178,7 +178,6 @@ class Attempts:
         """Leave the record; `number` says the how-manieth failure of its kind it is."""
         record, task = item.record, item.task or _NO_TASK
         produced_at = record.timestamp_ms / 1000
-        attempt = task.attempt + (item.attempt - 1 if item.attempt else 0)
         written = TaskRecord(
             task_id=task.id,
             kind=task.kind,
@@ -188,7 +187,7 @@ class Attempts:
             key=task.key,
             priority=task.priority,
             worker=self._worker,
-            attempt=attempt if attempt < LARGEST_ATTEMPT else LARGEST_ATTEMPT,
+            attempt=_attempt(item, task),
             scheduled_at=produced_at if task.scheduled_at is None else task.scheduled_at,
             produced_at=produced_at,
             acknowledged_at=None,
@@ -210,3 +209,8 @@ class Attempts:
             level = logging.INFO if is_put_away or not is_news(number) else logging.WARNING
             why = "" if error is None else InLines(error)
             log.log(level, "%s: task %s is %s after attempt %d: %s", self._worker, name, outcome, item.attempt, why)
+
+
+def _attempt(item: WorkItem, task: Task) -> int:
+    """Which attempt at the task in this record the item is at; one that was never begun counts as its first."""
+    return min(task.attempt + max(item.attempt - 1, 0), LARGEST_ATTEMPT)

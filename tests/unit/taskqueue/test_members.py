@@ -103,5 +103,5 @@ def test_a_worker_that_has_died_while_its_record_is_taken_is_asked_for_as_long_a
         assert member.alive(), "its last record is still being taken"
     finally:
         may_go_on.set()
-    with pytest.raises(WorkerFailed, match="status -9"):
+    with pytest.raises(WorkerFailed, match="SIGKILL"):
         member.join(LONG)

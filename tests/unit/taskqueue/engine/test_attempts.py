@@ -76,6 +76,14 @@ def test_a_record_holds_the_number_of_an_attempt_whatever_the_task_came_with(tmp
     assert list(store.frame()["attempt"]) == [2**63 - 1] * 2
 
 
+def test_a_handler_sees_which_attempt_it_makes(made):
+    seen = []
+    for _ in range(3):
+        seen.append(made.attempts.begin(made.item).attempt)
+        made.attempts.end(made.item, OSError("away"))
+    assert seen == [record.attempt for record in made.records] == [1, 2, 3]
+
+
 def test_who_hands_on_leaves_no_record_and_is_through(caplog):
     caplog.set_level(logging.INFO, "labkit.task")
     made = Made()
