@@ -6,6 +6,9 @@ line starts quickly.
 
 from __future__ import annotations
 
+import labkit.early_interrupt  # noqa: F401 - before all others
+
+# isort: split
 from typing import TYPE_CHECKING
 
 from labkit.lazy_names import lazy_names, whole_dir

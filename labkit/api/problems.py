@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -148,22 +149,45 @@ def _of_mistakes(request: Request, error: Exception) -> JSONResponse:
         return Problem(
             415, "The body must be JSON. Send the header `Content-Type: application/json`.", name="not-json"
         ).response()
-    mistakes = [{"where": _where(one["loc"]), "what": _what(str(one["msg"]))} for one in found[:MOST_MISTAKES]]
-    first = mistakes[0]
-    return Problem(
-        422, f"The request does not fit: {first['where']}: {first['what']}.", name="invalid", mistakes=mistakes
+    known = _fields_of_body(request)
+    return unfit(
+        {"where": _where(one["loc"]), "what": encodable(_what(one, known))} for one in found[:MOST_MISTAKES]
     ).response()
+
+
+def unfit(mistakes: Iterable[dict[str, str]]) -> Problem:
+    """Of a request in which this does not fit, and where; one mistake at least."""
+    told = list(mistakes)
+    sentence = f"The request does not fit: {told[0]['where']}: {told[0]['what']}"
+    return Problem(422, sentence if sentence.endswith("?") else f"{sentence}.", name="invalid", mistakes=told)
+
+
+def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
+    """That there is no such `what`, and which one may be meant, or which there are."""
+    if close := get_close_matches(name, known, n=1):
+        return f"there is no such {what}; did you mean {close[0]}?"
+    return f"there is no such {what}; {'there are ' + ', '.join(known) if known else 'none is read here'}"
+
+
+def _what(mistake: Mapping[str, Any], fields: Sequence[str]) -> str:
+    if mistake["type"] == "extra_forbidden":
+        return unknown_name("field", str(mistake["loc"][-1]), fields)
+    return str(mistake["msg"]).removeprefix("Value error, ")
+
+
+def _fields_of_body(request: Request) -> Sequence[str]:
+    """What the body that is read here has, or each part of it where it is a list."""
+    read = getattr(request.scope.get("route"), "body_field", None)
+    if read is None:
+        return ()
+    kind = read.field_info.annotation
+    return list(getattr(next(iter(get_args(kind)), kind), "model_fields", ()))
 
 
 def _body_is_no_json(request: Request, found: Sequence[Any]) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     about_body = any(tuple(one["loc"]) == ("body",) and one["type"] != "missing" for one in found)
     return about_body and not (kind == "application/json" or kind.endswith("+json"))
-
-
-def _what(message: str) -> str:
-    """A mistake in words, without what pydantic puts before those of a validator of ours."""
-    return encodable(message.removeprefix("Value error, "))
 
 
 def _where(places: Sequence[object]) -> str:
@@ -177,6 +201,8 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         allowed = ", ".join(allowed_methods(request))
         return Problem(405, f"Here the methods are: {allowed}.", headers={"Allow": allowed}).response()
+    if error.status_code == 400:  # FastAPI's word for a body that it could not even begin to read, as one too deep
+        return Problem(400, "The body is not JSON, or JSON within JSON too often.", name="not-json").response()
     return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 

@@ -5,12 +5,11 @@ all, and so would `{"ack": "explicit"}` where no body is read.
 from __future__ import annotations
 
 from collections import Counter
-from difflib import get_close_matches
 from typing import Any
 
 from fastapi import Request
 
-from labkit.api.problems import Problem, encodable
+from labkit.api.problems import encodable, unfit, unknown_name
 from labkit.api.security import OPEN_PATHS
 
 #: Where the token may stand in every address.
@@ -35,10 +34,7 @@ async def check_query(request: Request) -> None:
         what = "there is none here; parameters go into the address"
         mistakes.append({"where": "body", "what": what})
     if mistakes:
-        first = mistakes[0]
-        raise Problem(
-            422, f"The request does not fit: {first['where']}: {first['what']}.", name="invalid", mistakes=mistakes
-        )
+        raise unfit(mistakes)
 
 
 def _operation(request: Request) -> dict[str, Any]:
@@ -57,6 +53,4 @@ def _mistake(name: str, times: int, known: list[str]) -> str | None:
         return "give it once"
     if name in (*known, _TOKEN):
         return None
-    if close := get_close_matches(name, known, n=1):
-        return f"there is no such parameter; did you mean {close[0]}?"
-    return f"there is no such parameter; {'there is none' if not known else 'there are ' + ', '.join(known)}"
+    return unknown_name("parameter", name, known)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from labkit.early_interrupt import take_over
 from labkit.errors import LabkitError, ServerFailed
 from labkit.plain_text import lines, one_line
 from labkit.process.signals import INTERRUPTED, have_usual_effects
@@ -30,6 +31,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
+        take_over()
         _run()
     except LabkitError as error:
         _say(lines(str(error)) if isinstance(error, ServerFailed) else one_line(str(error)))  # it may quote a log

@@ -87,7 +87,7 @@ def produce(
             with Producer(target, on_receipt=tally.take) as producer:
                 send_on_schedule(producer, tally.watch(tasks), moments, stop)
         finally:  # also if a second Ctrl-C gives up what is under way
-            print(f"{tally.acknowledged} jobs are NEW on {topic}.")
+            print(f"{tally.acknowledged} {'job is' if tally.acknowledged == 1 else 'jobs are'} NEW on {topic}.")
     if tally.refused:
         raise LabkitError(f"{tally.refused} jobs were not acknowledged; the last reason: {tally.reason}")
 
@@ -149,7 +149,8 @@ def consume(
             )
             with consumer:
                 consumer.run(timeout=timeout, stop=stop)
-    print(one_line(f"{consumer.processed} jobs processed by {group}. Log: {path}"))
+    jobs = "1 job" if consumer.processed == 1 else f"{consumer.processed} jobs"
+    print(one_line(f"{jobs} processed by {group}. Log: {path}"))
     dead = dead_letters_in(consumer.outcomes()[0], topic)
     if dead:
         print(dead)
@@ -237,11 +238,11 @@ def _view(name: str) -> Iterator[JobView]:
 
 
 def _new_jobs(job_ids: list[int] | None, number: int | None) -> Iterable[Task]:
-    """Tasks for these jobs, all checked; or for this many that are drawn, without end if None."""
+    """Tasks for these jobs, all checked and each once; or for this many that are drawn, without end if None."""
     from labkit.jobs.writer import new_job
 
     if job_ids:
-        return [new_job(job_id).to_task() for job_id in job_ids]
+        return [new_job(job_id).to_task() for job_id in dict.fromkeys(job_ids)]
     return islice((new_job().to_task() for _ in count()), number)
 
 

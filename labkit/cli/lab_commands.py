@@ -180,7 +180,7 @@ _named: list[str] = []
 
 def for_this_lab(words: str) -> str:
     """The words, in which each command says which lab it is for: that of this command, if it is not the usual one."""
-    from labkit.lab.lab_hints import USUAL, with_name
+    from labkit.lab_hints import USUAL, with_name
     from labkit.settings import load_settings
 
     name = USUAL
@@ -228,7 +228,9 @@ def _headline(found: LabStatus) -> str:
 
 
 def _facts(found: LabStatus) -> Iterator[str]:
-    if found.topics is not None:
+    if found.running and found.topics is None:
+        yield "topics  unknown: Kafka does not answer"
+    elif found.topics is not None:
         names = ", ".join(f"{name} ({count})" for name, count in found.topics.items())
         yield f"topics  {len(found.topics)}{': ' if names else ''}{names}"
     cache = found.cache

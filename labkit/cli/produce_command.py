@@ -177,8 +177,9 @@ class _ReceiptCounts:
         for task, text in islice(tasks, total):
             with self._lock:
                 self._texts[task.id] = text
-                self._sent += 1
             yield task
+            with self._lock:
+                self._sent += 1  # not before: the last one may be asked for and never be due
 
     def take(self, receipt: Receipt) -> None:
         """Count one receipt."""
@@ -224,17 +225,17 @@ class _ReceiptCounts:
             finally:
                 over.set()
                 thread.join()
+                self._sent = self._settled  # without what admission has turned away
                 view.end(Paragraph(self._line()))
 
     def _line(self, last: str = "") -> str:
         with self._lock:
-            return (
-                f"sent {self._sent}, acknowledged {self._acknowledged}{self._rate(', ')}{'   ' if last else ''}{last}"
-            )
+            sent = max(self._sent, self._settled)
+            return f"sent {sent}, acknowledged {self._acknowledged}{self._rate(', ')}{'   ' if last else ''}{last}"
 
     def summary(self, topic: str) -> str:
         """What was sent, in words."""
-        settled = self._acknowledged + self.refused
+        settled = self._settled
         if settled == 0:
             return f"Sent nothing to {topic}."
         spread = ", ".join(f"partition {number}: {count}" for number, count in sorted(self._per_partition.items()))
@@ -249,7 +250,11 @@ class _ReceiptCounts:
     def _acknowledged(self) -> int:
         return self._per_partition.total()
 
+    @property
+    def _settled(self) -> int:
+        return self._acknowledged + self.refused
+
     def _rate(self, before: str) -> str:
         """In words, if there is one: a single task has none, nor have a few that were sent at once."""
-        settled, seconds = self._acknowledged + self.refused, self._last - self._first
+        settled, seconds = self._settled, self._last - self._first
         return f"{before}{(settled - 1) / seconds:.1f}/s" if settled > 1 and seconds >= SHORTEST else ""

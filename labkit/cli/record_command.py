@@ -73,7 +73,9 @@ def _show(found: Iterable[Record], count: int | None) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"labkit: {one_line(sentence)}", file=sys.stderr, flush=True)
+    from labkit.cli.lab_commands import for_this_lab
+
+    print(f"labkit: {for_this_lab(one_line(sentence))}", file=sys.stderr, flush=True)
 
 
 def line_of(record: Record, width: int) -> str:

@@ -82,6 +82,7 @@ def describe(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
     """Show a topic's partitions and how far a group is behind on each."""
+    from labkit.cli.lab_commands import for_this_lab
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import Paragraph, console
     from labkit.taskqueue.group_kind import must_be_kind
@@ -100,7 +101,7 @@ def describe(
             while not stop.wait(WATCH_INTERVAL):
                 lags, trouble = question.look()
                 if isinstance(trouble, BrokerUnreachable | UnknownTopic):  # it may come back, or be made anew
-                    words = f"{trouble} This view goes on when that has changed; Ctrl-C ends it."
+                    words = for_this_lab(f"{trouble} This view goes on when that has changed; Ctrl-C ends it.")
                     frame = Paragraph(words)
                 elif trouble is not None:
                     raise trouble

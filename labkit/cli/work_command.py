@@ -16,7 +16,7 @@ import typer
 
 from labkit.cli.common import attached_topics, choose, start_logging, stop_on_signal
 from labkit.cli.option_types import LONGEST, MOST_AT_ONCE, MOST_ATTEMPTS, Workers, group_name, topic_name
-from labkit.errors import BrokerUnreachable, LabkitError, SettingsError, UnknownTopic
+from labkit.errors import BrokerUnreachable, LabkitError, RecordsUnwritable, SettingsError, UnknownTopic
 
 if TYPE_CHECKING:
     import threading
@@ -159,15 +159,21 @@ def work(
         )
         if service_time is None and function is None:
             say(_NO_WORK, sys.stderr)
-        with ExitStack() as stack:
-            if metrics is not None and metrics_port is not None:
-                stack.callback(metrics.serve(metrics_port))
-            stack.enter_context(members)
-            table = _WorkerTable(members.mode, time.monotonic)
-            _watch(members, stop, view, table, until_empty=until_empty)
+        unwritten: RecordsUnwritable | None = None
+        try:
+            with ExitStack() as stack:
+                if metrics is not None and metrics_port is not None:
+                    stack.callback(metrics.serve(metrics_port))
+                stack.enter_context(members)
+                table = _WorkerTable(members.mode, time.monotonic)
+                _watch(members, stop, view, table, until_empty=until_empty)
+        except RecordsUnwritable as error:
+            if not members.last:  # no worker has begun
+                raise
+            unwritten = error
         outcomes, at_work = members.outcomes()
         view.end(table.draw(members.last, _left(topics, topic, members)))
-    if not outcomes.total():
+    if not outcomes.total() and unwritten is None:
         say(f"No task was done; no records are left. Does {topic} hold any?")
         return
     done, failed = (sum(getattr(one, count) for one in members.last) for count in ("done", "failed"))
@@ -176,6 +182,8 @@ def work(
     dead = dead_letters_in(outcomes, topic)
     if dead:
         say(dead)
+    if unwritten is not None:
+        raise unwritten
     say(f"Records: {target if members.target == target.absolute() else members.target}")
 
 

@@ -12,11 +12,11 @@ from labkit.errors import LabError, LabNotRunning
 from labkit.lab import restart
 from labkit.lab.connection import Connection, external_connection, plain_connection
 from labkit.lab.folders import LabFolders, named_lab
-from labkit.lab.lab_hints import with_name
 from labkit.lab.lifecycle import check_external, find_or_start, restart_brokers, restart_redis
 from labkit.lab.startup import start
 from labkit.lab.state import State, read_state, redis_url, running_state
 from labkit.lab.supervisor import Supervisor
+from labkit.lab_hints import with_name
 from labkit.parameters import checked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings

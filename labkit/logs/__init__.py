@@ -41,7 +41,7 @@ def configure(component: Component, settings: Settings, log_dir: Path) -> None:
         for name in (*config.get("loggers", {}), *(["root"] if "root" in config else [])):
             for handler in logging.getLogger(name).handlers:
                 _say_once(handler)
-                write_plain(handler)
+                write_plain(handler, settings.lab)
                 if isinstance(handler, logging.FileHandler):
                     share(handler)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:

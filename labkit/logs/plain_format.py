@@ -11,34 +11,38 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from labkit.lab_hints import USUAL, with_name
 from labkit.plain_text import InLines, in_json, lines, one_line
 
 #: What goes before each further line.
 _INDENT = "\n    "
 
 
-def write_plain(handler: logging.Handler) -> None:
-    """Have the handler write no more than plain text, whatever its formatter makes of a record."""
+def write_plain(handler: logging.Handler, lab: str = USUAL) -> None:
+    """Have the handler write no more than plain text, whatever its formatter makes of a record.
+
+    Commands about the lab that a line names say which one, if it is not the usual one.
+    """
     formatter = handler.formatter or logging.Formatter()
     handler.setFormatter(formatter)
     if getattr(formatter, "is_plain", False):
         return
     formatter.is_plain = True  # type: ignore[attr-defined]  # several handlers share one
     if type(formatter).format is logging.Formatter.format:
-        _format_in_parts(formatter)
+        _format_in_parts(formatter, lab)
     else:  # as JSON, with escapes of its own
         whole = formatter.format
         formatter.format = lambda record: in_json(whole(record))  # type: ignore[method-assign]
 
 
-def _format_in_parts(formatter: logging.Formatter) -> None:
+def _format_in_parts(formatter: logging.Formatter, lab: str) -> None:
     message, told, stack = formatter.formatMessage, formatter.formatException, formatter.formatStack
 
     def format_message(record: logging.LogRecord) -> str:
         as_given = record.message
         record.message = lines(str(record.msg) % _plain(record.args) if record.args else as_given)
         try:
-            return message(record).replace("\n", _INDENT)
+            return with_name(message(record), lab).replace("\n", _INDENT)
         finally:
             record.message = as_given
 

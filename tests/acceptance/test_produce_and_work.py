@@ -18,7 +18,7 @@ from labkit.measure.records import read_records
 from labkit.taskqueue import WorkerGroup, connect
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
-from tests.acceptance.commands import TIMEOUT, ended, further, said
+from tests.acceptance.commands import TIMEOUT, ended, further, outcome, said
 from tests.ports import own_ports
 
 
@@ -157,6 +157,21 @@ def test_without_work_it_is_said_and_an_empty_handler_is_none(type_in, unique_na
     assert "1 tasks done" in out
     assert "Nothing is worked on" in err
     assert "it is empty" in said(type_in("work", "--handler", ""), 2)
+
+
+def test_what_was_done_is_told_also_where_its_records_could_not_be_written(type_in, unique_name, tmp_path):
+    (tmp_path / "spoiler.py").write_text(
+        "import pathlib, shutil\n"
+        "def spoil(task):\n    shutil.rmtree('out', ignore_errors=True)\n    pathlib.Path('out').touch()\n"
+    )
+    said(type_in("produce", "one", "--topic", unique_name))
+    words = ("--topic", unique_name, "--group", unique_name, "--until-empty", "--handler", "spoiler:spoil")
+    out, err = outcome(
+        type_in("work", *words, "--records", "out/mine.parquet", XDG_STATE_HOME=str(tmp_path / "state")), 1
+    )
+    assert "1 tasks done, 0 attempts failed" in out
+    assert "Records: " not in out
+    assert f"The records could not be written to {tmp_path / 'out' / 'mine.parquet'}" in err
 
 
 def test_a_share_group_works_until_none_is_left(type_in, unique_name, tmp_path):

@@ -177,4 +177,4 @@ def test_a_body_where_none_is_read_is_refused(server, path):
 def test_fields_that_a_body_does_not_have_are_refused_everywhere(server, path, body):
     answer = httpx.post(server.url + path, json=body, timeout=120)
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:labkit:invalid")
-    assert {mistake["what"] for mistake in answer.json()["mistakes"]} == {"Extra inputs are not permitted"}
+    assert all(mistake["what"].startswith("there is no such field; ") for mistake in answer.json()["mistakes"])

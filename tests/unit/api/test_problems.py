@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from labkit import errors
 from labkit.api.problems import LASTING, PASSING, Problem, add_handlers, later
@@ -62,3 +63,49 @@ def test_a_defect_tells_nothing_about_itself(error):
 
 def test_a_text_that_utf8_cannot_hold_is_escaped():
     assert answer_to(Problem(422, "a \ud800 b")).json()["detail"] == "a \\ud800 b"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def small(cls, number: int) -> int:
+        if number > 9:
+            raise ValueError("write a small one")
+        return number
+
+
+@pytest.fixture
+def reader():
+    app = FastAPI()
+    app.state.routers = (app.router,)
+
+    @app.post("/one")
+    async def one(part: Part) -> None: ...
+
+    @app.post("/many")
+    async def many(parts: list[Part]) -> None: ...
+
+    add_handlers(app)
+    return Asking(app)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/one", {"number": 1, "numbre": 2}, "body/numbre: there is no such field; did you mean number?"),
+        ("/many", [{"number": 1, "colour": 2}], "body/0/colour: there is no such field; there are number."),
+        ("/one", {"number": 10}, "body/number: write a small one."),
+    ],
+)
+def test_a_body_that_does_not_fit_is_told_in_words_of_its_own(reader, path, body, told):
+    answer = reader.post(path, json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"The request does not fit: {told}")
+
+
+@pytest.mark.parametrize("body", ["{", "[" * 100_000])
+def test_what_is_no_json_or_too_deep_is_said_to_be_so(reader, body):
+    answer = reader.post("/one", content=body.encode(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:labkit:not-json")

@@ -41,12 +41,12 @@ def test_it_is_refused_by_name(asked: Asking, query: str, where: str, what: str)
     answer = asked.get(f"/poll/x?{query}")
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:labkit:invalid"
-    assert answer.json()["detail"] == f"The request does not fit: {where}: {what}."
+    assert answer.json()["detail"] == f"The request does not fit: {where}: {what}{'' if what.endswith('?') else '.'}"
     assert answer.json()["mistakes"] == [{"where": where, "what": what}]
 
 
 def test_where_there_is_none_that_is_said(asked: Asking) -> None:
-    assert "there is none" in asked.get("/bare?x=1").json()["detail"]
+    assert "none is read here" in asked.get("/bare?x=1").json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/poll/x?topic=a&ack=b", "/poll/x?token=secret&topic=a", "/bare?token=", "/bare"])

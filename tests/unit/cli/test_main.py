@@ -9,10 +9,11 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from labkit.cli import job_commands, main, produce_command
+from labkit.cli import job_commands, lab_commands, main, produce_command
 from labkit.jobs import MAX_ATTEMPTS
 from labkit.lab.doctor import Assessment, examine
 from labkit.measure.records import Receipt
@@ -177,3 +178,28 @@ def test_a_receipt_that_cannot_be_printed_disturbs_no_client(monkeypatch):
             shown.take(receipt)
             jobs.take(receipt)
     assert (shown._acknowledged, jobs.acknowledged) == (2, 2)
+
+
+def test_the_last_line_of_what_was_sent_agrees_with_the_summary(capsys):
+    """A task that was asked for and came to no turn, since Ctrl-C came before, is in neither; nor one turned away."""
+    shown = produce_command._ReceiptCounts(one_by_one=False)
+    tasks = [(new_task("message", text), text) for text in ("sent", "turned away", "never due")]
+    with shown.shown():
+        watched = shown.watch(iter(tasks), None)
+        shown.take(Receipt(task_id=next(watched).id, topic="t", partition=0, offset=0, **TIMES, error=None))
+        next(watched)
+        next(watched)
+
+    assert capsys.readouterr().out == "sent 1, acknowledged 1\n"
+    assert shown.summary("topic").startswith("Sent 1 task to topic: 1 acknowledged, 0 refused")
+
+
+def test_a_job_that_is_named_twice_is_made_once():
+    assert [task.key for task in job_commands._new_jobs([5, 7, 5], None)] == ["5", "7"]
+
+
+@pytest.mark.parametrize(("running", "first"), [(True, "topics  unknown: Kafka does not answer"), (False, "cache")])
+def test_a_lab_whose_broker_does_not_answer_is_not_shown_as_one_without_topics(running, first):
+    cache = SimpleNamespace(jars=1, jars_wanted=1, template=True, aot="ready", size=0, folder=Path("cache"))
+    found = SimpleNamespace(running=running, topics=None, cache=cache, data_size=0, data_folder=Path("data"))
+    assert next(iter(lab_commands._facts(found))).startswith(first)

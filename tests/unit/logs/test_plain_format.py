@@ -69,3 +69,10 @@ def test_a_failure_that_is_told_in_lines_keeps_them_and_nobody_can_make_up_a_lin
     whole = InLines("ValueError: \x1b[31mred\nlabkit: all is well\n  File x, line 3")
     handler.handle(logging.makeLogRecord({"msg": "it failed: %s", "args": (whole,)}))
     assert stream.getvalue() == ("it failed: ValueError: \\x1b[31mred\n    labkit: all is well\n      File x, line 3\n")
+
+
+def test_commands_about_the_lab_that_a_line_names_say_which_one(tmp_path, capsys):
+    configure("worker", Settings(lab="b"), tmp_path)
+    logging.getLogger("labkit.some.room").warning("%s", "see `labkit status` and `labkit work`")
+    told = (tmp_path / "worker.log").read_text(encoding="utf-8"), capsys.readouterr().err
+    assert all("see `labkit status --name b` and `labkit work`" in text for text in told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.lab.lab_hints import USUAL, with_name
+from labkit.lab_hints import USUAL, with_name
 
 WORDS = "`labkit up` starts it, `labkit logs --follow` tells more; `labkit work` works, `labkit down --name b` ends b."
 
