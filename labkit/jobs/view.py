@@ -16,12 +16,9 @@ from labkit.jobs.follower import Catalogue, Follower, look_at_ends
 from labkit.jobs.job import Job, JobEvent, JobStatus
 from labkit.jobs.store import Store, StoreMoved
 from labkit.jobs.writer import Jobs
-from labkit.lab import Lab
 from labkit.outage import Outage
-from labkit.parameters import checked
 from labkit.resource import Resource, end_all
-from labkit.settings import Settings, load_settings
-from labkit.taskqueue.namespace import abandoned
+from labkit.settings import Settings
 from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import SILENCE, Answer, left_until, on_a_thread, wait_for_answer
 from labkit.taskqueue.topics import Topic
@@ -285,18 +282,3 @@ class JobView(Resource, checked=True):
             except StoreMoved:  # another process reads too, and mends what is left
                 return
             log.info("%d jobs were written again, since their last event was an older one", len(outvoted))
-
-
-@checked
-def open_view(topic: Topic, lab: Lab, *, settings: Settings | None = None) -> JobView:
-    """The view of the topic in the store of the settings, by default in SQLite beside the lab's data.
-
-    Files there whose topics were of programs of this machine alone that have ended are deleted.
-    """
-    settings = settings or load_settings()
-    if settings.jobs_url is not None:
-        return JobView(topic, settings.jobs_url, settings=settings)
-    folder = lab.data_folder / "jobs"
-    for name in abandoned((file.name for file in folder.glob("*")), is_local=lab.connection.is_local):
-        (folder / name).unlink(missing_ok=True)
-    return JobView(topic, f"sqlite:///{folder / topic.full_name}.sqlite", settings=settings)
