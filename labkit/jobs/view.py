@@ -25,8 +25,6 @@ from labkit.taskqueue.topics import Topic
 
 log = logging.getLogger("labkit.jobs")
 
-#: What to do where nothing came.
-OTHERWISE = "do `labkit jobs consume` and Kafka (`labkit status`) run? Else give a longer `timeout`"
 #: How long reading and waiting may take, by default, in seconds.
 TIMEOUT = 30.0
 #: How long one wait for events is, in seconds.
@@ -42,6 +40,7 @@ MENDED_AT_ONCE = 100
 
 JobList = list[Job]
 EventList = list[JobEvent]
+_SEE = "do `labkit jobs consume` and Kafka (`labkit status`) run? Else give a longer `timeout`"
 
 
 class JobView(Resource, checked=True):
@@ -152,8 +151,7 @@ class JobView(Resource, checked=True):
             found.append(job)
             return 0
 
-        what = f"job {job_id} was to come to version {version}"
-        self._wait(left, deadline, timeout, what, "changes of it were read")
+        self._wait(left, deadline, timeout, f"job {job_id} was to come to version {version}", "changes of it were read")
         return found[0]
 
     def close(self) -> None:
@@ -192,17 +190,16 @@ class JobView(Resource, checked=True):
 
     def _wait(self, missing: Callable[[], int], deadline: float, timeout: float, what: str, done: str) -> None:
         """Wait for what another thread or process reads; read if nobody does, on a thread, which may be left behind."""
-        my_turn, last = False, missing()
-        pace = Pace(-last)
+        my_turn, pace = False, Pace(-missing())
         step: Future[bool | None] | None = None
         try:
-            while last:
+            while last := missing():
                 left = left_until(deadline)
                 if self._stop.is_set():
                     raise StoreFailed(f"The view of the jobs was closed while {what}.")
                 if left == 0:
                     said = f"Waited {timeout:g} s in vain: {what}. {pace.so_far(-last, done)}, and {last} are left."
-                    raise self._too_late(said, pace.advice(-last, last, OTHERWISE))
+                    raise self._too_late(said, pace.advice(-last, last, _SEE))
                 my_turn = my_turn or (self._thread is None and self._turn.acquire(blocking=False))
                 if my_turn:
                     if step is None or step.done():
@@ -211,7 +208,6 @@ class JobView(Resource, checked=True):
                 if step is None or (step.done() and step.result() is None):
                     with self._advanced:
                         self._advanced.wait(min(left, LOOK_INTERVAL))
-                last = missing()
         finally:
             if step is not None and not step.done():  # the broker or the store hangs
                 step.add_done_callback(lambda _: self._end_turn())

@@ -25,10 +25,11 @@ from labkit.backpressure import Action, AdmissionDecision, AdmissionState, Strat
 from labkit.measure.records import TurnedAway, to_frame, turned_away_frame
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.parameter_checks import Count, Moment, Positive
-from labkit.parameters import check_fields, check_lengths, checked
+from labkit.parameters import check_fields, check_lengths, check_names, checked
 from labkit.simulate.worker_group import SIMULATED
 
 
+@check_names
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How long a client waits for each copy of its task, in seconds, and how many copies it sends at most."""

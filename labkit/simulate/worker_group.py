@@ -21,13 +21,14 @@ import pandas as pd
 from labkit.measure.records import to_frame
 from labkit.measure.task_record import DONE, TaskRecord
 from labkit.parameter_checks import Count, Moment
-from labkit.parameters import check_fields, check_lengths, checked
+from labkit.parameters import check_fields, check_lengths, check_names, checked
 from labkit.theory.assignment import round_robin
 
 #: The topic and the kind of task in simulated records.
 SIMULATED = "simulated"
 
 
+@check_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A worker joins, leaves (it finishes the task in hand first), or dies (the task in hand is lost).

@@ -14,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID, uuid5
 
 from labkit.errors import BadGroupName, BadRecord, MessageTooLarge, NotAMessage
-from labkit.parameters import check_fields
+from labkit.parameters import check_fields, check_names
 from labkit.taskqueue.task import MESSAGE_KIND, Task
 from labkit.taskqueue.transport.contract import MAX_RECORD_BYTES, Headers, Record
 
@@ -27,6 +27,7 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+@check_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What one author says at one moment to one queue; `topic` is the name of the queue.

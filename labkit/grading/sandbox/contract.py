@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from labkit.parameters import check_fields
+from labkit.parameters import check_fields, check_names
 
 MIB = 1024 * 1024
 
@@ -20,6 +20,7 @@ MIB = 1024 * 1024
 LimitName = Literal["memory", "processes", "CPU time", "wall time", "output"]
 
 
+@check_names
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a command may use, with all that it starts unless it says otherwise. Sizes are in bytes."""
