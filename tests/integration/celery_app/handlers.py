@@ -48,9 +48,9 @@ def write_always(task: Task) -> None:
 
 @handles("test-fail")
 def fail(task: Task) -> None:
-    """One effect, and a failure the first `times` times."""
+    """One effect, and a failure in the first `times` attempts."""
     _write(task.payload["file"], task)
-    if len(effects(task.payload["file"])) <= task.payload["times"]:
+    if task.attempt <= task.payload["times"]:
         raise ValueError(f"{task.id} cannot be done")
 
 
