@@ -15,7 +15,7 @@ from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.jobs.job_consumer import JobConsumer
-    from labkit.jobs.open_view import open_view
+    from labkit.jobs.view_location import open_view
     from labkit.jobs.view import JobView
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 _WITH_THE_STORE = {
     "JobConsumer": "labkit.jobs.job_consumer",
     "JobView": "labkit.jobs.view",
-    "open_view": "labkit.jobs.open_view",
+    "open_view": "labkit.jobs.view_location",
 }
 
 
