@@ -9,8 +9,8 @@ import psutil
 from benchmarks.figure import Figure, measured
 from labkit.lab import Lab
 from labkit.taskqueue import Producer, Topic, WorkerGroup, connect, new_task
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group.membership import Membership
 
 REPEATS = 3
 TASKS = 1_000_000
@@ -83,5 +83,5 @@ def _work_off_a_batch(topic: Topic, group: WorkerGroup, producer: Producer) -> N
 
 def worker_process() -> psutil.Process:
     children = psutil.Process().children()
-    [worker] = [child for child in children if "labkit.taskqueue.worker_process" in child.cmdline()]
+    [worker] = [child for child in children if "labkit.taskqueue.worker_group.worker_process" in child.cmdline()]
     return worker

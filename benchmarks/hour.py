@@ -15,9 +15,9 @@ from benchmarks.figure import Figure, measured
 from labkit.lab import Lab
 from labkit.taskqueue import Producer, WorkerGroup, connect, new_task
 from labkit.taskqueue.arrivals import constant
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
 
 RATE = 500.0
 #: How long it runs, and from when on its memory counts, in seconds.

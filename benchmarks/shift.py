@@ -16,8 +16,8 @@ from labkit.measure.task_record import TaskRecord
 from labkit.taskqueue import Topic
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.worker import Worker
-from labkit.taskqueue.worker_process import SWITCH_INTERVAL
+from labkit.taskqueue.worker_group.worker import Worker
+from labkit.taskqueue.worker_group.worker_process import SWITCH_INTERVAL
 
 #: What the figures say of it.
 HOW = (

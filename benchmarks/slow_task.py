@@ -18,7 +18,7 @@ from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.partition_state import PartitionState
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.transport.contract import Position, TopicPartition
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.worker import Worker
 
 TASKS = 200_000
 REPEATS = 5

@@ -18,7 +18,7 @@ from labkit.settings import TransportName, load_settings
 from labkit.taskqueue import Producer, Topic, connect, new_task
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.worker import Worker
 
 PAYLOAD = "x" * 100
 REPEATS = 7

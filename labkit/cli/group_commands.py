@@ -15,7 +15,7 @@ from labkit.errors import LabkitError
 from labkit.plain_text import one_line
 
 if TYPE_CHECKING:
-    from labkit.taskqueue.groups import GroupDescription, Groups, OffsetChange
+    from labkit.taskqueue.groups.groups import GroupDescription, Groups, OffsetChange
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.", callback=group_name)]
 
@@ -119,7 +119,7 @@ def delete(group: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not 
 
 @contextmanager
 def _groups() -> Iterator[Groups]:
-    from labkit.taskqueue.groups import Groups
+    from labkit.taskqueue.groups.groups import Groups
 
     with attached_topics() as topics, Groups(topics) as groups:
         yield groups

@@ -94,7 +94,7 @@ def produce(
     from labkit.taskqueue import Producer
     from labkit.taskqueue.admission import ProducerAdmission
     from labkit.taskqueue.arrivals import ARRIVALS
-    from labkit.taskqueue.group_kind import must_be_kind
+    from labkit.taskqueue.groups.group_kind import must_be_kind
     from labkit.taskqueue.partitioners import make_partitioner
 
     if forever and count is not None:

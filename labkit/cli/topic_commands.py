@@ -85,7 +85,7 @@ def describe(
     from labkit.cli.lab_commands import for_this_lab
     from labkit.cli.live import LiveView
     from labkit.cli.paragraph import Paragraph, console
-    from labkit.taskqueue.group_kind import must_be_kind
+    from labkit.taskqueue.groups.group_kind import must_be_kind
     from labkit.taskqueue.repeated_question import RepeatedQuestion
 
     with attached_topics() as topics:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit.process.child_process import STOP_TIMEOUT
-from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.worker_group.base_worker import WorkerStatus
+from labkit.taskqueue.worker_group.group import WorkerGroup
 
 
 class WatchedGroup(WorkerGroup):

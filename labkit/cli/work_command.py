@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from labkit.cli.fitting_table import FittingTable
     from labkit.cli.live import LiveView
     from labkit.taskqueue import Topics, WorkerGroup
-    from labkit.taskqueue.base_worker import WorkerStatus
     from labkit.taskqueue.engine.worker_config import Handler
+    from labkit.taskqueue.worker_group.base_worker import WorkerStatus
 
 log = logging.getLogger("labkit.worker")
 
@@ -106,9 +106,9 @@ def work(
     from labkit.process.output_lines import printed_outputs
     from labkit.settings import load_settings
     from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
-    from labkit.taskqueue.group_output import Output
-    from labkit.taskqueue.membership import Membership
     from labkit.taskqueue.service_time import parse_service
+    from labkit.taskqueue.worker_group.group_output import Output
+    from labkit.taskqueue.worker_group.membership import Membership
 
     if service is not None and handler is not None:
         raise LabkitError("Give --service or --handler, not both.")
@@ -131,7 +131,7 @@ def work(
     with attached_topics() as topics, stop_on_signal() as stop, LiveView() as view, printed_outputs():
         metrics = None
         if metrics_port is not None:
-            from labkit.taskqueue.group_metrics import GroupMetrics
+            from labkit.taskqueue.worker_group.group_metrics import GroupMetrics
 
             metrics = GroupMetrics(
                 topic,

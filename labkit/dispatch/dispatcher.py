@@ -37,9 +37,9 @@ from labkit.settings import Settings, load_settings
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import MAX_IN_FLIGHT, WorkerConfig
-from labkit.taskqueue.group_kind import must_be_joinable
-from labkit.taskqueue.members import ThreadMember, stop_members
+from labkit.taskqueue.groups.group_kind import must_be_joinable
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.worker_group.members import ThreadMember, stop_members
 
 if TYPE_CHECKING:
     import pandas as pd

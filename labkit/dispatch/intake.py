@@ -1,7 +1,7 @@
 """What brings the tasks of one class from Kafka to the dispatcher: a worker that works on nothing itself, and the line
 in which they wait, first come, first served.
 
-It is `labkit.taskqueue.worker.Worker` in everything that concerns Kafka: offsets are committed when their tasks are in
+It is a `Worker` of a group in everything that concerns Kafka: offsets are committed when their tasks are in
 Celery, or dropped, or dead letters; what is finished beyond the commit point is remembered; rebalances and dead letters
 are the same.
 """
@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from labkit.policies import Backlog, PriorityClass
-from labkit.taskqueue.drain import shares
 from labkit.taskqueue.engine.attempts import Attempts
 from labkit.taskqueue.engine.executors import Executor
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.work_item import WorkItem
-from labkit.taskqueue.group_state import ConsumerGroupState, GroupState
+from labkit.taskqueue.groups.group_state import ConsumerGroupState, GroupState
 from labkit.taskqueue.timeouts import wait_until_there
 from labkit.taskqueue.transport.contract import Record
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.drain import shares
+from labkit.taskqueue.worker_group.worker import Worker
 
 #: How a task gets back to that end of the line from which it was taken.
 _Back = Callable[[WorkItem], object]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.celery_app.capacity import SILENCE
 from labkit.errors import DoneElsewhere, LabkitError, TasksLost
-from labkit.taskqueue.done_elsewhere import count_elsewhere
-from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore
+from labkit.taskqueue.groups.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
+from labkit.taskqueue.worker_group.done_elsewhere import count_elsewhere
 
 if TYPE_CHECKING:
     import pandas as pd

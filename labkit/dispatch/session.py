@@ -44,11 +44,11 @@ from labkit.redis_state import asked
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
 from labkit.taskqueue import connect as connect_kafka
-from labkit.taskqueue.drain import answer_margin
 from labkit.taskqueue.namespace import new_namespace
 from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import answer_of_broker
 from labkit.taskqueue.topics import PartitionLag, Topic, Topics
+from labkit.taskqueue.worker_group.drain import answer_margin
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from typing import Literal
 from labkit.errors import LabkitError
 from labkit.faults.event import Event
 from labkit.lab import Lab
-from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.worker_group.group import WorkerGroup
 
 FaultName = Literal["kill worker", "freeze worker", "replace worker", "kill broker"]
 

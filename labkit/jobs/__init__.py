@@ -15,8 +15,8 @@ from labkit.lazy_names import lazy_names, whole_dir
 
 if TYPE_CHECKING:
     from labkit.jobs.job_consumer import JobConsumer
-    from labkit.jobs.view_location import open_view
     from labkit.jobs.view import JobView
+    from labkit.jobs.view_location import open_view
 
 __all__ = [
     "JOB_STATUS",

@@ -33,11 +33,11 @@ from labkit.taskqueue.engine.failure import describe
 from labkit.taskqueue.engine.handler import topic_id_of_task
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.service_time import ServiceTime
 from labkit.taskqueue.task import Task
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
 
 if TYPE_CHECKING:
     import pandas as pd

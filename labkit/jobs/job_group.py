@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.taskqueue.group import WorkerGroup
+from labkit.taskqueue.worker_group.group import WorkerGroup
 
 
 class JobGroup(WorkerGroup):

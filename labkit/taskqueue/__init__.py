@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from labkit.taskqueue.dead_letters import DeadLetters
     from labkit.taskqueue.engine.handler import check_time, time_left
     from labkit.taskqueue.engine.worker_config import Retry
-    from labkit.taskqueue.group import WorkerGroup
-    from labkit.taskqueue.group_output import Output
-    from labkit.taskqueue.membership import Membership
     from labkit.taskqueue.producer import Producer
     from labkit.taskqueue.service_time import ServiceTime, constant, exponential, uniform
     from labkit.taskqueue.task import Task, new_task, stock_tasks
     from labkit.taskqueue.topic import Topic
     from labkit.taskqueue.topics import PartitionLag, Topics
+    from labkit.taskqueue.worker_group.group import WorkerGroup
+    from labkit.taskqueue.worker_group.group_output import Output
+    from labkit.taskqueue.worker_group.membership import Membership
 
 _MODULE_OF = {
     "DeadLetter": "dead_letter",
@@ -38,7 +38,7 @@ _MODULE_OF = {
     "Task": "task",
     "Topic": "topic",
     "Topics": "topics",
-    "WorkerGroup": "group",
+    "WorkerGroup": "worker_group.group",
     "check_time": "engine.handler",
     "constant": "service_time",
     "exponential": "service_time",

@@ -6,8 +6,8 @@ import pytest
 
 from labkit.errors import TransportError, WorkerFailed
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group.membership import Membership
 
 TIMEOUT = 60.0
 

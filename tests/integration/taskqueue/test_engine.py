@@ -12,9 +12,9 @@ from labkit.taskqueue import Producer, Task, Topics, WorkerGroup, connect, const
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.partition_state import DELIVERIES
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.worker_group.membership import Membership
 from tests import handlers
 
 

@@ -17,9 +17,9 @@ from labkit.lab.jars import kafka_jars
 from labkit.lab.kafka_server import class_path, find_java
 from labkit.settings import Settings
 from labkit.taskqueue import Task, Topic, WorkerGroup, connect
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.worker_group.membership import Membership
 from tests import handlers
 
 SETTINGS = Settings(_env_file=None)

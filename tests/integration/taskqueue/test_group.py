@@ -6,8 +6,8 @@ import pytest
 
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, constant, stock_tasks, uniform
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None)
 

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer
 
 from labkit.taskqueue import Producer, connect, stock_tasks
 from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup
-from labkit.taskqueue.groups import GroupPartition, Groups
+from labkit.taskqueue.groups.groups import GroupPartition, Groups
 from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport import Position, Timeouts, TopicPartition

@@ -15,11 +15,11 @@ from labkit.measure.records import read_records
 from labkit.settings import Settings, environment_with
 from labkit.taskqueue import connect, worker_process
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.membership import Membership
 from tests import handlers
 
 SETTINGS = Settings(_env_file=None, session_timeout=30.0)

@@ -12,9 +12,9 @@ from labkit.errors import DoneElsewhere
 from labkit.settings import Settings
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, done_elsewhere, stock_tasks
 from labkit.taskqueue import topics as topics_module
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None, linger_ms=0)
 

@@ -12,11 +12,11 @@ from labkit.settings import Settings
 from labkit.taskqueue import Producer, Retry, Task, Topics, WorkerGroup, connect, constant, stock_tasks
 from labkit.taskqueue.cluster_errors import OtherGroupKind
 from labkit.taskqueue.dead_letters import DeadLetters
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.transport.confluent import share_groups
 from labkit.taskqueue.transport.contract import TopicPartition
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareClient, ShareConfig, SharedRecord
+from labkit.taskqueue.worker_group.membership import Membership
 from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)

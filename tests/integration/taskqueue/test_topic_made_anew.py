@@ -13,9 +13,9 @@ from labkit.errors import DeadlineExceeded, DeadTopicRefused, DoneElsewhere
 from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, new_task
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topic
+from labkit.taskqueue.worker_group.membership import Membership
 
 TIMEOUT = 60.0
 
@@ -68,7 +68,7 @@ def test_what_a_busy_worker_had_fetched_of_the_old_topic_takes_no_task_of_the_ne
     topics: Topics, unique_name: str, monkeypatch, caplog
 ) -> None:
     """It holds as much as it may of one partition; what its client has of the other one begins at the same offset."""
-    monkeypatch.setattr("labkit.taskqueue.worker.HANDOVER_TIMEOUT", 0.1)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.worker.HANDOVER_TIMEOUT", 0.1)
     begun, may_end = threading.Event(), threading.Event()
 
     def handler(task):

@@ -155,7 +155,7 @@ def test_a_line_that_is_held_gives_nothing_and_tells_when_it_goes_on():
 
 def test_nothing_is_handed_on_while_what_was_cannot_be_committed(monkeypatch):
     """Whoever gets the partitions next would hand all of it on again."""
-    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.worker.UNCOMMITTED_AT_MOST", 0.0)
     handed_on: list[int] = []
     tried, handed_on_at_tries, in_vain = threading.Event(), [], 8
     commit = MemoryConsumer.commit

@@ -28,9 +28,9 @@ from labkit.policies import PriorityClass
 from labkit.settings import Settings
 from labkit.taskqueue.admission import ProducerAdmission
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.topics import Topics
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None)
 CLASSES = [PriorityClass(name="high")]

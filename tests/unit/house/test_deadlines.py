@@ -13,8 +13,8 @@ import labkit
 PACKAGE = Path(labkit.__file__).parent
 #: Raises that have nothing to count, by module and function, and why.
 UNCOUNTED = {
-    ("taskqueue/done_elsewhere.py", "must_be_all"): "all tasks are done",
-    ("taskqueue/drain.py", "_catch_up"): "all tasks are done",
+    ("taskqueue/worker_group/done_elsewhere.py", "must_be_all"): "all tasks are done",
+    ("taskqueue/worker_group/drain.py", "_catch_up"): "all tasks are done",
     ("taskqueue/timeouts.py", "wait_until"): "`told` says it: see `WAITS`",
     ("taskqueue/timeouts.py", "wait_until_there"): "adds the broker's trouble to what `wait_until` said",
     ("taskqueue/transport/retirement.py", "wait"): "a client closes or does not",
@@ -25,8 +25,8 @@ WAITS = {
     ("dispatch/intake.py", "wait_until_joined"): "partitions of a member: `told` names them",
     ("faults/dispatch_run.py", "_wait"): "in a run of the faults themselves: told by its checker",
     ("faults/worker_run.py", "run_under_faults"): "in a run of the faults themselves: told by its checker",
-    ("taskqueue/drain.py", "wait_for_count"): "`told` counts: see tests/unit/taskqueue/test_pace.py",
-    ("taskqueue/group.py", "wait_until_balanced"): "`told` names who has which partitions",
+    ("taskqueue/worker_group/drain.py", "wait_for_count"): "`told` counts: see tests/unit/taskqueue/test_pace.py",
+    ("taskqueue/worker_group/group.py", "wait_until_balanced"): "`told` names who has which partitions",
     ("taskqueue/lab_process.py", "wait_until_ready"): "a start",
     ("taskqueue/timeouts.py", "wait_until_there"): "the same wait",
     ("taskqueue/topics.py", "create"): "a topic is there or not",

@@ -10,7 +10,7 @@ from labkit.jobs import JobConsumer, JobEvent, Jobs, JobStatus, ProcessedLog
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.worker import Worker
 
 TIMEOUT = 60.0
 

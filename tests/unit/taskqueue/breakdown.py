@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from labkit.errors import WorkerFailed
-from labkit.taskqueue.base_worker import BaseWorker
 from labkit.taskqueue.engine.executors import ThreadExecutor
+from labkit.taskqueue.worker_group.base_worker import BaseWorker
 
 
 class Endless:

@@ -15,13 +15,13 @@ from labkit.settings import Settings
 from labkit.taskqueue import Task, Topics, WorkerGroup
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.record_format import RECORD_ID, copied, is_foreign
 from labkit.taskqueue.task import DEEPEST
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport.contract import ProducerConfig, Record
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.values import NAME_UNREADABLE
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None)
 TOPIC_ID = "PZ0cbbxGTL2_XGnb8nK9iA"

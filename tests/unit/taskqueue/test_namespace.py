@@ -12,13 +12,13 @@ from labkit.errors import BrokerUnreachable, UnknownTopic
 from labkit.lab.connection import Connection
 from labkit.settings import Settings
 from labkit.taskqueue import namespace
-from labkit.taskqueue.group import WorkerGroup
 from labkit.taskqueue.namespace import abandoned, is_in_namespace, new_namespace
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.memory.admin import MemoryAdmin
+from labkit.taskqueue.worker_group.group import WorkerGroup
 
 SETTINGS = Settings(_env_file=None)
 

@@ -8,9 +8,9 @@ import pytest
 
 from labkit.errors import DeadlineExceeded
 from labkit.taskqueue import Producer, Retry, Topics, WorkerGroup, new_task
-from labkit.taskqueue.drain import shares, wait_for_count
 from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group.drain import shares, wait_for_count
 from tests.unit.clock import Clock
 
 

@@ -10,11 +10,11 @@ from labkit.settings import Settings
 from labkit.taskqueue import WorkerGroup, new_task
 from labkit.taskqueue.engine.fetcher import Fetcher
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group.membership import Membership
 from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)

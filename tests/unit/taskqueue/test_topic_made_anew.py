@@ -15,12 +15,12 @@ from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryTransport
+from labkit.taskqueue.worker_group.membership import Membership
 
 pytestmark = pytest.mark.slow
 
@@ -302,7 +302,7 @@ def test_an_answer_of_a_broker_that_lags_behind_loses_no_task(topics, monkeypatc
     """Nothing else is read from the client than what it has not given out yet."""
     monkeypatch.setattr("labkit.taskqueue.engine.topic_identity.INTERVAL", 0.01)
     monkeypatch.setattr("labkit.taskqueue.engine.fetcher.PAUSE_AFTER", 0.0)
-    monkeypatch.setattr("labkit.taskqueue.worker.HANDOVER_TIMEOUT", 0.05)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.worker.HANDOVER_TIMEOUT", 0.05)
     topics.create("t", partitions=2)
     send(topics, *old(40))
     begun, may_end = threading.Event(), threading.Event()

@@ -14,14 +14,14 @@ from labkit.errors import SettingsError, TransportError
 from labkit.settings import Settings
 from labkit.taskqueue.engine.handler import Work, topic_id_of_task
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, new_task
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.worker import Worker
 from tests import handlers
 from tests.refused_threads import refuse_threads
 from tests.unit.taskqueue.breakdown import break_down

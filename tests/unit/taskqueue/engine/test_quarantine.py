@@ -22,7 +22,7 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryConsumer, MemoryTransport
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.worker import Worker
 
 TIMEOUT = 60.0
 #: So many turns of the worker are more than it takes to begin a task that may begin.

@@ -9,8 +9,8 @@ from labkit.errors import BrokerUnreachable, TransportError, UnknownTopic
 from labkit.resource import LazyResource, Resource
 from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup, UnreadTopic
 from labkit.taskqueue.engine.offset_metadata import OffsetMetadata, is_of
+from labkit.taskqueue.groups.share_group_state import share_place
 from labkit.taskqueue.namespace import is_in_namespace
-from labkit.taskqueue.share_group_state import share_place
 from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.topic import partition_lags
 from labkit.taskqueue.topics import Topics

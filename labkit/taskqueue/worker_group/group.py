@@ -17,24 +17,24 @@ from labkit.process.child_process import STOP_TIMEOUT
 from labkit.process.signals import held_back
 from labkit.resource import Resource
 from labkit.settings import Settings, load_settings
-from labkit.taskqueue.base_worker import WorkerStatus
-from labkit.taskqueue.done_elsewhere import has_records, must_be_all
-from labkit.taskqueue.drain import ANSWER_TIMEOUT, Drain, shares, wait_for_count
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.worker_config import ExecutorName, Handler, Mode, Order, Retry
-from labkit.taskqueue.group_kind import must_be_joinable
-from labkit.taskqueue.group_options import GroupOptions
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.group_records import GroupRecords, default_target
-from labkit.taskqueue.group_state import ConsumerGroupState, DoneBefore, GroupState
-from labkit.taskqueue.members import Member, ThreadMember, stop_members, worker_class
-from labkit.taskqueue.membership import Membership
+from labkit.taskqueue.groups.group_kind import must_be_joinable
+from labkit.taskqueue.groups.group_state import ConsumerGroupState, DoneBefore, GroupState
+from labkit.taskqueue.groups.share_group_state import ShareGroupState
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.service_time import ServiceTime
-from labkit.taskqueue.share_group_state import ShareGroupState
 from labkit.taskqueue.timeouts import wait_until_there
 from labkit.taskqueue.topics import PartitionLag, Topic
-from labkit.taskqueue.worker_process import ProcessMember, worker_job
+from labkit.taskqueue.worker_group.base_worker import WorkerStatus
+from labkit.taskqueue.worker_group.done_elsewhere import has_records, must_be_all
+from labkit.taskqueue.worker_group.drain import ANSWER_TIMEOUT, Drain, shares, wait_for_count
+from labkit.taskqueue.worker_group.group_options import GroupOptions
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.group_records import GroupRecords, default_target
+from labkit.taskqueue.worker_group.members import Member, ThreadMember, stop_members, worker_class
+from labkit.taskqueue.worker_group.membership import Membership
+from labkit.taskqueue.worker_group.worker_process import ProcessMember, worker_job
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,13 +11,13 @@ from labkit.errors import BrokerUnreachable, PortInUse, UnknownTopic
 from labkit.settings import Settings
 from labkit.taskqueue import repeated_question
 from labkit.taskqueue.engine.worker_config import Retry
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.group_metrics import GroupMetrics
-from labkit.taskqueue.group_output import Output
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.topics import PartitionLag, Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.group_metrics import GroupMetrics
+from labkit.taskqueue.worker_group.group_output import Output
 from tests.conditions import PATIENCE
 
 SETTINGS = Settings(_env_file=None)

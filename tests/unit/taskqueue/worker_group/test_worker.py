@@ -16,14 +16,14 @@ from labkit.taskqueue.engine.offset_metadata import OffsetMetadata
 from labkit.taskqueue.engine.offset_tracker import OffsetTracker
 from labkit.taskqueue.engine.partition_state import UNCLEAN_STARTS
 from labkit.taskqueue.engine.worker_config import Retry, WorkerConfig
-from labkit.taskqueue.group_metrics import GroupMetrics
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import Task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryAdmin, MemoryConsumer, MemoryTransactions, MemoryTransport
-from labkit.taskqueue.worker import POLL_TIMEOUT, Worker
+from labkit.taskqueue.worker_group.group_metrics import GroupMetrics
+from labkit.taskqueue.worker_group.worker import POLL_TIMEOUT, Worker
 from tests.conditions import PATIENCE
 from tests.unit.clock import Clock
 
@@ -460,7 +460,7 @@ def test_a_task_that_is_done_elsewhere_waits_and_uses_up_no_attempt(topics, monk
 
 def test_no_task_begins_while_what_is_done_cannot_be_committed(topics, monkeypatch):
     """Whoever gets the partitions next would do all of it again."""
-    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.worker.UNCOMMITTED_AT_MOST", 0.0)
     topics.create("t", partitions=1)
     tasks = stock_tasks(100, seed=1)
     send(topics, tasks)
@@ -570,7 +570,7 @@ def test_no_task_begins_once_an_error_has_ended_the_worker(topics, monkeypatch, 
 @pytest.mark.parametrize("call", ["letter", "announcement", "commit"])
 def test_no_task_begins_while_the_broker_is_waited_for(topics, monkeypatch, call):
     """Whatever it was asked: nothing that is done meanwhile can be committed."""
-    monkeypatch.setattr("labkit.taskqueue.worker.UNCOMMITTED_AT_MOST", 0.0)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.worker.UNCOMMITTED_AT_MOST", 0.0)
     topics.create("t", partitions=2)
     first, *others = [task.evolve(key="one") for task in stock_tasks(50, seed=1)]
     by_hand = lambda number: Producer(topics.get("t"), settings=SETTINGS, partitioner=lambda *_: number)  # noqa: E731

@@ -10,7 +10,7 @@ import pytest
 from labkit.errors import BrokerUnreachable, NotAuthorized, UnknownTopic
 from labkit.taskqueue import Topics
 from labkit.taskqueue.cluster_errors import GroupInUse, UnknownGroup, UnreadTopic
-from labkit.taskqueue.groups import GroupPartition, Groups, OffsetChange
+from labkit.taskqueue.groups.groups import GroupPartition, Groups, OffsetChange
 from labkit.taskqueue.start_point import StartPoint
 from labkit.taskqueue.transport import ConsumerConfig, Position, ProducerConfig, TopicPartition
 from labkit.taskqueue.transport.memory import MemoryTransport

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from labkit.errors import TransportError
 from labkit.resource import LazyResource, end_all
-from labkit.taskqueue.group_state import DoneBefore
+from labkit.taskqueue.groups.group_state import DoneBefore
 from labkit.taskqueue.topics import PartitionLag, Topic
 from labkit.taskqueue.transport.contract import AdminClient
 from labkit.taskqueue.transport.share_contract import ShareLag

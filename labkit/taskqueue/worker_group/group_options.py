@@ -13,10 +13,10 @@ from labkit.taskqueue.engine.executors import must_suit
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.outcome import check_handler, is_asynchronous
 from labkit.taskqueue.engine.worker_config import HELD_AT_MOST, ExecutorName, Handler, Mode, Order, Retry, WorkerConfig
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.record_format import ForeignRecords
 from labkit.taskqueue.service_time import ServiceTime
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
 
 log = safe_logger("labkit.worker")
 

@@ -22,12 +22,12 @@ from labkit.process.output_lines import printed_outputs
 from labkit.process.output_log import OUTPUT_FILE, OutputLog, output_folder, use_output_folder
 from labkit.process.parent_channel import ParentChannel
 from labkit.process.signals import on_signals
-from labkit.taskqueue.base_worker import BaseWorker, RunningTask, WorkerStatus
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.members import worker_class
 from labkit.taskqueue.topics import Topic
 from labkit.taskqueue.transport import connect_transport
+from labkit.taskqueue.worker_group.base_worker import BaseWorker, RunningTask, WorkerStatus
+from labkit.taskqueue.worker_group.members import worker_class
 from labkit.typed_values import json_decoder, typed
 
 #: How long a thread may run before another gets its turn, in seconds. With Python's 5 ms, a thread that parses what

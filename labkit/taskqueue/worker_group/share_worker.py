@@ -8,7 +8,6 @@ from functools import partial
 from labkit.errors import BrokerUnreachable, KillsItsWorker, TransportError, WorkerFailed
 from labkit.logs.safe_logger import safe_logger
 from labkit.resource import end_all
-from labkit.taskqueue.base_worker import HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.dead_letter_writer import ShareDeadLetterWriter
 from labkit.taskqueue.engine.queue_contents import contents_of
 from labkit.taskqueue.engine.record_origin import RecordOrigin
@@ -26,6 +25,7 @@ from labkit.taskqueue.transport.share_contract import (
     ShareConfig,
     SharedRecord,
 )
+from labkit.taskqueue.worker_group.base_worker import HANDOVER_TIMEOUT, BaseWorker
 
 #: How long a poll waits for the first record, and the loop for a task that is worked on, in seconds.
 POLL_TIMEOUT = 0.1
@@ -42,7 +42,7 @@ log = safe_logger("labkit.worker")
 
 
 class ShareWorker(BaseWorker):
-    """Works on one topic until it is told to stop, as `labkit.taskqueue.worker.Worker` does, in a share group.
+    """Works on one topic until it is told to stop, as a `Worker` does, in a share group.
 
     Each poll locks some records for this worker. A task that is done is accepted. One whose handler raises is tried
     again here as long as there is time, else released for any worker; when its attempts are used up, it becomes a

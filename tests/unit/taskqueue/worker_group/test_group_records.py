@@ -13,7 +13,7 @@ import pytest
 from labkit.errors import RecordsUnwritable
 from labkit.measure.records import read_records
 from labkit.measure.task_record import DONE, TaskRecord
-from labkit.taskqueue.group_records import GroupRecords
+from labkit.taskqueue.worker_group.group_records import GroupRecords
 from labkit.whole_file import whole_file
 
 HAS_PROC = pytest.mark.skipif(not Path("/proc").exists(), reason="this system has no folder that nobody can write to")

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from labkit.errors import Unsupported, WorkerFailed
 from labkit.process.child_process import STOP_TIMEOUT
-from labkit.taskqueue.base_worker import BaseWorker, RunningTask, WorkerStatus
 from labkit.taskqueue.engine.worker_config import Mode
-from labkit.taskqueue.share_worker import ShareWorker
 from labkit.taskqueue.timeouts import on_a_thread
-from labkit.taskqueue.worker import Worker
+from labkit.taskqueue.worker_group.base_worker import BaseWorker, RunningTask, WorkerStatus
+from labkit.taskqueue.worker_group.share_worker import ShareWorker
+from labkit.taskqueue.worker_group.worker import Worker
 
 _HOW = "Make the group with membership=Membership(processes=True)."
 

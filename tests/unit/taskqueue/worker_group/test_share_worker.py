@@ -36,15 +36,15 @@ from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.membership import Membership
-from labkit.taskqueue.share_worker import POLL_TIMEOUT, ShareWorker
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
+from labkit.taskqueue.worker_group.share_worker import POLL_TIMEOUT, ShareWorker
 from tests import handlers
 from tests.refused_threads import refuse_threads
 from tests.unit.taskqueue.breakdown import break_down

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from labkit.errors import TransportError, UnknownTopic
 from labkit.logs.safe_logger import safe_logger
 from labkit.resource import end_all
-from labkit.taskqueue.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
 from labkit.taskqueue.engine.assigned_partitions import AssignedPartitions
 from labkit.taskqueue.engine.fetcher import MAX_POLL_RECORDS, Fetcher
 from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWriter
@@ -18,6 +17,7 @@ from labkit.taskqueue.engine.shard import Shards
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
+from labkit.taskqueue.worker_group.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
 
 #: How long a poll waits for the first record, in seconds, when nothing is worked on …
 POLL_TIMEOUT = 0.1

@@ -9,9 +9,9 @@ import pytest
 
 from labkit.errors import WorkerFailed
 from labkit.process import child_process
-from labkit.taskqueue.members import stop_members
 from labkit.taskqueue.timeouts import wait_until
-from labkit.taskqueue.worker_process import ProcessMember
+from labkit.taskqueue.worker_group.members import stop_members
+from labkit.taskqueue.worker_group.worker_process import ProcessMember
 from tests.conditions import FOR_EVER, in_time
 
 #: Seconds; the computer may be busy.
@@ -19,7 +19,7 @@ LONG = 60
 
 #: For a process of the tests, which runs what it is told.
 REPORTS_A_RECORD = """
-from labkit.taskqueue.worker_process import WorkerReport
+from labkit.taskqueue.worker_group.worker_process import WorkerReport
 from tests.unit.measure.test_record_store import record
 parent.report(WorkerReport(record=record(0)))
 """
@@ -67,7 +67,7 @@ def test_where_no_thread_can_be_started_they_are_waited_for_one_after_the_other(
     def refuse(step):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("labkit.taskqueue.members.on_a_thread", refuse)
+    monkeypatch.setattr("labkit.taskqueue.worker_group.members.on_a_thread", refuse)
     ended = threading.Event()
     ended.set()
     members = [Slow(ended), Slow(ended, "join 7"), Slow(ended)]

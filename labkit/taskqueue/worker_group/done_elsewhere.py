@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
 from labkit.measure.task_record import BAD, DEAD, FAILED
 from labkit.taskqueue.dead_letter import dead_topic, key_parts
-from labkit.taskqueue.drain import LAG_INTERVAL
-from labkit.taskqueue.group_state import DoneBefore, GroupState
+from labkit.taskqueue.groups.group_state import DoneBefore, GroupState
 from labkit.taskqueue.record_format import TASK_ID, foreign_id
 from labkit.taskqueue.timeouts import left_until, on_a_thread
 from labkit.taskqueue.topics import PartitionLag, Topic, read_topic
 from labkit.taskqueue.transport.contract import Record
+from labkit.taskqueue.worker_group.drain import LAG_INTERVAL
 
 if TYPE_CHECKING:
     import numpy as np

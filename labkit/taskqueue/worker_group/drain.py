@@ -10,11 +10,11 @@ from time import monotonic
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, UnknownTopic, WorkerFailed
 from labkit.lab.condition import interval_after
-from labkit.taskqueue.base_worker import RunningTask
-from labkit.taskqueue.members import Member
 from labkit.taskqueue.pace import Pace
 from labkit.taskqueue.timeouts import left_until, on_a_thread, wait_until
 from labkit.taskqueue.topics import PartitionLag
+from labkit.taskqueue.worker_group.base_worker import RunningTask
+from labkit.taskqueue.worker_group.members import Member
 
 #: How long to wait at least between two looks at the lag, in seconds: to ask costs time that the workers need.
 LAG_INTERVAL = 0.1

@@ -20,16 +20,16 @@ from labkit.measure.records import read_records
 from labkit.settings import Settings
 from labkit.taskqueue import worker
 from labkit.taskqueue.engine.handler import describe_handler, find_handler
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.group_state import ConsumerGroupState
-from labkit.taskqueue.membership import Membership
+from labkit.taskqueue.groups.group_state import ConsumerGroupState
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None)
 #: Conditions usually come within a second; the computer may be busy.

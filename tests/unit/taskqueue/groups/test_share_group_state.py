@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.errors import BrokerUnreachable, UnknownTopic
-from labkit.taskqueue.share_group_state import STILL, ShareGroupState
+from labkit.taskqueue.groups.share_group_state import STILL, ShareGroupState
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import ShareLag

@@ -15,13 +15,13 @@ from labkit.errors import LabkitError, SettingsError
 from labkit.parameters import BadType
 from labkit.settings import Settings
 from labkit.taskqueue.engine.worker_config import EXECUTORS, MODES, ORDERS, Retry
-from labkit.taskqueue.group import WorkerGroup
-from labkit.taskqueue.group_options import GroupOptions
-from labkit.taskqueue.group_output import Output
-from labkit.taskqueue.membership import Membership
 from labkit.taskqueue.service_time import constant
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group.group import WorkerGroup
+from labkit.taskqueue.worker_group.group_options import GroupOptions
+from labkit.taskqueue.worker_group.group_output import Output
+from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None)
 
