@@ -43,7 +43,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "workers": (0, 10_000),
 }
 #: The texts that may be empty.
-_MAY_BE_EMPTY = ("body", "code", "dispatcher", "effect", "prefix", "student", "title", "topic_id")
+_MAY_BE_EMPTY = ("body", "code", "dispatcher", "effect", "prefix", "student", "title", "topic_id", "url")
 #: How alike a word must be to one that is taken for what was meant.
 _ALIKE = 0.6
 
