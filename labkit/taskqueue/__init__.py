@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "DeadLetter": "dead_letter",
     "DeadLetters": "dead_letters",
-    "Membership": "membership",
-    "Output": "group_output",
+    "Membership": "worker_group.membership",
+    "Output": "worker_group.group_output",
     "PartitionLag": "topics",
     "Producer": "producer",
     "Retry": "engine.worker_config",

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from labkit.api.messages.message import is_message
 from labkit.errors import BrokerUnreachable, SettingsError, TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letter import ensure_dead_topic
+from labkit.taskqueue.record_format import is_foreign
 from labkit.taskqueue.topics import Topic, Topics, read_topic
 
 #: How many records of a topic are looked at, to see what it holds.
@@ -151,7 +152,7 @@ def open_topic(topics: Topics, name: str) -> TopicLog:
     """The topic of the queue of that name and its topic of dead letters, which are made if they are not there.
 
     Raises `SettingsError` for one that is compacted, as topics of another kind are: it would lose messages; and for one
-    whose first records are tasks or anything else but messages: each would become a dead letter.
+    whose first records are tasks of labkit's: each would become a dead letter.
     """
     try:
         found = find_topic(topics, name)
@@ -166,7 +167,7 @@ def open_topic(topics: Topics, name: str) -> TopicLog:
         )
     if not _holds_messages(found.topic):
         raise SettingsError(
-            f"LABKIT_API_TOPICS names {name!r}, which holds other records than messages, as tasks: the API would make "
+            f"LABKIT_API_TOPICS names {name!r}, which holds tasks and no messages: the API would make "
             f"dead letters of them. `labkit work --topic {name}` works on tasks. Name another queue."
         )
     ensure_dead_topic(found.topic)
@@ -174,9 +175,13 @@ def open_topic(topics: Topics, name: str) -> TopicLog:
 
 
 def _holds_messages(topic: Topic) -> bool:
-    """Whether not less than half of the topic's first records are messages; also where there are none."""
+    """Whether at least half of what labkit wrote of the topic's first records are messages; also where it wrote none.
+
+    What others have written counts for nothing: a stray record must keep no queue from its start.
+    """
     counts: Counter[bool] = Counter()
     with suppress(BrokerUnreachable):  # a transaction is open for long: what was read so far counts
         for record in islice(read_topic(topic.transport, topic.full_name), SAMPLE):
-            counts[is_message(record)] += 1
+            if not is_foreign(record):
+                counts[is_message(record)] += 1
     return counts[True] >= counts[False]

@@ -137,7 +137,11 @@ class WorkerGroup(Resource, checked=True):
         """As `add`, but returns at once, while the worker is on its way."""
         name = f"{self._name}-{next(self._numbers)}"
         member = self._members[name] = self._new_member(name)
-        member.start()
+        try:
+            member.start()
+        except Exception:
+            del self._members[name]
+            raise
         return name
 
     def stop_worker(self, name: str) -> None:

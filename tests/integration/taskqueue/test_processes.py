@@ -13,11 +13,12 @@ import pytest
 from labkit.errors import DeadlineExceeded, WorkerFailed
 from labkit.measure.records import read_records
 from labkit.settings import Settings, environment_with
-from labkit.taskqueue import connect, worker_process
+from labkit.taskqueue import connect
 from labkit.taskqueue.engine.worker_config import Retry
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.task import new_task
 from labkit.taskqueue.timeouts import wait_until
+from labkit.taskqueue.worker_group import worker_process
 from labkit.taskqueue.worker_group.group import WorkerGroup
 from labkit.taskqueue.worker_group.membership import Membership
 from tests import handlers
@@ -30,12 +31,12 @@ KERNEL = """
 import sys, threading
 from pathlib import Path
 from labkit.lab import attach_lab
-from labkit.taskqueue import WorkerGroup, connect
+from labkit.taskqueue import Membership, Output, WorkerGroup, connect
 from tests import handlers
 with attach_lab() as lab, connect(lab) as topics:
     topic = topics.get(sys.argv[1])
-    options = {"group": sys.argv[1], "records": Path(sys.argv[2])}
-    group = WorkerGroup(topic, processes=True, handler=handlers.run_python, **options)
+    options = {"membership": Membership(processes=True), "output": Output(records=Path(sys.argv[2]))}
+    group = WorkerGroup(topic, group=sys.argv[1], handler=handlers.run_python, **options)
     group.start()
     print(group._members["worker-1"].pid, flush=True)
     threading.Event().wait()

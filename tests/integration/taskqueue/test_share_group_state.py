@@ -10,10 +10,11 @@ from kafka.admin import KafkaAdminClient
 
 from labkit.errors import DoneElsewhere
 from labkit.settings import Settings
-from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, done_elsewhere, stock_tasks
+from labkit.taskqueue import Producer, Topics, WorkerGroup, connect, stock_tasks
 from labkit.taskqueue import topics as topics_module
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
+from labkit.taskqueue.worker_group import done_elsewhere
 from labkit.taskqueue.worker_group.membership import Membership
 
 SETTINGS = Settings(_env_file=None, linger_ms=0)

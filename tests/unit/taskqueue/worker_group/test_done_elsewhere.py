@@ -12,7 +12,7 @@ import pytest
 from labkit.dispatch.missing_records import ClassGroup
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, DoneElsewhere, UnknownTopic
 from labkit.settings import Settings
-from labkit.taskqueue import Retry, WorkerGroup, done_elsewhere, new_task
+from labkit.taskqueue import Retry, WorkerGroup, new_task
 from labkit.taskqueue.groups.group_state import ConsumerGroupState, DoneBefore
 from labkit.taskqueue.producer import Producer
 from labkit.taskqueue.service_time import constant
@@ -21,6 +21,7 @@ from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.contract import ProducerConfig, Record
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group import done_elsewhere
 from labkit.taskqueue.worker_group.membership import Membership
 from tests.conditions import PATIENCE
 

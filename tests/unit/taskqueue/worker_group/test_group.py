@@ -18,7 +18,6 @@ from labkit.errors import (
 )
 from labkit.measure.records import read_records
 from labkit.settings import Settings
-from labkit.taskqueue import worker
 from labkit.taskqueue.engine.handler import describe_handler, find_handler
 from labkit.taskqueue.groups.group_state import ConsumerGroupState
 from labkit.taskqueue.producer import Producer
@@ -27,6 +26,7 @@ from labkit.taskqueue.task import stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import Topics
 from labkit.taskqueue.transport.memory import MemoryTransport
+from labkit.taskqueue.worker_group import members, worker
 from labkit.taskqueue.worker_group.group import WorkerGroup
 from labkit.taskqueue.worker_group.group_output import Output
 from labkit.taskqueue.worker_group.membership import Membership
@@ -363,3 +363,19 @@ def test_a_module_that_fails_when_it_is_imported_is_told_in_a_line(monkeypatch, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(HandlerNotFound, match=rf"^The handler 'labkit_test_broken:f' could not be imported: {why}\.$"):
         find_handler("labkit_test_broken:f")
+
+
+def test_a_worker_that_cannot_be_started_is_no_member(topics, monkeypatch):
+    topic = topics.create("t", partitions=2)
+    with WorkerGroup(topic, settings=SETTINGS) as group:
+        with monkeypatch.context() as patched:
+            patched.setattr(members.ThreadMember, "start", refuse)
+            with pytest.raises(RuntimeError, match="new thread"):
+                group.add()
+        assert list(group.assignment().values()) == [(0, 1)]
+        send(topic, 4)
+        assert len(group.drain(timeout=LONG)) == 4
+
+
+def refuse(_):
+    raise RuntimeError("can't start new thread")

@@ -25,9 +25,6 @@ from labkit.taskqueue import (
     Retry,
     Topics,
     WorkerGroup,
-    done_elsewhere,
-    share_group_state,
-    share_worker,
 )
 from labkit.taskqueue.dead_letters import DeadLetters
 from labkit.taskqueue.engine import record_origin
@@ -36,12 +33,14 @@ from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.engine.worker_config import WorkerConfig
+from labkit.taskqueue.groups import share_group_state
 from labkit.taskqueue.task import Task, new_task, stock_tasks
 from labkit.taskqueue.timeouts import wait_until
 from labkit.taskqueue.topics import read_topic
 from labkit.taskqueue.transport import Record, TopicPartition, connect_transport
 from labkit.taskqueue.transport.memory import MemoryTransport
 from labkit.taskqueue.transport.share_contract import DELIVERIES, ShareConfig, SharedRecord
+from labkit.taskqueue.worker_group import done_elsewhere, share_worker
 from labkit.taskqueue.worker_group.group_output import Output
 from labkit.taskqueue.worker_group.membership import Membership
 from labkit.taskqueue.worker_group.share_worker import POLL_TIMEOUT, ShareWorker
