@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labkit.cli.common import confirm
 from labkit.errors import LabkitError
 from labkit.plain_text import cell, lines
 
@@ -147,7 +148,7 @@ def reset(
         print(f"The lab {name!r} stores nothing.")
         return
     if not yes:
-        typer.confirm(f"Delete all topics, records and keys of the lab {name!r}?", abort=True)
+        confirm(f"Delete all topics, records and keys of the lab {name!r}?")
     lifecycle.reset(name, folders)
     print(f"The lab {name!r} is stopped and empty.")
 
