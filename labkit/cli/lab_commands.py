@@ -79,6 +79,8 @@ def up(
         print(f"The lab {name!r} is running already.")
     print(f"Kafka  {settings.bootstrap_servers or state.bootstrap_servers}")
     print(f"Redis  {settings.redis_url or redis_url(state)}")
+    if name != settings.lab:
+        print(f"Commands without --name reach it by a setting: LABKIT_LAB={name} labkit topics list")
 
 
 def down(name: Name = None) -> None:
