@@ -177,7 +177,7 @@ class Settings(BaseSettings):
                 value = value.expanduser()
                 return value if field.field_name == "results_dir" else value.absolute()
             except (RuntimeError, OSError) as error:  # no home, no working directory
-                raise ValueError(f"{value} cannot be found: {error}") from error
+                raise ValueError(f"{value} cannot be found: {error}".rstrip(".")) from error
         return value
 
     @field_validator("redis_url")

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import typer
+
 from labkit.errors import LabkitError
 from labkit.parameters import did_you_mean
 from labkit.process.signals import ending_signals, on_signals
@@ -34,6 +36,22 @@ def choose(option: str, name: str, choices: Mapping[str, T]) -> T:
         meant = did_you_mean(name, choices)
         raise LabkitError(f"There is no --{option} {name!r}; choose one of {', '.join(choices)}.{meant}")
     return choices[name]
+
+
+def confirm(question: str) -> None:
+    """Go on only after a yes; raises `typer.Abort` after a no, and `LabkitError` where nobody is there to answer."""
+    try:
+        if sys.stdin is None:  # it was closed
+            raise EOFError
+        typer.confirm(question, abort=True)
+    except (typer.Abort, EOFError) as error:
+        ended = isinstance(error, EOFError) or isinstance(error.__context__, EOFError)
+        if not ended or (sys.stdin is not None and sys.stdin.isatty()):
+            raise
+        print(flush=True)  # the question's line
+        raise LabkitError(
+            f"Nobody is there to answer, and nothing is done: {question} --yes says that it is meant."
+        ) from None
 
 
 def say_all(sentences: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.common import attached_topics
+from labkit.cli.common import attached_topics, confirm
 from labkit.cli.option_types import group_name, topic_name
 from labkit.errors import LabkitError
 from labkit.plain_text import one_line
@@ -112,7 +112,7 @@ def delete(group: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not 
     with _groups() as groups:
         groups.describe(group)
         if not yes:
-            typer.confirm(f"Forget how far {one_line(group)} is?", abort=True)
+            confirm(f"Forget how far {one_line(group)} is?")
         groups.delete(group)
     print(f"{one_line(group)} is deleted.")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labkit.cli.common import confirm
 from labkit.errors import LabkitError
 from labkit.plain_text import cell, lines
 
@@ -78,6 +79,8 @@ def up(
         print(f"The lab {name!r} is running already.")
     print(f"Kafka  {settings.bootstrap_servers or state.bootstrap_servers}")
     print(f"Redis  {settings.redis_url or redis_url(state)}")
+    if name != settings.lab:
+        print(f"Commands without --name reach it by a setting: LABKIT_LAB={name} labkit topics list")
 
 
 def down(name: Name = None) -> None:
@@ -147,7 +150,7 @@ def reset(
         print(f"The lab {name!r} stores nothing.")
         return
     if not yes:
-        typer.confirm(f"Delete all topics, records and keys of the lab {name!r}?", abort=True)
+        confirm(f"Delete all topics, records and keys of the lab {name!r}?")
     lifecycle.reset(name, folders)
     print(f"The lab {name!r} is stopped and empty.")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labkit.cli.common import attached_topics, stop_on_signal
+from labkit.cli.common import attached_topics, confirm, stop_on_signal
 from labkit.cli.option_types import MOST_PARTITIONS, group_name, topic_name
 from labkit.errors import BrokerUnreachable, LabkitError, NotReplayable, UnknownTopic
 from labkit.plain_text import in_json, one_line
@@ -140,7 +140,7 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
         except UnknownTopic as error:
             raise UnknownTopic(f"There is no topic {name!r}. `labkit topics list` shows those there are.") from error
         if not yes:
-            typer.confirm(f"Delete {name} with all its records?", abort=True)
+            confirm(f"Delete {name} with all its records?")
         topics.delete(name)
         print(f"{name} is deleted.")
 
@@ -203,7 +203,7 @@ def drop(
     with attached_topics() as topics:
         for name, letters, chosen in _chosen(topics, ids, every, topic):
             if not yes:
-                typer.confirm(f"Drop {len(chosen)} dead letters of {name} for good?", abort=True)
+                confirm(f"Drop {len(chosen)} dead letters of {name} for good?")
             print(f"{letters.drop(chosen)} of {name} dropped.")
 
 

@@ -45,7 +45,7 @@ class RecordFeed(Resource):
         self._say = say
         self._admin = topics.transport.admin()
         try:
-            self._id = self._admin.describe_topic(self._full_name).id
+            self._id = topics.describe(name).id
             self._offsets = self._chosen(start.offsets(self._admin, self._full_name))
         except BaseException:
             self.close()

@@ -81,7 +81,10 @@ def must_not_be_internal(full_name: str) -> None:
 
 def missing(name: str) -> UnknownTopic:
     """The error for a topic that is not there. Nothing of labkit's makes one only because it is asked for."""
-    return UnknownTopic(f"There is no topic {name!r}. `labkit topics create {name}` makes it.")
+    return UnknownTopic(
+        f"There is no topic {name!r}. `labkit topics create {name}` makes it. "
+        "`labkit topics list` shows those there are."
+    )
 
 
 def must_match(found: TopicDescription, name: str, partitions: int, config: Mapping[str, str]) -> None:

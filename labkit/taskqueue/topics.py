@@ -105,7 +105,7 @@ class Topics(Resource, checked=True):
         """Raise the number of partitions. Records stay where they are; keys may go elsewhere from now on.
 
         Raises `TopicMismatch` when the number would not grow: Kafka cannot take partitions away. Raises
-        `InternalTopic` for one of Kafka's own.
+        `UnknownTopic`, and `InternalTopic` for one of Kafka's own.
         """
         topic = self._topic(name, partitions)
         full_name = topic.full_name
@@ -113,6 +113,8 @@ class Topics(Resource, checked=True):
             self._client.grow_topic(full_name, partitions=partitions)
         except TopicMismatch as error:
             raise TopicMismatch(str(error).replace(full_name, name)) from error
+        except UnknownTopic as error:
+            raise missing(name) from error
         return topic
 
     def delete(self, name: str) -> None:

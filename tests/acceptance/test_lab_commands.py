@@ -138,6 +138,8 @@ def test_another_name_another_lab_and_a_port_said_aloud(labkit: Labkit, port: in
     assert other.returncode == 0
     (free,) = re.findall(r"Kafka  (127\.0\.0\.1:\d+)", other.stdout)
     assert other.stderr == f"labkit: Port {port} is in use by another program, so Kafka is at {free}.\n"
+    assert "LABKIT_LAB=other labkit topics list" in other.stdout
+    assert "LABKIT_LAB" not in labkit("up").stdout
     assert json.loads(labkit("status", "--json").stdout)["running"] is True
     assert labkit("down", "--name", "other").returncode == 0
     assert json.loads(labkit("status", "--json").stdout)["running"] is True

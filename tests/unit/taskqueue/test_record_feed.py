@@ -111,3 +111,9 @@ def test_what_is_not_there_is_named(topics):
         RecordFeed(topics, "no", EARLIEST)
     with pytest.raises(UnknownPartition, match="'t' has no partition 2; it has 2, counted from 0"):
         RecordFeed(topics, "t", EARLIEST, partition=2)
+
+
+def test_a_topic_that_is_not_there_is_named_with_how_to_list_those_that_are(topics):
+    for ask in (lambda: RecordFeed(topics, "nosuch", EARLIEST), lambda: topics.grow("nosuch", partitions=9)):
+        with pytest.raises(UnknownTopic, match=r"^There is no topic 'nosuch'\. .*`labkit topics list`"):
+            ask()
