@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,7 +30,8 @@ from labkit.measure.plots.style import (
 from labkit.parameter_checks import Share
 from labkit.theory.balls_in_bins import expected_fullest_load, load_band, mean_load
 
-Counts = pd.Series | Mapping[int, int]
+#: How many tasks there are on each partition, by its number.
+Counts = pd.Series | Mapping[int, int] | Sequence[int]
 
 #: With more bars than this, neither their names nor their numbers would fit.
 MOST_BARS = 16

@@ -65,7 +65,7 @@ def drain(connection, got, *, until):
             connection.drain_events(timeout=0.2)
         return until(got)
 
-    wait_until(enough, timeout=120, what="messages were to be taken", interval=0)
+    wait_until(enough, timeout=120, what="messages were to be taken", interval=0.001)
 
 
 def queued(client, settings) -> list[str]:
