@@ -25,12 +25,12 @@ quick: dev-env ## run the unit and contract tests that need no server, but for t
 unit: dev-env ## run all tests that need no server
 	@$(PYTEST) tests/unit -n 2
 
-# In five processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
+# In six processes, since many tests wait; tests/session_lab.py has their one lab, tests/scheduler.py says what runs where.
 # mypy keeps one processor busy for half a minute. Beside it the tests are looked for once: what that compiles, in a new
-# environment half of all packages, the five would compile at the same time, each for itself.
+# environment half of all packages, the six would compile at the same time, each for itself.
 test: lint   ## run every check and every test but the long ones
 	@$(BIN)/mypy & types=$$!; $(PYTEST) --collect-only -qq >/dev/null; \
-	$(PYTEST) -m "not long" --hypothesis-profile=quick -n 5 --no-loadscope-reorder --durations=30; tests=$$?; \
+	$(PYTEST) -m "not long" --hypothesis-profile=quick -n 6 --no-loadscope-reorder --durations=30; tests=$$?; \
 	wait $$types && exit $$tests
 
 check: lint  ## lint, format, the arrows between the rooms, and types

@@ -9,8 +9,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-#: What takes longest goes first, so that no process waits for another one at the end.
-LONGEST_FIRST = ("tests/notebooks/", "tests/integration/", "tests/acceptance/")
+#: What takes longest goes first, so that no process waits for another one at the end; one file is one process's.
+LONGEST_FIRST = ("tests/notebooks/", "tests/integration/", "tests/acceptance/", "tests/unit/test_parameters.py")
 #: A process has this many tests at hand: it begins one only when it knows which comes after it.
 AT_HAND = 2
 

@@ -133,6 +133,7 @@ def test_one_that_fails_ends_the_dispatcher_and_the_next_one_has_the_tasks(type_
     assert re.search(message, said(type_in("dispatch", *words), status=1))
 
 
+@pytest.mark.long
 def test_a_policy_that_never_decides_is_named_while_the_dispatcher_runs(type_in, modules, low):
     dispatcher = type_in("dispatch", "--policy", "failing:Hangs")
     while "The policy 'hangs' has not answered for 10 s" not in (line := dispatcher.stderr.readline()):

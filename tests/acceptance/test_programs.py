@@ -62,6 +62,7 @@ def printed_by(program: Path, environment: dict[str, str]) -> str:
     ).stdout
 
 
+@pytest.mark.long
 def test_the_dispatcher_as_services_performs_all_that_the_page_sends(tmp_path, type_line, environment):
     said = type_line(f"{IMPORTS}; {WORKER}")
     wait_until(lambda: "is ready" in said.read_text(), timeout=START_TIMEOUT, what="the worker was to start")

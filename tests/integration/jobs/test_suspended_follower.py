@@ -20,7 +20,7 @@ from tests.conditions import PATIENCE, frozen
 
 HEAD = """
 import sys
-from labkit.jobs import JobView, database, jobs_topic
+from labkit.jobs import Jobs, JobView, database, jobs_topic
 from labkit.lab import open_lab
 from labkit.taskqueue import connect
 
@@ -28,9 +28,12 @@ name, url, limit = sys.argv[1:]
 database.LOCK_TIMEOUT = int(limit)
 with open_lab() as lab, connect(lab) as topics, JobView(jobs_topic(topics, name=name), url) as view:
 """
+#: It has written all that it has to write when it is ready; a suspension in a write is another test's.
 FOLLOWS = """
     view.follow()
-    view.catch_up()
+    with Jobs(view.topic) as jobs:
+        jobs.create(99)
+    view.wait_for(99, 1, timeout=120)
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -43,7 +46,7 @@ WRITES = """
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
@@ -118,6 +121,7 @@ def test_one_that_was_suspended_while_it_writes_keeps_postgresql_for_so_long_onl
         assert view.counts()[JobStatus.NEW] == 1
 
 
+@pytest.mark.long
 def test_one_that_was_suspended_while_it_writes_to_sqlite_is_named(lab: Lab, unique_name: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
     with (

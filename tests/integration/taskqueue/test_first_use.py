@@ -133,6 +133,9 @@ def test_no_client_of_labkit_makes_a_topic_by_using_it(topics: Topics, unique_na
     assert not wait_for(lambda: unique_name in topics.names(), WATCHED)
 
 
+@pytest.mark.parametrize(
+    "topics", [pytest.param("kafka-python", marks=pytest.mark.long), "confluent-kafka"], indirect=True
+)
 def test_a_topic_that_is_deleted_under_clients_of_labkit_stays_deleted_and_is_named(
     topics: Topics, unique_name, caplog
 ):

@@ -60,7 +60,9 @@ def is_whole(file: Path) -> bool:
     return tables(file) == TABLES and versions(file) == [ScriptDirectory(ALEMBIC_DIR).get_current_head()]
 
 
-@pytest.mark.parametrize("made", [1, len(TABLES) // 2, len(TABLES)])
+@pytest.mark.parametrize(
+    "made", [len(TABLES) // 2, *(pytest.param(n, marks=pytest.mark.long) for n in (1, len(TABLES)))]
+)
 def test_one_that_is_killed_in_the_middle_leaves_none(file: Path, made: int) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, f"sqlite:///{file}", str(made)], timeout=PATIENCE, check=False
