@@ -128,6 +128,9 @@ def evaluated(annotation: object, module: ModuleType) -> object:
 def check_of(annotation: object) -> Check | None:
     """What holds for values of this annotation; None where anything does."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    alias = origin or annotation
+    if hasattr(alias, "__value__"):  # of a `type` statement (PEP 695), as NumPy's NDArray is from 2.5 on
+        return check_of(alias.__value__)
     if origin in (Union, UnionType):
         return _any_of([check_of(one) for one in arguments])
     if origin is Literal:

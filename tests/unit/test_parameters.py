@@ -15,9 +15,10 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from typing_extensions import TypeAliasType
 
 from labkit.errors import LabkitError
-from labkit.parameter_checks import _MAY_BE_EMPTY, RANGES, Range, evaluated
+from labkit.parameter_checks import _MAY_BE_EMPTY, RANGES, Range, check_of, evaluated
 from labkit.parameters import BadType, BadValue, checked
 from labkit.taskqueue.transport.memory import MemoryTransport
 from tests.public_names import FACTS, ROOMS_OF_LABKIT, UNCHECKED, imported_names, public_callables, public_modules
@@ -183,6 +184,14 @@ def test_a_name_of_no_parameter_is_told_by_all_that_takes_some(found):
         return
     with pytest.raises(BadType, match=r"^\S+ has no parameter 'no_such'\.$"):
         found(no_such=1)
+
+
+def test_an_alias_of_a_type_is_checked_as_what_it_stands_for():
+    """As NumPy's `NDArray` is one on Python 3.12 and newer."""
+    check = check_of(TypeAliasType("Numbers", list[int]))
+    assert check is not None
+    assert check("numbers", [1]) is None
+    assert check("numbers", ["soon"]) is not None
 
 
 def test_each_call_is_checked_and_answers_as_before():
