@@ -89,8 +89,9 @@ class Store:
     def reset(self, topic: TopicId, *, at: Positions) -> None:
         """Forget everything of this topic, if it is the view of it up to these offsets."""
         with self._writing() as connection:
-            if self._is_at(connection, topic, at):
-                self._clear(connection, topic, connection.execute(_ORIGIN).one())
+            found = _origin_at(connection, topic, at)
+            if found is not None:
+                self._clear(connection, topic, found)
 
     def positions(self, topic: TopicId) -> dict[int, int]:
         """The offset to read next, per partition."""
@@ -99,10 +100,11 @@ class Store:
     def add(self, topic: TopicId, events: Sequence[Placed], *, before: Positions, after: Positions) -> None:
         """Add the events between these offsets, or raise `StoreMoved` if the store is not at the first of them."""
         with self._writing() as connection:
-            if not self._is_at(connection, topic, before):
+            found = _origin_at(connection, topic, before)
+            if found is None:
                 raise StoreMoved
             if events:
-                changes = add_events(connection, events, connection.execute(_ORIGIN).one().changes)
+                changes = add_events(connection, events, found.changes)
                 connection.execute(update(origin).values(changes=changes))
             _set_positions(connection, before, after)
 
@@ -149,14 +151,10 @@ class Store:
         offsets: it may have been an older one.
         """
         with self._writing() as connection:
-            if not self._is_at(connection, topic, at):
+            if _origin_at(connection, topic, at) is None:
                 raise StoreMoved
             mended = update(jobs).where(jobs.c.job_id.in_(list(job_ids)))
             connection.execute(mended.values(outvoted=False))
-
-    def _is_at(self, connection: Connection, topic: TopicId, offsets: Positions) -> bool:
-        found = connection.execute(_ORIGIN).one_or_none()
-        return found is not None and TopicId(*found[:2]) == topic and _positions(connection) == offsets
 
     def _clear(self, connection: Connection, topic: TopicId, found: Any) -> None:
         # the numbers go on, also where the store was deleted: who has seen one must not miss what comes
@@ -229,6 +227,13 @@ class _LockOfStore:
 _ORIGIN = select(origin.c.topic, origin.c.topic_id, origin.c.changes)
 _JOBS = select(jobs)
 _EVENTS = select(job_events)
+
+
+def _origin_at(connection: Connection, topic: TopicId, offsets: Positions) -> Any:
+    """Its row, if the store is the view of this topic up to these offsets; else None."""
+    found = connection.execute(_ORIGIN).one_or_none()
+    is_at = found is not None and TopicId(*found[:2]) == topic and _positions(connection) == offsets
+    return found if is_at else None
 
 
 def _is_of(topic: TopicId) -> Any:

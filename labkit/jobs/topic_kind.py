@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import closing, suppress
 from enum import StrEnum
-from itertools import islice
 
-from labkit.errors import BadRecord, BrokerUnreachable
+from labkit.errors import BadRecord
 from labkit.jobs.job import JobEvent
 from labkit.taskqueue.cluster_errors import OtherTopicKind
 from labkit.taskqueue.dead_letter import CONFIG, GONE, DeadLetter
 from labkit.taskqueue.topic import DEAD, Topic
-from labkit.taskqueue.topics import Topics, read_topic
+from labkit.taskqueue.topics import Topics, first_records
 from labkit.taskqueue.transport.contract import Record
-
-#: How many records are looked at.
-SAMPLE = 20
 
 
 class TopicKind(StrEnum):
@@ -35,12 +31,7 @@ def topic_kind(topic: Topic, *, wanted: TopicKind | None = None) -> TopicKind | 
 
     A stray record changes nothing of it; of as many of two kinds, those `wanted` count. Raises `UnknownTopic`.
     """
-    counts: Counter[TopicKind] = Counter()
-    with suppress(BrokerUnreachable):  # a transaction is open for long: what was read so far counts
-        for record in islice(read_topic(topic.transport, topic.full_name), SAMPLE):
-            kind = _kind_of(record)
-            if kind is not None:
-                counts[kind] += 1
+    counts = Counter(kind for kind in map(_kind_of, first_records(topic)) if kind is not None)
     if counts:
         return max(counts, key=lambda kind: (counts[kind], kind is wanted))
     if topic.name.endswith(DEAD) and CONFIG.items() <= _settings(topic).items():

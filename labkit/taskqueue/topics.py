@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Self
 
 from labkit.errors import BrokerUnreachable, DeadlineExceeded, TopicMismatch, UnknownTopic
@@ -25,7 +26,7 @@ from labkit.taskqueue.transport.contract import (
     Transport,
 )
 
-__all__ = ["PartitionLag", "Topic", "Topics", "read_topic"]
+__all__ = ["PartitionLag", "Topic", "Topics", "first_records", "read_topic"]
 
 
 class Topics(Resource, checked=True):
@@ -262,6 +263,14 @@ def read_topic(transport: Transport, name: str, *, floor: Mapping[int, int] | No
         for place in sorted(left):
             consumer.seek(place, starts[place.partition])
         yield from _read_up_to(left, consumer)
+
+
+def first_records(topic: Topic, most: int = 20) -> list[Record]:
+    """To see what the topic holds; fewer where a transaction is open for long. Raises `UnknownTopic`."""
+    found: list[Record] = []
+    with suppress(BrokerUnreachable):  # what was read so far counts
+        found.extend(islice(read_topic(topic.transport, topic.full_name), most))
+    return found
 
 
 def _read_up_to(ends: dict[TopicPartition, int], consumer: ConsumerClient) -> Iterator[Record]:

@@ -16,17 +16,14 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from labkit.api.messages.message import is_message
-from labkit.errors import BrokerUnreachable, SettingsError, TopicMismatch, UnknownTopic
+from labkit.errors import SettingsError, TopicMismatch, UnknownTopic
 from labkit.taskqueue.dead_letter import ensure_dead_topic
 from labkit.taskqueue.record_format import is_foreign
-from labkit.taskqueue.topics import Topic, Topics, read_topic
+from labkit.taskqueue.topics import Topic, Topics, first_records
 
-#: How many records of a topic are looked at, to see what it holds.
-SAMPLE = 20
 #: How long a message's id and journey are known, in seconds: as long as Kafka keeps records by default.
 KEPT = 7 * 24 * 3600.0
 #: How long it is known how far a group has read, after its last poll, in ms; then the place that Kafka knows counts.
@@ -179,9 +176,5 @@ def _holds_messages(topic: Topic) -> bool:
 
     What others have written counts for nothing: a stray record must keep no queue from its start.
     """
-    counts: Counter[bool] = Counter()
-    with suppress(BrokerUnreachable):  # a transaction is open for long: what was read so far counts
-        for record in islice(read_topic(topic.transport, topic.full_name), SAMPLE):
-            if not is_foreign(record):
-                counts[is_message(record)] += 1
+    counts = Counter(is_message(record) for record in first_records(topic) if not is_foreign(record))
     return counts[True] >= counts[False]

@@ -19,6 +19,7 @@ from labkit.taskqueue.engine.executors import Executor, make_executor
 from labkit.taskqueue.engine.failure import FailureCounter, shielded
 from labkit.taskqueue.engine.handler import Work
 from labkit.taskqueue.engine.shard import Shards
+from labkit.taskqueue.engine.topic_identity import Identity, TopicIdentity
 from labkit.taskqueue.engine.worker_config import WorkerConfig
 from labkit.taskqueue.topics import Topic
 
@@ -117,6 +118,7 @@ class BaseWorker(ABC):
         self._left_behind: list[RunningTask] = []
         self._partitions: tuple[int, ...] = ()
         self._done = 0
+        self._identity = TopicIdentity(topic, clock=measure)
         # how often the topic was looked for in vain, one after the other
         self._missed = 0
         self._is_on = False
@@ -172,6 +174,15 @@ class BaseWorker(ABC):
     def _settled(self) -> int:
         """How many attempts have ended, well or not."""
         return self._done + self._attempts.failures
+
+    def _look_for_topic(self) -> Identity | None:
+        """What the broker says of the topic, if it was asked again; whether it is missing is counted."""
+        found = self._identity.look()
+        if found is not None and found.topic_id is not None:
+            self._missed = 0
+        elif found is not None:
+            self._miss()
+        return found
 
     def _miss(self) -> None:
         """The broker knows no topic of that name; once is no sign that it is gone, since a broker may lag behind."""

@@ -15,7 +15,6 @@ from labkit.taskqueue.engine.refused_letters import without_letters
 from labkit.taskqueue.engine.requeue import Requeue
 from labkit.taskqueue.engine.shard import ShareShards
 from labkit.taskqueue.engine.share_verdicts import ShareVerdicts
-from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.unbegun_items import UnbegunItems
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.share_contract import (
@@ -62,7 +61,6 @@ class ShareWorker(BaseWorker):
             self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
         )
         # Kafka keeps the state by the topic's id; here it tells that the topic is gone, and from which a record is
-        self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters.serve(self._identity)
         self._origin = RecordOrigin(self._identity, self._config.foreign, clock=self._measure)
         # each record of the last poll is in one of these until it has its verdict, or among the dead
@@ -127,7 +125,7 @@ class ShareWorker(BaseWorker):
             self._locked_for = client.lock
         self._settle(client)
         self._feed()
-        self._look_at_topic()
+        self._look_for_topic()
 
     def _leave(self, client: ShareClient) -> None:
         """Leave the group. What the broker does not hear of is delivered again."""
@@ -135,16 +133,6 @@ class ShareWorker(BaseWorker):
             client.close()
         except TransportError as error:
             log.warning("%s leaves without the broker: %s", self.name, error)
-
-    def _look_at_topic(self) -> None:
-        """See now and then whether the topic is there."""
-        found = self._identity.look()
-        if found is None:
-            return
-        if found.topic_id is not None:
-            self._missed = 0
-        else:
-            self._miss()
 
     def _poll(self, client: ShareClient) -> list[SharedRecord]:
         try:

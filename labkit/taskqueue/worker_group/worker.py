@@ -14,7 +14,6 @@ from labkit.taskqueue.engine.group_dead_letter_writer import GroupDeadLetterWrit
 from labkit.taskqueue.engine.quarantine import Quarantine
 from labkit.taskqueue.engine.queue_contents import contents_of
 from labkit.taskqueue.engine.shard import Shards
-from labkit.taskqueue.engine.topic_identity import TopicIdentity
 from labkit.taskqueue.engine.work_item import WorkItem
 from labkit.taskqueue.transport.contract import ConsumerClient, ConsumerConfig, Record, TopicPartition
 from labkit.taskqueue.worker_group.base_worker import GONE_AFTER, HANDOVER_TIMEOUT, BaseWorker
@@ -54,7 +53,6 @@ class Worker(BaseWorker):
         self._client: ConsumerClient | None = None
         # a transport may run the callbacks of a rebalance on a thread of its own
         self._lock = threading.RLock()
-        self._identity = TopicIdentity(self.topic, clock=self._measure)
         self._dead_letters = GroupDeadLetterWriter(
             self.topic, worker=self.name, group=self._group, wall_clock=self._clock, clock=self._measure
         )
@@ -142,13 +140,9 @@ class Worker(BaseWorker):
 
     def _look_at_topic(self, client: ConsumerClient) -> None:
         """See now and then whether the topic is still the same, and begin anew if it is not."""
-        found = self._identity.look()
+        found = self._look_for_topic()
         if found is None:
             return
-        if found.topic_id is not None:
-            self._missed = 0
-        else:
-            self._miss()
         is_gone = self._missed >= GONE_AFTER  # once is no sign: the broker that was asked may lag behind
         is_another = found.topic_id not in (None, self._assigned.topic_id)
         if self._adopted and self._partitions and (is_gone or is_another or self._assigned.has_lost(found.ends)):
