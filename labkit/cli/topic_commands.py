@@ -94,17 +94,16 @@ def describe(
         if not watch:
             console().print(table)
             return
-        question = RepeatedQuestion(partial(topics.lag, name, group=group), max_age=0.0)
+        away = (BrokerUnreachable, UnknownTopic)  # it may come back, or be made anew
+        question = RepeatedQuestion(partial(topics.lag, name, group=group), max_age=0.0, passing=away)
         with stop_on_signal() as stop, LiveView() as view:
             frame: RenderableType = table
             view.show(frame, words)
             while not stop.wait(WATCH_INTERVAL):
                 lags, trouble = question.look()
-                if isinstance(trouble, BrokerUnreachable | UnknownTopic):  # it may come back, or be made anew
+                if trouble is not None:
                     words = for_this_lab(f"{trouble} This view goes on when that has changed; Ctrl-C ends it.")
                     frame = Paragraph(words)
-                elif trouble is not None:
-                    raise trouble
                 elif lags is not None:
                     frame, words = _lag_table(lags, name, group)
                 view.show(frame, words)

@@ -201,13 +201,13 @@ def _watch(
     from labkit.cli.live import REDRAW_INTERVAL
     from labkit.taskqueue.repeated_question import RepeatedQuestion
 
-    question = RepeatedQuestion(partial(members.lag, look=until_empty), max_age=REDRAW_INTERVAL / 2)
+    question = RepeatedQuestion(
+        partial(members.lag, look=until_empty), max_age=REDRAW_INTERVAL / 2, passing=(BrokerUnreachable, UnknownTopic)
+    )
     is_away = False
     while not stop.wait(REDRAW_INTERVAL):
         members.check()
         found, trouble = question.look()
-        if not isinstance(trouble, BrokerUnreachable | UnknownTopic | None):
-            raise trouble
         lag = None if found is None or trouble is not None else {one.partition: one.lag for one in found}
         if trouble is not None and not is_away:
             log.warning("%s The workers wait for it; Ctrl-C ends them.", trouble)

@@ -92,7 +92,7 @@ class DispatcherMonitor(Resource):
         self._skipped = False
         self._refusals = Refusals(log)
         self._admin: LazyResource[AdminClient] = LazyResource(topics.transport.admin)
-        self._question = RepeatedQuestion(self._ask_kafka, max_age=0.0)
+        self._question = RepeatedQuestion(self._ask_kafka, max_age=0.0, passing=(BrokerUnreachable,))
         self._waits: dict[str, deque[float]] = {}
 
     def look(self) -> DispatcherSnapshot:
@@ -105,8 +105,6 @@ class DispatcherMonitor(Resource):
     def glance(self) -> DispatcherSnapshot:
         """As `look`, but waits for Kafka no longer than a moment: what it has told last is good for some seconds."""
         on_kafka, trouble = self._question.look(needed=True)
-        if not isinstance(trouble, BrokerUnreachable | None):
-            raise trouble.with_traceback(None)
         return self._snapshot(None if trouble else on_kafka)
 
     def _snapshot(self, on_kafka: dict[str, int | None] | None) -> DispatcherSnapshot:

@@ -65,7 +65,7 @@ class ProducerAdmission:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._let_in = 0
-        self._question = RepeatedQuestion(self._look, max_age=MAX_AGE, clock=clock)
+        self._question = RepeatedQuestion(self._look, max_age=MAX_AGE, passing=AWAY, clock=clock)
         self._turned_away = TurnedAwayCounter()
         who = f"The admission to {topic.name}"
         self._outage = Outage(log, who, "Kafka", meanwhile="the lag that was known last counts")
@@ -79,7 +79,7 @@ class ProducerAdmission:
         known, trouble = self._question.look(needed=True)
         if trouble is None:
             self._outage.ends()
-        elif known is None or not isinstance(trouble, AWAY):
+        elif known is None:
             raise trouble.with_traceback(None)
         else:
             self._outage.begins(trouble)

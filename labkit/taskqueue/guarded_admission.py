@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from labkit.backpressure import AdmissionDecision, AdmissionState, Strategy
-from labkit.errors import LabkitError
-from labkit.taskqueue.engine.failure import describe_with_place
+from labkit.taskqueue.engine.failure import foreign_function
 
 S = TypeVar("S")
 
@@ -15,22 +14,10 @@ class GuardedAdmission(AdmissionState[S]):
     """As `AdmissionState`; what the strategy raises becomes a `LabkitError` that names it and the place."""
 
     def __init__(self, strategy: Strategy[S]) -> None:
-        try:
-            super().__init__(strategy)
-        except LabkitError:
-            raise
-        except Exception as error:
-            raise _told(strategy, error) from error
+        who = f"The strategy {strategy.name!r}"
+        foreign_function(who, super().__init__)(strategy)
+        self._judge = foreign_function(who, super().judge)
 
     def judge(self, now: float, *, lag: int, rank: int = 0, lowest: int | None = None) -> AdmissionDecision:
         """As in `AdmissionState`."""
-        try:
-            return super().judge(now, lag=lag, rank=rank, lowest=lowest)
-        except LabkitError:
-            raise
-        except Exception as error:
-            raise _told(self.strategy, error) from error
-
-
-def _told(strategy: Strategy[S], error: Exception) -> LabkitError:
-    return LabkitError(f"The strategy {strategy.name!r} raised {describe_with_place(error)}.")
+        return self._judge(now, lag=lag, rank=rank, lowest=lowest)

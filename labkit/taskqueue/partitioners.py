@@ -21,7 +21,7 @@ from struct import unpack_from
 from labkit.errors import LabkitError, SettingsError
 from labkit.parameters import checked
 from labkit.plugin import plugin_object, plugin_place, plugins
-from labkit.taskqueue.engine.failure import describe_with_place
+from labkit.taskqueue.engine.failure import describe_with_place, foreign_function
 
 Partitioner = Callable[[bytes | None, int], int]
 
@@ -207,22 +207,10 @@ def make_partitioner(name: str, rng: Random) -> Partitioner:
         raise SettingsError(f"The partitioner {name!r} raised {describe_with_place(error)}. {_MADE_BY}") from error
     if not callable(partition_of):
         raise SettingsError(f"The partitioner {name!r} is made as {partition_of!r:.80}. {_MADE_BY}")
-    return _told(name, partition_of)
+    return foreign_function(f"The partitioner {name!r}", partition_of)
 
 
 _MADE_BY = (
     "It is made by a function that is called with a random.Random and returns the function (key, partitions) -> "
     "partition."
 )
-
-
-def _told(name: str, partition_of: Partitioner) -> Partitioner:
-    def told(key: bytes | None, partitions: int) -> int:
-        try:
-            return partition_of(key, partitions)
-        except LabkitError:
-            raise
-        except Exception as error:
-            raise LabkitError(f"The partitioner {name!r} raised {describe_with_place(error)}.") from error
-
-    return told

@@ -31,14 +31,21 @@ class RepeatedQuestion(Generic[Answer]):
     """Asks one question at a time, each on a thread. May be used from several threads; no lock is held meanwhile.
 
     A thread ends with its question, which the client of Kafka gives up after some seconds, and keeps no process from
-    its end. `max_age` is how old an answer may be, in seconds of `clock`, counted from when it was asked for.
+    its end. `max_age` is how old an answer may be, in seconds of `clock`, counted from when it was asked for. Errors of
+    the kinds in `passing` are told with the last answer; others of Kafka are raised by `look`, as long as they last.
     """
 
     def __init__(
-        self, ask: Callable[[], Answer], *, max_age: float, clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[], Answer],
+        *,
+        max_age: float,
+        passing: tuple[type[TransportError], ...] = (TransportError,),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask = ask
         self._max_age = max_age
+        self._passing = passing
         self._clock = clock
         self._lock = threading.Lock()
         self._known: LastAnswer[Answer] = LastAnswer(None, None)
@@ -58,8 +65,13 @@ class RepeatedQuestion(Generic[Answer]):
         Where it is `needed` and there is none, everybody waits, as long as the client of Kafka does. An error of the
         question that says nothing of Kafka is raised, to one caller.
         """
-        if self._pending is None and self._clock() < self._due_at:  # the usual case, which needs no lock
-            return self._known
+        is_due = self._pending is not None or self._clock() >= self._due_at
+        found = self._ask_anew(needed) if is_due else self._known  # the latter, which is usual, needs no lock
+        if found.trouble is not None and not isinstance(found.trouble, self._passing):
+            raise found.trouble.with_traceback(None)
+        return found
+
+    def _ask_anew(self, needed: bool) -> LastAnswer[Answer]:
         with self._lock:
             patience = self._ask_if_due()
             pending = self._pending

@@ -16,7 +16,7 @@ from labkit.grading.behaviour.view_scenario import play_view
 from labkit.grading.behaviour.worker_scenario import play_worker
 from labkit.parameters import checked
 from labkit.plugin import plugin_object, plugin_place
-from labkit.taskqueue.engine.failure import describe_with_place
+from labkit.taskqueue.engine.failure import foreign_function
 
 #: A function that plays one: it does things to a run, and tells the run what goes wrong.
 Scenario = Callable[[BehaviourRun], None]
@@ -51,12 +51,4 @@ def find_scenario(name: str) -> Scenario:
     if not callable(play):
         raise SettingsError(f"{place} is no scenario: that is a function, which is called with a BehaviourRun.")
 
-    def told(run: BehaviourRun) -> None:
-        try:
-            play(run)
-        except (RunCut, LabkitError):
-            raise
-        except Exception as error:
-            raise GradingFailed(f"The scenario {name!r} raised {describe_with_place(error)}.") from error
-
-    return told
+    return foreign_function(f"The scenario {name!r}", play, raises=GradingFailed, passing=(RunCut, LabkitError))

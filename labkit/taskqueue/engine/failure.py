@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
-from labkit.errors import TryAgainLater
+from labkit.errors import LabkitError, TryAgainLater
 from labkit.logs.safe_logger import safe_logger
 from labkit.plain_text import InLines
 
@@ -45,6 +45,7 @@ _members_of: Callable[[BaseExceptionGroup[Any]], tuple[BaseException, ...]] = Ba
 ].__get__
 
 Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 log = safe_logger("labkit.worker")
 
@@ -97,6 +98,29 @@ def describe_with_place(error: BaseException) -> str:
     frame, number = lines[-1]
     file = frame.f_code.co_filename
     return text if "importlib" in file or file.startswith(_LABKIT) else f"{text} ({file}, line {number})"
+
+
+def foreign_function(
+    who: str,
+    function: Callable[Arguments, Answer],
+    *,
+    raises: type[LabkitError] = LabkitError,
+    passing: tuple[type[Exception], ...] = (LabkitError,),
+) -> Callable[Arguments, Answer]:
+    """The same function, of somebody else's: what it raises becomes an error of labkit's that names it and the place.
+
+    `who` is told as `The policy 'mine'`. Errors of the kinds in `passing` go on as they are.
+    """
+
+    def told(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        try:
+            return function(*args, **kwargs)
+        except passing:
+            raise
+        except Exception as error:
+            raise raises(f"{who} raised {describe_with_place(error)}.") from error
+
+    return told
 
 
 def is_no_attempt(error: BaseException) -> bool:
